@@ -1,0 +1,95 @@
+"""The names of every dimension and variable, and the one unit of time.
+
+Time is in months everywhere inside the package (1 month = 30.4375 days, so 12 months are
+365.25 days). Readers and specifications take durations with their unit and convert at the border.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bayes_net.errors import InputError
+
+CHAIN, DRAW = "chain", "draw"
+SAMPLE_DIMS = (CHAIN, DRAW)
+PATIENT, STUDY, ARM = "patient", "study", "arm"
+LANDMARK, INTERVAL, COVARIATE, TIME = "landmark", "interval", "covariate", "time"
+PROFILE = "profile"
+
+PFS, OS = "pfs", "os"
+ENDPOINTS = (PFS, OS)
+ENDPOINT_LABELS = {PFS: "PFS", OS: "OS"}
+
+AT_RISK, ALIVE = "pfs risk set", "alive"
+POPULATIONS = (AT_RISK, ALIVE)
+
+LOG_HAZARD = "log_hazard"
+SLOPE = "slope"
+ARM_EFFECT = "log_hr_arm"
+COVARIATE_EFFECT = "log_hr_covariate"
+STEP_SD = "step_sd"
+
+NO_LIMIT = "no limit"
+NO_LIMIT_WARNING = (
+    "conditions on the future (guarantee-time, or immortal-time, bias): patients who stay "
+    "progression-free longer have more scans from which to take the best"
+)
+
+DAYS_PER_MONTH = 30.4375
+POINTS_PER_UNIT = 10.0
+"""A slope is the log hazard ratio per this many percentage points of shrinkage."""
+
+PROGRESSION_PCHG = 20.0
+"""Percentage change from baseline at or above which a scan counts as progression (RECIST 1.1)."""
+
+_DAYS = {"d": 1.0, "w": 7.0, "mo": DAYS_PER_MONTH, "y": 12 * DAYS_PER_MONTH}
+TIME_UNITS = {"days": "d", "weeks": "w", "months": "mo", "years": "y"}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|w|mo|y)\s*")
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A length of time with the unit it was given in; ``months`` is what calculations use."""
+
+    value: float
+    unit: str
+
+    @property
+    def days(self) -> float:
+        """The length in days."""
+        return self.value * _DAYS[self.unit]
+
+    @property
+    def months(self) -> float:
+        """The length in months of 30.4375 days."""
+        return self.days / DAYS_PER_MONTH
+
+    def __str__(self) -> str:
+        return f"{self.value:g} {self.unit}"
+
+
+def duration(text: str | Duration) -> Duration:
+    """The duration written as a number and a unit: ``"150d"``, ``"36w"``, ``"8.5mo"``, ``"2y"``.
+
+    Raises
+    ------
+    InputError
+        The unit is missing or unknown: a bare number is never guessed at.
+    """
+    if isinstance(text, Duration):
+        return text
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise InputError(
+            f"duration {text!r} is not understood; expected a number and a unit, "
+            'd, w, mo or y, for example "150d", "36w", "8.5mo" or "2y"'
+        )
+    return Duration(float(match[1]), match[2])
+
+
+def months_per(time_unit: str) -> float:
+    """How many months one ``time_unit`` is: days, weeks, months or years."""
+    if time_unit not in TIME_UNITS:
+        raise InputError(f"time unit {time_unit!r} is unknown; expected one of {', '.join(TIME_UNITS)}")
+    return _DAYS[TIME_UNITS[time_unit]] / DAYS_PER_MONTH

@@ -1,0 +1,15 @@
+"""Fixtures that several test files use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of data and reference answers that are not part of the repository."""
+    folder = Path(os.environ.get("BAYES_NET_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+    if not folder.is_dir():
+        pytest.skip("needs the shared data: set BAYES_NET_SHARED to their folder")
+    return folder
