@@ -1,0 +1,155 @@
+"""The hazard model's log-likelihood, log-prior and prior draws in closed form, on labelled arrays.
+
+They are computed from draws after sampling (no compiling), and are what the PyMC graph is tested
+against.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from bayes_net.errors import InputError
+from bayes_net.exposure import Exposure, person_time
+from bayes_net.priors import Flat, Normal, Prior
+from bayes_net.schema import (
+    ARM,
+    ARM_EFFECT,
+    CHAIN,
+    COVARIATE,
+    COVARIATE_EFFECT,
+    DRAW,
+    INTERVAL,
+    LOG_HAZARD,
+    PATIENT,
+    SAMPLE_DIMS,
+    SLOPE,
+    STEP_SD,
+)
+from bayes_net.structure import COMMON, INDEPENDENT, PER_ARM, SHARED, Hazard, step_information, walk_basis
+
+
+def linear_predictor(posterior: xr.Dataset, data: Exposure) -> np.ndarray:
+    """slope * score + covariates' effects, shape (chain, draw, patient)."""
+    eta = np.zeros((posterior.sizes[CHAIN], posterior.sizes[DRAW], data.n))
+    if SLOPE in posterior:
+        eta += posterior[SLOPE].transpose(*SAMPLE_DIMS, ARM).values[..., data.arm] * data.score
+    if COVARIATE_EFFECT in posterior:
+        eta += posterior[COVARIATE_EFFECT].transpose(*SAMPLE_DIMS, COVARIATE).values @ data.covariates.T
+    return eta
+
+
+def log_likelihood(posterior: xr.Dataset, data: Exposure) -> xr.DataArray:
+    """Log-likelihood of each patient, dims (chain, draw, patient): event * log h - H.
+
+    ``patient`` is a row number, never an identifier.
+    """
+    log_hazard = posterior[LOG_HAZARD].transpose(*SAMPLE_DIMS, ARM, INTERVAL).values
+    eta = linear_predictor(posterior, data)
+    months = person_time(data.time, data.cuts)
+    hazard = np.exp(log_hazard)
+    cumulative = np.empty_like(eta)
+    for a in range(len(data.arms)):
+        own = data.arm == a
+        cumulative[..., own] = hazard[:, :, a, :] @ months[own].T
+    values = data.event * (log_hazard[..., data.arm, data.interval] + eta) - np.exp(eta) * cumulative
+    return xr.DataArray(
+        values,
+        dims=(*SAMPLE_DIMS, PATIENT),
+        coords={CHAIN: posterior[CHAIN], DRAW: posterior[DRAW], PATIENT: np.arange(data.n)},
+        name="patients",
+    )
+
+
+def free_variables(hazard: Hazard, data: Exposure) -> dict[str, tuple[Prior, tuple[str, ...]]]:
+    """Each free variable of the model, with its prior and its dims.
+
+    The prior of ``step`` is that of the step divided by ``_step_scale``.
+    """
+    priors, strata = hazard.priors, () if hazard.baseline == SHARED else (ARM,)
+    free: dict[str, tuple[Prior, tuple[str, ...]]] = {}
+    if hazard.smoothing == INDEPENDENT:
+        free["log_baseline"] = (priors.level, (*strata, INTERVAL))
+    else:
+        free["level"] = (priors.level, strata)
+        if data.n_intervals > 1:
+            free[STEP_SD] = (priors.step_sd, strata)
+            free["step"] = (Normal(0.0, 1.0), (*strata, "boundary"))
+    if hazard.baseline == SHARED and len(data.arms) > 1:
+        free[ARM_EFFECT] = (priors.arm_effect, ("contrast",))
+    if hazard.slopes == PER_ARM:
+        free[SLOPE] = (priors.slope, (ARM,))
+    elif hazard.slopes == COMMON:
+        free["common_slope"] = (priors.slope, ())
+    if data.covariate_names:
+        free[COVARIATE_EFFECT] = (priors.covariate, (COVARIATE,))
+    return free
+
+
+def log_prior(posterior: xr.Dataset, hazard: Hazard, data: Exposure) -> xr.Dataset:
+    """Log prior density of each free variable, with the variable's own dims."""
+    densities = {}
+    for name, (prior, _) in free_variables(hazard, data).items():
+        scale = _step_scale(posterior, hazard, data) if name == "step" else xr.ones_like(posterior[name])
+        standard = (posterior[name] / scale).transpose(*posterior[name].dims)
+        densities[name] = standard.copy(data=prior.logpdf(standard.values)) - np.log(scale)
+    return xr.Dataset(densities)
+
+
+def _step_scale(draws: xr.Dataset, hazard: Hazard, data: Exposure) -> xr.DataArray:
+    """What the model multiplies the walk's standard normal steps by to sample them evenly."""
+    strata = () if hazard.baseline == SHARED else (ARM,)
+    information = xr.DataArray(step_information(data, hazard), dims=(*strata, "boundary"))
+    return np.sqrt(1.0 + draws[STEP_SD] ** 2 * information)
+
+
+def draw_prior(hazard: Hazard, data: Exposure, *, draws: int, seed: int) -> xr.Dataset:
+    """Draws of the prior, dims (chain = 1, draw, ...), with the variables of the posterior.
+
+    Raises
+    ------
+    InputError
+        A prior is flat: an improper prior has no draws.
+    """
+    rng = np.random.default_rng(seed)
+    coords = {
+        CHAIN: [0],
+        DRAW: np.arange(draws),
+        ARM: list(data.arms),
+        "contrast": list(data.arms[1:]),
+        INTERVAL: np.arange(data.n_intervals),
+        "boundary": np.arange(data.n_intervals - 1),
+        COVARIATE: list(data.covariate_names),
+    }
+    variables = {}
+    for name, (prior, dims) in free_variables(hazard, data).items():
+        if isinstance(prior, Flat):
+            raise InputError(f"the prior of {name} is flat, so there is nothing to draw from")
+        shape = (1, draws, *(len(coords[dim]) for dim in dims))
+        variables[name] = ((*SAMPLE_DIMS, *dims), prior.draw(rng, shape))
+    used = {dim for dims, _ in variables.values() for dim in dims} | {ARM, INTERVAL}
+    drawn = xr.Dataset(variables, coords={dim: coords[dim] for dim in used})
+    if "step" in drawn:
+        drawn["step"] = (drawn["step"] * _step_scale(drawn, hazard, data)).transpose(*drawn["step"].dims)
+    return _with_derived(drawn, hazard, data)
+
+
+def _with_derived(draws: xr.Dataset, hazard: Hazard, data: Exposure) -> xr.Dataset:
+    """Add what the model derives from its free variables: log_hazard, and slope when common."""
+    if hazard.smoothing == INDEPENDENT:
+        alpha = draws["log_baseline"]
+    else:
+        alpha = draws["level"].expand_dims({INTERVAL: draws[INTERVAL]}, axis=-1)
+        if data.n_intervals > 1:
+            basis = xr.DataArray(walk_basis(data.cuts), dims=(INTERVAL, "boundary"))
+            steps = draws["step"] / _step_scale(draws, hazard, data)
+            alpha = alpha + draws[STEP_SD] * (steps * basis).sum("boundary")
+    if hazard.baseline == SHARED:
+        alpha = alpha.expand_dims({ARM: draws[ARM]})
+        if len(data.arms) > 1:
+            effect = draws[ARM_EFFECT].rename(contrast=ARM).reindex({ARM: list(data.arms)}, fill_value=0.0)
+            alpha = alpha + effect
+    draws = draws.assign({LOG_HAZARD: alpha.transpose(*SAMPLE_DIMS, ARM, INTERVAL)})
+    if hazard.slopes == COMMON:
+        draws[SLOPE] = draws["common_slope"].expand_dims({ARM: draws[ARM]}, axis=-1)
+    return draws

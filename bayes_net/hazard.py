@@ -1,0 +1,158 @@
+"""The piecewise-exponential hazard model of one landmark.
+
+    log h_i(t) = log_hazard[arm_i, k] + slope[arm_i] * score_i + covariates_i' log_hr_covariate
+
+for t in interval k, where log_hazard[a, k] = alpha[a, k], or alpha[k] + log_hr_arm[a] when the arms
+share their baseline. The likelihood is that of the piecewise-exponential model, which equals a
+Poisson likelihood of person-interval rows up to a constant (Holford 1980, doi:10.2307/2530747), but
+needs no such rows: events enter as sufficient statistics, exposure as nodes or as one term a patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bayes_net._backend import pm, pt
+from bayes_net.exposure import Exposure, one_hot
+from bayes_net.priors import Flat, HalfNormal, Prior
+from bayes_net.schema import (
+    ARM,
+    ARM_EFFECT,
+    COVARIATE,
+    COVARIATE_EFFECT,
+    INTERVAL,
+    LOG_HAZARD,
+    SLOPE,
+    STEP_SD,
+)
+from bayes_net.structure import INDEPENDENT, NONE, PER_ARM, RW1, SHARED, Hazard, Layout, layout, model_data
+
+
+def hazard_model(data: Exposure, hazard: Hazard | None = None, *, shape: Layout | None = None) -> pm.Model:
+    """The PyMC model of ``data``.
+
+    Variables: ``log_hazard`` (arm, interval), log hazard per month at score and covariates 0;
+    ``slope`` (arm), log hazard ratio per unit of score; ``log_hr_arm`` (arm after the first) with a
+    shared baseline; ``log_hr_covariate`` (covariate); ``step_sd`` with a random walk.
+    """
+    hazard = hazard or Hazard()
+    shape = shape or layout([data])
+    arrays = model_data(data, shape, hazard)
+    coords = {
+        ARM: list(data.arms),
+        "contrast": list(data.arms[1:]),
+        INTERVAL: np.arange(data.n_intervals),
+        "boundary": np.arange(data.n_intervals - 1),
+        COVARIATE: list(data.covariate_names),
+    }
+    with pm.Model(coords=coords) as model:
+        d = {name: pm.Data(name, value) for name, value in arrays.items() if _used(name, hazard, data)}
+        log_hazard = pm.Deterministic(LOG_HAZARD, _log_hazard(d, hazard, data), dims=(ARM, INTERVAL))
+        slope = _slope(d, hazard, data)
+        gamma = (
+            _prior_rv(COVARIATE_EFFECT, "covariate", hazard, d, (COVARIATE,))
+            if data.covariate_names
+            else None
+        )
+        gathered = (log_hazard, slope, gamma)
+        hazard_sum = (
+            _compressed_risk(d, shape, *gathered) if shape.compressed else _patients_risk(d, *gathered)
+        )
+        log_likelihood = pt.sum(d["events"] * log_hazard) - hazard_sum
+        if slope is not None:
+            log_likelihood += pt.sum(slope * d["score_events"])
+        if gamma is not None:
+            log_likelihood += pt.sum(gamma * d["covariate_events"])
+        pm.Potential("log_likelihood", log_likelihood)
+    return model
+
+
+def _used(name: str, hazard: Hazard, data: Exposure) -> bool:
+    """Whether the graph reads this array: nutpie refuses data that no variable depends on."""
+    needs = {
+        "basis": hazard.smoothing == RW1 and data.n_intervals > 1,
+        "step_information": hazard.smoothing == RW1 and data.n_intervals > 1,
+        "prior_step_sd": hazard.smoothing == RW1 and data.n_intervals > 1,
+        "prior_slope": hazard.slopes != NONE,
+        "score_events": hazard.slopes != NONE,
+        "node_score": hazard.slopes != NONE,
+        "row_score": hazard.slopes != NONE,
+        "prior_arm_effect": hazard.baseline == SHARED and len(data.arms) > 1,
+        "prior_covariate": bool(data.covariate_names),
+        "covariate_events": bool(data.covariate_names),
+        "row_covariates": bool(data.covariate_names),
+        "widths": data.n_intervals > 1,
+    }
+    return needs.get(name, True)
+
+
+def _prior_rv(name: str, which: str, hazard: Hazard, d: Mapping, dims: tuple[str, ...]):
+    prior: Prior = getattr(hazard.priors, which)
+    if isinstance(prior, Flat):
+        return pm.Flat(name, dims=dims)
+    hyper = d[f"prior_{which}"]
+    if isinstance(prior, HalfNormal):
+        return pm.HalfNormal(name, sigma=hyper[0], dims=dims)
+    return pm.Normal(name, mu=hyper[0], sigma=hyper[1], dims=dims)
+
+
+def _log_hazard(d: Mapping, hazard: Hazard, data: Exposure):
+    strata = () if hazard.baseline == SHARED else (ARM,)
+    if hazard.smoothing == INDEPENDENT:
+        alpha = _prior_rv("log_baseline", "level", hazard, d, (*strata, INTERVAL))
+    else:
+        level = _prior_rv("level", "level", hazard, d, strata)
+        alpha = level[..., None] * np.ones(data.n_intervals)
+        if data.n_intervals > 1:
+            sd = _prior_rv(STEP_SD, "step_sd", hazard, d, strata)
+            # The prior is a standard normal step; it is sampled on its conditional scale.
+            scale = pt.sqrt(1.0 + sd[..., None] ** 2 * d["step_information"])
+            step = pm.Normal("step", 0.0, scale, dims=(*strata, "boundary"))
+            alpha = alpha + sd[..., None] * pt.dot(step / scale, d["basis"].T)
+    if hazard.baseline == SHARED:
+        alpha = alpha[None, :] * np.ones((len(data.arms), 1))
+        if len(data.arms) > 1:
+            effect = _prior_rv(ARM_EFFECT, "arm_effect", hazard, d, ("contrast",))
+            alpha = alpha + pt.concatenate([[0.0], effect])[:, None]
+    return alpha
+
+
+def _slope(d: Mapping, hazard: Hazard, data: Exposure):
+    if hazard.slopes == NONE:
+        return None
+    if hazard.slopes == PER_ARM:
+        return _prior_rv(SLOPE, "slope", hazard, d, (ARM,))
+    common = _prior_rv("common_slope", "slope", hazard, d, ())
+    return pm.Deterministic(SLOPE, common * np.ones(len(data.arms)), dims=(ARM,))
+
+
+def _compressed_risk(d: Mapping, shape: Layout, log_hazard, slope, gamma):
+    """Sum over patterns, intervals and nodes of weight * hazard."""
+    patterns = np.array(shape.patterns)
+    arm = one_hot(patterns[:, 0], len(shape.arms))
+    eta = pt.dot(arm, log_hazard)
+    if gamma is not None:
+        eta = eta + pt.dot(patterns[:, 1:], gamma)[:, None]
+    if slope is None:
+        return pt.sum(pt.sum(d["node_weight"], axis=2) * pt.exp(eta))
+    return pt.sum(
+        d["node_weight"] * pt.exp(eta[:, :, None] + pt.dot(arm, slope)[:, None, None] * d["node_score"])
+    )
+
+
+def _patients_risk(d: Mapping, log_hazard, slope, gamma):
+    """Sum over patients of their cumulative hazard: that of the intervals passed, gathered at the
+    one in which follow-up ends, and the piece within it."""
+    rate = pt.exp(log_hazard)
+    total = d["row_since_start"] * rate.ravel()[d["row_cell"]]
+    if "widths" in d:
+        passed = pt.cumsum(rate * d["widths"], axis=1) - rate * d["widths"]
+        total = total + passed.ravel()[d["row_cell"]]
+    eta = 0.0
+    if slope is not None:
+        eta = pt.dot(d["row_arm"], slope) * d["row_score"]
+    if gamma is not None:
+        eta = eta + pt.dot(d["row_covariates"], gamma)
+    return pt.sum(d["row_weight"] * pt.exp(eta) * total)

@@ -1,0 +1,137 @@
+"""Priors stated on what a clinician can judge, and the distributions that follow from them.
+
+All priors of baseline hazards are on the **log** hazard. A flat prior on the hazard itself adds
+about one pseudo-event to every interval, shared by the arms, and so drags hazard ratios.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import integrate, optimize, stats
+
+from bayes_net.errors import InputError
+
+LOG_2 = float(np.log(2.0))
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normal distribution; ``statement`` says in words where it came from."""
+
+    mean: float
+    sd: float
+    statement: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.mean) and np.isfinite(self.sd) and self.sd > 0):
+            raise InputError(
+                f"Normal prior has mean {self.mean}, sd {self.sd}; expected finite values and sd > 0"
+            )
+
+    def logpdf(self, x: np.ndarray) -> np.ndarray:
+        """Log density at ``x``, elementwise."""
+        return stats.norm.logpdf(x, self.mean, self.sd)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Independent draws of the given shape."""
+        return rng.normal(self.mean, self.sd, shape)
+
+
+@dataclass(frozen=True)
+class HalfNormal:
+    """Half-normal distribution on the positive numbers."""
+
+    sd: float
+    statement: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.sd) and self.sd > 0):
+            raise InputError(f"HalfNormal prior has sd {self.sd}; expected a finite value > 0")
+
+    def logpdf(self, x: np.ndarray) -> np.ndarray:
+        """Log density at ``x``, elementwise."""
+        return stats.halfnorm.logpdf(x, scale=self.sd)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Independent draws of the given shape."""
+        return np.abs(rng.normal(0.0, self.sd, shape))
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Improper uniform prior: for comparison with maximum likelihood; implies nothing in advance."""
+
+    statement: str = field(default="flat (improper)", compare=False)
+
+    def logpdf(self, x: np.ndarray) -> np.ndarray:
+        """Log density at ``x``, elementwise, up to an unknown constant."""
+        return np.zeros_like(x)
+
+
+Prior = Normal | HalfNormal | Flat
+
+
+def _log_interval(lower: float, upper: float, prob: float, what: str) -> tuple[float, float]:
+    if not (0 < lower < upper and np.isfinite(upper) and 0 < prob < 1):
+        raise InputError(
+            f"{what}: interval {lower:g} to {upper:g} with probability {prob:g} is not usable; "
+            "expected 0 < lower < upper and 0 < probability < 1"
+        )
+    z = stats.norm.ppf((1 + prob) / 2)
+    return float(np.log(lower * upper) / 2), float(np.log(upper / lower) / (2 * z))
+
+
+def hazard_ratio_prior(lower: float, upper: float, *, prob: float = 0.95) -> Normal:
+    """Normal prior of a log hazard ratio with ``prob`` of hazard ratios between the limits."""
+    mean, sd = _log_interval(lower, upper, prob, "hazard ratio")
+    return Normal(mean, sd, f"{100 * prob:g} % of hazard ratios between {lower:g} and {upper:g}")
+
+
+def median_survival_prior(lower: float, upper: float, *, prob: float = 0.95) -> Normal:
+    """Normal prior of the log hazard per month, from an interval of median survival in months.
+
+    A constant hazard lambda has median log(2)/lambda.
+    """
+    mean, sd = _log_interval(lower, upper, prob, "median survival")
+    statement = f"{100 * prob:g} % of median survivals between {lower:g} and {upper:g} months"
+    return Normal(float(np.log(LOG_2)) - mean, sd, statement)
+
+
+def hazard_change_prior(factor: float, *, prob: float = 0.95) -> HalfNormal:
+    """Half-normal prior of the random walk's standard deviation over a year.
+
+    With ``prob`` the hazards at two moments a year apart differ by less than ``factor``-fold. The
+    change is the product of a half-normal and a normal, whose quantile scales the prior.
+    """
+    if not (factor > 1 and np.isfinite(factor) and 0 < prob < 1):
+        raise InputError(f"hazard change: factor {factor:g} is not usable; expected a finite number > 1")
+
+    def excess(q: float) -> float:
+        inside, _ = integrate.quad(
+            lambda z: 2 * stats.norm.pdf(z) * (2 * stats.norm.cdf(q / z) - 1) if z > 0 else 0.0,
+            0,
+            12,
+            limit=200,
+        )
+        return inside - prob
+
+    scale = np.log(factor) / optimize.brentq(excess, 1e-4, 50)
+    return HalfNormal(float(scale), f"{100 * prob:g} % of hazards a year apart within a factor {factor:g}")
+
+
+@dataclass(frozen=True)
+class Priors:
+    """The priors of a hazard model; every default is a statement about observable quantities.
+
+    ``level`` is of the (time-averaged) log hazard per month at the reference, ``step_sd`` of the
+    random walk's standard deviation over 12 months, ``slope`` of the log hazard ratio per unit of
+    score, ``arm_effect`` of the arm's log hazard ratio, ``covariate`` of each covariate's.
+    """
+
+    level: Prior = field(default_factory=lambda: median_survival_prior(2.0, 80.0))
+    step_sd: HalfNormal = field(default_factory=lambda: hazard_change_prior(4.0))
+    slope: Prior = field(default_factory=lambda: hazard_ratio_prior(0.5, 2.0))
+    arm_effect: Prior = field(default_factory=lambda: hazard_ratio_prior(0.1, 10.0))
+    covariate: Prior = field(default_factory=lambda: hazard_ratio_prior(0.25, 4.0))

@@ -1,0 +1,153 @@
+"""What a hazard model assumes and the arrays that its likelihood takes; nothing here needs PyMC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bayes_net.compression import NODES, compress
+from bayes_net.errors import InputError
+from bayes_net.exposure import Exposure, one_hot
+from bayes_net.priors import HalfNormal, Normal, Priors
+
+SHARED, PER_ARM, COMMON, NONE = "shared", "per arm", "common", "none"
+RW1, INDEPENDENT = "rw1", "independent"
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """What a hazard model assumes.
+
+    ``baseline``: "per arm" (stratified) or "shared" (then the arms' hazards are proportional);
+    ``smoothing``: "rw1" (random walk of the log hazard over time) or "independent" intervals;
+    ``slopes``: of the score, "per arm", "common" to all arms, or "none".
+    """
+
+    baseline: str = PER_ARM
+    smoothing: str = RW1
+    slopes: str = PER_ARM
+    priors: Priors = field(default_factory=Priors)
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("baseline", (PER_ARM, SHARED)),
+            ("smoothing", (RW1, INDEPENDENT)),
+            ("slopes", (PER_ARM, COMMON, NONE)),
+        ):
+            if getattr(self, name) not in allowed:
+                raise InputError(
+                    f"{name} = {getattr(self, name)!r} is unknown; expected one of {', '.join(allowed)}"
+                )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The shapes of a likelihood: exposures of one layout share one compiled model.
+
+    With few distinct covariate patterns exposure is compressed to ``NODES`` nodes a pattern and
+    interval, whatever the number of patients; otherwise every patient is a row, padded to ``rows``.
+    """
+
+    arms: tuple[str, ...]
+    covariate_names: tuple[str, ...]
+    n_intervals: int
+    patterns: tuple[tuple[float, ...], ...] = ()
+    rows: int = 0
+
+    @property
+    def compressed(self) -> bool:
+        """Whether exposure enters as nodes, and not patient by patient."""
+        return bool(self.patterns)
+
+
+def layout(exposures: Sequence[Exposure]) -> Layout:
+    """The layout that serves all ``exposures``, in the form that costs least to evaluate."""
+    shapes = {(e.arms, e.covariate_names, e.n_intervals) for e in exposures}
+    if len(shapes) != 1:
+        raise InputError(f"exposures differ in arms, covariates or number of intervals: {sorted(shapes)}")
+    arms, names, n_intervals = shapes.pop()
+    patterns = np.unique(np.vstack([e.patterns for e in exposures]), axis=0)
+    rows = max(e.n for e in exposures)
+    if len(patterns) * n_intervals * NODES <= max(4 * rows, 1000):
+        return Layout(arms, names, n_intervals, patterns=tuple(map(tuple, patterns.tolist())))
+    return Layout(arms, names, n_intervals, rows=rows)
+
+
+def _midpoint_distance(cuts: np.ndarray) -> np.ndarray:
+    """Years between the midpoints of neighbouring intervals; the open last one counts as long as its
+    predecessor."""
+    widths = _widths(cuts)
+    return (widths[:-1] + widths[1:]) / 2 / 12.0
+
+
+def _widths(cuts: np.ndarray) -> np.ndarray:
+    edges = np.concatenate([[0.0], cuts])
+    return np.append(np.diff(edges), np.diff(edges)[-1])
+
+
+def walk_basis(cuts: np.ndarray) -> np.ndarray:
+    """Matrix from standard normal steps to a random walk over the intervals, (intervals, steps).
+
+    A step's variance is the distance between interval midpoints in years; the walk is centred on its
+    average over time, so that the level is the time-averaged log hazard.
+    """
+    if not len(cuts):
+        return np.zeros((1, 0))
+    widths, distance = _widths(cuts), _midpoint_distance(cuts)
+    walk = np.tril(np.ones((len(widths), len(distance))), -1) * np.sqrt(distance)
+    return walk - (widths / widths.sum()) @ walk
+
+
+def step_information(data: Exposure, hazard: Hazard) -> np.ndarray:
+    """About how much the events say about each step of the walk, ([arm,] boundary), for a unit step SD.
+
+    The log hazard of an interval with d events is known to a variance of about 1/d. Given the walk's
+    SD s, a standard normal step then has a posterior SD of about 1/sqrt(1 + s^2 I): sampling the step
+    on that scale keeps the geometry even from few events (non-centred) to many (centred).
+    """
+    events = data.events if hazard.baseline == PER_ARM else data.events.sum(axis=0)
+    before, after = events[..., :-1], events[..., 1:]
+    harmonic = before * after / np.maximum(before + after, 1.0)
+    return harmonic * _midpoint_distance(data.cuts) if len(data.cuts) else harmonic
+
+
+def model_data(data: Exposure, shape: Layout, hazard: Hazard) -> dict[str, np.ndarray]:
+    """The arrays that the compiled model of ``shape`` takes for ``data``."""
+    arm, hits = one_hot(data.arm, len(data.arms)), data.event
+    arrays = {
+        "events": data.events,
+        "score_events": arm.T @ (hits * data.score),
+        "covariate_events": data.covariates.T @ hits,
+        "basis": walk_basis(data.cuts),
+        "step_information": step_information(data, hazard),
+    }
+    if shape.compressed:
+        nodes = compress(data, patterns=np.array(shape.patterns))
+        arrays |= {"node_score": nodes.score, "node_weight": nodes.weight}
+    else:
+        spare = shape.rows - data.n
+        padded = {
+            "row_arm": arm,
+            "row_covariates": data.covariates,
+            "row_score": data.score,
+            "row_since_start": data.since_start,
+            "row_weight": np.ones(data.n),
+        }
+        arrays |= {k: np.pad(v, [(0, spare)] + [(0, 0)] * (v.ndim - 1)) for k, v in padded.items()}
+        cell = data.arm * data.n_intervals + data.interval
+        arrays |= {"row_cell": np.pad(cell, (0, spare)), "widths": np.append(np.diff(data.starts), 0.0)}
+    return arrays | _prior_data(hazard.priors)
+
+
+def _prior_data(priors: Priors) -> dict[str, np.ndarray]:
+    """Hyperparameters are data too, so that another prior of the same kind needs no compiling."""
+    values = {}
+    for name in ("level", "step_sd", "slope", "arm_effect", "covariate"):
+        prior = getattr(priors, name)
+        if isinstance(prior, Normal):
+            values[f"prior_{name}"] = np.array([prior.mean, prior.sd])
+        elif isinstance(prior, HalfNormal):
+            values[f"prior_{name}"] = np.array([prior.sd])
+    return values
