@@ -1,0 +1,241 @@
+"""Can the fit be believed: the gate, leave-one-patient-out, and replicated Kaplan-Meier curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from arviz_stats.base import array_stats
+
+from bayes_net.closed_form import linear_predictor
+from bayes_net.exposure import Exposure
+from bayes_net.schema import ARM, CHAIN, DRAW, INTERVAL, LOG_HAZARD, SAMPLE_DIMS, TIME
+
+MAX_RHAT = 1.01
+MIN_ESS = 400
+MIN_BFMI = 0.3
+HIGH_PARETO_K = 0.7
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The diagnostics that a fit has to pass before its numbers are shown without a mark.
+
+    ``table`` has one row a check: check, worst, threshold, passed, where.
+    """
+
+    table: pd.DataFrame
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check was passed."""
+        return bool(self.table["passed"].all())
+
+
+def gate(fit: xr.DataTree, quantities: Mapping[str, xr.DataArray] | None = None) -> Gate:
+    """Rank-normalised R-hat and ESS of every quantity, divergences, E-BFMI.
+
+    ``quantities`` are the reported draws; the model's own variables are always checked beside them.
+    R-hat: Vehtari et al. 2021, doi:10.1214/20-BA1221. E-BFMI: Betancourt 2016, arXiv:1604.00695.
+    """
+    draws = {str(name): x for name, x in fit["posterior"].data_vars.items()} | dict(quantities or {})
+    stats = fit["sample_stats"]
+    energy = stats["energy"].transpose(..., *SAMPLE_DIMS).values
+    return Gate(
+        pd.DataFrame(
+            [
+                _worst("R-hat", draws, array_stats.rhat, MAX_RHAT, largest=True),
+                _worst("bulk ESS", draws, _ess("bulk"), MIN_ESS, largest=False),
+                _worst("tail ESS", draws, _ess("tail"), MIN_ESS, largest=False),
+                _row("divergences", int(stats["diverging"].sum()), 0, largest=True, where="sampler"),
+                _row(
+                    "E-BFMI",
+                    float(np.min(array_stats.bfmi(energy))),
+                    MIN_BFMI,
+                    largest=False,
+                    where="sampler",
+                ),
+            ]
+        )
+    )
+
+
+def _ess(method: str):
+    prob = (0.025, 0.975) if method == "tail" else None
+    return lambda x: array_stats.ess(x, method=method, prob=prob)
+
+
+def _worst(
+    check: str, draws: Mapping[str, xr.DataArray], statistic, threshold: float, *, largest: bool
+) -> dict:
+    """The worst value of a diagnostic; a quantity that does not vary at all has nothing to diagnose."""
+    values = {}
+    for name, x in draws.items():
+        ordered = x.transpose(..., *SAMPLE_DIMS).values
+        for position, chain in zip(
+            np.ndindex(ordered.shape[:-2]), ordered.reshape(-1, *ordered.shape[-2:]), strict=True
+        ):
+            if np.ptp(chain) > 0 or not np.isfinite(chain).all():
+                values[_place(name, x, position)] = float(statistic(chain))
+    if not values:
+        return _row(check, np.nan, threshold, largest=largest, where="nothing varies")
+    where = (max if largest else min)(values, key=lambda k: -np.inf if np.isnan(values[k]) else values[k])
+    where = next((k for k, v in values.items() if np.isnan(v)), where)
+    return _row(check, values[where], threshold, largest=largest, where=where)
+
+
+def _row(check: str, worst: float, threshold: float, *, largest: bool, where: str) -> dict:
+    passed = worst <= threshold if largest else worst >= threshold
+    return {"check": check, "worst": worst, "threshold": threshold, "passed": bool(passed), "where": where}
+
+
+def _place(name: str, x: xr.DataArray, position: tuple[int, ...]) -> str:
+    dims = [dim for dim in x.dims if dim not in SAMPLE_DIMS]
+    labels = [
+        str(x[dim].values[i]) if dim in x.coords else str(i) for dim, i in zip(dims, position, strict=True)
+    ]
+    return f"{name}[{', '.join(labels)}]" if labels else name
+
+
+def loo(fit: xr.DataTree) -> dict[str, float]:
+    """Expected log predictive density with each patient left out in turn (PSIS-LOO).
+
+    Keys: elpd, elpd_se, p_loo, n, worst_pareto_k and n_high_pareto_k (k > 0.7, where the estimate is
+    unreliable). Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4.
+    """
+    values = fit["log_likelihood"]["patients"].transpose(..., CHAIN, DRAW)
+    patients = values.values.reshape(-1, *values.shape[-2:])
+    # A patient whose likelihood does not vary (time zero) needs no importance weights.
+    varies = np.ptp(patients, axis=(1, 2)) > 0
+    elpd, k, p_loo = patients[:, 0, 0].copy(), np.zeros(len(patients)), np.zeros(len(patients))
+    for i in np.flatnonzero(varies):
+        r_eff = float(array_stats.ess(np.exp(patients[i]), method="mean", relative=True))
+        elpd[i], k[i], p_loo[i] = (float(v) for v in array_stats.loo(patients[i], r_eff=r_eff))
+    return {
+        "elpd": elpd.sum(),
+        "elpd_se": float(np.sqrt(len(elpd) * elpd.var())),
+        "p_loo": p_loo.sum(),
+        "n": len(elpd),
+        "worst_pareto_k": k.max(),
+        "n_high_pareto_k": int((k > HIGH_PARETO_K).sum()),
+    }
+
+
+def kaplan_meier(time: np.ndarray, event: np.ndarray) -> pd.DataFrame:
+    """The Kaplan-Meier curve as step points: time, survival, at_risk, n_censored (from time 0)."""
+    from lifelines import KaplanMeierFitter  # a second to import, and reading results needs none of it
+
+    fitter = KaplanMeierFitter().fit(time, event)
+    table = fitter.event_table
+    return pd.DataFrame(
+        {
+            TIME: table.index.to_numpy(float),
+            "survival": fitter.survival_function_.iloc[:, 0].to_numpy(float),
+            "at_risk": table["at_risk"].to_numpy(int),
+            "n_censored": table["censored"].to_numpy(int),
+        }
+    )
+
+
+def step_values(curve: pd.DataFrame, times: np.ndarray) -> np.ndarray:
+    """A step curve's survival at ``times``."""
+    return curve["survival"].to_numpy()[np.searchsorted(curve[TIME].to_numpy(), times, side="right") - 1]
+
+
+def replicate(fit: xr.DataTree, data: Exposure, *, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Follow-up of the same patients drawn anew from the posterior: times and events, (draws, patients).
+
+    Censoring is respected: a censored patient keeps the time of censoring; for a patient with an
+    event, who could have been followed longer, a censoring time beyond it is drawn from the arm's
+    Kaplan-Meier curve of censoring (the longest follow-up where that curve ends).
+    """
+    rng = np.random.default_rng(seed)
+    chosen, stacked = _thin(fit, draws, rng)
+    hazard = np.exp(stacked)
+    target = rng.exponential(size=(len(chosen), data.n)) / np.exp(
+        linear_predictor(fit["posterior"].to_dataset(), data).reshape(-1, data.n)[chosen]
+    )
+    latent = np.empty_like(target)
+    for i in range(len(chosen)):
+        for a in range(len(data.arms)):
+            own = data.arm == a
+            latent[i, own] = _inverse_cumulative(hazard[i, a], data.starts, target[i, own])
+    censor = _censoring_times(data, len(chosen), rng)
+    return np.minimum(latent, censor), (latent <= censor).astype(float)
+
+
+def _thin(fit: xr.DataTree, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    log_hazard = fit["posterior"][LOG_HAZARD].transpose(*SAMPLE_DIMS, ARM, INTERVAL).values
+    flat = log_hazard.reshape(-1, *log_hazard.shape[2:])
+    chosen = rng.choice(len(flat), size=min(draws, len(flat)), replace=False)
+    return chosen, flat[chosen]
+
+
+def _inverse_cumulative(hazard: np.ndarray, starts: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The time at which a piecewise-constant hazard has accumulated ``target``."""
+    at_start = np.concatenate([[0.0], np.cumsum(hazard[:-1] * np.diff(starts))])
+    k = np.searchsorted(at_start, target, side="right") - 1
+    return starts[k] + (target - at_start[k]) / hazard[k]
+
+
+def _censoring_times(data: Exposure, draws: int, rng: np.random.Generator) -> np.ndarray:
+    times = np.tile(data.time, (draws, 1))
+    for a in range(len(data.arms)):
+        own = data.arm == a
+        if not own.any():
+            continue
+        curve = kaplan_meier(data.time[own], 1 - data.event[own])
+        for i in np.flatnonzero(own & (data.event == 1)):
+            beyond = step_values(curve, data.time[i : i + 1])[0]
+            level = beyond * rng.random(draws)
+            # First time at which the censoring curve has fallen to the level; never: last follow-up.
+            first = (curve["survival"].to_numpy()[None, :] <= level[:, None]).argmax(axis=1)
+            fallen = curve["survival"].to_numpy()[-1] <= level
+            times[:, i] = np.where(
+                fallen, curve[TIME].to_numpy()[first], max(curve[TIME].iloc[-1], data.time[i])
+            )
+    return times
+
+
+def posterior_predictive(
+    fit: xr.DataTree, data: Exposure, times: np.ndarray, *, draws: int = 200, seed: int, prob: float = 0.95
+) -> pd.DataFrame:
+    """Replicated against observed Kaplan-Meier curves by arm, up to each arm's last follow-up.
+
+    Columns: arm, time, observed, estimate (median replicate), lower, upper (pointwise, ``prob``),
+    p_value: probability that a replicate is at or above the observed curve (half for ties); values near
+    0 or 1 are a misfit. Gelman, Meng and Stern 1996.
+    """
+    replicated, events = replicate(fit, data, draws=draws, seed=seed)
+    tail = ((1 - prob) / 2, 0.5, (1 + prob) / 2)
+    tables = []
+    for a, arm in enumerate(data.arms):
+        own = data.arm == a
+        if not own.any():
+            continue
+        within = times[times <= data.time[own].max()]
+        observed = step_values(kaplan_meier(data.time[own], data.event[own]), within)
+        curves = np.array([_km_at(t[own], d[own], within) for t, d in zip(replicated, events, strict=True)])
+        lower, middle, upper = np.quantile(curves, tail, axis=0)
+        p = (curves > observed).mean(axis=0) + 0.5 * np.isclose(curves, observed).mean(axis=0)
+        columns = {
+            ARM: arm,
+            TIME: within,
+            "observed": observed,
+            "estimate": middle,
+            "lower": lower,
+            "upper": upper,
+        }
+        tables.append(pd.DataFrame(columns | {"p_value": p}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _km_at(time: np.ndarray, event: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Kaplan-Meier survival at ``at``, for many replicates where a fitted object each would be slow."""
+    order = np.lexsort((-event, time))  # at ties the events come first: the censored are still at risk
+    at_risk = np.arange(len(time), 0, -1)
+    steps = np.concatenate([[1.0], np.cumprod(1.0 - event[order] / at_risk)])
+    return steps[np.searchsorted(time[order], at, side="right")]

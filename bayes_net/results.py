@@ -1,0 +1,310 @@
+"""The tidy tables of a run, computed from its fits; these are the CSV files and the report's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_net import estimands
+from bayes_net.checks import Gate, gate, loo
+from bayes_net.closed_form import free_variables
+from bayes_net.exposure import Exposure, Measure, Shrinkage
+from bayes_net.landmarks import Landmark, LandmarkSet
+from bayes_net.priors import Flat, HalfNormal, Prior
+from bayes_net.schema import ARM, ARM_EFFECT, COVARIATE, COVARIATE_EFFECT, PFS, POINTS_PER_UNIT
+from bayes_net.structure import Hazard
+
+HAZARD_RATIO_BOUNDS = {"prob_below_1": (0, 1), "prob_below_0.8": (0, 0.8), "prob_0.9_to_1.11": (0.9, 1.11)}
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One model to fit: an endpoint's patients at one landmark, and how shrinkage enters."""
+
+    endpoint: str
+    population: str
+    landmark: Landmark
+    measure: Measure
+    data: Exposure
+
+    @property
+    def analysis(self) -> str:
+        """Name of the endpoint and measure, fit for a file or a group: ``pfs_shrinkage``."""
+        measure = (
+            "shrinkage" if isinstance(self.measure, Shrinkage) else f"response_{self.measure.threshold:g}"
+        )
+        return f"{self.endpoint}_{measure}"
+
+    @property
+    def label(self) -> str:
+        """What was fitted, in words: endpoint, measure, landmark."""
+        return f"{self.endpoint.upper()}, {self.measure.label}, {self.landmark.label}"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A job with its posterior, its gate and leave-one-patient-out result."""
+
+    job: Job
+    fit: xr.DataTree
+    gate: Gate
+    loo: dict[str, float]
+
+
+def fitted(landmarks: LandmarkSet, label: str, data: Exposure, fit: xr.DataTree) -> Fitted:
+    """The fit of one landmark's exposure with its gate and leave-one-patient-out result, ready for tables."""
+    at = next(landmark for landmark in landmarks.landmarks if landmark.label == label)
+    return checked(Job(landmarks.endpoint, landmarks.population, at, data.measure, data), fit)
+
+
+def checked(job: Job, fit: xr.DataTree) -> Fitted:
+    """A job's fit with its gate (over the model's variables and the reported ones) and its LOO."""
+    return Fitted(job, fit, gate(fit, reported_quantities(fit)), loo(fit))
+
+
+def reported_quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
+    """The draws behind the hazard-ratio table, which the gate has to check."""
+    named = {"hazard ratio": estimands.hazard_ratio(fit)}
+    if len(fit["posterior"][ARM]) > 1:
+        named["ratio of hazard ratios"] = estimands.interaction(fit)
+    if ARM_EFFECT in fit["posterior"]:
+        named["arm hazard ratio"] = estimands.arm_hazard_ratio(fit)
+    return named
+
+
+def gate_table(fits: Sequence[Fitted]) -> pd.DataFrame:
+    """All gates under each other: fit, check, worst, threshold, passed, where."""
+    return pd.concat([f.gate.table.assign(fit=f.job.label) for f in fits], ignore_index=True)[
+        ["fit", "check", "worst", "threshold", "passed", "where"]
+    ]
+
+
+def loo_table(fits: Sequence[Fitted]) -> pd.DataFrame:
+    """Leave-one-patient-out results, one row a fit."""
+    return pd.DataFrame([{"fit": f.job.label} | f.loo for f in fits])
+
+
+def hazard_ratio_table(fits: Sequence[Fitted], *, level: float, interval: str) -> pd.DataFrame:
+    """Posterior hazard ratios: one row an estimand, landmark and arm, with probabilities and errors."""
+    rows = [
+        _hazard_ratio_rows(f, measure, estimand, ratios, level, interval)
+        for f in fits
+        for measure, estimand, ratios in _ratios(f)
+    ]
+    return pd.concat(rows, ignore_index=True)
+
+
+def _ratios(fitted: Fitted) -> Iterator[tuple[str, str, xr.DataArray]]:
+    fit, measure = fitted.fit, fitted.job.measure
+    scales = [(measure.label.replace("response", "response,"), POINTS_PER_UNIT)]
+    if isinstance(measure, Shrinkage):
+        scales = [("shrinkage, per 10 points", 10.0), ("shrinkage, per 1 point", 1.0)]
+    for name, per in scales:
+        yield name, "association", estimands.hazard_ratio(fit, per=per)
+        if len(fit["posterior"][ARM]) > 1:
+            yield name, "interaction", estimands.interaction(fit, per=per)
+    name = scales[0][0]
+    if ARM_EFFECT in fit["posterior"]:
+        yield name, "arm", estimands.arm_hazard_ratio(fit).isel(shrinkage=0, drop=True)
+    if COVARIATE_EFFECT in fit["posterior"]:
+        yield name, "covariate", estimands.covariate_hazard_ratio(fit).rename({COVARIATE: ARM})
+
+
+def _hazard_ratio_rows(
+    fitted: Fitted, measure: str, estimand: str, ratios: xr.DataArray, level: float, interval: str
+) -> pd.DataFrame:
+    job, logs = fitted.job, np.log(ratios)
+    table = estimands.summarise(ratios, prob=level, interval=interval)
+    table = table.rename(columns={"estimate": "hr", "mcse": "mcse_hr", "interval_kind": "interval"})
+    for name, (above, below) in HAZARD_RATIO_BOUNDS.items():
+        table[name] = estimands.probability(ratios, above=above, below=below).values
+    counts = {
+        arm: (n, d)
+        for arm, n, d in zip(job.data.arms, job.data.n_by_arm, job.data.events.sum(1), strict=True)
+    }
+    whole = (job.data.n, job.data.event.sum())
+    table = table.assign(
+        endpoint=job.endpoint,
+        population=job.population,
+        measure=measure,
+        estimand=estimand,
+        landmark=job.landmark.label,
+        biased=job.landmark.biased,
+        n=[(counts[a] if estimand == "association" else whole)[0] for a in table[ARM]],
+        events=[int((counts[a] if estimand == "association" else whole)[1]) for a in table[ARM]],
+        log_mean=logs.mean(("chain", "draw")).values,
+        log_sd=logs.std(("chain", "draw"), ddof=1).values,
+        gate="passed" if fitted.gate.passed else "failed",
+    )
+    columns = ["endpoint", "population", "measure", "estimand", "landmark", "biased", ARM, "n", "events"]
+    columns += ["hr", "lower", "upper", "level", "interval", "log_mean", "log_sd", *HAZARD_RATIO_BOUNDS]
+    columns += ["mcse_hr", "mcse_lower", "mcse_upper", "ess_bulk", "ess_tail", "rhat", "gate"]
+    return table[columns]
+
+
+def survival_table(
+    fits: Sequence[Fitted],
+    *,
+    times: Sequence[float],
+    horizon: float,
+    profiles: Sequence[float],
+    level: float,
+    interval: str,
+) -> pd.DataFrame:
+    """Survival at times, medians and restricted means after the landmark, by arm and profile.
+
+    Times beyond an arm's last follow-up are left out, and so is the restricted mean where follow-up
+    ends before the horizon: they would be extrapolation. A median beyond it is kept and said to be so.
+    """
+    parts = [
+        part.assign(
+            endpoint=f.job.endpoint,
+            measure=f.job.measure.label,
+            landmark=f.job.landmark.label,
+            biased=f.job.landmark.biased,
+        )
+        for f in fits
+        for part in _survival_parts(f, times, horizon, profiles, level, interval)
+    ]
+    columns = [
+        "endpoint",
+        "measure",
+        "landmark",
+        "biased",
+        ARM,
+        "profile",
+        "quantity",
+        "time",
+        "beyond_follow_up",
+    ]
+    columns += ["estimate", "lower", "upper", "level", "interval", "mcse", "ess_bulk", "rhat"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def _survival_parts(f: Fitted, times, horizon, profiles, level, interval) -> Iterator[pd.DataFrame]:
+    follow_up = dict(zip(f.job.data.arms, f.fit["constant_data"]["last_follow_up"].values, strict=True))
+    points = profiles if isinstance(f.job.measure, Shrinkage) else (0.0, f.job.measure.threshold)
+    quantities = {
+        "survival": estimands.survival(f.fit, times, shrinkage=points),
+        "rmst": estimands.rmst(f.fit, horizon=horizon, shrinkage=points),
+        "median": estimands.median_survival(f.fit, shrinkage=points),
+    }
+    for quantity, draws in quantities.items():
+        table = estimands.summarise(draws, prob=level, interval=interval).rename(
+            columns={"interval_kind": "interval"}
+        )
+        if quantity != "survival":
+            table["time"] = horizon if quantity == "rmst" else np.nan
+        end = table[ARM].map(follow_up)
+        reach = table["estimate"] if quantity == "median" else table["time"]
+        table = table.assign(
+            quantity=quantity,
+            profile=[profile_label(f.job.measure, s) for s in table["shrinkage"]],
+            beyond_follow_up=reach > end,
+        )
+        yield table[(quantity == "median") | ~table["beyond_follow_up"]]
+
+
+def profile_label(measure: Measure, shrinkage: float) -> str:
+    """In words, a patient with ``shrinkage`` points at the landmark."""
+    if not isinstance(measure, Shrinkage):
+        return (
+            f">= {measure.threshold:g} % smaller"
+            if shrinkage >= measure.threshold
+            else f"< {measure.threshold:g} % smaller"
+        )
+    if shrinkage == 0:
+        return "size unchanged"
+    return f"{abs(shrinkage):g} % {'smaller' if shrinkage > 0 else 'larger'}"
+
+
+def primary(fits: Sequence[Fitted], endpoint: str = PFS) -> list[Fitted]:
+    """The fits of one endpoint with shrinkage as a continuous score, true landmarks first."""
+    own = [f for f in fits if f.job.endpoint == endpoint and isinstance(f.job.measure, Shrinkage)]
+    return sorted(own, key=lambda f: f.job.landmark.biased)
+
+
+def prior_table(fitted: Fitted, hazard: Hazard) -> pd.DataFrame:
+    """Every prior: parameter, what was stated, the distribution, and what it implies by simulation."""
+    implied = _implications(fitted)
+    rows = []
+    for name, (prior, _) in free_variables(hazard, fitted.job.data).items():
+        if name in _PARAMETERS:
+            words = _PARAMETERS[name]
+            rows.append(
+                {
+                    "parameter": words,
+                    "statement": prior.statement or "-",
+                    "distribution": _distribution(prior),
+                    "implies": implied.get(name, "nothing by itself" if isinstance(prior, Flat) else "-"),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+_PARAMETERS = {
+    "level": "time-averaged log hazard per month",
+    "log_baseline": "log hazard per month of each interval",
+    "step_sd": "SD of the log hazard's change over a year",
+    "slope": "log hazard ratio of shrinkage, each arm",
+    "common_slope": "log hazard ratio of shrinkage, all arms",
+    ARM_EFFECT: "log hazard ratio of the arm",
+    COVARIATE_EFFECT: "log hazard ratio of each covariate",
+}
+
+
+def _distribution(prior: Prior) -> str:
+    if isinstance(prior, Flat):
+        return "flat, improper"
+    if isinstance(prior, HalfNormal):
+        return f"half-normal, SD {prior.sd:.3g}"
+    return f"normal, mean {prior.mean:.3g}, SD {prior.sd:.3g}"
+
+
+def _implications(fitted: Fitted) -> dict[str, str]:
+    """Central 95 % prior intervals of what a reader can judge; nothing for improper priors."""
+    if "prior" not in fitted.fit.children:
+        return {}
+    before = xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs=fitted.fit.attrs),
+            "posterior": fitted.fit["prior"].to_dataset(),
+            "constant_data": fitted.fit["constant_data"].to_dataset(),
+        }
+    )
+    first = {ARM: 0}
+    median = estimands.median_survival(before).isel(first)
+    year = estimands.survival(before, [12.0]).isel(first)
+    ratio, unit = estimands.hazard_ratio(before).isel(first), "per 10 points"
+    if not isinstance(fitted.job.measure, Shrinkage):
+        unit = "of response against none"
+    slope = f"hazard ratio {unit}: {_range(ratio)}"
+    if isinstance(fitted.job.measure, Shrinkage):
+        slope += f"; per 30 points: {_range(ratio**3)}"
+    implied = dict.fromkeys(("level", "log_baseline"), f"median survival: {_range(median)} months")
+    implied |= {"step_sd": f"survival at 12 months: {_range(year)}"} | dict.fromkeys(
+        ("slope", "common_slope"), slope
+    )
+    if ARM_EFFECT in before["posterior"]:
+        implied[ARM_EFFECT] = f"arm hazard ratio: {_range(estimands.arm_hazard_ratio(before).isel(first))}"
+    if COVARIATE_EFFECT in before["posterior"]:
+        ratios = estimands.covariate_hazard_ratio(before).isel({COVARIATE: 0})
+        implied[COVARIATE_EFFECT] = f"hazard ratio: {_range(ratios)}"
+    return implied
+
+
+def _range(values: xr.DataArray) -> str:
+    lower, upper = np.quantile(values, (0.025, 0.975))
+    return f"{lower:.2g} to {upper:.2g} (95 %)"
+
+
+def diagnostics_table(fits: Sequence[Fitted]) -> pd.DataFrame:
+    """One row a fit: the worst value of each check, and whether the gate was passed."""
+    table = gate_table(fits).pivot(index="fit", columns="check", values="worst")
+    order = list(dict.fromkeys(fits[0].gate.table["check"]))
+    passed = {f.job.label: "passed" if f.gate.passed else "FAILED" for f in fits}
+    return table.loc[list(passed), order].assign(gate=passed).rename_axis(columns=None).reset_index()
