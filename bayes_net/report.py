@@ -1,0 +1,213 @@
+"""The report: one self-contained HTML file that answers first and then shows its doubts.
+
+``render`` decides nothing about the statistics: it takes finished tables, puts them in order and
+writes the sentences whose words follow the posterior probabilities (``tables.STRENGTHS``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from urllib.parse import quote
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bayes_net import schema, tables
+from bayes_net._wording import ASSOCIATION, PER_1_POINT, answer, finding, primary_rows, words
+from bayes_net.errors import InputError
+
+SECTIONS = {
+    "answer": "Answer",
+    "data": "Data and flow of patients",
+    "model": "Model and priors",
+    "hazard-ratios": "Hazard ratios",
+    "probabilities": "Probabilities",
+    "survival": "Survival",
+    "baseline-hazard": "Baseline hazard",
+    "waterfall": "Best change of each patient",
+    "diagnostics": "Diagnostics",
+    "ppc": "Posterior-predictive check",
+    "loo": "Leave-one-out cross-validation",
+    "limitations": "Limitations",
+    "provenance": "Provenance and specification",
+}
+"""Anchor and heading of every section, in the order of reading."""
+
+_GROUP = ["endpoint", "population", "measure", "estimand"]
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A figure as SVG text, where it belongs (a key of ``SECTIONS``), its caption and its finding."""
+
+    section: str
+    svg: str
+    caption: str
+    alt: str
+
+    @property
+    def source(self) -> str:
+        """The SVG as a data URI: an image cannot run anything, nor clash with the page's ids.
+
+        Percent-encoded and not base64, so that a search of the file for a word still sees the
+        figures' texts.
+        """
+        return "data:image/svg+xml;charset=utf-8," + quote(self.svg, safe=" =:;/,.()-_!*'?@$|^{}[]")
+
+
+KINDS = {
+    "attrition_flow": ("data", "Analysed at each landmark (colour); who left before, and why (greys)."),
+    "forest": (
+        "hazard-ratios",
+        "Posterior median hazard ratios with intervals by landmark and arm. Below 1: greater shrinkage "
+        "goes with longer time to event. Hollow markers: no limit, biased.",
+    ),
+    "survival": (
+        "survival",
+        "Kaplan–Meier estimate (steps; ticks are censored patients) over the posterior median (thin "
+        "line) and its interval (band). Numbers at risk beneath.",
+    ),
+    "baseline_hazard": (
+        "baseline-hazard",
+        "Posterior median hazard of each interval (line) and its interval (band), at the reference "
+        "shrinkage and covariates.",
+    ),
+    "waterfall": ("waterfall", "Best change from baseline, one bar a patient; lines at −30 % and +20 %."),
+    "prior_posterior": ("model", "Prior (dashed grey) and posterior density of the hazard ratio."),
+    "ppc": ("ppc", "Observed Kaplan–Meier curves over the bands of those that the model replicates."),
+}
+"""Section and caption of the figure that each function of ``plots`` draws."""
+
+
+def illustrate(kind: str, svg: str, *plotted: pd.DataFrame, subject: str = "") -> Illustration:
+    """The figure drawn by ``plots.<kind>(*plotted)``, with its caption and a text that states its finding.
+
+    ``subject`` says what the figure is about, for example ``"PFS, landmark 180 d"``.
+    """
+    section, caption = KINDS[kind]
+    about = f"{subject}: " if subject else ""
+    return Illustration(section, svg, caption=about + caption, alt=about + finding(kind, *plotted))
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContent:
+    """Everything that the report shows, already computed.
+
+    ``gate`` has the columns fit, check, worst, threshold, passed, where; an empty gate counts as
+    failed, since nothing was checked. ``notes`` are pairs (kind, message). ``model`` explains the
+    model by heading; a heading that begins with "Equation" is set as mathematics. ``figures`` are
+    shown in the order given, by section. A table that is None leaves its section out.
+    """
+
+    title: str
+    synthetic: bool
+    gate: pd.DataFrame
+    hazard_ratios: pd.DataFrame
+    attrition: pd.DataFrame
+    priors: pd.DataFrame
+    model: Mapping[str, str]
+    diagnostics: pd.DataFrame
+    specification_toml: str
+    provenance: Mapping[str, str]
+    notes: tuple[tuple[str, str], ...] = ()
+    survival: pd.DataFrame | None = None
+    loo: pd.DataFrame | None = None
+    ppc: pd.DataFrame | None = None
+    figures: Mapping[str, Illustration] = field(default_factory=dict)
+
+    def __post_init__(self):
+        astray = {figure.section for figure in self.figures.values()} - set(SECTIONS)
+        if astray:
+            raise InputError(f"no section {sorted(astray)} in the report; expected one of {list(SECTIONS)}")
+
+    @property
+    def failed_checks(self) -> pd.DataFrame:
+        """The rows of the gate that did not pass; a check with an unknown result did not."""
+        return self.gate[~self.gate["passed"].eq(True).fillna(False).astype(bool)]
+
+    @property
+    def gate_failed(self) -> bool:
+        """True when a check failed or none was made."""
+        return self.gate.empty or not self.failed_checks.empty
+
+
+def render(content: ReportContent) -> str:
+    """The whole report as one HTML page: no request to any address, no script."""
+    environment = Environment(
+        loader=PackageLoader("bayes_net"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    primary = primary_rows(content.hazard_ratios)
+    survival = (
+        ()
+        if content.survival is None
+        else grouped(content.survival, by=["endpoint", "population", "measure"])
+    )
+    return environment.get_template("report.html.j2").render(
+        content=content,
+        tables=tables,
+        sections={key: heading for key, heading in SECTIONS.items() if _is_filled(content, key)},
+        figures={key: [f for f in content.figures.values() if f.section == key] for key in SECTIONS},
+        primary=primary,
+        answer=answer(content.hazard_ratios),
+        answer_rows=list(answer_rows(primary)),
+        hazard_ratio_groups=list(grouped(content.hazard_ratios)),
+        probability_groups=list(grouped(_with_words(content.hazard_ratios))),
+        attrition_groups=list(grouped(content.attrition, by=["endpoint", "population"])),
+        survival_groups=list(survival),
+        row_groups=row_groups,
+        words=words,
+        no_limit_warning=schema.NO_LIMIT_WARNING,
+    )
+
+
+def _with_words(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
+    """Associations on the scale on which the regions 0.8 and 0.9 to 1.11 were chosen."""
+    wanted = (hazard_ratios["estimand"] == ASSOCIATION) & (hazard_ratios["measure"] != PER_1_POINT)
+    return hazard_ratios[wanted]
+
+
+def _is_filled(content: ReportContent, section: str) -> bool:
+    optional = {"survival": content.survival, "loo": content.loo, "ppc": content.ppc}
+    drawn = any(figure.section == section for figure in content.figures.values())
+    if section in ("baseline-hazard", "waterfall"):
+        return drawn
+    return drawn or section not in optional or optional[section] is not None
+
+
+def grouped(table: pd.DataFrame, *, by: list[str] = _GROUP) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Caption and rows of every part of a tidy table, in its own order; absent columns are passed over."""
+    by = [name for name in by if name in table]
+    for keys, rows in table.groupby(by, sort=False, dropna=False):
+        yield "; ".join(map(words, keys)), rows
+
+
+def row_groups(presentation: pd.DataFrame) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """Rows of a presentation table that share their first cell: that cell, and the rest of each row."""
+    rows = presentation.itertuples(index=False, name=None)
+    return [(label, [row[1:] for row in same]) for label, same in groupby(rows, key=itemgetter(0))]
+
+
+def answer_rows(primary: pd.DataFrame) -> Iterator[tuple[str, bool, dict[str, dict[str, str]]]]:
+    """Per landmark: its label, whether it is biased, and per arm the texts of one cell."""
+    texts = tables.hazard_ratio_table(primary)
+    interval = f"HR ({tables.interval_label(primary)})"
+    landmarks = primary["landmark"].to_numpy()
+    for label in dict.fromkeys(landmarks):
+        here = landmarks == label
+        cells = {
+            row.arm: {
+                "hr": text[interval],
+                "probability": tables.format_probability(row.prob_below_1),
+                "counts": f"{text['Patients']} patients, {text['Events']} events",
+                "gate": row.gate,
+            }
+            for row, (_, text) in zip(primary[here].itertuples(), texts[here].iterrows(), strict=True)
+        }
+        yield label, bool(primary["biased"].to_numpy()[here].any()), cells

@@ -1,0 +1,268 @@
+"""Invented results, shaped as a run leaves them, for the tests of tables, plots and the report."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bayes_net import plots
+from bayes_net.report import ReportContent, illustrate
+
+ARMS = ("octreotide LAR", "177Lu-Dotatate")
+LANDMARKS = ("150 d", "180 d", "36 w", "48 w", "72 w", "no limit")
+MEDIANS = {
+    ARMS[0]: (0.874, 0.902, 0.941, 0.988, 1.042, 0.812),
+    ARMS[1]: (0.702, 0.731, 0.794, 0.866, 0.921, 0.655),
+}
+BELOW_1 = {
+    ARMS[0]: (0.962, 0.931, 0.81, 0.556, 0.31, 0.9999),
+    ARMS[1]: (0.9991, 0.9972, 0.985, 0.913, 0.74, 1.0),
+}
+
+
+def hazard_ratios(arms=ARMS, landmarks=LANDMARKS, **changes) -> pd.DataFrame:
+    """Twelve rows: PFS per 10 points of shrinkage; ``changes`` replaces whole columns."""
+    rows = []
+    for i, landmark in enumerate(landmarks):
+        for arm, source in zip(arms, ARMS, strict=False):
+            hr, spread = MEDIANS[source][i], 0.06 + 0.03 * i
+            n = 100 - 11 * i if landmark != "no limit" else 101
+            rows.append(
+                {
+                    "endpoint": "pfs",
+                    "population": "pfs risk set",
+                    "measure": "shrinkage, per 10 points",
+                    "estimand": "association",
+                    "landmark": landmark,
+                    "biased": landmark == "no limit",
+                    "arm": arm,
+                    "n": n,
+                    "events": n // 2,
+                    "hr": hr,
+                    "lower": hr * np.exp(-2 * spread),
+                    "upper": hr * np.exp(2 * spread),
+                    "level": 0.95,
+                    "interval": "equal-tailed",
+                    "prob_below_1": BELOW_1[source][i],
+                    "prob_below_0.8": max(0.0, BELOW_1[source][i] - 0.4),
+                    "prob_0.9_to_1.11": 0.2,
+                    "mcse_hr": 0.0012,
+                    "gate": "passed",
+                }
+            )
+    return pd.DataFrame(rows).assign(**changes)
+
+
+def survival_quantities(arms=ARMS) -> pd.DataFrame:
+    rows = []
+    for landmark in ("150 d", "no limit"):
+        for arm in arms:
+            for profile, shift in (("unchanged", 0.0), ("10 points smaller", 0.05)):
+                for quantity, time, value in (
+                    ("survival", 12.0, 0.613),
+                    ("survival", 24.0, 0.402),
+                    ("median", np.nan, 17.24),
+                    ("rmst", 24.0, 15.31),
+                ):
+                    rows.append(
+                        (landmark, landmark == "no limit", arm, profile, quantity, time, value + shift)
+                    )
+    columns = ["landmark", "biased", "arm", "profile", "quantity", "time", "estimate"]
+    table = pd.DataFrame(rows, columns=columns)
+    table["lower"], table["upper"] = 0.8 * table["estimate"], 1.2 * table["estimate"]
+    table.loc[table["quantity"] == "median", "upper"] = np.inf
+    common = {
+        "endpoint": "pfs",
+        "measure": "shrinkage, per 10 points",
+        "level": 0.95,
+        "interval": "equal-tailed",
+    }
+    return table.assign(mcse=0.002, **common)
+
+
+REASONS = (
+    "all patients",
+    "no post-baseline scan",
+    "best response is progression",
+    "progressed or died before",
+    "follow-up ended before",
+    "analysed",
+)
+
+
+def attrition(arms=ARMS, landmarks=LANDMARKS) -> pd.DataFrame:
+    rows = []
+    for i, landmark in enumerate(landmarks):
+        for arm in arms:
+            out = (6, 4 + i, 10 + 4 * i, 2 + i) if landmark != "no limit" else (6, 9, 0, 0)
+            counts = (116, *out, 116 - sum(out))
+            rows += [(landmark, arm, reason, n) for reason, n in zip(REASONS, counts, strict=True)]
+    table = pd.DataFrame(rows, columns=["landmark", "arm", "reason", "n"])
+    return table.assign(endpoint="pfs", population="pfs risk set")
+
+
+def curves(arms=ARMS) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Posterior bands and Kaplan–Meier steps of each arm, per the contract of ``plots.survival``."""
+    bands, steps = [], []
+    for i, arm in enumerate(arms):
+        rate, time = 0.11 / (1 + 2 * i), np.linspace(0, 33, 45)
+        mid = np.exp(-rate * time)
+        width = 0.05 + 0.002 * time
+        bands.append(
+            pd.DataFrame(
+                {"group": arm, "time": time, "estimate": mid, "lower": mid - width, "upper": mid + width}
+            )
+        )
+        when = np.arange(0, 33, 1.5)
+        seen = np.exp(-rate * when + 0.04 * np.sin(when))
+        seen[0] = 1
+        at_risk = np.round(80 * seen * (1 - when / 40)).astype(int)
+        censored = np.where(np.arange(len(when)) % 4 == 3, 2, 0)
+        steps.append(
+            pd.DataFrame(
+                {"group": arm, "time": when, "survival": seen, "at_risk": at_risk, "n_censored": censored}
+            )
+        )
+    shared = {"origin": "the 150 d landmark", "endpoint": "Progression-free survival"}
+    bands = pd.concat(bands, ignore_index=True)
+    return bands.assign(
+        lower=bands["lower"].clip(0), upper=bands["upper"].clip(upper=1), **shared
+    ), pd.concat(steps, ignore_index=True)
+
+
+def replicates(arms=ARMS) -> tuple[pd.DataFrame, pd.DataFrame]:
+    bands, steps = curves(arms)
+    return bands.rename(columns={"group": "arm"}), steps.rename(columns={"group": "arm"})
+
+
+def baseline(arms=ARMS) -> pd.DataFrame:
+    rows = []
+    for i, arm in enumerate(arms):
+        for k, (start, end) in enumerate(((0, 3), (3, 6), (6, 12), (12, 20), (20, 33.4))):
+            hazard = 0.1 / (1 + 2 * i) * (1 + 0.3 * np.sin(k))
+            rows.append((arm, start, end, hazard, hazard / 1.6, hazard * 1.6))
+    return pd.DataFrame(rows, columns=["arm", "start", "end", "estimate", "lower", "upper"])
+
+
+def best_change(arms=ARMS) -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    return pd.DataFrame(
+        {"arm": np.repeat(arms, 60), "shrinkage": rng.normal(12, 25, 60 * len(arms)).clip(-70, 100)}
+    )
+
+
+def densities(arms=ARMS) -> pd.DataFrame:
+    hr = np.exp(np.linspace(np.log(0.4), np.log(2.5), 120))
+    parts = []
+    for i, arm in enumerate(arms):
+        normal = [
+            np.exp(-0.5 * ((np.log(hr) - m) / s) ** 2) / s for m, s in ((0, 0.35), (-0.14 - 0.2 * i, 0.09))
+        ]
+        parts.append(pd.DataFrame({"arm": arm, "hr": hr, "prior": normal[0], "posterior": normal[1]}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def gate(*, failing: bool = False) -> pd.DataFrame:
+    rows = []
+    for landmark in LANDMARKS:
+        bad = failing and landmark == "48 w"
+        rows += [
+            (f"pfs, {landmark}", "R-hat", 1.0313 if bad else 1.0021, 1.01, not bad, "slope[octreotide LAR]"),
+            (f"pfs, {landmark}", "bulk ESS", 1874.3, 400.0, True, "log_hazard[3]"),
+            (f"pfs, {landmark}", "tail ESS", 1612.9, 400.0, True, "log_hazard[3]"),
+            (f"pfs, {landmark}", "divergences", 7.0 if bad else 0.0, 0.0, not bad, ""),
+            (f"pfs, {landmark}", "E-BFMI", 0.91, 0.3, True, "chain 2"),
+        ]
+    return pd.DataFrame(rows, columns=["fit", "check", "worst", "threshold", "passed", "where"])
+
+
+SPECIFICATION = """\
+# Which patients, which landmarks, which model.
+title = "Shrinkage and PFS"
+
+[data]
+patients = "patients.csv"
+scans = "scans.csv"
+time_unit = "days"
+
+[landmarks]
+times = ["150d", "180d", "36w", "48w", "72w", "no limit"]
+
+[priors]
+hazard_ratio_per_10_points = { level = 0.95, lower = 0.5, upper = 2.0 }
+"""
+
+
+def figures(arms=ARMS) -> dict:
+    ratios, flow, risk, bands = hazard_ratios(arms), attrition(arms), baseline(arms), curves(arms)
+    drawn = {
+        "attrition_flow": (plots.attrition_flow(flow, arms=arms), (flow,)),
+        "prior_posterior": (plots.prior_posterior(densities(arms), arms=arms), (densities(arms),)),
+        "forest": (plots.forest(ratios, arms=arms), (ratios,)),
+        "survival": (plots.survival(*bands, arms=arms), bands),
+        "baseline_hazard": (plots.baseline_hazard(risk, arms=arms), (risk,)),
+        "waterfall": (plots.waterfall(best_change(arms), arms=arms), (best_change(arms),)),
+        "ppc": (plots.ppc(*replicates(arms), arms=arms), replicates(arms)),
+    }
+    return {
+        kind: illustrate(kind, plots.svg(ax), *plotted, subject="PFS")
+        for kind, (ax, plotted) in drawn.items()
+    }
+
+
+def content(arms=ARMS, *, draw: bool = False, failing: bool = False, **changes) -> ReportContent:
+    """A whole report's content; ``failing`` fails the gate of one landmark."""
+    ratios = hazard_ratios(arms)
+    if failing:
+        ratios = ratios.assign(gate=np.where(ratios["landmark"] == "48 w", "failed", "passed"))
+    values = {
+        "title": "Tumour shrinkage and progression-free survival",
+        "synthetic": False,
+        "gate": gate(failing=failing),
+        "hazard_ratios": ratios,
+        "survival": survival_quantities(arms),
+        "attrition": attrition(arms),
+        "priors": pd.DataFrame(
+            {
+                "parameter": ["slope", "log hazard, first interval", "step between intervals"],
+                "statement": [
+                    "95 % of hazard ratios per 10 points between 0.5 and 2",
+                    "median survival 5 to 40 months",
+                    "hazard changes at most threefold between intervals (95 %)",
+                ],
+                "implied": ["HR 0.50–2.00", "S(12 mo) 0.19–0.81", "ratio 0.33–3.0"],
+            }
+        ),
+        "model": {
+            "In words": "A piecewise-exponential model per landmark: a constant hazard within intervals.",
+            "Equation": "log hᵢ(t) = α[arm, k] + β[arm] · (sᵢ − s_ref) / 10,   t in interval k",
+            "Baseline": "one per arm, random walk on the log hazard",
+        },
+        "diagnostics": pd.DataFrame(
+            {
+                "fit": [f"pfs, {name}" for name in LANDMARKS],
+                "draws": 4000,
+                "worst R-hat": 1.0021,
+                "seconds": 1.31,
+            }
+        ),
+        "loo": pd.DataFrame(
+            {"fit": ["pfs, 150 d"], "elpd": [-212.31], "SE": [11.9], "largest Pareto k": [0.41]}
+        ),
+        "ppc": pd.DataFrame(
+            {"fit": ["pfs, 150 d"], "statistic": ["S(12 mo)"], "observed": [0.61], "p": [0.44]}
+        ),
+        "specification_toml": SPECIFICATION,
+        "provenance": {
+            "specification": "sha256 " + "0f" * 32,
+            "data": "sha256 " + "a3" * 32,
+            "seed": "20250101",
+            "versions": "bayes_net 0.1.0, pymc 6.1.0",
+        },
+        "notes": (
+            ("handled", "3 scans after death were dropped, as the specification says."),
+            ("warning", "6 patients have no post-baseline scan."),
+        ),
+        "figures": figures(arms) if draw else {},
+    }
+    return ReportContent(**{**values, **changes})

@@ -1,0 +1,206 @@
+"""Figures draw what the tables hold, safely and the same each time."""
+
+import inspect
+from xml.etree import ElementTree
+
+import fake_results
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import rcParams
+from matplotlib.colors import to_hex
+
+from bayes_net import plots, tables
+from bayes_net._drawing import ARM_COLOURS
+
+FIRST, SECOND = fake_results.ARMS
+HOSTILE = ('<script>alert(1)</script> & "q" $a_b^2$', "_ルテチウム" + " very long" * 20)
+DRAWN = {
+    "forest": lambda arms: plots.forest(fake_results.hazard_ratios(arms)),
+    "survival": lambda arms: plots.survival(*fake_results.curves(arms)),
+    "baseline_hazard": lambda arms: plots.baseline_hazard(fake_results.baseline(arms)),
+    "waterfall": lambda arms: plots.waterfall(fake_results.best_change(arms)),
+    "attrition_flow": lambda arms: plots.attrition_flow(fake_results.attrition(arms)),
+    "prior_posterior": lambda arms: plots.prior_posterior(fake_results.densities(arms)),
+    "ppc": lambda arms: plots.ppc(*fake_results.replicates(arms)),
+}
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_forest_draws_every_estimate_and_interval():
+    ratios = fake_results.hazard_ratios()
+    ax = plots.forest(ratios)
+    points = [line for line in ax.lines if line.get_gid() == "estimate"]
+    assert [line.get_xdata()[0] for line in points] == ratios["hr"].tolist()
+    intervals = [line.get_xdata() for line in ax.lines if len(line.get_xdata()) == 2][: len(ratios)]
+    np.testing.assert_array_equal(intervals, ratios[["lower", "upper"]])
+    assert ax.get_xscale() == "log"
+    for row in ratios.itertuples():
+        assert tables.format_interval(row.hr, row.lower, row.upper, row.mcse_hr) in texts(ax)
+
+
+def test_forest_sets_no_limit_apart_hollow_and_labelled():
+    ratios = fake_results.hazard_ratios()
+    ax = plots.forest(ratios)
+    points = [line for line in ax.lines if line.get_gid() == "estimate"]
+    hollow = [line.get_markerfacecolor() == "white" for line in points]
+    assert hollow == ratios["biased"].tolist()
+    assert tables.BIASED in texts(ax)
+    heights = [line.get_ydata()[0] for line in points]
+    assert heights[10] - heights[9] > heights[8] - heights[7]
+    assert tables.BIASED not in texts(plots.forest(ratios[~ratios["biased"]]))
+
+
+def test_forest_cuts_wide_intervals_with_an_arrow():
+    ratios = fake_results.hazard_ratios().assign(lower=0.001, upper=900.0)
+    ax = plots.forest(ratios)
+    assert ax.get_xlim() == (0.1, 10.0)
+    arrows = [line.get_marker() for line in ax.lines]
+    assert arrows.count("<") == arrows.count(">") == len(ratios)
+
+
+def test_forest_shows_no_estimate_whose_gate_failed():
+    ratios = fake_results.hazard_ratios()
+    failed = ratios["landmark"] == "48 w"
+    ax = plots.forest(ratios.assign(gate=np.where(failed, "failed", "passed")))
+    points = [line.get_xdata()[0] for line in ax.lines if line.get_gid() == "estimate"]
+    assert points == ratios.loc[~failed, "hr"].tolist()
+    assert texts(ax).count("gate failed") == failed.sum()
+
+
+def test_survival_draws_bands_steps_and_censoring():
+    bands, observed = fake_results.curves()
+    ax = plots.survival(bands, observed)
+    for group, steps in observed.groupby("group", sort=False):
+        (own,) = [line for line in ax.lines if np.array_equal(line.get_ydata(), steps["survival"])]
+        np.testing.assert_array_equal(own.get_xdata(), steps["time"])
+        assert own.get_drawstyle() == "steps-post"
+        censored = steps[steps["n_censored"] > 0]
+        assert any(np.array_equal(line.get_xydata(), censored[["time", "survival"]]) for line in ax.lines)
+        band = bands[bands["group"] == group]
+        median = [line for line in ax.lines if np.array_equal(line.get_ydata(), band["estimate"])]
+        assert len(median) == 1
+    assert len(ax.collections) == 2
+    vertices = ax.collections[0].get_paths()[0].vertices[:, 1]
+    first = bands[bands["group"] == FIRST]
+    assert {*first["lower"], *first["upper"]} <= set(vertices)
+    assert ax.get_xlabel() == "Months from the 150 d landmark"
+
+
+def test_numbers_at_risk_are_those_just_before_each_tick():
+    bands, observed = fake_results.curves()
+    ax = plots.survival(bands, observed)
+    shown = [int(text.get_text()) for text in ax.texts if text.get_gid() == "at risk"]
+    expected = [
+        next((row.at_risk for row in steps.itertuples() if row.time >= tick), 0)
+        for _, steps in observed.groupby("group", sort=False)
+        for tick in ax.get_xticks()
+    ]
+    assert shown == expected
+    given = pd.DataFrame({"group": [FIRST, SECOND], "time": [0.0, 0.0], "n": [41, 43]})
+    ax = plots.survival(bands, observed, given)
+    assert [text.get_text() for text in ax.texts if text.get_gid() == "at risk"] == ["41", "43"]
+
+
+def test_response_groups_share_the_colour_of_their_arm():
+    bands, observed = fake_results.curves(("A, >= 30 %", "A, < 30 %"))
+    ax = plots.survival(bands.assign(arm="A"), observed, arms=("A",))
+    assert {to_hex(line.get_color()).upper() for line in ax.lines} == {ARM_COLOURS[0]}
+    assert len({line.get_linestyle() for line in ax.get_legend().get_lines()}) == 2
+
+
+def test_baseline_hazard_steps_over_the_intervals():
+    hazards = fake_results.baseline()
+    ax = plots.baseline_hazard(hazards)
+    steps = [patch for patch in ax.patches if not patch.get_fill()]
+    for (_, own), patch in zip(hazards.groupby("arm", sort=False), steps, strict=True):
+        values, edges, _ = patch.get_data()
+        np.testing.assert_array_equal(values, own["estimate"])
+        np.testing.assert_array_equal(edges, [0, *own["end"]])
+
+
+def test_waterfall_shows_every_patient_sorted_with_shrinkage_downwards():
+    best = fake_results.best_change()
+    ax = plots.waterfall(best)
+    heights = [bar.get_height() for bar in ax.patches]
+    assert heights == sorted((-best["shrinkage"]).tolist(), reverse=True)
+    levels = {line.get_ydata()[0] for line in ax.lines}
+    assert levels == {-30, 0, 20}
+
+
+def test_attrition_bars_add_up_to_all_patients():
+    flow = fake_results.attrition()
+    ax = plots.attrition_flow(flow)
+    widths: dict[float, float] = {}
+    for bar in ax.patches:
+        widths[bar.get_y()] = widths.get(bar.get_y(), 0) + bar.get_width()
+    assert len(widths) == 12
+    assert set(widths.values()) == {116}
+    assert "94" in texts(ax)
+
+
+def test_prior_and_posterior_are_drawn_as_given():
+    densities = fake_results.densities()
+    ax = plots.prior_posterior(densities)
+    drawn = [tuple(line.get_ydata()) for line in ax.lines]
+    for _, own in densities.groupby("arm"):
+        assert tuple(own["prior"]) in drawn
+        assert tuple(own["posterior"]) in drawn
+
+
+def test_observed_curves_lie_over_grey_replicates():
+    replicated, observed = fake_results.replicates()
+    ax = plots.ppc(replicated, observed)
+    greys = {to_hex(band.get_facecolor()[0]) for band in ax.collections}
+    assert greys == {"#a6a6a6"}
+    for _, own in observed.groupby("arm"):
+        assert any(np.array_equal(line.get_ydata(), own["survival"]) for line in ax.lines)
+
+
+def test_an_arm_keeps_its_colour_when_drawn_alone():
+    alone = fake_results.hazard_ratios().query("arm == @SECOND")
+    ax = plots.forest(alone, arms=fake_results.ARMS)
+    marks = [line for line in ax.lines if line.get_gid() == "estimate"]
+    assert {line.get_color() for line in marks} == {ARM_COLOURS[1]}
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_labels_from_data_stay_text(kind):
+    svg = plots.svg(DRAWN[kind](HOSTILE))
+    tree = ElementTree.fromstring(svg)
+    assert not [element for element in tree.iter() if element.tag.endswith("script")]
+    shown = " ".join("".join(element.itertext()) for element in tree.iter() if element.tag.endswith("text"))
+    assert "<script>alert(1)</script>" in shown
+    assert "_ルテチウム" in shown
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_the_same_table_gives_the_same_file(kind, tmp_path):
+    first = plots.save(DRAWN[kind](fake_results.ARMS), tmp_path / "a.1")
+    second = plots.save(DRAWN[kind](fake_results.ARMS), tmp_path / "b")
+    assert [path.name for path in first] == ["a.1.svg", "a.1.png"]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    assert "<metadata" not in first[0].read_text(encoding="utf-8")
+
+
+def test_figures_leave_the_global_style_alone():
+    before = dict(rcParams)
+    for draw in DRAWN.values():
+        draw(fake_results.ARMS)
+    assert dict(rcParams) == before
+
+
+def test_figures_draw_into_given_axes():
+    ax = plots.waterfall(fake_results.best_change())
+    assert plots.baseline_hazard(fake_results.baseline(), ax=ax) is ax
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_figures_have_few_options(kind):
+    parameters = inspect.signature(getattr(plots, kind)).parameters.values()
+    assert all(p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
+    assert [p.name for p in parameters if p.kind is p.KEYWORD_ONLY] == ["ax", "arms"]

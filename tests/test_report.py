@@ -1,0 +1,273 @@
+"""The report answers first, never says more than the probabilities, and treats data as text."""
+
+import re
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import fake_results
+import numpy as np
+import pandas as pd
+import pytest
+
+from bayes_net import tables
+from bayes_net.errors import InputError
+from bayes_net.report import SECTIONS, Illustration, answer, illustrate, render
+
+FIRST, SECOND = fake_results.ARMS
+HOSTILE = ("<script>alert(1)</script> & \"q\" 'x'", "ルテチウム " + "long" * 50)
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render(fake_results.content(draw=True))
+
+
+class Page(HTMLParser):
+    """Visible text, elements with their attributes, and the links of a page."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.text, self.elements = "", []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+def body(html: str) -> str:
+    return html[html.index("<body>") :]
+
+
+def plain(sentences: list[str]) -> str:
+    return " ".join(sentences).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def one_row(probability: float, **changes) -> pd.DataFrame:
+    ratios = fake_results.hazard_ratios(arms=("A",), landmarks=("150 d",))
+    return ratios.assign(prob_below_1=probability, **changes)
+
+
+@pytest.mark.parametrize(
+    ("probability", "said"),
+    [
+        (0.99, "greater shrinkage is almost certainly (150 d) associated with longer PFS"),
+        (0.9899, "greater shrinkage is very probably (150 d) associated with longer PFS"),
+        (0.95, "greater shrinkage is very probably (150 d) associated with longer PFS"),
+        (0.9499, "greater shrinkage is probably (150 d) associated with longer PFS"),
+        (0.80, "greater shrinkage is probably (150 d) associated with longer PFS"),
+        (0.7999, "the direction of the association is unclear at 150 d"),
+        (0.2001, "the direction of the association is unclear at 150 d"),
+        (0.20, "greater shrinkage is probably (150 d) associated with shorter PFS"),
+        (0.05, "greater shrinkage is very probably (150 d) associated with shorter PFS"),
+        (0.01, "greater shrinkage is almost certainly (150 d) associated with shorter PFS"),
+    ],
+)
+def test_wording_follows_the_probability_with_both_signs(probability, said):
+    assert plain(answer(one_row(probability))[:1]) == f"A: {said}."
+
+
+@pytest.mark.parametrize(("probability", "count"), [(0.80, 1), (0.7999, 0)])
+def test_a_strong_hazard_ratio_is_counted_only_when_probable(probability, count):
+    said = plain(answer(one_row(0.99, **{"prob_below_0.8": probability})))
+    assert f"at least probable (0.80 or more) in {count} of 1 analyses" in said
+
+
+def test_the_answer_has_a_sentence_per_arm_and_one_for_the_size():
+    sentences = answer(fake_results.hazard_ratios())
+    assert len(sentences) == 3
+    assert plain(sentences[1:2]) == (
+        "177Lu-Dotatate: greater shrinkage is almost certainly (150 d, 180 d), very probably (36 w) and "
+        "probably (48 w) associated with longer PFS; the direction of the association is unclear at 72 w."
+    )
+    assert "run from 0.70 (177Lu-Dotatate, 150 d) to 1.04 (octreotide LAR, 72 w)" in plain(sentences)
+
+
+def test_arms_whose_landmarks_point_both_ways_say_both():
+    ratios = fake_results.hazard_ratios(arms=("A",), landmarks=("150 d", "180 d")).assign(
+        prob_below_1=[0.97, 0.1]
+    )
+    assert plain(answer(ratios)[:1]) == (
+        "A: greater shrinkage is very probably (150 d) associated with longer PFS; "
+        "greater shrinkage is probably (180 d) associated with shorter PFS."
+    )
+
+
+def test_no_limit_never_enters_the_answer():
+    only = fake_results.hazard_ratios(landmarks=("no limit",))
+    assert plain(answer(only)) == "Only “no limit” was analysed, which is biased: it allows no conclusion."
+    assert "no limit" not in plain(answer(fake_results.hazard_ratios()))
+
+
+def test_a_failed_fit_is_named_and_not_summarised():
+    said = plain(answer(one_row(0.999, gate="failed")))
+    assert said == "Not summarised, because the gate failed: 150 d (A)."
+
+
+def test_response_is_called_by_its_name():
+    said = plain(answer(one_row(0.97, measure="response, >= 30 %", endpoint="os")))
+    assert said.startswith("A: response >= 30 % is very probably (150 d) associated with longer OS.")
+
+
+def test_only_association_is_claimed(page):
+    prose = re.sub(r"association, not effect", "", Page(body(page)).text, flags=re.IGNORECASE)
+    assert not re.search(r"\b(effects?|causes?|improves?|prolongs?|benefits?|due to)\b", prose, re.IGNORECASE)
+
+
+def test_a_failed_gate_is_the_first_thing_seen():
+    html = body(render(fake_results.content(failing=True, synthetic=True)))
+    seen = Page(html).text.split("Skip to the answer")[1].strip()
+    assert seen.startswith("GATE FAILED. 2 of 30 convergence checks did not pass")
+    assert "PFS, 48 w: R-hat 1.0313, threshold 1.01" in seen.replace("pfs", "PFS")
+    assert html.index("GATE FAILED") < html.index("SYNTHETIC DATA") < html.index("<h1>")
+
+
+def test_a_gate_that_checked_nothing_failed():
+    html = render(fake_results.content(gate=fake_results.gate().iloc[:0]))
+    assert "No convergence check was made" in html
+    assert "<title>GATE FAILED: " in html
+
+
+def test_an_unknown_result_of_a_check_is_a_failure():
+    gate = fake_results.gate().astype({"passed": object})
+    gate.loc[3, "passed"] = None
+    content = fake_results.content(gate=gate)
+    assert content.gate_failed
+    assert content.failed_checks.index.tolist() == [3]
+
+
+def test_banners_stay_away_when_all_is_well(page):
+    assert "GATE FAILED" not in page
+    assert "SYNTHETIC" not in page
+
+
+def test_synthetic_data_are_announced_before_the_answer():
+    html = render(fake_results.content(synthetic=True))
+    assert body(html).index("SYNTHETIC DATA") < body(html).index("<h1>")
+    assert "<title>SYNTHETIC: " in html
+
+
+def test_every_hazard_ratio_of_the_table_is_on_the_page(page):
+    text = Page(page).text
+    ratios = fake_results.hazard_ratios()
+    for row, shown in zip(
+        ratios.itertuples(), tables.hazard_ratio_table(ratios)["HR (95 % CrI)"], strict=True
+    ):
+        estimate, lower, upper = (float(number) for number in re.findall(r"\d+\.\d+", shown))
+        np.testing.assert_allclose((estimate, lower, upper), (row.hr, row.lower, row.upper), atol=0.005)
+        assert text.count(shown) >= 2  # in the answer and in the full table
+
+
+def test_no_limit_is_called_biased_in_every_table(page):
+    headers = re.findall(r"<th scope=\"row(?:group)?\"[^>]*>(no limit.*?)</th>", page)
+    assert len(headers) == 5
+    assert all("biased: conditions on the future" in header for header in headers)
+
+
+def test_the_page_asks_nothing_of_any_other_address(page):
+    elements = Page(page).elements
+    addresses = [
+        v for _, attrs in elements for k, v in attrs.items() if k in ("src", "href", "action", "srcset")
+    ]
+    assert addresses
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert not re.search(r"@import|url\(", page[: page.index("</style>")])
+    assert not [tag for tag, _ in elements if tag in ("script", "iframe", "object", "embed")]
+
+
+def test_links_lead_to_sections_that_exist(page):
+    parsed = Page(page)
+    ids = [attrs["id"] for _, attrs in parsed.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    links = {attrs["href"][1:] for attrs in parsed.all("a")}
+    assert links <= set(ids)
+    assert set(SECTIONS) <= set(ids)
+
+
+def test_sections_without_content_are_left_out_of_the_contents():
+    html = render(fake_results.content(survival=None, loo=None, ppc=None))
+    ids = {attrs.get("id") for attrs in Page(html).all("section")}
+    assert ids == set(SECTIONS) - {"survival", "loo", "ppc", "baseline-hazard", "waterfall"}
+    assert {attrs["href"][1:] for attrs in Page(html).all("a")} <= ids
+
+
+def test_figures_have_texts_that_state_the_finding(page):
+    images = Page(page).all("img")
+    assert len(images) == 7
+    alts = " ".join(image["alt"] for image in images)
+    assert "landmark hazard ratios run from 0.70 (177Lu-Dotatate, 150 d)" in alts.replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
+    assert "bar chart of patients analysed out of all; 150 d, octreotide LAR: 94 of 116" in alts
+    assert all(image["alt"].startswith("PFS: ") for image in images)
+
+
+def test_table_headers_have_a_scope(page):
+    headers = Page(page).all("th")
+    assert {header["scope"] for header in headers} == {"col", "row", "rowgroup"}
+    assert {region["tabindex"] for region in Page(page).all("div") if region.get("class") == "scroll"} == {
+        "0"
+    }
+
+
+def test_names_from_data_are_text_on_the_page_and_in_figures():
+    arms = HOSTILE
+    content = fake_results.content(
+        arms,
+        draw=True,
+        title="<b>t</b>",
+        notes=(("warning", "<img src=x onerror=alert(1)>"),),
+        specification_toml='name = "</code><script>alert(2)</script>"',
+        provenance={"<i>k": "<i>v"},
+    )
+    html = render(content)
+    parsed = Page(html)
+    assert not [tag for tag, _ in parsed.elements if tag in ("script", "b", "i")]
+    assert len(parsed.all("img")) == len(content.figures)
+    assert arms[0] in parsed.text
+    assert arms[1] in parsed.text
+    for image in parsed.all("img"):
+        svg = unquote(image["src"].partition(",")[2])
+        assert svg.startswith("<svg")
+        assert "<script" not in svg
+        assert "&lt;script&gt;alert(1)" in svg
+
+
+def test_figures_stay_searchable_in_the_file(page):
+    assert "177Lu-Dotatate" in next(i["src"] for i in Page(page).all("img") if "forest" in i["alt"])
+
+
+def test_the_same_content_gives_the_same_page(page):
+    assert render(fake_results.content(draw=True)) == page
+
+
+def test_the_specification_is_on_the_page_as_it_is(page):
+    assert fake_results.SPECIFICATION in Page(page).text
+
+
+def test_the_bands_of_the_words_are_stated(page):
+    for smallest, word in tables.STRENGTHS:
+        assert f"{word}: {smallest:.2f} or more" in Page(page).text
+
+
+def test_a_figure_for_an_unknown_section_is_refused():
+    with pytest.raises(InputError, match="no section"):
+        fake_results.content(figures={"a": Illustration("nowhere", "<svg/>", "caption", "alt")})
+
+
+def test_a_forest_without_passed_fits_says_so():
+    failed = fake_results.hazard_ratios(gate="failed")
+    assert illustrate("forest", "<svg/>", failed).alt.endswith("because the gate failed.")
+
+
+def test_every_analysis_of_a_table_gets_its_own_caption():
+    ratios = fake_results.hazard_ratios()
+    both = pd.concat([ratios, ratios.assign(endpoint="os", estimand="interaction")], ignore_index=True)
+    text = Page(render(fake_results.content(hazard_ratios=both))).text
+    assert "PFS; event-free at the landmark; shrinkage, per 10 points; association within each arm" in text
+    assert "OS; event-free at the landmark; shrinkage, per 10 points; ratio of the arm's hazard ratio" in text

@@ -1,0 +1,122 @@
+"""Tables to read: digits follow the Monte-Carlo error, and words follow the probabilities."""
+
+import fake_results
+import numpy as np
+import pandas as pd
+import pytest
+
+from bayes_net import tables
+from bayes_net.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("value", "mcse", "expected"),
+    [
+        (0.8512, 0.005, "0.85"),  # half a unit of the second decimal is 0.005: just enough
+        (0.8512, 0.00501, "0.85"),  # one decimal is supported, two significant digits are kept
+        (1.2345, 0.005, "1.23"),
+        (1.2345, 0.00501, "1.2"),
+        (1.2345, 0.0005, "1.234"),  # 1.2345 lies below the tie as a binary number
+        (1.2345, 0.000001, "1.234"),  # never more than three decimals
+        (1.2345, 0.0, "1.234"),
+        (1.2345, np.nan, "1.2"),
+        (12.34, 0.04, "12.3"),
+        (12.34, 0.4, "12"),
+        (152.4, 20.0, "152"),
+        (0.0123, 0.01, "0.012"),
+        (0.00012, 0.00001, "<0.001"),
+        (0.0, 0.005, "0.00"),
+        (-0.0004, 0.005, "0.000"),
+        (np.nan, 0.01, "–"),
+        (np.inf, 0.01, "not reached"),
+    ],
+)
+def test_digits_follow_the_monte_carlo_error(value, mcse, expected):
+    assert tables.format_estimate(value, mcse) == expected
+
+
+def test_an_interval_has_the_decimals_of_its_estimate():
+    assert tables.format_interval(0.853, 0.7219, 1.0149, 0.004) == "0.85 (0.72–1.01)"
+    assert tables.format_interval(0.853, 0.0041, np.inf, 0.004) == "0.85 (<0.01–not reached)"
+    assert tables.format_interval(1.25, -0.31, 2.8, 0.04) == "1.2 (-0.3 to 2.8)"
+
+
+@pytest.mark.parametrize(
+    ("probability", "expected"),
+    [
+        (0.0, "< 0.01"),
+        (0.0049, "< 0.01"),
+        (0.0051, "0.01"),
+        (0.5, "0.50"),
+        (0.9949, "0.99"),
+        (0.9951, "> 0.99"),
+    ],
+)
+def test_a_probability_is_never_printed_as_certain(probability, expected):
+    assert tables.format_probability(probability) == expected
+
+
+@pytest.mark.parametrize(("smallest", "word"), tables.STRENGTHS)
+def test_words_change_exactly_at_their_band_and_with_the_sign(smallest, word):
+    just_less = np.nextafter(smallest, 0)
+    assert tables.direction(smallest) == (word, "longer")
+    assert tables.direction(1 - smallest) == (word, "shorter")
+    assert tables.direction(just_less)[0] != word
+    assert tables.direction(1 - smallest + 1e-12)[0] != word
+
+
+def test_no_direction_is_claimed_between_the_bands():
+    for probability in (0.2000001, 0.5, 0.7999999, np.nan):
+        assert tables.direction(probability) == (tables.UNCLEAR, "")
+
+
+def test_hazard_ratio_table_prints_each_row_and_labels_no_limit_as_biased():
+    ratios = fake_results.hazard_ratios()
+    shown = tables.hazard_ratio_table(ratios)
+    assert shown["HR (95 % CrI)"].iloc[0] == "0.87 (0.78–0.99)"
+    assert shown["Patients"].tolist() == [str(n) for n in ratios["n"]]
+    labels = shown["Landmark"][ratios["biased"]]
+    assert set(labels) == {"no limit (biased: conditions on the future)"}
+    assert tables.hazard_ratio_table(ratios.assign(interval="hdi", level=0.89)).columns[4] == "HR (89 % HDI)"
+
+
+def test_rows_that_are_biased_or_failed_get_no_words():
+    ratios = fake_results.hazard_ratios()
+    ratios = ratios.assign(gate=np.where(ratios["landmark"] == "36 w", "failed", "passed"))
+    words = tables.probability_table(ratios)["Time to event, with more shrinkage"]
+    assert set(words[ratios["biased"]]) == {"not interpreted (biased)"}
+    assert set(words[ratios["landmark"] == "36 w"]) == {"not interpreted (gate failed)"}
+    assert words.iloc[1] == "almost certainly longer"
+
+
+def test_attrition_table_has_every_count_in_flow_order():
+    flow = fake_results.attrition()
+    shown = tables.attrition_table(flow)
+    first = shown[shown["Landmark"] == "150 d"]
+    assert first["Reason"].tolist() == list(fake_results.REASONS)
+    for arm in fake_results.ARMS:
+        own = flow[(flow["arm"] == arm) & (flow["landmark"] == "150 d")]
+        assert first[arm].tolist() == [str(n) for n in own["n"]]
+
+
+def test_survival_table_spreads_quantities_and_says_what_is_not_reached_or_extrapolated():
+    quantities = fake_results.survival_quantities()
+    shown = tables.survival_table(quantities)
+    assert len(shown) == 8
+    assert shown.loc[0, "Survival (at 12 mo)"] == "0.61 (0.49–0.74)"
+    assert shown.loc[0, "Median, months"] == "17.2 (13.8–not reached)"
+    beyond = tables.survival_table(quantities.assign(beyond_follow_up=quantities["quantity"] == "median"))
+    assert beyond.loc[0, "Median, months"].endswith(" extrapolated")
+    assert beyond.loc[0, "Survival (at 12 mo)"] == shown.loc[0, "Survival (at 12 mo)"]
+
+
+def test_survival_table_refuses_two_analyses_at_once():
+    quantities = fake_results.survival_quantities()
+    with pytest.raises(InputError, match="two rows for Survival"):
+        tables.survival_table(pd.concat([quantities, quantities], ignore_index=True))
+
+
+def test_plain_table_shows_missing_values_and_truth_in_words():
+    table = pd.DataFrame({"p_value": [0.12345, np.nan], "passed": [True, False], "where": ["a", None]})
+    shown = tables.plain_table(table)
+    assert shown.to_dict("list") == {"P value": ["0.123", "–"], "Passed": ["yes", "no"], "Where": ["a", "–"]}
