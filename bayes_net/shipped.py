@@ -1,0 +1,39 @@
+"""The analyses that come with the package, and how to find them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bayes_net.errors import SpecificationError, listed
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def models_folder() -> Path:
+    """The folder of shipped specifications: inside an installed wheel, or beside the package in a clone."""
+    packaged = Path(__file__).parent / "models"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "models"
+
+
+def shipped_models() -> dict[str, Path]:
+    """Name and file of every shipped specification."""
+    return {path.stem: path for path in sorted(models_folder().glob("*.toml"))}
+
+
+def find_specification(name: str) -> Path:
+    """The file of a specification given as a path or as the name of a shipped one.
+
+    Raises
+    ------
+    SpecificationError
+        There is neither such a file nor such a model.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = shipped_models()
+    if name not in shipped:
+        raise SpecificationError(
+            f"{name!r} is neither a file nor a shipped model; shipped models: {listed(shipped, limit=20)}"
+        )
+    return shipped[name]
