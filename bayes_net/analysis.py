@@ -26,6 +26,7 @@ from bayes_net.results import (
     gate_table,
     hazard_ratio_table,
     loo_table,
+    survival_quantities,
     survival_table,
 )
 from bayes_net.schema import OS, SAMPLE_DIMS
@@ -195,32 +196,33 @@ def run(specification: Specification, *, progress: Progress | None = None) -> An
 
 def analyse(prepared: Prepared, *, progress: Progress | None = None) -> Analysis:
     """Fit and check what was prepared."""
-    report = specification_report(prepared)
+    report = prepared.specification.report
     fits = fit_jobs(prepared, progress=progress)
     return Analysis(
         prepared,
         fits,
         hazard_ratios=hazard_ratio_table(fits, level=report.level, interval=report.interval),
         survival=survival_table(
-            fits,
-            times=[t.months for t in report.survival_times],
-            horizon=report.horizon.months,
-            profiles=report.profiles,
-            level=report.level,
-            interval=report.interval,
+            fits, **survival_request(prepared), level=report.level, interval=report.interval
         ),
         gate=gate_table(fits),
         loo=loo_table(fits),
     )
 
 
-def specification_report(prepared: Prepared):
-    """The report section of the specification."""
-    return prepared.specification.report
+def survival_request(prepared: Prepared) -> dict:
+    """Times, horizon (months) and profiles (points) at which survival is reported."""
+    report = prepared.specification.report
+    times = [time.months for time in report.survival_times]
+    return {"times": times, "horizon": report.horizon.months, "profiles": report.profiles}
 
 
 def fit_jobs(prepared: Prepared, *, progress: Progress | None = None) -> tuple[Fitted, ...]:
-    """Sample every job; each has its own seed, derived from the run's seed and the job's name."""
+    """Sample and check every job.
+
+    Each has its own seed, derived from the run's seed and the job's name. A fit that fails its gate is
+    sampled a second time, more carefully (``sampling.retry``), and that result stands.
+    """
     from bayes_net.sampling import Sampler, fit
 
     wanted = prepared.specification.sampling
@@ -229,18 +231,26 @@ def fit_jobs(prepared: Prepared, *, progress: Progress | None = None) -> tuple[F
         key: layout([job.data for job in prepared.jobs if _shape_key(job) == key])
         for key in {_shape_key(job) for job in prepared.jobs}
     }
+
+    def attempt(job: Job, number: int, how: Sampler) -> Fitted:
+        tree = fit(
+            job.data,
+            prepared.specification.hazard(job.measure),
+            seed=job_seed(wanted.seed, job, attempt=number),
+            sampler=how,
+            shape=shapes[_shape_key(job)],
+        )
+        tree.attrs["attempts"] = number
+        return checked(job, tree, survival_quantities(job, tree, **survival_request(prepared)))
+
     fitted = []
     for done, job in enumerate(prepared.jobs):
         if progress:
             progress(job.label, done, len(prepared.jobs))
-        tree = fit(
-            job.data,
-            prepared.specification.hazard(job.measure),
-            seed=job_seed(wanted.seed, job),
-            sampler=sampler,
-            shape=shapes[_shape_key(job)],
-        )
-        fitted.append(checked(job, tree))
+        result = attempt(job, 1, sampler)
+        if wanted.retry and not result.gate.passed:
+            result = attempt(job, 2, sampler.more_careful())
+        fitted.append(result)
     if progress:
         progress("tables", len(prepared.jobs), len(prepared.jobs))
     return tuple(fitted)
@@ -250,9 +260,9 @@ def _shape_key(job: Job) -> tuple:
     return job.data.arms, job.data.covariate_names, job.data.n_intervals
 
 
-def job_seed(seed: int, job: Job) -> int:
+def job_seed(seed: int, job: Job, *, attempt: int = 1) -> int:
     """A seed of its own for every fit: adding a landmark leaves the others' draws as they were."""
-    return int(np.random.SeedSequence([seed, zlib.crc32(job.label.encode())]).generate_state(1)[0])
+    return int(np.random.SeedSequence([seed, zlib.crc32(job.label.encode()), attempt]).generate_state(1)[0])
 
 
 def posterior_tree(analysis: Analysis) -> xr.DataTree:

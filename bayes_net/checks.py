@@ -18,6 +18,7 @@ MAX_RHAT = 1.01
 MIN_ESS = 400
 MIN_BFMI = 0.3
 HIGH_PARETO_K = 0.7
+MIN_SPREAD = 1e-9
 
 
 @dataclass(frozen=True)
@@ -36,31 +37,37 @@ class Gate:
 
 
 def gate(fit: xr.DataTree, quantities: Mapping[str, xr.DataArray] | None = None) -> Gate:
-    """Rank-normalised R-hat and ESS of every quantity, divergences, E-BFMI.
+    """Rank-normalised R-hat, ESS, divergences and E-BFMI of a fit.
 
-    ``quantities`` are the reported draws; the model's own variables are always checked beside them.
+    ``quantities`` are the reported draws. R-hat is of these and of every variable of the model; ESS is of
+    these alone, since it says how precisely a reported number is known (of every variable without them).
     R-hat: Vehtari et al. 2021, doi:10.1214/20-BA1221. E-BFMI: Betancourt 2016, arXiv:1604.00695.
     """
-    draws = {str(name): x for name, x in fit["posterior"].data_vars.items()} | dict(quantities or {})
-    stats = fit["sample_stats"]
-    energy = stats["energy"].transpose(..., *SAMPLE_DIMS).values
+    variables = {str(name): x for name, x in fit["posterior"].data_vars.items()}
+    draws, reported = variables | dict(quantities or {}), dict(quantities or variables)
     return Gate(
         pd.DataFrame(
             [
                 _worst("R-hat", draws, array_stats.rhat, MAX_RHAT, largest=True),
-                _worst("bulk ESS", draws, _ess("bulk"), MIN_ESS, largest=False),
-                _worst("tail ESS", draws, _ess("tail"), MIN_ESS, largest=False),
-                _row("divergences", int(stats["diverging"].sum()), 0, largest=True, where="sampler"),
-                _row(
-                    "E-BFMI",
-                    float(np.min(array_stats.bfmi(energy))),
-                    MIN_BFMI,
-                    largest=False,
-                    where="sampler",
-                ),
+                _worst("bulk ESS", reported, _ess("bulk"), MIN_ESS, largest=False),
+                _worst("tail ESS", reported, _ess("tail"), MIN_ESS, largest=False),
+                *_sampler_checks(fit["sample_stats"]),
             ]
         )
     )
+
+
+def _sampler_checks(stats: xr.DataTree) -> list[dict]:
+    chains = stats.sizes[CHAIN]
+    diverging = stats["diverging"].transpose(CHAIN, ...).values.reshape(chains, -1).sum(axis=1)
+    energy = stats["energy"].transpose(..., *SAMPLE_DIMS).values
+    bfmi = np.reshape(array_stats.bfmi(energy), (-1, chains)).min(axis=0)
+    most, worst = int(diverging.argmax()), int(bfmi.argmin())
+    where = f"most in chain {most}" if diverging.any() else "all chains"
+    return [
+        _row("divergences", int(diverging.sum()), 0, largest=True, where=where),
+        _row("E-BFMI", float(bfmi[worst]), MIN_BFMI, largest=False, where=f"chain {worst}"),
+    ]
 
 
 def _ess(method: str):
@@ -108,20 +115,35 @@ def loo(fit: xr.DataTree) -> dict[str, float]:
     """
     values = fit["log_likelihood"]["patients"].transpose(..., CHAIN, DRAW)
     patients = values.values.reshape(-1, *values.shape[-2:])
-    # A patient whose likelihood does not vary (time zero) needs no importance weights.
-    varies = np.ptp(patients, axis=(1, 2)) > 0
+    # A patient whose likelihood hardly varies (censored at once) needs no importance weights.
+    varies = np.ptp(patients, axis=(1, 2)) > MIN_SPREAD
     elpd, k, p_loo = patients[:, 0, 0].copy(), np.zeros(len(patients)), np.zeros(len(patients))
-    for i in np.flatnonzero(varies):
-        r_eff = float(array_stats.ess(np.exp(patients[i]), method="mean", relative=True))
-        elpd[i], k[i], p_loo[i] = (float(v) for v in array_stats.loo(patients[i], r_eff=r_eff))
+    r_eff = _relative_efficiency(fit["posterior"].to_dataset())
+    with np.errstate(divide="ignore", invalid="ignore"):  # hopeless weights give k = NaN, counted as high
+        for i in np.flatnonzero(varies):
+            elpd[i], k[i], p_loo[i] = (float(v) for v in array_stats.loo(patients[i], r_eff=r_eff))
     return {
         "elpd": elpd.sum(),
         "elpd_se": float(np.sqrt(len(elpd) * elpd.var())),
         "p_loo": p_loo.sum(),
         "n": len(elpd),
         "worst_pareto_k": k.max(),
-        "n_high_pareto_k": int((k > HIGH_PARETO_K).sum()),
+        "n_high_pareto_k": int((~(k <= HIGH_PARETO_K) | np.isnan(elpd)).sum()),
     }
+
+
+def _relative_efficiency(posterior: xr.Dataset) -> float:
+    """Mean effective share of the draws over the model's variables, by which Pareto smoothing allows for
+    autocorrelation."""
+    shape = (-1, posterior.sizes[CHAIN], posterior.sizes[DRAW])
+    every = [x.transpose(..., *SAMPLE_DIMS).values.reshape(shape) for x in posterior.data_vars.values()]
+    shares = [
+        array_stats.ess(chains, method="mean", relative=True)
+        for x in every
+        for chains in x
+        if np.ptp(chains) > 0
+    ]
+    return float(np.mean(shares)) if shares else 1.0
 
 
 def kaplan_meier(time: np.ndarray, event: np.ndarray) -> pd.DataFrame:
@@ -220,7 +242,8 @@ def posterior_predictive(
         observed = step_values(kaplan_meier(data.time[own], data.event[own]), within)
         curves = np.array([_km_at(t[own], d[own], within) for t, d in zip(replicated, events, strict=True)])
         lower, middle, upper = np.quantile(curves, tail, axis=0)
-        p = (curves > observed).mean(axis=0) + 0.5 * np.isclose(curves, observed).mean(axis=0)
+        tied = np.isclose(curves, observed)  # equal curves differ by rounding
+        p = ((curves > observed) & ~tied).mean(axis=0) + 0.5 * tied.mean(axis=0)
         columns = {
             ARM: arm,
             TIME: within,

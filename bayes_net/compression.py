@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh_tridiagonal
 
+from bayes_net.errors import InputError
 from bayes_net.exposure import Exposure, person_time
 
 NODES = 12
@@ -67,11 +68,18 @@ def compress(data: Exposure, *, patterns: np.ndarray | None = None, nodes: int =
     rows = np.column_stack([data.arm, data.covariates])
     shape = (len(patterns), data.n_intervals, nodes)
     score, weight = np.zeros(shape), np.zeros(shape)
+    found = np.zeros(data.n, int)
     for p, pattern in enumerate(patterns):
         members = (rows == pattern).all(axis=1)
+        found += members
         for k in range(data.n_intervals):
             at, mass = gauss_rule(data.score[members], months[members, k], nodes=nodes)
             score[p, k, : len(at)], weight[p, k, : len(at)] = at, mass
+    if (found != 1).any():
+        raise InputError(
+            f"{(found != 1).sum()} patients' arm and covariates are not one of the {len(patterns)} patterns; "
+            "expected each patient in exactly one: lay out all exposures together"
+        )
     return Nodes(patterns, score, weight)
 
 

@@ -31,6 +31,7 @@ from bayes_net.schema import (
 )
 
 SHRINKAGE = "shrinkage"
+SMALL = 1e-9
 
 
 def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:
@@ -52,23 +53,27 @@ def interaction(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArr
     )
 
 
-def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] = (0.0,)) -> xr.DataArray:
+def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] | None = None) -> xr.DataArray:
     """Hazard ratio of each later arm to the first among patients of the given shrinkage (points).
 
-    Dims (chain, draw, [landmark,] arm, shrinkage).
+    By default at the measure's reference (see ``reference_shrinkage``): with a slope in each arm the
+    ratio differs from one shrinkage to another. Dims (chain, draw, [landmark,] arm, shrinkage).
 
     Raises
     ------
     InputError
-        The arms have baselines of their own: then their hazard ratio changes over time.
+        There is one arm, or the arms have baselines of their own: then their hazard ratio changes over time.
     """
     posterior = fit["posterior"]
+    if posterior.sizes[ARM] == 1:
+        raise InputError(f"the only arm is {posterior[ARM].values[0]}; a hazard ratio of arms needs two")
     if ARM_EFFECT not in posterior:
         raise InputError(
             "arms with baselines of their own have no single hazard ratio; fit with baseline 'shared', "
             "or compare survival() or rmst() between arms"
         )
     effect = posterior[ARM_EFFECT].rename(contrast=ARM)
+    shrinkage = [reference_shrinkage(fit)] if shrinkage is None else shrinkage
     if SLOPE in posterior:
         slope = posterior[SLOPE]
         difference = slope.isel({ARM: slice(1, None)}) - slope.isel({ARM: 0}, drop=True)
@@ -76,6 +81,12 @@ def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] = (0.0,)) -
     else:
         effect = effect.expand_dims({SHRINKAGE: list(shrinkage)}, axis=-1)
     return np.exp(effect).rename("arm_hazard_ratio")
+
+
+def reference_shrinkage(fit: xr.DataTree) -> float:
+    """The shrinkage in points of a patient whose score is 0; for response, of one without it."""
+    measure = measure_of(fit.attrs)
+    return measure.reference if isinstance(measure, Shrinkage) else 0.0
 
 
 def covariate_hazard_ratio(fit: xr.DataTree) -> xr.DataArray:
@@ -97,7 +108,7 @@ def cumulative_hazard(
 ) -> xr.DataArray:
     """Cumulative hazard by ``times`` (months after the landmark), dims (..., arm, shrinkage, time)."""
     months = _by_interval(fit, np.asarray(times, float)).assign_coords({TIME: list(map(float, times))})
-    baseline = xr.dot(baseline_hazard(fit), months, dim=INTERVAL)
+    baseline = xr.dot(_hazard(fit), months, dim=INTERVAL)
     return (baseline * _relative_hazard(fit, shrinkage, covariates)).transpose(
         *_order(baseline), SHRINKAGE, TIME
     )
@@ -117,10 +128,16 @@ def survival(
 
 
 def conditional_survival(
-    fit: xr.DataTree, times: Sequence[float], *, given: float, shrinkage: Sequence[float] = (0.0,)
+    fit: xr.DataTree,
+    times: Sequence[float],
+    *,
+    given: float,
+    shrinkage: Sequence[float] = (0.0,),
+    covariates: Mapping[str, float] | None = None,
 ) -> xr.DataArray:
     """Probability of being event-free ``times`` months after having been so for ``given`` months."""
-    total = cumulative_hazard(fit, [given, *(given + t for t in times)], shrinkage=shrinkage)
+    both = [given, *(given + t for t in times)]
+    total = cumulative_hazard(fit, both, shrinkage=shrinkage, covariates=covariates)
     later = total.isel({TIME: slice(1, None)}) - total.isel({TIME: 0}, drop=True)
     return np.exp(-later).assign_coords({TIME: list(map(float, times))}).rename("conditional_survival")
 
@@ -133,14 +150,17 @@ def median_survival(
     The time at which the cumulative hazard reaches log 2. A median beyond the last follow-up is an
     extrapolation of the last interval's hazard.
     """
-    hazard = baseline_hazard(fit) * _relative_hazard(fit, shrinkage, covariates)
+    hazard = _hazard(fit) * _relative_hazard(fit, shrinkage, covariates)
     start, end = _edges(fit)
     reached = (hazard * (end - start).where(np.isfinite(end), 0.0)).cumsum(INTERVAL)
     before = reached.shift({INTERVAL: 1}, fill_value=0.0)
     needed = np.log(2.0) - before
     crosses = (needed > 0) & ((reached >= np.log(2.0)) | ~np.isfinite(end))
     first = crosses & (crosses.cumsum(INTERVAL) == 1)
-    return (start + needed / hazard).where(first, 0.0).sum(INTERVAL).rename("median")
+    with np.errstate(divide="ignore", invalid="ignore"):  # no hazard at all: never reached, infinite
+        reached_at = start + needed / hazard
+    median = reached_at.where(first, 0.0).sum(INTERVAL)
+    return median.where(hazard.sum(INTERVAL, skipna=False) >= 0).rename("median")
 
 
 def rmst(
@@ -155,11 +175,13 @@ def rmst(
     The area under S(t), exact for piecewise-constant hazards. Royston and Parmar 2013,
     doi:10.1186/1471-2288-13-152.
     """
-    hazard = baseline_hazard(fit) * _relative_hazard(fit, shrinkage, covariates)
+    hazard = _hazard(fit) * _relative_hazard(fit, shrinkage, covariates)
     months = _by_interval(fit, np.array([horizon])).isel({TIME: 0}, drop=True)
     pieces = hazard * months
-    at_start = np.exp(-(pieces.cumsum(INTERVAL) - pieces))
-    return (at_start * -np.expm1(-pieces) / hazard).sum(INTERVAL).rename("rmst")
+    at_start = np.exp(-(pieces.cumsum(INTERVAL, skipna=False) - pieces))
+    # (1 - exp(-h t)) / h without dividing by a hazard of next to nothing, where it is t
+    share = xr.where(pieces > SMALL, -np.expm1(-pieces) / pieces.clip(min=SMALL), 1 - pieces / 2)
+    return (at_start * share * months).sum(INTERVAL, skipna=False).rename("rmst")
 
 
 def standardised_survival(fit: xr.DataTree, data: Exposure, times: Sequence[float]) -> xr.DataArray:
@@ -191,12 +213,14 @@ def probability(values: xr.DataArray, *, above: float = -np.inf, below: float = 
     return ((values > above) & (values < below)).mean(SAMPLE_DIMS)
 
 
-def summarise(values: xr.DataArray, *, prob: float = 0.95, interval: str = "equal-tailed") -> pd.DataFrame:
+def summarise(
+    values: xr.DataArray, *, prob: float = 0.95, interval: str = "equal-tailed", limits: bool = True
+) -> pd.DataFrame:
     """A tidy table, one row a quantity, with Monte-Carlo error beside each number.
 
     Columns: the dims of ``values`` but chain and draw; estimate (posterior median), lower, upper,
-    mean, sd, mcse (of the median), mcse_lower, mcse_upper, ess_bulk, ess_tail, rhat, level and
-    interval_kind.
+    mean, sd, mcse (of the median), ess_bulk, ess_tail, rhat, level and interval_kind; with ``limits``
+    also mcse_lower and mcse_upper, the errors of equal-tailed limits (unknown for highest-density ones).
     """
     if interval not in ("equal-tailed", "hdi") or not 0 < prob < 1:
         raise InputError(
@@ -206,27 +230,39 @@ def summarise(values: xr.DataArray, *, prob: float = 0.95, interval: str = "equa
     flat = values.transpose(*labels, *SAMPLE_DIMS)
     draws = flat.values.reshape(-1, *flat.shape[-2:])
     index = pd.MultiIndex.from_product([flat[d].values for d in labels], names=labels) if labels else None
-    rows = [_summary(x, prob, interval) for x in draws]
+    rows = [_summary(x, prob, interval, limits=limits) for x in draws]
     table = pd.DataFrame(rows, index=index)
     return (table.reset_index() if labels else table).assign(level=prob, interval_kind=interval)
 
 
-def _summary(x: np.ndarray, prob: float, interval: str) -> dict[str, float]:
+def _summary(x: np.ndarray, prob: float, interval: str, *, limits: bool) -> dict[str, float]:
     tail = ((1 - prob) / 2, (1 + prob) / 2)
     lower, upper = np.quantile(x, tail) if interval == "equal-tailed" else array_stats.hdi(x.ravel(), prob)
-    return {
+    values = {
         "estimate": float(np.median(x)),
         "lower": float(lower),
         "upper": float(upper),
         "mean": float(x.mean()),
         "sd": float(x.std(ddof=1)),
-        "mcse": float(array_stats.mcse(x, method="median")),
-        "mcse_lower": float(array_stats.mcse(x, method="quantile", prob=tail[0])),
-        "mcse_upper": float(array_stats.mcse(x, method="quantile", prob=tail[1])),
-        "ess_bulk": float(array_stats.ess(x, method="bulk")),
-        "ess_tail": float(array_stats.ess(x, method="tail", prob=tail)),
-        "rhat": float(array_stats.rhat(x)),
     }
+    statistics = {
+        "mcse": lambda: array_stats.mcse(x, method="median"),
+        "ess_bulk": lambda: array_stats.ess(x, method="bulk"),
+        "ess_tail": lambda: array_stats.ess(x, method="tail", prob=tail),
+        "rhat": lambda: array_stats.rhat(x),
+    }
+    if limits:
+        statistics |= {
+            "mcse_lower": lambda: array_stats.mcse(x, method="quantile", prob=tail[0]),
+            "mcse_upper": lambda: array_stats.mcse(x, method="quantile", prob=tail[1]),
+        }
+    # What does not vary (survival at time 0) has no error, and nothing to diagnose.
+    constant = np.ptp(x) == 0
+    values |= {name: np.nan if constant else float(of()) for name, of in statistics.items()}
+    if limits and interval == "hdi":
+        # The ends of a highest-density interval are no quantiles, and wander more than these.
+        values |= {"mcse_lower": np.nan, "mcse_upper": np.nan}
+    return values | ({"mcse": 0.0} if constant else {})
 
 
 def _slope(fit: xr.DataTree) -> xr.DataArray:
@@ -256,6 +292,11 @@ def _relative_hazard(
     return np.exp(eta)
 
 
+def _hazard(fit: xr.DataTree) -> xr.DataArray:
+    """The baseline hazard; 0 in intervals that only another landmark of a stacked fit has."""
+    return baseline_hazard(fit).where(_edges(fit)[0] >= 0, 0.0)
+
+
 def _edges(fit: xr.DataTree) -> tuple[xr.DataArray, xr.DataArray]:
     return fit["constant_data"]["interval_start"], fit["constant_data"]["interval_end"]
 
@@ -263,7 +304,7 @@ def _edges(fit: xr.DataTree) -> tuple[xr.DataArray, xr.DataArray]:
 def _by_interval(fit: xr.DataTree, times: np.ndarray) -> xr.DataArray:
     """Months of each time spent in each interval, dims ([landmark,] interval, time)."""
     start, end = _edges(fit)
-    return xr.DataArray(times, dims=TIME).clip(start, end) - start
+    return (xr.DataArray(times, dims=TIME).clip(start, end) - start).fillna(0.0)
 
 
 def _order(values: xr.DataArray) -> list[str]:

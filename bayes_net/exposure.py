@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import pandas as pd
 
+from bayes_net._reading import months_on_grid
 from bayes_net.errors import InputError, listed
 from bayes_net.landmarks import LandmarkSet, response
 from bayes_net.schema import ARM, INTERVAL, PATIENT, POINTS_PER_UNIT, Duration
@@ -86,6 +87,11 @@ class Covariate:
 
     def values(self, table: pd.DataFrame) -> np.ndarray:
         """The columns for the rows of ``table``, shape (rows, columns)."""
+        if self.name not in table:
+            raise InputError(
+                f"covariate {self.name!r} is not in the landmark set; read it with "
+                f"read_cohort(..., covariates=[{self.name!r}])"
+            )
         column = table[self.name]
         if not self.levels:
             return ((column.to_numpy(float) - self.reference) / self.scale)[:, None]
@@ -224,7 +230,9 @@ def expose(
 
 
 def _checked_cuts(cuts: Sequence[float | Duration]) -> np.ndarray:
+    """The cut-points in months, on the grid of follow-up times, so that a tie with an event is one."""
     months = np.array([cut.months if isinstance(cut, Duration) else float(cut) for cut in cuts], dtype=float)
+    months = months_on_grid(months)
     if len(months) and not (np.isfinite(months).all() and months[0] > 0 and (np.diff(months) > 0).all()):
         raise InputError(
             f"cut-points {listed(months)} are not usable; expected positive, rising months after the landmark"
@@ -233,19 +241,24 @@ def _checked_cuts(cuts: Sequence[float | Duration]) -> np.ndarray:
 
 
 def equal_event_cuts(time: np.ndarray, event: np.ndarray, *, intervals: int) -> np.ndarray:
-    """Inner cut-points that share the events out as evenly as ties allow.
+    """Inner cut-points that share the events out as evenly as ties allow, the larger shares first.
 
-    A cut lies midway between two neighbouring distinct event times, so no event sits on it. With
-    fewer distinct event times than ``intervals`` there are fewer cut-points.
+    A cut lies midway between two neighbouring distinct event times, so no event sits on it and every
+    interval has one. With fewer distinct event times than ``intervals`` there are that many intervals.
     """
     times, counts = np.unique(np.asarray(time)[np.asarray(event) == 1], return_counts=True)
     if intervals < 1 or not len(times):
         raise InputError(
-            f"equal-event cut-points need >= 1 interval and an event; got {intervals}, {len(times)}"
+            f"equal-event cut-points need >= 1 interval and an event; got {intervals} and {len(times)}"
         )
-    done = np.cumsum(counts)[:-1]
-    wanted = counts.sum() * np.arange(1, intervals) / intervals
-    after = np.unique([np.abs(done - share).argmin() for share in wanted]) if len(done) else []
+    done, intervals = np.cumsum(counts), min(intervals, len(times))
+    shares = np.cumsum([len(part) for part in np.array_split(np.arange(done[-1]), intervals)])
+    last, after = -1, []
+    for share, left in zip(shares[:-1], range(intervals - 1, 0, -1), strict=True):
+        # the cuts still to place each need a later gap between event times
+        free = np.arange(last + 1, len(times) - left)
+        last = free[np.abs(done[free] - share).argmin()]
+        after.append(last)
     return np.array([(times[i] + times[i + 1]) / 2 for i in after])
 
 
@@ -253,7 +266,7 @@ def grid_cuts(width: Duration, until: Duration) -> np.ndarray:
     """Inner cut-points every ``width`` up to and including ``until``, in months."""
     if width.months <= 0 or until.months < width.months:
         raise InputError(f"grid of width {width} until {until} has no cut-point; expected 0 < width <= until")
-    return np.arange(1, int(until.months / width.months + 1e-9) + 1) * width.months
+    return months_on_grid(np.arange(1, int(until.months / width.months + 1e-9) + 1) * width.months)
 
 
 def long_form(data: Exposure) -> pd.DataFrame:
@@ -273,6 +286,9 @@ def long_form(data: Exposure) -> pd.DataFrame:
         "event": data.event[who] * (data.interval[who] == k),
         "score": data.score[who],
     }
+    taken = [name for name in data.covariate_names if name in rows]
+    if taken:
+        raise InputError(f"covariates are named {listed(taken)}, as the long form's own columns; rename them")
     return pd.DataFrame(rows | {name: data.covariates[who, j] for j, name in enumerate(data.covariate_names)})
 
 

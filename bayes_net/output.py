@@ -4,57 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
 from bayes_net import figures, plots
+from bayes_net._publishing import MANIFEST, check_destination, publish
 from bayes_net.analysis import Analysis, posterior_tree, provenance
-from bayes_net.errors import InputError, listed
 from bayes_net.report import ReportContent, illustrate, render
 from bayes_net.results import diagnostics_table, prior_table
 from bayes_net.schema import ENDPOINT_LABELS
 from bayes_net.structure import INDEPENDENT, PER_ARM, Hazard
 
-MANIFEST = "manifest.json"
-GATE_FAILED_SUFFIX = "-gate-failed"
-
-
-def check_destination(out: Path) -> None:
-    """Refuse a folder that cannot take results, before any time is spent on sampling.
-
-    Raises
-    ------
-    InputError
-        ``out`` is a file, or a folder with files that no run wrote, or cannot be written to.
-    """
-    _restore(out)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; expected a folder for the results. Choose another --out")
-    if out.is_dir() and any(out.iterdir()) and read_manifest(out) is None:
-        found = sorted(item.name for item in out.iterdir())
-        raise InputError(
-            f"{out} holds files that are not a result of bayes-net ({listed(found)}); "
-            "they would be lost. Choose another --out"
-        )
-    parent = out.resolve().parent
-    while not parent.exists():
-        parent = parent.parent
-    if not os.access(parent, os.W_OK):
-        raise InputError(f"{parent} cannot be written to; choose another --out")
-
-
-def read_manifest(folder: Path) -> dict | None:
-    """The manifest of a finished result, or None where there is none."""
-    try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return None
+__all__ = ["check_destination", "model_in_words", "report_content", "write_analysis"]
 
 
 def write_analysis(analysis: Analysis, out: Path) -> Path:
@@ -63,42 +27,7 @@ def write_analysis(analysis: Analysis, out: Path) -> Path:
     A run whose gate failed never replaces a result whose gate passed: it goes to a folder of its own
     beside it, named with ``-gate-failed``.
     """
-    earlier = read_manifest(out)
-    if earlier and earlier.get("gate") == "passed" and not analysis.passed:
-        out = out.with_name(out.name + GATE_FAILED_SUFFIX)
-        check_destination(out)
-    return publish(out, lambda folder: _write_files(analysis, folder))
-
-
-def publish(out: Path, write: Callable[[Path], None]) -> Path:
-    """Let ``write`` fill a temporary folder beside ``out``, then give it the name ``out``.
-
-    An earlier folder ``out`` is kept aside until the new one has its name, and put back by the next run
-    should the exchange itself be interrupted.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
-    try:
-        write(staging)
-        staging.chmod(0o755)
-        previous = _aside(out)
-        if out.exists():
-            os.replace(out, previous)
-        os.replace(staging, out)
-        shutil.rmtree(previous, ignore_errors=True)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return out
-
-
-def _aside(out: Path) -> Path:
-    return out.with_name(f".{out.name}.previous")
-
-
-def _restore(out: Path) -> None:
-    """Put an earlier result back if a run died between taking it aside and naming the new one."""
-    if _aside(out).exists() and not out.exists():
-        os.replace(_aside(out), out)
+    return publish(out, lambda folder: _write_files(analysis, folder), gate_passed=analysis.passed)
 
 
 def _write_files(analysis: Analysis, folder: Path) -> None:
@@ -134,7 +63,8 @@ def _write_manifest(analysis: Analysis, folder: Path) -> None:
     manifest = provenance(analysis) | {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": {
-            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+            path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
         },
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
@@ -143,8 +73,7 @@ def _write_manifest(analysis: Analysis, folder: Path) -> None:
 def report_content(analysis: Analysis, figure_folder: Path) -> ReportContent:
     """What the report shows; the figures are saved to ``figure_folder`` as SVG and PNG on the way."""
     prepared, specification = analysis.prepared, analysis.prepared.specification
-    first = analysis.fits[0]
-    hazard = specification.hazard(first.job.measure)
+    hazard = specification.hazard(analysis.fits[0].job.measure)
     figure_folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
     for figure in figures.draw(
@@ -164,7 +93,7 @@ def report_content(analysis: Analysis, figure_folder: Path) -> ReportContent:
         gate=analysis.gate,
         hazard_ratios=analysis.hazard_ratios,
         attrition=prepared.attrition,
-        priors=prior_table(first, hazard),
+        priors=_priors(analysis),
         model=model_in_words(analysis, hazard),
         diagnostics=diagnostics_table(analysis.fits),
         specification_toml=specification.public_toml(),
@@ -175,6 +104,16 @@ def report_content(analysis: Analysis, figure_folder: Path) -> ReportContent:
         ppc=_predictive(analysis),
         figures=drawn,
     )
+
+
+def _priors(analysis: Analysis) -> pd.DataFrame:
+    """The priors of every way in which shrinkage enters; what they share is said once."""
+    first = {f.job.measure: f for f in reversed(analysis.fits)}
+    tables = [
+        prior_table(first[measure], analysis.prepared.specification.hazard(measure))
+        for measure in dict.fromkeys(f.job.measure for f in analysis.fits)
+    ]
+    return pd.concat(tables, ignore_index=True).drop_duplicates("parameter", ignore_index=True)
 
 
 def _predictive(analysis: Analysis) -> pd.DataFrame:
@@ -188,18 +127,16 @@ def _predictive(analysis: Analysis) -> pd.DataFrame:
 def model_in_words(analysis: Analysis, hazard: Hazard) -> dict[str, str]:
     """The model by heading, for the report."""
     specification, data = analysis.prepared.specification, analysis.fits[0].job.data
-    wanted = specification.landmarks
+    wanted, sampling = specification.landmarks, specification.sampling
     endpoints = " and ".join(ENDPOINT_LABELS[endpoint] for endpoint in wanted.endpoints)
     baseline = (
         "each arm has a baseline of its own"
         if hazard.baseline == PER_ARM
         else "the arms share their baseline"
     )
-    smoothing = (
-        "independent from interval to interval"
-        if hazard.smoothing == INDEPENDENT
-        else "a random walk from interval to interval (steps scaled by the time between midpoints)"
-    )
+    smoothing = "a random walk from interval to interval (steps scaled by the time between midpoints)"
+    if hazard.smoothing == INDEPENDENT:
+        smoothing = "independent from interval to interval"
     slopes = "one slope per arm" if hazard.slopes == PER_ARM else "one slope for all arms"
     words = {
         "Endpoints": f"{endpoints}, from each landmark; “no limit” from randomisation.",
@@ -207,17 +144,47 @@ def model_in_words(analysis: Analysis, hazard: Hazard) -> dict[str, str]:
             "Best percentage decrease of the sum of diameters by the landmark and before progression, in "
             f"units of 10 points from {wanted.shrinkage_reference:g}: above 0 the tumour is smaller."
         ),
+        "Response": _response_in_words(wanted.thresholds, wanted.intention_to_treat),
         "Hazard": (
-            f"Constant within {data.n_intervals} intervals; {baseline}; its logarithm is {smoothing}; "
-            f"{slopes}. Every landmark has parameters of its own."
+            f"Constant within intervals ({_intervals_in_words(analysis)}); {baseline}; its logarithm is "
+            f"{smoothing}; {slopes}. Every landmark has parameters of its own."
         ),
-        "Equation": "log h(t) = α[arm, interval] + β[arm] · shrinkage / 10"
-        + (" + γ · covariates" if data.covariate_names else ""),
+        "Equation": _equation(hazard, wanted.shrinkage_reference, bool(data.covariate_names)),
+        "Covariates": ", ".join(data.covariate_names),
         "Estimation": (
-            f"No-U-Turn sampler, {specification.sampling.chains} chains of {specification.sampling.draws} "
-            f"draws after {specification.sampling.tune} of tuning."
+            f"No-U-Turn sampler, {sampling.chains} chains of {sampling.draws} draws "
+            f"after {sampling.tune} of tuning."
         ),
     }
-    if data.covariate_names:
-        words["Covariates"] = ", ".join(data.covariate_names)
-    return words
+    return {heading: text for heading, text in words.items() if text}
+
+
+def _response_in_words(thresholds: Sequence[float], intention_to_treat: bool) -> str:
+    if not thresholds:
+        return ""
+    rules = " and ".join(f"{threshold:g}" for threshold in thresholds)
+    who = (
+        "patients without a scan by the landmark, or with progression as their best response, count as "
+        "not responding (intention to treat)"
+        if intention_to_treat
+        else "among the patients of the continuous analysis"
+    )
+    return f"Shrinkage of at least {rules} % against less, in models of their own; {who}."
+
+
+def _intervals_in_words(analysis: Analysis) -> str:
+    numbers: dict[str, set[int]] = {}
+    for f in analysis.fits:
+        numbers.setdefault(ENDPOINT_LABELS[f.job.endpoint], set()).add(f.job.data.n_intervals)
+    return ", ".join(
+        f"{name} {min(found)}" + (f" to {max(found)}" if len(found) > 1 else "")
+        for name, found in numbers.items()
+    )
+
+
+def _equation(hazard: Hazard, reference: float, covariates: bool) -> str:
+    score = f"(shrinkage − {reference:g})" if reference > 0 else f"(shrinkage + {-reference:g})"
+    baseline = "α[arm, interval]" if hazard.baseline == PER_ARM else "α[interval] + θ[arm]"
+    slope = "β[arm]" if hazard.slopes == PER_ARM else "β"
+    score = score if reference else "shrinkage"
+    return f"log h(t) = {baseline} + {slope} · {score} / 10" + (" + γ · covariates" if covariates else "")

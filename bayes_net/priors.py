@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import integrate, optimize, stats
+from scipy import optimize, special, stats
 
 from bayes_net.errors import InputError
 
@@ -106,18 +106,16 @@ def hazard_change_prior(factor: float, *, prob: float = 0.95) -> HalfNormal:
     change is the product of a half-normal and a normal, whose quantile scales the prior.
     """
     if not (factor > 1 and np.isfinite(factor) and 0 < prob < 1):
-        raise InputError(f"hazard change: factor {factor:g} is not usable; expected a finite number > 1")
+        raise InputError(
+            f"hazard change: factor {factor:g} with probability {prob:g} is not usable; "
+            "expected a finite factor > 1 and 0 < probability < 1"
+        )
 
     def excess(q: float) -> float:
-        inside, _ = integrate.quad(
-            lambda z: 2 * stats.norm.pdf(z) * (2 * stats.norm.cdf(q / z) - 1) if z > 0 else 0.0,
-            0,
-            12,
-            limit=200,
-        )
-        return inside - prob
+        # the product of two standard normals has density K0(|x|) / pi
+        return 2 / np.pi * special.iti0k0(q)[1] - prob
 
-    scale = np.log(factor) / optimize.brentq(excess, 1e-4, 50)
+    scale = np.log(factor) / optimize.brentq(excess, 0.0, 50.0)
     return HalfNormal(float(scale), f"{100 * prob:g} % of hazards a year apart within a factor {factor:g}")
 
 
@@ -135,3 +133,7 @@ class Priors:
     slope: Prior = field(default_factory=lambda: hazard_ratio_prior(0.5, 2.0))
     arm_effect: Prior = field(default_factory=lambda: hazard_ratio_prior(0.1, 10.0))
     covariate: Prior = field(default_factory=lambda: hazard_ratio_prior(0.25, 4.0))
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.step_sd, HalfNormal):
+            raise InputError(f"step_sd has prior {self.step_sd}; expected a HalfNormal, for it is positive")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from bayes_net.closed_form import free_variables
 from bayes_net.exposure import Exposure, Measure, Shrinkage
 from bayes_net.landmarks import Landmark, LandmarkSet
 from bayes_net.priors import Flat, HalfNormal, Prior
-from bayes_net.schema import ARM, ARM_EFFECT, COVARIATE, COVARIATE_EFFECT, PFS, POINTS_PER_UNIT
+from bayes_net.schema import ARM, ARM_EFFECT, COVARIATE, COVARIATE_EFFECT, LOG_HAZARD, PFS, POINTS_PER_UNIT
 from bayes_net.structure import Hazard
 
 HAZARD_RATIO_BOUNDS = {"prob_below_1": (0, 1), "prob_below_0.8": (0, 0.8), "prob_0.9_to_1.11": (0.9, 1.11)}
@@ -61,19 +61,29 @@ def fitted(landmarks: LandmarkSet, label: str, data: Exposure, fit: xr.DataTree)
     return checked(Job(landmarks.endpoint, landmarks.population, at, data.measure, data), fit)
 
 
-def checked(job: Job, fit: xr.DataTree) -> Fitted:
-    """A job's fit with its gate (over the model's variables and the reported ones) and its LOO."""
-    return Fitted(job, fit, gate(fit, reported_quantities(fit)), loo(fit))
+def checked(job: Job, fit: xr.DataTree, others: Mapping[str, xr.DataArray] | None = None) -> Fitted:
+    """A job's fit with its gate and its LOO.
+
+    ``others`` are draws that will be reported beside the hazard ratios and baseline hazards.
+    """
+    return Fitted(job, fit, gate(fit, reported_quantities(fit) | dict(others or {})), loo(fit))
 
 
 def reported_quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
-    """The draws behind the hazard-ratio table, which the gate has to check."""
-    named = {"hazard ratio": estimands.hazard_ratio(fit)}
-    if len(fit["posterior"][ARM]) > 1:
+    """The draws behind the hazard-ratio table and the baseline hazards."""
+    named = {"hazard ratio": estimands.hazard_ratio(fit), "log hazard": fit["posterior"][LOG_HAZARD]}
+    if _arms_differ(fit):
         named["ratio of hazard ratios"] = estimands.interaction(fit)
     if ARM_EFFECT in fit["posterior"]:
         named["arm hazard ratio"] = estimands.arm_hazard_ratio(fit)
+    if COVARIATE_EFFECT in fit["posterior"]:
+        named["covariate hazard ratio"] = estimands.covariate_hazard_ratio(fit)
     return named
+
+
+def _arms_differ(fit: xr.DataTree) -> bool:
+    """Whether arms have slopes of their own: with a common one their ratio is 1 by assumption."""
+    return fit["posterior"].sizes[ARM] > 1 and "common_slope" not in fit["posterior"]
 
 
 def gate_table(fits: Sequence[Fitted]) -> pd.DataFrame:
@@ -105,13 +115,20 @@ def _ratios(fitted: Fitted) -> Iterator[tuple[str, str, xr.DataArray]]:
         scales = [("shrinkage, per 10 points", 10.0), ("shrinkage, per 1 point", 1.0)]
     for name, per in scales:
         yield name, "association", estimands.hazard_ratio(fit, per=per)
-        if len(fit["posterior"][ARM]) > 1:
+        if _arms_differ(fit):
             yield name, "interaction", estimands.interaction(fit, per=per)
     name = scales[0][0]
     if ARM_EFFECT in fit["posterior"]:
-        yield name, "arm", estimands.arm_hazard_ratio(fit).isel(shrinkage=0, drop=True)
+        yield _reference_label(measure), "arm", estimands.arm_hazard_ratio(fit).isel(shrinkage=0, drop=True)
     if COVARIATE_EFFECT in fit["posterior"]:
         yield name, "covariate", estimands.covariate_hazard_ratio(fit).rename({COVARIATE: ARM})
+
+
+def _reference_label(measure: Measure) -> str:
+    """Whom the arms' hazard ratio is about: patients at the reference, for with slopes it varies."""
+    if isinstance(measure, Shrinkage):
+        return f"at {profile_label(measure, measure.reference)}"
+    return f"without {measure.label.replace('response', 'response,')}"
 
 
 def _hazard_ratio_rows(
@@ -163,6 +180,7 @@ def survival_table(
     parts = [
         part.assign(
             endpoint=f.job.endpoint,
+            population=f.job.population,
             measure=f.job.measure.label,
             landmark=f.job.landmark.label,
             biased=f.job.landmark.biased,
@@ -170,33 +188,18 @@ def survival_table(
         for f in fits
         for part in _survival_parts(f, times, horizon, profiles, level, interval)
     ]
-    columns = [
-        "endpoint",
-        "measure",
-        "landmark",
-        "biased",
-        ARM,
-        "profile",
-        "quantity",
-        "time",
-        "beyond_follow_up",
-    ]
+    columns = ["endpoint", "population", "measure", "landmark", "biased", ARM, "profile", "quantity", "time"]
+    columns += ["beyond_follow_up"]
     columns += ["estimate", "lower", "upper", "level", "interval", "mcse", "ess_bulk", "rhat"]
     return pd.concat(parts, ignore_index=True)[columns]
 
 
 def _survival_parts(f: Fitted, times, horizon, profiles, level, interval) -> Iterator[pd.DataFrame]:
     follow_up = dict(zip(f.job.data.arms, f.fit["constant_data"]["last_follow_up"].values, strict=True))
-    points = profiles if isinstance(f.job.measure, Shrinkage) else (0.0, f.job.measure.threshold)
-    quantities = {
-        "survival": estimands.survival(f.fit, times, shrinkage=points),
-        "rmst": estimands.rmst(f.fit, horizon=horizon, shrinkage=points),
-        "median": estimands.median_survival(f.fit, shrinkage=points),
-    }
-    for quantity, draws in quantities.items():
-        table = estimands.summarise(draws, prob=level, interval=interval).rename(
-            columns={"interval_kind": "interval"}
-        )
+    drawn = survival_quantities(f.job, f.fit, times=times, horizon=horizon, profiles=profiles)
+    for quantity, draws in drawn.items():
+        table = estimands.summarise(draws, prob=level, interval=interval, limits=False)
+        table = table.rename(columns={"interval_kind": "interval"})
         if quantity != "survival":
             table["time"] = horizon if quantity == "rmst" else np.nan
         end = table[ARM].map(follow_up)
@@ -206,7 +209,21 @@ def _survival_parts(f: Fitted, times, horizon, profiles, level, interval) -> Ite
             profile=[profile_label(f.job.measure, s) for s in table["shrinkage"]],
             beyond_follow_up=reach > end,
         )
-        yield table[(quantity == "median") | ~table["beyond_follow_up"]]
+        # an arm that has nobody left at this landmark would show nothing but its prior
+        has_patients = table[ARM].map(dict(zip(f.job.data.arms, f.job.data.n_by_arm > 0, strict=True)))
+        yield table[has_patients & ((quantity == "median") | ~table["beyond_follow_up"])]
+
+
+def survival_quantities(
+    job: Job, fit: xr.DataTree, *, times: Sequence[float], horizon: float, profiles: Sequence[float]
+) -> dict[str, xr.DataArray]:
+    """The draws behind the survival table: survival at times, restricted mean and median by profile."""
+    points = profiles if isinstance(job.measure, Shrinkage) else (0.0, job.measure.threshold)
+    return {
+        "survival": estimands.survival(fit, times, shrinkage=points),
+        "rmst": estimands.rmst(fit, horizon=horizon, shrinkage=points),
+        "median": estimands.median_survival(fit, shrinkage=points),
+    }
 
 
 def profile_label(measure: Measure, shrinkage: float) -> str:
@@ -235,6 +252,8 @@ def prior_table(fitted: Fitted, hazard: Hazard) -> pd.DataFrame:
     for name, (prior, _) in free_variables(hazard, fitted.job.data).items():
         if name in _PARAMETERS:
             words = _PARAMETERS[name]
+            if not isinstance(fitted.job.measure, Shrinkage):
+                words = words.replace("of shrinkage", "of response against none")
             rows.append(
                 {
                     "parameter": words,
@@ -307,4 +326,6 @@ def diagnostics_table(fits: Sequence[Fitted]) -> pd.DataFrame:
     table = gate_table(fits).pivot(index="fit", columns="check", values="worst")
     order = list(dict.fromkeys(fits[0].gate.table["check"]))
     passed = {f.job.label: "passed" if f.gate.passed else "FAILED" for f in fits}
-    return table.loc[list(passed), order].assign(gate=passed).rename_axis(columns=None).reset_index()
+    attempts = {f.job.label: f.fit.attrs.get("attempts", 1) for f in fits}
+    table = table.loc[list(passed), order].assign(attempts=attempts, gate=passed)
+    return table.rename_axis(columns=None).reset_index()

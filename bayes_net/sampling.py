@@ -7,7 +7,7 @@ the life of the process and serves every exposure of the same layout.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from types import MappingProxyType
 
@@ -21,7 +21,7 @@ from bayes_net.errors import InputError
 from bayes_net.exposure import Exposure, measure_attrs
 from bayes_net.hazard import hazard_model
 from bayes_net.priors import Flat
-from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS
+from bayes_net.schema import ARM, DRAW, INTERVAL, SAMPLE_DIMS
 from bayes_net.structure import Hazard, Layout, layout, model_data
 
 PACKAGES = ("bayes-net", "pymc", "nutpie", "pytensor", "numba", "arviz-stats", "numpy", "xarray")
@@ -32,15 +32,22 @@ _compiled: dict[tuple, Compiled] = {}
 
 @dataclass(frozen=True)
 class Sampler:
-    """How long and how carefully to sample."""
+    """How long and how carefully to sample; of every ``thin`` draws one is kept, ``draws`` in all."""
 
     draws: int = 1000
-    tune: int = 1000
+    tune: int = 500
     chains: int = 4
     target_accept: float = 0.98
+    thin: int = 1
+
+    def more_careful(self) -> Sampler:
+        """Smaller steps, longer tuning and twice the sampling for the same number of draws kept."""
+        return replace(
+            self, tune=2 * self.tune, target_accept=max(self.target_accept, 0.995), thin=2 * self.thin
+        )
 
     def __post_init__(self) -> None:
-        if min(self.draws, self.tune, self.chains) < 1 or not 0.5 <= self.target_accept < 1:
+        if min(self.draws, self.tune, self.chains, self.thin) < 1 or not 0.5 <= self.target_accept < 1:
             raise InputError(f"{self} is not usable; expected positive counts and 0.5 <= target_accept < 1")
 
 
@@ -75,7 +82,7 @@ def sample(
     given = {name: value for name, value in data.items() if name in compiled.inputs}
     trace = nutpie.sample(
         compiled.model.with_data(**given) if given else compiled.model,
-        draws=sampler.draws,
+        draws=sampler.draws * sampler.thin,
         tune=sampler.tune,
         chains=sampler.chains,
         seed=int(seed),
@@ -84,7 +91,9 @@ def sample(
         progress_bar=progress,
     )
     tree = _datatree(trace)
-    posterior, stats = tree["posterior"].to_dataset(), tree["sample_stats"].to_dataset()
+    posterior, stats = (
+        _thinned(tree[name].to_dataset(), sampler.thin) for name in ("posterior", "sample_stats")
+    )
     # Some nutpie versions keep the unconstrained twins (name_log__) of constrained variables.
     twins = [name for name in posterior.data_vars if str(name).endswith("__")]
     groups = {
@@ -92,6 +101,16 @@ def sample(
         "sample_stats": stats[[name for name in _KEPT_STATS if name in stats]].drop_attrs(),
     }
     return _tree(groups, {"seed": int(seed)} | {f"version {name}": version(name) for name in PACKAGES})
+
+
+def _thinned(draws: xr.Dataset, thin: int) -> xr.Dataset:
+    """Every ``thin``-th draw, renumbered; a divergence at any of the draws left out stays on record."""
+    if thin == 1:
+        return draws
+    kept = draws.isel({DRAW: slice(None, None, thin)})
+    if "diverging" in draws:
+        kept["diverging"] = draws["diverging"].coarsen({DRAW: thin}).max().assign_coords({DRAW: kept[DRAW]})
+    return kept.assign_coords({DRAW: np.arange(kept.sizes[DRAW])})
 
 
 def _tree(groups: Mapping[str, xr.Dataset], attrs: Mapping) -> xr.DataTree:
@@ -188,5 +207,7 @@ def stack(fits: Mapping[str, xr.DataTree], *, dim: str) -> xr.DataTree:
             parts, dim=dim, join="outer", coords="minimal", compat="override"
         ).assign_coords({dim: list(fits)})
     attrs = next(iter(fits.values())).attrs
-    seeds = [tree.attrs["seed"] for tree in fits.values()]
-    return _tree(groups, attrs | {"seed": seeds})
+    each = {
+        name: [tree.attrs[name] for tree in fits.values()] for name in ("seed", "attempts") if name in attrs
+    }
+    return _tree(groups, attrs | each)

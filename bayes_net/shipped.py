@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from bayes_net.errors import SpecificationError, listed
@@ -32,8 +33,11 @@ def find_specification(name: str) -> Path:
     if path.is_file():
         return path
     shipped = shipped_models()
-    if name not in shipped:
-        raise SpecificationError(
-            f"{name!r} is neither a file nor a shipped model; shipped models: {listed(shipped, limit=20)}"
-        )
-    return shipped[name]
+    if name in shipped:
+        return shipped[name]
+    if path.is_dir():
+        raise SpecificationError(f"{name!r} is a folder; expected a specification file (.toml) in it")
+    close = get_close_matches(path.stem, shipped, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]}?" if close else "."
+    known = listed(shipped, limit=20)
+    raise SpecificationError(f"{name!r} is neither a file nor a shipped model{hint} Shipped models: {known}")

@@ -1,0 +1,107 @@
+"""Small specifications to change and to spoil."""
+
+import copy
+import tomllib
+from pathlib import Path
+
+from bayes_net.specification import Specification, parse_specification
+
+MINIMAL = """
+title = "A trial"
+[data]
+patients = "patients.csv"
+scans = "scans.csv"
+time_unit = "days"
+[landmarks]
+times = ["150d", "no limit"]
+[baseline]
+cuts = ["3mo"]
+[sampling]
+seed = 1
+"""
+SYNTHETIC = {
+    "data": {"synthetic": True, "synthetic_seed": 4, "patients": None, "scans": None, "time_unit": None}
+}
+
+
+def values(**changes) -> dict:
+    """A minimal specification with keys of its sections replaced; None takes a key out."""
+    base = tomllib.loads(MINIMAL)
+    for section, keys in changes.items():
+        if isinstance(keys, dict):
+            merged = base.get(section, {}) | keys
+            base[section] = {name: value for name, value in merged.items() if value is not None}
+        else:
+            base[section] = keys
+    return base
+
+
+def parse(base: dict, where="plan.toml") -> Specification:
+    return parse_specification(copy.deepcopy(base), where=Path(where))
+
+
+OTHER_VALUES = {
+    "title": "Another",
+    "description": "of it",
+    "slopes": "common",
+    "covariates": [{"name": "age", "reference": 60}],
+    "data": {
+        "patients": "p.csv",
+        "scans": "s.csv",
+        "time_unit": "months",
+        "size_unit": "mm",
+        "patient_columns": {"patient": "id"},
+        "scan_columns": {"patient": "id"},
+        "arms": ["a", "b"],
+        "baseline_window": "7d",
+        "scans_after_death": "drop",
+        "exclude_patients": ["12"],
+        "study": "A",
+        "synthetic_seed": 3,
+        "synthetic": True,
+    },
+    "landmarks": {
+        "times": ["180d"],
+        "endpoints": ["pfs", "os"],
+        "os_population": "alive",
+        "shrinkage_reference": 10,
+        "thresholds": [50],
+        "intention_to_treat": True,
+    },
+    "baseline": {
+        "arms": "shared",
+        "smoothing": "independent",
+        "cuts": ["4mo"],
+        "intervals": 3,
+        "grid_width": "1mo",
+        "grid_until": "9mo",
+    },
+    "priors": {
+        "probability": 0.9,
+        "median_months": "flat",
+        "hazard_change_per_year": 3,
+        "log_hazard": [-3, 1],
+        "hazard_ratio_per_10_points": [0.6, 1.5],
+        "hazard_ratio_response": "flat",
+        "hazard_ratio_arm": [0.2, 5],
+        "hazard_ratio_covariate": [0.3, 3],
+    },
+    "sampling": {"seed": 2, "draws": 500, "tune": 500, "chains": 2, "target_accept": 0.9, "retry": False},
+    "report": {
+        "level": 0.89,
+        "interval": "hdi",
+        "survival_times": ["3mo"],
+        "horizon": "6mo",
+        "profiles": [-10],
+        "patient_level_figures": True,
+    },
+}
+COMPANIONS = {
+    "synthetic": SYNTHETIC["data"],
+    "synthetic_seed": SYNTHETIC["data"],
+    "intention_to_treat": {"thresholds": [30]},
+    "intervals": {"cuts": None},
+    "grid_width": {"cuts": None, "grid_until": "6mo"},
+    "grid_until": {"cuts": None, "grid_width": "3mo"},
+}
+"""What a key needs beside it, in its own section."""

@@ -1,0 +1,362 @@
+"""Estimands against closed forms, numerical integration and sums over patients; nothing is sampled."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from arviz_stats.base import array_stats
+from invented_fits import ARMS, draws, invented, patients
+from scipy import integrate
+
+from bayes_net import estimands as es
+from bayes_net.errors import InputError
+from bayes_net.exposure import Response, Shrinkage
+
+CUTS = (3.0, 7.5, 20.0)
+EXACT = {"rtol": 1e-10, "atol": 1e-12}
+SAMPLES = ("chain", "draw")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
+@pytest.fixture
+def piecewise(rng):
+    """Two arms, four intervals, slopes, two covariates and an arm effect."""
+    return invented(
+        draws(rng, 2, 4, mean=-2.5, sd=0.6),
+        draws(rng, 2, mean=-0.2, sd=0.1),
+        cuts=CUTS,
+        covariates={"age": draws(rng, sd=0.3), "grade: II": draws(rng, sd=0.3)},
+    )
+
+
+def hazard_function(fit, *, chain, draw, arm, shrinkage, covariates):
+    """The hazard of one draw by its definition: an event on a cut-point belongs to the earlier interval."""
+    own = fit["posterior"].isel(chain=chain, draw=draw)
+    ends = fit["constant_data"]["interval_end"].values
+    eta = float(own["slope"].sel(arm=arm)) * shrinkage / 10
+    eta += sum(float(own["log_hr_covariate"].sel(covariate=name)) * x for name, x in covariates.items())
+    rates = np.exp(own["log_hazard"].sel(arm=arm).values + eta)
+    return lambda t: rates[np.searchsorted(ends, t, side="left")]
+
+
+def exponential(rate, slope=0.0, **more) -> xr.DataTree:
+    rate = np.asarray(rate, float)
+    return invented(np.log(rate)[..., None], np.broadcast_to(slope, rate.shape), **more)
+
+
+def test_an_exponential_has_its_closed_forms(rng):
+    rate, slope = np.exp(draws(rng, 2, mean=-2.5, sd=0.4)), draws(rng, 2, sd=0.2)
+    fit, times, points = exponential(rate, slope), [0.0, 1.0, 12.0, 80.0], [-20.0, 0.0, 35.0]
+    own = rate[..., None] * np.exp(slope[..., None] * np.array(points) / 10)
+    survival = es.survival(fit, times, shrinkage=points)
+    assert survival.dims == ("chain", "draw", "arm", "shrinkage", "time")
+    assert survival["arm"].values.tolist() == list(ARMS)
+    np.testing.assert_allclose(survival, np.exp(-own[..., None] * times), **EXACT)
+    np.testing.assert_allclose(es.median_survival(fit, shrinkage=points), np.log(2) / own, **EXACT)
+    mean = es.rmst(fit, horizon=18.0, shrinkage=points)
+    assert mean.dims == ("chain", "draw", "arm", "shrinkage")
+    np.testing.assert_allclose(mean, (1 - np.exp(-18 * own)) / own, **EXACT)
+    # an exponential forgets how long it has lasted
+    later = es.conditional_survival(fit, times, given=9.0, shrinkage=points)
+    np.testing.assert_allclose(later, survival, **EXACT)
+    assert later["time"].values.tolist() == times
+
+
+def test_survival_and_its_restricted_mean_are_integrals_of_the_hazard(piecewise):
+    horizon, covariates = 26.0, {"age": 1.5, "grade: II": 1.0}
+    hazard = hazard_function(piecewise, chain=1, draw=2, arm="treated", shrinkage=25.0, covariates=covariates)
+
+    def cumulative(t):
+        inner = [c for c in CUTS if c < t]
+        return integrate.quad(hazard, 0, t, points=inner, limit=200)[0] if t else 0.0
+
+    def one(values):
+        return values.isel(chain=1, draw=2).sel(arm="treated", shrinkage=25.0)
+
+    times = [0.0, 1.0, 3.0, 7.4, 7.6, 20.0, 31.0]
+    expected = [cumulative(t) for t in times]
+    got = es.cumulative_hazard(piecewise, times, shrinkage=[25.0], covariates=covariates)
+    np.testing.assert_allclose(one(got), expected, rtol=1e-8)
+    curve = es.survival(piecewise, times, shrinkage=[25.0], covariates=covariates)
+    np.testing.assert_allclose(one(curve), np.exp(-np.array(expected)), rtol=1e-8)
+    area = integrate.quad(lambda t: np.exp(-cumulative(t)), 0, horizon, points=CUTS, limit=200, epsabs=1e-10)[
+        0
+    ]
+    mean = es.rmst(piecewise, horizon=horizon, shrinkage=[25.0], covariates=covariates)
+    assert float(one(mean)) == pytest.approx(area, rel=1e-8)
+    given = es.conditional_survival(piecewise, [5.0], given=6.0, shrinkage=[25.0], covariates=covariates)
+    assert float(one(given)[0]) == pytest.approx(np.exp(cumulative(6.0) - cumulative(11.0)), rel=1e-8)
+
+
+@pytest.mark.parametrize("scale", [40.0, 6.0, 1.0, 0.1, 1e-4])
+def test_half_survive_the_median_wherever_it_falls(piecewise, scale):
+    """Before the first cut-point, between, on the way past the last, far beyond it."""
+    scaled = piecewise.copy()
+    scaled["posterior"] = xr.DataTree(
+        piecewise["posterior"].to_dataset().assign(log_hazard=lambda x: x["log_hazard"] + np.log(scale))
+    )
+    median = es.median_survival(scaled, shrinkage=[-10.0, 30.0])
+    for place in np.ndindex(2, 5, 2, 2):
+        at = float(median.values[place])
+        own = es.survival(scaled, [at], shrinkage=[-10.0, 30.0]).values[place]
+        assert own[0] == pytest.approx(0.5, rel=1e-10), (place, at)
+    intervals = np.searchsorted(CUTS, median.values.ravel())
+    assert set(intervals) <= {40.0: {0}, 1e-4: {3}}.get(scale, {0, 1, 2, 3})
+
+
+def test_a_median_exactly_on_a_cut_point_is_that_cut_point():
+    rates = np.log(2) / np.array([6.0, 6.0, 1.0])
+    fit = invented(np.log(np.broadcast_to(rates, (1, 3, 2, 3))), np.zeros((1, 3, 2)), cuts=(2.0, 6.0))
+    np.testing.assert_allclose(es.median_survival(fit), 6.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("tiny", [-30.0, -200.0, -800.0])
+def test_a_hazard_of_next_to_nothing_is_no_event_and_no_error(tiny):
+    """exp(-800) is 0 in floating point: survival stays 1, the mean is the horizon, the median is never."""
+    fit = invented(np.full((1, 2, 2, 2), tiny), np.zeros((1, 2, 2)), cuts=(5.0,))
+    np.testing.assert_allclose(es.survival(fit, [12.0]), 1.0, rtol=1e-10)
+    np.testing.assert_allclose(es.rmst(fit, horizon=12.0), 12.0, rtol=1e-10)
+    assert (es.median_survival(fit) > 1e12).all()
+    gone = invented(np.full((1, 2, 2, 2), [tiny, 0.0]), np.zeros((1, 2, 2)), cuts=(5.0,))
+    np.testing.assert_allclose(es.median_survival(gone), 5.0 + np.log(2), rtol=1e-10)
+    np.testing.assert_allclose(es.rmst(gone, horizon=12.0), 5.0 + 1 - np.exp(-7.0), rtol=1e-10)
+
+
+def test_a_draw_that_is_not_a_number_stays_one():
+    spoilt = np.full((1, 2, 2, 2), -2.0)
+    spoilt[0, 1, 1, 0] = np.nan
+    fit = invented(spoilt, np.zeros((1, 2, 2)), cuts=(5.0,))
+    for values in (es.survival(fit, [12.0]), es.rmst(fit, horizon=12.0), es.median_survival(fit)):
+        missing = np.isnan(values.values).reshape(2, 2)
+        assert missing.tolist() == [[False, False], [False, True]]
+
+
+def side_by_side(rng):
+    """Two landmarks, whose cut-points differ in number and in place, stacked as a run does."""
+    from bayes_net.sampling import stack
+
+    fits = {
+        "36 w": invented(draws(rng, 2, 2, mean=-3), draws(rng, 2), cuts=(9.0,)),
+        "150 d": invented(draws(rng, 2, 4, mean=-3), draws(rng, 2), cuts=CUTS),
+    }
+    return fits, stack(fits, dim="landmark")
+
+
+def test_landmarks_side_by_side_are_each_what_they_are_alone(rng):
+    fits, stacked = side_by_side(rng)
+    wanted = {
+        "hazard ratio": es.hazard_ratio,
+        "interaction": es.interaction,
+        "survival": lambda fit: es.survival(fit, [0.0, 2.0, 8.0, 30.0], shrinkage=[0.0, 20.0]),
+        "conditional": lambda fit: es.conditional_survival(fit, [2.0, 30.0], given=4.0),
+        "median": lambda fit: es.median_survival(fit, shrinkage=[0.0, 20.0]),
+        "rmst": lambda fit: es.rmst(fit, horizon=14.0, shrinkage=[0.0, 20.0]),
+    }
+    for name, estimand in wanted.items():
+        both = estimand(stacked)
+        assert set(both.dims) >= {"landmark", "arm"}, name
+        for label, alone in fits.items():
+            own = estimand(alone)
+            np.testing.assert_allclose(both.sel(landmark=label).transpose(*own.dims), own, **EXACT)
+
+
+def test_the_first_landmark_given_stays_first(rng):
+    _, stacked = side_by_side(rng)
+    assert es.hazard_ratio(stacked)["landmark"].values.tolist() == ["36 w", "150 d"]
+
+
+def test_covariates_multiply_the_hazard(piecewise):
+    effects = piecewise["posterior"]["log_hr_covariate"]
+    with_both = es.cumulative_hazard(piecewise, [10.0], covariates={"age": -2.0, "grade: II": 1.0})
+    ratio = (with_both / es.cumulative_hazard(piecewise, [10.0])).isel(shrinkage=0, time=0)
+    expected = np.exp(-2 * effects.sel(covariate="age") + effects.sel(covariate="grade: II"))
+    np.testing.assert_allclose(ratio.sel(arm="treated"), expected, **EXACT)
+    np.testing.assert_allclose(es.covariate_hazard_ratio(piecewise), np.exp(effects), **EXACT)
+    with pytest.raises(InputError, match="covariate 'sex' is not in the model; it has age, grade: II"):
+        es.survival(piecewise, [1.0], covariates={"sex": 1})
+
+
+def test_the_hazard_ratio_is_per_points_of_shrinkage(piecewise):
+    slope = piecewise["posterior"]["slope"]
+    np.testing.assert_allclose(es.hazard_ratio(piecewise), np.exp(slope), **EXACT)
+    np.testing.assert_allclose(es.hazard_ratio(piecewise, per=1), np.exp(slope / 10), **EXACT)
+    hazards = es.cumulative_hazard(piecewise, [4.0], shrinkage=[20.0, 21.0]).isel(time=0)
+    one_point = hazards.sel(shrinkage=21.0) / hazards.sel(shrinkage=20.0)
+    np.testing.assert_allclose(one_point, es.hazard_ratio(piecewise, per=1), **EXACT)
+
+
+def test_a_response_is_one_step_at_its_threshold(rng):
+    slope = draws(rng, 2, sd=0.5)
+    fit = exponential(np.full((2, 5, 2), 0.1), slope, measure=Response(30.0))
+    np.testing.assert_allclose(es.hazard_ratio(fit, per=1), np.exp(slope), **EXACT)
+    hazards = es.cumulative_hazard(fit, [1.0], shrinkage=[-15.0, 29.0, 30.0, 90.0]).isel(time=0)
+    np.testing.assert_allclose(hazards.sel(shrinkage=[-15.0, 29.0]), 0.1, **EXACT)
+    np.testing.assert_allclose(hazards.sel(shrinkage=30.0), 0.1 * np.exp(slope), **EXACT)
+    np.testing.assert_allclose(hazards.sel(shrinkage=90.0), hazards.sel(shrinkage=30.0), **EXACT)
+
+
+def test_a_reference_moves_the_score_and_no_hazard_ratio(rng):
+    fit = exponential(np.full((2, 5, 2), 0.1), -0.3, measure=Shrinkage(20.0))
+    hazards = es.cumulative_hazard(fit, [1.0], shrinkage=[20.0, 30.0]).isel(time=0)
+    np.testing.assert_allclose(hazards.sel(shrinkage=20.0), 0.1, **EXACT)
+    np.testing.assert_allclose(hazards.sel(shrinkage=30.0), 0.1 * np.exp(-0.3), **EXACT)
+    np.testing.assert_allclose(es.hazard_ratio(fit), np.exp(-0.3), **EXACT)
+
+
+@pytest.fixture
+def shared_baseline(rng):
+    """Three arms that share their baseline, with slopes of their own."""
+    arms, effect, slope = ("A", "B", "C"), draws(rng, 2, sd=0.5), draws(rng, 3, sd=0.3)
+    common = draws(rng, 1, 4, mean=-3)
+    log_hazard = common + np.concatenate([np.zeros((2, 5, 1)), effect], axis=-1)[..., None]
+    return invented(log_hazard, slope, cuts=CUTS, arms=arms, arm_effect=effect, measure=Shrinkage(10.0))
+
+
+def test_the_arm_hazard_ratio_is_the_ratio_of_hazards_at_the_same_shrinkage(shared_baseline):
+    points = [-10.0, 0.0, 45.0]
+    hazards = es.cumulative_hazard(shared_baseline, [6.0], shrinkage=points).isel(time=0)
+    got = es.arm_hazard_ratio(shared_baseline, shrinkage=points)
+    assert got.dims == ("chain", "draw", "arm", "shrinkage")
+    assert got["arm"].values.tolist() == ["B", "C"]
+    expected = hazards.sel(arm=["B", "C"]) / hazards.sel(arm="A", drop=True)
+    np.testing.assert_allclose(got, expected.transpose(*got.dims), **EXACT)
+
+
+def test_the_arm_hazard_ratio_is_by_default_the_models_parameter(shared_baseline):
+    got = es.arm_hazard_ratio(shared_baseline)
+    assert got["shrinkage"].values.tolist() == [10.0]
+    np.testing.assert_allclose(got[..., 0], np.exp(shared_baseline["posterior"]["log_hr_arm"]), **EXACT)
+
+
+def test_without_slopes_the_arm_hazard_ratio_is_the_same_for_everyone(rng):
+    fit = invented(draws(rng, 2, 1), arm_effect=draws(rng, 1))
+    ratio = es.arm_hazard_ratio(fit, shrinkage=[0.0, 50.0])
+    np.testing.assert_allclose(ratio.sel(shrinkage=0.0), ratio.sel(shrinkage=50.0), **EXACT)
+    np.testing.assert_allclose(es.survival(fit, [3.0], shrinkage=[0.0]), es.survival(fit, [3.0]), **EXACT)
+    with pytest.raises(InputError, match="no slope"):
+        es.hazard_ratio(fit)
+
+
+def test_the_interaction_is_the_ratio_of_the_arms_hazard_ratios(shared_baseline):
+    ratio = es.interaction(shared_baseline)
+    own = es.hazard_ratio(shared_baseline)
+    assert ratio["arm"].values.tolist() == ["B", "C"]
+    np.testing.assert_allclose(ratio.sel(arm="C"), own.sel(arm="C") / own.sel(arm="A"), **EXACT)
+
+
+def test_hazard_ratios_of_arms_that_do_not_exist_are_refused(piecewise, rng):
+    with pytest.raises(InputError, match=r"baselines of their own.*baseline 'shared'"):
+        es.arm_hazard_ratio(piecewise)
+    with pytest.raises(InputError, match="the only arm is A"):
+        es.arm_hazard_ratio(invented(draws(rng, 1, 1), draws(rng, 1), arms=("A",)))
+
+
+def test_standardised_survival_is_the_mean_over_an_arms_own_patients(piecewise):
+    data = patients(
+        [1, 5, 9, 30, 2, 8],
+        [1, 0, 1, 0, 1, 1],
+        arm=[0, 0, 1, 1, 1, 0],
+        score=[-1.0, 2.0, 0.5, 6.0, 3.0, 0.0],
+        covariates=[[0, 1], [1, 0], [0.5, 1], [2, 0], [-1, 1], [0, 0]],
+        names=("age", "grade: II"),
+        cuts=CUTS,
+    )
+    times = [0.0, 3.0, 11.0, 40.0]
+    got = es.standardised_survival(piecewise, data, times)
+    assert got.dims == ("chain", "draw", "arm", "time")
+    for a, arm in enumerate(ARMS):
+        each = [
+            es.survival(
+                piecewise,
+                times,
+                shrinkage=[10 * data.score[i]],
+                covariates=dict(zip(("age", "grade: II"), data.covariates[i], strict=True)),
+            ).sel(arm=arm, shrinkage=10 * data.score[i])
+            for i in np.flatnonzero(data.arm == a)
+        ]
+        np.testing.assert_allclose(got.sel(arm=arm), np.mean(each, axis=0), **EXACT)
+
+
+def test_an_arm_without_patients_has_no_standardised_survival(piecewise):
+    data = patients([4, 5], [1, 1], covariates=[[0, 0], [0, 0]], names=("age", "grade: II"), cuts=CUTS)
+    got = es.standardised_survival(piecewise, data, [1.0])
+    assert np.isfinite(got.sel(arm="control")).all()
+    assert np.isnan(got.sel(arm="treated")).all()
+
+
+def test_a_contrast_is_a_difference_from_the_reference(piecewise):
+    means = es.rmst(piecewise, horizon=12.0, shrinkage=[0.0, 30.0])
+    gain = es.contrast(means, dim="shrinkage", reference=0.0)
+    assert gain["shrinkage"].values.tolist() == [30.0]
+    expected = means.sel(shrinkage=30.0) - means.sel(shrinkage=0.0)
+    np.testing.assert_allclose(gain.sel(shrinkage=30.0), expected, **EXACT)
+
+
+def test_a_probability_is_the_share_of_draws_strictly_between_the_limits():
+    values = xr.DataArray([[0.8, 0.9], [1.0, 1.2]], dims=SAMPLES)
+    assert es.probability(values, below=1.0) == 0.5
+    assert es.probability(values, above=0.8, below=1.2) == 0.5
+    assert es.probability(values, above=0.8) == 0.75
+
+
+@pytest.fixture
+def many():
+    rng = np.random.default_rng(5)
+    skewed = rng.gamma(2.0, size=(4, 500, 2, 3)) + np.arange(6).reshape(2, 3)
+    coords = {"arm": list(ARMS), "time": [6.0, 12.0, 24.0]}
+    return xr.DataArray(skewed, dims=(*SAMPLES, "arm", "time"), coords=coords)
+
+
+def test_a_summary_agrees_with_numpy_and_arviz_row_by_row(many):
+    table = es.summarise(many, prob=0.9)
+    assert list(zip(table["arm"], table["time"], strict=True)) == [(a, t) for a in ARMS for t in (6, 12, 24)]
+    for row in table.itertuples():
+        x = many.sel(arm=row.arm, time=row.time).values
+        expected = [np.median(x), *np.quantile(x, [0.05, 0.95]), x.mean(), x.std(ddof=1)]
+        got = [row.estimate, row.lower, row.upper, row.mean, row.sd]
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+        assert row.mcse == pytest.approx(array_stats.mcse(x, method="median"))
+        assert row.mcse_lower == pytest.approx(array_stats.mcse(x, method="quantile", prob=0.05))
+        assert row.mcse_upper == pytest.approx(array_stats.mcse(x, method="quantile", prob=0.95))
+        assert row.ess_bulk == pytest.approx(array_stats.ess(x, method="bulk"))
+        assert row.ess_tail == pytest.approx(array_stats.ess(x, method="tail", prob=(0.05, 0.95)))
+        assert row.rhat == pytest.approx(array_stats.rhat(x))
+    assert set(table["level"]) == {0.9}
+    assert set(table["interval_kind"]) == {"equal-tailed"}
+
+
+def test_a_highest_density_interval_is_the_shortest_and_claims_no_error_of_its_ends(many):
+    equal, shortest = es.summarise(many), es.summarise(many, interval="hdi")
+    assert ((shortest["upper"] - shortest["lower"]) < (equal["upper"] - equal["lower"])).all()
+    assert (shortest["lower"] < equal["lower"]).all()  # a gamma's mode is left of its middle
+    pd.testing.assert_series_equal(shortest["estimate"], equal["estimate"])
+    assert shortest[["mcse_lower", "mcse_upper"]].isna().all(axis=None)
+    x = many.isel(arm=0, time=0)
+    inside = ((x >= shortest["lower"][0]) & (x <= shortest["upper"][0])).mean()
+    assert float(inside) == pytest.approx(0.95, abs=1.5 / 2000)  # an interval of draws ends on draws
+
+
+def test_a_single_quantity_is_a_table_of_one_row(many):
+    table = es.summarise(many.isel(arm=0, time=0, drop=True))
+    assert len(table) == 1
+    assert {"arm", "time"}.isdisjoint(table.columns)
+
+
+def test_what_does_not_vary_is_summarised_without_a_warning():
+    """Survival at time 0 is 1 in every draw."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        row = es.summarise(xr.DataArray(np.ones((4, 100)), dims=SAMPLES)).iloc[0]
+    assert [row["estimate"], row["lower"], row["upper"], row["sd"]] == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("wrong", [{"interval": "central"}, {"prob": 95}, {"prob": 0.0}])
+def test_a_summary_that_means_nothing_is_refused(many, wrong):
+    with pytest.raises(InputError, match="expected 'equal-tailed' or 'hdi', and 0 < prob < 1"):
+        es.summarise(many, **wrong)

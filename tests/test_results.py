@@ -1,0 +1,195 @@
+"""The tidy tables: whom each number is about, what is left out, and what the gate looks at."""
+
+import numpy as np
+import pytest
+from invented_fits import ARMS, draws, invented, patients
+
+from bayes_net.checks import Gate, gate
+from bayes_net.exposure import Response, Shrinkage
+from bayes_net.landmarks import Landmark
+from bayes_net.results import (
+    Fitted,
+    Job,
+    diagnostics_table,
+    gate_table,
+    hazard_ratio_table,
+    primary,
+    profile_label,
+    reported_quantities,
+    survival_quantities,
+    survival_table,
+)
+
+N = 400
+LIMITS = {"times": [6.0, 24.0], "horizon": 12.0, "profiles": [0.0, 30.0], "level": 0.95}
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+def job(landmark="150 d", *, measure=None, endpoint="pfs", arm=(0, 0, 0, 1, 1), arms=ARMS) -> Job:
+    data = patients(
+        [3, 9, 14, 20, 30][: len(arm)], [1, 1, 0, 1, 0][: len(arm)], arm=arm, measure=measure, arms=arms
+    )
+    months, limit = (0.0, np.inf) if landmark == "no limit" else (5.0, 5.0)
+    return Job(endpoint, "pfs risk set", Landmark(landmark, months, limit), data.measure, data)
+
+
+def fitted(rng, about: Job, *, slope=None, **more) -> Fitted:
+    arms = about.data.arms
+    slope = draws(rng, len(arms), chains=4, n=N, sd=0.1) if slope is None else slope
+    follow_up = [about.data.time[about.data.arm == a].max(initial=0.0) for a in range(len(arms))]
+    fit = invented(
+        draws(rng, len(arms), 1, chains=4, n=N, mean=-3.2, sd=0.1),
+        slope,
+        arms=arms,
+        measure=about.measure,
+        last_follow_up=follow_up,
+        **more,
+    )
+    return Fitted(about, fit, gate(fit, reported_quantities(fit)), {"elpd": -10.0})
+
+
+def common(rng, about: Job) -> Fitted:
+    one = draws(rng, chains=4, n=N, sd=0.1)
+    result = fitted(rng, about, slope=np.stack([one, one], axis=-1))
+    result.fit["posterior"]["common_slope"] = (("chain", "draw"), one)
+    return result
+
+
+def ratios(*fits, level=0.95):
+    return hazard_ratio_table(fits, level=level, interval="equal-tailed")
+
+
+def test_a_common_slope_has_no_interaction_to_report(rng):
+    """It would be 1 by assumption, and look like a finding."""
+    own, shared = fitted(rng, job()), common(rng, job())
+    assert "interaction" in set(ratios(own)["estimand"])
+    table = ratios(shared)
+    assert set(table["estimand"]) == {"association"}
+    assert table["hr"].nunique() == 2  # per 10 points and per point, the same in both arms
+    assert "ratio of hazard ratios" not in reported_quantities(shared.fit)
+
+
+def test_patients_and_events_are_of_the_arm_or_of_the_whole(rng):
+    table = ratios(fitted(rng, job())).set_index(["measure", "estimand", "arm"])[["n", "events"]]
+    per_10 = table.loc["shrinkage, per 10 points"]
+    assert per_10.loc["association", "control"].tolist() == [3, 2]
+    assert per_10.loc["association", "treated"].tolist() == [2, 1]
+    assert per_10.loc["interaction", "treated"].tolist() == [5, 3]
+
+
+@pytest.mark.parametrize(
+    ("measure", "said"),
+    [
+        (Shrinkage(), "at size unchanged"),
+        (Shrinkage(20.0), "at 20 % smaller"),
+        (Response(30.0), "without response, >= 30 %"),
+    ],
+)
+def test_the_arms_hazard_ratio_says_at_which_shrinkage(rng, measure, said):
+    effect = draws(rng, 1, chains=4, n=N, mean=-0.5, sd=0.1)
+    table = ratios(fitted(rng, job(measure=measure), arm_effect=effect))
+    row = table[table["estimand"] == "arm"].iloc[0]
+    assert (row["measure"], row["arm"]) == (said, "treated")
+    assert row["hr"] == pytest.approx(np.median(np.exp(effect)))
+
+
+def test_covariates_are_named_in_the_place_of_the_arm(rng):
+    effects = {"age": draws(rng, chains=4, n=N), "grade: G2": draws(rng, chains=4, n=N)}
+    about = fitted(rng, job(), covariates=effects)
+    table = ratios(about)
+    own = table[table["estimand"] == "covariate"]
+    assert own["arm"].tolist() == ["age", "grade: G2"]
+    assert "covariate hazard ratio" in reported_quantities(about.fit)
+
+
+def test_one_arm_alone_has_associations_only(rng):
+    table = ratios(fitted(rng, job(arm=(0, 0, 0), arms=("only",))))
+    assert set(table["estimand"]) == {"association"}
+
+
+def test_probabilities_are_of_the_stated_regions(rng):
+    slope = draws(rng, 2, chains=4, n=N, sd=0.2)
+    table = ratios(fitted(rng, job(), slope=slope))
+    row = table[(table["arm"] == "treated") & (table["measure"] == "shrinkage, per 10 points")].iloc[0]
+    hr = np.exp(slope[..., 1])
+    assert row["prob_below_1"] == pytest.approx((hr < 1).mean())
+    assert row["prob_below_0.8"] == pytest.approx((hr < 0.8).mean())
+    assert row["prob_0.9_to_1.11"] == pytest.approx(((hr > 0.9) & (hr < 1.11)).mean())
+
+
+def survival(*fits):
+    return survival_table(fits, interval="equal-tailed", **LIMITS)
+
+
+def test_an_arm_without_patients_at_a_landmark_has_no_survival(rng):
+    gone = survival(fitted(rng, job(arm=(0, 0, 0))))
+    assert set(gone["arm"]) == {"control"}
+    assert set(survival(fitted(rng, job()))["arm"]) == set(ARMS)
+
+
+def test_nothing_is_told_beyond_follow_up_but_medians_that_say_so(rng):
+    table = survival(fitted(rng, job()))  # control is followed for 14 months, treated for 30
+    times = table[table["quantity"] == "survival"].groupby("arm")["time"].apply(set)
+    assert times.to_dict() == {"control": {6.0}, "treated": {6.0, 24.0}}
+    medians = table[table["quantity"] == "median"].set_index(["arm", "profile"])
+    assert medians.loc["control", "beyond_follow_up"].all()  # log 2 / exp(-3.2) = 17
+    assert not medians.loc["treated", "beyond_follow_up"].any()
+    late = survival_table([fitted(rng, job())], interval="hdi", **LIMITS | {"horizon": 20.0})
+    assert set(late.loc[late["quantity"] == "rmst", "arm"]) == {"treated"}
+    assert set(late["interval"]) == {"hdi"}
+
+
+def test_the_gate_can_see_every_survival_that_is_reported(rng):
+    wanted = {"times": [6.0, 24.0], "horizon": 12.0, "profiles": [0.0, 30.0]}
+    about = fitted(rng, job())
+    drawn = survival_quantities(about.job, about.fit, **wanted)
+    assert {name: x.sizes["shrinkage"] for name, x in drawn.items()} == dict.fromkeys(
+        ("survival", "rmst", "median"), 2
+    )
+    response = fitted(rng, job(measure=Response(30.0)))
+    drawn = survival_quantities(response.job, response.fit, **wanted)
+    assert drawn["median"]["shrinkage"].values.tolist() == [0.0, 30.0]  # without and with response
+
+
+@pytest.mark.parametrize(
+    ("measure", "points", "said"),
+    [
+        (Shrinkage(), 0.0, "size unchanged"),
+        (Shrinkage(), 30.0, "30 % smaller"),
+        (Shrinkage(), -12.5, "12.5 % larger"),
+        (Response(30.0), 30.0, ">= 30 % smaller"),
+        (Response(30.0), 0.0, "< 30 % smaller"),
+    ],
+)
+def test_profiles_are_said_in_words(measure, points, said):
+    assert profile_label(measure, points) == said
+
+
+def test_true_landmarks_come_before_no_limit_among_the_primary_fits(rng):
+    fits = [
+        fitted(rng, job("no limit")),
+        fitted(rng, job("150 d", measure=Response(30.0))),
+        fitted(rng, job("150 d")),
+        fitted(rng, job("150 d", endpoint="os")),
+    ]
+    assert [f.job.landmark.label for f in primary(fits)] == ["150 d", "no limit"]
+    assert [f.job.endpoint for f in primary(fits, "os")] == ["os"]
+
+
+def test_one_failed_check_marks_its_own_fit_and_no_other(rng):
+    good, bad = fitted(rng, job("150 d")), fitted(rng, job("36 w"))
+    table = bad.gate.table.assign(passed=[False, True, True, True, True])
+    bad = Fitted(bad.job, bad.fit, Gate(table), bad.loo)
+    rows = ratios(good, bad)
+    assert rows.groupby("landmark")["gate"].unique().map(list).to_dict() == {
+        "150 d": ["passed"],
+        "36 w": ["failed"],
+    }
+    assert diagnostics_table([good, bad])["gate"].tolist() == ["passed", "FAILED"]
+    every = gate_table([good, bad])
+    assert every["fit"].tolist() == ["PFS, shrinkage, 150 d"] * 5 + ["PFS, shrinkage, 36 w"] * 5
+    assert every["passed"].sum() == 9

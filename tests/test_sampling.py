@@ -1,0 +1,241 @@
+"""Fits: reproducible, labelled, without patients' identifiers, and the same through a compiled model."""
+
+from dataclasses import replace
+
+import numpy as np
+import nutpie
+import pandas as pd
+import pytest
+import xarray as xr
+from cohort_tables import read
+from exposures import patients, two_groups
+
+from bayes_net.errors import InputError
+from bayes_net.exposure import Exposure, expose
+from bayes_net.hazard import hazard_model
+from bayes_net.landmarks import landmark
+from bayes_net.priors import Flat, Normal, Priors, hazard_ratio_prior
+from bayes_net.sampling import Sampler, compile_model, fit, sample, stack
+from bayes_net.schema import SAMPLE_DIMS
+from bayes_net.structure import Hazard, layout, model_data
+
+SHORT = Sampler(draws=60, tune=200, chains=2)
+IDENTIFIERS = [f"NET-{100 + i}" for i in range(40)]
+
+
+def from_cohort() -> Exposure:
+    """An exposure that comes all the way from tables with patients' identifiers."""
+    rng = np.random.default_rng(9)
+    people = pd.DataFrame({"patient": IDENTIFIERS, "arm": ["control", "treated"] * 20})
+    people = people.assign(pfs_time=120 + rng.integers(1, 900, 40), pfs_event=rng.integers(0, 2, 40))
+    sizes = np.column_stack([np.full(40, 100), rng.integers(40, 110, 40)]).ravel()
+    scans = pd.DataFrame({"patient": np.repeat(IDENTIFIERS, 2), "time": [0, 60] * 40, "size": sizes})
+    return expose(landmark(read(people, scans), ["120d"]), "120 d", cuts=(2.0, 5.0, 9.0))
+
+
+@pytest.fixture(scope="module")
+def exposures() -> dict[str, Exposure]:
+    return {"120 d": from_cohort(), "36 w": patients(60)}
+
+
+@pytest.fixture(scope="module")
+def fits(exposures) -> dict[str, xr.DataTree]:
+    """Fits of the default model; both exposures have one layout, so one is compiled."""
+    shape = layout(list(exposures.values()))
+    return {label: fit(data, seed=3, sampler=SHORT, shape=shape) for label, data in exposures.items()}
+
+
+def test_the_same_seed_gives_the_same_draws_bit_for_bit(exposures, fits):
+    shape = layout(list(exposures.values()))
+    again, other = (fit(exposures["36 w"], seed=seed, sampler=SHORT, shape=shape) for seed in (3, 4))
+    assert again.identical(fits["36 w"])
+    assert not other["posterior"].equals(again["posterior"])
+    assert not other["prior"].equals(again["prior"])
+    # chains differ from each other, too
+    assert (again["posterior"]["slope"][0] != again["posterior"]["slope"][1]).any()
+
+
+def two_groups_of_fifty(seed: int) -> Exposure:
+    """Two groups with the layout of the trials in test_reference_fits.py: one compiled model for all."""
+    rng = np.random.default_rng(seed)
+    time, event = np.ceil(rng.exponential(8, 50)), rng.random(50) < 0.8
+    return two_groups(time, event, rng.integers(0, 2, 50), np.arange(1, 17))
+
+
+def plain_hazard(mean: float) -> Hazard:
+    return Hazard("shared", "independent", "none", Priors(level=Normal(mean, 1.0), arm_effect=Flat()))
+
+
+def test_a_fit_after_other_data_and_other_priors_is_that_of_a_fresh_compile(monkeypatch):
+    one, other = two_groups_of_fifty(1), two_groups_of_fifty(2)
+    fit(other, plain_hazard(0.0), seed=5, sampler=SHORT)
+    with monkeypatch.context() as patch:
+        patch.setattr(nutpie, "compile_pymc_model", None)  # nothing more is compiled
+        cached = {mean: fit(one, plain_hazard(mean), seed=5, sampler=SHORT) for mean in (0.0, -3.0)}
+    assert "prior" not in cached[0.0]  # the arm effect's is flat
+    assert not cached[0.0]["posterior"].equals(cached[-3.0]["posterior"])
+    compiled = compile_model(hazard_model(one, plain_hazard(-3.0)))
+    fresh = sample(compiled, seed=5, sampler=SHORT)
+    for group in ("posterior", "sample_stats"):
+        xr.testing.assert_identical(fresh[group].to_dataset(), cached[-3.0][group].to_dataset())
+    # and the other way round: the model that was compiled for these data, given others
+    given = model_data(one, layout([one]), plain_hazard(0.0)) | {"of no variable": np.zeros(3)}
+    swapped = sample(compiled, seed=5, sampler=SHORT, data=given)
+    assert set(swapped.children) == {"posterior", "sample_stats"}
+    xr.testing.assert_identical(swapped["posterior"].to_dataset(), cached[0.0]["posterior"].to_dataset())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"baseline": "per arm"},
+        {"smoothing": "rw1"},
+        {"slopes": "common"},
+        {"slopes": "per arm"},
+        {"priors": Priors(level=Flat(), arm_effect=Flat())},
+        {"priors": Priors(level=Normal(0.0, 1.0))},
+    ],
+)
+def test_another_model_of_the_same_layout_is_not_taken_from_the_cache(monkeypatch, options):
+    def compiles(*args, **kwargs):
+        raise RuntimeError("compiles anew")
+
+    data, hazard = two_groups_of_fifty(1), plain_hazard(0.0)
+    fit(data, hazard, seed=5, sampler=Sampler(draws=1, tune=1, chains=1))
+    monkeypatch.setattr(nutpie, "compile_pymc_model", compiles)
+    with pytest.raises(RuntimeError, match="compiles anew"):
+        fit(data, replace(hazard, **options), seed=5, sampler=SHORT)
+
+
+def test_groups_variables_and_dims_are_those_of_the_posterior_container(fits, exposures):
+    arm, step, cell = ("arm",), ("arm", "boundary"), ("arm", "interval")
+    free = {"level": arm, "step_sd": arm, "step": step, "slope": arm}
+    expected = {
+        "posterior": free | {"log_hazard": cell},
+        "log_prior": free,
+        "prior": free | {"log_hazard": cell},
+        "log_likelihood": {"patients": ("patient",)},
+        "sample_stats": dict.fromkeys(("diverging", "energy", "logp", "n_steps", "step_size"), ()),
+    }
+    plain = {
+        "observed_data": {"events": cell},
+        "constant_data": {
+            "interval_start": ("interval",),
+            "interval_end": ("interval",),
+            "person_time": cell,
+            "n": arm,
+            "n_events": arm,
+            "last_follow_up": arm,
+        },
+    }
+    for label, tree in fits.items():
+        assert set(tree.children) == set(expected) | set(plain)
+        for group, variables in expected.items():
+            dims = {name: x.dims for name, x in tree[group].data_vars.items()}
+            assert dims == {name: (*SAMPLE_DIMS, *own) for name, own in variables.items()}, group
+        for group, variables in plain.items():
+            assert {name: x.dims for name, x in tree[group].data_vars.items()} == variables
+        posterior = tree["posterior"]
+        assert (posterior.sizes["chain"], posterior.sizes["draw"]) == (2, 60)
+        assert list(posterior["arm"].values) == list(exposures[label].arms)
+        assert tree.attrs["seed"] == 3
+        assert (tree.attrs["measure"], tree.attrs["reference"]) == ("shrinkage", 0.0)
+        assert {"version pymc", "version nutpie", "version bayes-net"} < set(tree.attrs)
+
+
+def test_nothing_in_a_fit_is_named_after_an_unconstrained_twin(fits):
+    for tree in fits.values():
+        for node in tree.subtree:
+            names = {str(name) for name in (*node.variables, *node.dims)}
+            assert not [name for name in names if "__" in name], node.path
+
+
+def test_counts_and_exposure_of_the_data_are_kept(fits, exposures):
+    for label, data in exposures.items():
+        constant, observed = fits[label]["constant_data"], fits[label]["observed_data"]
+        np.testing.assert_array_equal(observed["events"], data.events)
+        np.testing.assert_array_equal(constant["person_time"], data.person_time)
+        np.testing.assert_array_equal(constant["interval_start"], [0, 2, 5, 9])
+        np.testing.assert_array_equal(constant["interval_end"], [2, 5, 9, np.inf])
+        np.testing.assert_array_equal(constant["n"], data.n_by_arm)
+        np.testing.assert_array_equal(constant["n_events"], data.events.sum(axis=1))
+        longest = [data.time[data.arm == a].max() for a in (0, 1)]
+        np.testing.assert_array_equal(constant["last_follow_up"], longest)
+
+
+def test_log_likelihood_and_log_prior_add_up_to_the_density_that_was_sampled(fits):
+    for tree in fits.values():
+        total = tree["log_likelihood"]["patients"].sum("patient")
+        for x in tree["log_prior"].data_vars.values():
+            total = total + x.sum([dim for dim in x.dims if dim not in SAMPLE_DIMS])
+        # the sampler moves on log step_sd, whose density has the Jacobian step_sd
+        total = total + np.log(tree["posterior"]["step_sd"]).sum("arm")
+        # the compression's error, below 1e-9 of each cell
+        np.testing.assert_allclose(total, tree["sample_stats"]["logp"], rtol=1e-8)
+
+
+def test_no_patients_identifier_is_anywhere_in_a_fit(fits, exposures):
+    tree = fits["120 d"]
+    text = "\n".join(
+        [str(tree.attrs)]
+        + [
+            f"{node.attrs} {x.attrs} {x.values.tolist()}"
+            for node in tree.subtree
+            for x in node.variables.values()
+        ]
+    )
+    assert "treated" in text
+    assert "NET-" not in text
+    rows = tree["log_likelihood"]["patient"]
+    assert rows.values.tolist() == list(range(exposures["120 d"].n))
+    held = {node.name for node in tree.subtree if "patient" in node.dims}
+    assert held == {"log_likelihood"}
+
+
+def test_stacked_fits_stand_side_by_side_with_totals_of_their_log_likelihood(fits):
+    both = stack(fits, dim="landmark")
+    assert both["posterior"]["landmark"].values.tolist() == ["120 d", "36 w"]
+    assert both.attrs["seed"] == [3, 3]
+    for label, tree in fits.items():
+        for group in ("posterior", "prior", "sample_stats", "log_prior", "constant_data", "observed_data"):
+            for name, x in tree[group].data_vars.items():
+                one = both[group][name].sel(landmark=label).transpose(*x.dims)
+                np.testing.assert_array_equal(one, x)
+        total = tree["log_likelihood"]["patients"].sum("patient")
+        np.testing.assert_array_equal(both["log_likelihood"]["patients"].sel(landmark=label), total)
+    assert "patient" not in both["log_likelihood"].dims
+
+
+def test_thinned_draws_are_every_other_draw_of_the_same_chains(exposures, fits):
+    shape, half = layout(list(exposures.values())), replace(SHORT, draws=30, thin=2)
+    thinned, all_of_them = fit(exposures["36 w"], seed=3, sampler=half, shape=shape), fits["36 w"]
+    for group in ("posterior", "log_likelihood"):
+        for name, x in all_of_them[group].data_vars.items():
+            np.testing.assert_array_equal(thinned[group][name], x.isel(draw=slice(None, None, 2)))
+    assert thinned["posterior"]["draw"].values.tolist() == list(range(30))
+    diverging = all_of_them["sample_stats"]["diverging"].values.reshape(2, 30, 2).any(axis=2)
+    np.testing.assert_array_equal(thinned["sample_stats"]["diverging"], diverging)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"draws": 0}, {"thin": 0}, {"tune": 0}, {"chains": 0}, {"target_accept": 0.3}, {"target_accept": 1.0}],
+)
+def test_samplers_that_cannot_run_are_refused(option):
+    with pytest.raises(InputError, match="expected positive counts"):
+        Sampler(**option)
+
+
+def test_data_of_another_layout_is_refused_before_sampling(exposures):
+    shape = layout([patients(60, covariates=("grade: II",))])
+    strangers = patients(60, covariates=("grade: II",))
+    strangers = replace(strangers, covariates=strangers.covariates + 5)
+    with pytest.raises(InputError, match="not one of the 4 patterns"):
+        fit(strangers, seed=1, sampler=SHORT, shape=shape)
+
+
+def test_a_narrow_prior_of_the_slope_is_what_the_slope_keeps(exposures):
+    narrow = Hazard(priors=Priors(slope=hazard_ratio_prior(0.4999, 0.5001)))
+    shape = layout(list(exposures.values()))
+    slope = fit(exposures["36 w"], narrow, seed=1, sampler=SHORT, shape=shape)["posterior"]["slope"]
+    np.testing.assert_allclose(slope, np.log(0.5), atol=1e-3)

@@ -1,0 +1,149 @@
+"""Specifications as values: defaults, paths, priors, what the digest sees, what may be shown to others."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from plans import COMPANIONS, MINIMAL, OTHER_VALUES, SYNTHETIC, parse, values
+
+from bayes_net.exposure import Covariate, Response, Shrinkage
+from bayes_net.priors import Flat, Normal
+from bayes_net.schema import Duration
+from bayes_net.specification import SECTIONS, Specification, read_specification
+
+
+def test_a_minimal_specification_has_defaults_for_all_the_rest():
+    specification = parse(values())
+    assert specification.landmarks.times == ("150 d", "no limit")
+    assert specification.landmarks.endpoints == ("pfs",)
+    assert specification.baseline.cuts == (Duration(3, "mo"),)
+    assert specification.landmarks.measures() == (Shrinkage(0.0),)
+    assert specification.report.survival_times == tuple(Duration(n, "mo") for n in (6, 12, 24))
+    assert parse(values(**SYNTHETIC)).data.synthetic
+
+
+def test_data_paths_start_at_the_specification(tmp_path, monkeypatch):
+    (tmp_path / "plan").mkdir()
+    path = tmp_path / "plan" / "plan.toml"
+    path.write_text(MINIMAL)
+    monkeypatch.chdir(tmp_path)
+    relative = read_specification("plan/plan.toml").with_seed(3)
+    monkeypatch.chdir("/")
+    assert relative.path("patients") == tmp_path / "plan" / "patients.csv"
+    absolute = parse(values(data={"scans": "/data/scans.parquet"}))
+    assert absolute.path("scans") == Path("/data/scans.parquet")
+
+
+def test_another_seed_changes_the_seed_alone():
+    specification = parse(values())
+    other = specification.with_seed(99)
+    assert other.sampling.seed == 99
+    assert specification.sampling.seed == 1
+    assert specification.with_seed(None) is specification
+    assert other.with_seed(1).digest == specification.digest != other.digest
+
+
+def test_order_and_comments_do_not_change_the_digest():
+    lines = MINIMAL.strip().splitlines()
+    sections = re.split(r"(?=^\[)", MINIMAL.strip(), flags=re.MULTILINE)
+    shuffled = "\n# a comment\n".join([sections[0], *reversed(sections[1:])])
+    assert shuffled.splitlines() != lines
+    assert parse(tomllib.loads(shuffled)).digest == parse(values()).digest
+
+
+def test_saying_a_default_does_not_change_the_digest():
+    said = values(priors={"median_months": [2, 80]}, report={"horizon": "12mo", "profiles": [0, 30]})
+    assert parse(said).digest == parse(values()).digest
+
+
+SINGLE = [
+    (section, key)
+    for section, keys in OTHER_VALUES.items()
+    for key in (keys if isinstance(keys, dict) else [None])
+]
+
+
+def test_another_value_is_known_for_every_key():
+    for name, section in SECTIONS.items():
+        if name != "covariates":
+            assert set(OTHER_VALUES[name]) == set(section.model_fields)
+    assert set(OTHER_VALUES) == set(Specification.model_fields)
+
+
+@pytest.mark.parametrize(("section", "key"), SINGLE)
+def test_any_other_value_changes_the_digest_and_survives_being_written_out(section, key):
+    companions = COMPANIONS.get(key, {})
+    alone = key in ("intention_to_treat", "synthetic_seed")  # keys whose companions change something
+    before = parse(values(**({section: companions} if alone else {})))
+    changed = OTHER_VALUES[section] if key is None else companions | {key: OTHER_VALUES[section][key]}
+    after = parse(values(**{section: changed}))
+    assert after.digest != before.digest
+    again = parse(tomllib.loads(after.public_toml()))
+    if key != "exclude_patients":
+        assert again.digest == after.digest
+        assert again == after
+
+
+@pytest.mark.parametrize("change", [{"name": "sex"}, {"reference": 61}, {"scale": 5}, {"levels": ["a", "c"]}])
+def test_any_other_covariate_changes_the_digest(change):
+    age = {"name": "age", "reference": 60}
+    base = {"name": "age", "levels": ["a", "b"]} if "levels" in change else age
+    digests = {parse(values(covariates=[c])).digest for c in (base, base | change)}
+    assert len(digests) == 2
+
+
+def test_excluded_patients_are_counted_and_never_written_out():
+    specification = parse(values(data={"exclude_patients": ["ZQX-1", "ZQX-2"]}))
+    public = specification.public_toml()
+    assert "ZQX" not in public
+    assert tomllib.loads(public)["data"]["exclude_patients"] == ["(2 identifiers withheld)"]
+    one = parse(values(data={"exclude_patients": ["ZQX-1"]}))
+    assert "(1 identifier withheld)" in one.public_toml()
+    assert one.digest != specification.digest
+
+
+def test_statements_become_the_priors_they_mean():
+    specification = parse(
+        values(
+            landmarks={"thresholds": [30]},
+            priors={
+                "probability": 0.9,
+                "log_hazard": [-3, 2],
+                "hazard_ratio_per_10_points": [0.5, 2],
+                "hazard_ratio_response": "flat",
+            },
+            baseline={"arms": "shared", "smoothing": "independent"},
+        )
+    )
+    shrinkage, response = specification.landmarks.measures()
+    hazard = specification.hazard(shrinkage)
+    assert (hazard.baseline, hazard.smoothing, hazard.slopes) == ("shared", "independent", "per arm")
+    assert hazard.priors.level == Normal(-3.0, 2.0)
+    assert hazard.priors.slope.mean == pytest.approx(0, abs=1e-12)
+    assert hazard.priors.slope.sd == pytest.approx(0.6931471805599453 / 1.6448536269514722)
+    assert response == Response(30.0)
+    assert specification.hazard(response).priors.slope == Flat()
+    flat = parse(values(priors={"median_months": "flat"})).hazard(shrinkage)
+    assert flat.priors.level == Flat()
+
+
+@pytest.mark.parametrize("probability", [0.5, 0.999])
+@pytest.mark.parametrize("factor", [1.001, 1000])
+def test_every_statement_that_is_allowed_can_be_turned_into_a_prior(probability, factor):
+    """Else a run would stop after its data were read, or later."""
+    stated = parse(values(priors={"probability": probability, "hazard_change_per_year": factor}))
+    assert 0 < stated.priors.values(Shrinkage()).step_sd.sd < 1e4
+
+
+def test_covariates_become_columns_of_the_exposure():
+    age, grade = parse(
+        values(
+            covariates=[
+                {"name": "age", "reference": 60, "scale": 10},
+                {"name": "grade", "levels": ["G1", "G2"]},
+            ]
+        )
+    ).covariates
+    assert age.value() == Covariate("age", 60.0, 10.0)
+    assert grade.value() == Covariate("grade", levels=("G1", "G2"))

@@ -1,0 +1,120 @@
+"""What is written about the keys (template, README) is complete and true; shipped models are valid."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from plans import COMPANIONS, MINIMAL, SYNTHETIC, parse, values
+
+from bayes_net.errors import SpecificationError
+from bayes_net.shipped import TEMPLATES, find_specification, models_folder, shipped_models
+from bayes_net.specification import SECTIONS, Specification, read_specification
+
+
+def keys() -> list[tuple[str, str]]:
+    top = [("", name) for name in Specification.model_fields if name not in SECTIONS]
+    return top + [(name, key) for name, model in SECTIONS.items() for key in model.model_fields]
+
+
+def template_lines() -> dict[str, list[str]]:
+    """The template's lines by section, with the mark of a comment taken off lines that say a key."""
+    sections, now = {"": []}, ""
+    for line in (TEMPLATES / "specification.toml").read_text(encoding="utf-8").splitlines():
+        bare = re.sub(r"^# (?=\w+ = |\[\[)", "", line)
+        if heading := re.match(r"\[+(\w+)\]+", bare):
+            now = heading[1]
+            sections.setdefault(now, [])
+        elif not bare.startswith("#"):
+            sections[now].append(bare)
+    return sections
+
+
+@pytest.mark.parametrize(("section", "key"), keys())
+def test_the_template_has_every_key_in_its_section(section, key):
+    said = [line for line in template_lines()[section] if line.startswith(f"{key} = ")]
+    assert len(said) == (2 if (section, key) == ("covariates", "name") else 1)
+
+
+def test_the_template_has_no_key_that_does_not_exist():
+    for section, lines in template_lines().items():
+        model = SECTIONS.get(section, Specification)
+        assert {line.split(" = ")[0] for line in lines if " = " in line} <= set(model.model_fields)
+
+
+def test_the_template_is_a_usable_specification():
+    specification = read_specification(TEMPLATES / "specification.toml")
+    assert specification.data.arms == ("control", "treated")
+    assert specification.landmarks.thresholds == (30.0,)
+
+
+@pytest.mark.parametrize(("section", "key"), [k for k in keys() if k[0] != "covariates"])
+def test_what_the_template_shows_in_a_comment_is_the_default_or_is_allowed(section, key):
+    text = next(line for line in template_lines()[section] if line.startswith(f"{key} = "))
+    shown = tomllib.loads(text)[key]
+    if (section, key) in (("data", "synthetic"), ("data", "synthetic_seed")):
+        keys_alone = SYNTHETIC["data"] | {"synthetic_seed": 1}
+        assert parse(values(data=keys_alone)).data.synthetic_seed == 1
+        return
+    changes = {section: COMPANIONS.get(key, {}) | {key: shown}} if section else {key: shown}
+    given = parse(values(**changes))
+    commented = f"# {text}" in (TEMPLATES / "specification.toml").read_text(encoding="utf-8")
+    model = SECTIONS.get(section, Specification)
+    default = model.model_fields[key].default
+    if commented and default is not None:
+        assert getattr(getattr(given, section) if section else given, key) == default
+
+
+def readme_tables() -> dict[str, str]:
+    text = (models_folder() / "README.md").read_text(encoding="utf-8")
+    parts = re.split(
+        r"^(?:`\[+(\w+)\]+`|At the top)", text.split("## Keys of a specification")[1], flags=re.M
+    )
+    return {name or "": body for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+@pytest.mark.parametrize(("section", "key"), keys())
+def test_the_readme_has_every_key_in_the_table_of_its_section(section, key):
+    rows = [line for line in readme_tables()[section].splitlines() if line.startswith("|")]
+    assert any(f"`{key}`" in row.split("|")[1] for row in rows)
+
+
+@pytest.mark.parametrize(("section", "key"), keys())
+def test_the_readme_tells_the_default(section, key):
+    field = SECTIONS.get(section, Specification).model_fields[key]
+    rows = [line.split("|") for line in readme_tables()[section].splitlines() if line.startswith("|")]
+    told = next(row[3] for row in rows if f"`{key}`" in row[1])
+    if field.is_required():
+        assert "*required*" in told
+    elif isinstance(field.default, bool):
+        assert f"`{str(field.default).lower()}`" in told
+    elif isinstance(field.default, int | float):
+        assert f"`{field.default:g}`" in told
+
+
+def test_the_readme_tells_of_every_shipped_model():
+    text = (models_folder() / "README.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in text for name in shipped_models())
+
+
+def test_every_shipped_model_is_valid():
+    assert shipped_models()
+    for path in shipped_models().values():
+        assert read_specification(path).title
+
+
+def test_a_model_is_found_by_its_name_or_by_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_specification("netter1_synthetic").is_file()
+    (tmp_path / "plan.toml").write_text(MINIMAL)
+    assert find_specification("plan.toml") == Path("plan.toml")
+    with pytest.raises(
+        SpecificationError, match=r"neither a file nor a shipped model; did you mean netter1_syn"
+    ):
+        find_specification("netter1_synthetc.toml")
+    with pytest.raises(
+        SpecificationError, match=r"neither a file nor a shipped model\. Shipped models: netter1"
+    ):
+        find_specification("zzz")
+    with pytest.raises(SpecificationError, match="is a folder"):
+        find_specification(str(tmp_path))
