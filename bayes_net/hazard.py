@@ -79,6 +79,7 @@ def _used(name: str, hazard: Hazard, data: Exposure) -> bool:
         "score_events": hazard.slopes != NONE,
         "node_score": hazard.slopes != NONE,
         "row_score": hazard.slopes != NONE,
+        "row_arm": hazard.slopes != NONE,
         "prior_arm_effect": hazard.baseline == SHARED and len(data.arms) > 1,
         "prior_covariate": bool(data.covariate_names),
         "covariate_events": bool(data.covariate_names),
@@ -88,14 +89,20 @@ def _used(name: str, hazard: Hazard, data: Exposure) -> bool:
     return needs.get(name, True)
 
 
+_START = {"level": -3.0, "step_sd": 0.5}
+"""Where chains start: fixed, so that a compiled model gives the draws of a fresh one whatever the prior
+it was first compiled with. Others start at 0."""
+
+
 def _prior_rv(name: str, which: str, hazard: Hazard, d: Mapping, dims: tuple[str, ...]):
     prior: Prior = getattr(hazard.priors, which)
+    start = np.full([len(pm.modelcontext(None).coords[dim]) for dim in dims], _START.get(which, 0.0))
     if isinstance(prior, Flat):
-        return pm.Flat(name, dims=dims)
+        return pm.Flat(name, dims=dims, initval=start)
     hyper = d[f"prior_{which}"]
     if isinstance(prior, HalfNormal):
-        return pm.HalfNormal(name, sigma=hyper[0], dims=dims)
-    return pm.Normal(name, mu=hyper[0], sigma=hyper[1], dims=dims)
+        return pm.HalfNormal(name, sigma=hyper[0], dims=dims, initval=start)
+    return pm.Normal(name, mu=hyper[0], sigma=hyper[1], dims=dims, initval=start)
 
 
 def _log_hazard(d: Mapping, hazard: Hazard, data: Exposure):
@@ -144,7 +151,7 @@ def _compressed_risk(d: Mapping, shape: Layout, log_hazard, slope, gamma):
 
 def _patients_risk(d: Mapping, log_hazard, slope, gamma):
     """Sum over patients of their cumulative hazard: that of the intervals passed, gathered at the
-    one in which follow-up ends, and the piece within it."""
+    one in which follow-up ends, and the piece within it. A padding row has passed no time."""
     rate = pt.exp(log_hazard)
     total = d["row_since_start"] * rate.ravel()[d["row_cell"]]
     if "widths" in d:
@@ -155,4 +162,4 @@ def _patients_risk(d: Mapping, log_hazard, slope, gamma):
         eta = pt.dot(d["row_arm"], slope) * d["row_score"]
     if gamma is not None:
         eta = eta + pt.dot(d["row_covariates"], gamma)
-    return pt.sum(d["row_weight"] * pt.exp(eta) * total)
+    return pt.sum(pt.exp(eta) * total)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from numbers import Integral
 from types import MappingProxyType
 
 import numpy as np
@@ -78,6 +79,8 @@ def sample(
     ``data`` replaces the values of ``pm.Data`` variables (others are left out). The same seed gives
     the same draws, bit for bit, on the same machine and versions.
     """
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
+        raise InputError(f"seed is {seed!r}; expected a whole number from 0 to 2**63 - 1")
     compiled = model if isinstance(model, Compiled) else compile_model(model)
     given = {name: value for name, value in data.items() if name in compiled.inputs}
     trace = nutpie.sample(
@@ -95,7 +98,7 @@ def sample(
         _thinned(tree[name].to_dataset(), sampler.thin) for name in ("posterior", "sample_stats")
     )
     # Some nutpie versions keep the unconstrained twins (name_log__) of constrained variables.
-    twins = [name for name in posterior.data_vars if str(name).endswith("__")]
+    twins = [name for name in posterior.variables if "__" in str(name)]
     groups = {
         "posterior": posterior.drop_vars(twins).drop_attrs(),
         "sample_stats": stats[[name for name in _KEPT_STATS if name in stats]].drop_attrs(),

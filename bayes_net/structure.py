@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bayes_net.compression import NODES, compress
+from bayes_net.compression import NODES, compress, compression_error
 from bayes_net.errors import InputError
 from bayes_net.exposure import Exposure, one_hot
 from bayes_net.priors import HalfNormal, Normal, Priors
 
 SHARED, PER_ARM, COMMON, NONE = "shared", "per arm", "common", "none"
 RW1, INDEPENDENT = "rw1", "independent"
+MOST_COMPRESSION_ERROR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,16 @@ def layout(exposures: Sequence[Exposure]) -> Layout:
     arms, names, n_intervals = shapes.pop()
     patterns = np.unique(np.vstack([e.patterns for e in exposures]), axis=0)
     rows = max(e.n for e in exposures)
-    if len(patterns) * n_intervals * NODES <= max(4 * rows, 1000):
+    small = len(patterns) * n_intervals * NODES <= max(4 * rows, 1000)
+    if small and all(_compresses(e, patterns) for e in exposures):
         return Layout(arms, names, n_intervals, patterns=tuple(map(tuple, patterns.tolist())))
     return Layout(arms, names, n_intervals, rows=rows)
+
+
+def _compresses(data: Exposure, patterns: np.ndarray) -> bool:
+    """Whether nodes give the hazard of these patients to six digits, for hazard ratios up to 4 a unit."""
+    slopes = np.log(4.0) * np.array([-1.0, -0.5, 0.5, 1.0])
+    return compression_error(data, compress(data, patterns=patterns), slopes=slopes) < MOST_COMPRESSION_ERROR
 
 
 def _midpoint_distance(cuts: np.ndarray) -> np.ndarray:
@@ -114,7 +122,14 @@ def step_information(data: Exposure, hazard: Hazard) -> np.ndarray:
 
 
 def model_data(data: Exposure, shape: Layout, hazard: Hazard) -> dict[str, np.ndarray]:
-    """The arrays that the compiled model of ``shape`` takes for ``data``."""
+    """The arrays that the compiled model of ``shape`` takes for ``data``.
+
+    Raises
+    ------
+    InputError
+        ``data`` has other arms, covariates or numbers of intervals than ``shape``, or more patients.
+    """
+    _check_shape(data, shape)
     arm, hits = one_hot(data.arm, len(data.arms)), data.event
     arrays = {
         "events": data.events,
@@ -133,12 +148,24 @@ def model_data(data: Exposure, shape: Layout, hazard: Hazard) -> dict[str, np.nd
             "row_covariates": data.covariates,
             "row_score": data.score,
             "row_since_start": data.since_start,
-            "row_weight": np.ones(data.n),
         }
         arrays |= {k: np.pad(v, [(0, spare)] + [(0, 0)] * (v.ndim - 1)) for k, v in padded.items()}
         cell = data.arm * data.n_intervals + data.interval
         arrays |= {"row_cell": np.pad(cell, (0, spare)), "widths": np.append(np.diff(data.starts), 0.0)}
     return arrays | _prior_data(hazard.priors)
+
+
+def _check_shape(data: Exposure, shape: Layout) -> None:
+    own = (data.arms, data.covariate_names, data.n_intervals)
+    if own != (shape.arms, shape.covariate_names, shape.n_intervals):
+        raise InputError(
+            f"exposure with arms, covariates and intervals {own} does not fit a layout of "
+            f"{(shape.arms, shape.covariate_names, shape.n_intervals)}; lay out all exposures together"
+        )
+    if not shape.compressed and data.n > shape.rows:
+        raise InputError(
+            f"{data.n} patients do not fit a layout of {shape.rows} rows; lay out all exposures together"
+        )
 
 
 def _prior_data(priors: Priors) -> dict[str, np.ndarray]:

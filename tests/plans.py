@@ -86,7 +86,7 @@ OTHER_VALUES = {
         "hazard_ratio_arm": [0.2, 5],
         "hazard_ratio_covariate": [0.3, 3],
     },
-    "sampling": {"seed": 2, "draws": 500, "tune": 500, "chains": 2, "target_accept": 0.9, "retry": False},
+    "sampling": {"seed": 2, "draws": 500, "tune": 300, "chains": 2, "target_accept": 0.9, "retry": False},
     "report": {
         "level": 0.89,
         "interval": "hdi",

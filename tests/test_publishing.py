@@ -91,6 +91,21 @@ def test_a_failed_write_changes_nothing_and_leaves_nothing(out, problem):
     assert neighbours(out) == {"trial"}
 
 
+def test_an_exchange_that_fails_halfway_puts_the_earlier_result_back(out, monkeypatch):
+    replace = os.replace
+
+    def refuse_the_new_one(source, destination):
+        if ".partial-" in Path(source).name:
+            raise OSError(errno.EIO, "Input/output error")
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "replace", refuse_the_new_one)
+    with pytest.raises(InputError, match="Input/output error"):
+        publish(out, result("second"))
+    assert token(out) == "first"
+    assert neighbours(out) == {"trial"}
+
+
 PUBLISH = """
 import os, signal, sys, time
 from pathlib import Path
