@@ -1,24 +1,16 @@
-"""From a specification to results: reads, takes landmarks, fits, checks and tabulates.
-
-``prepare`` does everything that needs no sampling, so that bad input is refused before any; it does
-not import PyMC.
-"""
+"""From a specification to results: samples and checks what was prepared, and tabulates it."""
 
 from __future__ import annotations
 
-import warnings
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.cohort import Cohort, Note, read_cohort
-from bayes_net.errors import CohortWarning, InputError
-from bayes_net.exposure import Measure, Response, equal_event_cuts, expose, grid_cuts
-from bayes_net.landmarks import LandmarkSet, landmark
+from bayes_net.preparation import Prepared, load_cohort, prepare
 from bayes_net.results import (
     Fitted,
     Job,
@@ -29,37 +21,25 @@ from bayes_net.results import (
     survival_quantities,
     survival_table,
 )
-from bayes_net.schema import OS, SAMPLE_DIMS
-from bayes_net.simulate import simulate_cohort
+from bayes_net.schema import SAMPLE_DIMS
 from bayes_net.specification import Specification
 from bayes_net.structure import layout
 
+__all__ = [
+    "Analysis",
+    "Prepared",
+    "analyse",
+    "fit_jobs",
+    "job_seed",
+    "load_cohort",
+    "posterior_tree",
+    "prepare",
+    "provenance",
+    "run",
+]
+
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many fits are done, and how many there are."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A validated specification with its patients at every landmark: all that sampling needs."""
-
-    specification: Specification
-    cohort: Cohort
-    sets: Mapping[tuple[str, bool], LandmarkSet]
-    jobs: tuple[Job, ...]
-    notes: tuple[Note, ...]
-
-    @property
-    def attrition(self) -> pd.DataFrame:
-        """Who left, by endpoint, landmark, arm and reason."""
-        parts = [
-            s.attrition.assign(
-                endpoint=endpoint, population=s.population + (", intention to treat" if itt else "")
-            )
-            for (endpoint, itt), s in self.sets.items()
-        ]
-        return pd.concat(parts, ignore_index=True)[
-            ["endpoint", "population", "landmark", "arm", "reason", "n"]
-        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,113 +57,6 @@ class Analysis:
     def passed(self) -> bool:
         """Whether every fit passed its gate."""
         return bool(self.gate["passed"].all())
-
-
-def load_cohort(specification: Specification) -> Cohort:
-    """The cohort that a specification names, read and validated, or generated."""
-    data = specification.data
-    if data.synthetic:
-        return simulate_cohort(seed=data.synthetic_seed)
-    return read_cohort(
-        specification.path("patients"),
-        specification.path("scans"),
-        time_unit=data.time_unit,
-        patient_columns=data.patient_columns,
-        scan_columns=data.scan_columns,
-        size_unit=data.size_unit,
-        arms=data.arms or None,
-        covariates=tuple(c.name for c in specification.covariates),
-        baseline_window=data.baseline_window,
-        scans_after_death=data.scans_after_death,
-        exclude_patients=data.exclude_patients,
-        study=data.study,
-    )
-
-
-def prepare(specification: Specification) -> Prepared:
-    """Read and validate the data and lay out every model to fit; nothing is sampled.
-
-    Raises
-    ------
-    InputError
-        The data break a rule, or a landmark has no patient or no event.
-    """
-    with warnings.catch_warnings():
-        # What calls for judgement is in the cohort's notes, which the caller shows once.
-        warnings.simplefilter("ignore", CohortWarning)
-        cohort = load_cohort(specification)
-    wanted = specification.landmarks
-    if OS in wanted.endpoints and OS not in cohort.endpoints:
-        raise InputError("landmarks.endpoints asks for OS, but the patient table has no os_time and os_event")
-    sets = {
-        (endpoint, itt): landmark(
-            cohort,
-            wanted.times,
-            endpoint=endpoint,
-            population=wanted.population(endpoint),
-            intention_to_treat=itt,
-        )
-        for endpoint in wanted.endpoints
-        for itt in ((False, True) if wanted.intention_to_treat and wanted.thresholds else (False,))
-    }
-    jobs = tuple(
-        _job(specification, sets, endpoint, measure, at)
-        for endpoint in wanted.endpoints
-        for measure in wanted.measures()
-        for at in sets[endpoint, False].landmarks
-    )
-    return Prepared(specification, cohort, sets, jobs, cohort.notes + _thin_arms(jobs))
-
-
-def _job(specification: Specification, sets: Mapping, endpoint: str, measure: Measure, at) -> Job:
-    itt = specification.landmarks.intention_to_treat and isinstance(measure, Response)
-    chosen = sets[endpoint, itt]
-    rows = chosen.at(at.label)
-    data = expose(
-        chosen,
-        at.label,
-        cuts=_cuts(specification, endpoint, rows),
-        measure=measure,
-        covariates=[c.value() for c in specification.covariates],
-    )
-    return Job(endpoint, chosen.population, at, measure, data)
-
-
-def _cuts(specification: Specification, endpoint: str, rows: pd.DataFrame) -> np.ndarray:
-    baseline = specification.baseline
-    if not rows["event"].sum():
-        return np.array([])  # the exposure refuses it, with a better message than any rule of cut-points
-    if baseline.intervals is not None:
-        return equal_event_cuts(
-            rows["time"].to_numpy(), rows["event"].to_numpy(), intervals=baseline.intervals
-        )
-    if baseline.grid_width is not None:
-        return grid_cuts(baseline.grid_width, baseline.grid_until)
-    cuts = baseline.cuts
-    if isinstance(cuts, dict):
-        if endpoint not in cuts:
-            raise InputError(f"baseline.cuts has no cut-points for {endpoint}; it has {', '.join(cuts)}")
-        cuts = cuts[endpoint]
-    return np.array([cut.months for cut in cuts])
-
-
-def _thin_arms(jobs: Sequence[Job]) -> tuple[Note, ...]:
-    """A note for every arm that has no event at a landmark: its hazard ratio is then the prior's."""
-    bare = {
-        f"{job.endpoint.upper()}, {job.landmark.label}, {arm}"
-        for job in jobs
-        for arm, events in zip(job.data.arms, job.data.events.sum(axis=1), strict=True)
-        if events == 0
-    }
-    return tuple(
-        Note(
-            "warning",
-            "arm-without-events",
-            f"{where}: no event, so its hazard ratios are the prior's alone",
-            1,
-        )
-        for where in sorted(bare)
-    )
 
 
 def run(specification: Specification, *, progress: Progress | None = None) -> Analysis:

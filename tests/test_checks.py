@@ -326,7 +326,7 @@ def test_replicated_curves_that_equal_the_observed_one_count_half(rng):
 
 
 def test_ties_broken_by_rounding_only_still_count_half(tied, monkeypatch):
-    """Replicates that are the data themselves: two ways to multiply give curves that differ in the last digit."""
+    """Replicates that are the data themselves: two ways to multiply differ in the last digit."""
     time, event = tied
     data = patients(time, event, arms=("only",))
     same = np.tile(time, (50, 1)), np.tile(event, (50, 1))

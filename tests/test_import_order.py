@@ -33,6 +33,7 @@ LAYERS = (
     ("_forest",),
     ("plots",),
     ("figures", "report"),
+    ("preparation",),
     ("analysis",),
     ("output",),
     ("cli",),

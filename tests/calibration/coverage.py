@@ -1,0 +1,231 @@
+"""How often 95 % intervals cover slopes that are known, over 200 synthetic cohorts.
+
+Every cohort is as large as NETTER-1 and is fitted at every true landmark with the intervals and priors
+of the shipped analysis. From the root of the repository, and again if it was interrupted:
+
+    python -m tests.calibration.coverage
+
+About a second a fit, so a quarter to half an hour; the result is stored beside this file. Chains are half
+as long as the shipped ones: ends of intervals are then off by a few hundredths of a posterior SD, which
+leaves coverage as it is, but the gate's effective sample sizes are missed more often than by a shipped run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import bayes_net as bn
+from bayes_net.shipped import shipped_models
+from bayes_net.specification import Specification, read_specification
+
+from .fingerprint import fingerprint
+
+STORED = Path(__file__).with_name("coverage.json")
+COHORTS, KEPT_COHORTS, SEED = 200, 5, 20250225
+LANDMARKS = ("150d", "180d", "36w", "48w", "72w")
+PLAN = bn.SimulationPlan(
+    progression_seen="exact", path="at first scan", independent_deaths=1.0, pfs_slope=(-0.3, -0.1)
+)
+"""Hazard ratios of 0.74 and 0.90 per 10 points. The slope is then the truth at every landmark."""
+DRAWS = 500
+MODULES = (
+    "_margins",
+    "_plan",
+    "closed_form",
+    "compression",
+    "exposure",
+    "hazard",
+    "landmarks",
+    "priors",
+    "sampling",
+    "simulate",
+    "structure",
+)
+"""Whatever changes in these may change coverage, so that the stored result is then stale."""
+PACKAGES = ("bayes-net", "pymc", "nutpie", "numpy", "pandas", "scipy")
+
+
+@cache
+def shipped() -> Specification:
+    """The shipped analysis, whose intervals and priors are on trial."""
+    return read_specification(shipped_models()["netter1_synthetic"])
+
+
+def sampler() -> bn.Sampler:
+    """The shipped analysis' sampler with chains of half the length."""
+    wanted = shipped().sampling
+    return bn.Sampler(DRAWS, DRAWS, wanted.chains, wanted.target_accept)
+
+
+def cuts() -> list[float]:
+    """The shipped analysis' inner cut-points of PFS, in months from the landmark."""
+    given = shipped().baseline.cuts
+    return [cut.months for cut in (given["pfs"] if isinstance(given, dict) else given)]
+
+
+def design(cohorts: int = COHORTS) -> dict:
+    """All that the result depends on but code and versions, as JSON has it."""
+    hazard = shipped().hazard(bn.Shrinkage())
+    plain = {
+        "cohorts": cohorts,
+        "seed": SEED,
+        "landmarks": LANDMARKS,
+        "plan": asdict(PLAN),
+        "cuts_months": cuts(),
+        "hazard": asdict(hazard, dict_factory=_numbers),
+        "sampler": asdict(sampler()),
+    }
+    return json.loads(json.dumps(plain))
+
+
+def _numbers(items: list[tuple[str, object]]) -> dict:
+    """The fields without words; quantiles that SciPy solves for differ in the last digits by version."""
+    plain = {name: value for name, value in items if name != "statement"}
+    return {name: round(value, 9) if isinstance(value, float) else value for name, value in plain.items()}
+
+
+def seed(*which: int) -> int:
+    """The seed of a cohort, or of a cohort's fit: one of them computed alone is the same."""
+    return int(np.random.SeedSequence([SEED, *which]).generate_state(1)[0])
+
+
+def cohort_rows(number: int) -> list[dict]:
+    """One row a landmark and arm of one cohort: posterior of the slope, and the checks that failed."""
+    sets = bn.landmark(bn.simulate_cohort(PLAN, seed=seed(number)), LANDMARKS)
+    exposures = {each.label: bn.expose(sets, each.label, cuts=cuts()) for each in sets.landmarks}
+    shape = bn.layout(list(exposures.values()))
+    return [
+        row
+        for position, (label, data) in enumerate(exposures.items(), start=1)
+        for row in _fit_rows(number, label, data, shape, seed(number, position))
+    ]
+
+
+def _fit_rows(number: int, label: str, data: bn.Exposure, shape, fit_seed: int) -> list[dict]:
+    hazard = shipped().hazard(bn.Shrinkage())
+    fit = bn.fit(data, hazard, seed=fit_seed, sampler=sampler(), shape=shape)
+    checks = bn.gate(fit, {"hazard ratio": bn.hazard_ratio(fit), "interaction": bn.interaction(fit)}).table
+    failed = checks["check"][~checks["passed"]].tolist()
+    table = bn.summarise(fit["posterior"]["slope"], prob=0.95)
+    columns = ["mean", "sd", "estimate", "mcse", "lower", "upper", "ess_bulk", "ess_tail", "rhat"]
+    numbers = table[columns].round(6).to_dict("records")
+    return [
+        {"cohort": number, "landmark": label, "arm": arm, "truth": truth, "n": int(n), "events": int(events)}
+        | values
+        | {"failed": failed}
+        for arm, truth, n, events, values in zip(
+            data.arms, PLAN.pfs_slope, data.n_by_arm, data.events.sum(axis=1), numbers, strict=True
+        )
+    ]
+
+
+def summary(rows: list[dict]) -> dict:
+    """Coverage by arm and landmark, bias, width and failed gates: what is stored and checked."""
+    table = pd.DataFrame(rows)
+    table["covered"] = (table["lower"] <= table["truth"]) & (table["truth"] <= table["upper"])
+    fits = table.drop_duplicates(["cohort", "landmark"])
+    failures = fits["failed"].explode().value_counts()
+    return {
+        "fits": len(fits),
+        "gate_failed": int((fits["failed"].str.len() > 0).sum()),
+        "failed_checks": {name: int(n) for name, n in failures.sort_index().items()},
+        "worst_of_slopes": {
+            "rhat": table["rhat"].max(),
+            "ess_bulk": table["ess_bulk"].min(),
+            "ess_tail": table["ess_tail"].min(),
+        },
+        "by_arm": [_pooled(arm, part) for arm, part in table.groupby("arm", sort=False)],
+        "by_landmark": [
+            {"arm": arm, "landmark": label} | _performance(part)
+            for (arm, label), part in table.groupby(["arm", "landmark"], sort=False)
+        ],
+    }
+
+
+def _pooled(arm: str, part: pd.DataFrame) -> dict:
+    """One arm over landmarks; these share patients, so the error is that of the cohorts' means."""
+    by_cohort = part.groupby("cohort")["covered"].mean()
+    error = by_cohort.std() / np.sqrt(len(by_cohort)) if len(by_cohort) > 1 else np.nan
+    counts = {"covered": int(part["covered"].sum()), "intervals": len(part)}
+    return {"arm": arm} | counts | {"coverage": part["covered"].mean(), "coverage_se": round(float(error), 5)}
+
+
+def _performance(part: pd.DataFrame) -> dict:
+    truth = float(part["truth"].iloc[0])
+    return {
+        "truth": truth,
+        "fits": len(part),
+        "covered": int(part["covered"].sum()),
+        "all_below_truth": int((part["upper"] < truth).sum()),
+        "all_above_truth": int((part["lower"] > truth).sum()),
+        "mean_n": round(part["n"].mean(), 1),
+        "mean_events": round(part["events"].mean(), 1),
+        "posterior_mean": round(part["mean"].mean(), 5),
+        "bias": round(part["mean"].mean() - truth, 5),
+        "sd_of_posterior_means": round(part["mean"].std(), 5),
+        "posterior_sd": round(part["sd"].mean(), 5),
+        "width": round((part["upper"] - part["lower"]).mean(), 5),
+    }
+
+
+def header(cohorts: int) -> dict:
+    """What has to be the same for cohorts to belong to one result."""
+    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    code = {"modules": list(MODULES), "sha256": fingerprint(MODULES)}
+    return {"versions": versions, "code": code, "design": design(cohorts)}
+
+
+def resumed(partial: Path, wanted: dict) -> list[list[dict]]:
+    """The cohorts in ``partial``, if they belong to ``wanted``; what was half-written is cut off."""
+    lines = partial.read_bytes().splitlines(keepends=True) if partial.exists() else []
+    whole = [line for line in lines if line.endswith(b"\n")]
+    if not whole or json.loads(whole[0]) != wanted:
+        whole = [(json.dumps(wanted) + "\n").encode()]
+    _replace(partial, b"".join(whole))
+    return [json.loads(line) for line in whole[1:]]
+
+
+def _replace(path: Path, content: bytes) -> None:
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_bytes(content)
+    os.replace(beside, path)
+
+
+def run(cohorts: int, stored: Path) -> dict:
+    """Simulate and fit what is missing, store the whole, and return it."""
+    wanted, partial = header(cohorts), stored.with_name(f".{stored.stem}.partial.jsonl")
+    done = resumed(partial, wanted)
+    with partial.open("a", encoding="utf-8") as file:
+        for number in range(len(done), cohorts):
+            done.append(cohort_rows(number))
+            file.write(json.dumps(done[-1]) + "\n")
+            file.flush()
+            print(f"cohort {number + 1} of {cohorts}", flush=True)
+    rows = [row for each in done for row in each]
+    kept = [row for row in rows if row["cohort"] < KEPT_COHORTS]
+    result = {"date": datetime.now(UTC).date().isoformat()} | wanted | summary(rows) | {"first_cohorts": kept}
+    _replace(stored, (json.dumps(result, indent=1) + "\n").encode())
+    partial.unlink()
+    return result
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Coverage of 95 % intervals over synthetic cohorts.")
+    parser.add_argument("--cohorts", type=int, default=COHORTS)
+    parser.add_argument("--out", type=Path, default=STORED)
+    asked = parser.parse_args()
+    result = run(asked.cohorts, asked.out)
+    print(pd.DataFrame(result["by_landmark"]).to_string(index=False))
+    print(pd.DataFrame(result["by_arm"]).to_string(index=False))
+    print(f"gate failed in {result['gate_failed']} of {result['fits']} fits: {result['failed_checks']}")
