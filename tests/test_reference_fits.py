@@ -17,7 +17,7 @@ from bayes_net.priors import Flat, Normal, Priors
 from bayes_net.sampling import Sampler, fit
 from bayes_net.structure import Hazard, layout
 
-MANY = Sampler(draws=4000, tune=1000, chains=4, target_accept=0.8)
+MANY = Sampler(draws=4000, tune=1000, chains=4, target_accept=0.95)
 
 
 def mcse_of_sd(x: np.ndarray) -> float:
