@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayes_net._backend import pm, pt
+from bayes_net.closed_form import free_variables
 from bayes_net.exposure import Exposure, one_hot
 from bayes_net.priors import Flat, HalfNormal, Prior
 from bayes_net.schema import (
@@ -27,7 +28,18 @@ from bayes_net.schema import (
     SLOPE,
     STEP_SD,
 )
-from bayes_net.structure import INDEPENDENT, NONE, PER_ARM, RW1, SHARED, Hazard, Layout, layout, model_data
+from bayes_net.structure import (
+    INDEPENDENT,
+    NONE,
+    PER_ARM,
+    PRIOR_ROWS,
+    RW1,
+    SHARED,
+    Hazard,
+    Layout,
+    layout,
+    model_data,
+)
 
 
 def hazard_model(data: Exposure, hazard: Hazard | None = None, *, shape: Layout | None = None) -> pm.Model:
@@ -47,8 +59,13 @@ def hazard_model(data: Exposure, hazard: Hazard | None = None, *, shape: Layout 
         "boundary": np.arange(data.n_intervals - 1),
         COVARIATE: list(data.covariate_names),
     }
-    with pm.Model(coords=coords) as model:
-        d = {name: pm.Data(name, value) for name, value in arrays.items() if _used(name, hazard, data)}
+    # Priors and exposures are checked before they come here: bounds in the graph cost compiling only.
+    with pm.Model(coords=coords, check_bounds=False) as model:
+        d = {
+            name: pm.Data(name, value, shape=value.shape)
+            for name, value in arrays.items()
+            if _used(name, hazard, data)
+        }
         log_hazard = pm.Deterministic(LOG_HAZARD, _log_hazard(d, hazard, data), dims=(ARM, INTERVAL))
         slope = _slope(d, hazard, data)
         gamma = (
@@ -71,17 +88,17 @@ def hazard_model(data: Exposure, hazard: Hazard | None = None, *, shape: Layout 
 
 def _used(name: str, hazard: Hazard, data: Exposure) -> bool:
     """Whether the graph reads this array: nutpie refuses data that no variable depends on."""
+    free = free_variables(hazard, data)
     needs = {
+        "hyperparameters": any(
+            not isinstance(prior, Flat) for name, (prior, _) in free.items() if name != "step"
+        ),
         "basis": hazard.smoothing == RW1 and data.n_intervals > 1,
         "step_information": hazard.smoothing == RW1 and data.n_intervals > 1,
-        "prior_step_sd": hazard.smoothing == RW1 and data.n_intervals > 1,
-        "prior_slope": hazard.slopes != NONE,
         "score_events": hazard.slopes != NONE,
         "node_score": hazard.slopes != NONE,
         "row_score": hazard.slopes != NONE,
         "row_arm": hazard.slopes != NONE,
-        "prior_arm_effect": hazard.baseline == SHARED and len(data.arms) > 1,
-        "prior_covariate": bool(data.covariate_names),
         "covariate_events": bool(data.covariate_names),
         "row_covariates": bool(data.covariate_names),
         "widths": data.n_intervals > 1,
@@ -99,10 +116,10 @@ def _prior_rv(name: str, which: str, hazard: Hazard, d: Mapping, dims: tuple[str
     start = np.full([len(pm.modelcontext(None).coords[dim]) for dim in dims], _START.get(which, 0.0))
     if isinstance(prior, Flat):
         return pm.Flat(name, dims=dims, initval=start)
-    hyper = d[f"prior_{which}"]
+    mean, sd = (d["hyperparameters"][PRIOR_ROWS.index(which), i] for i in (0, 1))
     if isinstance(prior, HalfNormal):
-        return pm.HalfNormal(name, sigma=hyper[0], dims=dims, initval=start)
-    return pm.Normal(name, mu=hyper[0], sigma=hyper[1], dims=dims, initval=start)
+        return pm.HalfNormal(name, sigma=sd, dims=dims, initval=start)
+    return pm.Normal(name, mu=mean, sigma=sd, dims=dims, initval=start)
 
 
 def _log_hazard(d: Mapping, hazard: Hazard, data: Exposure):
@@ -119,10 +136,11 @@ def _log_hazard(d: Mapping, hazard: Hazard, data: Exposure):
             step = pm.Normal("step", 0.0, scale, dims=(*strata, "boundary"))
             alpha = alpha + sd[..., None] * pt.dot(step / scale, d["basis"].T)
     if hazard.baseline == SHARED:
-        alpha = alpha[None, :] * np.ones((len(data.arms), 1))
-        if len(data.arms) > 1:
-            effect = _prior_rv(ARM_EFFECT, "arm_effect", hazard, d, ("contrast",))
-            alpha = alpha + pt.concatenate([[0.0], effect])[:, None]
+        if len(data.arms) == 1:
+            return alpha[None, :]
+        effect = _prior_rv(ARM_EFFECT, "arm_effect", hazard, d, ("contrast",))
+        # A product with 0 for the first arm, where joining a 0 to the effects would compile for a second.
+        alpha = alpha[None, :] + pt.dot(np.eye(len(data.arms))[:, 1:], effect)[:, None]
     return alpha
 
 
@@ -138,15 +156,20 @@ def _slope(d: Mapping, hazard: Hazard, data: Exposure):
 def _compressed_risk(d: Mapping, shape: Layout, log_hazard, slope, gamma):
     """Sum over patterns, intervals and nodes of weight * hazard."""
     patterns = np.array(shape.patterns)
-    arm = one_hot(patterns[:, 0], len(shape.arms))
-    eta = pt.dot(arm, log_hazard)
+    eta = _by_pattern(log_hazard, patterns, shape)
     if gamma is not None:
         eta = eta + pt.dot(patterns[:, 1:], gamma)[:, None]
     if slope is None:
         return pt.sum(pt.sum(d["node_weight"], axis=2) * pt.exp(eta))
-    return pt.sum(
-        d["node_weight"] * pt.exp(eta[:, :, None] + pt.dot(arm, slope)[:, None, None] * d["node_score"])
-    )
+    slopes = _by_pattern(slope, patterns, shape)
+    return pt.sum(d["node_weight"] * pt.exp(eta[:, :, None] + slopes[:, None, None] * d["node_score"]))
+
+
+def _by_pattern(by_arm, patterns: np.ndarray, shape: Layout):
+    """The rows of the patterns' arms; where the patterns are the arms themselves, nothing to compile."""
+    if np.array_equal(patterns[:, 0], np.arange(len(shape.arms))):
+        return by_arm
+    return pt.dot(one_hot(patterns[:, 0], len(shape.arms)), by_arm)
 
 
 def _patients_risk(d: Mapping, log_hazard, slope, gamma):

@@ -91,6 +91,7 @@ def sample(
         seed=int(seed),
         target_accept=sampler.target_accept,
         save_warmup=False,
+        low_rank_modified_mass_matrix=True,
         progress_bar=progress,
     )
     tree = _datatree(trace)

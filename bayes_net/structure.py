@@ -168,13 +168,20 @@ def _check_shape(data: Exposure, shape: Layout) -> None:
         )
 
 
+PRIOR_ROWS = ("level", "step_sd", "slope", "arm_effect", "covariate")
+"""Which prior each row of the array ``hyperparameters`` belongs to."""
+
+
 def _prior_data(priors: Priors) -> dict[str, np.ndarray]:
-    """Hyperparameters are data too, so that another prior of the same kind needs no compiling."""
-    values = {}
-    for name in ("level", "step_sd", "slope", "arm_effect", "covariate"):
+    """Hyperparameters are data too, so that another prior of the same kind needs no compiling.
+
+    One array for all of them, mean and SD in a row each: every further input takes time to compile.
+    """
+    values = np.zeros((len(PRIOR_ROWS), 2))
+    for row, name in zip(values, PRIOR_ROWS, strict=True):
         prior = getattr(priors, name)
         if isinstance(prior, Normal):
-            values[f"prior_{name}"] = np.array([prior.mean, prior.sd])
+            row[:] = prior.mean, prior.sd
         elif isinstance(prior, HalfNormal):
-            values[f"prior_{name}"] = np.array([prior.sd])
-    return values
+            row[:] = 0.0, prior.sd
+    return {"hyperparameters": values}
