@@ -61,6 +61,7 @@ _HOMES = {
     ),
     "results": ("Fitted", "fitted", "hazard_ratio_table", "survival_table"),
     "figures": ("survival_curves",),
+    "evidence": ("Evidence", "EvidenceError", "read_evidence"),
     "specification": ("Specification", "parse_specification", "read_specification"),
     "analysis": ("Analysis", "prepare", "run"),
     "output": ("write_analysis",),

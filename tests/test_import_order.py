@@ -15,7 +15,10 @@ PACKAGE = Path(bn.__file__).parent
 LAYERS = (
     ("errors",),
     ("schema",),
-    ("_reading",),
+    ("_reading", "_rounding"),
+    ("published",),
+    ("_evidence_pairs", "_evidence_rules"),
+    ("evidence",),
     ("_validation", "_judgement", "_selection"),
     ("cohort",),
     ("landmarks",),
@@ -49,15 +52,16 @@ MAY_IMPORT_HEAVY = {"_backend", "hazard", "sampling"}
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 PUBLIC = """
-    Analysis Cohort CohortError CohortWarning Covariate Duration Exposure Fitted Flat Gate HalfNormal
-    Hazard InputError Landmark LandmarkSet Normal Note Priors Response Sampler Shrinkage SimulationPlan
-    Specification SpecificationError arm_hazard_ratio baseline_hazard collapsed_form compile_model
-    conditional_survival contrast covariate_hazard_ratio cumulative_hazard duration equal_event_cuts
-    expose fit fitted gate grid_cuts hazard_change_prior hazard_model hazard_ratio hazard_ratio_prior
-    hazard_ratio_table interaction kaplan_meier landmark layout long_form loo median_survival
-    median_survival_prior parse_specification plots posterior_predictive prepare probability read_cohort
-    read_specification rmst run sample simulate_cohort stack standardised_survival summarise survival
-    survival_curves survival_table write_analysis write_cohort
+    Analysis Cohort CohortError CohortWarning Covariate Duration Evidence EvidenceError Exposure
+    Fitted Flat Gate HalfNormal Hazard InputError Landmark LandmarkSet Normal Note Priors Response
+    Sampler Shrinkage SimulationPlan Specification SpecificationError arm_hazard_ratio
+    baseline_hazard collapsed_form compile_model conditional_survival contrast
+    covariate_hazard_ratio cumulative_hazard duration equal_event_cuts expose fit fitted gate
+    grid_cuts hazard_change_prior hazard_model hazard_ratio hazard_ratio_prior hazard_ratio_table
+    interaction kaplan_meier landmark layout long_form loo median_survival median_survival_prior
+    parse_specification plots posterior_predictive prepare probability read_cohort read_evidence
+    read_specification rmst run sample simulate_cohort stack standardised_survival summarise
+    survival survival_curves survival_table write_analysis write_cohort
 """
 
 

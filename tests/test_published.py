@@ -1,0 +1,226 @@
+"""From printed digits to the modelling scale: estimates, standard errors and their correlations."""
+
+from itertools import product
+from math import log, sqrt
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bayes_net import published
+from bayes_net.errors import InputError
+from bayes_net.published import Datum, agrees, correlation_matrix, datum, feasible_se, p_from_interval
+
+PER_POINT = "per +1 point of shrinkage"
+
+
+def row(statistic, value="", lower="", upper="", p="", **more):
+    """A row as an evidence table has it, from the printed texts."""
+    texts = {"value": value, "lower": lower, "upper": upper}
+    numbers = {name: float(text or "nan") for name, text in texts.items()}
+    printed = {f"printed_{name}": text for name, text in texts.items()}
+    blank = {"id": "A1", "n": np.nan, "time": np.nan, "level": 95.0, "unit": ""}
+    return SimpleNamespace(**blank | numbers | printed | {"statistic": statistic, "p": p} | more)
+
+
+# summary, estimate and standard error worked out apart from this code; compared to the last digit shown
+SUMMARIES = {
+    "control, 21 weeks": (("hazard ratio", "0.918", "0.865", "0.974", "0.005"), "-0.0856", "0.0303"),
+    "control, no limit": (("hazard ratio", "0.967", "0.943", "0.991", "0.0065"), "-0.0339", "0.0125"),
+    "177Lu, no limit": (("hazard ratio", "1.002", "0.99", "1.02", "0.7808"), "0.0020", "0.0079"),
+    "arms": (("hazard ratio", "0.18", "0.11", "0.29", "<0.0001"), "-1.715", "0.247"),
+    "arms, update": (("hazard ratio", "0.21", "0.14", "0.33"), "-1.561", "0.219"),
+    "S(20) 177Lu": (("survival", "0.652", "0.500", "0.768"), "-0.849", "0.246"),
+    "S(20) control": (("survival", "0.108", "0.035", "0.230"), "0.800", "0.210"),
+    "odds ratio, p only": (("odds ratio", "20.9", "", "", "0.002"), "3.040", "0.984"),
+    "final OS": (("hazard ratio", "0.84", "0.60", "1.17", "0.30"), "-0.174", "0.170"),
+    "NETTER-2": (("hazard ratio", "0.276", "0.182", "0.418"), "-1.287", "0.212"),
+    "COMPETE": (("hazard ratio", "0.67", "0.48", "0.95", "0.022"), "-0.400", "0.174"),
+    "GREPONET": (("hazard ratio", "3.75", "2.21", "6.34"), "1.322", "0.269"),
+    "Lamarca": (("hazard ratio", "0.55", "0.3", "0.9", "0.04"), "-0.598", "0.29"),
+    "Alipour": (("odds ratio", "1.5", "1.1", "2.0", "0.002"), "0.405", "0.153"),
+}
+
+
+@pytest.mark.parametrize(("printed", "value", "se"), SUMMARIES.values(), ids=SUMMARIES)
+def test_printed_summaries_give_their_estimate_and_standard_error(printed, value, se):
+    found = datum(row(*printed))
+    assert f"{found.value:.{len(value.split('.')[1])}f}" == value
+    assert f"{found.se:.{len(se.split('.')[1])}f}" == se
+    assert found.kind == ("student" if printed[0] == "odds ratio" and not printed[2] else "normal")
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("control, 21 weeks", "0.0301", "0.0306"),
+        ("control, no limit", "0.0124", "0.0125"),
+        ("177Lu, no limit", "0.0067", "0.0090"),
+        ("odds ratio, p only", "0.957", "1.006"),
+        ("final OS", "0.167", "0.174"),
+        ("COMPETE", "0.172", "0.176"),
+    ],
+)
+def test_feasible_standard_errors_reach_as_far_as_the_digits_allow(name, low, high):
+    _, *printed = SUMMARIES[name][0]
+    found = feasible_se(*printed)
+    assert [f"{one:.{len(low) - 2}f}" for one in found] == [low, high]
+
+
+def test_every_feasible_standard_error_gives_back_the_printed_digits():
+    """At either end some estimate rounds to 0.918 (0.865-0.974), p 0.005; a little beyond none does."""
+    low, high = feasible_se("0.918", "0.865", "0.974", "0.005")
+
+    def reproduced(se):
+        beta = np.log(np.linspace(0.9175, 0.9185, 4001))
+        z, p = 1.959964, 2 * published.norm.sf(np.abs(beta) / se)
+        printed = zip(np.exp(beta), np.exp(beta - z * se), np.exp(beta + z * se), p, strict=True)
+        return any(
+            (f"{a:.3f}", f"{b:.3f}", f"{c:.3f}", f"{d:.3f}") == ("0.918", "0.865", "0.974", "0.005")
+            for a, b, c, d in printed
+        )
+
+    assert reproduced(low + 1e-6)
+    assert reproduced(high - 1e-6)
+    assert not reproduced(low - 1e-5)
+    assert not reproduced(high + 1e-5)
+
+
+@pytest.mark.parametrize("name", ["Lamarca", "Alipour"])
+def test_contradicting_digits_have_no_feasible_standard_error(name):
+    statistic, *printed = SUMMARIES[name][0]
+    assert feasible_se(*printed) is None
+    assert not agrees(row(statistic, *printed))
+
+
+def test_trailing_zeros_count():
+    """0.60 leaves less open than 0.6, and a p-value below a bound is agreed with by any smaller one."""
+    wide, narrow = feasible_se("0.85", "0.6", "1.2", "0.4"), feasible_se("0.85", "0.60", "1.20", "0.36")
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+    assert agrees(row("hazard ratio", "0.18", "0.11", "0.29", "<0.0001"))
+    assert not agrees(row("hazard ratio", "0.84", "0.60", "1.17", "<0.0001"))
+    assert not agrees(row("hazard ratio", "0.18", "0.11", "0.29", ">0.05"))
+
+
+@pytest.mark.parametrize(
+    ("value", "lower", "upper", "p"),
+    [
+        (0.918, 0.865, 0.974, "0.0047"),
+        (0.967, 0.943, 0.991, "0.0081"),
+        (1.002, 0.99, 1.02, "0.7930"),
+        (0.84, 0.60, 1.17, "0.3061"),
+        (0.67, 0.48, 0.95, "0.0215"),
+        (0.55, 0.3, 0.9, "0.0329"),
+        (1.5, 1.1, 2.0, "0.0078"),
+    ],
+)
+def test_p_values_follow_from_limits(value, lower, upper, p):
+    assert f"{p_from_interval(value, lower, upper):.4f}" == p
+
+
+def test_log_effects_stay_on_their_own_scale():
+    found = datum(row("log effect", "-0.40", "-0.74", "-0.06"))
+    assert (found.value, found.kind) == (-0.40, "normal")
+    assert found.se == pytest.approx(0.68 / (2 * 1.959964), rel=1e-6)
+
+
+def test_ratio_with_p_value_only_gets_its_standard_error_from_it():
+    found = datum(row("hazard ratio", "0.50", p="0.05"))
+    assert found.se == pytest.approx(log(2) / 1.959964, rel=1e-6)
+    assert found.kind == "normal"
+
+
+def test_more_shrinkage_is_longer_survival_whichever_sign_the_paper_uses():
+    """0.918 per point of shrinkage is 1.089 (1.027-1.156) per point of PCHG; ten points: ten logs."""
+    shrinkage = datum(row("hazard ratio per point", "0.918", "0.865", "0.974", "0.005", unit=PER_POINT))
+    change = row("hazard ratio per point", "1.089", "1.027", "1.156", "0.005", unit="per +1 point of PCHG")
+    assert shrinkage.value == pytest.approx(10 * log(0.918), rel=1e-12)
+    assert f"{np.exp(datum(change).value / 10):.3f}" == "0.918"
+    assert datum(change).se == pytest.approx(shrinkage.se, abs=0.003)
+    assert f"{np.exp(datum(change).value):.3f}" == "0.425"
+
+
+def test_medians_say_where_the_cumulative_hazard_is_log_two():
+    free = datum(row("median", "8.5", n=113.0))
+    assert (free.value, free.time, free.inflated) == (pytest.approx(log(log(2))), 8.5, True)
+    assert f"{free.se:.3f}" == "0.136"
+    limits = datum(row("median", "36.3", "25.9", "51.7", n=114.0))
+    assert limits.se == pytest.approx(1.25 * log(51.7 / 25.9) / (2 * 1.959964), rel=1e-6)
+    assert not limits.inflated
+
+
+def test_printed_widths_cannot_beat_the_number_of_patients():
+    """17.6 (16.5-30.3) of 18 patients: the width gives 0.155, the patients no less than 0.34."""
+    assert datum(row("median", "17.6", "16.5", "30.3", n=18.0)).se == pytest.approx(1 / (log(2) * sqrt(18)))
+
+
+def test_median_without_upper_limit_uses_the_lower_half():
+    found = datum(row("median", "20.0", "15.0", n=400.0))
+    assert found.se == pytest.approx(1.25 * log(20 / 15) / 1.959964, rel=1e-6)
+
+
+def test_median_not_reached_is_read_at_its_lower_limit():
+    found = datum(row("median", "", "31.0", n=18.0))
+    assert (f"{found.value:.2f}", f"{found.se:.2f}", found.time) == ("-1.03", "0.34", 31.0)
+
+
+def test_counts_stay_counts():
+    found = datum(row("count", "15", n=96.0))
+    assert (found.kind, found.successes, found.n, found.value) == ("binomial", 15, 96, 15 / 96)
+    assert np.isnan([found.se, found.time]).all()
+
+
+def test_percentages_of_ninety_six_have_one_solution():
+    """16, 66 and 19 percent, though they sum to 101."""
+    fits = [
+        (a, b, 96 - a - b)
+        for a, b in product(range(97), repeat=2)
+        if a + b <= 96 and [round(100 * k / 96) for k in (a, b, 96 - a - b)] == [16, 66, 19]
+    ]
+    assert fits == [(15, 63, 18)]
+
+
+def test_other_statistics_have_no_likelihood():
+    with pytest.raises(InputError, match=r"A1: statistic 'rate'.*use = record"):
+        datum(row("rate", "0.18"))
+
+
+def curve_rows(value):
+    return pd.DataFrame(
+        {"id": ["A1", "A2", "A3"], "correlated_with": ["", "A1", ""], "correlation": ["", value, ""]}
+    )
+
+
+CONTROL = (
+    datum(row("median", "8.5", n=113.0)),
+    datum(row("survival", "0.108", "0.035", "0.230", id="A2", time=20.0)),
+    datum(row("count", "7", n=86.0, id="A3")),
+)
+
+
+def test_errors_of_one_curve_correlate_by_its_independent_increments():
+    """V(8.5) is 1/113 and V(20) 0.219, so the correlation is about 0.2; the binomial has no part in it."""
+    matrix = correlation_matrix(curve_rows("curve"), CONTROL)
+    assert matrix.shape == (2, 2)
+    assert matrix[0, 1] == matrix[1, 0] == pytest.approx(sqrt((1 / 113) / 0.2193), abs=0.001)
+    assert f"{matrix[0, 1]:.1f}" == "0.2"
+    assert correlation_matrix(curve_rows("0.58"), CONTROL)[0, 1] == 0.58
+
+
+def test_correlation_formula_agrees_with_simulated_curves():
+    """Corr(log H(s), log H(t)) of Nelson-Aalen estimates, 4000 samples of 200 exponential times.
+
+    The formula's large-sample variance V(t) = (exp(t) - 1) / 200; three standard errors of a correlation are
+    0.05, and what is left of order 1 / n is well below.
+    """
+    rng = np.random.default_rng(20261)
+    times = np.sort(rng.exponential(size=(4000, 200)), axis=1)
+    steps = 1 / np.arange(200, 0, -1)
+    h = [np.log(np.where(times <= t, steps, 0).sum(axis=1)) for t in (0.5, 1.5)]
+    data = [
+        Datum(name, "normal", log(t), sqrt((np.exp(t) - 1) / 200) / t, time=t)
+        for name, t in (("A1", 0.5), ("A2", 1.5))
+    ]
+    expected = correlation_matrix(curve_rows("curve"), data)[0, 1]
+    assert np.corrcoef(h)[0, 1] == pytest.approx(expected, abs=0.05)
