@@ -59,9 +59,16 @@ class DataSection(Section):
     exclude_patients: tuple[str, ...] = ()
     study: str | None = None
 
+    @property
+    def needs_scans(self) -> bool:
+        """Whether an analysis of these patients reads their scans."""
+        return True
+
     @model_validator(mode="after")
     def _one_source(self) -> DataSection:
-        needed = {"patients": self.patients, "scans": self.scans, "time_unit": self.time_unit}
+        needed = {"patients": self.patients, "time_unit": self.time_unit}
+        if self.needs_scans:
+            needed["scans"] = self.scans
         missing = [name for name, value in needed.items() if value is None]
         if self.synthetic and len(missing) < len(needed):
             raise ValueError("synthetic = true generates its patients: remove patients, scans and time_unit")
@@ -151,8 +158,8 @@ class BaselineSection(Section):
 
 
 @lru_cache
-def _hazard_change_prior(factor: float, probability: float) -> HalfNormal:
-    """Solved by numerical integration, a fifth of a second long: once will do."""
+def hazard_change(factor: float, probability: float) -> HalfNormal:
+    """``hazard_change_prior``, kept: it is solved by numerical integration, a fifth of a second long."""
     return hazard_change_prior(factor, prob=probability)
 
 
@@ -192,7 +199,7 @@ class PriorSection(Section):
             )
         return Priors(
             level=level,
-            step_sd=_hazard_change_prior(self.hazard_change_per_year, self.probability),
+            step_sd=hazard_change(self.hazard_change_per_year, self.probability),
             slope=self._ratio(slope),
             arm_effect=self._ratio(self.hazard_ratio_arm),
             covariate=self._ratio(self.hazard_ratio_covariate),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from bayes_net._reading import Table, problem, read_table, refuse, select
 from bayes_net.errors import CohortError, InputError, listed
 
@@ -58,6 +60,10 @@ def _patients(source, mapping: Mapping[str, str], covariates: Sequence[str], stu
 
 
 def _scans(source, mapping: Mapping[str, str], size_unit: str | None) -> Table:
+    if source is None:
+        return Table(
+            "no scans", pd.DataFrame(columns=["patient", "time", "pchg"], dtype=str), pd.RangeIndex(0)
+        )
     table = read_table(source, "scan")
     measures = ("size", "pchg")
     found = [name for name in measures if name in mapping] or [

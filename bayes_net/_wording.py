@@ -49,7 +49,7 @@ def answer(hazard_ratios: pd.DataFrame) -> list[str]:
     primary = primary_rows(hazard_ratios)
     failed = primary[primary["gate"] != tables.PASSED]
     usable = primary[(primary["gate"] == tables.PASSED) & ~primary["biased"].astype(bool)]
-    sentences = [_direction_sentence(arm, rows) for arm, rows in usable.groupby("arm", sort=False)]
+    sentences = [direction_sentence(arm, rows) for arm, rows in usable.groupby("arm", sort=False)]
     if not usable.empty:
         sentences.append(_size_sentence(usable))
     elif failed.empty:
@@ -59,23 +59,25 @@ def answer(hazard_ratios: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _direction_sentence(arm: str, rows: pd.DataFrame) -> str:
+def direction_sentence(arm: str, rows: pd.DataFrame) -> str:
     """``B: greater shrinkage is very probably (150 d) associated with longer PFS; unclear at 48 w.``"""
     found: dict[str, dict[str, list[str]]] = {"longer": {}, "shorter": {}, "": {}}
     for label, probability in zip(rows["landmark"], rows["prob_below_1"], strict=True):
         word, longer = tables.direction(probability)
-        found[longer].setdefault(word, []).append(_unbroken(label))
+        found[longer].setdefault(word, []).append(unbroken(label))
     measure, time = rows["measure"].iloc[0], words(rows["endpoint"].iloc[0])
     subject = (
-        "greater shrinkage" if measure.startswith("shrinkage") else _unbroken(measure.replace(", ", " ", 1))
+        "greater shrinkage" if measure.startswith("shrinkage") else unbroken(measure.replace(", ", " ", 1))
     )
     clauses = []
     for longer in ("longer", "shorter"):
         if found[longer]:
-            strengths = _and([f"{word} ({', '.join(labels)})" for word, labels in found[longer].items()])
+            strengths = listed_and(
+                [f"{word} ({', '.join(labels)})" for word, labels in found[longer].items()]
+            )
             clauses.append(f"{subject} is {strengths} associated with {longer} {time}")
     if unclear := found[""].get(tables.UNCLEAR):
-        clauses.append(f"the direction of the association is unclear at {_and(unclear)}")
+        clauses.append(f"the direction of the association is unclear at {listed_and(unclear)}")
     return f"{arm}: {'; '.join(clauses)}."
 
 
@@ -91,7 +93,7 @@ def _size_sentence(rows: pd.DataFrame) -> str:
 def _extremes(rows: pd.DataFrame) -> str:
     """``0.70 (B, 150 d) to 1.04 (A, 72 w)``."""
     ends = [rows.loc[rows["hr"].idxmin()], rows.loc[rows["hr"].idxmax()]]
-    return " to ".join(f"{_ratio(row)} ({row['arm']}, {_unbroken(row['landmark'])})" for row in ends)
+    return " to ".join(f"{_ratio(row)} ({row['arm']}, {unbroken(row['landmark'])})" for row in ends)
 
 
 def _ratio(row: pd.Series) -> str:
@@ -99,15 +101,15 @@ def _ratio(row: pd.Series) -> str:
 
 
 def _pairs(rows: pd.DataFrame) -> str:
-    return ", ".join(f"{_unbroken(row.landmark)} ({row.arm})" for row in rows.itertuples())
+    return ", ".join(f"{unbroken(row.landmark)} ({row.arm})" for row in rows.itertuples())
 
 
-def _unbroken(label: str) -> str:
+def unbroken(label: str) -> str:
     """The label with spaces at which a line does not break."""
     return label.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def _and(labels: list[str]) -> str:
+def listed_and(labels: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))
 
 

@@ -36,7 +36,13 @@ class Gate:
         return bool(self.table["passed"].all())
 
 
-def gate(fit: xr.DataTree, quantities: Mapping[str, xr.DataArray] | None = None) -> Gate:
+def gate(
+    fit: xr.DataTree,
+    quantities: Mapping[str, xr.DataArray] | None = None,
+    *,
+    max_rhat: float = MAX_RHAT,
+    min_ess: float = MIN_ESS,
+) -> Gate:
     """Rank-normalised R-hat, ESS, divergences and E-BFMI of a fit.
 
     ``quantities`` are the reported draws. R-hat is of these and of every variable of the model; ESS is of
@@ -48,9 +54,9 @@ def gate(fit: xr.DataTree, quantities: Mapping[str, xr.DataArray] | None = None)
     return Gate(
         pd.DataFrame(
             [
-                _worst("R-hat", draws, array_stats.rhat, MAX_RHAT, largest=True),
-                _worst("bulk ESS", reported, _ess("bulk"), MIN_ESS, largest=False),
-                _worst("tail ESS", reported, _ess("tail"), MIN_ESS, largest=False),
+                _worst("R-hat", draws, array_stats.rhat, max_rhat, largest=True),
+                _worst("bulk ESS", reported, _ess("bulk"), min_ess, largest=False),
+                _worst("tail ESS", reported, _ess("tail"), min_ess, largest=False),
                 *_sampler_checks(fit["sample_stats"]),
             ]
         )

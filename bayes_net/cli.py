@@ -5,11 +5,13 @@ Exit codes: 0 done, 2 bad input, 3 done but the diagnostics gate failed (outputs
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -99,23 +101,24 @@ def run(
     seed: Seed = None,
 ) -> None:
     """Fit every model of a specification and write tables, figures, posterior and report."""
-    from bayes_net.analysis import analyse, prepare
-    from bayes_net.output import check_destination, write_analysis
+    from bayes_net.output import check_destination
     from bayes_net.specification import read_specification
 
     with _bad_input_exits():
         path = find_specification(spec)
         out = out or Path("results") / path.stem
-        prepared = prepare(read_specification(path).with_seed(seed))
+        line = _line(read_specification(path).with_seed(seed))
+        prepared = line.prepare()
         check_destination(out)
-        _show_prepared(prepared)
+        line.show_prepared(prepared)
         with _progress() as advance:
-            analysis = analyse(prepared, progress=advance)
-        folder = write_analysis(analysis, out)
-    _show_hazard_ratios(analysis)
+            analysis = line.analyse(prepared, progress=advance)
+        folder = line.write(analysis, out)
+    line.show_results(analysis)
     out_console.print(f"\nReport: {_literal(str(folder / 'report.html'))}")
     if not analysis.passed:
-        failed = analysis.gate.loc[~analysis.gate["passed"]]
+        failed = line.gate(analysis)
+        failed = failed.loc[~failed["passed"]]
         err_console.print(
             f"[bold red]The diagnostics gate failed[/] ({len(failed)} checks); the outputs are marked:"
         )
@@ -127,16 +130,63 @@ def run(
         raise typer.Exit(GATE_FAILED)
 
 
+@dataclass(frozen=True)
+class _Line:
+    """What the commands call for one kind of specification."""
+
+    prepare: Callable
+    analyse: Callable
+    write: Callable
+    gate: Callable
+    show_prepared: Callable
+    show_check: Callable
+    show_results: Callable
+
+
+def _line(specification) -> _Line:
+    from bayes_net.pool_specification import PoolSpecification
+
+    if isinstance(specification, PoolSpecification):
+        from bayes_net.pool_analysis import analyse_pool, prepare_pool
+
+        def write(analysis, out):
+            from bayes_net.pool_output import write_pool
+
+            return write_pool(analysis, out)
+
+        return _Line(
+            lambda: prepare_pool(specification),
+            analyse_pool,
+            write,
+            lambda analysis: analysis.tables["diagnostics"],
+            _show_prepared_pool,
+            _show_rows,
+            _show_pool_results,
+        )
+    from bayes_net.analysis import analyse, prepare
+    from bayes_net.output import write_analysis
+
+    return _Line(
+        lambda: prepare(specification),
+        analyse,
+        write_analysis,
+        lambda analysis: analysis.gate,
+        _show_prepared,
+        lambda prepared: out_console.print(_risk_sets(prepared)),
+        _show_hazard_ratios,
+    )
+
+
 @app.command()
 def check(spec: Spec) -> None:
     """Validate a specification and its data, and show who is at risk, without sampling."""
-    from bayes_net.analysis import prepare
     from bayes_net.specification import read_specification
 
     with _bad_input_exits():
-        prepared = prepare(read_specification(find_specification(spec)))
-    _show_prepared(prepared)
-    out_console.print(_risk_sets(prepared))
+        line = _line(read_specification(find_specification(spec)))
+        prepared = line.prepare()
+    line.show_prepared(prepared)
+    line.show_check(prepared)
     out_console.print("The specification and its data are usable.")
 
 
@@ -201,6 +251,55 @@ def _show_prepared(prepared) -> None:
         colour = "yellow" if note.kind == "warning" else "default"
         out_console.print(f"  [{colour}]{note.kind}:[/] {_literal(note.message)}")
     out_console.print(f"{len(prepared.jobs)} models to fit")
+
+
+def _show_prepared_pool(prepared) -> None:
+    out_console.print(_literal(prepared.specification.title))
+    if prepared.evidence is not None:
+        out_console.print(_literal(str(prepared.evidence)))
+    for study, note in prepared.notes:
+        colour = "yellow" if note.kind == "warning" else "default"
+        out_console.print(f"  [{colour}]{note.kind}:[/] {_literal(f'{study}: {note.message}')}")
+
+
+def _show_rows(prepared) -> None:
+    table = Table("row", "study", "arm", "endpoint", "statistic", "use", box=None)
+    for row in prepared.printed.itertuples():
+        if row.use != "record":
+            table.add_row(
+                *(_literal(x) for x in (row.id, row.study, row.arm, row.endpoint, row.statistic, row.use))
+            )
+    out_console.print(table)
+    for cohort in prepared.pool.cohorts:
+        n = f"{cohort.events.sum():.0f} events in {cohort.person_time.sum():.0f} months from randomisation"
+        after = f"; {cohort.exposure.n} patients at {cohort.landmark}" if cohort.exposure is not None else ""
+        out_console.print(_literal(f"{cohort.study}, {cohort.endpoint.upper()}: {n}{after}"))
+
+
+def _show_pool_results(analysis) -> None:
+    from bayes_net.tables import format_interval, format_probability
+
+    def estimate(row) -> tuple[str, str]:
+        interval = format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
+        return interval, format_probability(row.prob_below_1)
+
+    shown = analysis.tables.get("hazard_ratios")
+    if shown is not None:
+        columns = ("endpoint", "arm", "landmark", "HR (95 % CrI)", "Pr(HR < 1)", "", "printed")
+        table = Table(*columns, box=None, title="Shrinkage, per 10 points", title_justify="left")
+        for row in shown[shown["measure"] == "shrinkage, per 10 points"].itertuples():
+            limits = f"{row.printed:.2f} ({row.printed_lower:.2f}–{row.printed_upper:.2f})"
+            known = "" if math.isnan(row.printed) else limits
+            cells = (row.endpoint.upper(), row.arm, row.landmark, *estimate(row), row.status, known)
+            table.add_row(*map(_literal, cells))
+        out_console.print("\n", table)
+    shown = analysis.tables.get("arms_and_studies")
+    if shown is not None:
+        columns = ("endpoint", "estimand", "study", "HR (95 % CrI)", "Pr(HR < 1)")
+        table = Table(*columns, box=None, title="Arms and studies", title_justify="left")
+        for row in shown.itertuples():
+            table.add_row(*map(_literal, (row.endpoint.upper(), row.estimand, row.study, *estimate(row))))
+        out_console.print("\n", table)
 
 
 def _risk_sets(prepared) -> Table:

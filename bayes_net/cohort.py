@@ -76,7 +76,7 @@ def _canonical_csv(table: pd.DataFrame) -> bytes:
 
 def read_cohort(
     patients: str | Path | pd.DataFrame,
-    scans: str | Path | pd.DataFrame,
+    scans: str | Path | pd.DataFrame | None,
     *,
     time_unit: str,
     patient_columns: Mapping[str, str] | None = None,
@@ -96,9 +96,10 @@ def read_cohort(
     ``{"patient": "id", "pfs_time": "pfs_day"}``; a name left out is looked for as it is. Patients need
     patient, arm, pfs_time and pfs_event, and may have os_time with os_event, study and ``covariates``.
     Scans need patient, time and either size (with ``size_unit``) or pchg, and may have new_lesion and
-    response. The baseline is the last scan at or before ``baseline_window``; earlier ones are left out.
-    ``arms`` puts the reference first; without it arms are in alphabetical order. Messages count the rows
-    of a CSV file with the header as row 1; rows of Parquet and of DataFrames go by their index label.
+    response; None for a study without scans. The baseline is the last scan at or before
+    ``baseline_window``; earlier ones are left out. ``arms`` puts the reference first; without it arms are
+    in alphabetical order. Messages count the rows of a CSV file with the header as row 1; rows of Parquet
+    and of DataFrames go by their index label.
 
     Raises
     ------
@@ -218,6 +219,8 @@ def _scan_table(frame: pd.DataFrame, size_unit: str | None) -> pd.DataFrame:
 def _with_notes(cohort: Cohort, handled: tuple[Note, ...]) -> Cohort:
     """The cohort with its notes; the judgement calls among them are warned of, once."""
     calls = judgement_calls(cohort.patients, cohort.scans, cohort.covariates)
+    if not len(cohort.scans):  # then nobody has one, which needs no saying
+        calls = tuple(note for note in calls if note.code != "no-post-baseline-scan")
     if calls:
         message = "; ".join(note.message for note in calls)
         warnings.warn(f"the cohort calls for judgement: {message}", CohortWarning, stacklevel=3)

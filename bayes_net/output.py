@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+import xarray as xr
 
 from bayes_net import figures, plots
 from bayes_net._publishing import MANIFEST, check_destination, publish
@@ -43,14 +44,14 @@ def _write_files(analysis: Analysis, folder: Path) -> None:
     for name, table in tables.items():
         label(table).to_csv(folder / f"{name}.csv", index=False)
     (folder / "specification.toml").write_text(prepared.specification.public_toml(), encoding="utf-8")
-    _write_posterior(analysis, folder / "posterior.nc")
+    write_netcdf(posterior_tree(analysis), folder / "posterior.nc")
     content = report_content(analysis, folder / "figures")
     (folder / "report.html").write_text(render(content), encoding="utf-8")
-    _write_manifest(analysis, folder)
+    write_manifest(folder, provenance(analysis))
 
 
-def _write_posterior(analysis: Analysis, path: Path) -> None:
-    tree = posterior_tree(analysis)
+def write_netcdf(tree: xr.DataTree, path: Path) -> None:
+    """The tree as a compressed netCDF file."""
     squeezed = {"zlib": True, "complevel": 1, "shuffle": True}
     encoding = {
         node.path: {v: squeezed for v in node.data_vars if node[v].dtype.kind == "f"} for node in tree.subtree
@@ -58,9 +59,10 @@ def _write_posterior(analysis: Analysis, path: Path) -> None:
     tree.to_netcdf(path, engine="h5netcdf", encoding={k: v for k, v in encoding.items() if v})
 
 
-def _write_manifest(analysis: Analysis, folder: Path) -> None:
+def write_manifest(folder: Path, told: Mapping[str, str]) -> None:
+    """What the folder holds and where it comes from; its presence says that the result is whole."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    manifest = provenance(analysis) | {
+    manifest = dict(told) | {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": {
             path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()

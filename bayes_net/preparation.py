@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from bayes_net._reading import read_table
+from bayes_net._sections import DataSection
 from bayes_net.cohort import Cohort, Note, read_cohort
 from bayes_net.errors import CohortWarning, InputError, listed
 from bayes_net.exposure import Measure, Response, Shrinkage, equal_event_cuts, expose, grid_cuts
@@ -51,29 +53,35 @@ class Prepared:
 
 def load_cohort(specification: Specification) -> Cohort:
     """The cohort that a specification names, read and validated, or generated."""
-    data = specification.data
+    covariates = tuple(c.name for c in specification.covariates)
+    return load_data(specification.data, specification.folder, covariates=covariates)
+
+
+def load_data(data: DataSection, folder: Path, *, covariates: Sequence[str] = ()) -> Cohort:
+    """The cohort of one table of a specification whose relative paths start at ``folder``."""
     if data.synthetic:
         return simulate_cohort(seed=data.synthetic_seed)
+    patients = folder / data.patients
     return read_cohort(
-        specification.path("patients"),
-        specification.path("scans"),
+        patients,
+        None if data.scans is None else folder / data.scans,
         time_unit=data.time_unit,
         patient_columns=data.patient_columns,
         scan_columns=data.scan_columns,
         size_unit=data.size_unit,
         arms=data.arms or None,
-        covariates=tuple(c.name for c in specification.covariates),
+        covariates=tuple(covariates),
         baseline_window=data.baseline_window,
         scans_after_death=data.scans_after_death,
         exclude_patients=data.exclude_patients,
         study=data.study,
-        synthetic=_says_synthetic(specification),
+        synthetic=_says_synthetic(patients),
     )
 
 
-def _says_synthetic(specification: Specification) -> bool:
+def _says_synthetic(patients: Path) -> bool:
     """Whether the patient table calls itself synthetic, as those written by ``write_cohort`` do."""
-    frame = read_table(specification.path("patients"), "patient").frame
+    frame = read_table(patients, "patient").frame
     return "synthetic" in frame and bool((frame["synthetic"].astype(str).str.lower() == "true").all())
 
 

@@ -30,6 +30,7 @@ from bayes_net._sections import (
 )
 from bayes_net.errors import InputError, SpecificationError
 from bayes_net.exposure import Response, Shrinkage
+from bayes_net.pool_specification import PoolSpecification, parse_pool_specification
 from bayes_net.structure import Hazard
 
 
@@ -64,9 +65,10 @@ class Specification(Section):
             raise ValueError(f"baseline.cuts has no cut-points for {', '.join(without)}")
         return self
 
-    def path(self, name: Literal["patients", "scans"]) -> Path:
-        """A data file; relative paths start at the specification's own folder."""
-        return self._folder / getattr(self.data, name)
+    @property
+    def folder(self) -> Path:
+        """Where relative paths of data files start."""
+        return self._folder
 
     def hazard(self, measure: Shrinkage | Response) -> Hazard:
         """The hazard model for one way in which shrinkage enters."""
@@ -116,8 +118,10 @@ SECTIONS: dict[str, type[BaseModel]] = {
 """The tables of a specification by name; ``covariates`` may come several times."""
 
 
-def read_specification(path: str | Path) -> Specification:
+def read_specification(path: str | Path) -> Specification | PoolSpecification:
     """The validated specification in ``path``; data paths in it are relative to the file.
+
+    A file with a section [model], [evidence] or [[cohorts]] specifies a synthesis.
 
     Raises
     ------
@@ -136,6 +140,8 @@ def read_specification(path: str | Path) -> Specification:
         ) from problem
     except tomllib.TOMLDecodeError as problem:
         raise SpecificationError(f"{path}: not valid TOML: {problem}") from problem
+    if values.keys() & {"model", "evidence", "cohorts"}:
+        return parse_pool_specification(values, where=path)
     return parse_specification(values, where=path)
 
 

@@ -23,22 +23,31 @@ LAYERS = (
     ("cohort",),
     ("landmarks",),
     ("exposure", "simulate"),
-    ("compression", "priors"),
-    ("structure",),
+    ("compression", "priors", "borrowing"),
+    ("structure", "assumptions"),
+    ("pool",),
+    ("_pooled",),
+    ("conditional",),
     ("closed_form", "_backend"),
-    ("hazard",),
+    ("hazard", "synthesis"),
     ("sampling", "checks"),
-    ("estimands",),
+    ("estimands", "pooling"),
     ("results",),
+    ("predictions",),
+    ("new_study",),
+    ("pooled_results", "pool_specification"),
     ("specification", "shipped"),
     ("tables",),
     ("_wording", "_drawing"),
     ("_forest",),
     ("plots",),
     ("figures", "report"),
+    ("pool_figures",),
+    ("pool_report",),
     ("preparation",),
-    ("analysis",),
+    ("analysis", "pool_analysis"),
     ("output",),
+    ("pool_output",),
     ("cli",),
 )
 """Lowest first; a module imports from layers below its own only, not from its neighbours.
@@ -48,20 +57,22 @@ imports itself.
 """
 LAYER = {module: i for i, layer in enumerate(LAYERS) for module in layer}
 HEAVY = {"pymc", "pytensor", "nutpie"}
-MAY_IMPORT_HEAVY = {"_backend", "hazard", "sampling"}
+MAY_IMPORT_HEAVY = {"_backend", "hazard", "sampling", "synthesis", "pooling"}
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 PUBLIC = """
-    Analysis Cohort CohortError CohortWarning Covariate Duration Evidence EvidenceError Exposure
-    Fitted Flat Gate HalfNormal Hazard InputError Landmark LandmarkSet Normal Note Priors Response
-    Sampler Shrinkage SimulationPlan Specification SpecificationError arm_hazard_ratio
-    baseline_hazard collapsed_form compile_model conditional_survival contrast
-    covariate_hazard_ratio cumulative_hazard duration equal_event_cuts expose fit fitted gate
-    grid_cuts hazard_change_prior hazard_model hazard_ratio hazard_ratio_prior hazard_ratio_table
-    interaction kaplan_meier landmark layout long_form loo median_survival median_survival_prior
-    parse_specification plots posterior_predictive prepare probability read_cohort read_evidence
-    read_specification rmst run sample simulate_cohort stack standardised_survival summarise
-    survival survival_curves survival_table write_analysis write_cohort
+    Analysis Assumptions Borrowing Cohort CohortError CohortWarning Covariate Duration Evidence
+    EvidenceError Exposure Fitted Fixed Flat Gate HalfCauchy HalfNormal Hazard InputError Landmark
+    LandmarkSet Normal NormalMixture Note Pool PoolAnalysis PoolSpecification PooledCohort Priors
+    Response Sampler Shrinkage SimulationPlan SlopePrior Specification SpecificationError analyse_pool
+    arm_hazard_ratio baseline_hazard collapsed_form compile_model conditional_survival contrast
+    covariate_hazard_ratio cumulative_hazard duration elir equal_event_cuts expose fit fit_mixture
+    fit_pool fitted gate grid_cuts hazard_change_prior hazard_model hazard_ratio hazard_ratio_prior
+    hazard_ratio_table interaction kaplan_meier landmark layout leave_one_number_out left_out long_form
+    loo median_survival median_survival_prior parse_specification plots pooled posterior_predictive
+    prepare prepare_pool probability probability_prior read_cohort read_evidence read_specification rmst
+    robustify run sample simulate_cohort stack standardised_survival summarise survival survival_curves
+    survival_table synthesis_model update write_analysis write_cohort write_pool
 """
 
 

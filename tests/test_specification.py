@@ -30,9 +30,9 @@ def test_data_paths_start_at_the_specification(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     relative = read_specification("plan/plan.toml").with_seed(3)
     monkeypatch.chdir("/")
-    assert relative.path("patients") == tmp_path / "plan" / "patients.csv"
+    assert relative.folder / relative.data.patients == tmp_path / "plan" / "patients.csv"
     absolute = parse(values(data={"scans": "/data/scans.parquet"}))
-    assert absolute.path("scans") == Path("/data/scans.parquet")
+    assert absolute.folder / absolute.data.scans == Path("/data/scans.parquet")
 
 
 def test_another_seed_changes_the_seed_alone():

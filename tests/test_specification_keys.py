@@ -68,7 +68,9 @@ def test_what_the_template_shows_in_a_comment_is_the_default_or_is_allowed(secti
 def readme_tables() -> dict[str, str]:
     text = (models_folder() / "README.md").read_text(encoding="utf-8")
     parts = re.split(
-        r"^(?:`\[+(\w+)\]+`|At the top)", text.split("## Keys of a specification")[1], flags=re.M
+        r"^(?:`\[+(\w+)\]+`|At the top)",
+        text.split("## Keys of a patient-level specification")[1],
+        flags=re.M,
     )
     return {name or "": body for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 

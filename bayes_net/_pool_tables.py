@@ -1,0 +1,290 @@
+"""The tables of a synthesis as tables to read; every function takes tidy tables and returns text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bayes_net import tables
+from bayes_net._pool_wording import NOTHING, WHOLE, describe, failed_rows, inside, slope_label
+from bayes_net._wording import words
+from bayes_net.pooled_results import PREDICTED
+from bayes_net.predictions import OBSERVED
+from bayes_net.schema import NO_LIMIT
+
+KINDS = {
+    "slope": "Slope of shrinkage (log HR per 10 points)",
+    "bias": "Bias of no limit (log HR per 10 points)",
+    "arm_effect": "Arm effect (log HR)",
+    "arm_effect_mean": "Arm effect, pooled mean (log HR)",
+    "study_level": "Study’s hazard against the reference (log)",
+    "response": "Response (log odds)",
+    "completion": "Response at completion (log odds ratio)",
+}
+"""The parameters that say something to a reader, in the order of reading."""
+_USES = {"likelihood": "in the fit", "check": "held out", "record": "record only"}
+
+
+def unbiased_name(landmark: str) -> str:
+    """The row "no limit" of a synthesis says that its bias was taken off."""
+    return f"{NO_LIMIT}, bias taken off" if landmark == NO_LIMIT else landmark
+
+
+def by_landmark(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
+    """Rows of one endpoint and measure, arms together; "no limit" last: as observed, then without bias."""
+    order = {name: i for i, name in enumerate(hazard_ratios["landmark"].unique())}
+    order |= {OBSERVED: len(order), NO_LIMIT: len(order) + 1}
+    rows = hazard_ratios.sort_values("landmark", key=lambda names: names.map(order), kind="stable")
+    return rows.assign(landmark=rows["landmark"].map(unbiased_name))
+
+
+def plain_interval(estimate: float, lower: float, upper: float) -> str:
+    """A printed hazard ratio with its limits, if it has any."""
+    if pd.isna(estimate):
+        return tables.MISSING
+    return f"{estimate:.3f}" if pd.isna(lower) else tables.format_interval(estimate, lower, upper, 0.0)
+
+
+def ratio_table(hazard_ratios: pd.DataFrame, *, label: str) -> pd.DataFrame:
+    """Landmark, arm, posterior and printed hazard ratio, status, contraction, Monte-Carlo error."""
+    rows = list(by_landmark(hazard_ratios).itertuples(index=False))
+    return pd.DataFrame(
+        {
+            "Landmark": [tables.landmark_label(row.landmark, row.biased) for row in rows],
+            "Arm": [row.arm for row in rows],
+            f"Posterior HR ({label})": [
+                tables.format_interval(row.hr, row.lower, row.upper, row.mcse_hr) for row in rows
+            ],
+            "Printed HR (limits)": [
+                plain_interval(row.printed, row.printed_lower, row.printed_upper) for row in rows
+            ],
+            "Status": [_status(row) for row in rows],
+            "Contraction": [_signed(row.contraction) for row in rows],
+            "MCSE": [f"{row.mcse_hr:.1g}" for row in rows],
+        }
+    )
+
+
+def _status(row) -> str:
+    if row.status == PREDICTED:
+        return "predicted: only the prior" if row.contraction < NOTHING else "predicted, not in print"
+    return f"{row.status}; the prior speaks" if row.contraction < NOTHING else row.status
+
+
+def _signed(value: float, style: str = ".2f") -> str:
+    """Two decimals with a minus sign that is none before a zero."""
+    if pd.isna(value):
+        return tables.MISSING
+    return f"{round(value, 2) + 0.0:{style}}".replace("-", "−")
+
+
+def probability_table(hazard_ratios: pd.DataFrame, *, failed: bool) -> pd.DataFrame:
+    """Posterior probabilities in words; none where the prior speaks, the row is biased or the gate failed."""
+    gate = "failed" if failed else tables.PASSED
+    rows = by_landmark(hazard_ratios).assign(gate=gate)
+    table = tables.probability_table(rows)
+    silent = (rows["contraction"] < NOTHING).to_numpy() & ~rows["biased"].to_numpy(bool)
+    if not failed:
+        table.loc[silent, table.columns[-1]] = "not interpreted (this is the prior)"
+    return table
+
+
+def arm_table(arms: pd.DataFrame, *, label: str, comparison: str, failed: bool) -> pd.DataFrame:
+    """Arms' hazard ratios, which are compared within studies, and studies' levels, which are not."""
+    rows = list(arms.itertuples(index=False))
+    return pd.DataFrame(
+        {
+            "Endpoint": [words(row.endpoint) for row in rows],
+            "Comparison": [comparison if row.estimand == "arm" else row.estimand for row in rows],
+            "Study": [row.study for row in rows],
+            f"HR ({label})": [
+                tables.format_interval(row.hr, row.lower, row.upper, row.mcse_hr) for row in rows
+            ],
+            "Pr(HR < 1)": [tables.format_probability(row.prob_below_1) for row in rows],
+            "In words": [_arm_words(row, failed) for row in rows],
+            "Contraction": [_signed(row.contraction) for row in rows],
+        }
+    )
+
+
+def _arm_words(row, failed: bool) -> str:
+    if failed or row.estimand != "arm":
+        return f"not interpreted ({'gate failed' if failed else 'time zero and selection differ'})"
+    if row.contraction < NOTHING:
+        return "not interpreted (this is the prior)"
+    return " ".join(tables.direction(row.prob_below_1)).strip()
+
+
+def response_table(responses: pd.DataFrame, *, label: str) -> pd.DataFrame:
+    """Probability of response by study and arm."""
+    rows = list(responses.itertuples(index=False))
+    values = [tables.format_interval(r.estimate, r.lower, r.upper, r.mcse, most=2) for r in rows]
+    names = [f"{r.response_group} (predicted)" * (r.response_group == "new study") for r in rows]
+    return pd.DataFrame(
+        {
+            "Study and arm": [name or r.response_group for name, r in zip(names, rows, strict=True)],
+            f"Probability ({label})": values,
+            "Contraction": [_signed(row.contraction) for row in rows],
+        }
+    )
+
+
+def survival_table(survival: pd.DataFrame) -> pd.DataFrame:
+    """Predicted survival at a few months, one column a profile; marked where no evidence speaks."""
+    times = np.sort(survival["time"].unique())
+    step = next((s for s in (1, 2, 3, 6, 12, 24, 60) if times[-1] / s <= 6), 120)
+    wanted = [t for t in np.arange(step, times[-1] + 1e-9, step) if np.isclose(t, times).any()]
+    shown = survival[[bool(np.isclose(t, wanted or times[-1:]).any()) for t in survival["time"]]]
+    body: dict[tuple, dict[str, str]] = {}
+    for row in shown.itertuples():
+        line = body.setdefault(
+            (row.study, row.arm, row.time),
+            {"Study and arm": f"{row.study}, {row.arm}", "Months": f"{row.time:g}"},
+        )
+        line[row.profile] = tables.format_interval(row.estimate, row.lower, row.upper, 0.0, most=2)
+        line["Evidence"] = "beyond the data" if row.beyond_data else ""
+    table = pd.DataFrame(body.values())
+    last = ["Evidence"] if table["Evidence"].any() else []
+    return table[[name for name in table if name != "Evidence"] + last].fillna(tables.MISSING)
+
+
+def interpretable(parameters: pd.DataFrame) -> pd.DataFrame:
+    """The parameters of ``KINDS``, in that order; a pooled mean that repeats the only study is left out."""
+    means = parameters.loc[parameters["parameter"] == "arm_effect_mean", "mean"].round(9)
+    effects = parameters.loc[parameters["parameter"] == "arm_effect", "mean"].round(9)
+    kinds = [kind for kind in KINDS if kind != "arm_effect_mean" or not set(means) <= set(effects)]
+    kept = parameters[parameters["parameter"].isin(kinds)]
+    rank = kept["parameter"].map(kinds.index)
+    return kept.iloc[np.argsort(rank.to_numpy(), kind="stable")].reset_index(drop=True)
+
+
+def parameter_table(parameters: pd.DataFrame) -> pd.DataFrame:
+    """Prior SD, posterior SD and contraction of the parameters that say something to a reader."""
+    rows = list(interpretable(parameters).itertuples(index=False))
+    return pd.DataFrame(
+        {
+            "Parameter": [KINDS[row.parameter] for row in rows],
+            "Of": [_of(row.label) for row in rows],
+            "Prior SD": [f"{row.prior_sd:.2f}" for row in rows],
+            "Posterior SD": [f"{row.sd:.2f}" for row in rows],
+            "Contraction": [_signed(row.contraction) for row in rows],
+            "": ["the prior speaks" if row.contraction < NOTHING else "" for row in rows],
+        }
+    )
+
+
+def _of(label: str) -> str:
+    return tables.MISSING if label == "completion" else slope_label(label)
+
+
+def movement_table(influence: pd.DataFrame, *, sources: Sequence[str], failed: set[str]) -> pd.DataFrame:
+    """By how many posterior SDs each mean moved without each source; bracketed if it is the source's own."""
+    rows = influence[influence["parameter"].isin(("slope", "arm_effect", "response"))]
+    body = []
+    for (kind, label), own in rows.groupby(["parameter", "label"], sort=False):
+        moved = own.set_index("fit")["moved_by_sd"]
+        line = {"Parameter": KINDS[kind], "Of": _of(label)}
+        for source in sources:
+            fit = f"without {source}"
+            its_own = any(
+                source == part for part in (label, label.rpartition(" ")[0], label.partition(" ")[2])
+            )
+            value = "gate failed" if fit in failed else _signed(moved.get(fit, float("nan")), "+.2f")
+            line[f"Without {source}"] = f"[{value}]" if its_own else value
+        body.append(line)
+    order = {KINDS[kind]: i for i, kind in enumerate(KINDS)}
+    return pd.DataFrame(body).sort_values("Parameter", key=lambda names: names.map(order), kind="stable")
+
+
+def number_table(loo: pd.DataFrame, evidence: pd.DataFrame | None) -> pd.DataFrame:
+    """How well each number is predicted from all others."""
+    named = {} if evidence is None else {row.id: describe(row) for row in evidence.itertuples()}
+    return pd.DataFrame(
+        {
+            "Row": loo["row"].astype(str),
+            "What": [named.get(row, tables.MISSING) for row in loo["row"]],
+            "elpd": [_signed(value) for value in loo["elpd"]],
+            "Pareto k": [f"{value:.2f}" for value in loo["pareto_k"]],
+            "How": ["refitted without it" if exact else "importance sampling" for exact in loo["exact"]],
+        }
+    )
+
+
+def check_table(checks: pd.DataFrame) -> pd.DataFrame:
+    """Printed against predicted, with the predictive p-value."""
+    rows, within = list(checks.itertuples(index=False)), inside(checks)
+    label = f"{100 * rows[0].level:.3g} %"
+    return pd.DataFrame(
+        {
+            "Row": [row.row for row in rows],
+            "What": [describe(row) for row in rows],
+            "Printed (limits)": [
+                _as_printed(row.printed, row.printed_lower, row.printed_upper) for row in rows
+            ],
+            f"Predicted ({label} predictive interval)": [
+                tables.format_interval(row.predicted, row.lower, row.upper, float("nan")) for row in rows
+            ],
+            "p": [tables.format_probability(row.p_value) for row in rows],
+            "Inside": ["yes" if fits else "no" for fits in within],
+        }
+    )
+
+
+def evidence_table(evidence: pd.DataFrame) -> pd.DataFrame:
+    """Every row of the evidence: how it was used, its value, where it is printed, and what to know of it."""
+    rows = list(evidence.itertuples(index=False))
+    return pd.DataFrame(
+        {
+            "Row": [row.id for row in rows],
+            "Use": [_USES.get(row.use, row.use) for row in rows],
+            "What": [_evidence_what(row) for row in rows],
+            "Value (limits)": [_evidence_value(row) for row in rows],
+            "Source": [", ".join(filter(None, map(_text, (row.source, row.section)))) for row in rows],
+            "Note": [_evidence_note(row) for row in rows],
+        }
+    )
+
+
+def _text(value) -> str:
+    return "" if pd.isna(value) else str(value).strip()
+
+
+def _evidence_what(row) -> str:
+    threshold = f"≥ {row.threshold:g} points" if row.threshold > 0 else "any shrinkage" * (row.threshold == 0)
+    against = f"against {row.reference_arm}" if _text(row.reference_arm) else ""
+    return ", ".join(filter(None, (describe(row), against, _text(row.landmark), threshold)))
+
+
+def _as_printed(value: float, lower: float, upper: float) -> str:
+    """The digits of a publication, with its limits if it gives any."""
+    if pd.isna(value):
+        return tables.MISSING if pd.isna(lower) else f"≥ {lower:g}"
+    if pd.isna(lower):
+        return f"{value:g}"
+    return f"{value:g} ({lower:g} to {upper:g})" if pd.notna(upper) else f"{value:g} (≥ {lower:g})"
+
+
+def _evidence_value(row) -> str:
+    text = _as_printed(row.value, row.lower, row.upper)
+    if row.statistic == "count" and pd.notna(row.n):
+        text = f"{text} of {row.n:g}"
+    p = _text(row.p)
+    return f"{text}; p {p if p.startswith('<') else '= ' + p}" if p else text
+
+
+def _evidence_note(row) -> str:
+    tie = f"correlated with {row.correlated_with}: {row.correlation}" if _text(row.correlated_with) else ""
+    return "; ".join(filter(None, (tie, _text(row.note)))) or tables.MISSING
+
+
+def refit_table(diagnostics: pd.DataFrame) -> pd.DataFrame:
+    """One line per refit: its worst value of every check, and whether it passed."""
+    refits = diagnostics[diagnostics["fit"] != WHOLE]
+    failed = set(failed_rows(refits)["fit"])
+    body = []
+    for fit, own in refits.groupby("fit", sort=False):
+        values = {row.check: f"{row.worst:.4g}" for row in own.itertuples()}
+        body.append({"Fit": fit} | values | {"Passed": "no" if fit in failed else "yes"})
+    return pd.DataFrame(body).fillna(tables.MISSING)

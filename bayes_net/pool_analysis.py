@@ -1,0 +1,347 @@
+"""From the specification of a synthesis to its results: reads, fits, checks, leaves out, tabulates."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_net import new_study, predictions
+from bayes_net import pooled_results as results
+from bayes_net.checks import Gate, gate
+from bayes_net.cohort import Cohort, Note
+from bayes_net.errors import CohortWarning, InputError
+from bayes_net.evidence import Evidence, read_evidence
+from bayes_net.exposure import expose, person_time
+from bayes_net.landmarks import landmark
+from bayes_net.pool import Curve, Pool, PooledCohort, pooled, with_labels
+from bayes_net.pool_specification import CohortSection, PoolSpecification
+from bayes_net.preparation import load_data
+from bayes_net.schema import NO_LIMIT
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many steps are done, and how many there are."""
+
+REFIT_RHAT, REFIT_ESS = 1.03, 100
+"""Enough to see by how much of its standard deviation a parameter moves."""
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedPool:
+    """A validated specification with its published numbers and patients: all that sampling needs."""
+
+    specification: PoolSpecification
+    evidence: Evidence | None
+    pool: Pool
+    notes: tuple[tuple[str, Note], ...]
+    synthetic: bool
+    data_digests: Mapping[str, str]
+
+    @property
+    def printed(self) -> pd.DataFrame:
+        """Every row of the evidence, whatever its use."""
+        return self.pool.rows if self.evidence is None else with_labels(self.evidence.table)
+
+
+@dataclass(frozen=True, eq=False)
+class PoolAnalysis:
+    """A finished synthesis: its fit and the tables that are written out."""
+
+    prepared: PreparedPool
+    fit: xr.DataTree
+    gate: Gate
+    attempts: int
+    tables: Mapping[str, pd.DataFrame]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the fit, and every refit with something left out, passed its gate."""
+        return bool(self.tables["diagnostics"]["passed"].all())
+
+
+def prepare_pool(specification: PoolSpecification) -> PreparedPool:
+    """Read and validate everything and lay the model out; nothing is sampled.
+
+    Raises
+    ------
+    InputError
+        A published number or a patient breaks a rule, or does not fit the model.
+    """
+    evidence = _evidence(specification)
+    assumptions = specification.assumptions()
+    loaded = [(section, _patients(section, specification)) for section in specification.cohorts]
+    cohorts = [_cohort(section, patients, specification) for section, patients in loaded]
+    section = specification.evidence
+    made = pooled(evidence, assumptions, cohorts=cohorts, power=dict(section.power) if section else None)
+    counts = [row for section, patients in loaded for row in _counts(section, patients, specification)]
+    if counts:
+        made = made.with_rows(pd.DataFrame(counts))
+    notes = tuple((section.study, note) for section, patients in loaded for note in patients.notes)
+    digests = {section.study: patients.digest for section, patients in loaded}
+    return PreparedPool(specification, evidence, made, notes, any(p.synthetic for _, p in loaded), digests)
+
+
+def _evidence(specification: PoolSpecification) -> Evidence | None:
+    section = specification.evidence
+    if section is None:
+        return None
+    evidence = read_evidence(*(specification.file(path) for path in section.files))
+    for pair, value in section.correlation.items():
+        evidence = evidence.correlate(*pair.split(), value)
+    if specification.model.subgroups_of:
+        evidence = _subgroups_as_arms(evidence, specification.model.subgroups_of)
+    uses = dict(section.use)
+    if section.only:
+        other = evidence.table[~evidence.table["endpoint"].isin(section.only)]
+        uses = dict.fromkeys(other["id"], "record") | uses
+    return evidence.choose(uses) if uses else evidence
+
+
+def _subgroups_as_arms(evidence: Evidence, arm: str) -> Evidence:
+    """Curves of the subgroups of an arm as arms of their own, named "ARM SUBGROUP"; other curves of that
+    arm are kept for the record."""
+    table = evidence.table.copy()
+    own = (table["arm"] == arm) & (table["subgroup"] != "all")
+    if not own.any():
+        raise InputError(
+            f"model.subgroups_of = {arm!r}, but the evidence has no row of a subgroup of that arm"
+        )
+    table.loc[own, "arm"] = table.loc[own, "arm"] + " " + table.loc[own, "subgroup"]
+    table.loc[own, "subgroup"] = "all"
+    return Evidence(table)
+
+
+def _patients(section: CohortSection, specification: PoolSpecification) -> Cohort:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CohortWarning)
+        return load_data(section, specification.folder)
+
+
+def _arm(section: CohortSection, names: pd.Series) -> pd.Series:
+    return names.replace(section.arm_names)
+
+
+def _cohort(section: CohortSection, patients: Cohort, specification: PoolSpecification) -> PooledCohort:
+    arms = specification.model.arms
+    table = patients.patients.assign(arm=_arm(section, patients.patients["arm"].astype(str)))
+    unknown = sorted(set(table["arm"]) - set(arms))
+    if unknown:
+        raise InputError(
+            f"patients of {section.study} have arms {', '.join(unknown)}; expected {', '.join(arms)}. "
+            'Name them in arm_names, such as {"PRRT" = "177Lu"}'
+        )
+    cuts = np.array([cut.months for cut in specification.model.cuts or ()])
+    time = table[f"{section.endpoint}_time"].to_numpy(float)
+    event = table[f"{section.endpoint}_event"].to_numpy(float)
+    months, interval = person_time(time, cuts), np.searchsorted(cuts, time, side="left")
+    events, exposure = np.zeros((2, len(arms), len(cuts) + 1))
+    for a, arm in enumerate(arms if section.curve else ()):
+        own = (table["arm"] == arm).to_numpy()
+        exposure[a] = months[own].sum(axis=0)
+        np.add.at(events[a], interval[own], event[own])
+    made = PooledCohort(section.study, section.endpoint, events, exposure, weight=section.weight)
+    if section.landmark is None:
+        return made
+    chosen = landmark(patients, [section.landmark], endpoint=section.endpoint)
+    at = chosen.landmarks[0].label
+    data = expose(chosen, at, cuts=list(section.landmark_cuts))
+    renamed = [dict(section.arm_names).get(arm, arm) for arm in data.arms]
+    order = np.array([arms.index(arm) for arm in renamed])
+    return replace(made, landmark=at, exposure=replace(data, arm=order[data.arm], arms=tuple(arms)))
+
+
+def _counts(section: CohortSection, patients: Cohort, specification: PoolSpecification) -> list[dict]:
+    """Best shrinkage of patients as counts, by which they join the shrinkage law and the responses."""
+    if not section.counts or not len(patients.scans):
+        return []
+    best = landmark(patients, [NO_LIMIT], endpoint=section.endpoint, intention_to_treat=True).table
+    best = best.assign(arm=_arm(section, best["arm"].astype(str)))
+    rows = []
+    for arm, own in best.groupby("arm", sort=False):
+        seen = own["shrinkage"].dropna()
+        common = {"study": section.study, "cohort_id": section.study, "arm": arm, "statistic": "count"}
+        common |= {"subgroup": "all", "use": "likelihood", "source": "patients", "unit": "patients"}
+        for threshold, k in ((30.0, int((seen >= 30).sum())), (0.0, int((seen > 0).sum()))):
+            own_id = {"id": f"{section.study} {arm} >= {threshold:g}", "threshold": threshold}
+            rows.append(common | own_id | {"endpoint": "shrinkage", "value": float(k), "n": float(len(seen))})
+        k, n = float((seen >= 30).sum()), float(len(own))
+        rows.append(
+            common | {"id": f"{section.study} {arm} response", "endpoint": "response", "value": k, "n": n}
+        )
+    return rows
+
+
+def analyse_pool(prepared: PreparedPool, *, progress: Progress | None = None) -> PoolAnalysis:
+    """Fit and check what was prepared; leave each source and each number out; tabulate."""
+    made, report = prepared.pool, prepared.specification.report
+    steps = _Steps(progress, 2 + (len(_sources(made)) + 1) * report.leave_one_out)
+    steps.next("all evidence (compiling the model first)")
+    fit, passed, attempts = _fit(prepared)
+    tables = {"diagnostics": [passed.table.assign(fit="all evidence")]}
+    if report.leave_one_out:
+        loo, refits = _leave_out(prepared, fit, steps)
+        tables["diagnostics"] += [
+            refit_gate(tree, made).table.assign(fit=name) for name, tree in refits.items()
+        ]
+        tables["influence"] = [_moved(fit, tree, made).assign(fit=name) for name, tree in refits.items()]
+        tables["loo"] = [loo]
+    steps.next("tables")
+    joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}
+    columns = ["fit", "check", "worst", "threshold", "passed", "where"]
+    joined["diagnostics"] = joined["diagnostics"][columns]
+    joined |= tabulate(fit, prepared, level=report.level)
+    steps.next("done")
+    return PoolAnalysis(prepared, fit, passed, attempts, {name: t for name, t in joined.items() if len(t)})
+
+
+def _fit(prepared: PreparedPool) -> tuple[xr.DataTree, Gate, int]:
+    """The fit of all evidence, a second time and more carefully if the first fails its gate."""
+    from bayes_net.pooling import fit_pool
+
+    made, wanted = prepared.pool, prepared.specification.sampling
+    for attempt, how in enumerate((_sampler(prepared), _sampler(prepared).more_careful()), start=1):
+        fit = fit_pool(made, seed=wanted.seed + attempt - 1, sampler=how)
+        passed = gate(fit, reported(fit, made))
+        if passed.passed or not wanted.retry:
+            break
+    return fit, passed, attempt
+
+
+def _sampler(prepared: PreparedPool):
+    from bayes_net.sampling import Sampler
+
+    wanted = prepared.specification.sampling
+    return Sampler(wanted.draws, wanted.tune, wanted.chains, wanted.target_accept)
+
+
+def _leave_out(
+    prepared: PreparedPool, fit: xr.DataTree, steps: _Steps
+) -> tuple[pd.DataFrame, dict[str, xr.DataTree]]:
+    """Leave-one-number-out results, and the fits without a source or a number."""
+    from bayes_net.pooling import fit_pool, leave_one_number_out, left_out
+
+    made, whole = prepared.pool, _sampler(prepared)
+    brief = replace(whole, draws=max(whole.draws * 3 // 5, 100), tune=max(whole.tune * 2 // 5, 100))
+
+    def refit(smaller: Pool) -> xr.DataTree:
+        for how in (brief, brief.more_careful()):
+            tree = fit_pool(smaller, seed=prepared.specification.sampling.seed, sampler=how)
+            if refit_gate(tree, smaller).passed:
+                break
+        return tree
+
+    refits = {}
+    for source in _sources(made):
+        steps.next(f"without {source}")
+        refits[f"without {source}"] = refit(left_out(made, [source]))
+    if not len(made.rows):
+        return pd.DataFrame(), refits
+    steps.next("each number left out")
+    loo, exact = leave_one_number_out(fit, made, refit)
+    return loo, refits | {f"without {name}": tree for name, tree in exact.items()}
+
+
+def refit_gate(refit: xr.DataTree, made: Pool) -> Gate:
+    """The gate of a fit that only shows what moves: of reported parameters, and with fewer draws."""
+    shown = xr.Dataset({str(name): draws for name, draws in reported(refit, made).items()})
+    tree = xr.DataTree.from_dict({"posterior": shown, "sample_stats": refit["sample_stats"].to_dataset()})
+    return gate(tree, max_rhat=REFIT_RHAT, min_ess=REFIT_ESS)
+
+
+class _Steps:
+    """Tells a progress display what is being done."""
+
+    def __init__(self, tell, total: int) -> None:
+        self.tell, self.total, self.done = tell, total, 0
+
+    def next(self, label: str) -> None:
+        """Say what comes next."""
+        if self.tell:
+            self.tell(label, min(self.done, self.total), self.total)
+        self.done += 1
+
+
+def tabulate(fit: xr.DataTree, prepared: PreparedPool, *, level: float) -> dict[str, pd.DataFrame]:
+    """Every table of the posterior, by file name."""
+    specification, made = prepared.specification, prepared.pool
+    seed = specification.sampling.seed
+    held_out = made.rows[:0] if prepared.evidence is None else with_labels(prepared.evidence.rows("check"))
+    until = specification.report.predict_until.months
+    times = np.linspace(0.0, until, 61)[1:]
+    return {
+        "hazard_ratios": results.hazard_ratios(fit, made, prepared.printed, level=level),
+        "arms_and_studies": results.arm_hazard_ratios(fit, made, level=level, seed=seed),
+        "responses": results.responses(fit, made, level=level, seed=seed),
+        "new_study_priors": new_study.new_study_priors(fit, made, seed=seed),
+        "parameters": results.parameters(fit, made),
+        "checks": predictions.checks(fit, made, held_out, level=level, seed=seed),
+        "survival": predictions.profiles(
+            fit,
+            made,
+            points=specification.report.profiles,
+            times=times,
+            known_until=known_until(made),
+            level=level,
+        ),
+        "evidence": prepared.printed.drop(columns=[c for c in prepared.printed if c.startswith("printed_")]),
+    }
+
+
+def known_until(made: Pool) -> dict[Curve, float]:
+    """The last month at which each curve's evidence speaks: of its own rows or patients, or of those of its
+    arm's other studies and its study's other arm."""
+    own: dict[Curve, float] = {}
+    for row, datum in zip(made.rows.itertuples(), made.data, strict=True):
+        if np.isfinite(datum.time):
+            key = (row.endpoint, row.study, row.arm)
+            own[key] = max(own.get(key, 0.0), datum.time)
+    cuts = made.assumptions.cuts
+    starts = np.array([0.0, *cuts, (cuts[-1] if cuts else 12.0) * 1.5])
+    for cohort in made.cohorts:
+        for a, arm in enumerate(made.assumptions.arms):
+            reached = np.flatnonzero(cohort.person_time[a])
+            if len(reached):
+                key = (cohort.endpoint, cohort.study, arm)
+                own[key] = max(own.get(key, 0.0), float(starts[reached[-1] + 1]))
+    return {
+        curve: max([t for (e, s, _), t in own.items() if (e, s) == curve[:2]], default=0.0)
+        for curve in made.curves
+    }
+
+
+def reported(fit: xr.DataTree, made: Pool) -> dict[str, xr.DataArray]:
+    """The draws behind the tables, for the gate."""
+    draws = fit["posterior"].to_dataset()
+    names = ("log_hazard", "arm_effect", "arm_effect_mean", "study_level", "slope", "bias", "response")
+    return {name: draws[name] for name in (*names, "completion") if name in draws}
+
+
+def _sources(made: Pool) -> list[str]:
+    """Studies that can be left out, if there is another."""
+    studies = list(dict.fromkeys([*made.rows["study"], *(c.study for c in made.cohorts)]))
+    return studies if len(studies) > 1 else []
+
+
+def _moved(fit: xr.DataTree, refit: xr.DataTree, made: Pool) -> pd.DataFrame:
+    """Mean and SD of every reported parameter before and after leaving something out."""
+    whole, without = reported(fit, made), reported(refit, made)
+    parts = []
+    for name, draws in whole.items():
+        labels = [d for d in draws.dims if d not in ("chain", "draw")]
+        moments = xr.Dataset(
+            {
+                "mean": draws.mean(("chain", "draw")),
+                "sd": draws.std(("chain", "draw")),
+                "mean_without": without[name].mean(("chain", "draw")),
+                "sd_without": without[name].std(("chain", "draw")),
+            }
+        )
+        table = moments.to_dataframe().reset_index() if labels else moments.to_pandas().to_frame().T
+        table["label"] = table[labels].astype(str).agg(", ".join, axis=1) if labels else ""
+        parts.append(table.assign(parameter=name)[["parameter", "label", *moments.data_vars]])
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(moved_by_sd=(table["mean_without"] - table["mean"]) / table["sd"])

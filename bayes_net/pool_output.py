@@ -1,0 +1,82 @@
+"""Writing the results of a synthesis so that nothing is lost: all of them appear at once, or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import xarray as xr
+
+from bayes_net import plots
+from bayes_net._publishing import publish
+from bayes_net.output import write_manifest, write_netcdf
+from bayes_net.pool_analysis import PoolAnalysis
+from bayes_net.pool_figures import draw_pool
+from bayes_net.pool_report import PoolReport, render_pool
+from bayes_net.report import Illustration
+
+
+def write_pool(analysis: PoolAnalysis, out: Path) -> Path:
+    """Write all files of a synthesis and return the folder they are in.
+
+    A run whose gate failed never replaces a result whose gate passed: it goes to a folder of its own
+    beside it, named with ``-gate-failed``.
+    """
+    return publish(out, lambda folder: _write_files(analysis, folder), gate_passed=analysis.passed)
+
+
+def _write_files(analysis: PoolAnalysis, folder: Path) -> None:
+    prepared, told = analysis.prepared, pool_provenance(analysis)
+    for name, table in analysis.tables.items():
+        marked = table.assign(synthetic=True) if prepared.synthetic else table
+        marked.to_csv(folder / f"{name}.csv", index=False)
+    (folder / "specification.toml").write_text(prepared.specification.public_toml(), encoding="utf-8")
+    write_netcdf(pool_tree(analysis), folder / "posterior.nc")
+    content = PoolReport(
+        title=prepared.specification.title,
+        description=prepared.specification.description,
+        synthetic=prepared.synthetic,
+        tables=analysis.tables,
+        notes=tuple((note.kind, f"{study}: {note.message}") for study, note in prepared.notes),
+        specification_toml=prepared.specification.public_toml(),
+        provenance={k: v for k, v in told.items() if k not in ("specification", "title")},
+        figures=_figures(analysis, folder / "figures"),
+        level=prepared.specification.report.level,
+    )
+    (folder / "report.html").write_text(render_pool(content), encoding="utf-8")
+    write_manifest(folder, told)
+
+
+def _figures(analysis: PoolAnalysis, folder: Path) -> dict[str, Illustration]:
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {}
+    for name, section, axes, caption, alt in draw_pool(analysis.tables):
+        svg, _ = plots.save(axes, folder / name)
+        drawn[name] = Illustration(section, svg.read_text(encoding="utf-8"), caption, alt)
+    return drawn
+
+
+def pool_tree(analysis: PoolAnalysis) -> xr.DataTree:
+    """What ``posterior.nc`` holds: posterior, prior, sampler statistics, and of the published numbers'
+    log-likelihood every row's; nothing of a single patient is in it."""
+    tree = analysis.fit.copy()
+    tree.attrs = pool_provenance(analysis)
+    return tree
+
+
+def pool_provenance(analysis: PoolAnalysis) -> dict[str, str]:
+    """Where a result comes from, as plain text attributes."""
+    prepared, specification = analysis.prepared, analysis.prepared.specification
+    told = {
+        "title": specification.title,
+        "synthetic": "yes: patients are simulated" if prepared.synthetic else "no",
+        "specification_sha256": specification.digest,
+        "seed": str(specification.sampling.seed),
+        "attempts": str(analysis.attempts),
+        "gate": "passed" if analysis.passed else "failed",
+        "specification": specification.public_toml(),
+    }
+    if prepared.evidence is not None:
+        told["evidence_sha256"] = prepared.evidence.digest
+    told |= {f"data_sha256 {study}": digest for study, digest in prepared.data_digests.items()}
+    versions = {name: str(v) for name, v in analysis.fit.attrs.items() if name.startswith("version ")}
+    return told | versions

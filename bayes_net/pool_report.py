@@ -1,0 +1,215 @@
+"""The report of a synthesis of published numbers: one self-contained HTML file, answer first.
+
+``render_pool`` decides nothing about the statistics: it takes finished tables, puts them in order and
+shows what is printed, what is predicted and what is only the prior apart from each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bayes_net import _pool_tables as rows_to_read
+from bayes_net import _pool_wording as wording
+from bayes_net import schema, tables
+from bayes_net._wording import PER_10_POINTS, listed_and, words
+from bayes_net.errors import InputError
+from bayes_net.report import Illustration, row_groups
+
+SECTIONS = {
+    "answer": "Answer",
+    "hazard-ratios": "Hazard ratios of shrinkage",
+    "probabilities": "Probabilities",
+    "arms": "Arms and studies",
+    "response": "Response",
+    "survival": "Predicted survival",
+    "learnt": "What the evidence says about what",
+    "left-out": "Leave one out",
+    "checks": "Held-out checks",
+    "evidence": "Evidence",
+    "diagnostics": "Diagnostics",
+    "limitations": "Limitations",
+    "provenance": "Provenance and specification",
+}
+"""Anchor and heading of every section, in the order of reading."""
+
+_NEEDS = {
+    "hazard-ratios": "hazard_ratios",
+    "probabilities": "hazard_ratios",
+    "arms": "arms_and_studies",
+    "response": "responses",
+    "survival": "survival",
+    "learnt": "parameters",
+    "left-out": "influence",
+    "checks": "checks",
+    "evidence": "evidence",
+}
+"""The table without which a section is left out."""
+
+Part = tuple[str, pd.DataFrame]
+"""Caption and presentation table."""
+
+
+@dataclass(frozen=True, eq=False)
+class PoolReport:
+    """Everything that the report of a synthesis shows, already computed.
+
+    ``tables`` are those of ``PoolAnalysis``; only ``diagnostics`` must be there, and a section whose
+    table is absent is left out. ``notes`` are pairs (kind, message). ``level`` is that of the intervals.
+    """
+
+    title: str
+    tables: Mapping[str, pd.DataFrame]
+    specification_toml: str
+    provenance: Mapping[str, str]
+    description: str = ""
+    synthetic: bool = False
+    notes: tuple[tuple[str, str], ...] = ()
+    figures: Mapping[str, Illustration] = field(default_factory=dict)
+    level: float = 0.95
+
+    def __post_init__(self):
+        astray = {figure.section for figure in self.figures.values()} - set(SECTIONS)
+        if astray:
+            raise InputError(f"no section {sorted(astray)} in the report; expected one of {list(SECTIONS)}")
+        if "diagnostics" not in self.tables:
+            raise InputError(
+                f"tables has {', '.join(self.tables) or 'nothing'}; expected diagnostics among them, since a "
+                "report must say whether its numbers can be used"
+            )
+
+    @property
+    def label(self) -> str:
+        """``95 % CrI``."""
+        return f"{100 * self.level:.3g} % CrI"
+
+    @property
+    def whole_failed(self) -> bool:
+        """True when the fit of all evidence failed a check or was never checked."""
+        return wording.whole_failed(self.tables)
+
+    @property
+    def failed_checks(self) -> pd.DataFrame:
+        """Failed checks of the fit of all evidence."""
+        failed = wording.failed_rows(self.tables["diagnostics"])
+        return failed[failed["fit"] == wording.WHOLE]
+
+    @property
+    def failed_refits(self) -> list[str]:
+        """Names of the refits that failed a check."""
+        failed = wording.failed_rows(self.tables["diagnostics"])["fit"]
+        return [name for name in dict.fromkeys(failed) if name != wording.WHOLE]
+
+
+def render_pool(content: PoolReport) -> str:
+    """The whole report as one HTML page: no request to any address, no script."""
+    environment = Environment(
+        loader=PackageLoader("bayes_net"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filled = [key for key in SECTIONS if key not in _NEEDS or _NEEDS[key] in content.tables]
+    return environment.get_template("pool_report.html.j2").render(
+        content=content,
+        tables=tables,
+        sections={key: SECTIONS[key] for key in filled},
+        figures={key: [f for f in content.figures.values() if f.section == key] for key in SECTIONS},
+        parts={key: list(_PARTS[key](content)) for key in filled if key in _PARTS},
+        answer=wording.answer(content.tables, level=content.level),
+        moved=wording.movement_sentences(content.tables) if "influence" in content.tables else [],
+        unpredicted=wording.unpredicted(content.tables),
+        row_groups=row_groups,
+        and_=listed_and,
+        nothing=wording.NOTHING,
+        no_limit_warning=schema.NO_LIMIT_WARNING,
+    )
+
+
+def _hazard_ratios(content: PoolReport) -> Iterator[Part]:
+    for (endpoint, measure), rows in content.tables["hazard_ratios"].groupby(
+        ["endpoint", "measure"], sort=False
+    ):
+        yield f"{words(endpoint)}; {measure}", rows_to_read.ratio_table(rows, label=content.label)
+
+
+def _probabilities(content: PoolReport) -> Iterator[Part]:
+    table = content.tables["hazard_ratios"]
+    for endpoint, rows in table[table["measure"] == PER_10_POINTS].groupby("endpoint", sort=False):
+        caption = f"Posterior probabilities: {words(endpoint)}; {PER_10_POINTS}"
+        yield caption, rows_to_read.probability_table(rows, failed=content.whole_failed)
+
+
+def _arms(content: PoolReport) -> Iterator[Part]:
+    table = rows_to_read.arm_table(
+        content.tables["arms_and_studies"],
+        label=content.label,
+        comparison=wording.comparison(content.tables),
+        failed=content.whole_failed,
+    )
+    yield "Hazard ratios between arms, and hazard levels between studies", table
+
+
+def _response(content: PoolReport) -> Iterator[Part]:
+    table = rows_to_read.response_table(content.tables["responses"], label=content.label)
+    yield "Probability of response", table
+
+
+def _survival(content: PoolReport) -> Iterator[Part]:
+    for endpoint, rows in content.tables["survival"].groupby("endpoint", sort=False):
+        caption = f"{words(endpoint)} from randomisation or start of treatment: posterior median"
+        yield f"{caption} ({content.label})", rows_to_read.survival_table(rows)
+
+
+def _learnt(content: PoolReport) -> Iterator[Part]:
+    yield (
+        "Prior and posterior standard deviations",
+        rows_to_read.parameter_table(content.tables["parameters"]),
+    )
+
+
+def _left_out(content: PoolReport) -> Iterator[Part]:
+    influence, loo = content.tables["influence"], content.tables.get("loo")
+    numbers = set() if loo is None else set(loo["row"])
+    fits = [name.removeprefix("without ") for name in influence["fit"].unique()]
+    sources = [name for name in fits if name not in numbers]
+    if sources:
+        moved = rows_to_read.movement_table(influence, sources=sources, failed=set(content.failed_refits))
+        yield "Movement of posterior means without a source, in posterior SDs", moved
+    if loo is not None:
+        table = rows_to_read.number_table(loo, content.tables.get("evidence"))
+        yield "Each number predicted from all others", table
+
+
+def _checks(content: PoolReport) -> Iterator[Part]:
+    yield "Held-out numbers against their predictions", rows_to_read.check_table(content.tables["checks"])
+
+
+def _evidence(content: PoolReport) -> Iterator[Part]:
+    yield "Every printed number", rows_to_read.evidence_table(content.tables["evidence"])
+
+
+def _diagnostics(content: PoolReport) -> Iterator[Part]:
+    diagnostics = content.tables["diagnostics"]
+    whole = diagnostics[diagnostics["fit"] == wording.WHOLE]
+    yield "Gate of the fit of all evidence", tables.plain_table(whole, digits=4)
+    if len(whole) < len(diagnostics):
+        yield "Worst value of each check in every refit", rows_to_read.refit_table(diagnostics)
+
+
+_PARTS = {
+    "hazard-ratios": _hazard_ratios,
+    "probabilities": _probabilities,
+    "arms": _arms,
+    "response": _response,
+    "survival": _survival,
+    "learnt": _learnt,
+    "left-out": _left_out,
+    "checks": _checks,
+    "evidence": _evidence,
+    "diagnostics": _diagnostics,
+}

@@ -1,0 +1,200 @@
+"""An invented synthesis: its tables as a run leaves them, with few rows and no sampling."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bayes_net.plots import svg
+from bayes_net.pool_figures import draw_pool
+from bayes_net.pool_report import PoolReport
+from bayes_net.pooled_results import IN_PRINT, PREDICTED
+from bayes_net.predictions import OBSERVED
+from bayes_net.report import Illustration
+
+ARMS = ("control", "177Lu")
+_MISSING = float("nan")
+
+
+def hazard_ratios(arms=ARMS, **changes) -> pd.DataFrame:
+    """PFS: the first arm is in print at 150 d and predicted at 36 w; of the second only "no limit" is."""
+    rows = []
+    for a, arm in enumerate(arms):
+        for landmark, hr, below_1, contraction in (
+            ("150 d", (0.53, 1.01)[a], (0.993, 0.495)[a], (0.48, -0.04)[a]),
+            ("36 w", (0.62, 1.0)[a], (0.961, 0.5)[a], (0.4, -0.04)[a]),
+            ("no limit", (0.94, 1.12)[a], (0.68, 0.1)[a], 0.7),
+            (OBSERVED, (0.75, 1.02)[a], (0.994, 0.4)[a], 0.8),
+        ):
+            printed = (landmark == "150 d" and a == 0) or landmark == OBSERVED
+            status = IN_PRINT if printed else "bias taken off" if landmark == "no limit" else PREDICTED
+            for measure, power in (("shrinkage, per 10 points", 1.0), ("shrinkage, per 1 point", 0.1)):
+                limits = {"hr": hr, "lower": hr / 1.6, "upper": hr * 1.7}
+                seen = {"printed": hr - 0.1, "printed_lower": hr - 0.2, "printed_upper": hr + 0.2}
+                rows.append(
+                    {"endpoint": "pfs", "arm": arm, "landmark": landmark, "measure": measure}
+                    | {"biased": "no limit" in landmark, "level": 0.95, "prob_below_1": below_1}
+                    | {"prob_below_0.8": 0.4, "prob_0.9_to_1.11": 0.1, "status": status}
+                    | {name: value**power for name, value in limits.items()}
+                    | {name: value**power if printed else _MISSING for name, value in seen.items()}
+                    | {"row": f"P{a}" if printed else "", "prior_sd": 0.5, "mcse_hr": 0.002}
+                    | {"posterior_sd": 0.5 * (1 - contraction), "contraction": contraction}
+                )
+    return pd.DataFrame(rows).assign(**changes)
+
+
+def arms_and_studies(**changes) -> pd.DataFrame:
+    """One comparison of arms and one of studies."""
+    columns = ["endpoint", "estimand", "study", "hr", "lower", "upper", "prob_below_1", "contraction"]
+    rows = [
+        ("pfs", "arm", "Trial", 0.2, 0.12, 0.31, 0.9999, 0.85),
+        ("pfs", "study against reference", "Series", 1.2, 0.6, 2.1, 0.29, 0.7),
+    ]
+    return pd.DataFrame(rows, columns=columns).assign(level=0.95, mcse_hr=0.002, **changes)
+
+
+def responses(**changes) -> pd.DataFrame:
+    """Two pooled groups, the control, and the new study."""
+    columns = ["response_group", "estimate", "lower", "upper", "contraction"]
+    rows = [
+        ("Trial 177Lu", 0.16, 0.1, 0.23, 0.84),
+        ("Trial control", 0.05, 0.02, 0.11, 0.6),
+        ("Series 177Lu", 0.41, 0.27, 0.56, 0.8),
+        ("new study", 0.22, 0.03, 0.77, 0.28),
+    ]
+    return pd.DataFrame(rows, columns=columns).assign(level=0.95, mcse=0.001, **changes)
+
+
+def checks(**changes) -> pd.DataFrame:
+    """A survival inside its predictive interval and a median outside."""
+    common = {"study": "Trial", "arm": "177Lu", "endpoint": "pfs", "level": 0.95}
+    rows = [
+        {"row": "C1", "subgroup": "all", "statistic": "survival", "time": 20.0, "printed": 0.65}
+        | {"printed_lower": 0.5, "printed_upper": 0.77, "predicted": 0.68, "lower": 0.46, "upper": 0.82}
+        | {"p_value": 0.74},
+        {"row": "C2", "subgroup": ">=30", "statistic": "median", "time": _MISSING, "printed": 12.0}
+        | {"printed_lower": 9.0, "printed_upper": _MISSING, "predicted": 33.0, "lower": 14.0, "upper": 120.0}
+        | {"p_value": 0.004},
+    ]
+    return pd.DataFrame([common | row for row in rows]).assign(**changes)
+
+
+def survival() -> pd.DataFrame:
+    """Curves of whole arms at five times, of which the last two are beyond the data."""
+    times = np.array([6.0, 12.0, 18.0, 24.0, 30.0])
+    curves = (
+        ("Trial", "control", "whole arm"),
+        ("Trial", "control", "30 points"),
+        ("Trial", "177Lu", "whole arm"),
+    )
+    parts = []
+    for i, (study, arm, profile) in enumerate((*curves, ("Series", "177Lu", "whole arm"))):
+        estimate = np.exp(-times / (10.0 + 15.0 * i))
+        columns = {"endpoint": "pfs", "study": study, "arm": arm, "profile": profile, "time": times}
+        columns |= {"estimate": estimate, "lower": estimate * 0.8, "upper": estimate**0.8, "level": 0.95}
+        parts.append(pd.DataFrame(columns | {"beyond_data": times > 20.0}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def parameters() -> pd.DataFrame:
+    """Some that say something to a reader and one that does not."""
+    columns = ["parameter", "label", "mean", "sd", "prior_sd"]
+    rows = [
+        ("log_hazard", "pfs Trial control, 0", -3.0, 0.3, 1.0),
+        ("response_alone", "Trial control", -2.9, 0.46, 1.25),
+        ("slope", "pfs control, 150 d", -0.63, 0.26, 0.5),
+        ("slope", "pfs 177Lu, 150 d", 0.0, 0.52, 0.5),
+        ("arm_effect", "pfs Trial", -1.6, 0.22, 1.5),
+        ("arm_effect_mean", "pfs", -1.6, 0.22, 1.5),
+        ("completion", "completion", 2.4, 1.2, 2.6),
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(contraction=1 - table["sd"] / table["prior_sd"])
+
+
+def influence(moved: float = 0.04) -> pd.DataFrame:
+    """What leaving out each study and one number moves; ``moved`` is what the single-arm series does."""
+    columns = ["parameter", "label"]
+    rows = [("slope", "pfs control, 150 d"), ("arm_effect", "pfs Trial"), ("response", "Series 177Lu")]
+    by_fit = {"without Trial": 2.4, "without Series": moved, "without P0": 1.1}
+    return pd.concat(
+        [pd.DataFrame(rows, columns=columns).assign(fit=fit, moved_by_sd=by) for fit, by in by_fit.items()],
+        ignore_index=True,
+    )
+
+
+def evidence(**changes) -> pd.DataFrame:
+    """A comparison of arms, a held-out survival, a held-out limit without prediction, a single-arm count."""
+    common = dict.fromkeys(("p", "landmark", "correlated_with", "correlation", "reference_arm"), "")
+    common |= {"subgroup": "all", "time": _MISSING, "threshold": _MISSING, "source": "Author 2020"}
+    common |= dict.fromkeys(("value", "lower", "upper", "n"), _MISSING) | {
+        "endpoint": "pfs",
+        "section": "3.1",
+    }
+    rows = [
+        {
+            "id": "P0",
+            "study": "Trial",
+            "arm": "177Lu",
+            "reference_arm": "control",
+            "value": 0.18,
+            "lower": 0.11,
+        }
+        | {
+            "upper": 0.29,
+            "statistic": "hazard ratio",
+            "use": "likelihood",
+            "p": "<0.0001",
+            "note": "central",
+        },
+        {"id": "C1", "study": "Trial", "arm": "control", "value": 0.65, "statistic": "survival", "time": 20.0}
+        | {"use": "check", "note": ""},
+        {"id": "C3", "study": "Trial", "arm": "control", "lower": 18.4, "statistic": "median", "use": "check"}
+        | {"note": "not reached"},
+        {"id": "S1", "study": "Series", "arm": "177Lu", "value": 21.0, "n": 47.0, "statistic": "count"}
+        | {"endpoint": "response", "use": "likelihood", "note": "partial responses"},
+    ]
+    return pd.DataFrame([common | row for row in rows]).assign(**changes)
+
+
+def diagnostics(failed: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Two checks of three fits; those named fail their first."""
+    rows = [
+        {"fit": fit, "check": check, "worst": worst, "threshold": threshold, "where": "slope[pfs control]"}
+        | {"passed": not (fit in failed and check == "R-hat")}
+        for fit in ("all evidence", "without Trial", "without Series", "without P0")
+        for check, worst, threshold in (
+            ("R-hat", 1.02 if fit in failed else 1.003, 1.01),
+            ("bulk ESS", 900, 400),
+        )
+    ]
+    return pd.DataFrame(rows)
+
+
+def tables(**changes) -> dict[str, pd.DataFrame]:
+    """All of them; ``changes`` replaces a table, and None leaves it out."""
+    found = {
+        "diagnostics": diagnostics(),
+        "influence": influence(),
+        "loo": pd.DataFrame({"row": ["P0"], "elpd": [-0.4], "pareto_k": [0.9], "exact": [True]}),
+        "hazard_ratios": hazard_ratios(),
+        "arms_and_studies": arms_and_studies(),
+        "responses": responses(),
+        "parameters": parameters(),
+        "checks": checks(),
+        "survival": survival(),
+        "evidence": evidence(),
+    }
+    return {name: table for name, table in (found | changes).items() if table is not None}
+
+
+def content(*, draw: bool = False, found: dict | None = None, **changes) -> PoolReport:
+    """A report of these tables, with its figures if they are wanted."""
+    found = tables() if found is None else found
+    drawn = draw_pool(found) if draw else ()
+    figures = {
+        name: Illustration(section, svg(axes), caption, alt) for name, section, axes, caption, alt in drawn
+    }
+    whole = {"title": "An invented synthesis", "tables": found, "specification_toml": 'title = "x"\n'}
+    whole |= {"provenance": {"seed": "1"}, "figures": figures, "description": "Numbers made up for tests."}
+    return PoolReport(**(whole | changes))

@@ -1,0 +1,339 @@
+"""The report of a synthesis says what the numbers say, in the right order, and asks nothing of the net."""
+
+import re
+from urllib.parse import unquote
+
+import fake_pool
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from test_report import Page, body
+
+from bayes_net import pool_figures
+from bayes_net._drawing import ARM_COLOURS, GREYS, svg
+from bayes_net._pool_tables import by_landmark
+from bayes_net._pool_wording import PRIOR, answer, movement_sentences, slope_sentences
+from bayes_net.errors import InputError
+from bayes_net.pool_report import SECTIONS, render_pool
+from bayes_net.pooled_results import HELD_OUT, PREDICTED
+from bayes_net.report import Illustration
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render_pool(fake_pool.content(draw=True))
+
+
+def plain(sentences: list[str]) -> str:
+    return " ".join(sentences).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def text_of(html: str) -> str:
+    return " ".join(Page(body(html)).text.split())
+
+
+def drawn(axes, gid: str) -> np.ndarray:
+    """x-data of the lines with this id, in the order of drawing."""
+    return np.array(
+        [np.asarray(line.get_xdata(), float) for line in axes.get_lines() if line.get_gid() == gid]
+    )
+
+
+# --- sentences ----------------------------------------------------------------------------------------
+
+
+def slopes(**changes) -> str:
+    rows = fake_pool.hazard_ratios(arms=("A",))
+    first = rows[(rows["landmark"] == "150 d") & (rows["measure"] == "shrinkage, per 10 points")]
+    return plain(slope_sentences(first.assign(**changes), level=0.95))
+
+
+@pytest.mark.parametrize(
+    ("probability", "said"),
+    [
+        (0.99, "almost certainly (150 d) associated with longer PFS"),
+        (0.9899, "very probably (150 d) associated with longer PFS"),
+        (0.80, "probably (150 d) associated with longer PFS"),
+        (0.7999, "direction of the association is unclear at 150 d"),
+        (0.20, "probably (150 d) associated with shorter PFS"),
+        (0.01, "almost certainly (150 d) associated with shorter PFS"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("status", "lead"),
+    [
+        ("in print", "In print:"),
+        (HELD_OUT, "In print but held out:"),
+        (PREDICTED, "Predicted, no printed number:"),
+    ],
+)
+def test_words_of_slopes_follow_probability_and_status(probability, said, status, lead):
+    sentence = slopes(prob_below_1=probability, status=status)
+    assert lead in sentence
+    assert said in sentence
+
+
+@pytest.mark.parametrize(("contraction", "silent"), [(0.0999, True), (0.1, False), (-0.3, True)])
+@pytest.mark.parametrize("status", ["in print", PREDICTED])
+def test_below_a_tenth_of_contraction_the_prior_speaks(contraction, silent, status):
+    sentence = slopes(contraction=contraction, prob_below_1=0.999, status=status)
+    assert (PRIOR in sentence) == silent
+    assert ("almost certainly" in sentence) != silent
+
+
+def test_swapping_the_arms_numbers_swaps_their_words():
+    ratios = fake_pool.hazard_ratios()
+    swapped = ratios.assign(arm=ratios["arm"].map({"control": "177Lu", "177Lu": "control"}))
+    said, other = (slope_sentences(rows, level=0.95) for rows in (ratios, swapped))
+    assert [line.partition(", ")[2] for line in said] == [line.partition(", ")[2] for line in other]
+    assert [line.partition(",")[0] for line in other] == ["177Lu", "control"]
+
+
+def test_no_limit_is_never_summarised():
+    said = plain(slope_sentences(fake_pool.hazard_ratios(), level=0.95))
+    assert "(no limit" not in said
+    assert "biased and not summarised" in said
+    assert "0.75" not in said
+
+
+def test_the_answer_has_slopes_arms_response_and_a_check():
+    said = [plain([sentence]) for sentence in answer(fake_pool.tables(), level=0.95)]
+    assert len(said) == 5
+    assert "0.53 (95 % CrI 0.33–0.90) at 150 d (printed: 0.43)" in plain(said)
+    assert said[2] == "177Lu against control: PFS (Trial) hazard ratio 0.20 (95 % CrI 0.12–0.31), " + (
+        "almost certainly longer PFS."
+    )
+    assert "run from 0.16 (Trial 177Lu) to 0.41 (Series 177Lu)" in said[3]
+    assert "printed 0.65, predicted 0.68" in said[4]
+    assert "1 of 2 held-out numbers lie inside" in said[4]
+
+
+@pytest.mark.parametrize("table", ["arms_and_studies", "responses"])
+def test_arms_and_responses_that_are_the_prior_say_so(table):
+    silent = getattr(fake_pool, table)(contraction=0.05)
+    said = plain(answer(fake_pool.tables(hazard_ratios=None, **{table: silent}), level=0.95))
+    assert PRIOR in said
+
+
+@pytest.mark.parametrize(("moved", "said"), [(0.04, "did not move the slopes"), (-0.6, "moved the slopes")])
+def test_movement_by_the_single_arm_study_is_told_with_its_size(moved, said):
+    sentences = movement_sentences(fake_pool.tables(influence=fake_pool.influence(moved)))
+    assert len(sentences) == 1
+    assert (
+        f"Leaving out Series, a single-arm study, {said}: the largest movement is {abs(moved):.2f}"
+        in (sentences[0])
+    )
+
+
+def test_a_failed_refit_is_not_summarised():
+    found = fake_pool.tables(diagnostics=fake_pool.diagnostics(("without Series",)))
+    assert movement_sentences(found) == []
+    assert "gate failed" in render_pool(fake_pool.content(found=found))
+
+
+# --- the page -----------------------------------------------------------------------------------------
+
+
+def test_sections_come_in_order(page):
+    assert re.findall(r'<section id="([^"]+)"', page) == list(SECTIONS)
+
+
+@pytest.mark.parametrize(
+    "missing",
+    ["hazard_ratios", "responses", "checks", "survival", "evidence", "influence", "loo", "parameters"],
+)
+def test_a_missing_table_leaves_the_rest(missing):
+    page = render_pool(fake_pool.content(found=fake_pool.tables(**{missing: None}), draw=True))
+    assert "Diagnostics" in page
+
+
+def test_without_diagnostics_there_is_no_report():
+    with pytest.raises(InputError, match="expected diagnostics"):
+        fake_pool.content(found=fake_pool.tables(diagnostics=None))
+
+
+def test_a_figure_for_an_unknown_section_is_refused():
+    with pytest.raises(InputError, match="no section"):
+        fake_pool.content(figures={"x": Illustration("nowhere", "<svg/>", "", "")})
+
+
+def test_a_failed_fit_is_the_first_thing_seen_and_nothing_is_summarised():
+    found = fake_pool.tables(diagnostics=fake_pool.diagnostics(("all evidence", "without P0")))
+    page = render_pool(fake_pool.content(found=found, draw=True))
+    text = text_of(page)
+    assert text.index("GATE FAILED") < text.index("An invented synthesis")
+    assert "R-hat 1.02, threshold 1.01" in text
+    assert "Refits failed too: without P0" in text
+    assert "Nothing is summarised" in text
+    assert "almost certainly longer" not in text
+    assert "<img" not in page
+
+
+def test_failed_refits_are_named_and_the_answer_stays():
+    found = fake_pool.tables(diagnostics=fake_pool.diagnostics(("without P0",)))
+    text = text_of(render_pool(fake_pool.content(found=found)))
+    assert "REFITS FAILED: without P0" in text
+    assert "the fit of all evidence passed" in text
+    assert "GATE FAILED" not in text
+    assert "almost certainly (150" in text
+
+
+def test_a_fit_that_nobody_checked_failed():
+    found = fake_pool.tables(diagnostics=fake_pool.diagnostics().iloc[:0])
+    assert "No convergence check of the fit of all evidence was made" in render_pool(
+        fake_pool.content(found=found)
+    )
+
+
+def test_banners_stay_away_when_all_is_well(page):
+    assert 'class="banner' not in page
+
+
+def test_synthetic_patients_are_announced_before_the_answer():
+    text = text_of(render_pool(fake_pool.content(synthetic=True)))
+    assert text.index("SYNTHETIC DATA") < text.index("almost certainly")
+
+
+def test_every_row_of_no_limit_is_called_biased(page):
+    headers = re.findall(r'<th scope="row[^>]*>(no limit[^<]*)</th>', page)
+    assert {header.partition(" (")[0] for header in headers} == {
+        "no limit, as observed",
+        "no limit, bias taken off",
+    }
+    assert all("biased" in header for header in headers)
+
+
+def test_what_is_beyond_the_data_is_marked(page):
+    assert page.count(">beyond the data</td>") == 2 * 3  # two late months of three curves
+
+
+def test_a_held_out_row_without_prediction_is_named(page):
+    assert "Held out, but without a prediction, since the model has no such curve or limit: C3." in text_of(
+        page
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", "腫瘍縮小試験", "x" * 200, "$\\frac{1}{2$", "_a & b"]
+)
+def test_names_from_data_are_text_on_the_page_and_in_figures(name):
+    found = {
+        key: table.replace({"control": name, "Trial": name}) for key, table in fake_pool.tables().items()
+    }
+    found["responses"] = found["responses"].replace({"Trial 177Lu": name})
+    found["influence"] = found["influence"].replace({"pfs Trial": f"pfs {name}"})
+    page = render_pool(fake_pool.content(found=found, draw=True, title=name, description=name))
+    assert "<script" not in page
+    assert "<script" not in unquote(page)
+    assert name in Page(page).text
+
+
+def test_the_page_asks_nothing_of_any_other_address(page):
+    elements = Page(page).elements
+    links = [attrs[key] for _, attrs in elements for key in ("src", "href") if key in attrs]
+    assert all(link.startswith(("#", "data:")) for link in links)
+    assert "default-src 'none'" in page
+    assert "url(" not in re.sub(r'src="data:[^"]*"', "", page)
+    assert not [tag for tag, _ in elements if tag in ("script", "iframe", "object", "embed")]
+
+
+def test_links_lead_to_sections_that_exist(page):
+    elements = Page(page).elements
+    ids = {attrs.get("id") for _, attrs in elements}
+    assert {attrs["href"][1:] for tag, attrs in elements if tag == "a"} <= ids
+
+
+def test_figures_have_texts_that_state_the_finding(page):
+    texts = [attrs["alt"] for attrs in Page(page).all("img")]
+    assert len(texts) == 5
+    assert "3 of 4 are predicted without a printed number, and 2 are the prior" in texts[0]
+    assert "new study 0.22 (0.03 to 0.77)" in texts[1]
+    assert "Trial control 0.17 at 18 months" in texts[2]
+    assert "the prior speaks for slope pfs 177Lu, 150 d." in texts[3]
+    assert "1 of 2 lie inside their predictive interval; outside: C2" in texts[4]
+
+
+def test_the_same_content_gives_the_same_page(page):
+    assert render_pool(fake_pool.content(draw=True)) == page
+
+
+# --- figures ------------------------------------------------------------------------------------------
+
+
+def test_the_forest_draws_the_table():
+    table = fake_pool.hazard_ratios()
+    table = table[table["measure"] == "shrinkage, per 10 points"]
+    rows = by_landmark(table)
+    axes = pool_figures.pooled_forest(table)
+    np.testing.assert_array_equal(drawn(axes, "estimate").ravel(), rows["hr"])
+    np.testing.assert_array_equal(drawn(axes, "interval"), rows[["lower", "upper"]])
+    np.testing.assert_array_equal(drawn(axes, "printed").ravel(), rows["printed"].dropna())
+    lines = [line for line in axes.get_lines() if line.get_gid() == "estimate"]
+    grey = [to_hex(line.get_color()) == GREYS[1] for line in lines]
+    assert grey == (rows["status"] == PREDICTED).tolist()
+
+
+def test_the_forest_keeps_an_arms_colour_when_another_arm_comes_first():
+    rows = fake_pool.hazard_ratios(arms=("B",), status="in print")
+    axes = pool_figures.pooled_forest(rows[rows["measure"] == "shrinkage, per 10 points"], arms=("A", "B"))
+    colours = {to_hex(line.get_color()) for line in axes.get_lines() if line.get_gid() == "estimate"}
+    assert colours == {ARM_COLOURS[1].lower()}
+
+
+def test_the_contraction_plot_draws_shares_of_the_prior():
+    shown = fake_pool.parameters().iloc[[2, 3, 4, 6]]
+    shares = drawn(pool_figures.contraction_plot(fake_pool.parameters()), "share").ravel()
+    np.testing.assert_allclose(shares, shown["sd"] / shown["prior_sd"], rtol=1e-12)
+
+
+def test_every_check_has_a_panel_of_its_own():
+    table = fake_pool.checks()
+    panels = pool_figures.checks_plot(table)
+    assert [panel.get_xscale() for panel in panels] == ["linear", "log"]
+    for panel, row in zip(panels, table.itertuples(), strict=True):
+        np.testing.assert_array_equal(drawn(panel, "band"), [[row.lower, row.upper]])
+        assert drawn(panel, "predicted").item() == row.predicted
+        assert drawn(panel, "printed").item() == row.printed
+
+
+def test_survival_is_grey_beyond_the_data():
+    panels = pool_figures.pooled_survival(fake_pool.survival())
+    assert [panel.get_title(loc="left") for panel in panels] == ["Trial", "Series"]
+    ends = [(line.get_xdata().max(), line.get_linestyle()) for line in panels[1].get_lines()]
+    assert ends == [(18.0, "-"), (30.0, "--")]
+    estimates = fake_pool.survival().query("study == 'Series'")["estimate"]
+    np.testing.assert_array_equal(panels[1].get_lines()[0].get_ydata(), estimates[:3])
+    np.testing.assert_array_equal(panels[1].get_lines()[1].get_ydata(), estimates[2:])
+
+
+def test_responses_are_drawn_with_the_new_study_in_grey():
+    table = fake_pool.responses()
+    axes = pool_figures.response_plot(table)
+    np.testing.assert_array_equal(drawn(axes, "interval"), table[["lower", "upper"]])
+    marks = [line for line in axes.get_lines() if line.get_gid() == "estimate"]
+    assert [to_hex(line.get_color()) == GREYS[1] for line in marks] == [False, False, False, True]
+
+
+def test_a_failed_fit_is_not_drawn():
+    assert (
+        list(pool_figures.draw_pool(fake_pool.tables(diagnostics=fake_pool.diagnostics(("all evidence",)))))
+        == []
+    )
+
+
+def test_figures_of_the_same_table_have_the_same_bytes():
+    first, second = (svg(pool_figures.checks_plot(fake_pool.checks())[0]) for _ in range(2))
+    assert first == second
+
+
+def test_figure_names_are_different_and_fit_for_files():
+    names = [name for name, *_ in pool_figures.draw_pool(fake_pool.tables())]
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"[a-z_]+", name) for name in names)
+
+
+def test_one_row_is_enough_for_every_figure():
+    one = {name: table.iloc[:1] for name, table in fake_pool.tables().items() if name != "diagnostics"}
+    one["parameters"] = pd.concat([fake_pool.parameters().iloc[2:3]])
+    assert len(list(pool_figures.draw_pool(one | {"diagnostics": fake_pool.diagnostics()}))) == 5
