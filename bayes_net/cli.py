@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bayes_net.errors import InputError
-from bayes_net.shipped import TEMPLATES, find_specification, shipped_models
+from bayes_net.shipped import TEMPLATES, example_evidence, find_specification, shipped_models
 
 BAD_INPUT, GATE_FAILED = 2, 3
 
@@ -204,16 +204,25 @@ def models() -> None:
 
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("analysis.toml"),
+    path: Annotated[Path | None, typer.Argument(help="The file to write.")] = None,
+    synthesis: Annotated[
+        bool, typer.Option("--synthesis", help="For published numbers, with a table of examples beside it.")
+    ] = False,
 ) -> None:
     """Write a commented specification for your own data."""
+    path = path or Path("synthesis.toml" if synthesis else "analysis.toml")
+    files = {path: (TEMPLATES / f"{'synthesis' if synthesis else 'specification'}.toml").read_text("utf-8")}
+    if synthesis:
+        files[path.with_name("evidence.csv")] = example_evidence()
     with _bad_input_exits():
-        if path.exists():
-            raise InputError(f"{path} exists already and is left as it is; give another file name")
+        if there := [file for file in files if file.exists()]:
+            raise InputError(f"{there[0]} exists already and is left as it is; give another file name")
         if not path.resolve().parent.is_dir():
             raise InputError(f"there is no folder {path.resolve().parent}; make it first")
-        path.write_text((TEMPLATES / "specification.toml").read_text(encoding="utf-8"), encoding="utf-8")
-    out_console.print(f"Wrote {_literal(str(path))}. Edit it, then: bayes-net check {_literal(str(path))}")
+        for file, text in files.items():
+            file.write_text(text, encoding="utf-8")
+    names = _literal(" and ".join(map(str, files)))
+    out_console.print(f"Wrote {names}. Edit, then: bayes-net check {_literal(str(path))}")
 
 
 @app.command()

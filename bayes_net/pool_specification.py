@@ -124,17 +124,34 @@ class SlopeSection(Section):
         )
 
 
+BorrowingKind = Literal["exchangeable", "robust mixture", "commensurate", "full", "none"]
+
+
 class BorrowingSection(Section):
     """How studies lean on each other in one kind of parameter."""
 
-    kind: Literal["exchangeable", "robust mixture", "commensurate", "full", "none"] = "exchangeable"
-    sd: Positive = 0.5
+    kind: BorrowingKind
+    sd: Positive
     weight: Fraction = 0.5
     vague_sd: Positive = 2.0
 
     def value(self) -> Borrowing:
         """The rule as the model takes it."""
         return Borrowing(self.kind, self.sd, self.weight, self.vague_sd)
+
+
+class LevelSection(BorrowingSection):
+    """Hazard levels: single-arm studies may differ from the reference study or not belong to it at all."""
+
+    kind: BorrowingKind = "robust mixture"
+    sd: Positive = 0.4
+
+
+class ResponseSection(BorrowingSection):
+    """Logits of response."""
+
+    kind: BorrowingKind = "exchangeable"
+    sd: Positive = 1.0
 
 
 class BiasSection(Section):
@@ -147,8 +164,8 @@ class BiasSection(Section):
 class BorrowSections(Section):
     """Borrowing of hazard levels and of response probabilities."""
 
-    level: BorrowingSection = BorrowingSection(kind="robust mixture", sd=0.4)
-    response: BorrowingSection = BorrowingSection(kind="exchangeable", sd=1.0)
+    level: LevelSection = LevelSection()
+    response: ResponseSection = ResponseSection()
 
 
 class PoolPriorSection(Section):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bayes_net.errors import SpecificationError, listed
 
+EXAMPLES = ("N01", "N02", "N03", "N10")
+"""Median and S(t) of a control arm, hazard ratio of the arms, hazard ratio per point of shrinkage."""
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -19,6 +21,12 @@ def models_folder() -> Path:
 def shipped_models() -> dict[str, Path]:
     """Name and file of every shipped specification."""
     return {path.stem: path for path in sorted(models_folder().glob("*.toml"))}
+
+
+def example_evidence() -> str:
+    """A file of published numbers to begin with: its columns, and a few of NETTER-1's rows."""
+    header, *rows = (models_folder() / "data" / "netter1.csv").read_text("utf-8").splitlines(keepends=True)
+    return "".join([header, *(row for row in rows if row.split(",", 1)[0] in EXAMPLES)])
 
 
 def find_specification(name: str) -> Path:

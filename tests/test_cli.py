@@ -185,6 +185,20 @@ def test_init_writes_a_template_that_can_be_read_and_never_overwrites(tmp_path):
     assert path.read_text() == "mine"
 
 
+def test_init_of_a_synthesis_writes_its_example_evidence_and_never_overwrites(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert invoke("init", "--synthesis")[0] == 0
+    code, shown, _ = invoke("check", "synthesis.toml")
+    assert code == 0
+    assert "N10" in shown
+    (tmp_path / "synthesis.toml").unlink()
+    (tmp_path / "evidence.csv").write_text("mine")
+    code, _, error = invoke("init", "--synthesis")
+    assert code == 2
+    assert "evidence.csv exists already" in error
+    assert not (tmp_path / "synthesis.toml").exists()
+
+
 def test_models_lists_what_is_shipped():
     code, shown, _ = invoke("models")
     assert code == 0

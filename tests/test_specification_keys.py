@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 from plans import COMPANIONS, MINIMAL, SYNTHETIC, parse, values
 
+from bayes_net._sections import DataSection
 from bayes_net.errors import SpecificationError
+from bayes_net.pool_specification import (
+    POOL_SECTIONS,
+    BorrowSections,
+    parse_pool_specification,
+)
 from bayes_net.shipped import TEMPLATES, find_specification, models_folder, shipped_models
 from bayes_net.specification import SECTIONS, Specification, read_specification
 
@@ -92,6 +98,85 @@ def test_the_readme_tells_the_default(section, key):
         assert f"`{str(field.default).lower()}`" in told
     elif isinstance(field.default, int | float):
         assert f"`{field.default:g}`" in told
+
+
+# --- of a synthesis -----------------------------------------------------------------------------------
+
+SYNTHESIS_SECTIONS = {name: model for name, model in POOL_SECTIONS.items() if name != "borrowing"} | {
+    f"borrowing.{name}": field.annotation for name, field in BorrowSections.model_fields.items()
+}
+OF_DATA = set(DataSection.model_fields) - {"study", "patients", "scans", "time_unit"}
+"""Keys of patients' tables, which are told of once, in the patient-level specification."""
+
+
+def synthesis_keys() -> list[tuple[str, str]]:
+    top = [("", "title"), ("", "description")]
+    return top + [
+        (name, key)
+        for name, model in SYNTHESIS_SECTIONS.items()
+        for key in model.model_fields
+        if not (name == "cohorts" and key in OF_DATA)
+    ]
+
+
+def synthesis_template() -> dict[str, dict[str, tuple[object, bool]]]:
+    """Section, key, the value that is shown, and whether its line is a comment."""
+    found, now = {"": {}}, ""
+    for line in (TEMPLATES / "synthesis.toml").read_text(encoding="utf-8").splitlines():
+        bare = re.sub(r"^# (?=\w+ = |\[\[)", "", line)
+        if heading := re.match(r"\[+([\w.]+)\]+", bare):
+            now = heading[1]
+            found.setdefault(now, {})
+        elif not bare.startswith("#") and bare.strip():
+            [(key, value)] = tomllib.loads(bare).items()
+            assert key not in found[now]
+            found[now][key] = (value, bare != line)
+    return found
+
+
+def test_the_synthesis_template_has_every_key_and_no_other():
+    shown = {(section, key) for section, lines in synthesis_template().items() for key in lines}
+    assert shown == set(synthesis_keys()) | {("cohorts", key) for key in ("patients", "scans", "time_unit")}
+
+
+@pytest.mark.parametrize(("section", "key"), [k for k in synthesis_keys() if k[0] != "cohorts"])
+def test_what_the_synthesis_template_shows_in_a_comment_is_the_default_or_is_allowed(section, key):
+    shown, commented = synthesis_template()[section][key]
+    path = TEMPLATES / "synthesis.toml"
+    plain = parse_pool_specification(tomllib.loads(path.read_text(encoding="utf-8")), where=path)
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    inner = values
+    for name in filter(None, section.split(".")):
+        inner = inner.setdefault(name, {})
+    inner[key] = shown
+    given = parse_pool_specification(values, where=path)
+    if commented and key not in ("use", "only", "subgroups_of", "no_limit_at", "by_arm"):
+        assert given.digest == plain.digest
+
+
+@pytest.mark.parametrize(("section", "key"), [k for k in synthesis_keys() if k[0]])
+def test_the_readme_tells_every_key_of_a_synthesis_and_its_default(section, key):
+    text = (models_folder() / "README.md").read_text(encoding="utf-8")
+    part = text.split("## Keys of a synthesis")[1].split("## Keys of a patient-level specification")[0]
+    parts = re.split(r"^(?=`\[)", part, flags=re.M)[1:]
+    own = next(p for p in parts if f"[{section}]" in p.split("\n", 1)[0])
+    rows = [line.split("|") for line in own.splitlines() if line.startswith("|")]
+    if (section, key) in {("cohorts", k) for k in ("study", "patients", "scans", "time_unit")}:
+        assert "[data]" in own
+        return
+    told = next(row[3] for row in rows if f"`{key}`" in row[1])
+    field = SYNTHESIS_SECTIONS[section].model_fields[key]
+    default = field.default
+    if field.is_required():
+        assert "*required*" in told
+    elif isinstance(default, bool):
+        assert f"`{str(default).lower()}`" in told
+    elif isinstance(default, int | float):
+        assert f"`{default:g}`" in told
+    elif isinstance(default, tuple) and default and isinstance(default[0], float):
+        assert f"`[{', '.join(f'{x:g}' for x in default)}]`" in told
+    elif isinstance(default, str):
+        assert f'`"{default}"`' in told
 
 
 def test_the_readme_tells_of_every_shipped_model():
