@@ -28,7 +28,9 @@ _EXPECTED_ENDPOINTS = {
 @dataclass(frozen=True, eq=False)
 class PooledCohort:
     """Patients of one study: survival of every patient from randomisation, by arm on the pool's intervals
-    (``events`` and ``person_time``, arm x interval), and the analysed patients of one landmark."""
+    (``events`` and ``person_time``, arm x interval), and the analysed patients of one landmark.
+
+    ``longest`` is the longest follow-up in months, up to which their curves are known."""
 
     study: str
     endpoint: str
@@ -37,6 +39,7 @@ class PooledCohort:
     landmark: str = ""
     exposure: Exposure | None = None
     weight: float = 1.0
+    longest: float = np.inf
 
 
 def check_inputs(rows: pd.DataFrame, assumptions: Assumptions, cohorts: Sequence[PooledCohort]) -> None:
@@ -48,10 +51,21 @@ def check_inputs(rows: pd.DataFrame, assumptions: Assumptions, cohorts: Sequence
     problems = [
         f"{row.id}: {told}" for row in rows.itertuples() for told in _misfits(row, assumptions, cohorts)
     ]
+    problems += _ambiguous(rows, cohorts)
     problems += _nesting(rows)
     if problems:
         raise InputError("published numbers do not fit the model:\n  " + "\n  ".join(problems))
     _check_cohorts(cohorts, assumptions)
+
+
+def _ambiguous(rows: pd.DataFrame, cohorts: Sequence[PooledCohort]) -> list[str]:
+    """Ids that are the name of a study with other rows or patients: leaving it out would mean either."""
+    studies = [*zip(rows["study"], rows["id"], strict=True), *((c.study, "patients") for c in cohorts)]
+    return [
+        f"{name}: the id of a row is the name of a study too; expected different names"
+        for name in rows["id"]
+        if any(study == name != other for study, other in studies)
+    ]
 
 
 def _misfits(row, assumptions: Assumptions, cohorts: Sequence[PooledCohort]) -> list[str]:

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from bayes_net._information import information
 from bayes_net._pool_inputs import COUNTED, LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
 from bayes_net.assumptions import EXCHANGEABLE, FULL, Borrowing, Fixed, HalfCauchy
 from bayes_net.compression import NODES, compress
 from bayes_net.exposure import one_hot
 from bayes_net.pool import Pool
 from bayes_net.priors import HalfNormal
-from bayes_net.published import EFFECTS, SLOPES, STUDENT_DF
+from bayes_net.published import CURVES, EFFECTS, SLOPES, STUDENT_DF
 from bayes_net.schema import NO_LIMIT
 
 TINY = 1e-12
@@ -147,6 +148,12 @@ def scaled(free: Values, pool: Pool) -> dict[str, np.ndarray]:
         factor = join(free, scales, pool) @ by.T
         effects = effects * np.where(by.any(axis=1), factor, 1.0)
     return split(effects, names, pool)
+
+
+def conditional_scale(factor, learned, root: Callable = np.sqrt):
+    """Scale on which standardised effects are sampled, given the deviations ``factor`` that multiply them (0:
+    none) and the ``information`` on them at a deviation of 1."""
+    return root(1.0 + factor**2 * learned)
 
 
 # --- everything linear --------------------------------------------------------------------------------
@@ -359,8 +366,6 @@ def inputs(pool: Pool) -> dict[str, np.ndarray]:
         "intercept": linear.intercept,
         "hyperparameters": hyperparameters(pool),
     }
-    if scale_names(pool):
-        arrays["scale_sd"] = scale_hyperparameters(pool)
     if len(pool.rows):
         located = [d.kind != "binomial" for d in pool.data]
         arrays["rows"] = np.array(
@@ -368,23 +373,38 @@ def inputs(pool: Pool) -> dict[str, np.ndarray]:
                 [d.value if u else 0.0 for d, u in zip(pool.data, located, strict=True)],
                 [d.se if u else 1.0 for d, u in zip(pool.data, located, strict=True)],
                 pool.power,
-            ]
+                ~pool.is_of(CURVES),
+            ],
+            float,
         )
-        arrays["precision"] = pool.precision
+        arrays["root"] = precision_root(pool)
     for endpoint in COUNTED:
         if pool.groups(endpoint):
-            arrays[f"{endpoint}_counts"] = count_rows(pool, endpoint).array
+            counts = count_rows(pool, endpoint)
+            arrays[f"{endpoint}_counts"] = np.vstack([counts.array, pool.power[counts.rows]])
     if "curve_rows" in linear.parts:
         arrays["row_months"] = row_months(pool)
-    return arrays | _patient_inputs(pool)
+    arrays |= _patient_inputs(pool)
+    if scale_names(pool):
+        arrays["scale_sd"] = scale_hyperparameters(pool)
+        sd = arrays["hyperparameters"][1]
+        arrays["information"] = information(linear.matrix, linear.parts, arrays, sd, pool)
+    return arrays
+
+
+def precision_root(pool: Pool) -> np.ndarray:
+    """Matrix R, (row, row), with R' R the precision of the rows' standardised residuals."""
+    root, used = np.zeros_like(pool.precision), np.diag(pool.precision) > 0
+    root[np.ix_(used, used)] = np.linalg.cholesky(pool.precision[np.ix_(used, used)]).T
+    return root
 
 
 def row_months(pool: Pool) -> np.ndarray:
-    """Matrix from the hazards of ``curve_rows`` to cumulative hazards, (row, row and interval)."""
+    """Matrix from hazards of ``curve_rows`` to cumulative hazards of all rows, (row, row and interval)."""
     n, k = pool.curve_months.shape
-    spread = np.zeros((n, n, k))
-    spread[np.arange(n), np.arange(n)] = pool.curve_months
-    return spread.reshape(n, n * k)
+    spread = np.zeros((len(pool.rows), n, k))
+    spread[np.flatnonzero(pool.is_of(CURVES)), np.arange(n)] = pool.curve_months
+    return spread.reshape(len(pool.rows), n * k)
 
 
 def hyperparameters(pool: Pool) -> np.ndarray:
@@ -535,7 +555,7 @@ def _below(place, location, spread, maths: Maths):
 def count_log_likelihood(parts: Values, counted, endpoint: str, maths: Maths = NUMPY):
     """Binomial log-likelihood of each count of ``endpoint``, without the binomial coefficient.
 
-    ``parts`` are those of ``linear_parts``; ``counted`` is the array of ``count_rows``.
+    ``parts`` are those of ``linear_parts``; ``counted`` begins with the array of ``count_rows``.
     """
     k, n = counted[0], counted[1]
     if endpoint == "response":

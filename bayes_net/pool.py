@@ -270,8 +270,8 @@ class Pool:
             values[ids.index(name)] = value
         return replace(self, power=values)
 
-    def with_rows(self, rows: pd.DataFrame) -> Pool:
-        """The same pool with further rows, at full weight (columns that they lack are empty).
+    def with_rows(self, rows: pd.DataFrame, *, power: float = 1.0) -> Pool:
+        """The same pool with further rows of weight ``power`` (columns that they lack are empty).
 
         Raises
         ------
@@ -292,7 +292,7 @@ class Pool:
         check_inputs(more, self.assumptions, ())
         joined = more if not len(self.rows) else pd.concat([self.rows, more], ignore_index=True)
         data = (*self.data, *(datum(row) for row in more.itertuples()))
-        return replace(self, rows=joined, data=data, power=np.append(self.power, np.ones(len(more))))
+        return replace(self, rows=joined, data=data, power=np.append(self.power, np.full(len(more), power)))
 
     # --- free variables -----------------------------------------------------------------------------
 

@@ -183,10 +183,10 @@ class PoolSamplingSection(Section):
     """Length of the chains; the seed makes the draws repeatable."""
 
     seed: Annotated[Whole, Field(ge=0)]
-    draws: Annotated[Whole, Field(ge=100)] = 1000
+    draws: Annotated[Whole, Field(ge=100)] = 1500
     tune: Annotated[Whole, Field(ge=100)] = 1000
     chains: Annotated[Whole, Field(ge=2)] = 4
-    target_accept: Annotated[Number, Field(ge=0.5, lt=1)] = 0.99
+    target_accept: Annotated[Number, Field(ge=0.5, lt=1)] = 0.995
     retry: Flag = True
 
 

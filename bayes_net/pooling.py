@@ -13,6 +13,7 @@ from scipy import special, stats
 
 from bayes_net._pool_inputs import COUNTED
 from bayes_net._pooled import (
+    conditional_scale,
     count_log_likelihood,
     count_rows,
     derive,
@@ -36,7 +37,7 @@ from bayes_net.schema import CHAIN, DRAW, SAMPLE_DIMS
 from bayes_net.synthesis import synthesis_model
 
 ROW = "row"
-SAMPLER = Sampler(tune=1000, target_accept=0.99)
+SAMPLER = Sampler(draws=1500, tune=1000, target_accept=0.995)
 _compiled: dict[tuple, Compiled] = {}
 
 
@@ -84,9 +85,12 @@ def named(draws: xr.Dataset, pool: Pool) -> xr.Dataset:
     deviation of their own stay standardised."""
     names, scales = effect_names(pool), scale_names(pool)
     mean, sd = hyperparameters(pool)[:2]
-    values = split(mean + sd * draws["z"].transpose(*SAMPLE_DIMS, "effect_label").values, names, pool)
+    z, sds = draws["z"].transpose(*SAMPLE_DIMS, "effect_label").values, {}
     if scales:
-        values |= split(draws["scale"].transpose(*SAMPLE_DIMS, "sd_label").values, scales, pool)
+        scale = draws["scale"].transpose(*SAMPLE_DIMS, "sd_label").values
+        z = z / conditional_scale(scale @ scaling(pool).T, inputs(pool)["information"])
+        sds = split(scale, scales, pool)
+    values = split(mean + sd * z, names, pool) | sds
     coords = {CHAIN: draws[CHAIN], DRAW: draws[DRAW]}
     coords |= {dim: list(labels) for v in pool.free.values() for dim, labels in v.dims.items()}
     variables = {name: ((*SAMPLE_DIMS, *pool.free[name].dims), values[name]) for name in pool.free}
@@ -132,8 +136,9 @@ def published_log_likelihood(draws: xr.Dataset, pool: Pool) -> xr.DataArray:
     total = np.zeros((draws.sizes[CHAIN], draws.sizes[DRAW], len(pool.rows)))
     location = parts["location"].copy()
     if "curve_rows" in parts:
-        location[..., pool.is_of(CURVES)] = np.log(np.exp(parts["curve_rows"]) @ row_months(pool).T)
-    value, se, _ = inputs(pool)["rows"]
+        own = pool.is_of(CURVES)
+        location[..., own] = np.log(np.exp(parts["curve_rows"]) @ row_months(pool)[own].T)
+    value, se = inputs(pool)["rows"][:2]
     log_se = np.log(se) + parts["log_inflation"]
     z = (value - location) / np.exp(log_se)
     for kind, density in (

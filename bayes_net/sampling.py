@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from inspect import signature
 from numbers import Integral
 from types import MappingProxyType
 
@@ -91,7 +92,7 @@ def sample(
         seed=int(seed),
         target_accept=sampler.target_accept,
         save_warmup=False,
-        low_rank_modified_mass_matrix=True,
+        **_LOW_RANK,
         progress_bar=progress,
     )
     tree = _datatree(trace)
@@ -121,8 +122,16 @@ def _tree(groups: Mapping[str, xr.Dataset], attrs: Mapping) -> xr.DataTree:
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=dict(attrs)), **groups}, name="fit")
 
 
+# The one place that knows the stacks apart. A mass matrix that learns correlations goes by two names:
+_LOW_RANK: Mapping[str, object] = (
+    {"adaptation": "low_rank"}
+    if "adaptation" in signature(nutpie.sample).parameters
+    else {"low_rank_modified_mass_matrix": True}
+)
+
+
 def _datatree(trace) -> xr.DataTree:
-    """The one place that knows the stacks apart: ArviZ 0.x hands back InferenceData, 1.x a DataTree."""
+    """ArviZ 0.x hands back InferenceData, 1.x a DataTree."""
     return trace if isinstance(trace, xr.DataTree) else trace.to_datatree()
 
 

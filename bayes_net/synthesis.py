@@ -1,7 +1,8 @@
 """The PyMC model of patients and published numbers together: one set of parameters, one likelihood.
 
-    effect = (mean + sd * z) * scale,    eta = intercept + design @ effect
+    effect = (mean + sd * z / c) * scale,    eta = intercept + design @ effect
 
+with c = sqrt(1 + scale^2 information) where the scale is free: z is normal with SD c, and z / c standard.
 Each published number is a statistic of ``eta`` and has the likelihood of its kind; patients enter as
 events and time at risk (the likelihood of ``hazard``). ``_pooled`` has the equations behind the design.
 """
@@ -14,8 +15,8 @@ from bayes_net._backend import pm, pt
 from bayes_net._pool_inputs import COUNTED
 from bayes_net._pooled import (
     Maths,
+    conditional_scale,
     count_log_likelihood,
-    count_rows,
     design,
     effect_labels,
     effect_names,
@@ -28,7 +29,6 @@ from bayes_net._pooled import (
 )
 from bayes_net.assumptions import Borrowing, HalfCauchy
 from bayes_net.pool import Pool
-from bayes_net.published import CURVES
 
 GRAPH = Maths(pt.exp, pt.log, pt.erf, pt.softplus)
 
@@ -36,25 +36,36 @@ GRAPH = Maths(pt.exp, pt.log, pt.erf, pt.softplus)
 def synthesis_model(pool: Pool) -> pm.Model:
     """The PyMC model of a pool.
 
-    Variables: ``z`` (effect_label), standardised effects, and ``scale`` (sd_label), standard deviations
-    between units; ``pooling.fit_pool`` gives both back under the names of ``pool.free``. ``pm.Data`` are the
-    rows, their weights and precision, counts, patients, the design and all hyperparameters: one compiled
-    model serves every scenario of the same shape.
+    Variables: ``z`` (effect_label), effects on the sampler's scale, and ``scale`` (sd_label), standard
+    deviations between units; ``pooling.fit_pool`` gives both back under the names of ``pool.free``.
+    ``pm.Data`` are the rows, their weights and precision, counts, patients, the design and all
+    hyperparameters: one compiled model serves every scenario of the same shape.
     """
     coords = {"effect_label": effect_labels(pool), "sd_label": scale_labels(pool)}
     with pm.Model(coords=coords, check_bounds=False) as model:
         d = {name: pm.Data(name, value, shape=value.shape) for name, value in inputs(pool).items()}
         effects = _effects(pool, d)
-        eta = d["intercept"] + pt.dot(d["design"], effects)
+        eta = d["intercept"] + _times(d["design"], effects)
         parts = {name: eta[at] for name, at in design(pool).parts.items()}
         pm.Potential("log_likelihood", sum(_terms(parts, pool, d)))
     return model
 
 
+def _times(matrix, vector):
+    """Matrix times vector: ``pt.dot`` would take longer to compile than everything else together."""
+    return pt.sum(matrix * vector, axis=1)
+
+
 def _effects(pool: Pool, d):
     """The vector of effects: a standard normal each, moved and scaled by its prior."""
     mean, sd, vague, weight = (d["hyperparameters"][i] for i in range(4))
-    z = pm.Normal("z", 0.0, 1.0, dims="effect_label", initval=np.zeros(len(effect_labels(pool))))
+    n, factor, on_scale = len(effect_labels(pool)), 1.0, 1.0
+    if "scale_sd" in d:
+        by = scaling(pool)
+        by_sd = _times(by, _scales(pool, d["scale_sd"]))
+        factor = by_sd + (~by.any(axis=1)).astype(float)
+        on_scale = conditional_scale(by_sd, d["information"], pt.sqrt)
+    z = pm.Normal("z", 0.0, on_scale, dims="effect_label", initval=np.zeros(n)) / on_scale
     effects, mixes = mean + sd * z, _flags(pool, effect_names(pool), Borrowing)
     if mixes.any():
         # Where a prior has two components, their density takes the place of the normal one: relative to
@@ -62,10 +73,7 @@ def _effects(pool: Pool, d):
         excess = 0.5 * z**2 * (1.0 - (sd / vague) ** 2)
         narrow = weight * pt.exp(-excess)
         pm.Potential("two_components", pt.sum(pt.log(narrow + (1.0 - weight) * sd / vague) + excess))
-    if "scale_sd" not in d:
-        return effects
-    by = scaling(pool)
-    return effects * (pt.dot(by, _scales(pool, d["scale_sd"])) + (~by.any(axis=1)).astype(float))
+    return effects * factor
 
 
 def _scales(pool: Pool, prior_scale):
@@ -91,29 +99,29 @@ def _terms(parts, pool: Pool, d) -> list:
         terms.append(_published(parts, pool, d))
     for endpoint in COUNTED:
         if f"{endpoint}_counts" in d:
-            each = count_log_likelihood(parts, d[f"{endpoint}_counts"], endpoint, GRAPH)
-            terms.append(pt.dot(d["rows"][2][count_rows(pool, endpoint).rows], each))
+            counts = d[f"{endpoint}_counts"]
+            terms.append(pt.sum(counts[-1] * count_log_likelihood(parts, counts, endpoint, GRAPH)))
     if "curves" in parts:
         events, months = d["curve_patients"][0], d["curve_patients"][1]
-        terms.append(pt.dot(events, parts["curves"]) - pt.dot(months, pt.exp(parts["curves"])))
+        terms.append(pt.sum(events * parts["curves"] - months * pt.exp(parts["curves"])))
     if "after" in parts:
         hazard, slope, nodes = parts["after"], parts["after_slope"], d["after_nodes"]
         intervals = np.kron(np.eye(slope.type.shape[0]), np.ones((len(pool.landmark_basis), 1)))
-        at_nodes = hazard[:, None] + pt.dot(intervals, slope)[:, None] * nodes[1]
-        terms.append(pt.dot(d["after_events"], hazard) + pt.dot(d["after_scores"], slope))
+        at_nodes = hazard[:, None] + _times(intervals, slope)[:, None] * nodes[1]
+        terms.append(pt.sum(d["after_events"] * hazard) + pt.sum(d["after_scores"] * slope))
         terms.append(-pt.sum(nodes[0] * pt.exp(at_nodes)))
     return terms
 
 
 def _published(parts, pool: Pool, d):
     """Normal rows, with their precision matrix, and Student-t rows, on standardised residuals."""
+    value, se, power, no_curve = (d["rows"][i] for i in range(4))
     location = parts["location"]
     if "curve_rows" in parts:
-        place = np.eye(len(pool.rows))[pool.is_of(CURVES)].T
-        location = location + pt.dot(place, pt.log(pt.dot(d["row_months"], pt.exp(parts["curve_rows"]))))
-    value, se, power = (d["rows"][i] for i in range(3))
+        # log H of rows that are points of a curve; of others, the log of 1
+        location = location + pt.log(no_curve + _times(d["row_months"], pt.exp(parts["curve_rows"])))
     z = (value - location) / (se * pt.exp(parts["log_inflation"]))
-    total = -0.5 * pt.dot(z, pt.dot(d["precision"], z)) - pt.dot(power, parts["log_inflation"])
+    each = -0.5 * _times(d["root"], z) ** 2 - power * parts["log_inflation"]
     if student_rows(pool).any():
-        total += pt.dot(student_rows(pool) * power, student_log_density(z, GRAPH))
-    return total
+        each = each + student_rows(pool) * power * student_log_density(z, GRAPH)
+    return pt.sum(each)

@@ -14,6 +14,7 @@ import pytensor
 from arviz_stats.base import array_stats
 from scipy import special, stats
 
+from bayes_net._pooled import inputs, scaling
 from bayes_net.assumptions import Assumptions, Fixed
 from bayes_net.evidence import COLUMNS, read_evidence
 from bayes_net.pool_analysis import prepare_pool
@@ -177,10 +178,14 @@ class Density:
         self.power, self.patients, self.stacked = pool.power, patients, stacked
         self.labels, self.scales = graph.effects, graph.scales
         self.own = {self.a.reference, *self.a.own_baseline}
+        self.by, self.information = scaling(pool), inputs(pool).get("information", 0.0)
 
     def __call__(self, x):
-        self.z = dict(zip(self.labels, x, strict=False))
         self.sd = dict(zip(self.scales, np.exp(x[len(self.labels) :]), strict=True))
+        # the model samples z times c; which c is its own affair, and the rest is exact for any
+        self.c = self.by @ np.exp(x[len(self.labels) :]) if self.scales else np.zeros(len(self.labels))
+        self.c = np.sqrt(1.0 + self.c**2 * self.information)
+        self.z = dict(zip(self.labels, x[: len(self.labels)] / self.c, strict=True))
         return self.prior() + self.normal_rows() + self.other_rows() + self.followed() + self.landmarked()
 
     def gradient(self, x):
@@ -191,7 +196,7 @@ class Density:
     # priors
 
     def prior(self):
-        total = 0.0
+        total = -np.log(self.c).sum()
         for label, z in self.z.items():
             name = label.split("[")[0]
             if name == "study_level" and self.a.study_level.mixes:
@@ -345,24 +350,24 @@ class Density:
         return mean + sd * self.z[f"response_difference_z[{group}]"]
 
     def shrunk(self):
-        """Multinomial: each group's patients between its thresholds."""
+        """Of each group's patients below a threshold, how many reach the next lower; at full power that is a
+        multinomial distribution."""
         total, groups = 0.0, {}
         for row, datum, power in zip(self.rows, self.data, self.power, strict=True):
             if row.endpoint == "shrinkage" and power > 0:
-                assert power == 1
                 found = groups.setdefault(f"{row.study} {row.arm}", [])
-                found.append((row.threshold, datum.successes, datum.n))
+                found.append((row.threshold, datum.successes, datum.n, power))
         for group, counts in groups.items():
             law = (
                 self.effect("shrinkage_location", group, self.a.shrinkage_location),
                 np.exp(self.effect("shrinkage_log_spread", group, self.a.shrinkage_log_spread)),
             )
             counts = sorted(counts)
-            reached = [*(k for _, k, _ in counts), 0]
-            edges = [*(share_below(t, *law) for t, _, _ in counts), 1.0]
-            total += (counts[0][2] - reached[0]) * np.log(edges[0])
-            for k in range(len(counts)):
-                total += (reached[k] - reached[k + 1]) * np.log(edges[k + 1] - edges[k])
+            beyond = [*(k for _, k, _, _ in counts[1:]), 0]
+            edges = [*(share_below(t, *law) for t, _, _, _ in counts), 1.0]
+            for i, (_, k, n, power) in enumerate(counts):
+                reach = (k - beyond[i]) * np.log((edges[i + 1] - edges[i]) / edges[i + 1])
+                total += power * (reach + (n - k) * np.log(edges[i] / edges[i + 1]))
         return total
 
     # patients
