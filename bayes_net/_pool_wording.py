@@ -14,6 +14,7 @@ import pandas as pd
 from bayes_net import tables
 from bayes_net._wording import PER_10_POINTS, direction_sentence, listed_and, unbroken, words
 from bayes_net.pooled_results import HELD_OUT, IN_PRINT, PREDICTED
+from bayes_net.published import SLOPES
 
 WHOLE = "all evidence"
 """The fit whose failed check makes every number unusable."""
@@ -174,6 +175,26 @@ def _held_out_sentences(checks: pd.DataFrame) -> list[str]:
     ]
     count = f"{int(inside(checks).sum())} of {len(checks)} held-out numbers lie inside their intervals"
     return [f"Held out and then predicted: {'; '.join([*said, count])}."]
+
+
+def contents(found: Tables) -> dict[str, bool]:
+    """What a synthesis has in it that a limitation is about."""
+    slopes, evidence = (found.get(name, pd.DataFrame()) for name in ("hazard_ratios", "evidence"))
+    used = evidence[evidence["use"] == "likelihood"] if len(evidence) else evidence
+    medians = used[used["statistic"] == "median"] if len(used) else used
+    arms = used["arm"].astype(str) if len(used) else pd.Series(dtype=str)
+    return {
+        "slopes": bool(len(slopes)),
+        "no_limit": bool(len(slopes) and slopes["biased"].astype(bool).any()),
+        "predicted": bool(len(slopes) and (slopes["status"] == PREDICTED).any()),
+        "printed_slopes": bool(len(used) and used["statistic"].isin(SLOPES).any()),
+        "correlated": bool(len(used) and (used["correlated_with"].fillna("") != "").any()),
+        "bare_medians": bool(len(medians) and medians["lower"].isna().any()),
+        "response_arms": bool(arms.str.contains(">=", regex=False).any()),
+        "single_arm": bool(single_arm_studies(found)),
+        "responses": "responses" in found,
+        "survival": "survival" in found,
+    }
 
 
 def unpredicted(found: Tables) -> list[str]:

@@ -288,14 +288,17 @@ def _show_rows(prepared) -> None:
 def _show_pool_results(analysis) -> None:
     from bayes_net.tables import format_interval, format_probability
 
+    interval_name = f"HR ({100 * analysis.prepared.specification.report.level:.3g} % CrI)"
+    mark = "" if analysis.gate.passed else " (the gate failed: not to be used)"
+
     def estimate(row) -> tuple[str, str]:
         interval = format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
         return interval, format_probability(row.prob_below_1)
 
     shown = analysis.tables.get("hazard_ratios")
     if shown is not None:
-        columns = ("endpoint", "arm", "landmark", "HR (95 % CrI)", "Pr(HR < 1)", "", "printed")
-        table = Table(*columns, box=None, title="Shrinkage, per 10 points", title_justify="left")
+        columns = ("endpoint", "arm", "landmark", interval_name, "Pr(HR < 1)", "", "printed")
+        table = Table(*columns, box=None, title=f"Shrinkage, per 10 points{mark}", title_justify="left")
         for row in shown[shown["measure"] == "shrinkage, per 10 points"].itertuples():
             limits = f"{row.printed:.2f} ({row.printed_lower:.2f}–{row.printed_upper:.2f})"
             known = "" if math.isnan(row.printed) else limits
@@ -304,8 +307,8 @@ def _show_pool_results(analysis) -> None:
         out_console.print("\n", table)
     shown = analysis.tables.get("arms_and_studies")
     if shown is not None:
-        columns = ("endpoint", "estimand", "study", "HR (95 % CrI)", "Pr(HR < 1)")
-        table = Table(*columns, box=None, title="Arms and studies", title_justify="left")
+        columns = ("endpoint", "estimand", "study", interval_name, "Pr(HR < 1)")
+        table = Table(*columns, box=None, title=f"Arms and studies{mark}", title_justify="left")
         for row in shown.itertuples():
             table.add_row(*map(_literal, (row.endpoint.upper(), row.estimand, row.study, *estimate(row))))
         out_console.print("\n", table)

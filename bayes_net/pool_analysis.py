@@ -14,7 +14,7 @@ from bayes_net import new_study, predictions
 from bayes_net import pooled_results as results
 from bayes_net.checks import Gate, gate
 from bayes_net.cohort import Cohort, Note
-from bayes_net.errors import CohortWarning, InputError
+from bayes_net.errors import CohortWarning, InputError, listed
 from bayes_net.evidence import Evidence, read_evidence
 from bayes_net.exposure import expose, person_time
 from bayes_net.landmarks import landmark
@@ -26,8 +26,9 @@ from bayes_net.schema import NO_LIMIT
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
 
-REFIT_RHAT, REFIT_ESS = 1.03, 100
-"""Enough to see by how much of its standard deviation a parameter moves."""
+REFIT_RHAT, REFIT_ESS, REFIT_ACCEPT = 1.03, 100, 0.99
+"""Enough to see by how much of its standard deviation a parameter moves; what fails is refitted as carefully
+as the whole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +44,12 @@ class PreparedPool:
 
     @property
     def printed(self) -> pd.DataFrame:
-        """Every row of the evidence, whatever its use."""
-        return self.pool.rows if self.evidence is None else with_labels(self.evidence.table)
+        """Every row of the evidence, whatever its use, and the counts of patients."""
+        rows = self.pool.rows
+        if self.evidence is None:
+            return rows
+        own = with_labels(self.evidence.table)
+        return pd.concat([own, rows[~rows["id"].isin(own["id"])]], ignore_index=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,14 +77,15 @@ def prepare_pool(specification: PoolSpecification) -> PreparedPool:
         A published number or a patient breaks a rule, or does not fit the model.
     """
     evidence = _evidence(specification)
+    _check_studies(specification, evidence)
     assumptions = specification.assumptions()
     loaded = [(section, _patients(section, specification)) for section in specification.cohorts]
     cohorts = [_cohort(section, patients, specification) for section, patients in loaded]
     section = specification.evidence
     made = pooled(evidence, assumptions, cohorts=cohorts, power=dict(section.power) if section else None)
-    counts = [row for section, patients in loaded for row in _counts(section, patients, specification)]
-    if counts:
-        made = made.with_rows(pd.DataFrame(counts))
+    for section, patients in loaded:
+        if counts := _counts(section, patients, specification):
+            made = made.with_rows(pd.DataFrame(counts), power=section.weight)
     notes = tuple((section.study, note) for section, patients in loaded for note in patients.notes)
     digests = {section.study: patients.digest for section, patients in loaded}
     return PreparedPool(specification, evidence, made, notes, any(p.synthetic for _, p in loaded), digests)
@@ -99,6 +105,17 @@ def _evidence(specification: PoolSpecification) -> Evidence | None:
         other = evidence.table[~evidence.table["endpoint"].isin(section.only)]
         uses = dict.fromkeys(other["id"], "record") | uses
     return evidence.choose(uses) if uses else evidence
+
+
+def _check_studies(specification: PoolSpecification, evidence: Evidence | None) -> None:
+    known = [section.study for section in specification.cohorts]
+    known += [] if evidence is None else list(dict.fromkeys(evidence.table["study"]))
+    model = specification.model
+    if unknown := [name for name in (model.reference, *model.own_baseline) if name not in known]:
+        raise InputError(
+            f"model.reference and model.own_baseline name {listed(unknown)}; expected studies among "
+            f"{listed(known, limit=20)}"
+        )
 
 
 def _subgroups_as_arms(evidence: Evidence, arm: str) -> Evidence:
@@ -134,6 +151,11 @@ def _cohort(section: CohortSection, patients: Cohort, specification: PoolSpecifi
             f"patients of {section.study} have arms {', '.join(unknown)}; expected {', '.join(arms)}. "
             'Name them in arm_names, such as {"PRRT" = "177Lu"}'
         )
+    if f"{section.endpoint}_time" not in table:
+        raise InputError(
+            f"patients of {section.study} have no {section.endpoint}_time and {section.endpoint}_event; "
+            f"expected both for endpoint = {section.endpoint!r}. Name the columns in patient_columns"
+        )
     cuts = np.array([cut.months for cut in specification.model.cuts or ()])
     time = table[f"{section.endpoint}_time"].to_numpy(float)
     event = table[f"{section.endpoint}_event"].to_numpy(float)
@@ -143,7 +165,9 @@ def _cohort(section: CohortSection, patients: Cohort, specification: PoolSpecifi
         own = (table["arm"] == arm).to_numpy()
         exposure[a] = months[own].sum(axis=0)
         np.add.at(events[a], interval[own], event[own])
-    made = PooledCohort(section.study, section.endpoint, events, exposure, weight=section.weight)
+    made = PooledCohort(
+        section.study, section.endpoint, events, exposure, weight=section.weight, longest=float(time.max())
+    )
     if section.landmark is None:
         return made
     chosen = landmark(patients, [section.landmark], endpoint=section.endpoint)
@@ -163,6 +187,8 @@ def _counts(section: CohortSection, patients: Cohort, specification: PoolSpecifi
     rows = []
     for arm, own in best.groupby("arm", sort=False):
         seen = own["shrinkage"].dropna()
+        if seen.empty:
+            continue  # nobody was measured, which is no count of 0
         common = {"study": section.study, "cohort_id": section.study, "arm": arm, "statistic": "count"}
         common |= {"subgroup": "all", "use": "likelihood", "source": "patients", "unit": "patients"}
         for threshold, k in ((30.0, int((seen >= 30).sum())), (0.0, int((seen > 0).sum()))):
@@ -179,7 +205,7 @@ def analyse_pool(prepared: PreparedPool, *, progress: Progress | None = None) ->
     """Fit and check what was prepared; leave each source and each number out; tabulate."""
     made, report = prepared.pool, prepared.specification.report
     steps = _Steps(progress, 2 + (len(_sources(made)) + 1) * report.leave_one_out)
-    steps.next("all evidence (compiling the model first)")
+    steps.next("all evidence")
     fit, passed, attempts = _fit(prepared)
     tables = {"diagnostics": [passed.table.assign(fit="all evidence")]}
     if report.leave_one_out:
@@ -225,10 +251,12 @@ def _leave_out(
     from bayes_net.pooling import fit_pool, leave_one_number_out, left_out
 
     made, whole = prepared.pool, _sampler(prepared)
-    brief = replace(whole, draws=max(whole.draws * 3 // 5, 100), tune=max(whole.tune * 2 // 5, 100))
+    brief = replace(whole, draws=max(whole.draws * 2 // 5, 100), tune=max(whole.tune * 2 // 5, 100))
+    brief = replace(brief, target_accept=min(whole.target_accept, REFIT_ACCEPT))
 
     def refit(smaller: Pool) -> xr.DataTree:
-        for how in (brief, brief.more_careful()):
+        retry = prepared.specification.sampling.retry
+        for how in (brief, brief.more_careful()) if retry else (brief,):
             tree = fit_pool(smaller, seed=prepared.specification.sampling.seed, sampler=how)
             if refit_gate(tree, smaller).passed:
                 break
@@ -277,7 +305,7 @@ def tabulate(fit: xr.DataTree, prepared: PreparedPool, *, level: float) -> dict[
         "arms_and_studies": results.arm_hazard_ratios(fit, made, level=level, seed=seed),
         "responses": results.responses(fit, made, level=level, seed=seed),
         "new_study_priors": new_study.new_study_priors(fit, made, seed=seed),
-        "parameters": results.parameters(fit, made),
+        "parameters": results.parameters(fit, made, level=level),
         "checks": predictions.checks(fit, made, held_out, level=level, seed=seed),
         "survival": predictions.profiles(
             fit,
@@ -292,25 +320,17 @@ def tabulate(fit: xr.DataTree, prepared: PreparedPool, *, level: float) -> dict[
 
 
 def known_until(made: Pool) -> dict[Curve, float]:
-    """The last month at which each curve's evidence speaks: of its own rows or patients, or of those of its
-    arm's other studies and its study's other arm."""
-    own: dict[Curve, float] = {}
+    """The last month at which each curve's evidence speaks: of the study's own rows or patients, of either
+    arm; 0 for a study that has none."""
+    own: dict[tuple[str, str], float] = {}
     for row, datum in zip(made.rows.itertuples(), made.data, strict=True):
         if np.isfinite(datum.time):
-            key = (row.endpoint, row.study, row.arm)
-            own[key] = max(own.get(key, 0.0), datum.time)
-    cuts = made.assumptions.cuts
-    starts = np.array([0.0, *cuts, (cuts[-1] if cuts else 12.0) * 1.5])
+            own[row.endpoint, row.study] = max(own.get((row.endpoint, row.study), 0.0), datum.time)
     for cohort in made.cohorts:
-        for a, arm in enumerate(made.assumptions.arms):
-            reached = np.flatnonzero(cohort.person_time[a])
-            if len(reached):
-                key = (cohort.endpoint, cohort.study, arm)
-                own[key] = max(own.get(key, 0.0), float(starts[reached[-1] + 1]))
-    return {
-        curve: max([t for (e, s, _), t in own.items() if (e, s) == curve[:2]], default=0.0)
-        for curve in made.curves
-    }
+        if cohort.person_time.any():
+            key = (cohort.endpoint, cohort.study)
+            own[key] = max(own.get(key, 0.0), cohort.longest)
+    return {curve: own.get(curve[:2], 0.0) for curve in made.curves}
 
 
 def reported(fit: xr.DataTree, made: Pool) -> dict[str, xr.DataArray]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 
 from bayes_net import plots
@@ -27,8 +29,7 @@ def write_pool(analysis: PoolAnalysis, out: Path) -> Path:
 def _write_files(analysis: PoolAnalysis, folder: Path) -> None:
     prepared, told = analysis.prepared, pool_provenance(analysis)
     for name, table in analysis.tables.items():
-        marked = table.assign(synthetic=True) if prepared.synthetic else table
-        marked.to_csv(folder / f"{name}.csv", index=False)
+        _marked(table, name, analysis).to_csv(folder / f"{name}.csv", index=False)
     (folder / "specification.toml").write_text(prepared.specification.public_toml(), encoding="utf-8")
     write_netcdf(pool_tree(analysis), folder / "posterior.nc")
     content = PoolReport(
@@ -44,6 +45,18 @@ def _write_files(analysis: PoolAnalysis, folder: Path) -> None:
     )
     (folder / "report.html").write_text(render_pool(content), encoding="utf-8")
     write_manifest(folder, told)
+
+
+def _marked(table: pd.DataFrame, name: str, analysis: PoolAnalysis) -> pd.DataFrame:
+    """The table with what must travel with its numbers: whether the fit behind each row passed its gate, and
+    whether patients are synthetic."""
+    if name not in ("diagnostics", "evidence"):
+        gate: object = "passed" if analysis.gate.passed else "failed"
+        if "fit" in table and analysis.gate.passed:
+            each = analysis.tables["diagnostics"].groupby("fit")["passed"].all()
+            gate = np.where(table["fit"].map(each), "passed", "failed")
+        table = table.assign(gate=gate)
+    return table.assign(synthetic=True) if analysis.prepared.synthetic else table
 
 
 def _figures(analysis: PoolAnalysis, folder: Path) -> dict[str, Illustration]:

@@ -37,17 +37,17 @@ SECTIONS = {
 """Anchor and heading of every section, in the order of reading."""
 
 _NEEDS = {
-    "hazard-ratios": "hazard_ratios",
-    "probabilities": "hazard_ratios",
-    "arms": "arms_and_studies",
-    "response": "responses",
-    "survival": "survival",
-    "learnt": "parameters",
-    "left-out": "influence",
-    "checks": "checks",
-    "evidence": "evidence",
+    "hazard-ratios": ("hazard_ratios",),
+    "probabilities": ("hazard_ratios",),
+    "arms": ("arms_and_studies",),
+    "response": ("responses",),
+    "survival": ("survival",),
+    "learnt": ("parameters",),
+    "left-out": ("influence", "loo"),
+    "checks": ("checks",),
+    "evidence": ("evidence",),
 }
-"""The table without which a section is left out."""
+"""The tables without any of which a section is left out."""
 
 Part = tuple[str, pd.DataFrame]
 """Caption and presentation table."""
@@ -113,7 +113,9 @@ def render_pool(content: PoolReport) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filled = [key for key in SECTIONS if key not in _NEEDS or _NEEDS[key] in content.tables]
+    filled = [
+        key for key in SECTIONS if key not in _NEEDS or any(name in content.tables for name in _NEEDS[key])
+    ]
     return environment.get_template("pool_report.html.j2").render(
         content=content,
         tables=tables,
@@ -127,6 +129,7 @@ def render_pool(content: PoolReport) -> str:
         and_=listed_and,
         nothing=wording.NOTHING,
         no_limit_warning=schema.NO_LIMIT_WARNING,
+        about=wording.contents(content.tables),
     )
 
 
@@ -173,9 +176,10 @@ def _learnt(content: PoolReport) -> Iterator[Part]:
 
 
 def _left_out(content: PoolReport) -> Iterator[Part]:
-    influence, loo = content.tables["influence"], content.tables.get("loo")
+    influence, loo = content.tables.get("influence"), content.tables.get("loo")
     numbers = set() if loo is None else set(loo["row"])
-    fits = [name.removeprefix("without ") for name in influence["fit"].unique()]
+    made = [] if influence is None else influence["fit"].unique()
+    fits = [name.removeprefix("without ") for name in made]
     sources = [name for name in fits if name not in numbers]
     if sources:
         moved = rows_to_read.movement_table(influence, sources=sources, failed=set(content.failed_refits))

@@ -33,14 +33,21 @@ def hazard_ratios(fit: xr.DataTree, pool: Pool, printed: pd.DataFrame, *, level:
     after, before = (slopes_of(fit[group].to_dataset(), pool) for group in ("posterior", "prior"))
     parts = []
     for per, measure in ((10.0, "shrinkage, per 10 points"), (1.0, "shrinkage, per 1 point")):
-        table = ratio_summary(np.exp(after * per / 10.0), level=level).assign(measure=measure)
-        parts.append(table.assign(**contraction(before, after)))
+        logs = (before * per / 10.0, after * per / 10.0)
+        table = ratio_summary(np.exp(logs[1]), level=level).assign(measure=measure)
+        parts.append(table.assign(**contraction(*logs)))
     table = pd.concat(parts, ignore_index=True)
     table[["endpoint", "arm"]] = table["slope_of"].str.split(" ", n=1, expand=True)
     table["biased"] = table["landmark"].isin((NO_LIMIT, OBSERVED))
     table = pd.concat([table, _beside(table, printed)], axis=1)
-    known = {(cohort.endpoint, cohort.landmark) for cohort in pool.landmark_cohorts}
-    observed = np.array([key in known for key in zip(table["endpoint"], table["landmark"], strict=True)])
+    known = {
+        (cohort.endpoint, cohort.landmark, arm)
+        for cohort in pool.landmark_cohorts
+        for arm, n in zip(pool.assumptions.arms, cohort.exposure.n_by_arm, strict=True)
+        if n and cohort.weight
+    }
+    keys = zip(table["endpoint"], table["landmark"], table["arm"], strict=True)
+    observed = np.array([key in known for key in keys])
     table.loc[observed & (table["status"] == PREDICTED), "status"] = FROM_PATIENTS
     first = ["endpoint", "arm", "landmark", "measure", "biased", "hr", "lower", "upper", "level"]
     first += [*HAZARD_RATIO_BOUNDS, "status", "row", "printed", "printed_lower", "printed_upper"]
@@ -64,7 +71,8 @@ def contraction(before: xr.DataArray, after: xr.DataArray) -> dict[str, np.ndarr
 
 def _beside(table: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     """The printed value of each row's endpoint, arm, landmark and unit, and whether it entered."""
-    own = printed[(printed["statistic"].isin(SLOPES)) & (printed["use"] != "record")]
+    own = printed[printed["statistic"].isin(SLOPES) & (printed["use"] != "record")]
+    own = own.sort_values("use", key=lambda use: use != "likelihood", kind="stable")
     found = []
     for row in table.itertuples():
         landmark = NO_LIMIT if row.landmark == OBSERVED else row.landmark
@@ -135,7 +143,7 @@ def responses(fit: xr.DataTree, pool: Pool, *, level: float, seed: int) -> pd.Da
     return table.assign(**contraction(logits["prior"], logits["posterior"]))
 
 
-def parameters(fit: xr.DataTree, pool: Pool) -> pd.DataFrame:
+def parameters(fit: xr.DataTree, pool: Pool, *, level: float) -> pd.DataFrame:
     """What the evidence says about what: prior SD and posterior SD of every parameter on its modelling
     scale, and the contraction 1 - posterior SD / prior SD."""
     before, after = fit["prior"].to_dataset(), fit["posterior"].to_dataset()
@@ -143,10 +151,11 @@ def parameters(fit: xr.DataTree, pool: Pool) -> pd.DataFrame:
     for name in after.data_vars:
         if str(name).endswith("_z") or name in ("step", "landmark_step"):
             continue  # standardised: what is derived from them says it
-        table = estimands.summarise(after[name], limits=False)
+        table = estimands.summarise(after[name], prob=level, limits=False)
         labels = [d for d in after[name].dims if d not in SAMPLE_DIMS]
         table["label"] = table[labels].astype(str).agg(", ".join, axis=1) if labels else ""
         shrunk = contraction(before[name], after[name].transpose(*before[name].dims))
         parts.append(table.assign(parameter=name, **shrunk))
-    columns = ["parameter", "label", "mean", "sd", "estimate", "lower", "upper", "prior_sd", "contraction"]
+    columns = ["parameter", "label", "mean", "sd", "estimate", "lower", "upper", "level"]
+    columns += ["prior_sd", "contraction"]
     return pd.concat(parts, ignore_index=True)[[*columns, "ess_bulk", "rhat"]]

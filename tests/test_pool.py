@@ -226,6 +226,10 @@ REFUSED = {
         [row("C1", "count", 5, n=50, endpoint="shrinkage", threshold=100)],
         "C1",
     ),
+    "an id that is the name of another study": (
+        [row("B", "median", 29, n=96), row("M2", "median", 20, n=50, study="B")],
+        "B: the id of a row is the name of a study too",
+    ),
     "nothing in the likelihood": (
         [row("M1", "median", 29, n=96, use="check")],
         "neither a published number with use = likelihood nor a cohort",

@@ -1,6 +1,7 @@
 """The report of a synthesis says what the numbers say, in the right order, and asks nothing of the net."""
 
 import re
+from dataclasses import replace
 from urllib.parse import unquote
 
 import fake_pool
@@ -227,6 +228,40 @@ def test_names_from_data_are_text_on_the_page_and_in_figures(name):
     assert "<script" not in page
     assert "<script" not in unquote(page)
     assert name in Page(page).text
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("hazard_ratios", "shrinkage is measured after treatment began"),
+        ("responses", "The pool of responses"),
+        ("survival", "Beyond the last month"),
+    ],
+)
+def test_limitations_are_of_what_is_there(missing, said):
+    whole = fake_pool.content()
+    without = {name: table for name, table in whole.tables.items() if name != missing}
+    assert said in limitations(whole)
+    assert said not in limitations(replace(whole, tables=without))
+
+
+@pytest.mark.parametrize(
+    ("column", "was", "now", "said"),
+    [
+        ("arm", "177Lu", "177Lu >=30", "favours the responders"),
+        ("statistic", "hazard ratio", "hazard ratio per point", "Only striking hazard ratios"),
+        ("statistic", "count", "median", "Medians printed without limits"),
+        ("correlated_with", "", "P0", "Their correlations are not in print"),
+    ],
+)
+def test_limitations_follow_the_evidence(column, was, now, said):
+    other, content = fake_pool.evidence().replace({column: {was: now}}), fake_pool.content()
+    assert said in limitations(replace(content, tables=content.tables | {"evidence": other}))
+    assert said not in limitations(content)
+
+
+def limitations(content) -> str:
+    return render_pool(content).split('id="limitations"')[1].split("</section>")[0]
 
 
 def test_the_page_asks_nothing_of_any_other_address(page):
