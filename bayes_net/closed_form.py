@@ -131,10 +131,10 @@ def draw_prior(hazard: Hazard, data: Exposure, *, draws: int, seed: int) -> xr.D
     drawn = xr.Dataset(variables, coords={dim: coords[dim] for dim in used})
     if "step" in drawn:
         drawn["step"] = (drawn["step"] * _step_scale(drawn, hazard, data)).transpose(*drawn["step"].dims)
-    return _with_derived(drawn, hazard, data)
+    return with_derived(drawn, hazard, data)
 
 
-def _with_derived(draws: xr.Dataset, hazard: Hazard, data: Exposure) -> xr.Dataset:
+def with_derived(draws: xr.Dataset, hazard: Hazard, data: Exposure) -> xr.Dataset:
     """Add what the model derives from its free variables: log_hazard, and slope when common."""
     if hazard.smoothing == INDEPENDENT:
         alpha = draws["log_baseline"]

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bayes_net._backend import pm, pt
+from bayes_net._backend import pm, pt, times
 from bayes_net.closed_form import free_variables
 from bayes_net.exposure import Exposure, one_hot
 from bayes_net.priors import Flat, HalfNormal, Prior
@@ -134,13 +134,13 @@ def _log_hazard(d: Mapping, hazard: Hazard, data: Exposure):
             # The prior is a standard normal step; it is sampled on its conditional scale.
             scale = pt.sqrt(1.0 + sd[..., None] ** 2 * d["step_information"])
             step = pm.Normal("step", 0.0, scale, dims=(*strata, "boundary"))
-            alpha = alpha + sd[..., None] * pt.dot(step / scale, d["basis"].T)
+            alpha = alpha + sd[..., None] * times(d["basis"], step / scale)
     if hazard.baseline == SHARED:
         if len(data.arms) == 1:
             return alpha[None, :]
         effect = _prior_rv(ARM_EFFECT, "arm_effect", hazard, d, ("contrast",))
         # A product with 0 for the first arm, where joining a 0 to the effects would compile for a second.
-        alpha = alpha[None, :] + pt.dot(np.eye(len(data.arms))[:, 1:], effect)[:, None]
+        alpha = alpha[None, :] + times(np.eye(len(data.arms))[:, 1:], effect)[:, None]
     return alpha
 
 
@@ -158,7 +158,7 @@ def _compressed_risk(d: Mapping, shape: Layout, log_hazard, slope, gamma):
     patterns = np.array(shape.patterns)
     eta = _by_pattern(log_hazard, patterns, shape)
     if gamma is not None:
-        eta = eta + pt.dot(patterns[:, 1:], gamma)[:, None]
+        eta = eta + times(patterns[:, 1:], gamma)[:, None]
     if slope is None:
         return pt.sum(pt.sum(d["node_weight"], axis=2) * pt.exp(eta))
     slopes = _by_pattern(slope, patterns, shape)
@@ -169,7 +169,8 @@ def _by_pattern(by_arm, patterns: np.ndarray, shape: Layout):
     """The rows of the patterns' arms; where the patterns are the arms themselves, nothing to compile."""
     if np.array_equal(patterns[:, 0], np.arange(len(shape.arms))):
         return by_arm
-    return pt.dot(one_hot(patterns[:, 0], len(shape.arms)), by_arm)
+    chosen = one_hot(patterns[:, 0], len(shape.arms))
+    return times(chosen, by_arm) if by_arm.ndim == 1 else times(by_arm.T, chosen)
 
 
 def _patients_risk(d: Mapping, log_hazard, slope, gamma):
@@ -182,7 +183,7 @@ def _patients_risk(d: Mapping, log_hazard, slope, gamma):
         total = total + passed.ravel()[d["row_cell"]]
     eta = 0.0
     if slope is not None:
-        eta = pt.dot(d["row_arm"], slope) * d["row_score"]
+        eta = times(d["row_arm"], slope) * d["row_score"]
     if gamma is not None:
-        eta = eta + pt.dot(d["row_covariates"], gamma)
+        eta = eta + times(d["row_covariates"], gamma)
     return pt.sum(pt.exp(eta) * total)

