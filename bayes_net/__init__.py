@@ -73,6 +73,11 @@ _HOMES = {
     "specification": ("Specification", "parse_specification", "read_specification"),
     "analysis": ("Analysis", "prepare", "run"),
     "output": ("write_analysis",),
+    "result_folder": ("ResultFolder", "read_result"),
+    "rebuilding": ("rebuild_report",),
+    "paper": ("PaperTable", "paper_tables", "save_paper_tables"),
+    "comparison": ("Comparison", "compare"),
+    "scenario_output": ("Sensitivity", "sensitivity"),
     "simulate": ("SimulationPlan", "simulate_cohort", "write_cohort"),
 }
 _MODULES = ("plots",)

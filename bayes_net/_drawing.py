@@ -19,6 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
+from bayes_net.schema import EQUIVALENCE
+
 ARM_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, which stays apart under the common colour-vision deficiencies."""
 GREYS = ("#4d4d4d", "#7f7f7f", "#a6a6a6", "#c6c6c6", "#dedede")
@@ -150,6 +152,12 @@ def ratio_axis(ax: Axes, low: float, high: float, label: str) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
     ax.set_xlabel(label)
+
+
+def no_effect(ax: Axes) -> None:
+    """A line at a hazard ratio of 1, in the region of practical equivalence."""
+    ax.axvspan(*EQUIVALENCE, color=GREYS[4], alpha=0.5, linewidth=0, zorder=0, gid="equivalence")
+    ax.axvline(1, color="black", linewidth=0.8, zorder=1)
 
 
 def month_ticks(end: float) -> list[float]:

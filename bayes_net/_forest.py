@@ -19,6 +19,7 @@ from bayes_net._drawing import (
     arm_marker,
     beside,
     new_axes,
+    no_effect,
     present,
     ratio_axis,
     short,
@@ -44,7 +45,7 @@ def forest(hazard_ratios: pd.DataFrame, *, ax: Axes | None = None, arms: Sequenc
     high = min(RATIO_LIMITS[1], 1.03 * max(1, hazard_ratios["upper"].max()))
     for row, y in zip(hazard_ratios.itertuples(index=False), places, strict=True):
         _draw_row(ax, row, y, colours, limits=(low, high))
-    ax.axvline(1, color="black", linewidth=0.8, zorder=1)
+    no_effect(ax)
     ratio_axis(ax, low, high, f"Hazard ratio ({tables.interval_label(hazard_ratios)}), log scale")
     _labels(ax, hazard_ratios, places)
     ax.set_ylim(max(places) + 0.8, -1.6)

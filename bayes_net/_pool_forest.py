@@ -19,6 +19,7 @@ from bayes_net._drawing import (
     arm_marker,
     beside,
     new_axes,
+    no_effect,
     present,
     ratio_axis,
     short,
@@ -49,7 +50,7 @@ def pooled_forest(hazard_ratios: pd.DataFrame, *, ax: Axes | None = None, arms: 
     high = min(RATIO_LIMITS[1], 1.03 * max(1, limits.max(axis=None)))
     for row, y in zip(rows.itertuples(index=False), places, strict=True):
         _forest_row(ax, row, y, colours, (low, high))
-    ax.axvline(1, color="black", linewidth=0.8, zorder=1)
+    no_effect(ax)
     ratio_axis(ax, low, high, f"Hazard ratio ({100 * rows['level'].iloc[0]:.3g} % interval), log scale")
     _forest_labels(ax, rows, places)
     ax.set_ylim(max(places) + 0.8, -1.4)

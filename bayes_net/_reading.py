@@ -197,7 +197,7 @@ def _absence(name: str, column: str, existing: Iterable[str]) -> str:
     by_lower = {other.lower(): other for other in existing}
     close = [by_lower[match] for match in difflib.get_close_matches(column.lower(), by_lower)]
     hint = f" (did you mean {' or '.join(repr(match) for match in close)}?)" if close else ""
-    asked = repr(column) if column == name else f"{column!r}, asked for as {name},"
+    asked = repr(column) if column == name else f"{column!r}, asked for as {name}"
     return f"there is no column {asked}{hint}"
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from bayes_net._fields import (
     MOST_INTERVALS,
@@ -22,6 +22,8 @@ from bayes_net._fields import (
     Whole,
     repeated,
 )
+from bayes_net._judgement import counted
+from bayes_net.errors import InputError
 from bayes_net.exposure import Covariate, Response, Shrinkage, grid_cuts
 from bayes_net.landmarks import landmark_times
 from bayes_net.priors import (
@@ -40,6 +42,58 @@ class Section(BaseModel):
     """A table whose keys are fixed: what it does not know is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class ScenarioSection(Section):
+    """A named change of the specification: keys with dots, such as "priors.median_months", and new values."""
+
+    name: Annotated[str, Field(min_length=1)]
+    change: Annotated[dict[str, Any], Field(min_length=1)]
+
+
+Grid = dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]]
+"""Keys with dots and the values that each takes in turn: every combination is a scenario."""
+
+
+def listed_tables(name: str) -> BeforeValidator:
+    """Refuses a single table where double brackets are wanted."""
+
+    def check(value: object) -> object:
+        if isinstance(value, dict):
+            raise InputError(f"expected [[{name}]], with double brackets, once for each")
+        return value
+
+    return BeforeValidator(check)
+
+
+def without_identifiers(value: Any) -> Any:
+    """Plain values of a specification with identifiers of patients counted and withheld, wherever they are.
+
+    They stand under ``exclude_patients``: in a table of data or, with the path to it, in scenarios.
+    """
+    if isinstance(value, dict):
+        return {
+            key: _withheld(part) if key.split(".")[-1] == "exclude_patients" else without_identifiers(part)
+            for key, part in value.items()
+        }
+    return [without_identifiers(part) for part in value] if isinstance(value, list) else value
+
+
+def _withheld(identifiers: Any) -> Any:
+    """How many identifiers there are; of a grid, how many each list has."""
+    if not isinstance(identifiers, list | tuple) or not identifiers:
+        return identifiers if identifiers in ([], ()) else "(withheld)"
+    if any(isinstance(part, list | tuple) for part in identifiers):
+        return [_withheld(part) for part in identifiers]
+    return [f"({counted(len(identifiers), 'identifier')} withheld)"]
+
+
+def without_empty(plain: dict[str, Any]) -> dict[str, Any]:
+    """A specification as plain values, without the tables of scenarios if there are none."""
+    return {key: value for key, value in plain.items() if value or key not in ("scenarios", "grid")}
+
+
+Scenarios = Annotated[tuple[ScenarioSection, ...], listed_tables("scenarios")]
 
 
 class DataSection(Section):

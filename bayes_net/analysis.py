@@ -90,8 +90,13 @@ def survival_request(prepared: Prepared) -> dict:
     return {"times": times, "horizon": report.horizon.months, "profiles": report.profiles}
 
 
-def fit_jobs(prepared: Prepared, *, progress: Progress | None = None) -> tuple[Fitted, ...]:
-    """Sample and check every job.
+Check = Callable[[Job, xr.DataTree], Fitted]
+
+
+def fit_jobs(
+    prepared: Prepared, *, progress: Progress | None = None, check: Check | None = None
+) -> tuple[Fitted, ...]:
+    """Sample and check every job, by ``check`` if it is given, or else everything that a run reports.
 
     Each has its own seed, derived from the run's seed and the job's name. A fit that fails its gate is
     sampled a second time, more carefully (``sampling.retry``), and that result stands.
@@ -114,6 +119,8 @@ def fit_jobs(prepared: Prepared, *, progress: Progress | None = None) -> tuple[F
             shape=shapes[_shape_key(job)],
         )
         tree.attrs["attempts"] = number
+        if check is not None:
+            return check(job, tree)
         return checked(job, tree, survival_quantities(job, tree, **survival_request(prepared)))
 
     fitted = []

@@ -151,7 +151,7 @@ def fit_mixture(draws: np.ndarray, *, seed: int, components: int | None = None) 
 
 
 def robustify(mixture: NormalMixture, *, weight: float, mean: float = 0.0, sd: float) -> NormalMixture:
-    """The mixture with a vague component of the given weight put last; the others share the rest.
+    """The mixture with a vague component N(mean, sd) of the given weight put last; others share the rest.
 
     Schmidli et al. 2014, doi:10.1111/biom.12242.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -229,7 +229,13 @@ def _censoring_times(data: Exposure, draws: int, rng: np.random.Generator) -> np
 
 
 def posterior_predictive(
-    fit: xr.DataTree, data: Exposure, times: np.ndarray, *, draws: int = 200, seed: int, prob: float = 0.95
+    fit: xr.DataTree,
+    data: Exposure,
+    times: Sequence[float],
+    *,
+    draws: int = 200,
+    seed: int,
+    prob: float = 0.95,
 ) -> pd.DataFrame:
     """Replicated against observed Kaplan-Meier curves by arm, up to each arm's last follow-up.
 
@@ -237,6 +243,7 @@ def posterior_predictive(
     p_value: probability that a replicate is at or above the observed curve (half for ties); values near
     0 or 1 are a misfit. Gelman, Meng and Stern 1996.
     """
+    times = np.asarray(times, float)
     replicated, events = replicate(fit, data, draws=draws, seed=seed)
     tail = ((1 - prob) / 2, 0.5, (1 + prob) / 2)
     tables = []

@@ -191,6 +191,116 @@ def check(spec: Spec) -> None:
 
 
 @app.command()
+def scenarios(
+    spec: Spec,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results.", show_default="results/NAME-scenarios")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A scenario to fit; may come several times.", show_default="all")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler whose workers do the fitting.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted grid.")] = False,
+) -> None:
+    """Would the answer change? Fit every scenario of a specification and show what they say together."""
+    from bayes_net.output import check_destination
+    from bayes_net.scenario_output import sensitivity
+    from bayes_net.specification import read_specification
+
+    with _bad_input_exits():
+        path = find_specification(spec)
+        out = out or Path("results") / f"{path.stem}-scenarios"
+        specification = read_specification(path)
+        check_destination(out)
+        with _progress() as advance:
+            found = sensitivity(
+                specification,
+                out,
+                only=only or (),
+                jobs=jobs,
+                scheduler=scheduler,
+                resume=resume,
+                progress=advance,
+            )
+    _show_summary(found, specification.report.level)
+    out_console.print(f"\nReport: {_literal(str(found.folder / 'report.html'))}")
+    for row in found.troubles.itertuples():
+        err_console.print(f"[bold red]scenario {_literal(row.Scenario)}:[/] {_literal(row[2])}")
+    if not found.troubles.empty:
+        raise typer.Exit(GATE_FAILED)
+
+
+def _show_summary(found, level: float) -> None:
+    from bayes_net._scenario_tables import summary_table
+
+    shown = summary_table(found.summary, label=f"{100 * level:.3g} % CrI")
+    table = Table(*map(_literal, shown.columns), box=None)
+    for row in shown.itertuples(index=False):
+        table.add_row(*(_literal(str(cell)) for cell in row))
+    out_console.print(table)
+
+
+Result = Annotated[Path, typer.Argument(metavar="RESULT", help="Folder that a finished run wrote.")]
+
+
+@app.command()
+def report(result: Result) -> None:
+    """Make the report of a finished run anew from its folder, without data and without sampling."""
+    from bayes_net.rebuilding import rebuild_report
+
+    with _bad_input_exits():
+        path = rebuild_report(result)
+    out_console.print(f"Report: {_literal(str(path))}")
+
+
+@app.command(name="tables")
+def paper(
+    result: Result,
+    formats: Annotated[
+        list[str], typer.Option("--format", help="html, tex, docx, rtf or csv; may come several times.")
+    ] = ["html", "docx"],  # noqa: B006 (typer copies it)
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the tables.", show_default="RESULT-tables")
+    ] = None,
+) -> None:
+    """Write the tables of a finished run for a paper or a submission."""
+    from bayes_net.paper import paper_tables, save_paper_tables
+    from bayes_net.result_folder import read_result
+
+    with _bad_input_exits():
+        found = read_result(result)
+        folder = out or result.with_name(f"{result.resolve().name}-tables")
+        files = save_paper_tables(paper_tables(found.tables), folder, formats)
+    out_console.print(f"Wrote {len(files)} files to {_literal(str(folder))}")
+
+
+@app.command()
+def compare(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT_A RESULT_B …", help="Folders of runs.")],
+    csv: Annotated[Path | None, typer.Option(help="Write the comparison to this file, too.")] = None,
+) -> None:
+    """Put the hazard ratios of several runs side by side, with what differed in their specifications."""
+    from bayes_net.comparison import compare as compared
+
+    with _bad_input_exits():
+        found = compared(results)
+        if csv is not None:
+            found.hazard_ratios.to_csv(csv, index=False)
+    for table in found.to_read():
+        shown = Table(
+            *map(_literal, table.columns), box=None, title=table.attrs["title"], title_justify="left"
+        )
+        for row in table.itertuples(index=False):
+            shown.add_row(*(_literal(str(cell)) for cell in row))
+        out_console.print(shown, "")
+    if csv is not None:
+        out_console.print(f"Wrote {_literal(str(csv))}")
+
+
+@app.command()
 def models() -> None:
     """List the shipped analyses."""
     from bayes_net.specification import read_specification
@@ -204,7 +314,10 @@ def models() -> None:
 
 @app.command()
 def init(
-    path: Annotated[Path | None, typer.Argument(help="The file to write.")] = None,
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="The file to write.", show_default="analysis.toml, or synthesis.toml"),
+    ] = None,
     synthesis: Annotated[
         bool, typer.Option("--synthesis", help="For published numbers, with a table of examples beside it.")
     ] = False,

@@ -13,6 +13,7 @@ import pandas as pd
 from bayes_net import _validation as validation
 from bayes_net import schema
 from bayes_net._judgement import EXCLUDED_PATIENTS, HANDLED, Note, counted, handled_scans, judgement_calls
+from bayes_net._notebook import shown
 from bayes_net._reading import Table, months_on_grid, problem, refuse, text
 from bayes_net._selection import PATIENT_COLUMNS, SIZE_UNITS, check_options, selected_tables
 from bayes_net.errors import CohortWarning, listed
@@ -66,6 +67,28 @@ class Cohort:
         endpoints = " and ".join(schema.ENDPOINT_LABELS[name] for name in self.endpoints)
         kind = "synthetic cohort" if self.synthetic else "cohort"
         return f"<{kind}: {len(self.patients)} patients ({arms}), {len(self.scans)} scans, {endpoints}>"
+
+    def _repr_html_(self) -> str:
+        sizes = "sizes in mm" if "sld" in self.scans else "sizes as percent change from baseline"
+        facts = [
+            f"Study: {listed(self.patients['study'].unique())}",
+            f"Units: time in months, {sizes}",
+            f"Covariates: {', '.join(self.covariates) or 'none'}",
+            *(f"{note.kind.capitalize()}: {note.message}" for note in self.notes),
+        ]
+        return shown("Synthetic cohort" if self.synthetic else "Cohort", facts, tables={"": self._by_arm})
+
+    @property
+    def _by_arm(self) -> pd.DataFrame:
+        """Counts of patients, events and scans, one row an arm."""
+        arm_of = self.patients.set_index("patient")["arm"]
+        counts = {"Patients": arm_of.value_counts()}
+        for name in self.endpoints:
+            events = self.patients.groupby("arm")[f"{name}_event"].sum()
+            counts[f"{schema.ENDPOINT_LABELS[name]} events"] = events
+        counts["Scans"] = self.scans["patient"].map(arm_of).value_counts()
+        table = pd.DataFrame(counts).reindex(list(self.arms)).fillna(0).astype(int)
+        return table.rename_axis("Arm").reset_index()
 
 
 def _canonical_csv(table: pd.DataFrame) -> bytes:

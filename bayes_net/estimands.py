@@ -56,8 +56,8 @@ def interaction(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArr
 def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] | None = None) -> xr.DataArray:
     """Hazard ratio of each later arm to the first among patients of the given shrinkage (points).
 
-    By default at the measure's reference (see ``reference_shrinkage``): with a slope in each arm the
-    ratio differs from one shrinkage to another. Dims (chain, draw, [landmark,] arm, shrinkage).
+    By default at the measure's reference, or without response: with a slope in each arm the ratio differs
+    from one shrinkage to another. Dims (chain, draw, [landmark,] arm, shrinkage).
 
     Raises
     ------
@@ -203,7 +203,7 @@ def standardised_survival(fit: xr.DataTree, data: Exposure, times: Sequence[floa
     return xr.DataArray(curves, dims=(*SAMPLE_DIMS, ARM, TIME), coords=coords, name="survival")
 
 
-def contrast(values: xr.DataArray, *, dim: str, reference) -> xr.DataArray:
+def contrast(values: xr.DataArray, *, dim: str, reference: str | float) -> xr.DataArray:
     """Differences of draws from those at ``reference`` along ``dim`` (the reference itself left out)."""
     return values.drop_sel({dim: reference}) - values.sel({dim: reference}, drop=True)
 

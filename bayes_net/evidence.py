@@ -14,6 +14,7 @@ import pandas as pd
 from bayes_net import _evidence_pairs as pairs
 from bayes_net import _evidence_rules as rules
 from bayes_net._evidence_rules import ENDPOINTS, STATISTICS, USES
+from bayes_net._notebook import shown
 from bayes_net._reading import Table, parsed, problem, read_table, text
 from bayes_net._rounding import p_range
 from bayes_net.errors import CohortError, InputError, listed
@@ -40,8 +41,9 @@ class EvidenceError(InputError):
 class Evidence:
     """Published numbers, checked: ``table`` has one row a number.
 
-    Its columns are ``COLUMNS``, numbers as floats (NaN where empty) and the rest as text ("" where empty),
-    followed by ``PRINTED``. A row's ``use`` is likelihood, check (held out and predicted) or record.
+    Its columns are those of the files, numbers as floats (NaN where empty) and the rest as text ("" where
+    empty), followed by printed_value, printed_lower and printed_upper, the numbers letter by letter. A
+    row's ``use`` is likelihood, check (held out and predicted) or record.
     """
 
     table: pd.DataFrame
@@ -97,6 +99,15 @@ class Evidence:
 
     def __repr__(self) -> str:
         return f"<{self}>"
+
+    def _repr_html_(self) -> str:
+        counts = pd.crosstab(self.table["study"], self.table["use"])
+        counts = counts.reindex(index=self.table["study"].unique(), columns=list(USES), fill_value=0)
+        columns = ["id", "study", "arm", "subgroup", "endpoint", "statistic", "landmark", "use"]
+        rows = self.table[columns].rename(columns=str.capitalize)
+        rows.insert(6, "As printed", [_as_printed(row) for row in self.table.itertuples()])
+        by_use = counts.rename_axis(columns=None).reset_index().rename(columns=str.capitalize)
+        return shown(str(self), tables={"": by_use}, folded={"Every number": rows})
 
 
 def read_evidence(*paths: str | Path) -> Evidence:
@@ -174,6 +185,15 @@ def _refuse(problems: Sequence[str]) -> None:
         raise EvidenceError(problems[0])
     if problems:
         raise EvidenceError("\n- ".join([f"{len(problems)} problems in the evidence:", *problems]))
+
+
+def _as_printed(row) -> str:
+    """Value and limits as they stand in the file, with the number of patients of a count."""
+    value, lower, upper = row.printed_value, row.printed_lower, row.printed_upper
+    if lower and not upper:
+        return f"{value} (≥ {lower})" if value else f"≥ {lower}"
+    text = f"{value} ({lower} to {upper})" if lower else value
+    return f"{text} of {row.n:g}" if row.statistic == "count" and not math.isnan(row.n) else text
 
 
 def _uncorrelated(table: pd.DataFrame, leave_out) -> pd.DataFrame:

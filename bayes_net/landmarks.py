@@ -71,6 +71,30 @@ class LandmarkSet:
             raise InputError(f"landmark {label!r} is not in this set; expected one of {', '.join(labels)}")
         return self.table[self.table["landmark"] == label].reset_index(drop=True)
 
+    def _repr_html_(self) -> str:
+        from bayes_net._notebook import shown
+        from bayes_net.tables import attrition_table, landmark_label
+
+        counts = self.table.groupby(["landmark", "arm"])["event"].agg(["size", "sum"])
+        columns = [[landmark_label(landmark.label, landmark.biased) for landmark in self.landmarks]]
+        for arm in self.arms:
+            own = counts.reindex([(landmark.label, arm) for landmark in self.landmarks], fill_value=0)
+            columns.append([f"{n} ({events})" for n, events in own.itertuples(index=False)])
+        at_risk = pd.DataFrame(zip(*columns, strict=True), columns=["Landmark", *self.arms])
+        endpoint = schema.ENDPOINT_LABELS[self.endpoint]
+        facts = [
+            f"Endpoint: {endpoint}; population: {self.population}",
+            "Patients without a scan count as not responding" * self.intention_to_treat,
+            f"Covariates: {', '.join(self.covariates) or 'none'}",
+            *(f"{note.kind.capitalize()}: {note.message}" for note in self.notes),
+        ]
+        return shown(
+            "Synthetic landmark set" if self.synthetic else "Landmark set",
+            filter(None, facts),
+            tables={f"At risk and analysed ({endpoint} events)": at_risk},
+            folded={"Who left, and why": attrition_table(self.attrition)},
+        )
+
 
 def landmark_times(items: Sequence[str | Landmark]) -> tuple[Landmark, ...]:
     """Landmarks of durations such as ``"150d"`` or ``"36w"`` and ``"no limit"``, in order of time.

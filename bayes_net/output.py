@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import xarray as xr
 
 from bayes_net import figures, plots
-from bayes_net._publishing import MANIFEST, check_destination, publish
+from bayes_net._publishing import check_destination, publish
 from bayes_net.analysis import Analysis, posterior_tree, provenance
-from bayes_net.report import ReportContent, illustrate, render
+from bayes_net.report import LANDMARKS, content_of, illustrate, render
+from bayes_net.result_folder import (
+    POSTERIOR,
+    REPORT,
+    Illustration,
+    ResultFolder,
+    write_content,
+    write_manifest,
+)
 from bayes_net.results import diagnostics_table, prior_table
 from bayes_net.schema import ENDPOINT_LABELS
 from bayes_net.structure import INDEPENDENT, PER_ARM, Hazard
 
-__all__ = ["check_destination", "model_in_words", "report_content", "write_analysis"]
+__all__ = ["check_destination", "model_in_words", "write_analysis", "write_parts"]
 
 
 def write_analysis(analysis: Analysis, out: Path) -> Path:
@@ -32,21 +37,9 @@ def write_analysis(analysis: Analysis, out: Path) -> Path:
 
 
 def _write_files(analysis: Analysis, folder: Path) -> None:
-    prepared = analysis.prepared
-    label = (lambda t: t.assign(synthetic=True)) if prepared.cohort.synthetic else (lambda t: t)
-    tables = {
-        "hazard_ratios": analysis.hazard_ratios,
-        "survival": analysis.survival,
-        "attrition": prepared.attrition,
-        "diagnostics": analysis.gate,
-        "loo": analysis.loo,
-    }
-    for name, table in tables.items():
-        label(table).to_csv(folder / f"{name}.csv", index=False)
-    (folder / "specification.toml").write_text(prepared.specification.public_toml(), encoding="utf-8")
-    write_netcdf(posterior_tree(analysis), folder / "posterior.nc")
-    content = report_content(analysis, folder / "figures")
-    (folder / "report.html").write_text(render(content), encoding="utf-8")
+    write_netcdf(posterior_tree(analysis), folder / POSTERIOR)
+    content = content_of(write_parts(analysis, folder))
+    (folder / REPORT).write_text(render(content), encoding="utf-8")
     write_manifest(folder, provenance(analysis))
 
 
@@ -59,53 +52,56 @@ def write_netcdf(tree: xr.DataTree, path: Path) -> None:
     tree.to_netcdf(path, engine="h5netcdf", encoding={k: v for k, v in encoding.items() if v})
 
 
-def write_manifest(folder: Path, told: Mapping[str, str]) -> None:
-    """What the folder holds and where it comes from; its presence says that the result is whole."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    manifest = dict(told) | {
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "files": {
-            path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in files
-        },
-    }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-
-
-def report_content(analysis: Analysis, figure_folder: Path) -> ReportContent:
-    """What the report shows; the figures are saved to ``figure_folder`` as SVG and PNG on the way."""
+def write_parts(analysis: Analysis, folder: Path) -> ResultFolder:
+    """Write tables, figures and words, of which the report is made, and return them as they are read back."""
     prepared, specification = analysis.prepared, analysis.prepared.specification
     hazard = specification.hazard(analysis.fits[0].job.measure)
-    figure_folder.mkdir(parents=True, exist_ok=True)
-    drawn = {}
+    tables = {
+        "hazard_ratios": analysis.hazard_ratios,
+        "survival": analysis.survival,
+        "attrition": prepared.attrition,
+        "priors": _priors(analysis),
+        "diagnostics": analysis.gate,
+        "sampling": diagnostics_table(analysis.fits),
+        "predictive_check": _predictive(analysis),
+        "loo": analysis.loo,
+    }
+    if prepared.cohort.synthetic:
+        tables = {name: table.assign(synthetic=True) for name, table in tables.items()}
+    return write_content(
+        folder,
+        kind=LANDMARKS,
+        tables=tables,
+        figures=_figures(analysis, hazard, folder / "figures"),
+        words={
+            "title": specification.title,
+            "synthetic": prepared.cohort.synthetic,
+            "model": model_in_words(analysis, hazard),
+            "notes": [(note.kind, note.message) for note in prepared.notes],
+            "provenance": {
+                k: v for k, v in provenance(analysis).items() if k not in ("specification", "title")
+            },
+        },
+        specification=specification.public_toml(),
+    )
+
+
+def _figures(analysis: Analysis, hazard: Hazard, folder: Path) -> dict[str, Illustration]:
+    """The figures, saved to ``folder`` as SVG and PNG on the way."""
+    folder.mkdir(parents=True, exist_ok=True)
+    report, drawn = analysis.prepared.specification.report, {}
     for figure in figures.draw(
         analysis.fits,
         hazard_ratios=analysis.hazard_ratios,
-        attrition=prepared.attrition,
+        attrition=analysis.prepared.attrition,
         slope_prior=hazard.priors.slope,
-        level=specification.report.level,
-        patient_level=specification.report.patient_level_figures,
+        level=report.level,
+        patient_level=report.patient_level_figures,
     ):
-        svg, _ = plots.save(figure.axes, figure_folder / figure.name)
+        svg, _ = plots.save(figure.axes, folder / figure.name)
         text = svg.read_text(encoding="utf-8")
         drawn[figure.name] = illustrate(figure.kind, text, *figure.plotted, subject=figure.subject)
-    return ReportContent(
-        title=specification.title,
-        synthetic=prepared.cohort.synthetic,
-        gate=analysis.gate,
-        hazard_ratios=analysis.hazard_ratios,
-        attrition=prepared.attrition,
-        priors=_priors(analysis),
-        model=model_in_words(analysis, hazard),
-        diagnostics=diagnostics_table(analysis.fits),
-        specification_toml=specification.public_toml(),
-        provenance={k: v for k, v in provenance(analysis).items() if k not in ("specification", "title")},
-        notes=tuple((note.kind, note.message) for note in prepared.notes),
-        survival=analysis.survival,
-        loo=analysis.loo,
-        ppc=_predictive(analysis),
-        figures=drawn,
-    )
+    return drawn
 
 
 def _priors(analysis: Analysis) -> pd.DataFrame:
@@ -145,6 +141,12 @@ def model_in_words(analysis: Analysis, hazard: Hazard) -> dict[str, str]:
         "Shrinkage": (
             "Best percentage decrease of the sum of diameters by the landmark and before progression, in "
             f"units of 10 points from {wanted.shrinkage_reference:g}: above 0 the tumour is smaller."
+        ),
+        "Estimand": (
+            "Within an arm, among patients at risk and assessed at the landmark (event-free, unless the "
+            "population of OS is all patients alive): the hazard ratio of those with 10 points more "
+            "shrinkage by then, and survival, median and restricted mean after the landmark at a given "
+            "shrinkage. Death is an event of PFS; treatment after the landmark is part of what follows."
         ),
         "Response": _response_in_words(wanted.thresholds, wanted.intention_to_treat),
         "Hazard": (

@@ -12,6 +12,7 @@ import xarray as xr
 
 from bayes_net import new_study, predictions
 from bayes_net import pooled_results as results
+from bayes_net._pool_model import prior_table
 from bayes_net.checks import Gate, gate
 from bayes_net.cohort import Cohort, Note
 from bayes_net.errors import CohortWarning, InputError, listed
@@ -206,7 +207,7 @@ def analyse_pool(prepared: PreparedPool, *, progress: Progress | None = None) ->
     made, report = prepared.pool, prepared.specification.report
     steps = _Steps(progress, 2 + (len(_sources(made)) + 1) * report.leave_one_out)
     steps.next("all evidence")
-    fit, passed, attempts = _fit(prepared)
+    fit, passed, attempts = fit_whole(prepared)
     tables = {"diagnostics": [passed.table.assign(fit="all evidence")]}
     if report.leave_one_out:
         loo, refits = _leave_out(prepared, fit, steps)
@@ -224,7 +225,7 @@ def analyse_pool(prepared: PreparedPool, *, progress: Progress | None = None) ->
     return PoolAnalysis(prepared, fit, passed, attempts, {name: t for name, t in joined.items() if len(t)})
 
 
-def _fit(prepared: PreparedPool) -> tuple[xr.DataTree, Gate, int]:
+def fit_whole(prepared: PreparedPool) -> tuple[xr.DataTree, Gate, int]:
     """The fit of all evidence, a second time and more carefully if the first fails its gate."""
     from bayes_net.pooling import fit_pool
 
@@ -305,6 +306,7 @@ def tabulate(fit: xr.DataTree, prepared: PreparedPool, *, level: float) -> dict[
         "arms_and_studies": results.arm_hazard_ratios(fit, made, level=level, seed=seed),
         "responses": results.responses(fit, made, level=level, seed=seed),
         "new_study_priors": new_study.new_study_priors(fit, made, seed=seed),
+        "priors": prior_table(fit, made),
         "parameters": results.parameters(fit, made, level=level),
         "checks": predictions.checks(fit, made, held_out, level=level, seed=seed),
         "survival": predictions.profiles(

@@ -9,12 +9,13 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net import plots
+from bayes_net._pool_model import model_in_words
 from bayes_net._publishing import publish
-from bayes_net.output import write_manifest, write_netcdf
+from bayes_net.output import write_netcdf
 from bayes_net.pool_analysis import PoolAnalysis
 from bayes_net.pool_figures import draw_pool
-from bayes_net.pool_report import PoolReport, render_pool
-from bayes_net.report import Illustration
+from bayes_net.pool_report import SYNTHESIS, pool_content_of, render_pool
+from bayes_net.result_folder import POSTERIOR, REPORT, Illustration, write_content, write_manifest
 
 
 def write_pool(analysis: PoolAnalysis, out: Path) -> Path:
@@ -28,29 +29,31 @@ def write_pool(analysis: PoolAnalysis, out: Path) -> Path:
 
 def _write_files(analysis: PoolAnalysis, folder: Path) -> None:
     prepared, told = analysis.prepared, pool_provenance(analysis)
-    for name, table in analysis.tables.items():
-        _marked(table, name, analysis).to_csv(folder / f"{name}.csv", index=False)
-    (folder / "specification.toml").write_text(prepared.specification.public_toml(), encoding="utf-8")
-    write_netcdf(pool_tree(analysis), folder / "posterior.nc")
-    content = PoolReport(
-        title=prepared.specification.title,
-        description=prepared.specification.description,
-        synthetic=prepared.synthetic,
-        tables=analysis.tables,
-        notes=tuple((note.kind, f"{study}: {note.message}") for study, note in prepared.notes),
-        specification_toml=prepared.specification.public_toml(),
-        provenance={k: v for k, v in told.items() if k not in ("specification", "title")},
+    write_netcdf(pool_tree(analysis), folder / POSTERIOR)
+    result = write_content(
+        folder,
+        kind=SYNTHESIS,
+        tables={name: _marked(table, name, analysis) for name, table in analysis.tables.items()},
         figures=_figures(analysis, folder / "figures"),
-        level=prepared.specification.report.level,
+        words={
+            "title": prepared.specification.title,
+            "description": prepared.specification.description,
+            "synthetic": prepared.synthetic,
+            "model": model_in_words(prepared.pool),
+            "level": prepared.specification.report.level,
+            "notes": [(note.kind, f"{study}: {note.message}") for study, note in prepared.notes],
+            "provenance": {k: v for k, v in told.items() if k not in ("specification", "title")},
+        },
+        specification=prepared.specification.public_toml(),
     )
-    (folder / "report.html").write_text(render_pool(content), encoding="utf-8")
+    (folder / REPORT).write_text(render_pool(pool_content_of(result)), encoding="utf-8")
     write_manifest(folder, told)
 
 
 def _marked(table: pd.DataFrame, name: str, analysis: PoolAnalysis) -> pd.DataFrame:
     """The table with what must travel with its numbers: whether the fit behind each row passed its gate, and
     whether patients are synthetic."""
-    if name not in ("diagnostics", "evidence"):
+    if name not in ("diagnostics", "evidence", "priors"):
         gate: object = "passed" if analysis.gate.passed else "failed"
         if "fit" in table and analysis.gate.passed:
             each = analysis.tables["diagnostics"].groupby("fit")["passed"].all()

@@ -15,9 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from bayes_net import _pool_tables as rows_to_read
 from bayes_net import _pool_wording as wording
 from bayes_net import schema, tables
+from bayes_net._checklists import checklists
 from bayes_net._wording import PER_10_POINTS, listed_and, words
 from bayes_net.errors import InputError
-from bayes_net.report import Illustration, row_groups
+from bayes_net.report import row_groups
+from bayes_net.result_folder import Illustration, ResultFolder
 
 SECTIONS = {
     "answer": "Answer",
@@ -26,6 +28,7 @@ SECTIONS = {
     "arms": "Arms and studies",
     "response": "Response",
     "survival": "Predicted survival",
+    "model": "Model and priors",
     "learnt": "What the evidence says about what",
     "left-out": "Leave one out",
     "checks": "Held-out checks",
@@ -33,6 +36,7 @@ SECTIONS = {
     "diagnostics": "Diagnostics",
     "limitations": "Limitations",
     "provenance": "Provenance and specification",
+    "checklists": "Reporting checklists",
 }
 """Anchor and heading of every section, in the order of reading."""
 
@@ -42,6 +46,7 @@ _NEEDS = {
     "arms": ("arms_and_studies",),
     "response": ("responses",),
     "survival": ("survival",),
+    "model": ("priors",),
     "learnt": ("parameters",),
     "left-out": ("influence", "loo"),
     "checks": ("checks",),
@@ -58,13 +63,15 @@ class PoolReport:
     """Everything that the report of a synthesis shows, already computed.
 
     ``tables`` are those of ``PoolAnalysis``; only ``diagnostics`` must be there, and a section whose
-    table is absent is left out. ``notes`` are pairs (kind, message). ``level`` is that of the intervals.
+    table is absent is left out. ``model`` explains the model by heading; a heading that begins with
+    "Equation" is set as mathematics. ``notes`` are pairs (kind, message). ``level`` is that of the intervals.
     """
 
     title: str
     tables: Mapping[str, pd.DataFrame]
     specification_toml: str
     provenance: Mapping[str, str]
+    model: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
     synthetic: bool = False
     notes: tuple[tuple[str, str], ...] = ()
@@ -104,6 +111,27 @@ class PoolReport:
         return [name for name in dict.fromkeys(failed) if name != wording.WHOLE]
 
 
+SYNTHESIS = "synthesis"
+"""Kind of the results that ``pool_content_of`` knows."""
+
+
+def pool_content_of(result: ResultFolder) -> PoolReport:
+    """What the report of a stored synthesis shows."""
+    words = result.words
+    return PoolReport(
+        title=words["title"],
+        description=words["description"],
+        synthetic=words["synthetic"],
+        tables=result.tables,
+        notes=tuple((kind, message) for kind, message in words["notes"]),
+        specification_toml=result.specification,
+        provenance=words["provenance"],
+        model=words["model"],
+        figures=result.figures,
+        level=words["level"],
+    )
+
+
 def render_pool(content: PoolReport) -> str:
     """The whole report as one HTML page: no request to any address, no script."""
     environment = Environment(
@@ -120,6 +148,7 @@ def render_pool(content: PoolReport) -> str:
         content=content,
         tables=tables,
         sections={key: SECTIONS[key] for key in filled},
+        checklists=checklists(filled),
         figures={key: [f for f in content.figures.values() if f.section == key] for key in SECTIONS},
         parts={key: list(_PARTS[key](content)) for key in filled if key in _PARTS},
         answer=wording.answer(content.tables, level=content.level),
@@ -168,6 +197,11 @@ def _survival(content: PoolReport) -> Iterator[Part]:
         yield f"{caption} ({content.label})", rows_to_read.survival_table(rows)
 
 
+def _model(content: PoolReport) -> Iterator[Part]:
+    priors = content.tables["priors"][["parameter", "statement", "implies"]]
+    yield "Priors, and what they imply", tables.plain_table(priors)
+
+
 def _learnt(content: PoolReport) -> Iterator[Part]:
     yield (
         "Prior and posterior standard deviations",
@@ -211,6 +245,7 @@ _PARTS = {
     "arms": _arms,
     "response": _response,
     "survival": _survival,
+    "model": _model,
     "learnt": _learnt,
     "left-out": _left_out,
     "checks": _checks,

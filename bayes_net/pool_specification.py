@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 
 from bayes_net._complaints import complaints
 from bayes_net._fields import (
@@ -23,8 +23,18 @@ from bayes_net._fields import (
     Whole,
     repeated,
 )
-from bayes_net._judgement import counted
-from bayes_net._sections import DataSection, Section, hazard_change
+from bayes_net._notebook import shown
+from bayes_net._sections import (
+    DataSection,
+    Grid,
+    Scenarios,
+    ScenarioSection,
+    Section,
+    hazard_change,
+    listed_tables,
+    without_empty,
+    without_identifiers,
+)
 from bayes_net.assumptions import Assumptions, Borrowing, SlopePrior, probability_prior
 from bayes_net.errors import InputError, SpecificationError
 from bayes_net.landmarks import landmark_times
@@ -73,6 +83,10 @@ class CohortSection(DataSection):
             raise ValueError("missing: study, the name under which these patients are pooled")
         if (self.landmark is None) != (self.landmark_cuts is None):
             raise ValueError("landmark and landmark_cuts belong together")
+        if isinstance(self.landmark_cuts, dict):
+            raise ValueError(
+                "landmark_cuts are those of this cohort's endpoint: expected one list of durations"
+            )
         if self.landmark is None and not self.curve:
             raise ValueError("curve = false and no landmark: these patients would inform nothing")
         return self
@@ -207,19 +221,13 @@ def _proper(limits: tuple[float, float] | str) -> tuple[float, float]:
     return limits
 
 
-def _many(value: object) -> object:
-    if isinstance(value, dict):
-        raise InputError("expected [[cohorts]], with double brackets, once for each study")
-    return value
-
-
 class PoolSpecification(Section):
     """A whole synthesis."""
 
     title: str
     description: str = ""
     evidence: EvidenceSection | None = None
-    cohorts: Annotated[tuple[CohortSection, ...], BeforeValidator(_many)] = ()
+    cohorts: Annotated[tuple[CohortSection, ...], listed_tables("cohorts")] = ()
     model: ModelSection
     slopes: SlopeSection = SlopeSection()
     bias: BiasSection = BiasSection()
@@ -227,6 +235,8 @@ class PoolSpecification(Section):
     priors: PoolPriorSection = PoolPriorSection()
     sampling: PoolSamplingSection
     report: PoolReportSection = PoolReportSection()
+    scenarios: Scenarios = ()
+    grid: Grid = Field(default_factory=dict)
     _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
@@ -271,7 +281,12 @@ class PoolSpecification(Section):
 
     @property
     def _plain(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude_none=True)
+        return without_empty(self.model_dump(mode="json", exclude_none=True))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The analysis as plain values, defaults included, without its scenarios: what these change."""
+        return {key: value for key, value in self._plain.items() if key not in ("scenarios", "grid")}
 
     @property
     def digest(self) -> str:
@@ -280,11 +295,11 @@ class PoolSpecification(Section):
 
     def public_toml(self) -> str:
         """The whole specification, defaults included, as TOML without patient identifiers."""
-        plain = self._plain
-        for cohort in plain["cohorts"]:
-            if excluded := len(cohort.get("exclude_patients", ())):
-                cohort["exclude_patients"] = [f"({counted(excluded, 'identifier')} withheld)"]
-        return tomli_w.dumps(plain)
+        return tomli_w.dumps(without_identifiers(self._plain))
+
+    def _repr_html_(self) -> str:
+        facts = [self.description] if self.description else []
+        return shown(self.title, facts, folded={"Specification (TOML)": self.public_toml()})
 
     def with_seed(self, seed: int | None) -> PoolSpecification:
         """The same synthesis with another seed (None keeps its own)."""
@@ -303,6 +318,7 @@ POOL_SECTIONS: dict[str, type[BaseModel]] = {
     "priors": PoolPriorSection,
     "sampling": PoolSamplingSection,
     "report": PoolReportSection,
+    "scenarios": ScenarioSection,
 }
 
 

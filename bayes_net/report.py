@@ -10,14 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
-from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bayes_net import schema, tables
+from bayes_net._checklists import checklists
 from bayes_net._wording import ASSOCIATION, PER_1_POINT, answer, finding, primary_rows, words
 from bayes_net.errors import InputError
+from bayes_net.result_folder import Illustration, ResultFolder
 
 SECTIONS = {
     "answer": "Answer",
@@ -33,36 +34,19 @@ SECTIONS = {
     "loo": "Leave-one-out cross-validation",
     "limitations": "Limitations",
     "provenance": "Provenance and specification",
+    "checklists": "Reporting checklists",
 }
 """Anchor and heading of every section, in the order of reading."""
 
 _GROUP = ["endpoint", "population", "measure", "estimand"]
 
 
-@dataclass(frozen=True)
-class Illustration:
-    """A figure as SVG text, where it belongs (a key of ``SECTIONS``), its caption and its finding."""
-
-    section: str
-    svg: str
-    caption: str
-    alt: str
-
-    @property
-    def source(self) -> str:
-        """The SVG as a data URI: an image cannot run anything, nor clash with the page's ids.
-
-        Percent-encoded and not base64, so that a search of the file for a word still sees the
-        figures' texts.
-        """
-        return "data:image/svg+xml;charset=utf-8," + quote(self.svg, safe=" =:;/,.()-_!*'?@$|^{}[]")
-
-
 KINDS = {
     "attrition_flow": ("data", "Analysed at each landmark (colour); who left before, and why (greys)."),
     "forest": (
         "hazard-ratios",
-        "Posterior median hazard ratios with intervals by landmark and arm. Below 1: greater shrinkage "
+        "Posterior median hazard ratios with intervals by landmark and arm. Shaded: 0.9 to 1.11, too small "
+        "to matter. Below 1: greater shrinkage "
         "goes with longer time to event. Hollow markers: no limit, biased.",
     ),
     "survival": (
@@ -134,6 +118,33 @@ class ReportContent:
         return self.gate.empty or not self.failed_checks.empty
 
 
+LANDMARKS = "landmarks"
+"""Kind of the results that ``content_of`` knows."""
+
+
+def content_of(result: ResultFolder) -> ReportContent:
+    """What the report of a stored result of landmark models shows."""
+    words = result.words
+    found = {name: table.drop(columns="synthetic", errors="ignore") for name, table in result.tables.items()}
+    return ReportContent(
+        title=words["title"],
+        synthetic=words["synthetic"],
+        gate=found["diagnostics"],
+        hazard_ratios=found["hazard_ratios"],
+        attrition=found["attrition"],
+        priors=found["priors"],
+        model=words["model"],
+        diagnostics=found["sampling"],
+        specification_toml=result.specification,
+        provenance=words["provenance"],
+        notes=tuple((kind, message) for kind, message in words["notes"]),
+        survival=found.get("survival"),
+        loo=found.get("loo"),
+        ppc=found.get("predictive_check"),
+        figures=result.figures,
+    )
+
+
 def render(content: ReportContent) -> str:
     """The whole report as one HTML page: no request to any address, no script."""
     environment = Environment(
@@ -149,10 +160,12 @@ def render(content: ReportContent) -> str:
         if content.survival is None
         else grouped(content.survival, by=["endpoint", "population", "measure"])
     )
+    sections = {key: heading for key, heading in SECTIONS.items() if _is_filled(content, key)}
     return environment.get_template("report.html.j2").render(
         content=content,
         tables=tables,
-        sections={key: heading for key, heading in SECTIONS.items() if _is_filled(content, key)},
+        sections=sections,
+        checklists=checklists(sections),
         figures={key: [f for f in content.figures.values() if f.section == key] for key in SECTIONS},
         primary=primary,
         answer=answer(content.hazard_ratios),

@@ -9,16 +9,26 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net import estimands
+from bayes_net import estimands, tables
+from bayes_net._notebook import shown
 from bayes_net.checks import Gate, gate, loo
 from bayes_net.closed_form import free_variables
 from bayes_net.exposure import Exposure, Measure, Shrinkage
 from bayes_net.landmarks import Landmark, LandmarkSet
 from bayes_net.priors import Flat, HalfNormal, Prior
-from bayes_net.schema import ARM, ARM_EFFECT, COVARIATE, COVARIATE_EFFECT, LOG_HAZARD, PFS, POINTS_PER_UNIT
+from bayes_net.schema import (
+    ARM,
+    ARM_EFFECT,
+    COVARIATE,
+    COVARIATE_EFFECT,
+    EQUIVALENCE,
+    LOG_HAZARD,
+    PFS,
+    POINTS_PER_UNIT,
+)
 from bayes_net.structure import Hazard
 
-HAZARD_RATIO_BOUNDS = {"prob_below_1": (0, 1), "prob_below_0.8": (0, 0.8), "prob_0.9_to_1.11": (0.9, 1.11)}
+HAZARD_RATIO_BOUNDS = {"prob_below_1": (0, 1), "prob_below_0.8": (0, 0.8), "prob_0.9_to_1.11": EQUIVALENCE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +57,29 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A job with its posterior, its gate and leave-one-patient-out result."""
+    """What was fitted (``job``: endpoint, landmark, measure, patients), its posterior, gate and LOO."""
 
     job: Job
     fit: xr.DataTree
     gate: Gate
     loo: dict[str, float]
+
+    def _repr_html_(self) -> str:
+        ratios = hazard_ratio_table([self], level=0.95, interval="equal-tailed")
+        ratios = ratios[ratios["measure"] != "shrinkage, per 1 point"]
+        checks = self.gate.table
+        failed = [f"{row.check} {row.worst:.4g}" for row in checks[~checks["passed"].eq(True)].itertuples()]
+        passed = len(checks) and not failed
+        told = "Gate passed" if passed else f"Do not use these numbers: {', '.join(failed) or 'no checks'}"
+        return shown(
+            self.job.label if passed else f"GATE FAILED: {self.job.label}",
+            [f"Population: {self.job.population}", told],
+            tables={
+                f"{measure}; {estimand}": tables.hazard_ratio_table(rows)
+                for (measure, estimand), rows in ratios.groupby(["measure", "estimand"], sort=False)
+            },
+            folded={"All checks": tables.plain_table(checks, digits=4)},
+        )
 
 
 def fitted(landmarks: LandmarkSet, label: str, data: Exposure, fit: xr.DataTree) -> Fitted:

@@ -48,6 +48,10 @@ TIME_UNITS = {"days": "d", "weeks": "w", "months": "mo", "years": "y"}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|w|mo|y)\s*")
 
 
+EQUIVALENCE = (0.9, 1.11)
+"""Hazard ratios between these are practically 1: per 10 points, an association too small to matter."""
+
+
 @dataclass(frozen=True)
 class Duration:
     """A length of time with the unit it was given in; ``months`` is what calculations use."""

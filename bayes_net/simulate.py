@@ -37,7 +37,7 @@ SCAN_COLUMNS = {"time": "scan_months", "size": "sum_of_diameters_mm"}
 
 
 def simulate_cohort(plan: SimulationPlan | None = None, *, seed: int) -> Cohort:
-    """A cohort drawn from ``calibrate(plan)``, labelled synthetic, that passed the checks of real data."""
+    """A cohort with the margins of ``plan``, labelled synthetic, that passed the checks of real data."""
     plan = SimulationPlan() if plan is None else plan
     rng = np.random.default_rng(seed)
     drawn = [_draw(plan, arm, law, rng) for arm, law in enumerate(calibrate(plan))]
@@ -60,7 +60,7 @@ def _synthetic_notes(n: int, capped: int) -> tuple[Note, ...]:
 
 
 def write_cohort(cohort: Cohort, folder: str | Path) -> tuple[Path, Path]:
-    """The paths of the two CSV files written: patients and scans, times in months, sizes in mm.
+    """Write two CSV files, patients and scans (times in months, sizes in mm), and return their paths.
 
     Synthetic cohorts carry it in the file names and in a column. Each file appears whole or not at all.
     """

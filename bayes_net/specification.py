@@ -13,31 +13,31 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 
 from bayes_net._complaints import complaints
 from bayes_net._fields import repeated
-from bayes_net._judgement import counted
+from bayes_net._notebook import shown
 from bayes_net._sections import (
     BaselineSection,
     CovariateSection,
     DataSection,
+    Grid,
     LandmarkSection,
     PriorSection,
     ReportSection,
     SamplingSection,
+    Scenarios,
+    ScenarioSection,
     Section,
+    listed_tables,
+    without_empty,
+    without_identifiers,
 )
-from bayes_net.errors import InputError, SpecificationError
+from bayes_net.errors import SpecificationError
 from bayes_net.exposure import Response, Shrinkage
 from bayes_net.pool_specification import PoolSpecification, parse_pool_specification
 from bayes_net.structure import Hazard
-
-
-def _many(value: object) -> object:
-    if isinstance(value, dict):
-        raise InputError("expected [[covariates]], with double brackets, once for each covariate")
-    return value
 
 
 class Specification(Section):
@@ -48,11 +48,13 @@ class Specification(Section):
     data: DataSection
     landmarks: LandmarkSection
     slopes: Literal["per arm", "common"] = "per arm"
-    covariates: Annotated[tuple[CovariateSection, ...], BeforeValidator(_many)] = ()
+    covariates: Annotated[tuple[CovariateSection, ...], listed_tables("covariates")] = ()
     baseline: BaselineSection
     priors: PriorSection = PriorSection()
     sampling: SamplingSection
     report: ReportSection = ReportSection()
+    scenarios: Scenarios = ()
+    grid: Grid = Field(default_factory=dict)
     _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
@@ -70,6 +72,11 @@ class Specification(Section):
         """Where relative paths of data files start."""
         return self._folder
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """The analysis as plain values, defaults included, without its scenarios: what these change."""
+        return {key: value for key, value in self._plain.items() if key not in ("scenarios", "grid")}
+
     def hazard(self, measure: Shrinkage | Response) -> Hazard:
         """The hazard model for one way in which shrinkage enters."""
         return Hazard(
@@ -82,7 +89,7 @@ class Specification(Section):
     @property
     def _plain(self) -> dict[str, Any]:
         """Every value that holds, defaults included, as TOML and JSON know values."""
-        plain = self.model_dump(mode="json", exclude_none=True)
+        plain = without_empty(self.model_dump(mode="json", exclude_none=True))
         if "log_hazard" in plain["priors"]:  # it takes the place of the default median
             del plain["priors"]["median_months"]
         return plain
@@ -94,10 +101,11 @@ class Specification(Section):
 
     def public_toml(self) -> str:
         """The whole specification, defaults included, as TOML without patient identifiers."""
-        plain, excluded = self._plain, len(self.data.exclude_patients)
-        if excluded:
-            plain["data"]["exclude_patients"] = [f"({counted(excluded, 'identifier')} withheld)"]
-        return tomli_w.dumps(plain)
+        return tomli_w.dumps(without_identifiers(self._plain))
+
+    def _repr_html_(self) -> str:
+        facts = [self.description] if self.description else []
+        return shown(self.title, facts, folded={"Specification (TOML)": self.public_toml()})
 
     def with_seed(self, seed: int | None) -> Specification:
         """The same analysis with another seed (None keeps its own)."""
@@ -114,6 +122,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "priors": PriorSection,
     "sampling": SamplingSection,
     "report": ReportSection,
+    "scenarios": ScenarioSection,
 }
 """The tables of a specification by name; ``covariates`` may come several times."""
 

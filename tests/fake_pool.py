@@ -10,7 +10,7 @@ from bayes_net.pool_figures import draw_pool
 from bayes_net.pool_report import PoolReport
 from bayes_net.pooled_results import IN_PRINT, PREDICTED
 from bayes_net.predictions import OBSERVED
-from bayes_net.report import Illustration
+from bayes_net.result_folder import Illustration
 
 ARMS = ("control", "177Lu")
 _MISSING = float("nan")
@@ -171,6 +171,13 @@ def diagnostics(failed: tuple[str, ...] = ()) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def priors() -> pd.DataFrame:
+    rows = [
+        ("hazard ratio of the arms", "95 % of hazard ratios between 0.05 and 20", "ratio: 0.05 to 20 (95 %)")
+    ]
+    return pd.DataFrame(rows, columns=["parameter", "statement", "implies"])
+
+
 def tables(**changes) -> dict[str, pd.DataFrame]:
     """All of them; ``changes`` replaces a table, and None leaves it out."""
     found = {
@@ -184,6 +191,7 @@ def tables(**changes) -> dict[str, pd.DataFrame]:
         "checks": checks(),
         "survival": survival(),
         "evidence": evidence(),
+        "priors": priors(),
     }
     return {name: table for name, table in (found | changes).items() if table is not None}
 
@@ -197,4 +205,5 @@ def content(*, draw: bool = False, found: dict | None = None, **changes) -> Pool
     }
     whole = {"title": "An invented synthesis", "tables": found, "specification_toml": 'title = "x"\n'}
     whole |= {"provenance": {"seed": "1"}, "figures": figures, "description": "Numbers made up for tests."}
+    whole |= {"model": {"Slopes": "One in each arm.", "Equation of a slope": "β ~ normal(0, τ)"}}
     return PoolReport(**(whole | changes))

@@ -73,6 +73,7 @@ def survival_quantities(arms=ARMS) -> pd.DataFrame:
     table.loc[table["quantity"] == "median", "upper"] = np.inf
     common = {
         "endpoint": "pfs",
+        "population": "pfs risk set",
         "measure": "shrinkage, per 10 points",
         "level": 0.95,
         "interval": "equal-tailed",

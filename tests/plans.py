@@ -41,6 +41,8 @@ def parse(base: dict, where="plan.toml") -> Specification:
 
 
 OTHER_VALUES = {
+    "grid": {"slopes": ["per arm", "common"]},
+    "scenarios": [{"name": "common", "change": {"slopes": "common"}}],
     "title": "Another",
     "description": "of it",
     "slopes": "common",

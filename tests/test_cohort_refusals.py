@@ -137,9 +137,9 @@ OPTIONS = {
     "unknown covariate": ({"covariates": ["Ages"]}, ["no column 'Ages'", "did you mean 'age'", "pfs_time"]),
     "unknown column": (
         {"patient_columns": {"pfs_time": "pfs_tme"}},
-        ["no column 'pfs_tme', asked for as pfs_time,", "did you mean 'pfs_time'", "patient, arm, pfs_time"],
+        ["no column 'pfs_tme', asked for as pfs_time", "did you mean 'pfs_time'", "patient, arm, pfs_time"],
     ),
-    "unknown scan column": ({"scan_columns": {"size": "sld"}}, ["no column 'sld', asked for as size,"]),
+    "unknown scan column": ({"scan_columns": {"size": "sld"}}, ["no column 'sld', asked for as size"]),
     "unknown key": ({"scan_columns": {"sld": "size"}}, ["'sld' is no column that can be", "new_lesion"]),
     "no size unit": ({"size_unit": None}, ["size_unit is None with a column of size", "mm or cm"]),
     "half of OS": ({"patient_columns": {"os_event": "dead"}}, ["no column 'dead', asked for as os_event"]),

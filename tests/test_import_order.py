@@ -15,7 +15,7 @@ PACKAGE = Path(bn.__file__).parent
 LAYERS = (
     ("errors",),
     ("schema",),
-    ("_reading", "_rounding"),
+    ("_reading", "_rounding", "tables"),
     ("published",),
     ("_evidence_pairs", "_evidence_rules"),
     ("evidence",),
@@ -37,17 +37,20 @@ LAYERS = (
     ("new_study",),
     ("pooled_results", "pool_specification"),
     ("specification", "shipped"),
-    ("tables",),
     ("_wording", "_drawing"),
     ("_forest",),
     ("plots",),
-    ("figures", "report"),
+    ("result_folder",),
+    ("figures", "paper", "report"),
     ("pool_figures",),
     ("pool_report",),
     ("preparation",),
     ("analysis", "pool_analysis"),
     ("output",),
     ("pool_output",),
+    ("scenarios",),
+    ("scenario_figures", "scenario_report"),
+    ("comparison", "rebuilding", "scenario_output"),
     ("cli",),
 )
 """Lowest first; a module imports from layers below its own only, not from its neighbours.
@@ -61,18 +64,20 @@ MAY_IMPORT_HEAVY = {"_backend", "hazard", "sampling", "synthesis", "pooling"}
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 PUBLIC = """
-    Analysis Assumptions Borrowing Cohort CohortError CohortWarning Covariate Duration Evidence
-    EvidenceError Exposure Fitted Fixed Flat Gate HalfCauchy HalfNormal Hazard InputError Landmark
-    LandmarkSet Normal NormalMixture Note Pool PoolAnalysis PoolSpecification PooledCohort Priors
-    Response Sampler Shrinkage SimulationPlan SlopePrior Specification SpecificationError analyse_pool
-    arm_hazard_ratio baseline_hazard collapsed_form compile_model conditional_survival contrast
-    covariate_hazard_ratio cumulative_hazard duration elir equal_event_cuts expose fit fit_mixture
-    fit_pool fitted gate grid_cuts hazard_change_prior hazard_model hazard_ratio hazard_ratio_prior
-    hazard_ratio_table interaction kaplan_meier landmark layout leave_one_number_out left_out long_form
-    loo median_survival median_survival_prior parse_specification plots pooled posterior_predictive
-    prepare prepare_pool probability probability_prior read_cohort read_evidence read_specification rmst
-    robustify run sample simulate_cohort stack standardised_survival summarise survival survival_curves
-    survival_table synthesis_model update write_analysis write_cohort write_pool
+    Analysis Assumptions Borrowing Cohort CohortError CohortWarning Comparison Covariate Duration
+    Evidence EvidenceError Exposure Fitted Fixed Flat Gate HalfCauchy HalfNormal Hazard InputError
+    Landmark LandmarkSet Normal NormalMixture Note PaperTable Pool PoolAnalysis PoolSpecification
+    PooledCohort Priors Response ResultFolder Sampler Sensitivity Shrinkage SimulationPlan SlopePrior
+    Specification SpecificationError analyse_pool arm_hazard_ratio baseline_hazard collapsed_form
+    compare compile_model conditional_survival contrast covariate_hazard_ratio cumulative_hazard
+    duration elir equal_event_cuts expose fit fit_mixture fit_pool fitted gate grid_cuts
+    hazard_change_prior hazard_model hazard_ratio hazard_ratio_prior hazard_ratio_table interaction
+    kaplan_meier landmark layout leave_one_number_out left_out long_form loo median_survival
+    median_survival_prior paper_tables parse_specification plots pooled posterior_predictive prepare
+    prepare_pool probability probability_prior read_cohort read_evidence read_result read_specification
+    rebuild_report rmst robustify run sample save_paper_tables sensitivity simulate_cohort stack
+    standardised_survival summarise survival survival_curves survival_table synthesis_model update
+    write_analysis write_cohort write_pool
 """
 
 

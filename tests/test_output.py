@@ -73,6 +73,10 @@ def test_all_files_are_there_and_the_manifest_tells_their_hashes(finished, out):
         "attrition.csv",
         "diagnostics.csv",
         "loo.csv",
+        "priors.csv",
+        "sampling.csv",
+        "predictive_check.csv",
+        "content.json",
         "posterior.nc",
     }
     assert named | {"report.html", "specification.toml"} <= set(found)
@@ -376,7 +380,7 @@ def test_a_run_that_fails_while_writing_leaves_the_earlier_result_as_it_was(monk
     def fail(*_):
         raise RuntimeError("the plot fell over")
 
-    monkeypatch.setattr(output, "report_content", fail)
+    monkeypatch.setattr(output, "content_of", fail)
     with pytest.raises(RuntimeError, match="fell over"):
         output.write_analysis(finished[0], folder)
     assert hashes(folder) == before

@@ -18,7 +18,7 @@ from bayes_net._pool_wording import PRIOR, answer, movement_sentences, slope_sen
 from bayes_net.errors import InputError
 from bayes_net.pool_report import SECTIONS, render_pool
 from bayes_net.pooled_results import HELD_OUT, PREDICTED
-from bayes_net.report import Illustration
+from bayes_net.result_folder import Illustration
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import pytest
 
 from bayes_net import tables
 from bayes_net.errors import InputError
-from bayes_net.report import SECTIONS, Illustration, answer, illustrate, render
+from bayes_net.report import SECTIONS, answer, illustrate, render
+from bayes_net.result_folder import Illustration
 
 FIRST, SECOND = fake_results.ARMS
 HOSTILE = ("<script>alert(1)</script> & \"q\" 'x'", "ルテチウム " + "long" * 50)

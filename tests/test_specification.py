@@ -9,6 +9,7 @@ from plans import COMPANIONS, MINIMAL, OTHER_VALUES, SYNTHETIC, parse, values
 
 from bayes_net.exposure import Covariate, Response, Shrinkage
 from bayes_net.priors import Flat, Normal
+from bayes_net.scenarios import plan
 from bayes_net.schema import Duration
 from bayes_net.specification import SECTIONS, Specification, read_specification
 
@@ -60,13 +61,13 @@ def test_saying_a_default_does_not_change_the_digest():
 SINGLE = [
     (section, key)
     for section, keys in OTHER_VALUES.items()
-    for key in (keys if isinstance(keys, dict) else [None])
+    for key in (keys if isinstance(keys, dict) and section != "grid" else [None])
 ]
 
 
 def test_another_value_is_known_for_every_key():
     for name, section in SECTIONS.items():
-        if name != "covariates":
+        if name not in ("covariates", "scenarios"):
             assert set(OTHER_VALUES[name]) == set(section.model_fields)
     assert set(OTHER_VALUES) == set(Specification.model_fields)
 
@@ -98,6 +99,16 @@ def test_excluded_patients_are_counted_and_never_written_out():
     public = specification.public_toml()
     assert "ZQX" not in public
     assert tomllib.loads(public)["data"]["exclude_patients"] == ["(2 identifiers withheld)"]
+    hidden = {"exclude_patients": ["ZQX-1"]}
+    changes = [{"data.exclude_patients": ["ZQX-1", "ZQX-2"]}, {"data": values()["data"] | hidden}]
+    told = parse(
+        values(
+            scenarios=[{"name": f"{i}", "change": change} for i, change in enumerate(changes)],
+            grid={"data.exclude_patients": [[], ["ZQX-1"], ["ZQX-1", "ZQX-2"]]},
+        )
+    )
+    assert "ZQX" not in told.public_toml()
+    assert all("ZQX" not in scenario.name + str(scenario.told) for scenario in plan(told))
     one = parse(values(data={"exclude_patients": ["ZQX-1"]}))
     assert "(1 identifier withheld)" in one.public_toml()
     assert one.digest != specification.digest

@@ -17,6 +17,9 @@ from bayes_net.pool_specification import (
 from bayes_net.shipped import TEMPLATES, find_specification, models_folder, shipped_models
 from bayes_net.specification import SECTIONS, Specification, read_specification
 
+LISTS = ("covariates", "cohorts", "scenarios")
+"""Sections that may come several times."""
+
 
 def keys() -> list[tuple[str, str]]:
     top = [("", name) for name in Specification.model_fields if name not in SECTIONS]
@@ -54,7 +57,7 @@ def test_the_template_is_a_usable_specification():
     assert specification.landmarks.thresholds == (30.0,)
 
 
-@pytest.mark.parametrize(("section", "key"), [k for k in keys() if k[0] != "covariates"])
+@pytest.mark.parametrize(("section", "key"), [k for k in keys() if k[0] not in LISTS])
 def test_what_the_template_shows_in_a_comment_is_the_default_or_is_allowed(section, key):
     text = next(line for line in template_lines()[section] if line.startswith(f"{key} = "))
     shown = tomllib.loads(text)[key]
@@ -67,7 +70,7 @@ def test_what_the_template_shows_in_a_comment_is_the_default_or_is_allowed(secti
     commented = f"# {text}" in (TEMPLATES / "specification.toml").read_text(encoding="utf-8")
     model = SECTIONS.get(section, Specification)
     default = model.model_fields[key].default
-    if commented and default is not None:
+    if commented and default is not None and key != "grid":
         assert getattr(getattr(given, section) if section else given, key) == default
 
 
@@ -110,7 +113,7 @@ OF_DATA = set(DataSection.model_fields) - {"study", "patients", "scans", "time_u
 
 
 def synthesis_keys() -> list[tuple[str, str]]:
-    top = [("", "title"), ("", "description")]
+    top = [("", "title"), ("", "description"), ("", "grid")]
     return top + [
         (name, key)
         for name, model in SYNTHESIS_SECTIONS.items()
@@ -139,7 +142,7 @@ def test_the_synthesis_template_has_every_key_and_no_other():
     assert shown == set(synthesis_keys()) | {("cohorts", key) for key in ("patients", "scans", "time_unit")}
 
 
-@pytest.mark.parametrize(("section", "key"), [k for k in synthesis_keys() if k[0] != "cohorts"])
+@pytest.mark.parametrize(("section", "key"), [k for k in synthesis_keys() if k[0] not in LISTS])
 def test_what_the_synthesis_template_shows_in_a_comment_is_the_default_or_is_allowed(section, key):
     shown, commented = synthesis_template()[section][key]
     path = TEMPLATES / "synthesis.toml"
@@ -150,7 +153,7 @@ def test_what_the_synthesis_template_shows_in_a_comment_is_the_default_or_is_all
         inner = inner.setdefault(name, {})
     inner[key] = shown
     given = parse_pool_specification(values, where=path)
-    if commented and key not in ("use", "only", "subgroups_of", "no_limit_at", "by_arm"):
+    if commented and key not in ("use", "only", "subgroups_of", "no_limit_at", "by_arm", "grid"):
         assert given.digest == plain.digest
 
 

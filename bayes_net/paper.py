@@ -1,0 +1,175 @@
+"""Tables for papers and submissions, from the tables that a run leaves as CSV files."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bayes_net._paper_formats import FORMATS, needing, printable
+from bayes_net._paper_parts import GENERATED, SYNTHETIC
+from bayes_net._paper_patients import of_patients
+from bayes_net._paper_synthesis import OWN, of_synthesis
+from bayes_net._pool_wording import WHOLE
+from bayes_net.errors import InputError
+
+if TYPE_CHECKING:
+    from great_tables import GT
+
+
+@dataclass(frozen=True, eq=False)
+class PaperTable:
+    """A table of texts with its title and notes.
+
+    Rows that share their text in the column ``grouped_by`` stand together under that text ("": no groups).
+    """
+
+    title: str
+    frame: pd.DataFrame
+    grouped_by: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        names = list(self.frame.columns)
+        if twice := sorted({str(name) for name in names if names.count(name) > 1}):
+            raise InputError(f"{self.title}: columns {', '.join(twice)} come twice; expected each once")
+        if self.grouped_by and self.grouped_by not in names:
+            raise InputError(f"{self.title}: no column {self.grouped_by!r}; expected one of {names}")
+
+    @property
+    def columns(self) -> pd.DataFrame:
+        """The frame without the column that heads the rows."""
+        return self.frame.drop(columns=self.grouped_by) if self.grouped_by else self.frame
+
+    @property
+    def row_groups(self) -> list[tuple[str, list[tuple[str, ...]]]]:
+        """The heading and the rows of every group, in the order in which they first appear."""
+        if not self.grouped_by:
+            return [("", list(self.frame.itertuples(index=False, name=None)))]
+        return [
+            (label, list(self.columns.loc[rows.index].itertuples(index=False, name=None)))
+            for label, rows in self.frame.groupby(self.grouped_by, sort=False)
+        ]
+
+    def to_great_table(self) -> GT:
+        """The table as great-tables has it, for a notebook or to be styled further."""
+        with needing("great-tables"):
+            from great_tables import GT
+
+        shown = self._printable()
+        made = GT(shown.frame, groupname_col=shown.grouped_by or None, id="paper-table")
+        made = made.tab_header(shown.title).tab_options(
+            heading_align="left", row_group_font_weight="bold", table_font_size="14px"
+        )
+        for note in shown.notes:
+            made = made.tab_source_note(note)
+        return made
+
+    def save(self, path: str | Path) -> Path:
+        """Write the table in the format that the suffix names: .html, .tex, .docx, .rtf or .csv.
+
+        Raises
+        ------
+        InputError
+            The suffix is unknown, what makes the format is not installed, or the file cannot be written.
+        """
+        path = Path(path)
+        _write(path, self._as(path.suffix))
+        return path
+
+    def _as(self, suffix: str) -> bytes:
+        _check(suffix)
+        return FORMATS[suffix.lower()](self._printable())
+
+    def _printable(self) -> PaperTable:
+        frame = self.frame.map(printable).rename(columns=printable)
+        notes = tuple(printable(note) for note in self.notes)
+        return replace(
+            self,
+            title=printable(self.title),
+            frame=frame,
+            grouped_by=printable(self.grouped_by),
+            notes=notes,
+        )
+
+
+def paper_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, PaperTable]:
+    """The tables of a run for a paper, by a name that is fit for a file.
+
+    ``tables`` are those in a run's folder, by the stem of their CSV files. Only they say whether patients
+    are synthetic and what passed its gate, and then the title and the notes of every table say it.
+
+    Of patients: hazard ratios, flow of patients, survival, diagnostics. Of a synthesis: hazard ratios
+    beside the printed ones, arms and studies, response, survival, held-out checks, evidence, diagnostics.
+
+    Raises
+    ------
+    InputError
+        The table ``diagnostics`` is missing.
+    """
+    if "diagnostics" not in tables:
+        raise InputError(
+            f"tables has {', '.join(tables) or 'nothing'}; expected diagnostics among them, since a table "
+            "must say whether its numbers can be used"
+        )
+    filled = {name: table for name, table in tables.items() if len(table) or name == "diagnostics"}
+    parts = of_synthesis(filled) if _is_synthesis(filled) else of_patients(filled)
+    if any(map(_is_synthetic, tables.values())):
+        parts = (part.marked(SYNTHETIC, GENERATED) for part in parts)
+    return {part.name: PaperTable(*part[1:]) for part in parts}
+
+
+def _is_synthesis(tables: Mapping[str, pd.DataFrame]) -> bool:
+    return bool(OWN & tables.keys()) or (tables["diagnostics"]["fit"] == WHOLE).any()
+
+
+def _is_synthetic(table: pd.DataFrame) -> bool:
+    return "synthetic" in table and (table["synthetic"].astype(str) == "True").any()
+
+
+def save_paper_tables(
+    tables: Mapping[str, PaperTable], folder: str | Path, formats: Iterable[str]
+) -> list[Path]:
+    """Write every table in every format, such as ``["docx", "html"]``, and return the files.
+
+    Nothing is written unless all of them can be made.
+
+    Raises
+    ------
+    InputError
+        As ``PaperTable.save``.
+    """
+    wanted = [formats] if isinstance(formats, str) else list(formats)
+    suffixes = [f".{name.lower().removeprefix('.')}" for name in wanted]
+    folder = Path(folder)
+    made = {
+        folder / f"{name}{suffix}": table._as(suffix) for name, table in tables.items() for suffix in suffixes
+    }
+    for path, content in made.items():
+        _write(path, content)
+    return list(made)
+
+
+def _check(suffix: str) -> None:
+    if suffix.lower() not in FORMATS:
+        raise InputError(f"format {suffix!r} is unknown; expected one of {', '.join(FORMATS)}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """The file appears whole or not at all; folders above it are made."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(content)
+        os.replace(beside, path)
+    except OSError as problem:
+        raise InputError(f"{path} cannot be written ({problem.strerror}); choose another place") from problem
+    finally:
+        with suppress(OSError):
+            beside.unlink()

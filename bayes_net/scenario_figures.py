@@ -1,0 +1,198 @@
+"""The figures of a grid of scenarios: each function draws one tidy table and returns the axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bayes_net._drawing import (
+    GREYS,
+    STYLE,
+    WIDTH,
+    add_legend,
+    arm_colours,
+    beside,
+    new_axes,
+    no_effect,
+    present,
+    ratio_axis,
+    short,
+)
+from bayes_net._scenario_tables import groups, usable
+from bayes_net._wording import words
+from bayes_net.scenarios import AS_SPECIFIED
+from bayes_net.schema import NO_LIMIT
+
+MOST_BARS = 16
+"""A tornado shows so many single changes, those that move the hazard ratio most."""
+Drawn = tuple[str, Axes, str, str]
+
+
+@rc_context(STYLE)
+def specification_curve(
+    scenarios: pd.DataFrame, changes: pd.DataFrame, *, arms: Sequence[str] = ()
+) -> list[Axes]:
+    """Hazard ratios of all scenarios sorted by the first arm's, with the choices of each beneath.
+
+    ``scenarios``: scenario, arm, hr, lower, upper of one endpoint, measure and landmark; ``changes``:
+    scenario, key, value. The filled marker is the analysis as specified. Two axes: ratios, choices.
+    """
+    colours = arm_colours(scenarios["arm"], arms)
+    first = scenarios[scenarios["arm"] == scenarios["arm"].iloc[0]].sort_values("hr", kind="stable")
+    place = {name: rank for rank, name in enumerate(first["scenario"])}
+    choices = changes[changes["scenario"].isin(place)]
+    keys = list(dict.fromkeys(choices["key"]))
+    pairs = dict.fromkeys(zip(choices["key"], choices["value"], strict=True))
+    rows = sorted(pairs, key=lambda pair: keys.index(pair[0]))
+    figure = Figure(figsize=(WIDTH, 2.8 + 0.19 * len(rows)), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 0.19 * max(len(rows), 1)])
+    step = 0.3 / max(len(colours), 1)
+    for number, (arm, own) in enumerate(scenarios.groupby("arm", sort=False)):
+        for row in own[own["scenario"].isin(place)].itertuples():
+            x, kept = place[row.scenario] + number * step, row.scenario == AS_SPECIFIED
+            above.plot([x, x], [row.lower, row.upper], color=colours[arm], linewidth=1, alpha=0.6)
+            face = colours[arm] if kept else "white"
+            above.plot(x, row.hr, "o", color=colours[arm], markerfacecolor=face, markersize=4, gid="hr")
+    above.axhline(1, color="black", linewidth=0.8, zorder=1)
+    above.set_yscale("log")
+    above.yaxis.set_major_formatter("{x:g}")
+    above.yaxis.set_minor_formatter("{x:g}")
+    above.set_ylabel("Hazard ratio, log scale")
+    for y, (key, value) in enumerate(rows):
+        chosen = choices.loc[(choices["key"] == key) & (choices["value"] == value), "scenario"]
+        below.plot([place[name] for name in chosen], [y] * len(chosen), "|", color="black", markersize=7)
+    labels = [short(f"{key.rpartition('.')[2]}: {value}", 40) for key, value in rows]
+    below.set_yticks(range(len(rows)), labels=labels, parse_math=False, fontsize=8)
+    below.set(ylim=(len(rows) - 0.5, -0.5), xticks=[], xlabel=f"{len(place)} scenarios, sorted")
+    below.spines["left"].set_visible(False)
+    below.tick_params(axis="y", length=0)
+    add_legend(above, [Line2D([], [], color=colours[arm]) for arm in present(scenarios)], present(scenarios))
+    return [above, below]
+
+
+@rc_context(STYLE)
+def tornado(scenarios: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """How single changes move one hazard ratio, the largest first.
+
+    ``scenarios``: scenario, hr of one hazard ratio, the analysis as specified among them.
+    """
+    base = float(scenarios.loc[scenarios["scenario"] == AS_SPECIFIED, "hr"].iloc[0])
+    rows = scenarios[scenarios["scenario"] != AS_SPECIFIED]
+    rows = rows.iloc[np.argsort(-np.abs(np.log(rows["hr"] / base)), kind="stable")].head(MOST_BARS)
+    ax = new_axes(ax, height=0.9 + 0.27 * len(rows))
+    for y, row in enumerate(rows.itertuples()):
+        ax.plot([base, row.hr], [y, y], color=GREYS[1], linewidth=6, solid_capstyle="butt", gid="bar")
+        beside(ax, f"{row.hr:.2f}", 34, y)
+    no_effect(ax)
+    ax.axvline(base, color=GREYS[0], linewidth=0.8, linestyle="--")
+    ends = [base, 1.0, *rows["hr"]]
+    ratio_axis(ax, 0.95 * min(ends), 1.05 * max(ends), f"Hazard ratio (dashed: {base:.2f}, as specified)")
+    ax.set_yticks(range(len(rows)), labels=[short(n, 36) for n in rows["scenario"]], parse_math=False)
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+@rc_context(STYLE)
+def heat_map(cells: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """One hazard ratio over two keys: blue below 1, red above, the number in each cell.
+
+    ``cells`` is the table of hazard ratios, rows and columns named by the keys' values.
+    """
+    ax = new_axes(ax, height=1.2 + 0.4 * len(cells))
+    logs = np.log(cells.to_numpy(float))
+    reach = max(float(np.nanmax(np.abs(logs))), 0.1)
+    ax.imshow(logs, cmap="RdBu_r", norm=TwoSlopeNorm(0.0, -reach, reach), aspect="auto")
+    for i, j in np.ndindex(logs.shape):
+        strong = abs(logs[i, j]) > 0.7 * reach
+        text = "–" if np.isnan(logs[i, j]) else f"{np.exp(logs[i, j]):.2f}"
+        ax.text(j, i, text, ha="center", va="center", color="white" if strong else "black", gid="cell")
+    for axis, names, title in (
+        (ax.xaxis, cells.columns, cells.columns.name),
+        (ax.yaxis, cells.index, cells.index.name),
+    ):
+        axis.set_ticks(range(len(names)), labels=[short(str(n), 18) for n in names], parse_math=False)
+        axis.set_label_text(short(str(title), 40), parse_math=False)
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax
+
+
+def draw_scenarios(scenarios: pd.DataFrame, changes: pd.DataFrame) -> Iterator[Drawn]:
+    """Name, axes, caption and alternative text of every figure: of each endpoint's first true landmark."""
+    rows = usable(scenarios)
+    if "landmark" not in rows or not (rows["scenario"] == AS_SPECIFIED).any():
+        return
+    rows = rows[rows["landmark"].fillna("") != ""]
+    if "estimand" in rows:
+        rows = rows[rows["estimand"].fillna("association") == "association"]
+    true = rows[~rows["landmark"].isin([NO_LIMIT])]
+    rows = true if len(true) else rows
+    for endpoint, own in rows.groupby("endpoint", sort=False):
+        first = own.iloc[0]
+        chosen = own[(own["landmark"] == first["landmark"]) & (own["measure"] == first["measure"])]
+        about, fewest, most = (
+            f"{words(endpoint)}, {first['landmark']}",
+            chosen["hr"].min(),
+            chosen["hr"].max(),
+        )
+        yield (
+            f"specification_curve_{endpoint}",
+            specification_curve(chosen, changes)[0],
+            f"{about}: hazard ratios of all scenarios with intervals, sorted, and beneath the choices of "
+            "each. Filled: as specified.",
+            f"{about}: specification curve; posterior medians run from {fewest:.2f} to {most:.2f}.",
+        )
+        yield from _single_and_pairs(chosen, changes, endpoint, about)
+
+
+def _single_and_pairs(
+    chosen: pd.DataFrame, changes: pd.DataFrame, endpoint: str, about: str
+) -> Iterator[Drawn]:
+    counts = changes.groupby("scenario")["key"].nunique()
+    single = {AS_SPECIFIED, *counts[counts == 1].index}
+    for number, (key, own) in enumerate(groups(chosen), start=1):
+        who = f"{about}, {key['arm']}"
+        rows = own[own["scenario"].isin(single)]
+        if len(rows) > 1 and (rows["scenario"] == AS_SPECIFIED).any():
+            ends = rows["hr"].min(), rows["hr"].max()
+            yield (
+                f"tornado_{endpoint}_{number}",
+                tornado(rows),
+                f"{who}: what single changes do to the hazard ratio, the largest first.",
+                f"{who}: tornado of {len(rows) - 1} single changes; they move the hazard ratio to between "
+                f"{ends[0]:.2f} and {ends[1]:.2f}.",
+            )
+        cells = _cells(own, changes)
+        if cells is not None:
+            yield (
+                f"heat_map_{endpoint}_{number}",
+                heat_map(cells),
+                f"{who}: hazard ratio over {cells.index.name} and {cells.columns.name}.",
+                f"{who}: heat map of {cells.size} hazard ratios from {cells.min(axis=None):.2f} to "
+                f"{cells.max(axis=None):.2f}.",
+            )
+
+
+def _cells(own: pd.DataFrame, changes: pd.DataFrame) -> pd.DataFrame | None:
+    """The hazard ratio over the two keys of a grid; None when the scenarios are no grid of two keys."""
+    counts = changes.groupby("scenario")["key"].nunique()
+    pairs = changes[changes["scenario"].isin(counts[counts == 2].index)]
+    keys = list(dict.fromkeys(pairs["key"]))
+    if len(keys) != 2:
+        return None
+    values = pairs.pivot(index="scenario", columns="key", values="value")
+    table = values.join(own.set_index("scenario")["hr"], how="left")
+    cells = table.pivot(index=keys[0], columns=keys[1], values="hr")
+    order = [list(dict.fromkeys(pairs.loc[pairs["key"] == key, "value"])) for key in keys]
+    cells = cells.reindex(index=order[0], columns=order[1])
+    return cells.rename_axis(index=keys[0], columns=keys[1])

@@ -1,0 +1,131 @@
+"""Running the scenarios of a specification, and writing what they say together."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from bayes_net import plots
+from bayes_net._publishing import publish
+from bayes_net._scenario_tables import summary, troubles
+from bayes_net.errors import InputError
+from bayes_net.result_folder import REPORT, Illustration, write_content, write_manifest
+from bayes_net.scenario_figures import draw_scenarios
+from bayes_net.scenario_report import SCENARIOS, scenario_page
+from bayes_net.scenarios import ERROR, AnySpecification, Progress, plan, run_scenarios
+
+UNFINISHED = ".unfinished"
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """What a grid of scenarios found.
+
+    ``hazard_ratios``: one row a scenario and hazard ratio; ``changes``: scenario, key, value;
+    ``summary``: per hazard ratio as specified, range over scenarios, and other conclusions;
+    ``folder``: where the results were written, if anywhere.
+    """
+
+    hazard_ratios: pd.DataFrame
+    changes: pd.DataFrame
+    summary: pd.DataFrame
+    folder: Path | None = None
+
+    @property
+    def troubles(self) -> pd.DataFrame:
+        """Scenarios that failed their gate or could not be fitted."""
+        return troubles(self.hazard_ratios)
+
+
+def sensitivity(
+    specification: AnySpecification,
+    out: Path | str | None = None,
+    *,
+    only: Sequence[str] = (),
+    jobs: int = 1,
+    scheduler: str | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Sensitivity:
+    """Fit every scenario of a specification; with ``out`` results, figures and report are written there.
+
+    ``jobs`` processes on this machine, or the workers of the dask ``scheduler``: the results are the same.
+    What is finished is kept in a folder beside ``out`` named ``.unfinished`` until all is; ``resume`` goes on
+    with it.
+
+    Raises
+    ------
+    InputError
+        A scenario is not usable (found before the first fit), or ``out`` has unfinished scenarios and
+        ``resume`` is not set.
+    """
+    scenarios = plan(specification, only=only)
+    out = None if out is None else Path(out)
+    store = _store(out, resume)
+    try:
+        table = run_scenarios(scenarios, store, jobs=jobs, scheduler=scheduler, progress=progress)
+        changes = pd.DataFrame(
+            [(each.name, key, value) for each in scenarios for key, value in each.told.items()],
+            columns=["scenario", "key", "value"],
+        )
+        found = Sensitivity(table, changes, summary(table))
+        if out is not None:
+            fine = found.troubles.empty
+            where = publish(out, lambda folder: _write(found, specification, folder), gate_passed=fine)
+            found = replace(found, folder=where)
+        whole = not (table["gate"] == ERROR).any()
+    except BaseException:
+        whole = False
+        raise
+    finally:
+        if out is None or whole:
+            shutil.rmtree(store, ignore_errors=True)
+    return found
+
+
+def _store(out: Path | None, resume: bool) -> Path:
+    if out is None:
+        import tempfile
+
+        return Path(tempfile.mkdtemp(prefix="bayes-net-scenarios-"))
+    store = out.with_name(out.name + UNFINISHED)
+    if (done := len(list(store.glob("*.parquet")))) and not resume:
+        raise InputError(
+            f"{store} holds {done} finished scenarios of an earlier grid; go on with them by --resume "
+            "(resume=True), or remove the folder"
+        )
+    return store
+
+
+def _write(found: Sensitivity, specification: AnySpecification, folder: Path) -> None:
+    (folder / "figures").mkdir()
+    drawn = {}
+    for name, axes, caption, alt in draw_scenarios(found.hazard_ratios, found.changes):
+        svg, _ = plots.save(axes, folder / "figures" / name)
+        drawn[name] = Illustration("figures", svg.read_text(encoding="utf-8"), caption, alt)
+    passed = "passed" if found.troubles.empty else "failed"
+    told = {
+        "title": specification.title,
+        "specification_sha256": specification.digest,
+        "seed": str(specification.sampling.seed),
+        "gate": passed,
+    }
+    result = write_content(
+        folder,
+        kind=SCENARIOS,
+        tables={"scenarios": found.hazard_ratios, "changes": found.changes, "summary": found.summary},
+        figures=drawn,
+        words={
+            "title": specification.title,
+            "level": specification.report.level,
+            "synthetic": bool(found.hazard_ratios["synthetic"].any()),
+            "provenance": told,
+        },
+        specification=specification.public_toml(),
+    )
+    (folder / REPORT).write_text(scenario_page(result), encoding="utf-8")
+    write_manifest(folder, told)

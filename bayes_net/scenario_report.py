@@ -1,0 +1,75 @@
+"""The report of a grid of scenarios: would the answer change?"""
+
+from __future__ import annotations
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bayes_net import tables
+from bayes_net._scenario_tables import summary_table, troubles
+from bayes_net.report import row_groups
+from bayes_net.result_folder import ResultFolder
+from bayes_net.scenarios import AS_SPECIFIED
+
+SCENARIOS = "scenarios"
+"""Kind of the results that ``scenario_page`` knows."""
+SECTIONS = {
+    "answer": "Answer",
+    "summary": "Every hazard ratio over the scenarios",
+    "figures": "Figures",
+    "changes": "Scenarios",
+    "provenance": "Provenance and specification",
+}
+
+
+def scenario_page(result: ResultFolder) -> str:
+    """The whole report as one HTML page: no request to any address, no script."""
+    environment = Environment(
+        loader=PackageLoader("bayes_net"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found = result.tables
+    sections = {key: name for key, name in SECTIONS.items() if key != "figures" or result.figures}
+    return environment.get_template("scenarios.html.j2").render(
+        title=result.words["title"],
+        words=result.words,
+        sections=sections,
+        tables=tables,
+        answer=answer(found["summary"], found["scenarios"]),
+        troubles=troubles(found["scenarios"]),
+        summary=summary_table(found["summary"], label=f"{100 * result.words['level']:.3g} % CrI"),
+        changes=_changes(found["changes"]),
+        figures={key: [f for f in result.figures.values() if f.section == key] for key in SECTIONS},
+        row_groups=row_groups,
+        specification_toml=result.specification,
+    )
+
+
+def answer(summary: pd.DataFrame, scenarios: pd.DataFrame) -> list[str]:
+    """How many scenarios there are, and whether any conclusion depends on them."""
+    names = scenarios["scenario"].nunique()
+    said = [f"{names - 1} scenarios beside the analysis as specified."]
+    known = summary[summary["other_conclusion"].notna()] if len(summary) else summary
+    if known.empty:
+        return [*said, "Nothing can be compared: the analysis as specified has no hazard ratio that passed."]
+    moved = known[known["other_conclusion"].astype(float) > 0]
+    if moved.empty:
+        said.append(f"None of the {len(known)} verbal conclusions changes in any of them.")
+    else:
+        said.append(
+            f"{len(moved)} of {len(known)} verbal conclusions change in at least one of them; the table "
+            "below says which, and in how many."
+        )
+    failed = troubles(scenarios)
+    if len(failed):
+        said.append(f"{len(failed)} scenarios have no usable result for some or all hazard ratios.")
+    return said
+
+
+def _changes(changes: pd.DataFrame) -> pd.DataFrame:
+    rows = changes.rename(columns={"scenario": "Scenario", "key": "Key", "value": "Value"})
+    first = pd.DataFrame([(AS_SPECIFIED, tables.MISSING, tables.MISSING)], columns=rows.columns)
+    return pd.concat([first, rows], ignore_index=True)

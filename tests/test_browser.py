@@ -1,0 +1,163 @@
+"""Reports in a browser: nothing is asked of the network, every figure is drawn, and all of it can be read.
+
+Needs Playwright and a Chromium of the system (Debian: ``chromium``); skipped where one is missing.
+"""
+
+import shutil
+from itertools import pairwise
+
+import fake_pool
+import fake_results
+import pytest
+
+from bayes_net.pool_report import render_pool
+from bayes_net.report import render
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
+    # Playwright's transport closes its loop late, which is none of the report's doing.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+LONG = "神経内分泌腫瘍 <script>alert('x')</script> \"quoted\" & " + "very-long-name" * 14
+PAGES = {
+    "patients": lambda: render(fake_results.content(draw=True)),
+    "patients, gate failed": lambda: render(fake_results.content(draw=True, failing=True, synthetic=True)),
+    "patients, awkward names": lambda: render(
+        fake_results.content((LONG, "B & <b>C</b>"), draw=True, title=LONG)
+    ),
+    "synthesis": lambda: render_pool(fake_pool.content(draw=True)),
+    "synthesis, awkward names": lambda: render_pool(
+        fake_pool.content(
+            found=fake_pool.tables(hazard_ratios=fake_pool.hazard_ratios((LONG, "B & <b>C</b>"))), draw=True
+        )
+    ),
+}
+CONTRAST = """() => {
+    const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+    const light = ([r, g, b]) => .2126 * linear(r / 255) + .7152 * linear(g / 255) + .0722 * linear(b / 255);
+    const parts = text => text.match(/[\\d.]+/g).map(Number);
+    const ground = node => {
+        for (let n = node; n; n = n.parentElement) {
+            const c = parts(getComputedStyle(n).backgroundColor);
+            if (c.length < 4 || c[3] > 0) return c.slice(0, 3);
+        }
+        return [255, 255, 255];
+    };
+    const low = [];
+    const names = 'h1,h2,h3,p,li,th,td,caption span,figcaption,dt,dd,a,small,code,footer p';
+    for (const node of document.querySelectorAll(names)) {
+        if (!node.textContent.trim() || !node.getClientRects().length) continue;
+        const text = light(parts(getComputedStyle(node).color).slice(0, 3));
+        const [a, b] = [text, light(ground(node))].sort((x, y) => y - x);
+        const ratio = (a + .05) / (b + .05);
+        if (ratio < 4.5) low.push(`${node.tagName} ${ratio.toFixed(2)} ${node.textContent.slice(0, 40)}`);
+    }
+    return low;
+}"""
+"""Text whose contrast with what is behind it is below WCAG's AA for small text."""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def path(request, tmp_path_factory):
+    written = tmp_path_factory.mktemp("page") / "report.html"
+    written.write_text(PAGES[request.param](), encoding="utf-8")
+    return written
+
+
+@pytest.fixture
+def opened(browser, path):
+    """Opens the page of this size and colour scheme; what it says and asks for is in ``heard``."""
+    contexts = []
+
+    def open_page(width=1280, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page, page.heard = context.new_page(), []
+        page.on("console", lambda message: page.heard.append(message.text))
+        page.on("pageerror", lambda error: page.heard.append(str(error)))
+        page.on(
+            "request", lambda asked: asked.url.startswith(("file:", "data:")) or page.heard.append(asked.url)
+        )
+        page.route(lambda url: not url.startswith(("file:", "data:")), lambda route: route.abort())
+        page.goto(path.as_uri(), wait_until="load")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def test_nothing_is_asked_of_the_network_and_nothing_goes_wrong(opened):
+    page = opened()
+    assert page.heard == []
+    assert page.evaluate("document.scripts.length") == 0
+
+
+def test_every_figure_is_drawn_and_says_what_it_shows(opened):
+    images = opened().locator("img")
+    assert images.count() >= 5
+    for image in images.all():
+        assert image.evaluate("i => i.complete && i.naturalWidth > 100 && i.naturalHeight > 50")
+        assert len(image.get_attribute("alt")) > 30
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_the_page_is_never_wider_than_the_screen(opened, width):
+    page = opened(width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # what scrolls sideways is a table in a region of its own, which the keyboard reaches
+    wide = page.evaluate(
+        "[...document.querySelectorAll('main *')].filter(n => n.scrollWidth > n.clientWidth + 1 && "
+        "getComputedStyle(n).overflowX === 'auto').map(n => n.tabIndex)"
+    )
+    assert set(wide) <= {0}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_stands_out(opened, scheme):
+    page = opened(scheme=scheme)
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(255, 255, 255)") == (scheme == "light")
+    assert page.evaluate(CONTRAST) == []
+
+
+def test_every_link_leads_somewhere_on_the_page(opened):
+    page = opened()
+    links = page.locator("a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
+    assert len(links) > 10
+    assert all(link.startswith("#") and page.locator(link).count() == 1 for link in links)
+    assert page.evaluate(
+        "new Set([...document.querySelectorAll('[id]')].map(n => n.id)).size"
+    ) == page.evaluate("document.querySelectorAll('[id]').length")
+
+
+def test_a_screen_reader_finds_headings_tables_and_a_way_past_the_head(opened):
+    page = opened()
+    assert page.evaluate("document.documentElement.lang") == "en"
+    levels = page.locator("h1,h2,h3").evaluate_all("all => all.map(h => +h.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert max(b - a for a, b in pairwise(levels)) <= 1
+    assert page.locator("table:not(:has(caption))").count() == 0
+    assert page.locator("th:not([scope])").count() == 0
+    page.keyboard.press("Tab")
+    focused = page.locator(":focus")
+    assert focused.get_attribute("href") == "#answer"
+    assert focused.bounding_box()["x"] >= 0
+
+
+def test_nothing_is_cut_off_in_print(opened):
+    page = opened(width=794)  # A4 at 96 dots an inch
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 794
+    assert page.pdf(format="A4").startswith(b"%PDF")

@@ -1,0 +1,57 @@
+"""Every item of the checklists leads to a section that is there, or is said not to be answered."""
+
+import re
+from html import unescape
+
+import fake_pool
+import fake_results
+import pytest
+
+from bayes_net import pool_report, report
+from bayes_net._checklists import BARG, ITEMS, ROBUST, checklists
+
+KNOWN = {*report.SECTIONS, *pool_report.SECTIONS, "sensitivity"}
+PAGES = {
+    "patients": lambda **absent: report.render(fake_results.content(**absent)),
+    "synthesis": lambda **absent: pool_report.render_pool(
+        fake_pool.content(found=fake_pool.tables(**absent))
+    ),
+}
+
+
+def items(page: str) -> dict[str, str]:
+    """Each item and the cell beside it, of the appendix."""
+    appendix = page[page.index('<section id="checklists"') :]
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td></tr>', appendix)
+    return {unescape(asks): answer for asks, answer in rows}
+
+
+def test_items_name_sections_that_exist():
+    named = {key for own in ITEMS.values() for item in own for key in item.sections}
+    assert named <= KNOWN
+    assert len(ITEMS[ROBUST]) == 7
+    assert {item.asks[0] for item in ITEMS[BARG] if item.asks[0].isdigit()} == set("123456")
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_every_item_links_to_a_section_of_the_page_or_says_why_not(kind):
+    page = PAGES[kind]()
+    found, there = items(page), set(re.findall(r'<section id="([^"]+)"', page))
+    assert set(found) == {item.asks for own in ITEMS.values() for item in own}
+    for asks, answer in found.items():
+        links = re.findall(r'href="#([^"]+)"', answer)
+        assert set(links) <= there, asks
+        assert links or answer.startswith(("Not answered", "Does not apply")), asks
+
+
+@pytest.mark.parametrize(("kind", "absent"), [("patients", {"ppc": None}), ("synthesis", {"checks": None})])
+def test_an_item_whose_section_is_absent_is_not_answered(kind, absent):
+    asks = "3. Posterior-predictive check"
+    assert "href" in items(PAGES[kind]())[asks]
+    assert items(PAGES[kind](**absent))[asks].startswith("Not answered")
+
+
+def test_sensitivity_is_answered_once_it_is_a_section():
+    for sections, answered in ((["model"], []), (["model", "sensitivity"], ["sensitivity"])):
+        found = {asks: keys for _, rows in checklists(sections) for asks, keys, _ in rows}
+        assert found["Sensitivity to the prior"] == answered

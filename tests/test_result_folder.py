@@ -1,0 +1,247 @@
+"""A result is its folder: what is read back is what was written, and the report is made from that alone."""
+
+import json
+import shutil
+
+import fake_pool
+import fake_results
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import bayes_net as bn
+from bayes_net.cli import app
+from bayes_net.errors import InputError
+from bayes_net.pool_report import SYNTHESIS, pool_content_of, render_pool
+from bayes_net.report import LANDMARKS, content_of, render
+from bayes_net.result_folder import read_result, write_content, write_manifest
+
+TOLD = {"specification_sha256": "0f" * 32, "gate": "passed", "data_sha256": "a" * 64, "version pymc": "6.1"}
+SPECIFICATION = 'title = "A"\nslopes = "per arm"\n[sampling]\nseed = 5\n[[covariates]]\nname = "age"\n'
+AWKWARD = ["NA", "1.0", "", "None", 'a "quoted", comma', "<b>", "神経内分泌腫瘍", "nan"]
+
+
+def written(folder, *, kind=LANDMARKS, content=None, told=TOLD, specification=SPECIFICATION):
+    """A finished result of invented numbers in ``folder``."""
+    content = content or (
+        fake_results.content(draw=True) if kind == LANDMARKS else fake_pool.content(draw=True)
+    )
+    (folder / "figures").mkdir(parents=True)
+    for name, figure in content.figures.items():
+        (folder / "figures" / f"{name}.svg").write_text(figure.svg, encoding="utf-8")
+    words = {name: getattr(content, name) for name in ("title", "synthetic", "model", "notes", "provenance")}
+    if kind == LANDMARKS:
+        names = ("hazard_ratios", "survival", "attrition", "priors", "loo")
+        tables = {name: getattr(content, name) for name in names}
+        tables |= {"diagnostics": content.gate, "sampling": content.diagnostics}
+        tables |= {"predictive_check": content.ppc}
+    else:
+        tables = {name: table.assign(gate="passed") for name, table in content.tables.items()}
+        tables |= {name: content.tables[name] for name in ("diagnostics", "evidence", "priors")}
+        words |= {"description": content.description, "level": content.level}
+    made = write_content(
+        folder, kind=kind, tables=tables, figures=content.figures, words=words, specification=specification
+    )
+    page = render(content_of(made)) if kind == LANDMARKS else render_pool(pool_content_of(made))
+    (folder / "report.html").write_text(page, encoding="utf-8")
+    write_manifest(folder, told)
+    return content
+
+
+@pytest.fixture
+def folder(tmp_path):
+    written(tmp_path / "first")
+    return tmp_path / "first"
+
+
+def command(*arguments):
+    done = CliRunner().invoke(app, [str(each) for each in arguments])
+    return done.exit_code, done.stdout, done.stderr
+
+
+# --- tables and pages ---------------------------------------------------------------------------------
+
+
+def test_a_table_is_read_back_as_it_was_written(tmp_path):
+    table = pd.DataFrame(
+        {
+            "text": AWKWARD,
+            "number": [1 / 3, np.pi * 1e-12, np.nan, np.inf, -np.inf, 0.1 + 0.2, -0.0, 5e-324],
+            "whole": np.arange(8),
+            "yes": [True, False] * 4,
+            "empty": [np.nan] * 8,
+        }
+    )
+    told = {"kind": LANDMARKS, "figures": {}, "words": {}, "specification": ""}
+    found = write_content(tmp_path, tables={"odd": table, "none": table[:0]}, **told)
+    pd.testing.assert_frame_equal(found.tables["odd"], table, check_exact=True)
+    assert found.tables["none"].empty
+    assert list(found.tables["none"]) == list(table)
+
+
+@pytest.mark.parametrize("kind", [LANDMARKS, SYNTHESIS])
+def test_the_page_made_from_the_folder_is_the_page_of_the_content(tmp_path, kind):
+    content = written(tmp_path / "a", kind=kind)
+    page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    expected = (render if kind == LANDMARKS else render_pool)(content)
+    assert page.replace(SPECIFICATION.replace('"', "&#34;"), "") == expected.replace(
+        content.specification_toml.replace('"', "&#34;"), ""
+    )
+
+
+@pytest.mark.parametrize("kind", [LANDMARKS, SYNTHESIS])
+def test_the_report_is_made_anew_from_the_folder_alone(tmp_path, kind):
+    written(tmp_path / "a", kind=kind)
+    report = tmp_path / "a" / "report.html"
+    before = report.read_bytes()
+    report.write_text("lost")
+    code, said, _ = command("report", tmp_path / "a")
+    assert (code, said.strip()) == (0, f"Report: {report}")
+    assert report.read_bytes() == before
+    read_result(tmp_path / "a")
+    manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert manifest["gate"] == "passed"
+
+
+def test_numbers_that_were_changed_by_hand_are_not_reported(folder):
+    csv = folder / "hazard_ratios.csv"
+    before = (folder / "report.html").read_bytes()
+    csv.write_text(csv.read_text().replace("0.95", "0.90", 1))
+    code, _, said = command("report", folder)
+    assert code == 2
+    assert "hazard_ratios.csv" in said
+    assert "changed after the run" in said
+    assert (folder / "report.html").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: shutil.rmtree(f), "no finished result"),
+        (lambda f: (f / "manifest.json").unlink(), "no finished result"),
+        (lambda f: (f / "survival.csv").unlink(), "has lost survival.csv"),
+        (lambda f: shutil.rmtree(f / "figures"), "has lost figures/"),
+    ],
+)
+def test_a_folder_that_is_no_whole_result_is_refused(folder, spoil, said):
+    spoil(folder)
+    with pytest.raises(InputError, match=said):
+        read_result(folder)
+    assert command("report", folder)[0] == 2
+
+
+def test_a_result_of_an_unknown_kind_is_refused(folder):
+    content = json.loads((folder / "content.json").read_text())
+    (folder / "content.json").write_text(json.dumps(content | {"kind": "horoscope"}))
+    write_manifest(folder, TOLD)
+    code, _, said = command("report", folder)
+    assert code == 2
+    assert "horoscope" in said
+
+
+# --- side by side -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(tmp_path, folder):
+    """Two results; the second has doubled hazard ratios in the first arm, no 72 w, and another seed."""
+    ratios = fake_results.hazard_ratios()
+    ratios["log_sd"] = 0.1
+    doubled = ratios["hr"].where(ratios["arm"] != fake_results.ARMS[0], 2 * ratios["hr"])
+    other = ratios.assign(hr=doubled)[ratios["landmark"] != "72 w"]
+    shutil.rmtree(folder)
+    written(folder, content=fake_results.content(hazard_ratios=ratios))
+    written(
+        tmp_path / "second",
+        content=fake_results.content(hazard_ratios=other),
+        told=TOLD | {"version pymc": "5.28"},
+        specification=SPECIFICATION.replace("seed = 5", "seed = 6").replace("age", "sex"),
+    )
+    return folder, tmp_path / "second"
+
+
+def test_ratios_and_shifts_are_against_the_first(pair):
+    table = bn.compare(pair).hazard_ratios
+    assert list(dict.fromkeys(table["result"])) == ["first", "second"]
+    own = table[table["result"] == "first"]
+    assert (own["ratio"] == 1).all()
+    assert (own["shift"] == 0).all()
+    other = table[table["result"] == "second"].set_index("arm")
+    np.testing.assert_allclose(other.loc[fake_results.ARMS[0], "ratio"], 2)
+    np.testing.assert_allclose(other.loc[fake_results.ARMS[0], "shift"], np.log(2) / 0.1)
+    np.testing.assert_allclose(other.loc[fake_results.ARMS[1], "ratio"], 1)
+    assert len(table) == 12 + 10
+
+
+def test_what_differed_is_named_key_by_key(pair):
+    found = bn.compare(pair).differences.set_index("setting")
+    assert set(found.index) == {"sampling.seed", "covariates[1].name", "version pymc"}
+    assert list(found.loc["sampling.seed"]) == ["5", "6"]
+    assert list(found.loc["covariates[1].name"]) == ["age", "sex"]
+
+
+def test_the_comparison_is_printed_and_written(pair, tmp_path):
+    code, said, _ = command("compare", *pair, "--csv", tmp_path / "both.csv")
+    assert code == 0
+    assert "sampling.seed" in said
+    assert "2.00, +6.9 SD" in said
+    assert "no limit (biased" in said
+    lines = [line for line in said.splitlines() if "72 w" in line]
+    assert len(lines) == 2
+    assert all("–" in line for line in lines)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "both.csv"), bn.compare(pair).hazard_ratios)
+
+
+def test_a_failed_gate_is_said_beside_its_number(pair):
+    table = bn.compare(pair).to_read()[0]
+    assert not table.astype(str).apply(lambda x: x.str.contains("gate failed")).any(axis=None)
+    ratios = fake_results.hazard_ratios().assign(log_sd=0.1, gate="failed")
+    shutil.rmtree(pair[1])
+    written(pair[1], content=fake_results.content(hazard_ratios=ratios))
+    table = bn.compare(pair).to_read()[0]
+    assert table["second"].str.contains("gate failed").all()
+    assert not table["first"].str.contains("gate failed").any()
+
+
+def test_three_syntheses_are_compared_by_names_that_tell_them_apart(tmp_path):
+    folders = [tmp_path / name / "result" for name in "abc"]
+    for each in folders:
+        written(each, kind=SYNTHESIS)
+    found = bn.compare(folders)
+    assert found.names == ("a/result", "b/result", "c/result")
+    assert found.differences.empty
+    assert set(found.hazard_ratios["estimand"]) >= {"", "arm"}
+    assert (found.hazard_ratios["ratio"] == 1).all()
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path, folder):
+    other = tmp_path / "other"
+    ratios = fake_results.hazard_ratios().assign(endpoint="os")
+    written(other, content=fake_results.content(hazard_ratios=ratios))
+    for folders, said in (
+        ([folder], "two or more"),
+        ([folder, folder], "given twice"),
+        ([folder, other], "in common"),
+        ([folder, tmp_path], "no finished result"),
+    ):
+        with pytest.raises(InputError, match=said):
+            bn.compare(folders)
+    assert command("compare", folder, other)[0] == 2
+
+
+# --- tables for a paper -------------------------------------------------------------------------------
+
+
+def test_the_tables_of_a_result_are_written_in_the_formats_asked_for(folder, tmp_path):
+    code, said, _ = command("tables", folder, "--format", "csv", "--format", "html", "--out", tmp_path / "t")
+    assert code == 0
+    written_files = {path.suffix for path in (tmp_path / "t").iterdir()}
+    assert written_files == {".csv", ".html"}
+    assert f"Wrote {len(list((tmp_path / 't').iterdir()))} files" in said
+    assert command("tables", folder, "--format", "csv")[0] == 0
+    assert (folder.parent / "first-tables").is_dir()
+    code, _, told = command("tables", folder, "--format", "xlsx", "--out", tmp_path / "u")
+    assert code == 2
+    assert "docx" in told
+    assert not (tmp_path / "u").exists()
