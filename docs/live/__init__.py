@@ -1,0 +1,1 @@
+"""What the pages take from the package when they are built, and the checks of what they show."""

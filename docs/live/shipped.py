@@ -1,0 +1,85 @@
+"""What comes with the package: analyses, columns of evidence, the gate, and the stored calibration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from live.keys import TOLD
+from live.markdown import table
+from sphinx.errors import ExtensionError
+
+import bayes_net as bn
+from bayes_net import checks
+from bayes_net.evidence import COLUMNS, read_evidence
+from bayes_net.shipped import models_folder, shipped_models
+from bayes_net.specification import read_specification
+
+EXAMPLE = "N10"
+"""The row of NETTER-1's numbers that the columns are shown with."""
+
+
+def models() -> str:
+    """The shipped analyses."""
+    rows = [(f"`{name}`", read_specification(path).title) for name, path in shipped_models().items()]
+    return table(("Name", "What it does"), rows)
+
+
+def columns() -> str:
+    """The columns of a file of published numbers, each with what it has in one row."""
+    told = TOLD["columns"]
+    if list(told) != list(COLUMNS):
+        raise ExtensionError(f"columns of evidence are {COLUMNS}; docs/live/told.toml tells of {list(told)}")
+    numbers = read_evidence(models_folder() / "data" / "netter1.csv").table
+    example = numbers[numbers["id"] == EXAMPLE].iloc[0]
+    rows = [(f"`{name}`", words, _shown(example, name)) for name, words in told.items()]
+    return table(("Column", "What it holds", "Example"), rows)
+
+
+def _shown(row, name: str) -> str:
+    if name == "note":
+        return "free text"
+    value = row.get(f"printed_{name}", row[name])
+    if value == "" or value != value:
+        return ""
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def gate() -> str:
+    """The diagnostics gate, with its thresholds."""
+    rows = [
+        ("R-hat (rank-normalised)", f"at most {checks.MAX_RHAT:g}", "The chains agree."),
+        ("bulk ESS", f"at least {checks.MIN_ESS}", "Each reported estimate is known well enough."),
+        ("tail ESS", f"at least {checks.MIN_ESS}", "So are the limits of its interval."),
+        ("divergences", "none", "The sampler noticed no part of the posterior that it could not follow."),
+        ("E-BFMI", f"at least {checks.MIN_BFMI:g}", "The sampler moved far enough to reach the tails."),
+    ]
+    return table(("Check", "Threshold", "What it says"), rows)
+
+
+def calibration() -> str:
+    """How often 95 % intervals held a known truth, from the stored simulations."""
+    folder = Path(bn.__file__).parent.parent / "tests" / "calibration"
+    patients = json.loads((folder / "coverage.json").read_text(encoding="utf-8"))
+    published = json.loads((folder / "published.json").read_text(encoding="utf-8"))
+    rows = [
+        (f"patients, {arm['arm']}", "slope", _share(arm["covered"], arm["intervals"]), _error(arm, patients))
+        for arm in patients["by_arm"]
+    ]
+    rows += [
+        ("published numbers", q["quantity"], _share(q["covered"], q["trials"]), f"{q['bias_in_sd']:+.2f}")
+        for q in published["quantities"]
+    ]
+    headings = ("Data", "Quantity", "Intervals that held the truth", "Mean error, posterior SDs")
+    when = f"Run on {patients['date']} (patients) and {published['date']} (published numbers)."
+    return f"{table(headings, rows)}\n\n{when}"
+
+
+def _share(covered: int, trials: int) -> str:
+    return f"{covered} of {trials}: {100 * covered / trials:.1f} %"
+
+
+def _error(arm: dict, patients: dict) -> str:
+    """The mean over landmarks of the mean error in posterior SDs."""
+    each = [x["bias"] / x["posterior_sd"] for x in patients["by_landmark"] if x["arm"] == arm["arm"]]
+    return f"{sum(each) / len(each):+.2f}"

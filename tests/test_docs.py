@@ -1,0 +1,270 @@
+"""The documentation builds without a warning, asks for nothing from outside, and what it shows is true."""
+
+import ast
+import inspect
+import json
+import re
+import subprocess
+import sys
+import tomllib
+import zlib
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import fake_pool
+import pytest
+import typer
+
+import bayes_net as bn
+from bayes_net.cli import app
+from bayes_net.errors import SpecificationError
+from bayes_net.pool_specification import parse_pool_specification
+from bayes_net.shipped import TEMPLATES
+from bayes_net.specification import parse_specification
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS))
+
+from live import pictures, snippets  # noqa: E402
+
+BLOCKS = [block for page in snippets.pages() for block in snippets.blocks(page)]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NEEDED = ("sphinx", "furo", "myst_nb", "latex2mathml")
+SPHINX = (sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html")
+
+
+IN_CSS = re.compile(r"(?:url\(|@import)\s*['\"]?((?:https?:)?//[^'\")]+)")
+
+
+def of(*languages: str) -> dict:
+    """Arguments of parametrize: every block of these languages."""
+    own = [block for block in BLOCKS if block.language in languages]
+    return {"argvalues": own, "ids": [block.where for block in own]}
+
+
+# --- the built pages ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Html(HTMLParser):
+    """What a page loads, where its links lead, and the places in it that links may lead to."""
+
+    loaded: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    places: set[str] = field(default_factory=set)
+    inline: str = ""
+    within: str = ""
+
+    def __post_init__(self):
+        super().__init__()
+
+    def handle_starttag(self, tag, attrs):
+        given = {name: value or "" for name, value in attrs}
+        self.within = tag
+        self.places |= {given[name] for name in ("id", "name") if name in given}
+        self.inline += given.get("style", "")
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
+        elif "href" in given:
+            self.loaded.append(given["href"])
+        self.loaded += [given[name] for name in ("src", "srcset", "data", "poster") if name in given]
+
+    def handle_data(self, data):
+        if self.within in ("script", "style"):
+            self.inline += data
+
+
+def parsed(path: Path) -> Html:
+    page = Html()
+    page.feed(path.read_text(encoding="utf-8"))
+    return page
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """The folder of the built pages."""
+    for name in NEEDED:
+        pytest.importorskip(name, reason=f"needs {name} to build the documentation: install the extra docs")
+    folder = tmp_path_factory.mktemp("docs")
+    made = subprocess.run(
+        [*SPHINX, "-d", folder / "doctrees", DOCS, folder / "html"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    return folder / "html"
+
+
+@pytest.fixture(scope="module")
+def pages(built) -> dict[Path, Html]:
+    return {path: parsed(path) for path in sorted(built.rglob("*.html"))}
+
+
+def test_every_page_and_notebook_is_built(pages, built):
+    written = {path.relative_to(DOCS).with_suffix(".html") for path in snippets.pages()}
+    notebooks = {Path("notebooks") / f"{path.stem}.html" for path in NOTEBOOKS}
+    assert (written - {Path("README.html")}) | notebooks <= {path.relative_to(built) for path in pages}
+
+
+def test_built_pages_ask_for_nothing_from_outside(pages, built):
+    outside = re.compile(r"^(?:https?:)?//")
+    asked = [(path.name, got) for path, page in pages.items() for got in page.loaded if outside.match(got)]
+    asked += [(path.name, "inline") for path, page in pages.items() if "//" in _code(page.inline)]
+    for path in built.rglob("*.css"):
+        text = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.S)
+        asked += [(path.name, got) for got in IN_CSS.findall(text)]
+    assert not asked
+
+
+def _code(text: str) -> str:
+    """Scripts and styles without their comments."""
+    return re.sub(r"/\*.*?\*/|^\s*//.*?$", "", text, flags=re.S | re.M)
+
+
+def test_every_local_link_leads_somewhere(pages):
+    broken = []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            place = unquote(parts.fragment)
+            known = pages[target].places if target in pages else set()
+            if not target.is_file() or (place and place not in known):
+                broken.append((path.name, link))
+    assert not broken
+
+
+def test_every_public_name_has_an_entry_in_the_reference(built):
+    inventory = (built / "objects.inv").read_bytes().split(b"\n", 4)[4]
+    entries = {line.split(" ")[0] for line in zlib.decompress(inventory).decode().splitlines()}
+    names = [f"bayes_net.{name}" for name in bn.__all__]
+    names += [f"bayes_net.plots.{name}" for name in bn.plots.__all__]
+    assert not [name for name in names if name not in entries]
+
+
+def test_equations_are_mathml(built):
+    methods = (built / "methods" / "patients.html").read_text(encoding="utf-8")
+    assert methods.count("<math ") > 50
+    assert "\\frac" not in methods
+
+
+# --- what stands in them ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", **of("python"))
+def test_python_compiles_and_calls_what_there_is(block):
+    for node in ast.walk(ast.parse(block.text)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "bn":
+            assert node.attr in bn.__all__
+        if isinstance(node, ast.Call) and (called := _public(node.func)) is not None:
+            given = {keyword.arg: None for keyword in node.keywords if keyword.arg}
+            starred = any(isinstance(argument, ast.Starred) for argument in node.args)
+            inspect.signature(called).bind_partial(*[None] * len(node.args), **given)
+            if not starred and len(given) == len(node.keywords):
+                inspect.signature(called).bind(*[None] * len(node.args), **given)
+
+
+def _public(function: ast.expr):
+    """The object that ``bn.name`` or ``bn.plots.name`` is, or None."""
+    words = ast.unparse(function).split(".")
+    if words[0] != "bn" or not all(word.isidentifier() for word in words):
+        return None
+    found = bn
+    for word in words[1:]:
+        found = getattr(found, word)
+    return found
+
+
+@pytest.mark.parametrize("block", **of("toml"))
+def test_toml_is_what_a_specification_takes(block, tmp_path):
+    given = tomllib.loads(block.text)
+    told = []
+    for template, parse in (
+        ("specification.toml", parse_specification),
+        ("synthesis.toml", parse_pool_specification),
+    ):
+        whole = tomllib.loads((TEMPLATES / template).read_text(encoding="utf-8"))
+        for values in (given, whole | given, _merged(whole, given)):
+            try:
+                parse(values, where=tmp_path / "docs.toml")
+            except SpecificationError as problem:
+                told.append(str(problem))
+            else:
+                return
+    pytest.fail("\n".join(told))
+
+
+def _merged(whole: dict, given: dict) -> dict:
+    """The template with the given keys put into its sections."""
+    return whole | {
+        name: whole[name] | value if isinstance(value, dict) and isinstance(whole.get(name), dict) else value
+        for name, value in given.items()
+    }
+
+
+def _commands(text: str) -> list[str]:
+    return re.findall(r"(?:\$ |\.venv/bin/|`)bayes-net ([a-z]+[^`\n]*)", text)
+
+
+@pytest.mark.parametrize("page", snippets.pages(), ids=lambda page: page.stem)
+def test_commands_exist_with_their_options(page):
+    known = typer.main.get_command(app).commands
+    for line in _commands(page.read_text(encoding="utf-8")):
+        name, *words = line.split()
+        assert name in known, line
+        options = {option for parameter in known[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in snippets.pages() if any(block.mark == "output" for block in snippets.blocks(page))],
+    ids=lambda page: page.stem,
+)
+def test_what_is_shown_is_what_is_printed(page):
+    for block, printed in snippets.run(page):
+        assert printed == block.text, f"{block.where}; python docs/live/snippets.py writes it anew"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page",
+    [page for page in snippets.pages() if any(block.language == "python" for block in snippets.blocks(page))],
+    ids=lambda page: page.stem,
+)
+def test_all_python_of_a_page_runs(page):
+    for block, printed in snippets.run(page, sampling=True):
+        assert printed == block.text, block.where
+
+
+def test_the_commands_of_the_readme_are_those_of_the_first_page():
+    readme, first = (path.read_text(encoding="utf-8") for path in (ROOT / "README.md", DOCS / "index.md"))
+    commands = re.findall(r"<!-- (?:run|test) command -->\n```sh\n(.*?)\n```", readme, re.S)
+    assert len(commands) == 2
+    assert all(f"```sh\n{command}\n```" in first for command in commands)
+
+
+def test_pictures_are_of_runs_of_what_is_there_now():
+    told = json.loads((DOCS / "pictures" / "made_from.json").read_text(encoding="utf-8"))
+    todo = (
+        "pictures are of other specifications or published numbers; docs/README.md says how to make them anew"
+    )
+    assert told == pictures.made_from(), todo
+
+
+def test_the_files_of_a_synthesis_are_told_of():
+    text = (DOCS / "guide" / "reporting.md").read_text(encoding="utf-8")
+    assert not [name for name in fake_pool.tables() if f"`{name}.csv`" not in text]
+
+
+def test_pages_name_no_machine():
+    for page in snippets.pages():
+        text = page.read_text(encoding="utf-8")
+        assert str(ROOT) not in text
+        assert not re.search(r"/(?:root|home|tmp|work)/", text)
