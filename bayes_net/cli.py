@@ -247,12 +247,17 @@ Result = Annotated[Path, typer.Argument(metavar="RESULT", help="Folder that a fi
 
 
 @app.command()
-def report(result: Result) -> None:
+def report(
+    result: Result,
+    scenarios: Annotated[
+        Path | None, typer.Option(help="Result of scenarios, to become a section of the report.")
+    ] = None,
+) -> None:
     """Make the report of a finished run anew from its folder, without data and without sampling."""
     from bayes_net.rebuilding import rebuild_report
 
     with _bad_input_exits():
-        path = rebuild_report(result)
+        path = rebuild_report(result, scenarios=scenarios)
     out_console.print(f"Report: {_literal(str(path))}")
 
 

@@ -32,6 +32,7 @@ SECTIONS = {
     "learnt": "What the evidence says about what",
     "left-out": "Leave one out",
     "checks": "Held-out checks",
+    "sensitivity": "Sensitivity",
     "evidence": "Evidence",
     "diagnostics": "Diagnostics",
     "limitations": "Limitations",
@@ -50,6 +51,7 @@ _NEEDS = {
     "learnt": ("parameters",),
     "left-out": ("influence", "loo"),
     "checks": ("checks",),
+    "sensitivity": ("sensitivity",),
     "evidence": ("evidence",),
 }
 """The tables without any of which a section is left out."""
@@ -77,6 +79,7 @@ class PoolReport:
     notes: tuple[tuple[str, str], ...] = ()
     figures: Mapping[str, Illustration] = field(default_factory=dict)
     level: float = 0.95
+    sensitivity_words: tuple[str, ...] = ()
 
     def __post_init__(self):
         astray = {figure.section for figure in self.figures.values()} - set(SECTIONS)
@@ -129,6 +132,7 @@ def pool_content_of(result: ResultFolder) -> PoolReport:
         model=words["model"],
         figures=result.figures,
         level=words["level"],
+        sensitivity_words=tuple(words.get("sensitivity", ())),
     )
 
 
@@ -227,6 +231,10 @@ def _checks(content: PoolReport) -> Iterator[Part]:
     yield "Held-out numbers against their predictions", rows_to_read.check_table(content.tables["checks"])
 
 
+def _sensitivity(content: PoolReport) -> Iterator[Part]:
+    yield "As specified, and the range over scenarios that passed their gate", content.tables["sensitivity"]
+
+
 def _evidence(content: PoolReport) -> Iterator[Part]:
     yield "Every printed number", rows_to_read.evidence_table(content.tables["evidence"])
 
@@ -249,6 +257,7 @@ _PARTS = {
     "learnt": _learnt,
     "left-out": _left_out,
     "checks": _checks,
+    "sensitivity": _sensitivity,
     "evidence": _evidence,
     "diagnostics": _diagnostics,
 }

@@ -11,8 +11,8 @@ from bayes_net._publishing import MANIFEST
 from bayes_net.errors import InputError
 from bayes_net.pool_report import SYNTHESIS, pool_content_of, render_pool
 from bayes_net.report import LANDMARKS, content_of, render
-from bayes_net.result_folder import REPORT, ResultFolder, read_result
-from bayes_net.scenario_report import SCENARIOS, scenario_page
+from bayes_net.result_folder import CONTENT, REPORT, ResultFolder, read_result
+from bayes_net.scenario_report import SCENARIOS, answer, scenario_page, summary_to_read
 
 _KINDS = {
     LANDMARKS: lambda result: render(content_of(result)),
@@ -36,21 +36,62 @@ def report_page(result: ResultFolder) -> str:
     return _KINDS[result.kind](result)
 
 
-def rebuild_report(folder: Path | str) -> Path:
+def rebuild_report(folder: Path | str, *, scenarios: Path | str | None = None) -> Path:
     """Write ``report.html`` of a finished result anew, as this version words and draws it; returns its path.
+
+    ``scenarios`` is the result of a grid of scenarios of the same specification: what it found becomes a
+    section of the report, and its table and figures files of the result.
 
     Raises
     ------
     InputError
-        The folder holds no result, or one whose files have changed.
+        A folder holds no result, or one whose files have changed; or the scenarios are of another
+        specification.
     """
     result = read_result(folder)
+    changed = {} if scenarios is None else _with_scenarios(result, read_result(scenarios))
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in changed.items()}
+    for name, content in changed.items():
+        _replace(result.path / name, content)
+    if changed:
+        _tell(result.path, files)
+        result = read_result(folder)
     page = report_page(result).encode()
-    manifest = json.loads((result.path / MANIFEST).read_text(encoding="utf-8"))
-    manifest["files"][REPORT] = hashlib.sha256(page).hexdigest()
     _replace(result.path / REPORT, page)
-    _replace(result.path / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+    _tell(result.path, {REPORT: hashlib.sha256(page).hexdigest()})
     return result.path / REPORT
+
+
+def _with_scenarios(result: ResultFolder, scenarios: ResultFolder) -> dict[str, bytes]:
+    """The files by which the result tells of the scenarios: its content, a table, and figures."""
+    if result.kind not in (LANDMARKS, SYNTHESIS) or scenarios.kind != SCENARIOS:
+        raise InputError(
+            f"expected the result of a run and of its scenarios; {result.path} is of kind {result.kind}, "
+            f"{scenarios.path} of kind {scenarios.kind}"
+        )
+    if result.told["specification_sha256"] != scenarios.told["specification_sha256"]:
+        raise InputError(
+            f"{scenarios.path} holds scenarios of another specification than {result.path}; run both anew"
+        )
+    content = json.loads((result.path / CONTENT).read_text(encoding="utf-8"))
+    table = summary_to_read(scenarios)
+    content["tables"]["sensitivity"] = dict.fromkeys(table.columns, "str")
+    content["words"]["sensitivity"] = answer(scenarios.tables["summary"], scenarios.tables["scenarios"])
+    changed = {"sensitivity.csv": table.to_csv(index=False).encode()}
+    for name, figure in scenarios.figures.items():
+        told = {"section": "sensitivity", "caption": figure.caption, "alt": figure.alt}
+        content["figures"][f"scenarios_{name}"] = told
+        for kind in ("svg", "png"):
+            drawn = scenarios.path / "figures" / f"{name}.{kind}"
+            changed[f"figures/scenarios_{name}.{kind}"] = drawn.read_bytes()
+    return changed | {CONTENT: (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()}
+
+
+def _tell(folder: Path, files: dict[str, str]) -> None:
+    """Put new hashes into the manifest."""
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest["files"] = dict(sorted((manifest["files"] | files).items()))
+    _replace(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
 
 
 def _replace(path: Path, content: bytes) -> None:

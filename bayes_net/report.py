@@ -32,6 +32,7 @@ SECTIONS = {
     "diagnostics": "Diagnostics",
     "ppc": "Posterior-predictive check",
     "loo": "Leave-one-out cross-validation",
+    "sensitivity": "Sensitivity",
     "limitations": "Limitations",
     "provenance": "Provenance and specification",
     "checklists": "Reporting checklists",
@@ -46,8 +47,8 @@ KINDS = {
     "forest": (
         "hazard-ratios",
         "Posterior median hazard ratios with intervals by landmark and arm. Shaded: 0.9 to 1.11, too small "
-        "to matter. Below 1: greater shrinkage "
-        "goes with longer time to event. Hollow markers: no limit, biased.",
+        "to matter. Below 1: greater shrinkage goes with longer time to event. Hollow markers: no limit, "
+        "biased.",
     ),
     "survival": (
         "survival",
@@ -100,6 +101,8 @@ class ReportContent:
     survival: pd.DataFrame | None = None
     loo: pd.DataFrame | None = None
     ppc: pd.DataFrame | None = None
+    sensitivity: pd.DataFrame | None = None
+    sensitivity_words: tuple[str, ...] = ()
     figures: Mapping[str, Illustration] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -141,6 +144,8 @@ def content_of(result: ResultFolder) -> ReportContent:
         survival=found.get("survival"),
         loo=found.get("loo"),
         ppc=found.get("predictive_check"),
+        sensitivity=found.get("sensitivity"),
+        sensitivity_words=tuple(words.get("sensitivity", ())),
         figures=result.figures,
     )
 
@@ -188,6 +193,7 @@ def _with_words(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
 
 def _is_filled(content: ReportContent, section: str) -> bool:
     optional = {"survival": content.survival, "loo": content.loo, "ppc": content.ppc}
+    optional["sensitivity"] = content.sensitivity
     drawn = any(figure.section == section for figure in content.figures.values())
     if section in ("baseline-hazard", "waterfall"):
         return drawn

@@ -40,12 +40,18 @@ def scenario_page(result: ResultFolder) -> str:
         tables=tables,
         answer=answer(found["summary"], found["scenarios"]),
         troubles=troubles(found["scenarios"]),
-        summary=summary_table(found["summary"], label=f"{100 * result.words['level']:.3g} % CrI"),
+        summary=summary_to_read(result),
         changes=_changes(found["changes"]),
         figures={key: [f for f in result.figures.values() if f.section == key] for key in SECTIONS},
         row_groups=row_groups,
         specification_toml=result.specification,
     )
+
+
+def summary_to_read(result: ResultFolder) -> pd.DataFrame:
+    """Every hazard ratio as specified and over the scenarios, as text."""
+    label = f"{100 * result.words['level']:.3g} % CrI"
+    return summary_table(result.tables["summary"], label=label)
 
 
 def answer(summary: pd.DataFrame, scenarios: pd.DataFrame) -> list[str]:

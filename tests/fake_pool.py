@@ -192,6 +192,7 @@ def tables(**changes) -> dict[str, pd.DataFrame]:
         "survival": survival(),
         "evidence": evidence(),
         "priors": priors(),
+        "sensitivity": pd.DataFrame({"Of": ["PFS, 150 d"], "Medians of scenarios": ["0.60 to 1.20 (a)"]}),
     }
     return {name: table for name, table in (found | changes).items() if table is not None}
 
@@ -206,4 +207,5 @@ def content(*, draw: bool = False, found: dict | None = None, **changes) -> Pool
     whole = {"title": "An invented synthesis", "tables": found, "specification_toml": 'title = "x"\n'}
     whole |= {"provenance": {"seed": "1"}, "figures": figures, "description": "Numbers made up for tests."}
     whole |= {"model": {"Slopes": "One in each arm.", "Equation of a slope": "β ~ normal(0, τ)"}}
+    whole |= {"sensitivity_words": ("2 scenarios beside the analysis as specified.",)}
     return PoolReport(**(whole | changes))

@@ -250,6 +250,8 @@ def content(arms=ARMS, *, draw: bool = False, failing: bool = False, **changes) 
         "loo": pd.DataFrame(
             {"fit": ["pfs, 150 d"], "elpd": [-212.31], "SE": [11.9], "largest Pareto k": [0.41]}
         ),
+        "sensitivity": pd.DataFrame({"Of": ["PFS, 150 d"], "Medians of scenarios": ["0.60 (b) to 1.20 (a)"]}),
+        "sensitivity_words": ("2 scenarios beside the analysis as specified.",),
         "ppc": pd.DataFrame(
             {"fit": ["pfs, 150 d"], "statistic": ["S(12 mo)"], "observed": [0.61], "p": [0.44]}
         ),

@@ -191,9 +191,9 @@ def test_links_lead_to_sections_that_exist(page):
 
 
 def test_sections_without_content_are_left_out_of_the_contents():
-    html = render(fake_results.content(survival=None, loo=None, ppc=None))
+    html = render(fake_results.content(survival=None, loo=None, ppc=None, sensitivity=None))
     ids = {attrs.get("id") for attrs in Page(html).all("section")}
-    assert ids == set(SECTIONS) - {"survival", "loo", "ppc", "baseline-hazard", "waterfall"}
+    assert ids == set(SECTIONS) - {"survival", "loo", "ppc", "sensitivity", "baseline-hazard", "waterfall"}
     assert {attrs["href"][1:] for attrs in Page(html).all("a")} <= ids
 
 

@@ -11,11 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 import bayes_net as bn
+from bayes_net._scenario_tables import summary
 from bayes_net.cli import app
 from bayes_net.errors import InputError
 from bayes_net.pool_report import SYNTHESIS, pool_content_of, render_pool
 from bayes_net.report import LANDMARKS, content_of, render
-from bayes_net.result_folder import read_result, write_content, write_manifest
+from bayes_net.result_folder import Illustration, read_result, write_content, write_manifest
+from bayes_net.scenario_output import Sensitivity
+from bayes_net.scenario_report import SCENARIOS, scenario_page
 
 TOLD = {"specification_sha256": "0f" * 32, "gate": "passed", "data_sha256": "a" * 64, "version pymc": "6.1"}
 SPECIFICATION = 'title = "A"\nslopes = "per arm"\n[sampling]\nseed = 5\n[[covariates]]\nname = "age"\n'
@@ -31,14 +34,16 @@ def written(folder, *, kind=LANDMARKS, content=None, told=TOLD, specification=SP
     for name, figure in content.figures.items():
         (folder / "figures" / f"{name}.svg").write_text(figure.svg, encoding="utf-8")
     words = {name: getattr(content, name) for name in ("title", "synthetic", "model", "notes", "provenance")}
+    words["sensitivity"] = content.sensitivity_words
     if kind == LANDMARKS:
         names = ("hazard_ratios", "survival", "attrition", "priors", "loo")
         tables = {name: getattr(content, name) for name in names}
         tables |= {"diagnostics": content.gate, "sampling": content.diagnostics}
-        tables |= {"predictive_check": content.ppc}
+        tables |= {"predictive_check": content.ppc, "sensitivity": content.sensitivity}
+        tables = {name: table for name, table in tables.items() if table is not None}
     else:
-        tables = {name: table.assign(gate="passed") for name, table in content.tables.items()}
-        tables |= {name: content.tables[name] for name in ("diagnostics", "evidence", "priors")}
+        bare = ("diagnostics", "evidence", "priors", "sensitivity")
+        tables = {n: t if n in bare else t.assign(gate="passed") for n, t in content.tables.items()}
         words |= {"description": content.description, "level": content.level}
     made = write_content(
         folder, kind=kind, tables=tables, figures=content.figures, words=words, specification=specification
@@ -138,6 +143,69 @@ def test_a_result_of_an_unknown_kind_is_refused(folder):
     code, _, said = command("report", folder)
     assert code == 2
     assert "horoscope" in said
+
+
+def scenarios_of(folder, told=TOLD):
+    """A result of scenarios with one figure."""
+    rows = pd.DataFrame(
+        {"scenario": ["as specified", "a"], "gate": "passed", "error": "", "endpoint": "pfs", "arm": "A"}
+        | {"measure": "m", "landmark": "150 d", "hr": [0.7, 1.2], "lower": 0.5, "upper": 1.5}
+        | {"mcse_hr": 0.002, "prob_below_1": [0.97, 0.4]}
+    )
+    changes = pd.DataFrame({"scenario": ["a"], "key": ["p.x"], "value": ["<b>1</b>"]})
+    found = Sensitivity(rows.assign(synthetic=False), changes, summary(rows))
+    (folder / "figures").mkdir(parents=True)
+    (folder / "figures" / "curve.svg").write_text("<svg>drawn</svg>", encoding="utf-8")
+    (folder / "figures" / "curve.png").write_bytes(b"PNG")
+    made = write_content(
+        folder,
+        kind=SCENARIOS,
+        tables={"scenarios": found.hazard_ratios, "changes": changes, "summary": found.summary},
+        figures={
+            "curve": Illustration("figures", "<svg>drawn</svg>", "All scenarios.", "From 0.70 to 1.20.")
+        },
+        words={"title": "T", "level": 0.95, "synthetic": False, "provenance": {"seed": "1"}},
+        specification=SPECIFICATION,
+    )
+    (folder / "report.html").write_text(scenario_page(made), encoding="utf-8")
+    write_manifest(folder, told)
+    return folder
+
+
+@pytest.mark.parametrize("kind", [LANDMARKS, SYNTHESIS])
+def test_scenarios_become_a_section_of_the_report(tmp_path, kind):
+    fake = {LANDMARKS: fake_results.content, SYNTHESIS: fake_pool.content}[kind]
+    absent = {"sensitivity": None} if kind == LANDMARKS else {"found": fake_pool.tables(sensitivity=None)}
+    written(tmp_path / "a", kind=kind, content=fake(draw=True, **absent))
+    page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    assert 'id="sensitivity"' not in page
+    assert "Not answered: scenarios were not run" in page
+    grid = scenarios_of(tmp_path / "grid")
+    assert command("report", tmp_path / "a", "--scenarios", grid)[0] == 0
+    page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    section = page[page.index('<section id="sensitivity"') :]
+    assert "1 of 1 verbal conclusions change" in section
+    assert "0.70 (as specified) to 1.20 (a)" in section
+    assert 'alt="From 0.70 to 1.20."' in section
+    assert "scenarios were not run" not in page
+    # it stays when the report is made anew, and the result is whole
+    assert command("report", tmp_path / "a")[0] == 0
+    assert (tmp_path / "a" / "report.html").read_text(encoding="utf-8") == page
+    assert "sensitivity" in read_result(tmp_path / "a").tables
+
+
+def test_scenarios_of_another_specification_or_of_no_grid_are_refused(folder, tmp_path):
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    other = scenarios_of(tmp_path / "grid", told=TOLD | {"specification_sha256": "1e" * 32})
+    for result, scenarios, said in (
+        (folder, other, "another specification"),
+        (folder, folder, "of kind landmarks"),
+        (other, other, "of kind scenarios"),
+    ):
+        code, _, told = command("report", result, "--scenarios", scenarios)
+        assert code == 2
+        assert said in told
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
 # --- side by side -------------------------------------------------------------------------------------

@@ -240,6 +240,8 @@ def test_a_gate_that_failed_is_never_a_silent_row(path, tmp_path):
     rows = pd.read_csv(tmp_path / "out" / "scenarios.csv")
     assert set(rows["gate"]) == {"failed"}
     assert bn.read_result(tmp_path / "out").kind == "scenarios"
+    files = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert not any(small_trial.MARKER.encode() in file.read_bytes() for file in files)  # no patient is named
     before = (tmp_path / "out" / "report.html").read_bytes()
     assert invoke("report", tmp_path / "out")[0] == 0
     assert (tmp_path / "out" / "report.html").read_bytes() == before

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import typer
-from live.markdown import first_line, table
 
 from bayes_net.cli import app
+from live.markdown import first_line, table
 
 
 def commands() -> str:

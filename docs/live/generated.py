@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from live import commands, keys, reference, shipped
 from sphinx.util import logging
+
+from live import commands, keys, reference, shipped
 
 logger = logging.getLogger(__name__)
 MARK = re.compile(r"^<!-- generated: (.+?) -->$", re.M)

@@ -8,9 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from live.markdown import first_line, table
-from live.templates import comments_of
-from live.values import default_of, values_of
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.util import logging
@@ -18,6 +15,9 @@ from sphinx.util import logging
 from bayes_net.pool_specification import POOL_SECTIONS, BorrowSections, PoolSpecification
 from bayes_net.shipped import TEMPLATES
 from bayes_net.specification import SECTIONS, Specification
+from live.markdown import first_line, table
+from live.templates import comments_of
+from live.values import default_of, values_of
 
 logger = logging.getLogger(__name__)
 TOLD = tomllib.loads(Path(__file__).with_name("told.toml").read_text(encoding="utf-8"))

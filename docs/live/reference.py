@@ -6,10 +6,9 @@ import inspect
 import re
 from pathlib import Path
 
-from live.markdown import first_line, table
-
 import bayes_net as bn
 from bayes_net import plots
+from live.markdown import first_line, table
 
 _SOURCE = re.compile(r"(?P<name>doi:|arXiv:)(?P<id>[^\s,;)]*[^\s,;).])")
 _ADDRESS = {"doi:": "https://doi.org/", "arXiv:": "https://arxiv.org/abs/"}

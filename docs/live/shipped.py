@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from live.keys import TOLD
-from live.markdown import table
 from sphinx.errors import ExtensionError
 
 import bayes_net as bn
@@ -14,6 +12,8 @@ from bayes_net import checks
 from bayes_net.evidence import COLUMNS, read_evidence
 from bayes_net.shipped import models_folder, shipped_models
 from bayes_net.specification import read_specification
+from live.keys import TOLD
+from live.markdown import table
 
 EXAMPLE = "N10"
 """The row of NETTER-1's numbers that the columns are shown with."""
