@@ -59,6 +59,7 @@ _HOMES = {
         "summarise",
         "survival",
     ),
+    "power": ("power_scaling", "tipping_factor"),
     "results": ("Fitted", "fitted", "hazard_ratio_table", "survival_table"),
     "figures": ("survival_curves",),
     "evidence": ("Evidence", "EvidenceError", "read_evidence"),

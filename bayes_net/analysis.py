@@ -18,12 +18,15 @@ from bayes_net.results import (
     gate_table,
     hazard_ratio_table,
     loo_table,
+    power_scaling_table,
     survival_quantities,
     survival_table,
+    tipping_table,
 )
 from bayes_net.schema import SAMPLE_DIMS
 from bayes_net.specification import Specification
 from bayes_net.structure import layout
+from bayes_net.tables import STRENGTHS
 
 __all__ = [
     "Analysis",
@@ -52,6 +55,8 @@ class Analysis:
     survival: pd.DataFrame
     gate: pd.DataFrame
     loo: pd.DataFrame
+    power_scaling: pd.DataFrame
+    tipping: pd.DataFrame
 
     @property
     def passed(self) -> bool:
@@ -80,6 +85,8 @@ def analyse(prepared: Prepared, *, progress: Progress | None = None) -> Analysis
         ),
         gate=gate_table(fits),
         loo=loo_table(fits),
+        power_scaling=power_scaling_table(fits),
+        tipping=tipping_table(fits, [band for band, _ in STRENGTHS]),
     )
 
 

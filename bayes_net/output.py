@@ -65,7 +65,10 @@ def write_parts(analysis: Analysis, folder: Path) -> ResultFolder:
         "sampling": diagnostics_table(analysis.fits),
         "predictive_check": _predictive(analysis),
         "loo": analysis.loo,
+        "power_scaling": analysis.power_scaling,
+        "tipping_points": analysis.tipping,
     }
+    tables = {name: table for name, table in tables.items() if len(table)}
     if prepared.cohort.synthetic:
         tables = {name: table.assign(synthetic=True) for name, table in tables.items()}
     return write_content(

@@ -101,6 +101,8 @@ class ReportContent:
     survival: pd.DataFrame | None = None
     loo: pd.DataFrame | None = None
     ppc: pd.DataFrame | None = None
+    power_scaling: pd.DataFrame | None = None
+    tipping: pd.DataFrame | None = None
     sensitivity: pd.DataFrame | None = None
     sensitivity_words: tuple[str, ...] = ()
     figures: Mapping[str, Illustration] = field(default_factory=dict)
@@ -144,6 +146,8 @@ def content_of(result: ResultFolder) -> ReportContent:
         survival=found.get("survival"),
         loo=found.get("loo"),
         ppc=found.get("predictive_check"),
+        power_scaling=found.get("power_scaling"),
+        tipping=found.get("tipping_points"),
         sensitivity=found.get("sensitivity"),
         sensitivity_words=tuple(words.get("sensitivity", ())),
         figures=result.figures,
@@ -179,10 +183,20 @@ def render(content: ReportContent) -> str:
         probability_groups=list(grouped(_with_words(content.hazard_ratios))),
         attrition_groups=list(grouped(content.attrition, by=["endpoint", "population"])),
         survival_groups=list(survival),
+        decided_groups=list(_decided(content)),
         row_groups=row_groups,
         words=words,
         no_limit_warning=schema.NO_LIMIT_WARNING,
     )
+
+
+def _decided(content: ReportContent) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Caption and presentation of what decides the hazard ratios of each analysis."""
+    if content.power_scaling is None:
+        return
+    by = ["endpoint", "population", "measure"]
+    for caption, rows in grouped(content.power_scaling, by=by):
+        yield caption, tables.sensitivity_table(rows, content.tipping)
 
 
 def _with_words(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
@@ -193,7 +207,7 @@ def _with_words(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
 
 def _is_filled(content: ReportContent, section: str) -> bool:
     optional = {"survival": content.survival, "loo": content.loo, "ppc": content.ppc}
-    optional["sensitivity"] = content.sensitivity
+    optional["sensitivity"] = content.power_scaling if content.sensitivity is None else content.sensitivity
     drawn = any(figure.section == section for figure in content.figures.values())
     if section in ("baseline-hazard", "waterfall"):
         return drawn

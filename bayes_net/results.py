@@ -15,6 +15,7 @@ from bayes_net.checks import Gate, gate, loo
 from bayes_net.closed_form import free_variables
 from bayes_net.exposure import Exposure, Measure, Shrinkage
 from bayes_net.landmarks import Landmark, LandmarkSet
+from bayes_net.power import power_scaling, tipping_factor
 from bayes_net.priors import Flat, HalfNormal, Prior
 from bayes_net.schema import (
     ARM,
@@ -125,6 +126,52 @@ def loo_table(fits: Sequence[Fitted]) -> pd.DataFrame:
     return pd.DataFrame([{"fit": f.job.label} | f.loo for f in fits])
 
 
+def power_scaling_table(fits: Sequence[Fitted]) -> pd.DataFrame:
+    """What decides each hazard ratio, priors or data: one row a fit, arm and component."""
+    parts = [
+        power_scaling(f.fit).rename(columns={"label": ARM}).assign(**_about(f.job)).drop(columns="quantity")
+        for f in fits
+        if "slope" in f.fit["posterior"] and {"log_prior", "log_likelihood"} <= set(f.fit.children)
+    ]
+    if not parts:
+        return pd.DataFrame()
+    table = pd.concat(parts, ignore_index=True)
+    return table[[*_ABOUT, ARM, "component", "sensitivity", "shift", "reading"]]
+
+
+def tipping_table(fits: Sequence[Fitted], bands: Sequence[float]) -> pd.DataFrame:
+    """How biased each hazard ratio would have to be to lose the band its direction is in.
+
+    Columns: what it is about, arm, ``band`` (the highest of ``bands`` that the probability of a direction
+    reaches; missing where it reaches none) and ``factor`` (``power_scaling.tipping_factor``).
+    """
+    rows = []
+    for f in fits:
+        ratios = estimands.hazard_ratio(f.fit)
+        below = estimands.probability(ratios, below=1)
+        for arm in ratios[ARM].values:
+            own = float(below.sel({ARM: arm}))
+            band = next((band for band in bands if max(own, 1 - own) >= band), np.nan)
+            known = not np.isnan(band)
+            factor = float(tipping_factor(ratios.sel({ARM: arm}), band)) if known else np.nan
+            rows.append(_about(f.job) | {ARM: arm, "band": band, "factor": factor})
+    return pd.DataFrame(rows)
+
+
+_ABOUT = ("endpoint", "population", "measure", "landmark", "biased")
+
+
+def _about(job: Job) -> dict[str, object]:
+    measure = next(_scales(job.measure))[0]
+    return dict(
+        zip(
+            _ABOUT,
+            (job.endpoint, job.population, measure, job.landmark.label, job.landmark.biased),
+            strict=True,
+        )
+    )
+
+
 def hazard_ratio_table(fits: Sequence[Fitted], *, level: float, interval: str) -> pd.DataFrame:
     """Posterior hazard ratios: one row an estimand, landmark and arm, with probabilities and errors."""
     rows = [
@@ -137,9 +184,7 @@ def hazard_ratio_table(fits: Sequence[Fitted], *, level: float, interval: str) -
 
 def _ratios(fitted: Fitted) -> Iterator[tuple[str, str, xr.DataArray]]:
     fit, measure = fitted.fit, fitted.job.measure
-    scales = [(measure.label.replace("response", "response,"), POINTS_PER_UNIT)]
-    if isinstance(measure, Shrinkage):
-        scales = [("shrinkage, per 10 points", 10.0), ("shrinkage, per 1 point", 1.0)]
+    scales = list(_scales(measure))
     for name, per in scales:
         yield name, "association", estimands.hazard_ratio(fit, per=per)
         if _arms_differ(fit):
@@ -149,6 +194,14 @@ def _ratios(fitted: Fitted) -> Iterator[tuple[str, str, xr.DataArray]]:
         yield _reference_label(measure), "arm", estimands.arm_hazard_ratio(fit).isel(shrinkage=0, drop=True)
     if COVARIATE_EFFECT in fit["posterior"]:
         yield name, "covariate", estimands.covariate_hazard_ratio(fit).rename({COVARIATE: ARM})
+
+
+def _scales(measure: Measure) -> Iterator[tuple[str, float]]:
+    """Names of the scales on which a hazard ratio is reported, and the points of each."""
+    if isinstance(measure, Shrinkage):
+        yield from (("shrinkage, per 10 points", 10.0), ("shrinkage, per 1 point", 1.0))
+    else:
+        yield measure.label.replace("response", "response,"), POINTS_PER_UNIT
 
 
 def _reference_label(measure: Measure) -> str:

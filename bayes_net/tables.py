@@ -164,6 +164,47 @@ def attrition_table(attrition: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(body, columns=["Landmark", "Reason", *arms])
 
 
+_PRIOR_OF = "prior of "
+_PRIORS = {
+    "slope": "the slope",
+    "common_slope": "the slope",
+    "level": "the baseline",
+    "log_baseline": "the baseline",
+    "step_sd": "change over time",
+    schema.ARM_EFFECT: "the arm",
+    schema.COVARIATE_EFFECT: "covariates",
+}
+
+
+def sensitivity_table(power_scaling: pd.DataFrame, tipping: pd.DataFrame | None) -> pd.DataFrame:
+    """Per landmark and arm: sensitivity to data and priors, the prior that moves it most, and what bias it
+    would take to lose its word."""
+    keys = ["endpoint", "population", "measure", "landmark", "arm"]
+    factors = {} if tipping is None else tipping.set_index(keys)["factor"].to_dict()
+    rows = []
+    for key, own in power_scaling.groupby(keys, sort=False):
+        part, biased = own.set_index("component"), bool(own["biased"].iloc[0])
+        priors = part.loc[part.index.str.startswith(_PRIOR_OF), "sensitivity"]
+        strongest = priors.idxmax().removeprefix(_PRIOR_OF) if len(priors) else ""
+        factor = factors.get(key, math.nan)
+        rows.append(
+            {
+                "Landmark": landmark_label(key[3], biased),
+                "Arm": _plain(key[4], 3),
+                "Data": _sense(part["sensitivity"].get("likelihood")),
+                "Priors": _sense(part["sensitivity"].get("all priors")),
+                "Most by that of": _PRIORS.get(strongest, strongest) or MISSING,
+                "Reading": own["reading"].iloc[0],
+                "Word lost at bias": MISSING if math.isnan(factor) or biased else f"× {factor:.2f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _sense(value: float | None) -> str:
+    return MISSING if value is None or math.isnan(value) else f"{value:.2f}"
+
+
 def plain_table(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
     """Any table as text: ``digits`` significant digits, yes and no, a dash where there is nothing."""
     return pd.DataFrame(

@@ -102,6 +102,15 @@ def attrition(arms=ARMS, landmarks=LANDMARKS) -> pd.DataFrame:
     return table.assign(endpoint="pfs", population="pfs risk set")
 
 
+def power_scaling(arms=ARMS) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What decides each hazard ratio, and what bias would take its word."""
+    about = hazard_ratios(arms)[["endpoint", "population", "measure", "landmark", "biased", "arm"]]
+    parts = {"likelihood": 0.11, "all priors": 0.03, "prior of slope": 0.03, "prior of level": 0.01}
+    table = pd.concat([about.assign(component=part, sensitivity=value) for part, value in parts.items()])
+    table = table.assign(shift=0.05, reading="little depends on the priors").reset_index(drop=True)
+    return table, about.drop(columns="biased").assign(band=0.95, factor=1.08)
+
+
 def curves(arms=ARMS) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Posterior bands and Kaplan–Meier steps of each arm, per the contract of ``plots.survival``."""
     bands, steps = [], []
@@ -250,6 +259,8 @@ def content(arms=ARMS, *, draw: bool = False, failing: bool = False, **changes) 
         "loo": pd.DataFrame(
             {"fit": ["pfs, 150 d"], "elpd": [-212.31], "SE": [11.9], "largest Pareto k": [0.41]}
         ),
+        "power_scaling": power_scaling(arms)[0],
+        "tipping": power_scaling(arms)[1],
         "sensitivity": pd.DataFrame({"Of": ["PFS, 150 d"], "Medians of scenarios": ["0.60 (b) to 1.20 (a)"]}),
         "sensitivity_words": ("2 scenarios beside the analysis as specified.",),
         "ppc": pd.DataFrame(

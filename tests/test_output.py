@@ -76,6 +76,8 @@ def test_all_files_are_there_and_the_manifest_tells_their_hashes(finished, out):
         "priors.csv",
         "sampling.csv",
         "predictive_check.csv",
+        "power_scaling.csv",
+        "tipping_points.csv",
         "content.json",
         "posterior.nc",
     }

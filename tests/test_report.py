@@ -166,7 +166,7 @@ def test_every_hazard_ratio_of_the_table_is_on_the_page(page):
 
 def test_no_limit_is_called_biased_in_every_table(page):
     headers = re.findall(r"<th scope=\"row(?:group)?\"[^>]*>(no limit.*?)</th>", page)
-    assert len(headers) == 5
+    assert len(headers) == 6
     assert all("biased: conditions on the future" in header for header in headers)
 
 
@@ -191,7 +191,9 @@ def test_links_lead_to_sections_that_exist(page):
 
 
 def test_sections_without_content_are_left_out_of_the_contents():
-    html = render(fake_results.content(survival=None, loo=None, ppc=None, sensitivity=None))
+    html = render(
+        fake_results.content(survival=None, loo=None, ppc=None, sensitivity=None, power_scaling=None)
+    )
     ids = {attrs.get("id") for attrs in Page(html).all("section")}
     assert ids == set(SECTIONS) - {"survival", "loo", "ppc", "sensitivity", "baseline-hazard", "waterfall"}
     assert {attrs["href"][1:] for attrs in Page(html).all("a")} <= ids

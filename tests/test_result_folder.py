@@ -40,6 +40,7 @@ def written(folder, *, kind=LANDMARKS, content=None, told=TOLD, specification=SP
         tables = {name: getattr(content, name) for name in names}
         tables |= {"diagnostics": content.gate, "sampling": content.diagnostics}
         tables |= {"predictive_check": content.ppc, "sensitivity": content.sensitivity}
+        tables |= {"power_scaling": content.power_scaling, "tipping_points": content.tipping}
         tables = {name: table for name, table in tables.items() if table is not None}
     else:
         bare = ("diagnostics", "evidence", "priors", "sensitivity")
@@ -175,7 +176,11 @@ def scenarios_of(folder, told=TOLD):
 @pytest.mark.parametrize("kind", [LANDMARKS, SYNTHESIS])
 def test_scenarios_become_a_section_of_the_report(tmp_path, kind):
     fake = {LANDMARKS: fake_results.content, SYNTHESIS: fake_pool.content}[kind]
-    absent = {"sensitivity": None} if kind == LANDMARKS else {"found": fake_pool.tables(sensitivity=None)}
+    absent = (
+        {"sensitivity": None, "power_scaling": None}
+        if kind == LANDMARKS
+        else {"found": fake_pool.tables(sensitivity=None)}
+    )
     written(tmp_path / "a", kind=kind, content=fake(draw=True, **absent))
     page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
     assert 'id="sensitivity"' not in page

@@ -120,3 +120,26 @@ def test_plain_table_shows_missing_values_and_truth_in_words():
     table = pd.DataFrame({"p_value": [0.12345, np.nan], "passed": [True, False], "where": ["a", None]})
     shown = tables.plain_table(table)
     assert shown.to_dict("list") == {"P value": ["0.123", "–"], "Passed": ["yes", "no"], "Where": ["a", "–"]}
+
+
+def test_sensitivity_says_what_decides_and_what_bias_would_take_the_word():
+    keys = {"endpoint": "pfs", "population": "p", "measure": "m", "landmark": "150 d", "arm": "A"}
+    parts = {"likelihood": 0.2, "all priors": 0.07, "prior of slope": 0.05, "prior of step_sd": 0.06}
+    rows = [keys | {"component": part, "sensitivity": value} for part, value in parts.items()]
+    power = pd.DataFrame(rows).assign(biased=False, shift=0.1, reading="priors and data may disagree")
+    tipping = pd.DataFrame([keys | {"band": 0.95, "factor": 1.234}])
+    (row,) = tables.sensitivity_table(power, tipping).to_dict("records")
+    assert row == {
+        "Landmark": "150 d",
+        "Arm": "A",
+        "Data": "0.20",
+        "Priors": "0.07",
+        "Most by that of": "change over time",
+        "Reading": "priors and data may disagree",
+        "Word lost at bias": "× 1.23",
+    }
+    (biased,) = tables.sensitivity_table(power.assign(biased=True), tipping).to_dict("records")
+    assert biased["Word lost at bias"] == tables.MISSING
+    assert tables.BIASED in biased["Landmark"]
+    (unknown,) = tables.sensitivity_table(power[power["component"] == "likelihood"], None).to_dict("records")
+    assert (unknown["Priors"], unknown["Most by that of"], unknown["Word lost at bias"]) == ("–", "–", "–")
