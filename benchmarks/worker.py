@@ -28,7 +28,9 @@ def ours(folder: Path, hazard: bn.Hazard) -> list[dict]:
 
     exposures = {number: read(folder, number) for number in numbers(folder)}
     shape = bn.layout(list(exposures.values()))
-    compiled, compiling = timed(lambda: bn.compile_model(bn.hazard_model(exposures[1], hazard, shape=shape)))
+    compiled, compiling = timed(
+        lambda: bn.compile_model(bn.hazard_model(exposures[1], hazard, shape=shape), derived=False)
+    )
     rows = []
     for number, data in exposures.items():
         arrays, preparing = timed(lambda data=data: model_data(data, shape, hazard))

@@ -5,10 +5,6 @@ from pathlib import Path
 
 import pytest
 
-# Before a test imports PyTensor itself: whoever imports it first decides how it compiles, and then draws in
-# this process would differ by rounding from those of other processes.
-import bayes_net._backend  # noqa: F401
-
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
