@@ -198,7 +198,8 @@ def _prior_rows(draws: xr.Dataset, pool: Pool) -> Iterator[tuple[str, str, str]]
         implied = f"probability: {_range(expit(draws['response'].isel(response_group=-1)))}"
         yield "probability of response", assumed.response_probability.statement, implied
     if "completion" in draws:
-        name, said = "odds ratio of response at completion", assumed.completion.statement
+        said = assumed.completion.statement.replace("hazard ratios", "odds ratios")
+        name = "odds ratio of response at completion"
         yield _ratio_row(name, said, draws["completion"])
 
 
@@ -224,4 +225,5 @@ def _log_hazard_at(draws: xr.Dataset, pool: Pool, month: float) -> np.ndarray:
 
 def _range(values) -> str:
     lower, upper = np.quantile(np.asarray(values), (0.025, 0.975))
-    return f"{lower:.2g} to {upper:.2g} (95 %)"
+    # two significant digits, without exponents for what a ratio can be
+    return " to ".join(f"{float(f'{x:.2g}'):g}" for x in (lower, upper)) + " (95 %)"

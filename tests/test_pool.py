@@ -1,5 +1,6 @@
 """What informs what: labels, priors, refusals, specifications, and pools that have little in them."""
 
+import re
 import tomllib
 from dataclasses import replace
 
@@ -27,6 +28,7 @@ from scipy import stats
 from scipy.special import expit
 
 from bayes_net import new_study
+from bayes_net._pool_model import model_in_words, prior_table
 from bayes_net.assumptions import (
     Assumptions,
     Borrowing,
@@ -594,3 +596,28 @@ def test_counts_of_patients_join_those_in_print():
         assert by[f"S {arm} >= 30"] <= by[f"S {arm} >= 0"]
     assert isinstance(own, pd.DataFrame)
     assert made.power[made.rows["study"] == "S"].tolist() == [1.0] * len(own)
+
+
+def test_the_priors_table_says_what_was_stated_and_what_it_implies():
+    pool = prrt()
+    table = prior_table(xr.DataTree.from_dict({"prior": draw_prior(pool, draws=4000, seed=1)}), pool)
+    told = table.set_index("parameter")
+    assert told.loc["odds ratio of response at completion", "statement"].startswith("95 % of odds ratios")
+    low, high = re.findall(r"[\d.]+", told.loc["hazard ratio per 10 points of shrinkage", "implies"])[:2]
+    limits = np.exp(1.96 * pool.assumptions.slopes.prior.sd)
+    assert float(low) == pytest.approx(1 / limits, rel=0.15)
+    assert float(high) == pytest.approx(limits, rel=0.15)
+    assert not told["implies"].str.contains("e+", regex=False).any()
+
+
+def test_the_model_in_words_names_what_the_specification_chose():
+    words = model_in_words(prrt())
+    assert "robust mixture" in words["Curves"]
+    assert "Gaussian process" in words["Slopes"]
+    full = replace(
+        prrt().assumptions, study_level=Borrowing("full"), slopes=SlopePrior(structure="independent")
+    )
+    other = model_in_words(replace(prrt(), assumptions=full))
+    assert "full pooling" in other["Curves"]
+    assert "slope of its own" in other["Slopes"]
+    assert "Patients" not in other
