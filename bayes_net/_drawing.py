@@ -26,6 +26,8 @@ ARM_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 GREYS = ("#4d4d4d", "#7f7f7f", "#a6a6a6", "#c6c6c6", "#dedede")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
+MOST_BESIDE = 38
+"""Letters of both columns of a legend that fit above a figure."""
 WIDTH = 5.2
 """Inches: narrow enough that 10-point text stays readable when a phone shrinks the figure."""
 STYLE = {
@@ -119,7 +121,9 @@ def arm_marker(colour: str, rank: int) -> Line2D:
 def add_legend(ax: Axes, handles: list, labels: Sequence[str]) -> None:
     """A legend above the axes; texts are set afterwards, as matplotlib drops labels that begin with ``_``."""
     labels = [short(label, 48) for label in labels]
-    columns = 1 if max(map(len, labels)) > 24 else 2
+    half = (len(labels) + 1) // 2  # a column is filled before the next
+    beside_each_other = sum(max(map(len, part), default=0) for part in (labels[:half], labels[half:]))
+    columns = 2 if beside_each_other <= MOST_BESIDE else 1
     place = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0.0}
     legend = ax.legend(handles, [" "] * len(handles), ncols=columns, **place)
     for text, label in zip(legend.get_texts(), labels, strict=True):

@@ -7,9 +7,10 @@ and results, never a patient.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 
 import pandas as pd
+
+from bayes_net._pages import template
 
 
 def shown(
@@ -20,18 +21,6 @@ def shown(
     folded: Mapping[str, pd.DataFrame | str] | None = None,
 ) -> str:
     """HTML of a title, lines of facts, tables by caption, and what is folded away by its summary."""
-    return _template().render(title=title, facts=list(facts), tables=tables or {}, folded=folded or {})
-
-
-@cache
-def _template():
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("bayes_net"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return template("notebook.html.j2").render(
+        title=title, facts=list(facts), tables=tables or {}, folded=folded or {}
     )
-    return environment.get_template("notebook.html.j2")

@@ -81,11 +81,11 @@ def without_identifiers(value: Any) -> Any:
 
 def _withheld(identifiers: Any) -> Any:
     """How many identifiers there are; of a grid, how many each list has."""
-    if not isinstance(identifiers, list | tuple) or not identifiers:
-        return identifiers if identifiers in ([], ()) else "(withheld)"
-    if any(isinstance(part, list | tuple) for part in identifiers):
+    if not isinstance(identifiers, list):
+        return "(withheld)"
+    if any(isinstance(part, list) for part in identifiers):
         return [_withheld(part) for part in identifiers]
-    return [f"({counted(len(identifiers), 'identifier')} withheld)"]
+    return [f"({counted(len(identifiers), 'identifier')} withheld)"] if identifiers else []
 
 
 def without_empty(plain: dict[str, Any]) -> dict[str, Any]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +14,7 @@ from bayes_net._paper_parts import GENERATED, SYNTHETIC
 from bayes_net._paper_patients import of_patients
 from bayes_net._paper_synthesis import OWN, of_synthesis
 from bayes_net._pool_wording import WHOLE
+from bayes_net._publishing import write_whole
 from bayes_net.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,7 +78,7 @@ class PaperTable:
             The suffix is unknown, what makes the format is not installed, or the file cannot be written.
         """
         path = Path(path)
-        _write(path, self._as(path.suffix))
+        write_whole(path, self._as(path.suffix))
         return path
 
     def _as(self, suffix: str) -> bytes:
@@ -152,24 +150,10 @@ def save_paper_tables(
         folder / f"{name}{suffix}": table._as(suffix) for name, table in tables.items() for suffix in suffixes
     }
     for path, content in made.items():
-        _write(path, content)
+        write_whole(path, content)
     return list(made)
 
 
 def _check(suffix: str) -> None:
     if suffix.lower() not in FORMATS:
         raise InputError(f"format {suffix!r} is unknown; expected one of {', '.join(FORMATS)}")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """The file appears whole or not at all; folders above it are made."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    except OSError as problem:
-        raise InputError(f"{path} cannot be written ({problem.strerror}); choose another place") from problem
-    finally:
-        with suppress(OSError):
-            beside.unlink()

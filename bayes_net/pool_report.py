@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bayes_net import _pool_tables as rows_to_read
 from bayes_net import _pool_wording as wording
 from bayes_net import schema, tables
 from bayes_net._checklists import checklists
+from bayes_net._pages import template
 from bayes_net._wording import PER_10_POINTS, listed_and, words
 from bayes_net.errors import InputError
 from bayes_net.report import row_groups
@@ -138,17 +138,10 @@ def pool_content_of(result: ResultFolder) -> PoolReport:
 
 def render_pool(content: PoolReport) -> str:
     """The whole report as one HTML page: no request to any address, no script."""
-    environment = Environment(
-        loader=PackageLoader("bayes_net"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     filled = [
         key for key in SECTIONS if key not in _NEEDS or any(name in content.tables for name in _NEEDS[key])
     ]
-    return environment.get_template("pool_report.html.j2").render(
+    return template("pool_report.html.j2").render(
         content=content,
         tables=tables,
         sections={key: SECTIONS[key] for key in filled},

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
+import shutil
 from pathlib import Path
 
-from bayes_net._publishing import MANIFEST
+from bayes_net._publishing import publish
 from bayes_net.errors import InputError
 from bayes_net.pool_report import SYNTHESIS, pool_content_of, render_pool
 from bayes_net.report import LANDMARKS, content_of, render
-from bayes_net.result_folder import CONTENT, REPORT, ResultFolder, read_result
+from bayes_net.result_folder import CONTENT, REPORT, ResultFolder, read_content, read_result, write_manifest
 from bayes_net.scenario_report import SCENARIOS, answer, scenario_page, summary_to_read
 
 _KINDS = {
@@ -30,9 +29,7 @@ def report_page(result: ResultFolder) -> str:
         The result is of a kind that this version does not know.
     """
     if result.kind not in _KINDS:
-        raise InputError(
-            f"{result.path} holds a result of kind {result.kind!r}; this version knows {', '.join(_KINDS)}"
-        )
+        raise InputError(f"the result is of kind {result.kind!r}; this version knows {', '.join(_KINDS)}")
     return _KINDS[result.kind](result)
 
 
@@ -49,17 +46,16 @@ def rebuild_report(folder: Path | str, *, scenarios: Path | str | None = None) -
         specification.
     """
     result = read_result(folder)
-    changed = {} if scenarios is None else _with_scenarios(result, read_result(scenarios))
-    files = {name: hashlib.sha256(content).hexdigest() for name, content in changed.items()}
-    for name, content in changed.items():
-        _replace(result.path / name, content)
-    if changed:
-        _tell(result.path, files)
-        result = read_result(folder)
-    page = report_page(result).encode()
-    _replace(result.path / REPORT, page)
-    _tell(result.path, {REPORT: hashlib.sha256(page).hexdigest()})
-    return result.path / REPORT
+    added = {} if scenarios is None else _with_scenarios(result, read_result(scenarios))
+
+    def write(fresh: Path) -> None:
+        shutil.copytree(result.path, fresh, dirs_exist_ok=True)
+        for name, content in added.items():
+            (fresh / name).write_bytes(content)
+        (fresh / REPORT).write_text(report_page(read_content(fresh)), encoding="utf-8")
+        write_manifest(fresh, result.told)
+
+    return publish(result.path, write, gate_passed=result.gate_passed) / REPORT
 
 
 def _with_scenarios(result: ResultFolder, scenarios: ResultFolder) -> dict[str, bytes]:
@@ -85,16 +81,3 @@ def _with_scenarios(result: ResultFolder, scenarios: ResultFolder) -> dict[str, 
             drawn = scenarios.path / "figures" / f"{name}.{kind}"
             changed[f"figures/scenarios_{name}.{kind}"] = drawn.read_bytes()
     return changed | {CONTENT: (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()}
-
-
-def _tell(folder: Path, files: dict[str, str]) -> None:
-    """Put new hashes into the manifest."""
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    manifest["files"] = dict(sorted((manifest["files"] | files).items()))
-    _replace(folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_bytes(content)
-    os.replace(beside, path)

@@ -12,10 +12,10 @@ from itertools import groupby
 from operator import itemgetter
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bayes_net import schema, tables
 from bayes_net._checklists import checklists
+from bayes_net._pages import template
 from bayes_net._wording import ASSOCIATION, PER_1_POINT, answer, finding, primary_rows, words
 from bayes_net.errors import InputError
 from bayes_net.result_folder import Illustration, ResultFolder
@@ -156,13 +156,6 @@ def content_of(result: ResultFolder) -> ReportContent:
 
 def render(content: ReportContent) -> str:
     """The whole report as one HTML page: no request to any address, no script."""
-    environment = Environment(
-        loader=PackageLoader("bayes_net"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     primary = primary_rows(content.hazard_ratios)
     survival = (
         ()
@@ -170,7 +163,7 @@ def render(content: ReportContent) -> str:
         else grouped(content.survival, by=["endpoint", "population", "measure"])
     )
     sections = {key: heading for key, heading in SECTIONS.items() if _is_filled(content, key)}
-    return environment.get_template("report.html.j2").render(
+    return template("report.html.j2").render(
         content=content,
         tables=tables,
         sections=sections,

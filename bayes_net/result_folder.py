@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -99,14 +99,15 @@ def write_content(
     }
     (folder / CONTENT).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / SPECIFICATION).write_text(specification, encoding="utf-8")
-    return _read_content(folder)
+    return read_content(folder)
 
 
 def _types(table: pd.DataFrame) -> dict[str, str]:
     return {str(name): _TYPES.get(table[name].dtype.kind, "str") for name in table.columns}
 
 
-def _read_content(folder: Path) -> ResultFolder:
+def read_content(folder: Path) -> ResultFolder:
+    """What ``write_content`` wrote, whole or not: ``read_result`` asks whether it is."""
     content = json.loads((folder / CONTENT).read_text(encoding="utf-8"))
     return ResultFolder(
         path=folder,
@@ -170,11 +171,8 @@ def read_result(path: Path | str, *, unaltered: bool = True) -> ResultFolder:
             f"{folder}: {listed(altered)} changed after the run wrote the result, so its numbers cannot be "
             "vouched for; restore the files or run it again"
         )
-    result = _read_content(folder)
     told = {key: value for key, value in manifest.items() if key != "files"}
-    return ResultFolder(
-        **{name: getattr(result, name) for name in result.__dataclass_fields__} | {"told": told}
-    )
+    return replace(read_content(folder), told=told)
 
 
 def altered_files(folder: Path, hashes: Mapping[str, str]) -> list[str]:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
@@ -16,7 +17,7 @@ from bayes_net.errors import InputError
 from bayes_net.result_folder import REPORT, Illustration, write_content, write_manifest
 from bayes_net.scenario_figures import draw_scenarios
 from bayes_net.scenario_report import SCENARIOS, scenario_page
-from bayes_net.scenarios import ERROR, AnySpecification, Progress, plan, run_scenarios
+from bayes_net.scenarios import ERROR, AnySpecification, Progress, Scenario, plan, run_scenarios
 
 UNFINISHED = ".unfinished"
 
@@ -64,34 +65,27 @@ def sensitivity(
         ``resume`` is not set.
     """
     scenarios = plan(specification, only=only)
-    out = None if out is None else Path(out)
-    store = _store(out, resume)
-    try:
-        table = run_scenarios(scenarios, store, jobs=jobs, scheduler=scheduler, progress=progress)
-        changes = pd.DataFrame(
-            [(each.name, key, value) for each in scenarios for key, value in each.told.items()],
-            columns=["scenario", "key", "value"],
-        )
-        found = Sensitivity(table, changes, summary(table))
-        if out is not None:
-            fine = found.troubles.empty
-            where = publish(out, lambda folder: _write(found, specification, folder), gate_passed=fine)
-            found = replace(found, folder=where)
-        whole = not (table["gate"] == ERROR).any()
-    except BaseException:
-        whole = False
-        raise
-    finally:
-        if out is None or whole:
-            shutil.rmtree(store, ignore_errors=True)
-    return found
-
-
-def _store(out: Path | None, resume: bool) -> Path:
+    how = {"jobs": jobs, "scheduler": scheduler, "progress": progress}
     if out is None:
-        import tempfile
+        with TemporaryDirectory(prefix="bayes-net-scenarios-") as store:
+            return _together(scenarios, run_scenarios(scenarios, Path(store), **how))
+    out = Path(out)
+    store = _store(out, resume)
+    found = _together(scenarios, run_scenarios(scenarios, store, **how))
+    fine = found.troubles.empty
+    folder = publish(out, lambda fresh: _write(found, specification, fresh), gate_passed=fine)
+    if not (found.hazard_ratios["gate"] == ERROR).any():
+        shutil.rmtree(store)
+    return replace(found, folder=folder)
 
-        return Path(tempfile.mkdtemp(prefix="bayes-net-scenarios-"))
+
+def _together(scenarios: Sequence[Scenario], table: pd.DataFrame) -> Sensitivity:
+    rows = [(each.name, key, value) for each in scenarios for key, value in each.told.items()]
+    changes = pd.DataFrame(rows, columns=["scenario", "key", "value"])
+    return Sensitivity(table, changes, summary(table))
+
+
+def _store(out: Path, resume: bool) -> Path:
     store = out.with_name(out.name + UNFINISHED)
     if (done := len(list(store.glob("*.parquet")))) and not resume:
         raise InputError(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bayes_net import tables
+from bayes_net._judgement import counted
+from bayes_net._pages import template
 from bayes_net._scenario_tables import summary_table, troubles
 from bayes_net.report import row_groups
 from bayes_net.result_folder import ResultFolder
@@ -24,16 +25,9 @@ SECTIONS = {
 
 def scenario_page(result: ResultFolder) -> str:
     """The whole report as one HTML page: no request to any address, no script."""
-    environment = Environment(
-        loader=PackageLoader("bayes_net"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     found = result.tables
     sections = {key: name for key, name in SECTIONS.items() if key != "figures" or result.figures}
-    return environment.get_template("scenarios.html.j2").render(
+    return template("scenarios.html.j2").render(
         title=result.words["title"],
         words=result.words,
         sections=sections,
@@ -57,7 +51,7 @@ def summary_to_read(result: ResultFolder) -> pd.DataFrame:
 def answer(summary: pd.DataFrame, scenarios: pd.DataFrame) -> list[str]:
     """How many scenarios there are, and whether any conclusion depends on them."""
     names = scenarios["scenario"].nunique()
-    said = [f"{names - 1} scenarios beside the analysis as specified."]
+    said = [f"{counted(names - 1, 'scenario')} beside the analysis as specified."]
     known = summary[summary["other_conclusion"].notna()] if len(summary) else summary
     if known.empty:
         return [*said, "Nothing can be compared: the analysis as specified has no hazard ratio that passed."]
@@ -71,7 +65,9 @@ def answer(summary: pd.DataFrame, scenarios: pd.DataFrame) -> list[str]:
         )
     failed = troubles(scenarios)
     if len(failed):
-        said.append(f"{len(failed)} scenarios have no usable result for some or all hazard ratios.")
+        said.append(
+            f"Without a usable result for some or all hazard ratios: {counted(len(failed), 'scenario')}."
+        )
     return said
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 
 import pandas as pd
 
+from bayes_net._publishing import write_whole
 from bayes_net._sections import without_identifiers
 from bayes_net.analysis import fit_jobs
 from bayes_net.checks import gate
@@ -174,7 +174,7 @@ def run_scenarios(
         if error:
             errors[name] = error
         else:
-            _store(table, files[name])
+            write_whole(files[name], table.to_parquet(index=False))
         if progress:
             progress(name, done, len(scenarios))
     parts = [_part(each, files[each.name], errors.get(each.name, "")) for each in scenarios]
@@ -268,12 +268,6 @@ def _ratios(prepared: Prepared | PreparedPool) -> pd.DataFrame:
 def _brief(job, fit) -> Fitted:
     """A fit with the gate of what a scenario reports; nobody asks it for survival curves."""
     return Fitted(job, fit, gate(fit, reported_quantities(fit)), {})
-
-
-def _store(table: pd.DataFrame, path: Path) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    table.to_parquet(beside, index=False)
-    os.replace(beside, path)
 
 
 def _part(scenario: Scenario, path: Path, error: str) -> pd.DataFrame:

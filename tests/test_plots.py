@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import rcParams
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from bayes_net import plots, tables
@@ -204,3 +205,20 @@ def test_figures_have_few_options(kind):
     parameters = inspect.signature(getattr(plots, kind)).parameters.values()
     assert all(p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
     assert [p.name for p in parameters if p.kind is p.KEYWORD_ONLY] == ["ax", "arms"]
+
+
+@pytest.mark.parametrize("arms", [("control", "177Lu-DOTATATE"), ("A", "B"), ("a" * 30, "b" * 30)])
+@pytest.mark.parametrize("kind", ["forest", "survival", "ppc", "baseline_hazard", "prior_posterior"])
+def test_no_legend_is_cut_off(kind, arms):
+    ratios, bands = fake_results.hazard_ratios(arms), fake_results.curves(arms)
+    drawn = {
+        "forest": lambda: plots.forest(ratios, arms=arms),
+        "survival": lambda: plots.survival(*bands, arms=arms),
+        "ppc": lambda: plots.ppc(*fake_results.replicates(arms), arms=arms),
+        "baseline_hazard": lambda: plots.baseline_hazard(fake_results.baseline(arms), arms=arms),
+        "prior_posterior": lambda: plots.prior_posterior(fake_results.densities(arms), arms=arms),
+    }[kind]()
+    FigureCanvasAgg(drawn.figure).draw()
+    box = drawn.get_legend().get_window_extent()
+    assert box.x1 <= drawn.figure.bbox.width
+    assert drawn.get_window_extent().width > 0.35 * drawn.figure.bbox.width  # nor squeezed to make room
