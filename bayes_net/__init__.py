@@ -30,6 +30,8 @@ _HOMES = {
         "grid_cuts",
         "long_form",
     ),
+    "aggregated": ("AggregatedExposure", "aggregate"),
+    "registry": ("expose_registry",),
     "priors": (
         "Flat",
         "HalfNormal",

@@ -11,6 +11,7 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from bayes_net.closed_form import linear_predictor
+from bayes_net.errors import InputError
 from bayes_net.exposure import Exposure
 from bayes_net.schema import ARM, CHAIN, DRAW, INTERVAL, LOG_HAZARD, SAMPLE_DIMS, TIME
 
@@ -120,6 +121,11 @@ def loo(fit: xr.DataTree) -> dict[str, float]:
     unreliable). Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4.
     """
     values = fit["log_likelihood"]["patients"].transpose(..., CHAIN, DRAW)
+    if values.ndim == len(SAMPLE_DIMS):
+        raise InputError(
+            "the fit knows only the sum of its patients' log-likelihoods; leaving one out needs a fit to an "
+            "Exposure, a row a patient"
+        )
     patients = values.values.reshape(-1, *values.shape[-2:])
     # A patient whose likelihood hardly varies (censored at once) needs no importance weights.
     varies = np.ptp(patients, axis=(1, 2)) > MIN_SPREAD

@@ -6,9 +6,12 @@ against.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
+from bayes_net.aggregated import AggregatedExposure
 from bayes_net.errors import InputError
 from bayes_net.exposure import Exposure, person_time
 from bayes_net.priors import Flat, Normal, Prior
@@ -26,7 +29,16 @@ from bayes_net.schema import (
     SLOPE,
     STEP_SD,
 )
-from bayes_net.structure import COMMON, INDEPENDENT, PER_ARM, SHARED, Hazard, step_information, walk_basis
+from bayes_net.structure import (
+    COMMON,
+    INDEPENDENT,
+    PER_ARM,
+    SHARED,
+    AnyExposure,
+    Hazard,
+    step_information,
+    walk_basis,
+)
 
 
 def linear_predictor(posterior: xr.Dataset, data: Exposure) -> np.ndarray:
@@ -39,11 +51,14 @@ def linear_predictor(posterior: xr.Dataset, data: Exposure) -> np.ndarray:
     return eta
 
 
-def log_likelihood(posterior: xr.Dataset, data: Exposure) -> xr.DataArray:
+def log_likelihood(posterior: xr.Dataset, data: AnyExposure) -> xr.DataArray:
     """Log-likelihood of each patient, dims (chain, draw, patient): event * log h - H.
 
-    ``patient`` is a row number, never an identifier.
+    ``patient`` is a row number, never an identifier. Of aggregated patients only the sum is known, dims
+    (chain, draw).
     """
+    if isinstance(data, AggregatedExposure):
+        return _aggregated_log_likelihood(posterior, data)
     log_hazard = posterior[LOG_HAZARD].transpose(*SAMPLE_DIMS, ARM, INTERVAL).values
     eta = linear_predictor(posterior, data)
     months = person_time(data.time, data.cuts)
@@ -61,10 +76,29 @@ def log_likelihood(posterior: xr.Dataset, data: Exposure) -> xr.DataArray:
     )
 
 
-def free_variables(hazard: Hazard, data: Exposure) -> dict[str, tuple[Prior, tuple[str, ...]]]:
+def _aggregated_log_likelihood(posterior: xr.Dataset, data: AggregatedExposure) -> xr.DataArray:
+    log_hazard = posterior[LOG_HAZARD].transpose(*SAMPLE_DIMS, ARM, INTERVAL).values
+    sizes = posterior.sizes[CHAIN], posterior.sizes[DRAW]
+    slope, effects = np.zeros((*sizes, len(data.arms))), np.zeros((*sizes, len(data.covariate_names)))
+    if SLOPE in posterior:
+        slope = posterior[SLOPE].transpose(*SAMPLE_DIMS, ARM).values
+    if COVARIATE_EFFECT in posterior:
+        effects = posterior[COVARIATE_EFFECT].transpose(*SAMPLE_DIMS, COVARIATE).values
+    values = (log_hazard * data.events).sum((-2, -1))
+    values += (slope * data.score_events).sum(-1) + effects @ data.covariate_events
+    for pattern, score, weight in zip(data.patterns, data.score, data.weight, strict=True):
+        arm, covariates = int(pattern[0]), pattern[1:]
+        risk = np.exp(slope[..., arm, None, None] * score)
+        passed = (weight * risk).sum(-1)
+        values -= (np.exp(log_hazard[..., arm, :]) * passed).sum(-1) * np.exp(effects @ covariates)
+    coords = {dim: posterior[dim] for dim in SAMPLE_DIMS}
+    return xr.DataArray(values, dims=SAMPLE_DIMS, coords=coords, name="patients")
+
+
+def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, tuple[Prior, tuple[str, ...]]]:
     """Each free variable of the model, with its prior and its dims.
 
-    The prior of ``step`` is that of the step divided by ``_step_scale``.
+    The prior of ``step`` is that of the step divided by ``step_scale``.
     """
     priors, strata = hazard.priors, () if hazard.baseline == SHARED else (ARM,)
     free: dict[str, tuple[Prior, tuple[str, ...]]] = {}
@@ -86,24 +120,35 @@ def free_variables(hazard: Hazard, data: Exposure) -> dict[str, tuple[Prior, tup
     return free
 
 
-def log_prior(posterior: xr.Dataset, hazard: Hazard, data: Exposure) -> xr.Dataset:
+def coordinates(data: AnyExposure) -> dict[str, Sequence]:
+    """The labels of every dim that a free variable may have."""
+    return {
+        ARM: list(data.arms),
+        "contrast": list(data.arms[1:]),
+        INTERVAL: np.arange(data.n_intervals),
+        "boundary": np.arange(data.n_intervals - 1),
+        COVARIATE: list(data.covariate_names),
+    }
+
+
+def log_prior(posterior: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dataset:
     """Log prior density of each free variable, with the variable's own dims."""
     densities = {}
     for name, (prior, _) in free_variables(hazard, data).items():
-        scale = _step_scale(posterior, hazard, data) if name == "step" else xr.ones_like(posterior[name])
+        scale = step_scale(posterior, hazard, data) if name == "step" else xr.ones_like(posterior[name])
         standard = (posterior[name] / scale).transpose(*posterior[name].dims)
         densities[name] = standard.copy(data=prior.logpdf(standard.values)) - np.log(scale)
     return xr.Dataset(densities)
 
 
-def _step_scale(draws: xr.Dataset, hazard: Hazard, data: Exposure) -> xr.DataArray:
+def step_scale(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.DataArray:
     """What the model multiplies the walk's standard normal steps by to sample them evenly."""
     strata = () if hazard.baseline == SHARED else (ARM,)
     information = xr.DataArray(step_information(data, hazard), dims=(*strata, "boundary"))
     return np.sqrt(1.0 + draws[STEP_SD] ** 2 * information)
 
 
-def draw_prior(hazard: Hazard, data: Exposure, *, draws: int, seed: int) -> xr.Dataset:
+def draw_prior(hazard: Hazard, data: AnyExposure, *, draws: int, seed: int) -> xr.Dataset:
     """Draws of the prior, dims (chain = 1, draw, ...), with the variables of the posterior.
 
     Raises
@@ -112,15 +157,7 @@ def draw_prior(hazard: Hazard, data: Exposure, *, draws: int, seed: int) -> xr.D
         A prior is flat: an improper prior has no draws.
     """
     rng = np.random.default_rng(seed)
-    coords = {
-        CHAIN: [0],
-        DRAW: np.arange(draws),
-        ARM: list(data.arms),
-        "contrast": list(data.arms[1:]),
-        INTERVAL: np.arange(data.n_intervals),
-        "boundary": np.arange(data.n_intervals - 1),
-        COVARIATE: list(data.covariate_names),
-    }
+    coords = {CHAIN: [0], DRAW: np.arange(draws)} | coordinates(data)
     variables = {}
     for name, (prior, dims) in free_variables(hazard, data).items():
         if isinstance(prior, Flat):
@@ -130,11 +167,11 @@ def draw_prior(hazard: Hazard, data: Exposure, *, draws: int, seed: int) -> xr.D
     used = {dim for dims, _ in variables.values() for dim in dims} | {ARM, INTERVAL}
     drawn = xr.Dataset(variables, coords={dim: coords[dim] for dim in used})
     if "step" in drawn:
-        drawn["step"] = (drawn["step"] * _step_scale(drawn, hazard, data)).transpose(*drawn["step"].dims)
+        drawn["step"] = (drawn["step"] * step_scale(drawn, hazard, data)).transpose(*drawn["step"].dims)
     return with_derived(drawn, hazard, data)
 
 
-def with_derived(draws: xr.Dataset, hazard: Hazard, data: Exposure) -> xr.Dataset:
+def with_derived(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dataset:
     """Add what the model derives from its free variables: log_hazard, and slope when common."""
     if hazard.smoothing == INDEPENDENT:
         alpha = draws["log_baseline"]
@@ -142,7 +179,7 @@ def with_derived(draws: xr.Dataset, hazard: Hazard, data: Exposure) -> xr.Datase
         alpha = draws["level"].expand_dims({INTERVAL: draws[INTERVAL]}, axis=-1)
         if data.n_intervals > 1:
             basis = xr.DataArray(walk_basis(data.cuts), dims=(INTERVAL, "boundary"))
-            steps = draws["step"] / _step_scale(draws, hazard, data)
+            steps = draws["step"] / step_scale(draws, hazard, data)
             alpha = alpha + draws[STEP_SD] * (steps * basis).sum("boundary")
     if hazard.baseline == SHARED:
         alpha = alpha.expand_dims({ARM: draws[ARM]})

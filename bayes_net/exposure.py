@@ -104,8 +104,29 @@ class Covariate:
         return (column.astype(str).to_numpy()[:, None] == np.array(self.levels[1:])).astype(float)
 
 
+class Intervals:
+    """Intervals between inner cut-points (months); the last one is open."""
+
+    cuts: np.ndarray
+
+    @property
+    def n_intervals(self) -> int:
+        """Number of intervals, one more than inner cut-points."""
+        return len(self.cuts) + 1
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Where each interval begins, in months."""
+        return np.concatenate([[0.0], self.cuts])
+
+    @property
+    def ends(self) -> np.ndarray:
+        """Where each interval ends; the last is open (inf)."""
+        return np.concatenate([self.cuts, [np.inf]])
+
+
 @dataclass(frozen=True)
-class Exposure:
+class Exposure(Intervals):
     """One landmark's patients against one set of intervals; what a hazard model is fitted to.
 
     Arrays have one entry a patient: ``time`` (months), ``event`` (0/1), ``arm`` (index into
@@ -126,21 +147,6 @@ class Exposure:
     def n(self) -> int:
         """Number of patients."""
         return len(self.time)
-
-    @property
-    def n_intervals(self) -> int:
-        """Number of intervals, one more than inner cut-points."""
-        return len(self.cuts) + 1
-
-    @property
-    def starts(self) -> np.ndarray:
-        """Where each interval begins, in months."""
-        return np.concatenate([[0.0], self.cuts])
-
-    @property
-    def ends(self) -> np.ndarray:
-        """Where each interval ends; the last is open (inf)."""
-        return np.concatenate([self.cuts, [np.inf]])
 
     @property
     def interval(self) -> np.ndarray:
@@ -173,6 +179,21 @@ class Exposure:
     def n_by_arm(self) -> np.ndarray:
         """Number of patients in each arm."""
         return np.bincount(self.arm, minlength=len(self.arms))
+
+    @property
+    def score_events(self) -> np.ndarray:
+        """Sum of the scores of patients with an event, by arm."""
+        return one_hot(self.arm, len(self.arms)).T @ (self.event * self.score)
+
+    @property
+    def covariate_events(self) -> np.ndarray:
+        """Sum of each covariate over the patients with an event."""
+        return self.covariates.T @ self.event
+
+    @property
+    def last_follow_up(self) -> np.ndarray:
+        """The longest follow-up of each arm, in months; 0 without patients."""
+        return np.array([self.time[self.arm == a].max(initial=0.0) for a in range(len(self.arms))])
 
 
 def one_hot(index: np.ndarray, size: int) -> np.ndarray:
@@ -222,14 +243,14 @@ def expose(
         arm=pd.Categorical(table[ARM], categories=landmarks.arms).codes.astype(int),
         score=measure.score(table["shrinkage"].to_numpy(float)),
         covariates=np.hstack(columns) if columns else np.empty((len(table), 0)),
-        cuts=_checked_cuts(cuts),
+        cuts=checked_cuts(cuts),
         arms=landmarks.arms,
         covariate_names=tuple(name for covariate in covariates for name in covariate.columns),
         measure=measure,
     )
 
 
-def _checked_cuts(cuts: Sequence[float | Duration]) -> np.ndarray:
+def checked_cuts(cuts: Sequence[float | Duration]) -> np.ndarray:
     """The cut-points in months, on the grid of follow-up times, so that a tie with an event is one."""
     months = np.array([cut.months if isinstance(cut, Duration) else float(cut) for cut in cuts], dtype=float)
     months = months_on_grid(months)

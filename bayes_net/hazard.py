@@ -15,8 +15,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayes_net._backend import pm, pt, times
-from bayes_net.closed_form import free_variables
-from bayes_net.exposure import Exposure, one_hot
+from bayes_net.closed_form import coordinates, free_variables
+from bayes_net.exposure import one_hot
 from bayes_net.priors import Flat, HalfNormal, Prior
 from bayes_net.schema import (
     ARM,
@@ -35,6 +35,7 @@ from bayes_net.structure import (
     PRIOR_ROWS,
     RW1,
     SHARED,
+    AnyExposure,
     Hazard,
     Layout,
     layout,
@@ -42,7 +43,7 @@ from bayes_net.structure import (
 )
 
 
-def hazard_model(data: Exposure, hazard: Hazard | None = None, *, shape: Layout | None = None) -> pm.Model:
+def hazard_model(data: AnyExposure, hazard: Hazard | None = None, *, shape: Layout | None = None) -> pm.Model:
     """The PyMC model of ``data``.
 
     Variables: ``log_hazard`` (arm, interval), log hazard per month at score and covariates 0;
@@ -52,15 +53,8 @@ def hazard_model(data: Exposure, hazard: Hazard | None = None, *, shape: Layout 
     hazard = hazard or Hazard()
     shape = shape or layout([data])
     arrays = model_data(data, shape, hazard)
-    coords = {
-        ARM: list(data.arms),
-        "contrast": list(data.arms[1:]),
-        INTERVAL: np.arange(data.n_intervals),
-        "boundary": np.arange(data.n_intervals - 1),
-        COVARIATE: list(data.covariate_names),
-    }
     # Priors and exposures are checked before they come here: bounds in the graph cost compiling only.
-    with pm.Model(coords=coords, check_bounds=False) as model:
+    with pm.Model(coords=coordinates(data), check_bounds=False) as model:
         d = {
             name: pm.Data(name, value, shape=value.shape)
             for name, value in arrays.items()
@@ -86,7 +80,7 @@ def hazard_model(data: Exposure, hazard: Hazard | None = None, *, shape: Layout 
     return model
 
 
-def _used(name: str, hazard: Hazard, data: Exposure) -> bool:
+def _used(name: str, hazard: Hazard, data: AnyExposure) -> bool:
     """Whether the graph reads this array: nutpie refuses data that no variable depends on."""
     free = free_variables(hazard, data)
     needs = {
@@ -122,7 +116,7 @@ def _prior_rv(name: str, which: str, hazard: Hazard, d: Mapping, dims: tuple[str
     return pm.Normal(name, mu=mean, sigma=sd, dims=dims, initval=start)
 
 
-def _log_hazard(d: Mapping, hazard: Hazard, data: Exposure):
+def _log_hazard(d: Mapping, hazard: Hazard, data: AnyExposure):
     strata = () if hazard.baseline == SHARED else (ARM,)
     if hazard.smoothing == INDEPENDENT:
         alpha = _prior_rv("log_baseline", "level", hazard, d, (*strata, INTERVAL))
@@ -144,7 +138,7 @@ def _log_hazard(d: Mapping, hazard: Hazard, data: Exposure):
     return alpha
 
 
-def _slope(d: Mapping, hazard: Hazard, data: Exposure):
+def _slope(d: Mapping, hazard: Hazard, data: AnyExposure):
     if hazard.slopes == NONE:
         return None
     if hazard.slopes == PER_ARM:

@@ -18,13 +18,15 @@ import nutpie
 import xarray as xr
 
 from bayes_net._backend import pm
+from bayes_net._start import starting_points
+from bayes_net.aggregated import AggregatedExposure
 from bayes_net.closed_form import draw_prior, free_variables, log_likelihood, log_prior, with_derived
 from bayes_net.errors import InputError
-from bayes_net.exposure import Exposure, measure_attrs
+from bayes_net.exposure import measure_attrs
 from bayes_net.hazard import hazard_model
 from bayes_net.priors import Flat
 from bayes_net.schema import ARM, DRAW, INTERVAL, SAMPLE_DIMS
-from bayes_net.structure import Hazard, Layout, layout, model_data
+from bayes_net.structure import AnyExposure, Hazard, Layout, layout, model_data
 
 PACKAGES = ("bayes-net", "pymc", "nutpie", "pytensor", "numba", "arviz-stats", "numpy", "xarray")
 PRIOR_DRAWS = 1000
@@ -59,6 +61,15 @@ class Compiled:
 
     model: object
     inputs: frozenset[str]
+
+    def starting_near(self, centre: np.ndarray, spread: np.ndarray) -> Compiled:
+        """With chains that start at normal draws around ``centre``, SDs ``spread``: both of all unconstrained
+        free variables one after another."""
+
+        def point(seed: int) -> np.ndarray:
+            return centre + spread * np.random.default_rng(seed).standard_normal(len(centre))
+
+        return replace(self, model=replace(self.model, initial_point_func=point))
 
 
 def compile_model(model: pm.Model, *, derived: bool = True) -> Compiled:
@@ -140,7 +151,7 @@ def _datatree(trace) -> xr.DataTree:
 
 
 def fit(
-    data: Exposure,
+    data: AnyExposure,
     hazard: Hazard | None = None,
     *,
     seed: int,
@@ -151,7 +162,8 @@ def fit(
     """The posterior of a hazard model of ``data``.
 
     Groups: ``posterior``, ``sample_stats``, ``log_prior`` (each free variable), ``log_likelihood``
-    (variable ``patients``, dims chain, draw, patient: in memory, not for the file), ``prior``
+    (variable ``patients``, dims chain, draw, patient: in memory, not for the file; of an
+    ``AggregatedExposure`` only their sum, dims chain, draw), ``prior``
     (absent when a prior is flat), ``observed_data`` (events by arm and interval) and
     ``constant_data`` (intervals, exposure, numbers). Exposures fitted with the same ``shape`` share
     one compiled model.
@@ -159,6 +171,8 @@ def fit(
     hazard = hazard or Hazard()
     shape = shape or layout([data])
     compiled = _compile_once(data, hazard, shape)
+    if isinstance(data, AggregatedExposure):
+        compiled = compiled.starting_near(*starting_points(hazard, data))
     tree = sample(
         compiled, seed=seed, sampler=sampler, data=model_data(data, shape, hazard), progress=progress
     )
@@ -177,7 +191,7 @@ def fit(
     return _tree(groups, tree.attrs | measure_attrs(data.measure))
 
 
-def _compile_once(data: Exposure, hazard: Hazard, shape: Layout) -> Compiled:
+def _compile_once(data: AnyExposure, hazard: Hazard, shape: Layout) -> Compiled:
     kinds = tuple((name, type(prior), dims) for name, (prior, dims) in free_variables(hazard, data).items())
     key = (shape, kinds)
     if key not in _compiled:
@@ -185,14 +199,13 @@ def _compile_once(data: Exposure, hazard: Hazard, shape: Layout) -> Compiled:
     return _compiled[key]
 
 
-def _coords(data: Exposure) -> dict[str, list]:
+def _coords(data: AnyExposure) -> dict[str, list]:
     return {ARM: list(data.arms), INTERVAL: list(range(data.n_intervals))}
 
 
-def _constants(data: Exposure) -> xr.Dataset:
+def _constants(data: AnyExposure) -> xr.Dataset:
     """What estimands need besides the draws; totals by arm, nothing of a single patient but the
     longest follow-up."""
-    longest = [data.time[data.arm == a].max(initial=0.0) for a in range(len(data.arms))]
     return xr.Dataset(
         {
             "interval_start": (INTERVAL, data.starts),
@@ -200,7 +213,7 @@ def _constants(data: Exposure) -> xr.Dataset:
             "person_time": ((ARM, INTERVAL), data.person_time),
             "n": (ARM, data.n_by_arm),
             "n_events": (ARM, data.events.sum(axis=1)),
-            "last_follow_up": (ARM, np.array(longest)),
+            "last_follow_up": (ARM, data.last_follow_up),
         },
         _coords(data),
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bayes_net.compression import NODES, compress, compression_error
+from bayes_net.aggregated import AggregatedExposure
+from bayes_net.compression import NODES, Nodes, compress, compression_error
 from bayes_net.errors import InputError
 from bayes_net.exposure import Exposure, one_hot
 from bayes_net.priors import HalfNormal, Normal, Priors
@@ -15,6 +16,8 @@ from bayes_net.priors import HalfNormal, Normal, Priors
 SHARED, PER_ARM, COMMON, NONE = "shared", "per arm", "common", "none"
 RW1, INDEPENDENT = "rw1", "independent"
 MOST_COMPRESSION_ERROR = 1e-6
+
+AnyExposure = Exposure | AggregatedExposure
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Layout:
         return bool(self.patterns)
 
 
-def layout(exposures: Sequence[Exposure]) -> Layout:
+def layout(exposures: Sequence[AnyExposure]) -> Layout:
     """The layout that serves all ``exposures``, in the form that costs least to evaluate."""
     shapes = {(e.arms, e.covariate_names, e.n_intervals) for e in exposures}
     if len(shapes) != 1:
@@ -71,10 +74,31 @@ def layout(exposures: Sequence[Exposure]) -> Layout:
     arms, names, n_intervals = shapes.pop()
     patterns = np.unique(np.vstack([e.patterns for e in exposures]), axis=0)
     rows = max(e.n for e in exposures)
-    small = len(patterns) * n_intervals * NODES <= max(4 * rows, 1000)
-    if small and all(_compresses(e, patterns) for e in exposures):
+    if _as_nodes(exposures, patterns):
         return Layout(arms, names, n_intervals, patterns=tuple(map(tuple, patterns.tolist())))
     return Layout(arms, names, n_intervals, rows=rows)
+
+
+def _as_nodes(exposures: Sequence[AnyExposure], patterns: np.ndarray) -> bool:
+    """Whether nodes serve all exposures and cost less than rows; aggregated patients have nothing else."""
+    aggregated = [e for e in exposures if isinstance(e, AggregatedExposure)]
+    for data in aggregated:
+        if data.error >= MOST_COMPRESSION_ERROR:
+            raise InputError(
+                f"aggregated exposure is off by {data.error:.1g} for hazard ratios up to 4 per 10 points, "
+                f"expected below {MOST_COMPRESSION_ERROR:g}: scores from {data.score.min():.3g} to "
+                f"{data.score.max():.3g} are too far apart; leave out, or cap, impossible shrinkages"
+            )
+    single = [e for e in exposures if isinstance(e, Exposure)]
+    cells = len(patterns) * exposures[0].n_intervals
+    small = cells * NODES <= max(4 * max((e.n for e in single), default=0), 1000)
+    return bool(aggregated) or (small and all(_compresses(e, patterns) for e in single))
+
+
+def _nodes(data: AnyExposure, patterns: np.ndarray) -> Nodes:
+    if isinstance(data, AggregatedExposure):
+        return data.nodes(patterns)
+    return compress(data, patterns=patterns)
 
 
 def _compresses(data: Exposure, patterns: np.ndarray) -> bool:
@@ -108,7 +132,7 @@ def walk_basis(cuts: np.ndarray) -> np.ndarray:
     return walk - (widths / widths.sum()) @ walk
 
 
-def step_information(data: Exposure, hazard: Hazard) -> np.ndarray:
+def step_information(data: AnyExposure, hazard: Hazard) -> np.ndarray:
     """About how much the events say about each step of the walk, ([arm,] boundary), for a unit step SD.
 
     The log hazard of an interval with d events is known to a variance of about 1/d. Given the walk's
@@ -121,7 +145,7 @@ def step_information(data: Exposure, hazard: Hazard) -> np.ndarray:
     return harmonic * _midpoint_distance(data.cuts) if len(data.cuts) else harmonic
 
 
-def model_data(data: Exposure, shape: Layout, hazard: Hazard) -> dict[str, np.ndarray]:
+def model_data(data: AnyExposure, shape: Layout, hazard: Hazard) -> dict[str, np.ndarray]:
     """The arrays that the compiled model of ``shape`` takes for ``data``.
 
     Raises
@@ -130,21 +154,20 @@ def model_data(data: Exposure, shape: Layout, hazard: Hazard) -> dict[str, np.nd
         ``data`` has other arms, covariates or numbers of intervals than ``shape``, or more patients.
     """
     _check_shape(data, shape)
-    arm, hits = one_hot(data.arm, len(data.arms)), data.event
     arrays = {
         "events": data.events,
-        "score_events": arm.T @ (hits * data.score),
-        "covariate_events": data.covariates.T @ hits,
+        "score_events": data.score_events,
+        "covariate_events": data.covariate_events,
         "basis": walk_basis(data.cuts),
         "step_information": step_information(data, hazard),
     }
     if shape.compressed:
-        nodes = compress(data, patterns=np.array(shape.patterns))
+        nodes = _nodes(data, np.array(shape.patterns))
         arrays |= {"node_score": nodes.score, "node_weight": nodes.weight}
     else:
         spare = shape.rows - data.n
         padded = {
-            "row_arm": arm,
+            "row_arm": one_hot(data.arm, len(data.arms)),
             "row_covariates": data.covariates,
             "row_score": data.score,
             "row_since_start": data.since_start,
@@ -155,7 +178,7 @@ def model_data(data: Exposure, shape: Layout, hazard: Hazard) -> dict[str, np.nd
     return arrays | _prior_data(hazard.priors)
 
 
-def _check_shape(data: Exposure, shape: Layout) -> None:
+def _check_shape(data: AnyExposure, shape: Layout) -> None:
     own = (data.arms, data.covariate_names, data.n_intervals)
     if own != (shape.arms, shape.covariate_names, shape.n_intervals):
         raise InputError(
