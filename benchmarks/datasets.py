@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import tomllib
 import warnings
 from pathlib import Path
 
 import pandas as pd
+import tomli_w
 
 import bayes_net as bn
+from bayes_net import shipped
 
 INTERVALS = 10
 PRIORS = bn.Priors()
@@ -86,6 +89,34 @@ def _write(folder: Path, number: int, table: pd.DataFrame, arms: tuple[str, ...]
         ("score_2", slope.mean, slope.sd),
     ]
     pd.DataFrame(priors, columns=["term", "mean", "sd"]).to_csv(folder / "priors.csv", index=False)
+
+
+def landmark_grid(scenarios: int) -> str:
+    """A specification of one landmark of about 100 patients with so many priors of its slope."""
+    widths = [round(1.2 + 0.01 * i, 2) for i in range(scenarios - 1)]
+    values = {
+        "title": "One landmark under many priors",
+        "data": {"synthetic": True, "synthetic_seed": 1},
+        "landmarks": {"times": ["48w"], "endpoints": ["pfs"]},
+        "baseline": {"arms": "per arm", "smoothing": "rw1", "cuts": ["3mo", "6mo", "12mo", "18mo", "30mo"]},
+        "sampling": {"seed": 1},
+        "grid": {"priors.hazard_ratio_per_10_points": [[1 / width, width] for width in widths]},
+    }
+    return tomli_w.dumps(values)
+
+
+def pooled_grid() -> str:
+    """The shipped pooled analysis with 200 combinations of its assumptions."""
+    path = shipped.find_specification("prrt_pooled")
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    values["evidence"]["files"] = [str(path.parent / name) for name in values["evidence"]["files"]]
+    values["grid"] = {
+        "bias.scale": [0.0, 0.5, 1.0, 1.5, 2.0],
+        "borrowing.level.weight": [0.1, 0.3, 0.5, 0.7, 0.9],
+        "borrowing.level.sd": [0.2, 0.4, 0.6, 0.8],
+        "priors.hazard_ratio_arm": [[0.05, 20], [0.1, 10]],
+    }
+    return tomli_w.dumps(values)
 
 
 def numbers(folder: Path) -> list[int]:

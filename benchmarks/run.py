@@ -1,6 +1,6 @@
 """What a run costs, beside other tools on the same data and the same machine: see README.md.
 
-    python benchmarks/run.py [end-to-end] [peers] [scaling] [--repeats 3]
+    python benchmarks/run.py [end-to-end] [peers] [scaling] [refits] [grid] [registry] [--repeats 3]
 
 Everything runs one after another in one process tree, and ratios are taken within a repeat, because a
 shared machine is noisy. Prints Markdown tables.
@@ -31,6 +31,8 @@ SPECIFICATION = "netter1_synthetic"
 PEERS = ("rstanarm", "rstan", "brms", "jags")
 R_PACKAGES = {"jags": "rjags"}
 SIZES = (100, 1_000, 10_000)
+REGISTRY_SIZES = (100_000, 10_000_000)
+REFITS, JOBS = 200, 2
 REPEATED_UP_TO = 1_000
 """Above this many patients person-interval rows take minutes, so that one repeat has to do."""
 
@@ -143,16 +145,74 @@ def peers(repeats: int) -> Iterator[str]:
 
 def scaling(repeats: int) -> Iterator[str]:
     """One landmark with more and more patients: sampling alone, ours beside person-interval rows."""
-    runs = []
+    runs, tools = [], ["ours", "rows", *(tool for tool in PEERS[:1] if available(tool))]
     for n in SIZES:
         with scratch() as data:
             datasets.write_synthetic(data, n)
             for repeat in range(repeats if n <= REPEATED_UP_TO else 1):
-                runs += [{"n": n, "repeat": repeat} | fitted(tool, data) for tool in ("ours", "rows")]
+                runs += [{"n": n, "repeat": repeat} | fitted(tool, data) for tool in tools]
     table = pd.DataFrame(runs).groupby(["n", "tool"], sort=False)[["wall", "sampling", "rate", "gb"]].median()
     yield f"### More patients; median of {repeats}, above {REPEATED_UP_TO:,} patients one run\n"
     columns = ["start to posterior s", "sampling s", "ESS per s", "peak GB"]
     yield markdown(table.set_axis(columns, axis=1).reset_index())
+
+
+def refits(repeats: int) -> Iterator[str]:
+    """A grid of priors on one landmark of about 100 patients, in two processes."""
+    yield f"### {REFITS} scenarios of one landmark, {JOBS} processes; median of {repeats}\n"
+    yield from _scenarios(datasets.landmark_grid(REFITS), repeats)
+
+
+def grid(repeats: int) -> Iterator[str]:
+    """The pooled analysis under many assumptions, in two processes; once, since it takes minutes."""
+    yield f"### 201 scenarios of `prrt_pooled`, {JOBS} processes; one run\n"
+    yield from _scenarios(datasets.pooled_grid(), 1)
+
+
+def _scenarios(text: str, repeats: int) -> Iterator[str]:
+    runs = []
+    for _ in range(repeats):
+        with scratch() as folder:
+            (folder / "grid.toml").write_text(text, encoding="utf-8")
+            times = str(folder / "times.csv")
+            worker = [sys.executable, str(HERE / "refits.py"), str(folder / "grid.toml"), str(JOBS), times]
+            used = child(worker, caches=folder / "caches")
+            done = pd.read_csv(times)
+            # from the second result of each process on, nothing is compiled
+            warm = done["done"].iloc[2 * JOBS :]
+            rate = 60 * (len(warm) - 1) / (warm.iloc[-1] - warm.iloc[0])
+            passed = int((done["gate"] == "passed").sum())
+            runs.append((done["done"].iloc[0], used["wall"], rate, len(done), passed, used["gb"]))
+    names = ["first result s", "all s", "refits a minute, warm", "scenarios", "passed the gate", "peak GB"]
+    yield markdown(pd.DataFrame([np.median(runs, axis=0)], columns=names))
+
+
+def registry(repeats: int) -> Iterator[str]:
+    """Patients in Parquet files, read in pieces and fitted beside a hundred."""
+    rows = []
+    for n in REGISTRY_SIZES:
+        with scratch() as folder:
+            (folder / "files").mkdir()
+            worker = [sys.executable, str(HERE / "registry.py")]
+            child([*worker, "write", str(n), str(folder / "files")], caches=folder / "caches")
+            for _ in range(repeats):
+                child([*worker, "fit", str(n), str(folder / "files")], caches=folder / "caches")
+                rows.append(pd.read_csv(folder / "files.csv").iloc[0])
+    table = pd.DataFrame(rows).groupby("n", sort=False).median(numeric_only=True).reset_index()
+    table = table.assign(n=[f"{n:,.0f}" for n in table["n"]], ratio=table["many"] / table["few"])
+    yield f"### A registry; median of {repeats}\n"
+    columns = {
+        "n": "n",
+        "read": "read and reduced s",
+        "read_rate": "patients/s from files",
+        "memory_rate": "patients/s in memory",
+        "many": "posterior s",
+        "few": "posterior of 100 s",
+        "ratio": "posterior of n / of 100",
+        "ess": "ESS of the HR",
+        "gb": "peak GB",
+    }
+    yield markdown(table[list(columns)].set_axis(list(columns.values()), axis=1))
 
 
 def available(tool: str) -> bool:
@@ -191,7 +251,14 @@ def _shown(value: object) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-PARTS = {"end-to-end": end_to_end, "peers": peers, "scaling": scaling}
+PARTS = {
+    "end-to-end": end_to_end,
+    "peers": peers,
+    "scaling": scaling,
+    "refits": refits,
+    "grid": grid,
+    "registry": registry,
+}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure bayes-net beside other tools.")
