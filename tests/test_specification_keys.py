@@ -14,6 +14,7 @@ from bayes_net.pool_specification import (
     BorrowSections,
     parse_pool_specification,
 )
+from bayes_net.scenarios import _prepare_all, plan
 from bayes_net.shipped import TEMPLATES, find_specification, models_folder, shipped_models
 from bayes_net.specification import SECTIONS, Specification, read_specification
 
@@ -191,6 +192,13 @@ def test_every_shipped_model_is_valid():
     assert shipped_models()
     for path in shipped_models().values():
         assert read_specification(path).title
+
+
+@pytest.mark.parametrize("name", ["netter1_synthetic", "prrt_pooled"])
+def test_shipped_scenarios_can_all_be_fitted(name):
+    scenarios = plan(read_specification(shipped_models()[name]))
+    assert len(scenarios) > 4
+    assert len(_prepare_all(scenarios)) == len(scenarios)
 
 
 def test_a_model_is_found_by_its_name_or_by_a_file(tmp_path, monkeypatch):
