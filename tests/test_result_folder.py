@@ -41,6 +41,7 @@ def written(folder, *, kind=LANDMARKS, content=None, told=TOLD, specification=SP
         tables |= {"diagnostics": content.gate, "sampling": content.diagnostics}
         tables |= {"predictive_check": content.ppc, "sensitivity": content.sensitivity}
         tables |= {"power_scaling": content.power_scaling, "tipping_points": content.tipping}
+        tables |= {"influence": content.influence}
         tables = {name: table for name, table in tables.items() if table is not None}
     else:
         bare = ("diagnostics", "evidence", "priors", "sensitivity")
@@ -177,9 +178,9 @@ def scenarios_of(folder, told=TOLD):
 def test_scenarios_become_a_section_of_the_report(tmp_path, kind):
     fake = {LANDMARKS: fake_results.content, SYNTHESIS: fake_pool.content}[kind]
     absent = (
-        {"sensitivity": None, "power_scaling": None}
+        dict.fromkeys(("sensitivity", "power_scaling", "influence"))
         if kind == LANDMARKS
-        else {"found": fake_pool.tables(sensitivity=None)}
+        else {"found": fake_pool.tables(**dict.fromkeys(("sensitivity", "power_scaling", "study_influence")))}
     )
     written(tmp_path / "a", kind=kind, content=fake(draw=True, **absent))
     page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
