@@ -248,7 +248,7 @@ def without_table(study_influence: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 "Hazard ratio": _reported(dict(zip(ABOUT, about, strict=True))),
-                label: tables.format_interval(first["hr"], first["lower"], first["upper"], np.nan),
+                label: tables.format_interval(*first[["hr", "lower", "upper", "mcse_hr"]]),
             }
             | {f"Without {row.without}": _without(row) for row in own.itertuples()}
         )
@@ -260,7 +260,7 @@ def _without(row) -> str:
         return "not known: needs a refit"
     if row.contraction_without < NOTHING:
         return "only the prior"
-    return tables.format_interval(row.hr_without, row.lower_without, row.upper_without, np.nan)
+    return tables.format_interval(row.hr_without, row.lower_without, row.upper_without, row.mcse_hr)
 
 
 def number_table(loo: pd.DataFrame, evidence: pd.DataFrame | None) -> pd.DataFrame:

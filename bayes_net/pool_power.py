@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 import xarray as xr
+from arviz_stats.base import array_stats
 from scipy import special, stats
 
 from bayes_net._pool_inputs import COUNTED
@@ -200,9 +201,9 @@ def study_influence(
 ) -> pd.DataFrame:
     """What leaving out each study does to each hazard ratio: one row a hazard ratio and study.
 
-    Columns: what the hazard ratio is about; ``without``, the study; hr, lower, upper with all evidence and
-    ``hr_without``, ``lower_without``, ``upper_without``; ``shift``, by how many posterior SDs the mean log
-    hazard ratio moves; ``width``, the ratio of the posterior SDs; ``contraction`` and
+    Columns: what the hazard ratio is about; ``without``, the study; hr, lower, upper and mcse_hr with all
+    evidence; ``hr_without``, ``lower_without``, ``upper_without``; ``shift``, by how many posterior SDs the
+    mean log hazard ratio moves; ``width``, the ratio of the posterior SDs; ``contraction`` and
     ``contraction_without``, 1 - posterior SD / prior SD; ``pareto_k``; ``refitted``; ``reliable``.
 
     Exact where ``refits`` has the fit without the study, by its name; else by Pareto-smoothed importance
@@ -218,6 +219,7 @@ def study_influence(
         return pd.DataFrame()
     prior = reported_log_ratios(fit["prior"].to_dataset(), pool)[1].std(SAMPLE_DIMS, ddof=1).values
     with_all, parts = _moments(whole, None, level), []
+    errors = [array_stats.mcse(np.exp(own), method="median") for own in whole.values]
     for name in by_study[STUDY].values:
         weights, k = left_out_weights(by_study.sel({STUDY: name}).values)
         if refitted := name in refits:
@@ -226,7 +228,7 @@ def study_influence(
             )
         else:
             without = _moments(whole, weights if k <= SURE_PARETO_K else weights * np.nan, level)
-        part = about.assign(without=name, level=level)
+        part = about.assign(without=name, level=level, mcse_hr=errors)
         part[["hr", "lower", "upper"]] = np.exp(with_all["limits"])
         part[["hr_without", "lower_without", "upper_without"]] = np.exp(without["limits"])
         parts.append(

@@ -151,7 +151,7 @@ def study_influence(**changes) -> pd.DataFrame:
     """Without the trial its slope is the prior and its arms are not known; the series moves little."""
     rows = []
     for row in _told():
-        hr = {"hr": 0.53, "lower": 0.31, "upper": 0.91, "level": 0.95}
+        hr = {"hr": 0.53, "lower": 0.31, "upper": 0.91, "level": 0.95, "mcse_hr": 0.003}
         known = {"hr_without": 0.55, "lower_without": 0.3, "upper_without": 0.95, "shift": 0.07}
         known |= {"width": 1.02, "pareto_k": 0.3, "refitted": True, "reliable": True}
         gone = known | {"contraction_without": 0.02}

@@ -48,6 +48,7 @@ LAYERS = (
     ("analysis", "pool_analysis"),
     ("output",),
     ("pool_output",),
+    ("audit",),
     ("scenarios",),
     ("scenario_figures", "scenario_report"),
     ("comparison", "rebuilding", "scenario_output"),

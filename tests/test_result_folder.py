@@ -155,7 +155,7 @@ def scenarios_of(folder, told=TOLD):
         | {"mcse_hr": 0.002, "prob_below_1": [0.97, 0.4]}
     )
     changes = pd.DataFrame({"scenario": ["a"], "key": ["p.x"], "value": ["<b>1</b>"]})
-    found = Sensitivity(rows.assign(synthetic=False), changes, summary(rows))
+    found = Sensitivity(rows.assign(synthetic=False), changes, summary(rows), pd.DataFrame())
     (folder / "figures").mkdir(parents=True)
     (folder / "figures" / "curve.svg").write_text("<svg>drawn</svg>", encoding="utf-8")
     (folder / "figures" / "curve.png").write_bytes(b"PNG")
