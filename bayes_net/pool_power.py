@@ -218,30 +218,25 @@ def study_influence(
     if by_study.sizes[STUDY] < 2 or about.empty:
         return pd.DataFrame()
     prior = reported_log_ratios(fit["prior"].to_dataset(), pool)[1].std(SAMPLE_DIMS, ddof=1).values
-    with_all, parts = _moments(whole, None, level), []
-    errors = [array_stats.mcse(np.exp(own), method="median") for own in whole.values]
+    with_all = _moments(whole, None, level)
+    about[["hr", "lower", "upper"]] = np.exp(with_all["limits"])
+    about["mcse_hr"] = [array_stats.mcse(np.exp(own), method="median") for own in whole.values]
+    about = about.assign(level=level, contraction=1 - with_all["sd"] / prior)
+    parts = []
     for name in by_study[STUDY].values:
         weights, k = left_out_weights(by_study.sel({STUDY: name}).values)
-        if refitted := name in refits:
-            without = _moments(
-                reported_log_ratios(refits[name]["posterior"].to_dataset(), pool)[1], None, level
-            )
-        else:
-            without = _moments(whole, weights if k <= SURE_PARETO_K else weights * np.nan, level)
-        part = about.assign(without=name, level=level, mcse_hr=errors)
-        part[["hr", "lower", "upper"]] = np.exp(with_all["limits"])
+        reliable, draws = name in refits or k <= SURE_PARETO_K, whole
+        if name in refits:
+            draws, weights = reported_log_ratios(refits[name]["posterior"].to_dataset(), pool)[1], None
+        without = _moments(draws, weights, level)
+        part = about.assign(without=name, pareto_k=k, refitted=name in refits, reliable=reliable)
         part[["hr_without", "lower_without", "upper_without"]] = np.exp(without["limits"])
-        parts.append(
-            part.assign(
-                shift=(without["mean"] - with_all["mean"]) / with_all["sd"],
-                width=without["sd"] / with_all["sd"],
-                contraction=1 - with_all["sd"] / prior,
-                contraction_without=1 - without["sd"] / prior,
-                pareto_k=k,
-                refitted=refitted,
-                reliable=refitted or k <= SURE_PARETO_K,
-            )
-        )
+        part["shift"] = (without["mean"] - with_all["mean"]) / with_all["sd"]
+        part["width"] = without["sd"] / with_all["sd"]
+        part["contraction_without"] = 1 - without["sd"] / prior
+        if not reliable:
+            part[[*(c for c in part if c.endswith("_without")), "shift", "width"]] = np.nan
+        parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 

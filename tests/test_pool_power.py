@@ -175,6 +175,11 @@ def test_studies_and_priors_add_up_to_the_model_of_published_numbers(power):
     check_components(pools.prrt().with_power(power), {})
 
 
+def test_studies_and_priors_add_up_where_a_mixture_is_lopsided():
+    lopsided = pools.specification({"borrowing.level": {"kind": "robust mixture", "sd": 0.4, "weight": 0.8}})
+    check_components(pools.prepare_pool(lopsided).pool, {})
+
+
 def test_studies_and_priors_add_up_to_the_model_with_patients(with_patients):  # noqa: F811
     check_components(*with_patients)
 
