@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,9 @@ import pandas as pd
 from bayes_net import tables
 from bayes_net._pool_wording import NOTHING, WHOLE, describe, failed_rows, inside, slope_label
 from bayes_net._wording import words
+from bayes_net.pool_power import ABOUT, ARM
 from bayes_net.pooled_results import PREDICTED
+from bayes_net.power import ALL_PRIORS, LIKELIHOOD, SENSITIVE
 from bayes_net.predictions import OBSERVED
 from bayes_net.schema import NO_LIMIT
 
@@ -196,6 +198,69 @@ def movement_table(influence: pd.DataFrame, *, sources: Sequence[str], failed: s
         body.append(line)
     order = {KINDS[kind]: i for i, kind in enumerate(KINDS)}
     return pd.DataFrame(body).sort_values("Parameter", key=lambda names: names.map(order), kind="stable")
+
+
+def decided_table(power_scaling: pd.DataFrame) -> pd.DataFrame:
+    """Per hazard ratio: sensitivity to data and priors, and the study and the prior that move it most."""
+    rows = []
+    for about, own in power_scaling.groupby(list(ABOUT), sort=False, dropna=False):
+        part = own.set_index("component")["sensitivity"]
+        rows.append(
+            {
+                "Hazard ratio": _reported(dict(zip(ABOUT, about, strict=True))),
+                "Data": f"{part[LIKELIHOOD]:.2f}",
+                "Most by": _strongest(part, _LIKELIHOOD_OF),
+                "Priors": f"{part[ALL_PRIORS]:.2f}",
+                "Most by that of": _strongest(part, _PRIOR_OF),
+                "Reading": own["reading"].iloc[0],
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table if (table["Most by"] != tables.MISSING).any() else table.drop(columns="Most by")
+
+
+_LIKELIHOOD_OF, _PRIOR_OF = f"{LIKELIHOOD} of ", "prior of "
+
+
+def _strongest(sensitivity: pd.Series, kind: str) -> str:
+    """The component of this kind that moves it most, if any is not weak."""
+    own = sensitivity[sensitivity.index.str.startswith(kind)]
+    own = own[own >= SENSITIVE]
+    return own.idxmax().removeprefix(kind) if len(own) else tables.MISSING
+
+
+def _reported(about: Mapping[str, object]) -> str:
+    """``PFS, control, 150 d``, or ``PFS, arms, NETTER-1``."""
+    endpoint = words(about["endpoint"])
+    if about["measure"] == ARM:
+        return f"{endpoint}, arms, {about['study']}"
+    label = unbiased_name(about["landmark"])
+    return f"{endpoint}, {about['arm']}, {tables.landmark_label(label, about['biased'])}"
+
+
+def without_table(study_influence: pd.DataFrame) -> pd.DataFrame:
+    """Each hazard ratio with all evidence and without each study; none of which the evidence says nothing."""
+    told = study_influence[study_influence["contraction"] >= NOTHING]
+    label = f"HR ({100 * study_influence['level'].iloc[0]:.3g} % CrI)"
+    rows = []
+    for about, own in told.groupby(list(ABOUT), sort=False, dropna=False):
+        first = own.iloc[0]
+        rows.append(
+            {
+                "Hazard ratio": _reported(dict(zip(ABOUT, about, strict=True))),
+                label: tables.format_interval(*first[["hr", "lower", "upper", "mcse_hr"]]),
+            }
+            | {f"Without {row.without}": _without(row) for row in own.itertuples()}
+        )
+    return pd.DataFrame(rows)
+
+
+def _without(row) -> str:
+    if not row.reliable:
+        return "not known: needs a refit"
+    if row.contraction_without < NOTHING:
+        return "only the prior"
+    return tables.format_interval(row.hr_without, row.lower_without, row.upper_without, row.mcse_hr)
 
 
 def number_table(loo: pd.DataFrame, evidence: pd.DataFrame | None) -> pd.DataFrame:

@@ -69,7 +69,7 @@ def summary_table(found: pd.DataFrame, *, label: str) -> pd.DataFrame:
         rows.append(
             {
                 "Endpoint": words(row.endpoint),
-                "Of": _subject(row),
+                "Of": subject(row),
                 f"HR as specified ({label})": tables.format_interval(
                     row.hr, row.lower, row.upper, row.mcse_hr
                 )
@@ -87,7 +87,8 @@ def summary_table(found: pd.DataFrame, *, label: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _subject(row) -> str:
+def subject(row) -> str:
+    """What a hazard ratio is about, in words."""
     parts = [getattr(row, name, "") for name in ("estimand", "measure", "landmark", "arm", "study")]
     parts[2] = tables.landmark_label(parts[2], parts[2] == NO_LIMIT) if parts[2] else ""
     return ", ".join(words(part) for part in parts if part)

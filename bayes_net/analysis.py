@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net.patient_influence import influence
 from bayes_net.preparation import Prepared, load_cohort, prepare
 from bayes_net.results import (
     Fitted,
@@ -17,6 +18,7 @@ from bayes_net.results import (
     checked,
     gate_table,
     hazard_ratio_table,
+    influence_table,
     loo_table,
     power_scaling_table,
     survival_quantities,
@@ -25,7 +27,7 @@ from bayes_net.results import (
 )
 from bayes_net.schema import SAMPLE_DIMS
 from bayes_net.specification import Specification
-from bayes_net.structure import layout
+from bayes_net.structure import Layout, layout
 from bayes_net.tables import STRENGTHS
 
 __all__ = [
@@ -41,6 +43,8 @@ __all__ = [
     "run",
 ]
 
+MOST_REFITS = 3
+"""Patients of one fit that an ordinary run leaves out by refitting, at about a second each."""
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many fits are done, and how many there are."""
 
@@ -57,6 +61,7 @@ class Analysis:
     loo: pd.DataFrame
     power_scaling: pd.DataFrame
     tipping: pd.DataFrame
+    influence: pd.DataFrame
 
     @property
     def passed(self) -> bool:
@@ -87,7 +92,16 @@ def analyse(prepared: Prepared, *, progress: Progress | None = None) -> Analysis
         loo=loo_table(fits),
         power_scaling=power_scaling_table(fits),
         tipping=tipping_table(fits, [band for band, _ in STRENGTHS]),
+        influence=influence_table(fits, list(_influences(prepared, fits))),
     )
+
+
+def _influences(prepared: Prepared, fits: Sequence[Fitted]) -> Iterator[xr.Dataset]:
+    """What every patient does to each fit, by a few refits where importance sampling is not reliable."""
+    sampler, shapes = _sampler(prepared), _shapes(prepared.jobs)
+    for f in fits:
+        how = {"shape": shapes[_shape_key(f.job)], "sampler": sampler, "most_refits": MOST_REFITS}
+        yield influence(f.fit, f.job.data, prepared.specification.hazard(f.job.measure), **how)
 
 
 def survival_request(prepared: Prepared) -> dict:
@@ -111,11 +125,7 @@ def fit_jobs(
     from bayes_net.sampling import Sampler, fit
 
     wanted = prepared.specification.sampling
-    sampler = Sampler(wanted.draws, wanted.tune, wanted.chains, wanted.target_accept)
-    shapes = {
-        key: layout([job.data for job in prepared.jobs if _shape_key(job) == key])
-        for key in {_shape_key(job) for job in prepared.jobs}
-    }
+    sampler, shapes = _sampler(prepared), _shapes(prepared.jobs)
 
     def attempt(job: Job, number: int, how: Sampler) -> Fitted:
         tree = fit(
@@ -141,6 +151,21 @@ def fit_jobs(
     if progress:
         progress("tables", len(prepared.jobs), len(prepared.jobs))
     return tuple(fitted)
+
+
+def _sampler(prepared: Prepared):
+    from bayes_net.sampling import Sampler
+
+    wanted = prepared.specification.sampling
+    return Sampler(wanted.draws, wanted.tune, wanted.chains, wanted.target_accept)
+
+
+def _shapes(jobs: Sequence[Job]) -> dict[tuple, Layout]:
+    """The layout that the jobs of each kind share."""
+    return {
+        key: layout([job.data for job in jobs if _shape_key(job) == key])
+        for key in {_shape_key(job) for job in jobs}
+    }
 
 
 def _shape_key(job: Job) -> tuple:

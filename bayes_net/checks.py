@@ -130,7 +130,7 @@ def loo(fit: xr.DataTree) -> dict[str, float]:
     # A patient whose likelihood hardly varies (censored at once) needs no importance weights.
     varies = np.ptp(patients, axis=(1, 2)) > MIN_SPREAD
     elpd, k, p_loo = patients[:, 0, 0].copy(), np.zeros(len(patients)), np.zeros(len(patients))
-    r_eff = _relative_efficiency(fit["posterior"].to_dataset())
+    r_eff = relative_efficiency(fit["posterior"].to_dataset())
     with np.errstate(divide="ignore", invalid="ignore"):  # hopeless weights give k = NaN, counted as high
         for i in np.flatnonzero(varies):
             elpd[i], k[i], p_loo[i] = (float(v) for v in array_stats.loo(patients[i], r_eff=r_eff))
@@ -144,7 +144,7 @@ def loo(fit: xr.DataTree) -> dict[str, float]:
     }
 
 
-def _relative_efficiency(posterior: xr.Dataset) -> float:
+def relative_efficiency(posterior: xr.Dataset) -> float:
     """Mean effective share of the draws over the model's variables, by which Pareto smoothing allows for
     autocorrelation."""
     shape = (-1, posterior.sizes[CHAIN], posterior.sizes[DRAW])

@@ -199,6 +199,9 @@ def scenarios(
     only: Annotated[
         list[str] | None, typer.Option(help="A scenario to fit; may come several times.", show_default="all")
     ] = None,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Each prior weakened and moved, and each study left out, too.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a dask scheduler whose workers do the fitting.")
@@ -220,12 +223,13 @@ def scenarios(
                 specification,
                 out,
                 only=only or (),
+                audit=audit,
                 jobs=jobs,
                 scheduler=scheduler,
                 resume=resume,
                 progress=advance,
             )
-    _show_summary(found, specification.report.level)
+    _show_scenarios(found, specification.report.level)
     out_console.print(f"\nReport: {_literal(str(found.folder / 'report.html'))}")
     for row in found.troubles.itertuples():
         err_console.print(f"[bold red]scenario {_literal(row.Scenario)}:[/] {_literal(row[2])}")
@@ -233,14 +237,17 @@ def scenarios(
         raise typer.Exit(GATE_FAILED)
 
 
-def _show_summary(found, level: float) -> None:
+def _show_scenarios(found, level: float) -> None:
+    from bayes_net._audit_table import audit_to_read
     from bayes_net._scenario_tables import summary_table
 
-    shown = summary_table(found.summary, label=f"{100 * level:.3g} % CrI")
-    table = Table(*map(_literal, shown.columns), box=None)
-    for row in shown.itertuples(index=False):
-        table.add_row(*(_literal(str(cell)) for cell in row))
-    out_console.print(table)
+    shown = [summary_table(found.summary, label=f"{100 * level:.3g} % CrI")]
+    shown += [audit_to_read(found.audit)] if len(found.audit) else []
+    for each in shown:
+        table = Table(*map(_literal, each.columns), box=None)
+        for row in each.itertuples(index=False):
+            table.add_row(*(_literal(str(cell)) for cell in row))
+        out_console.print(table, "")
 
 
 Result = Annotated[Path, typer.Argument(metavar="RESULT", help="Folder that a finished run wrote.")]

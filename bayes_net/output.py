@@ -67,6 +67,7 @@ def write_parts(analysis: Analysis, folder: Path) -> ResultFolder:
         "loo": analysis.loo,
         "power_scaling": analysis.power_scaling,
         "tipping_points": analysis.tipping,
+        "influence": analysis.influence,
     }
     tables = {name: table for name, table in tables.items() if len(table)}
     if prepared.cohort.synthetic:

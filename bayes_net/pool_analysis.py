@@ -20,6 +20,7 @@ from bayes_net.evidence import Evidence, read_evidence
 from bayes_net.exposure import expose, person_time
 from bayes_net.landmarks import landmark
 from bayes_net.pool import Curve, Pool, PooledCohort, pooled, with_labels
+from bayes_net.pool_power import pooled_power_scaling, study_influence
 from bayes_net.pool_specification import CohortSection, PoolSpecification
 from bayes_net.preparation import load_data
 from bayes_net.schema import NO_LIMIT
@@ -208,14 +209,15 @@ def analyse_pool(prepared: PreparedPool, *, progress: Progress | None = None) ->
     steps = _Steps(progress, 2 + (len(_sources(made)) + 1) * report.leave_one_out)
     steps.next("all evidence")
     fit, passed, attempts = fit_whole(prepared)
-    tables = {"diagnostics": [passed.table.assign(fit="all evidence")]}
+    tables, without = {"diagnostics": [passed.table.assign(fit="all evidence")]}, {}
     if report.leave_one_out:
         loo, refits = _leave_out(prepared, fit, steps)
-        tables["diagnostics"] += [
-            refit_gate(tree, made).table.assign(fit=name) for name, tree in refits.items()
-        ]
+        gates = {name: refit_gate(tree, made) for name, tree in refits.items()}
+        tables["diagnostics"] += [each.table.assign(fit=name) for name, each in gates.items()]
         tables["influence"] = [_moved(fit, tree, made).assign(fit=name) for name, tree in refits.items()]
         tables["loo"] = [loo]
+        without = {name.removeprefix("without "): tree for name, tree in refits.items() if gates[name].passed}
+    tables["study_influence"] = [study_influence(fit, made, level=report.level, refits=without)]
     steps.next("tables")
     joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}
     columns = ["fit", "check", "worst", "threshold", "passed", "where"]
@@ -308,6 +310,7 @@ def tabulate(fit: xr.DataTree, prepared: PreparedPool, *, level: float) -> dict[
         "new_study_priors": new_study.new_study_priors(fit, made, seed=seed),
         "priors": prior_table(fit, made),
         "parameters": results.parameters(fit, made, level=level),
+        "power_scaling": pooled_power_scaling(fit, made),
         "checks": predictions.checks(fit, made, held_out, level=level, seed=seed),
         "survival": predictions.profiles(
             fit,

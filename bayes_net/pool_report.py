@@ -51,7 +51,7 @@ _NEEDS = {
     "learnt": ("parameters",),
     "left-out": ("influence", "loo"),
     "checks": ("checks",),
-    "sensitivity": ("sensitivity",),
+    "sensitivity": ("power_scaling", "study_influence", "sensitivity"),
     "evidence": ("evidence",),
 }
 """The tables without any of which a section is left out."""
@@ -225,7 +225,13 @@ def _checks(content: PoolReport) -> Iterator[Part]:
 
 
 def _sensitivity(content: PoolReport) -> Iterator[Part]:
-    yield "As specified, and the range over scenarios that passed their gate", content.tables["sensitivity"]
+    found = content.tables
+    if "power_scaling" in found:
+        yield "What decides each hazard ratio", rows_to_read.decided_table(found["power_scaling"])
+    if "study_influence" in found:
+        table = rows_to_read.without_table(found["study_influence"])
+        if len(table):
+            yield "Each hazard ratio without each study", table
 
 
 def _evidence(content: PoolReport) -> Iterator[Part]:

@@ -21,6 +21,7 @@ ALPHAS = (0.99, 1.01)
 SENSITIVE = 0.05
 """From here a quantity is said to depend on a component, and below it not to (Kallioinen et al. 2024)."""
 LIKELIHOOD, ALL_PRIORS = "likelihood", "all priors"
+MEASURED = ("component", "sensitivity", "shift", "reading")
 _INNER = ("step",)
 """Variables whose distribution is part of the model, not a stated prior."""
 
@@ -31,7 +32,7 @@ def power_scaling(fit: xr.DataTree, quantities: Mapping[str, xr.DataArray] | Non
     ``quantities`` are draws by name; by default the slopes (log hazard ratios). Columns: quantity, label (its
     other dims), component (likelihood, all priors, prior of VARIABLE), ``sensitivity`` (cumulative
     Jensen-Shannon distance per doubling of the power), ``shift`` (by how many of its SDs the mean moves per
-    doubling of the power), and ``reading``.
+    doubling of the power), and ``reading``. Of a synthesis: ``pooled_power_scaling``.
 
     Raises
     ------
@@ -40,16 +41,30 @@ def power_scaling(fit: xr.DataTree, quantities: Mapping[str, xr.DataArray] | Non
     """
     if missing := [name for name in ("log_prior", "log_likelihood") if name not in fit.children]:
         raise InputError(f"the fit has no group {', '.join(missing)}; expected one of bayes_net.fit")
-    quantities = {"log hazard ratio": fit["posterior"][SLOPE]} if quantities is None else dict(quantities)
-    parts, rows = components(fit), []
+    quantities = {"log hazard ratio": fit["posterior"][SLOPE]} if quantities is None else quantities
+    parts, tables = components(fit), []
     for name, draws in quantities.items():
-        ordered = draws.transpose(..., *SAMPLE_DIMS)
-        for at in np.ndindex(ordered.shape[:-2]):
-            own = ordered.values[at]
-            found = {part: _sensitivity(own, density) for part, density in parts.items()}
-            about, reading = _label(ordered, at), _reading(found)
-            rows += [(name, about, part, *pair, reading) for part, pair in found.items()]
-    return pd.DataFrame(rows, columns=["quantity", "label", "component", "sensitivity", "shift", "reading"])
+        own = sensitivities(draws, parts)
+        labels = own.drop(columns=list(MEASURED)).astype(str).agg(", ".join, axis=1)
+        tables.append(own.assign(quantity=name, label=labels if len(draws.dims) > 2 else ""))
+    return pd.concat(tables, ignore_index=True)[["quantity", "label", *MEASURED]]
+
+
+def sensitivities(draws: xr.DataArray, parts: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """How far every element of ``draws`` moves with each component: one row an element and component.
+
+    ``parts`` are log-densities by component, (chain, draw). Columns: the other dims of ``draws``, component,
+    sensitivity, shift, reading, as in ``power_scaling``.
+    """
+    ordered, weights = draws.transpose(..., *SAMPLE_DIMS), {name: _weights(x) for name, x in parts.items()}
+    dims, rows = ordered.dims[:-2], []
+    for at in np.ndindex(ordered.shape[:-2]):
+        own = ordered.values[at]
+        found = {name: _sensitivity(own, density, weights[name]) for name, density in parts.items()}
+        about = [ordered[dim].values[i] for dim, i in zip(dims, at, strict=True)]
+        reading = _reading(found)
+        rows += [(*about, part, *pair, reading) for part, pair in found.items()]
+    return pd.DataFrame(rows, columns=[*dims, *MEASURED])
 
 
 def components(fit: xr.DataTree) -> dict[str, np.ndarray]:
@@ -68,19 +83,21 @@ def components(fit: xr.DataTree) -> dict[str, np.ndarray]:
     return {LIKELIHOOD: likelihood} | together | priors
 
 
-def _label(draws: xr.DataArray, at: tuple[int, ...]) -> str:
-    dims = draws.dims[: len(at)]
-    return ", ".join(str(draws[dim].values[i]) for dim, i in zip(dims, at, strict=True))
-
-
-def _sensitivity(draws: np.ndarray, log_density: np.ndarray) -> tuple[float, float]:
-    if not np.ptp(draws):
-        return 0.0, 0.0
-    weights = []
+def _weights(log_density: np.ndarray) -> list[np.ndarray]:
+    """Weights of the draws with the component raised to each power, each summing to 1."""
+    found = []
     for alpha in ALPHAS:
         logs = array_stats.power_scale_lw(log_density, alpha=alpha, axis=(-2, -1))
         weight = np.exp(logs - logs.max())
-        weights.append(weight / weight.sum())
+        found.append(weight / weight.sum())
+    return found
+
+
+def _sensitivity(
+    draws: np.ndarray, log_density: np.ndarray, weights: list[np.ndarray]
+) -> tuple[float, float]:
+    if not np.ptp(draws):
+        return 0.0, 0.0
     distance = float(array_stats.power_scale_sense(draws, *weights, *ALPHAS))
     # the derivative of a posterior mean to the log of a power is its covariance with the log density
     covariance = np.cov(draws.ravel(), log_density.ravel())[0, 1]

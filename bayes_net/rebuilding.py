@@ -72,7 +72,7 @@ def _with_scenarios(result: ResultFolder, scenarios: ResultFolder) -> dict[str, 
     content = json.loads((result.path / CONTENT).read_text(encoding="utf-8"))
     table = summary_to_read(scenarios)
     content["tables"]["sensitivity"] = dict.fromkeys(table.columns, "str")
-    content["words"]["sensitivity"] = answer(scenarios.tables["summary"], scenarios.tables["scenarios"])
+    content["words"]["sensitivity"] = answer(scenarios.tables)
     changed = {"sensitivity.csv": table.to_csv(index=False).encode()}
     for name, figure in scenarios.figures.items():
         told = {"section": "sensitivity", "caption": figure.caption, "alt": figure.alt}

@@ -103,6 +103,7 @@ class ReportContent:
     ppc: pd.DataFrame | None = None
     power_scaling: pd.DataFrame | None = None
     tipping: pd.DataFrame | None = None
+    influence: pd.DataFrame | None = None
     sensitivity: pd.DataFrame | None = None
     sensitivity_words: tuple[str, ...] = ()
     figures: Mapping[str, Illustration] = field(default_factory=dict)
@@ -148,6 +149,7 @@ def content_of(result: ResultFolder) -> ReportContent:
         ppc=found.get("predictive_check"),
         power_scaling=found.get("power_scaling"),
         tipping=found.get("tipping_points"),
+        influence=found.get("influence"),
         sensitivity=found.get("sensitivity"),
         sensitivity_words=tuple(words.get("sensitivity", ())),
         figures=result.figures,
@@ -177,6 +179,7 @@ def render(content: ReportContent) -> str:
         attrition_groups=list(grouped(content.attrition, by=["endpoint", "population"])),
         survival_groups=list(survival),
         decided_groups=list(_decided(content)),
+        influence_groups=list(_one_patient(content)),
         row_groups=row_groups,
         words=words,
         no_limit_warning=schema.NO_LIMIT_WARNING,
@@ -192,6 +195,13 @@ def _decided(content: ReportContent) -> Iterator[tuple[str, pd.DataFrame]]:
         yield caption, tables.sensitivity_table(rows, content.tipping)
 
 
+def _one_patient(content: ReportContent) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Caption and presentation of what one patient does to the hazard ratios of each analysis."""
+    if content.influence is not None:
+        for caption, rows in grouped(content.influence, by=["endpoint", "population", "measure"]):
+            yield caption, tables.influence_table(rows)
+
+
 def _with_words(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     """Associations on the scale on which the regions 0.8 and 0.9 to 1.11 were chosen."""
     wanted = (hazard_ratios["estimand"] == ASSOCIATION) & (hazard_ratios["measure"] != PER_1_POINT)
@@ -200,7 +210,8 @@ def _with_words(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
 
 def _is_filled(content: ReportContent, section: str) -> bool:
     optional = {"survival": content.survival, "loo": content.loo, "ppc": content.ppc}
-    optional["sensitivity"] = content.power_scaling if content.sensitivity is None else content.sensitivity
+    decided = (content.power_scaling, content.influence, content.sensitivity)
+    optional["sensitivity"] = next((table for table in decided if table is not None), None)
     drawn = any(figure.section == section for figure in content.figures.values())
     if section in ("baseline-hazard", "waterfall"):
         return drawn

@@ -15,6 +15,7 @@ from bayes_net.checks import Gate, gate, loo
 from bayes_net.closed_form import free_variables
 from bayes_net.exposure import Exposure, Measure, Shrinkage
 from bayes_net.landmarks import Landmark, LandmarkSet
+from bayes_net.patient_influence import most_influential
 from bayes_net.power import power_scaling, tipping_factor
 from bayes_net.priors import Flat, HalfNormal, Prior
 from bayes_net.schema import (
@@ -137,6 +138,16 @@ def power_scaling_table(fits: Sequence[Fitted]) -> pd.DataFrame:
         return pd.DataFrame()
     table = pd.concat(parts, ignore_index=True)
     return table[[*_ABOUT, ARM, "component", "sensitivity", "shift", "reading"]]
+
+
+def influence_table(fits: Sequence[Fitted], found: Sequence[xr.Dataset]) -> pd.DataFrame:
+    """The largest change that leaving out any one patient makes: one row a fit and arm.
+
+    ``found`` are the results of ``influence``. Columns: what it is about, and those of ``most_influential``.
+    """
+    parts = [most_influential(own).assign(**_about(f.job)) for f, own in zip(fits, found, strict=True)]
+    table = pd.concat(parts, ignore_index=True)
+    return table[[*_ABOUT, *(name for name in table if name not in _ABOUT)]]
 
 
 def tipping_table(fits: Sequence[Fitted], bands: Sequence[float]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from bayes_net import plots
+from bayes_net._audit_table import audit_table
 from bayes_net._publishing import publish
 from bayes_net._scenario_tables import summary, troubles
 from bayes_net.errors import InputError
@@ -27,13 +28,15 @@ class Sensitivity:
     """What a grid of scenarios found.
 
     ``hazard_ratios``: one row a scenario and hazard ratio; ``changes``: scenario, key, value;
-    ``summary``: per hazard ratio as specified, range over scenarios, and other conclusions;
-    ``folder``: where the results were written, if anywhere.
+    ``summary``: per hazard ratio as specified, range over scenarios, and other conclusions; ``audit``: what
+    each prior alone, and each study, does to each (empty without an audit); ``folder``: where the results
+    were written, if anywhere.
     """
 
     hazard_ratios: pd.DataFrame
     changes: pd.DataFrame
     summary: pd.DataFrame
+    audit: pd.DataFrame
     folder: Path | None = None
 
     @property
@@ -47,6 +50,7 @@ def sensitivity(
     out: Path | str | None = None,
     *,
     only: Sequence[str] = (),
+    audit: bool = False,
     jobs: int = 1,
     scheduler: str | None = None,
     resume: bool = False,
@@ -58,13 +62,16 @@ def sensitivity(
     What is finished is kept in a folder beside ``out`` named ``.unfinished`` until all is; ``resume`` goes on
     with it.
 
+    ``audit`` adds scenarios in which one stated prior alone is weakened (four times its SD) or moved (its
+    mean by one SD; a prior of a standard deviation is narrowed), and, of a synthesis, one study left out.
+
     Raises
     ------
     InputError
         A scenario is not usable (found before the first fit), or ``out`` has unfinished scenarios and
         ``resume`` is not set.
     """
-    scenarios = plan(specification, only=only)
+    scenarios = plan(specification, only=only, audit=audit)
     how = {"jobs": jobs, "scheduler": scheduler, "progress": progress}
     if out is None:
         with TemporaryDirectory(prefix="bayes-net-scenarios-") as store:
@@ -82,7 +89,7 @@ def sensitivity(
 def _together(scenarios: Sequence[Scenario], table: pd.DataFrame) -> Sensitivity:
     rows = [(each.name, key, value) for each in scenarios for key, value in each.told.items()]
     changes = pd.DataFrame(rows, columns=["scenario", "key", "value"])
-    return Sensitivity(table, changes, summary(table))
+    return Sensitivity(table, changes, summary(table), audit_table(scenarios, table))
 
 
 def _store(out: Path, resume: bool) -> Path:
@@ -111,7 +118,8 @@ def _write(found: Sensitivity, specification: AnySpecification, folder: Path) ->
     result = write_content(
         folder,
         kind=SCENARIOS,
-        tables={"scenarios": found.hazard_ratios, "changes": found.changes, "summary": found.summary},
+        tables={"scenarios": found.hazard_ratios, "changes": found.changes, "summary": found.summary}
+        | ({"audit": found.audit} if len(found.audit) else {}),
         figures=drawn,
         words={
             "title": specification.title,

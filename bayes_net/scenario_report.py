@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from bayes_net import tables
+from bayes_net._audit_table import audit_sentence, audit_to_read
 from bayes_net._judgement import counted
 from bayes_net._pages import template
 from bayes_net._scenario_tables import summary_table, troubles
@@ -16,6 +19,7 @@ SCENARIOS = "scenarios"
 """Kind of the results that ``scenario_page`` knows."""
 SECTIONS = {
     "answer": "Answer",
+    "audit": "What each prior does by itself",
     "summary": "Every hazard ratio over the scenarios",
     "figures": "Figures",
     "changes": "Scenarios",
@@ -26,13 +30,15 @@ SECTIONS = {
 def scenario_page(result: ResultFolder) -> str:
     """The whole report as one HTML page: no request to any address, no script."""
     found = result.tables
-    sections = {key: name for key, name in SECTIONS.items() if key != "figures" or result.figures}
+    there = {"figures": bool(result.figures), "audit": "audit" in found}
+    sections = {key: name for key, name in SECTIONS.items() if there.get(key, True)}
     return template("scenarios.html.j2").render(
         title=result.words["title"],
         words=result.words,
         sections=sections,
         tables=tables,
-        answer=answer(found["summary"], found["scenarios"]),
+        answer=answer(found),
+        audit=audit_to_read(found["audit"]) if there["audit"] else None,
         troubles=troubles(found["scenarios"]),
         summary=summary_to_read(result),
         changes=_changes(found["changes"]),
@@ -48,8 +54,9 @@ def summary_to_read(result: ResultFolder) -> pd.DataFrame:
     return summary_table(result.tables["summary"], label=label)
 
 
-def answer(summary: pd.DataFrame, scenarios: pd.DataFrame) -> list[str]:
-    """How many scenarios there are, and whether any conclusion depends on them."""
+def answer(found: Mapping[str, pd.DataFrame]) -> list[str]:
+    """How many scenarios there are, whether any conclusion depends on them, and which priors do something."""
+    summary, scenarios = found["summary"], found["scenarios"]
     names = scenarios["scenario"].nunique()
     said = [f"{counted(names - 1, 'scenario')} beside the analysis as specified."]
     known = summary[summary["other_conclusion"].notna()] if len(summary) else summary
@@ -63,6 +70,8 @@ def answer(summary: pd.DataFrame, scenarios: pd.DataFrame) -> list[str]:
             f"{len(moved)} of {len(known)} verbal conclusions change in at least one of them; the table "
             "below says which, and in how many."
         )
+    if "audit" in found:
+        said.append(audit_sentence(found["audit"]))
     failed = troubles(scenarios)
     if len(failed):
         said.append(

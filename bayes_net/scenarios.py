@@ -22,6 +22,7 @@ import pandas as pd
 from bayes_net._publishing import write_whole
 from bayes_net._sections import without_identifiers
 from bayes_net.analysis import fit_jobs
+from bayes_net.audit import Step, audit_steps
 from bayes_net.checks import gate
 from bayes_net.errors import InputError, SpecificationError, listed
 from bayes_net.pool_analysis import PreparedPool, fit_whole, prepare_pool
@@ -40,11 +41,15 @@ AnySpecification = Specification | PoolSpecification
 
 @dataclass(frozen=True, eq=False)
 class Scenario:
-    """A specification with some keys changed; ``changes`` holds the keys, with dots, and their values."""
+    """A specification with some keys changed; ``changes`` holds the keys, with dots, and their values.
+
+    ``step`` is that of the audit that made it.
+    """
 
     name: str
     changes: Mapping[str, Any]
     specification: AnySpecification
+    step: Step | None = None
 
     @property
     def told(self) -> dict[str, str]:
@@ -52,10 +57,13 @@ class Scenario:
         return {key: shown(value) for key, value in without_identifiers(_plain(self.changes)).items()}
 
 
-def plan(specification: AnySpecification, *, only: Sequence[str] = ()) -> tuple[Scenario, ...]:
+def plan(
+    specification: AnySpecification, *, only: Sequence[str] = (), audit: bool = False
+) -> tuple[Scenario, ...]:
     """All scenarios: the specification itself, its named changes, and every combination of its grid.
 
-    ``only`` keeps the named ones, and the specification itself.
+    ``audit`` adds every prior weakened and moved, and every study left out (``audit_steps``). ``only`` keeps
+    the named ones, and the specification itself.
 
     Raises
     ------
@@ -63,23 +71,25 @@ def plan(specification: AnySpecification, *, only: Sequence[str] = ()) -> tuple[
         There is none, two have the same name, a changed key does not exist or has a value that is not
         allowed, or ``only`` names none. Every problem is told, with its scenario.
     """
-    wanted = [(section.name, dict(section.change)) for section in specification.scenarios]
-    wanted += [(_named(changes), changes) for changes in _combinations(specification.grid)]
+    wanted = [(section.name, dict(section.change), None) for section in specification.scenarios]
+    wanted += [(_named(changes), changes, None) for changes in _combinations(specification.grid)]
+    wanted += [(step.name, step.change, step) for step in (audit_steps(specification) if audit else ())]
     if not wanted:
         raise SpecificationError(
-            "the specification has no scenarios; add [[scenarios]] with name and change, or a [grid]"
+            "the specification has no scenarios; add [[scenarios]] with name and change, or a [grid], or ask "
+            "for the audit of its priors"
         )
-    names = [AS_SPECIFIED, *(name for name, _ in wanted)]
+    names = [AS_SPECIFIED, *(name for name, _, _ in wanted)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SpecificationError(f"scenarios {listed(twice)} come twice; give each a name of its own")
     if unknown := [name for name in only if name not in names]:
         raise SpecificationError(f"no scenario {listed(unknown)}; there are {listed(names, limit=20)}")
     made, problems = [], []
-    for name, changes in [(AS_SPECIFIED, {}), *wanted]:
+    for name, changes, step in [(AS_SPECIFIED, {}, None), *wanted]:
         if only and name not in (*only, AS_SPECIFIED):
             continue
         try:
-            made.append(Scenario(name, changes, _changed(specification, changes, name)))
+            made.append(Scenario(name, changes, _changed(specification, changes, name), step))
         except InputError as problem:
             problems.append(str(problem))
     if problems:
@@ -115,7 +125,8 @@ def shown(value: Any) -> str:
 
 def _changed(specification: AnySpecification, changes: Mapping[str, Any], name: str) -> AnySpecification:
     values = specification.values
-    where = specification.folder / f"scenario {name!r}"
+    # a name is no path: relative files start at the specification's folder whatever it holds
+    where = specification.folder / f"scenario {name!r}".replace("/", "\N{DIVISION SLASH}")
     for key, value in changes.items():
         _put(values, key, value, where)
     parse = parse_pool_specification if isinstance(specification, PoolSpecification) else parse_specification

@@ -201,6 +201,38 @@ def sensitivity_table(power_scaling: pd.DataFrame, tipping: pd.DataFrame | None)
     return pd.DataFrame(rows)
 
 
+def influence_table(influence: pd.DataFrame) -> pd.DataFrame:
+    """Per landmark and arm: the hazard ratio with all patients and without the one who moves it most."""
+    rows = list(influence.itertuples(index=False))
+    return pd.DataFrame(
+        {
+            **_where(influence),
+            "HR": [f"{row.hr:.2f} → {row.hr_without:.2f}" for row in rows],
+            "Moved": [_moved(row) for row in rows],
+            "Pr(HR < 1)": [
+                f"{format_probability(row.prob_below_1)} → {format_probability(row.prob_below_1_without)}"
+                for row in rows
+            ],
+            "Pareto k": [_reliance(row) for row in rows],
+        }
+    ).replace("nan → nan", MISSING)
+
+
+def _moved(row) -> str:
+    before, after = abs(math.log(row.hr)), abs(math.log(row.hr_without))
+    if math.isnan(after):
+        return MISSING
+    if (row.hr < 1) != (row.hr_without < 1):
+        return "across 1"
+    return "towards 1" if after < before else "away from 1"
+
+
+def _reliance(row) -> str:
+    """The k of the patient who moves it most, and of how many others the change is not known."""
+    own = MISSING if math.isnan(row.pareto_k) else f"{row.pareto_k:.2f}" + ", refitted" * bool(row.refitted)
+    return f"{own}; {row.n_unreliable} not known" if row.n_unreliable else own
+
+
 def _sense(value: float | None) -> str:
     return MISSING if value is None or math.isnan(value) else f"{value:.2f}"
 

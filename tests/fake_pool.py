@@ -123,6 +123,45 @@ def influence(moved: float = 0.04) -> pd.DataFrame:
     )
 
 
+def _told(contraction: float = 0.5) -> list[dict]:
+    """What a slope in print, a slope that is the prior, and the arms' hazard ratio are about."""
+    slope = {"endpoint": "pfs", "measure": "shrinkage, per 10 points", "landmark": "150 d", "study": ""}
+    arms = {"endpoint": "pfs", "measure": "arm", "arm": "", "landmark": "", "study": "Trial"}
+    rows = [slope | {"arm": "control"}, slope | {"arm": "177Lu"}, arms]
+    shares = (contraction, -0.02, 0.8)
+    return [row | {"biased": False, "contraction": c} for row, c in zip(rows, shares, strict=True)]
+
+
+def power_scaling() -> pd.DataFrame:
+    """The slope in print hangs on its study and its prior, the other on its prior alone."""
+    parts = ["likelihood", "likelihood of Trial", "likelihood of Series", "all priors"]
+    parts += ["prior of slope", "prior of arm effect"]
+    values = ((0.12, 0.13, 0.01, 0.1, 0.11, 0.0), (0.01, 0.01, 0.01, 0.09, 0.08, 0.0))
+    values += ((0.11, 0.11, 0.0, 0.03, 0.0, 0.02),)
+    readings = ("priors and data may disagree", "priors are strong, or data weak")
+    readings += ("little depends on the priors",)
+    return pd.DataFrame(
+        row | {"component": part, "sensitivity": value, "shift": 0.1, "reading": reading}
+        for row, own, reading in zip(_told(), values, readings, strict=True)
+        for part, value in zip(parts, own, strict=True)
+    ).drop(columns="contraction")
+
+
+def study_influence(**changes) -> pd.DataFrame:
+    """Without the trial its slope is the prior and its arms are not known; the series moves little."""
+    rows = []
+    for row in _told():
+        hr = {"hr": 0.53, "lower": 0.31, "upper": 0.91, "level": 0.95, "mcse_hr": 0.003}
+        known = {"hr_without": 0.55, "lower_without": 0.3, "upper_without": 0.95, "shift": 0.07}
+        known |= {"width": 1.02, "pareto_k": 0.3, "refitted": True, "reliable": True}
+        gone = known | {"contraction_without": 0.02}
+        if row["measure"] == "arm":
+            gone |= {"reliable": False, "refitted": False} | dict.fromkeys(list(known)[:5], _MISSING)
+        rows += [row | hr | gone | {"without": "Trial"}]
+        rows += [row | hr | known | {"contraction_without": 0.45, "without": "Series"}]
+    return pd.DataFrame(rows).assign(**changes)
+
+
 def evidence(**changes) -> pd.DataFrame:
     """A comparison of arms, a held-out survival, a held-out limit without prediction, a single-arm count."""
     common = dict.fromkeys(("p", "landmark", "correlated_with", "correlation", "reference_arm"), "")
@@ -192,6 +231,8 @@ def tables(**changes) -> dict[str, pd.DataFrame]:
         "survival": survival(),
         "evidence": evidence(),
         "priors": priors(),
+        "power_scaling": power_scaling(),
+        "study_influence": study_influence(),
         "sensitivity": pd.DataFrame({"Of": ["PFS, 150 d"], "Medians of scenarios": ["0.60 to 1.20 (a)"]}),
     }
     return {name: table for name, table in (found | changes).items() if table is not None}

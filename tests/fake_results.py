@@ -111,6 +111,14 @@ def power_scaling(arms=ARMS) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table, about.drop(columns="biased").assign(band=0.95, factor=1.08)
 
 
+def influence(arms=ARMS) -> pd.DataFrame:
+    """What one patient does to each hazard ratio: towards 1 in the first landmark, across it elsewhere."""
+    about = hazard_ratios(arms)[["endpoint", "population", "measure", "landmark", "biased", "arm"]]
+    table = about.assign(hr=0.9, hr_without=0.94, prob_below_1=0.97, prob_below_1_without=0.9, pareto_k=0.31)
+    table.loc[table["landmark"] != "150 d", "hr_without"] = 1.02
+    return table.assign(refitted=False, n_unreliable=0)
+
+
 def curves(arms=ARMS) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Posterior bands and Kaplan–Meier steps of each arm, per the contract of ``plots.survival``."""
     bands, steps = [], []
@@ -261,6 +269,7 @@ def content(arms=ARMS, *, draw: bool = False, failing: bool = False, **changes) 
         ),
         "power_scaling": power_scaling(arms)[0],
         "tipping": power_scaling(arms)[1],
+        "influence": influence(arms),
         "sensitivity": pd.DataFrame({"Of": ["PFS, 150 d"], "Medians of scenarios": ["0.60 (b) to 1.20 (a)"]}),
         "sensitivity_words": ("2 scenarios beside the analysis as specified.",),
         "ppc": pd.DataFrame(

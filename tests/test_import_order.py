@@ -32,10 +32,10 @@ LAYERS = (
     ("closed_form", "_backend"),
     ("hazard", "synthesis"),
     ("sampling", "checks"),
-    ("estimands", "pooling", "power"),
+    ("estimands", "pooling", "power", "patient_influence"),
     ("results",),
     ("predictions",),
-    ("new_study",),
+    ("new_study", "pool_power"),
     ("pooled_results", "pool_specification"),
     ("specification", "shipped"),
     ("_wording", "_drawing"),
@@ -49,6 +49,7 @@ LAYERS = (
     ("analysis", "pool_analysis"),
     ("output",),
     ("pool_output",),
+    ("audit",),
     ("scenarios",),
     ("scenario_figures", "scenario_report"),
     ("comparison", "rebuilding", "scenario_output"),
@@ -73,13 +74,13 @@ PUBLIC = """
     baseline_hazard collapsed_form compare compile_model conditional_survival contrast
     covariate_hazard_ratio cumulative_hazard duration elir equal_event_cuts expose expose_registry fit
     fit_mixture fit_pool fitted gate grid_cuts hazard_change_prior hazard_model hazard_ratio
-    hazard_ratio_prior hazard_ratio_table interaction kaplan_meier landmark layout leave_one_number_out
-    left_out long_form loo median_survival median_survival_prior paper_tables parse_specification plots
-    pooled posterior_predictive power_scaling prepare prepare_pool probability probability_prior
-    read_cohort read_evidence read_result read_specification rebuild_report rmst robustify run sample
-    save_paper_tables sensitivity simulate_cohort stack standardised_survival summarise survival
-    survival_curves survival_table synthesis_model tipping_factor update write_analysis write_cohort
-    write_pool
+    hazard_ratio_prior hazard_ratio_table influence interaction kaplan_meier landmark layout
+    leave_one_number_out left_out long_form loo median_survival median_survival_prior paper_tables
+    parse_specification plots pooled pooled_power_scaling posterior_predictive power_scaling prepare
+    prepare_pool probability probability_prior read_cohort read_evidence read_result read_specification
+    rebuild_report rmst robustify run sample save_paper_tables sensitivity simulate_cohort stack
+    standardised_survival study_influence summarise survival survival_curves survival_table
+    synthesis_model tipping_factor update write_analysis write_cohort write_pool
 """
 
 

@@ -78,6 +78,7 @@ def test_all_files_are_there_and_the_manifest_tells_their_hashes(finished, out):
         "predictive_check.csv",
         "power_scaling.csv",
         "tipping_points.csv",
+        "influence.csv",
         "content.json",
         "posterior.nc",
     }

@@ -13,7 +13,7 @@ from test_report import Page, body
 
 from bayes_net import pool_figures
 from bayes_net._drawing import ARM_COLOURS, GREYS, svg
-from bayes_net._pool_tables import by_landmark
+from bayes_net._pool_tables import by_landmark, decided_table, without_table
 from bayes_net._pool_wording import PRIOR, answer, movement_sentences, slope_sentences
 from bayes_net.errors import InputError
 from bayes_net.pool_report import SECTIONS, render_pool
@@ -262,6 +262,33 @@ def test_limitations_follow_the_evidence(column, was, now, said):
 
 def limitations(content) -> str:
     return render_pool(content).split('id="limitations"')[1].split("</section>")[0]
+
+
+def test_what_decides_is_told_with_the_study_and_the_prior_that_decide():
+    table = decided_table(fake_pool.power_scaling()).set_index("Hazard ratio")
+    assert list(table.index) == ["PFS, control, 150 d", "PFS, 177Lu, 150 d", "PFS, arms, Trial"]
+    assert list(table.columns) == ["Data", "Most by", "Priors", "Most by that of", "Reading"]
+    assert list(table["Most by"]) == ["Trial", "–", "Trial"]
+    assert list(table["Most by that of"]) == ["slope", "slope", "–"]
+    assert table.loc["PFS, 177Lu, 150 d", "Reading"] == "priors are strong, or data weak"
+    alone = fake_pool.power_scaling()
+    alone = alone[~alone["component"].str.startswith("likelihood of")]
+    assert "Most by" not in decided_table(alone)
+
+
+def test_without_a_study_says_what_is_left_and_what_is_not_known():
+    table = without_table(fake_pool.study_influence()).set_index("Hazard ratio")
+    assert list(table.index) == ["PFS, control, 150 d", "PFS, arms, Trial"]
+    assert list(table["HR (95 % CrI)"]) == ["0.53 (0.31–0.91)"] * 2
+    assert list(table["Without Trial"]) == ["only the prior", "not known: needs a refit"]
+    assert list(table["Without Series"]) == ["0.55 (0.30–0.95)"] * 2
+
+
+def test_both_stand_in_the_section_on_sensitivity(page):
+    section = page[page.index('<section id="sensitivity"') :]
+    section = section[: section.index("</section>")]
+    places = [section.index(t) for t in ("What decides each hazard ratio", "without each study", "Scenarios")]
+    assert places == sorted(places)
 
 
 def test_the_page_asks_nothing_of_any_other_address(page):

@@ -184,6 +184,7 @@ def test_all_files_are_there_and_the_manifest_tells_their_hashes(out):
     assert told["files"] == files
     names = "arms_and_studies checks diagnostics evidence hazard_ratios influence loo new_study_priors"
     names = {*names.split(), "parameters", "priors", "responses", "survival"}
+    names |= {"power_scaling", "study_influence"}
     assert {name for name in files if "/" not in name} == {f"{name}.csv" for name in names} | {
         "content.json",
         "report.html",
@@ -389,12 +390,29 @@ def test_the_posterior_file_holds_draws_prior_and_the_likelihood_of_every_number
         assert all(np.isfinite(x).all() for x in tree[group].data_vars.values())
 
 
+def test_what_a_study_does_to_a_hazard_ratio_is_what_its_refit_moves(found):
+    """The refits without each source are there already; the hazard ratios come from them."""
+    told = found["study_influence"]
+    assert told["refitted"].all()
+    assert set(told["without"]) == {STUDY, "B"}
+    moved = found["influence"].set_index(["fit", "parameter", "label"])["moved_by_sd"]
+    for row in told.itertuples():
+        parameter, label = ("slope", f"{row.endpoint} {row.arm}, {row.landmark}")
+        if row.measure == "arm":
+            parameter, label = ("arm_effect", f"{row.endpoint} {row.study}")
+        assert row.shift == pytest.approx(moved[f"without {row.without}", parameter, label], rel=1e-6)
+    whole = found["hazard_ratios"]
+    whole = whole[whole["measure"] == "shrinkage, per 10 points"].set_index(["arm", "landmark"])["hr"]
+    for row in told[told["measure"] != "arm"].itertuples():
+        assert row.hr == pytest.approx(whole[row.arm, row.landmark], rel=1e-3)
+
+
 def test_the_same_seed_gives_the_same_tables_bit_for_bit(out, again):
     first, second = (
         {name: digest for name, digest in hashes(folder).items() if name.endswith((".csv", ".toml"))}
         for folder in (out, again[1])
     )
-    assert len(first) == 13
+    assert len(first) == 15
     assert first == second
     xr.testing.assert_identical(
         opened(again[1])["posterior"].to_dataset(), opened(out)["posterior"].to_dataset()
@@ -845,7 +863,7 @@ def test_patients_alone_have_baselines_of_their_own_and_no_table_of_numbers(pati
     assert "study_level" not in tree["posterior"]
     assert "log_likelihood" not in tree.children
     names = {"arms_and_studies", "diagnostics", "influence", "new_study_priors", "parameters", "priors"}
-    assert set(found) == names | {"survival"}
+    assert set(found) == names | {"survival", "power_scaling", "study_influence"}
     assert all("synthetic" not in table for table in found.values())
     assert "SYNTHETIC" not in page(out)
     assert set(found["influence"]["fit"]) == {f"without {study}" for study in TRIALS}

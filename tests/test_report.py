@@ -166,7 +166,7 @@ def test_every_hazard_ratio_of_the_table_is_on_the_page(page):
 
 def test_no_limit_is_called_biased_in_every_table(page):
     headers = re.findall(r"<th scope=\"row(?:group)?\"[^>]*>(no limit.*?)</th>", page)
-    assert len(headers) == 6
+    assert len(headers) == 7
     assert all("biased: conditions on the future" in header for header in headers)
 
 
@@ -192,11 +192,22 @@ def test_links_lead_to_sections_that_exist(page):
 
 def test_sections_without_content_are_left_out_of_the_contents():
     html = render(
-        fake_results.content(survival=None, loo=None, ppc=None, sensitivity=None, power_scaling=None)
+        fake_results.content(
+            **dict.fromkeys(("survival", "loo", "ppc", "sensitivity", "power_scaling", "influence"))
+        )
     )
     ids = {attrs.get("id") for attrs in Page(html).all("section")}
     assert ids == set(SECTIONS) - {"survival", "loo", "ppc", "sensitivity", "baseline-hazard", "waterfall"}
     assert {attrs["href"][1:] for attrs in Page(html).all("a")} <= ids
+
+
+def test_what_one_patient_does_stands_in_the_section_on_sensitivity(page):
+    section = page[page.index('<section id="sensitivity"') :]
+    section = section[: section.index("</section>")]
+    assert "One patient left out: " in section
+    text = " ".join(re.sub("<[^>]+>", " ", section).split())
+    assert "0.90 → 0.94 towards 1 0.97 → 0.90 0.31" in text
+    assert "0.90 → 1.02 across 1" in text
 
 
 def test_figures_have_texts_that_state_the_finding(page):

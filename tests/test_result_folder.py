@@ -41,6 +41,7 @@ def written(folder, *, kind=LANDMARKS, content=None, told=TOLD, specification=SP
         tables |= {"diagnostics": content.gate, "sampling": content.diagnostics}
         tables |= {"predictive_check": content.ppc, "sensitivity": content.sensitivity}
         tables |= {"power_scaling": content.power_scaling, "tipping_points": content.tipping}
+        tables |= {"influence": content.influence}
         tables = {name: table for name, table in tables.items() if table is not None}
     else:
         bare = ("diagnostics", "evidence", "priors", "sensitivity")
@@ -154,7 +155,7 @@ def scenarios_of(folder, told=TOLD):
         | {"mcse_hr": 0.002, "prob_below_1": [0.97, 0.4]}
     )
     changes = pd.DataFrame({"scenario": ["a"], "key": ["p.x"], "value": ["<b>1</b>"]})
-    found = Sensitivity(rows.assign(synthetic=False), changes, summary(rows))
+    found = Sensitivity(rows.assign(synthetic=False), changes, summary(rows), pd.DataFrame())
     (folder / "figures").mkdir(parents=True)
     (folder / "figures" / "curve.svg").write_text("<svg>drawn</svg>", encoding="utf-8")
     (folder / "figures" / "curve.png").write_bytes(b"PNG")
@@ -177,9 +178,9 @@ def scenarios_of(folder, told=TOLD):
 def test_scenarios_become_a_section_of_the_report(tmp_path, kind):
     fake = {LANDMARKS: fake_results.content, SYNTHESIS: fake_pool.content}[kind]
     absent = (
-        {"sensitivity": None, "power_scaling": None}
+        dict.fromkeys(("sensitivity", "power_scaling", "influence"))
         if kind == LANDMARKS
-        else {"found": fake_pool.tables(sensitivity=None)}
+        else {"found": fake_pool.tables(**dict.fromkeys(("sensitivity", "power_scaling", "study_influence")))}
     )
     written(tmp_path / "a", kind=kind, content=fake(draw=True, **absent))
     page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")

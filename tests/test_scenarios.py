@@ -317,11 +317,11 @@ def test_failed_scenarios_are_left_out_of_the_summary_and_named():
     assert summary(table)["scenarios"].tolist() == [2, 2]
     assert summary(table)["highest_in"].tolist() == [AS_SPECIFIED] * 2
     assert troubles(table)["Scenario"].tolist() == ["a"]
-    said = answer(summary(table), table)
+    said = answer({"summary": summary(table), "scenarios": table})
     assert said[-1] == "Without a usable result for some or all hazard ratios: 1 scenario."
     table.loc[table["scenario"] == AS_SPECIFIED, "gate"] = "failed"
     assert summary(table)["other_conclusion"].isna().all()
-    assert "Nothing can be compared" in answer(summary(table), table)[1]
+    assert "Nothing can be compared" in answer({"summary": summary(table), "scenarios": table})[1]
 
 
 def test_the_answer_says_whether_a_conclusion_changes():

@@ -1,0 +1,137 @@
+"""What one patient does to a hazard ratio: the posterior without that patient, by importance sampling.
+
+Leaving patient i out divides the posterior by that patient's likelihood, so the draws get weights
+proportional to 1 / L_i, Pareto-smoothed (Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from arviz_stats.base import array_stats
+
+from bayes_net.checks import HIGH_PARETO_K, MIN_SPREAD, gate, relative_efficiency
+from bayes_net.errors import InputError
+from bayes_net.exposure import Exposure
+from bayes_net.schema import ARM, PATIENT, SAMPLE_DIMS, SLOPE
+from bayes_net.structure import Hazard, layout
+
+
+def influence(
+    fit: xr.DataTree,
+    data: Exposure | None = None,
+    hazard: Hazard | None = None,
+    *,
+    most_refits: int | None = None,
+    **how,
+) -> xr.Dataset:
+    """Each arm's hazard ratio of shrinkage without each patient in turn.
+
+    ``hr`` and ``prob_below_1`` (arm): posterior median, and Pr(HR < 1), of all patients; ``hr_without`` and
+    ``prob_below_1_without`` (patient, arm); ``pareto_k`` (patient); ``refitted`` and ``reliable`` (patient).
+    ``patient`` is a row number, never an identifier. Where Pareto k is above 0.7 importance sampling is not
+    reliable. Given the ``data`` and ``hazard`` of the fit such patients are left out by refitting, those of
+    the highest k first and at most ``most_refits``; ``how`` goes to ``bayes_net.fit`` (``shape``,
+    ``sampler``), and with the shape of the fit nothing is compiled anew.
+
+    Raises
+    ------
+    InputError
+        The fit has no slopes or no log-likelihood of patients, or ``data`` has other patients.
+    """
+    if SLOPE not in fit["posterior"] or "log_likelihood" not in fit.children:
+        raise InputError(
+            "the fit has no slope or no log_likelihood; expected one of bayes_net.fit with slopes"
+        )
+    likelihood = fit["log_likelihood"]["patients"].transpose(PATIENT, *SAMPLE_DIMS).values
+    if data is not None and data.n != len(likelihood):
+        raise InputError(f"data has {data.n} patients, the fit {len(likelihood)}; expected those of the fit")
+    efficiency = relative_efficiency(fit["posterior"].to_dataset())
+    pairs = [left_out_weights(own, efficiency) for own in likelihood]
+    weights, k = np.array([own.ravel() for own, _ in pairs]), np.array([own for _, own in pairs])
+    slopes = _by_arm(fit)
+    without = np.stack([weighted_quantiles(own, weights, [0.5])[:, 0] for own in slopes], axis=1)
+    below, refitted = weights @ (slopes < 0).T.astype(float), np.zeros(len(k), bool)
+    high = [i for i in np.argsort(-np.nan_to_num(k, nan=np.inf)) if not k[i] <= HIGH_PARETO_K]
+    for i in high[:most_refits] if data is not None else ():
+        tree = _refit(fit, data, hazard, int(i), how)
+        own, refitted[i] = _by_arm(tree), gate(tree, {"log hazard ratio": tree["posterior"][SLOPE]}).passed
+        without[i], below[i] = np.median(own, axis=1), (own < 0).mean(axis=1)
+    return xr.Dataset(
+        {
+            "hr": (ARM, np.exp(np.median(slopes, axis=1))),
+            "prob_below_1": (ARM, (slopes < 0).mean(axis=1)),
+            "hr_without": ((PATIENT, ARM), np.exp(without)),
+            "prob_below_1_without": ((PATIENT, ARM), below),
+            "pareto_k": (PATIENT, k),
+            "refitted": (PATIENT, refitted),
+            "reliable": (PATIENT, refitted | (k <= HIGH_PARETO_K)),
+        },
+        {PATIENT: np.arange(len(k)), ARM: fit["posterior"][ARM].values},
+    )
+
+
+def most_influential(found: xr.Dataset) -> pd.DataFrame:
+    """The largest change of each arm's hazard ratio that leaving out any one patient makes: one row an arm.
+
+    Columns: arm, hr, ``hr_without``, prob_below_1, ``prob_below_1_without``, ``pareto_k`` and ``refitted`` of
+    that patient, and ``n_unreliable``, how many patients' own changes are not known.
+    """
+    rows = []
+    for arm in found[ARM].values:
+        own = found.sel({ARM: arm}, drop=True).to_dataframe()
+        own = own[own["reliable"]].assign(change=lambda x: np.abs(np.log(x["hr_without"] / x["hr"])))
+        row = own.loc[own["change"].idxmax()] if len(own) else pd.Series(dtype=float)
+        rows.append({ARM: arm} | {name: row.get(name, np.nan) for name in _TOLD})
+    return pd.DataFrame(rows).assign(n_unreliable=int((~found["reliable"]).sum()))
+
+
+_TOLD = ("hr", "hr_without", "prob_below_1", "prob_below_1_without", "pareto_k", "refitted")
+
+
+def _by_arm(fit: xr.DataTree) -> np.ndarray:
+    """Draws of the slopes, (arm, sample)."""
+    slopes = fit["posterior"][SLOPE].transpose(ARM, *SAMPLE_DIMS).values
+    return slopes.reshape(len(slopes), -1)
+
+
+def left_out_weights(log_likelihood: np.ndarray, efficiency: float = 1.0) -> tuple[np.ndarray, float]:
+    """Weights of the draws, (chain, draw), without what ``log_likelihood`` is of, and their Pareto k.
+
+    A likelihood that hardly varies (a patient censored at once) leaves the weights even.
+    """
+    if np.ptp(log_likelihood) <= MIN_SPREAD:
+        return np.full(log_likelihood.shape, 1 / log_likelihood.size), 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):  # hopeless weights give k = NaN, counted as high
+        logs, k = array_stats.psislw(log_likelihood, r_eff=efficiency, axis=(-2, -1))
+    weights = np.exp(logs - logs.max())
+    return weights / weights.sum(), float(k)
+
+
+def weighted_quantiles(draws: np.ndarray, weights: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
+    """Quantiles of the same ``draws`` (sample,) under each row of ``weights`` (row, sample): (row, quantile).
+
+    Between draws the distribution function is linear, through the middle of each draw's step.
+    """
+    order = np.argsort(draws)
+    ordered, shares = draws[order], weights[:, order]
+    middle = shares.cumsum(axis=1) - 0.5 * shares
+    return np.array([np.interp(probabilities, own, ordered) for own in middle])
+
+
+def without_patient(data: Exposure, row: int) -> Exposure:
+    """The exposure of all patients but the one in this row; arms and covariates keep their columns."""
+    kept = np.arange(data.n) != row
+    arrays = {name: getattr(data, name)[kept] for name in ("time", "event", "arm", "score", "covariates")}
+    return replace(data, **arrays)
+
+
+def _refit(fit: xr.DataTree, data: Exposure, hazard: Hazard | None, row: int, how: dict) -> xr.DataTree:
+    from bayes_net.sampling import fit as fitted
+
+    how = {"seed": int(fit.attrs["seed"]), "shape": layout([data])} | how
+    return fitted(without_patient(data, row), hazard, **how)
