@@ -31,6 +31,9 @@ class Figure:
     plotted: tuple[pd.DataFrame, ...]
     subject: str
 
+    def __repr__(self) -> str:
+        return f"<figure: {self.name}, {self.subject}>"
+
 
 def subset(data: Exposure, keep: np.ndarray) -> Exposure:
     """The exposure of some of the patients."""
