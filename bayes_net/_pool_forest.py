@@ -96,7 +96,8 @@ def _forest_labels(ax: Axes, rows: pd.DataFrame, places: list[float]) -> None:
     ax.tick_params(axis="y", length=0)
     beside(ax, "posterior", _POSTERIOR_AT, -0.85, weight="bold")
     beside(ax, "printed", _PRINTED_AT, -0.85, weight="bold")
-    biased = [y for y, flag in zip(places, rows["biased"], strict=True) if flag]
+    as_printed = rows["biased"].astype(bool) & (rows["landmark"] != tables.WITHOUT_BIAS)
+    biased = [y for y, flag in zip(places, as_printed, strict=True) if flag]
     if biased:
         ax.axhspan(min(biased) - 2.0, max(biased) + 0.8, color="#eeeeee", zorder=0)
         place = {"transform": ax.get_yaxis_transform(), "va": "center", "style": "italic", "fontsize": 9}

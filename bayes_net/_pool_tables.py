@@ -11,8 +11,7 @@ from bayes_net import tables
 from bayes_net._pool_wording import NOTHING, WHOLE, describe, failed_rows, inside, slope_label
 from bayes_net._wording import words
 from bayes_net.pooled_results import PREDICTED
-from bayes_net.predictions import OBSERVED
-from bayes_net.schema import NO_LIMIT
+from bayes_net.schema import NO_LIMIT, OBSERVED
 
 KINDS = {
     "slope": "Slope of shrinkage (log HR per 10 points)",
@@ -27,17 +26,12 @@ KINDS = {
 _USES = {"likelihood": "in the fit", "check": "held out", "record": "record only"}
 
 
-def unbiased_name(landmark: str) -> str:
-    """The row "no limit" of a synthesis says that its bias was taken off."""
-    return f"{NO_LIMIT}, bias taken off" if landmark == NO_LIMIT else landmark
-
-
 def by_landmark(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     """Rows of one endpoint and measure, arms together; "no limit" last: as observed, then without bias."""
     order = {name: i for i, name in enumerate(hazard_ratios["landmark"].unique())}
     order |= {OBSERVED: len(order), NO_LIMIT: len(order) + 1}
     rows = hazard_ratios.sort_values("landmark", key=lambda names: names.map(order), kind="stable")
-    return rows.assign(landmark=rows["landmark"].map(unbiased_name))
+    return rows.assign(landmark=tables.landmark_names(rows))
 
 
 def plain_interval(estimate: float, lower: float, upper: float) -> str:

@@ -14,6 +14,8 @@ MOST_DECIMALS = 3
 MONTH_DECIMALS = 1
 """A tenth of a month is three days, finer than any visit schedule."""
 BIASED = "biased: conditions on the future"
+WITHOUT_BIAS = f"{schema.NO_LIMIT}, {schema.BIAS_TAKEN_OFF}"
+BIAS_ASSUMED = "the size of the bias is assumed"
 NOT_REACHED = "not reached"
 MISSING = "–"
 PASSED = "passed"
@@ -88,8 +90,20 @@ def interval_label(table: pd.DataFrame) -> str:
     return " / ".join(f"{100 * level:.3g} % {kinds.get(kind, kind)}" for level, kind in pairs)
 
 
-def landmark_label(label: str, biased: bool) -> str:
-    """The landmark's name, which for ``no limit`` always says that it is biased."""
+def landmark_names(hazard_ratios: pd.DataFrame) -> pd.Series:
+    """Each row's landmark; ``no limit`` of a synthesis says so where its bias was taken off."""
+    if "status" not in hazard_ratios:
+        return hazard_ratios["landmark"]
+    return hazard_ratios["landmark"].mask(hazard_ratios["status"] == schema.BIAS_TAKEN_OFF, WITHOUT_BIAS)
+
+
+def landmark_label(label: str, biased: bool | None = None) -> str:
+    """The landmark's name, which for ``no limit`` always says that it is biased, or that a bias of assumed
+    size was taken off; ``biased`` is seen from the name where it is not given."""
+    if label == WITHOUT_BIAS:
+        return f"{label} ({BIAS_ASSUMED})"
+    if biased is None:
+        biased = label in (schema.NO_LIMIT, schema.OBSERVED)
     return f"{label} ({BIASED})" if biased else label
 
 
@@ -127,7 +141,8 @@ def probability_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
 
 def _in_words(row) -> str:
     if row.biased or row.gate != PASSED:
-        return f"not interpreted ({'biased' if row.biased else 'gate failed'})"
+        why = "the bias is assumed" if row.landmark == WITHOUT_BIAS else "biased"
+        return f"not interpreted ({why if row.biased else 'gate failed'})"
     return " ".join(direction(row.prob_below_1)).strip()
 
 

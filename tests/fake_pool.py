@@ -9,7 +9,7 @@ from bayes_net.plots import svg
 from bayes_net.pool_figures import draw_pool
 from bayes_net.pool_report import PoolReport
 from bayes_net.pooled_results import IN_PRINT, PREDICTED
-from bayes_net.predictions import OBSERVED
+from bayes_net.schema import BIAS_TAKEN_OFF, OBSERVED
 from bayes_net.result_folder import Illustration
 
 ARMS = ("control", "177Lu")
@@ -27,7 +27,7 @@ def hazard_ratios(arms=ARMS, **changes) -> pd.DataFrame:
             (OBSERVED, (0.75, 1.02)[a], (0.994, 0.4)[a], 0.8),
         ):
             printed = (landmark == "150 d" and a == 0) or landmark == OBSERVED
-            status = IN_PRINT if printed else "bias taken off" if landmark == "no limit" else PREDICTED
+            status = IN_PRINT if printed else BIAS_TAKEN_OFF if landmark == "no limit" else PREDICTED
             for measure, power in (("shrinkage, per 10 points", 1.0), ("shrinkage, per 1 point", 0.1)):
                 limits = {"hr": hr, "lower": hr / 1.6, "upper": hr * 1.7}
                 seen = {"printed": hr - 0.1, "printed_lower": hr - 0.2, "printed_upper": hr + 0.2}

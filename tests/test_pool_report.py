@@ -8,11 +8,13 @@ import fake_pool
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from test_report import Page, body
 
+from bayes_net import _pool_tables as rows_to_read
 from bayes_net import pool_figures
 from bayes_net._drawing import ARM_COLOURS, GREYS, svg
+from bayes_net._pool_forest import pooled_forest
 from bayes_net._pool_tables import by_landmark
 from bayes_net._pool_wording import PRIOR, answer, movement_sentences, slope_sentences
 from bayes_net.errors import InputError
@@ -196,13 +198,24 @@ def test_synthetic_patients_are_announced_before_the_answer():
     assert text.index("SYNTHETIC DATA") < text.index("almost certainly")
 
 
-def test_every_row_of_no_limit_is_called_biased(page):
+def test_no_limit_is_called_biased_as_observed_and_resting_on_an_assumption_without_its_bias(page):
     headers = re.findall(r'<th scope="row[^>]*>(no limit[^<]*)</th>', page)
-    assert {header.partition(" (")[0] for header in headers} == {
-        "no limit, as observed",
-        "no limit, bias taken off",
+    assert set(headers) == {
+        "no limit, as observed (biased: conditions on the future)",
+        "no limit, bias taken off (the size of the bias is assumed)",
     }
-    assert all("biased" in header for header in headers)
+    words = rows_to_read.probability_table(fake_pool.hazard_ratios(), failed=False)
+    said = words[words["Landmark"].isin(headers)].groupby("Landmark", sort=False).last().iloc[:, -1]
+    assert list(said) == ["not interpreted (biased)", "not interpreted (the bias is assumed)"]
+
+
+def test_only_what_is_biased_is_banded_in_the_forest():
+    ax = pooled_forest(fake_pool.hazard_ratios())
+    band = next(patch for patch in ax.patches if patch.get_facecolor()[:3] == to_rgb("#eeeeee"))
+    below, above = sorted((band.get_y(), band.get_y() + band.get_height()))
+    places = dict(zip([t.get_text() for t in ax.get_yticklabels()], ax.get_yticks(), strict=True))
+    assert below < places["no limit,\nas observed"] < above
+    assert not below < places["no limit,\nbias taken off"] < above
 
 
 def test_what_is_beyond_the_data_is_marked(page):

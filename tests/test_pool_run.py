@@ -993,6 +993,20 @@ def test_a_slope_of_an_arm_without_patients_does_not_come_from_them(tmp_path):
     assert set(rows.loc[rows["arm"] == "control", "status"]) == {"not in print: predicted"}
 
 
+def test_a_bias_is_taken_off_only_where_one_is_specified(tmp_path):
+    rows = [MEDIAN, RATIO, pools.slope("S9", -0.02, 0.02, "no limit", study=STUDY)]
+    for bias, status, name in (
+        ({}, "no bias term", "no limit"),
+        ({"177Lu": [-0.01, 0.005]}, "bias taken off", "no limit, bias taken off"),
+    ):
+        path = written(tmp_path, rows, slopes={"landmarks": ["150d", "no limit"]}, bias={"by_arm": bias})
+        prepared = prepare_pool(read_specification(path))
+        table = hazard_ratios(from_the_prior(prepared.pool), prepared.pool, prepared.printed, level=0.95)
+        own = table[(table["arm"] == "177Lu") & (table["landmark"] == "no limit")]
+        assert set(own["status"]) == {status}
+        assert set(tables.landmark_names(own)) == {name}
+
+
 @pytest.mark.parametrize("first", ["the one held out", "the one in the fit"])
 def test_a_number_held_out_does_not_hide_the_one_in_the_fit(first, tmp_path):
     """Two reviews of one landmark: the one in the likelihood is what the posterior rests on."""
