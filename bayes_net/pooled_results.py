@@ -29,7 +29,8 @@ def hazard_ratios(fit: xr.DataTree, pool: Pool, printed: pd.DataFrame, *, level:
     the printed ones.
 
     "no limit" comes twice: as observed, and with the guarantee-time bias taken off (status
-    ``BIAS_TAKEN_OFF``, or ``NO_BIAS_TERM`` where none is specified). ``printed`` are all rows of the evidence. ``contraction`` is 1 - posterior SD / prior SD of the log hazard ratio.
+    ``BIAS_TAKEN_OFF``, or ``NO_BIAS_TERM`` where none is specified). ``printed`` are all rows of the
+    evidence. ``contraction`` is 1 - posterior SD / prior SD of the log hazard ratio.
     """
     if not pool.slope_groups:
         return pd.DataFrame()

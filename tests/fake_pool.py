@@ -9,8 +9,8 @@ from bayes_net.plots import svg
 from bayes_net.pool_figures import draw_pool
 from bayes_net.pool_report import PoolReport
 from bayes_net.pooled_results import IN_PRINT, PREDICTED
-from bayes_net.schema import BIAS_TAKEN_OFF, OBSERVED
 from bayes_net.result_folder import Illustration
+from bayes_net.schema import BIAS_TAKEN_OFF, OBSERVED
 
 ARMS = ("control", "177Lu")
 _MISSING = float("nan")
