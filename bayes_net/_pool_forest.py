@@ -56,8 +56,12 @@ def pooled_forest(hazard_ratios: pd.DataFrame, *, ax: Axes | None = None, arms: 
     ax.set_ylim(max(places) + 0.8, -1.4)
     ax.spines["left"].set_visible(False)
     handles = [arm_marker(colours[arm], list(colours).index(arm)) for arm in present(rows)]
-    handles += [Line2D([], [], **PRINTED), Line2D([], [], color=GREYS[1], marker="o")]
-    add_legend(ax, handles, [*present(rows), "printed", _PREDICTED])
+    names = present(rows)
+    if rows["printed"].notna().any():
+        handles, names = [*handles, Line2D([], [], **PRINTED)], [*names, "printed"]
+    if (rows["status"] == PREDICTED).any():
+        handles, names = [*handles, Line2D([], [], color=GREYS[1], marker="o")], [*names, _PREDICTED]
+    add_legend(ax, handles, names)
     return ax
 
 
@@ -95,7 +99,8 @@ def _forest_labels(ax: Axes, rows: pd.DataFrame, places: list[float]) -> None:
     ax.set_yticks(middle.to_numpy(), labels=labels, parse_math=False)
     ax.tick_params(axis="y", length=0)
     beside(ax, "posterior", _POSTERIOR_AT, -0.85, weight="bold")
-    beside(ax, "printed", _PRINTED_AT, -0.85, weight="bold")
+    if rows["printed"].notna().any():
+        beside(ax, "printed", _PRINTED_AT, -0.85, weight="bold")
     as_printed = rows["biased"].astype(bool) & (rows["landmark"] != tables.WITHOUT_BIAS)
     biased = [y for y, flag in zip(places, as_printed, strict=True) if flag]
     if biased:

@@ -23,6 +23,7 @@ KINDS = {
     "completion": "Response at completion (log odds ratio)",
 }
 """The parameters that say something to a reader, in the order of reading."""
+_PRINTED = "Printed HR (limits)"
 _USES = {"likelihood": "in the fit", "check": "held out", "record": "record only"}
 
 
@@ -42,23 +43,22 @@ def plain_interval(estimate: float, lower: float, upper: float) -> str:
 
 
 def ratio_table(hazard_ratios: pd.DataFrame, *, label: str) -> pd.DataFrame:
-    """Landmark, arm, posterior and printed hazard ratio, status, contraction, Monte-Carlo error."""
+    """Landmark, arm, posterior and (if there is any) printed hazard ratio, status, contraction, MCSE."""
     rows = list(by_landmark(hazard_ratios).itertuples(index=False))
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "Landmark": [tables.landmark_label(row.landmark, row.biased) for row in rows],
             "Arm": [row.arm for row in rows],
             f"Posterior HR ({label})": [
                 tables.format_interval(row.hr, row.lower, row.upper, row.mcse_hr) for row in rows
             ],
-            "Printed HR (limits)": [
-                plain_interval(row.printed, row.printed_lower, row.printed_upper) for row in rows
-            ],
+            _PRINTED: [plain_interval(row.printed, row.printed_lower, row.printed_upper) for row in rows],
             "Status": [_status(row) for row in rows],
             "Contraction": [_signed(row.contraction) for row in rows],
             "MCSE": [f"{row.mcse_hr:.1g}" for row in rows],
         }
     )
+    return table if hazard_ratios["printed"].notna().any() else table.drop(columns=_PRINTED)
 
 
 def _status(row) -> str:

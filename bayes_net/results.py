@@ -407,7 +407,7 @@ def _implications(fitted: Fitted) -> dict[str, str]:
 
 def _range(values: xr.DataArray) -> str:
     lower, upper = np.quantile(values, (0.025, 0.975))
-    return f"{lower:.2g} to {upper:.2g} (95 %)"
+    return f"{tables.format_plainly(lower)} to {tables.format_plainly(upper)} (95 %)"
 
 
 def diagnostics_table(fits: Sequence[Fitted]) -> pd.DataFrame:

@@ -64,6 +64,11 @@ def format_probability(probability: float) -> str:
     return {"0.00": "< 0.01", "1.00": "> 0.99"}.get(f"{probability:.2f}", f"{probability:.2f}")
 
 
+def format_plainly(value: float) -> str:
+    """Two significant digits without an exponent; what is below 0.001 is not told further."""
+    return "< 0.001" if 0 <= value < 0.001 else f"{float(f'{value:.2g}'):g}"
+
+
 def format_count(count: float) -> str:
     """A whole number, or a dash where there is none."""
     return MISSING if pd.isna(count) else f"{count:.0f}"
@@ -177,6 +182,33 @@ def attrition_table(attrition: pd.DataFrame) -> pd.DataFrame:
         for landmark, reason in steps
     ]
     return pd.DataFrame(body, columns=["Landmark", "Reason", *arms])
+
+
+def predictive_table(ppc: pd.DataFrame) -> pd.DataFrame:
+    """One row per fit and arm, one column per time: observed survival; replicated, with interval; p."""
+    body: dict[tuple[str, str], dict[str, str]] = {}
+    for row in ppc.itertuples(index=False):
+        line = body.setdefault((row.fit, row.arm), {"Fit": row.fit, "Arm": row.arm})
+        replicated = format_interval(row.replicated, row.lower, row.upper, math.nan, most=2)
+        told = f"{row.observed:.2f}; {replicated}; p\N{NO-BREAK SPACE}{format_probability(row.p)}"
+        line[f"At {row.months:.3g} mo"] = told
+    return pd.DataFrame(body.values()).fillna(MISSING)
+
+
+def loo_table(loo: pd.DataFrame) -> pd.DataFrame:
+    """One row per fit: expected log predictive density, effective parameters, and how Pareto k behaved."""
+    rows = list(loo.itertuples(index=False))
+    return pd.DataFrame(
+        {
+            "Fit": [row.fit for row in rows],
+            "Patients": [format_count(row.n) for row in rows],
+            "elpd": [f"{row.elpd:.1f}".replace("-", "−") for row in rows],
+            "SE": [f"{row.elpd_se:.1f}" for row in rows],
+            "Effective parameters": [f"{row.p_loo:.1f}" for row in rows],
+            "Worst Pareto k": [f"{row.worst_pareto_k:.2f}" for row in rows],
+            "Patients with k above 0.7": [format_count(row.n_high_pareto_k) for row in rows],
+        }
+    )
 
 
 _PRIOR_OF = "prior of "

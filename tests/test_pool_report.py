@@ -218,6 +218,21 @@ def test_only_what_is_biased_is_banded_in_the_forest():
     assert not below < places["no limit,\nbias taken off"] < above
 
 
+def test_where_patients_inform_a_landmark_the_answer_says_so_and_nothing_is_called_printed():
+    rows = fake_pool.hazard_ratios(printed=np.nan, printed_lower=np.nan, printed_upper=np.nan)
+    rows = rows[~rows["biased"]]
+    rows["status"] = np.where(rows["landmark"] == "150 d", "from patients", PREDICTED)
+    said = plain(slope_sentences(rows, level=0.95))
+    assert "From patients: greater shrinkage is almost certainly (150 d) associated with longer PFS." in said
+    assert "hazard ratio per 10 points: 0.53 (95 % CrI 0.33–0.90) at 150 d." in said
+    assert "Printed HR (limits)" not in rows_to_read.ratio_table(rows, label="95 % CrI")
+    ax = pooled_forest(rows)
+    assert not [text for text in ax.get_legend().get_texts() if text.get_text() == "printed"]
+    assert "printed" not in [text.get_text() for text in ax.texts]
+    page = render_pool(fake_pool.content(found=fake_pool.tables(hazard_ratios=rows)))
+    assert "No limit is biased" not in page
+
+
 def test_what_is_beyond_the_data_is_marked(page):
     assert page.count(">beyond the data</td>") == 2 * 3  # two late months of three curves
 
