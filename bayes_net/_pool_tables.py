@@ -227,15 +227,17 @@ def check_table(checks: pd.DataFrame) -> pd.DataFrame:
 
 
 def evidence_table(evidence: pd.DataFrame) -> pd.DataFrame:
-    """Every row of the evidence: how it was used, its value, where it is printed, and what to know of it."""
-    rows = list(evidence.itertuples(index=False))
+    """Every row of the evidence, those in the fit first: its use, its value, where it is printed, and what to
+    know of it."""
+    by_use = evidence["use"].map({use: place for place, use in enumerate(_USES)})
+    rows = list(evidence.iloc[np.argsort(by_use.to_numpy(), kind="stable")].itertuples(index=False))
     return pd.DataFrame(
         {
             "Row": [row.id for row in rows],
             "Use": [_USES.get(row.use, row.use) for row in rows],
             "What": [_evidence_what(row) for row in rows],
             "Value (limits)": [_evidence_value(row) for row in rows],
-            "Source": [", ".join(filter(None, map(_text, (row.source, row.section)))) for row in rows],
+            "Source": [_source(row) for row in rows],
             "Note": [_evidence_note(row) for row in rows],
         }
     )
@@ -243,6 +245,12 @@ def evidence_table(evidence: pd.DataFrame) -> pd.DataFrame:
 
 def _text(value) -> str:
     return "" if pd.isna(value) else str(value).strip()
+
+
+def _source(row) -> str:
+    """Where a number is printed; a section that the source already ends with is not repeated."""
+    source, section = _text(row.source), _text(row.section)
+    return source if source.endswith(section) else f"{source}, {section}".removeprefix(", ")
 
 
 def _evidence_what(row) -> str:

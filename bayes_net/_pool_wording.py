@@ -104,13 +104,10 @@ def ratio(row, level: float) -> str:
 
 
 def comparison(found: Tables) -> str:
-    """``177Lu against control``, as the evidence names them."""
-    evidence = found.get("evidence", pd.DataFrame())
-    if "reference_arm" in evidence:
-        named = evidence[evidence["reference_arm"].fillna("").astype(str).str.strip() != ""]
-        if len(named):
-            return f"{named['arm'].iloc[0]} against {named['reference_arm'].iloc[0]}"
-    return "The second arm against the first"
+    """``177Lu against control``: the arms whose hazard ratios stand in ``arms_and_studies``."""
+    rows = found["arms_and_studies"]
+    named = rows.loc[rows["estimand"] == "arm", "comparison"]
+    return str(named.iloc[0]).replace(">=", "≥ ").replace("<", "< ") if len(named) else "arm"
 
 
 def _arm_sentences(found: Tables, *, level: float) -> list[str]:

@@ -118,7 +118,20 @@ def arm_hazard_ratios(fit: xr.DataTree, pool: Pool, *, level: float, seed: int) 
         return pd.DataFrame()
     table = pd.concat(parts, ignore_index=True)
     table[["endpoint", "study"]] = table["of"].str.split(" ", n=1, expand=True)
-    first = ["endpoint", "estimand", "study", "hr", "lower", "upper", "level", *HAZARD_RATIO_BOUNDS]
+    reference, *others = pool.assumptions.arms
+    told = f"{', '.join(others)} against {reference}"
+    table["comparison"] = np.where(table["estimand"] == "arm", told, "")
+    first = [
+        "endpoint",
+        "estimand",
+        "comparison",
+        "study",
+        "hr",
+        "lower",
+        "upper",
+        "level",
+        *HAZARD_RATIO_BOUNDS,
+    ]
     first += ["prior_sd", "posterior_sd", "contraction"]
     return table[[*first, "mcse_hr", "mcse_lower", "mcse_upper", "ess_bulk", "ess_tail", "rhat"]]
 

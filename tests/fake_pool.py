@@ -50,7 +50,8 @@ def arms_and_studies(**changes) -> pd.DataFrame:
         ("pfs", "arm", "Trial", 0.2, 0.12, 0.31, 0.9999, 0.85),
         ("pfs", "study against reference", "Series", 1.2, 0.6, 2.1, 0.29, 0.7),
     ]
-    return pd.DataFrame(rows, columns=columns).assign(level=0.95, mcse_hr=0.002, **changes)
+    told = {"comparison": ["177Lu against control", ""], "level": 0.95, "mcse_hr": 0.002}
+    return pd.DataFrame(rows, columns=columns).assign(**told | changes)
 
 
 def responses(**changes) -> pd.DataFrame:

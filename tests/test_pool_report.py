@@ -400,3 +400,11 @@ def test_one_row_is_enough_for_every_figure():
     one = {name: table.iloc[:1] for name, table in fake_pool.tables().items() if name != "diagnostics"}
     one["parameters"] = pd.concat([fake_pool.parameters().iloc[2:3]])
     assert len(list(pool_figures.draw_pool(one | {"diagnostics": fake_pool.diagnostics()}))) == 5
+
+
+def test_what_is_in_the_fit_stands_first_in_the_evidence():
+    evidence = fake_pool.tables()["evidence"].copy()
+    evidence["use"] = (["record", "check", "likelihood"] * len(evidence))[: len(evidence)]
+    uses = list(rows_to_read.evidence_table(evidence)["Use"])
+    assert list(dict.fromkeys(uses)) == ["in the fit", "held out", "record only"]
+    assert uses == sorted(uses, key=["in the fit", "held out", "record only"].index)
