@@ -193,6 +193,12 @@ def test_banners_stay_away_when_all_is_well(page):
     assert 'class="banner' not in page
 
 
+def test_a_table_of_checks_does_not_say_in_every_row_that_patients_are_synthetic():
+    found = fake_pool.tables()
+    found["diagnostics"] = found["diagnostics"].assign(synthetic=True)
+    assert ">Synthetic</th>" not in render_pool(fake_pool.content(found=found, synthetic=True))
+
+
 def test_synthetic_patients_are_announced_before_the_answer():
     text = text_of(render_pool(fake_pool.content(synthetic=True)))
     assert text.index("SYNTHETIC DATA") < text.index("almost certainly")
