@@ -26,6 +26,8 @@ STATISTICS = (*ESTIMATES, *CURVES, "count")
 SLOPE = "hazard ratio per point"
 _SUBGROUP = re.compile(r"all|(>=|<)-?\d+(\.\d+)?")
 _CORRECT = "Compare the row with the paper."
+_ON_P = re.compile(r"\bp[- ]?values?\b", re.IGNORECASE)
+"""What a note has to speak of to explain why limits and p-value differ."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,13 @@ def _one_limit(row) -> bool:
 
 
 def _contradictory(row) -> bool:
-    """Limits and p-value differ and no note says why; rows that break other rules are left to those."""
+    """Limits and p-value differ and no note speaks of the p-value; one on something else explains nothing.
+
+    Rows that break other rules are left to those.
+    """
     sound = 50 <= row.level < 100 and row.lower < row.upper
     positive = row.statistic not in RATIOS or min(row.lower, row.value) > 0
-    return not row.note and sound and positive and not agrees(row)
+    return not _ON_P.search(row.note) and sound and positive and not agrees(row)
 
 
 _LIMITS, _WHOLE = ("lower", "value", "upper"), ("value", "n", "unit")
@@ -92,7 +97,8 @@ _BY_STATISTIC = {
              "a level in percent, such as 95", ("level",)),
         Rule(_contradictory, "limits and p-value contradict each other",
              "that some standard error gives back all printed digits", (*_LIMITS, "p"),
-             "Compare the row with the paper; if it is printed so, say in note how they come to differ."),
+             "Compare the row with the paper; if it is printed so, say in note how the p-value comes to "
+             "differ, for example: the p-value is that of a stratified test."),
     ),
     (*RATIOS, "median"): (
         Rule(lambda r: min(r.value, 1) <= 0 or min(r.lower, 1) <= 0, "a value or limit of 0 or less",

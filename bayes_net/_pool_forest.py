@@ -56,8 +56,12 @@ def pooled_forest(hazard_ratios: pd.DataFrame, *, ax: Axes | None = None, arms: 
     ax.set_ylim(max(places) + 0.8, -1.4)
     ax.spines["left"].set_visible(False)
     handles = [arm_marker(colours[arm], list(colours).index(arm)) for arm in present(rows)]
-    handles += [Line2D([], [], **PRINTED), Line2D([], [], color=GREYS[1], marker="o")]
-    add_legend(ax, handles, [*present(rows), "printed", _PREDICTED])
+    names = present(rows)
+    if rows["printed"].notna().any():
+        handles, names = [*handles, Line2D([], [], **PRINTED)], [*names, "printed"]
+    if (rows["status"] == PREDICTED).any():
+        handles, names = [*handles, Line2D([], [], color=GREYS[1], marker="o")], [*names, _PREDICTED]
+    add_legend(ax, handles, names)
     return ax
 
 
@@ -95,8 +99,10 @@ def _forest_labels(ax: Axes, rows: pd.DataFrame, places: list[float]) -> None:
     ax.set_yticks(middle.to_numpy(), labels=labels, parse_math=False)
     ax.tick_params(axis="y", length=0)
     beside(ax, "posterior", _POSTERIOR_AT, -0.85, weight="bold")
-    beside(ax, "printed", _PRINTED_AT, -0.85, weight="bold")
-    biased = [y for y, flag in zip(places, rows["biased"], strict=True) if flag]
+    if rows["printed"].notna().any():
+        beside(ax, "printed", _PRINTED_AT, -0.85, weight="bold")
+    as_printed = rows["biased"].astype(bool) & (rows["landmark"] != tables.WITHOUT_BIAS)
+    biased = [y for y, flag in zip(places, as_printed, strict=True) if flag]
     if biased:
         ax.axhspan(min(biased) - 2.0, max(biased) + 0.8, color="#eeeeee", zorder=0)
         place = {"transform": ax.get_yaxis_transform(), "va": "center", "style": "italic", "fontsize": 9}

@@ -41,6 +41,10 @@ class PooledCohort:
     weight: float = 1.0
     longest: float = np.inf
 
+    def __repr__(self) -> str:
+        after = f", {self.landmark}: {self.exposure!r}" if self.exposure else ""
+        return f"<pooled cohort: {self.study}, {self.endpoint}, {self.events.sum():g} events{after}>"
+
 
 def check_inputs(rows: pd.DataFrame, assumptions: Assumptions, cohorts: Sequence[PooledCohort]) -> None:
     """Raises

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 from scipy.special import expit
 
+from bayes_net import tables
 from bayes_net._pooled import log_cumulative_hazard
 from bayes_net.assumptions import (
     COMMENSURATE,
@@ -225,5 +226,4 @@ def _log_hazard_at(draws: xr.Dataset, pool: Pool, month: float) -> np.ndarray:
 
 def _range(values) -> str:
     lower, upper = np.quantile(np.asarray(values), (0.025, 0.975))
-    # two significant digits, without exponents for what a ratio can be
-    return " to ".join(f"{float(f'{x:.2g}'):g}" for x in (lower, upper)) + " (95 %)"
+    return f"{tables.format_plainly(lower)} to {tables.format_plainly(upper)} (95 %)"

@@ -13,8 +13,7 @@ from bayes_net._wording import words
 from bayes_net.pool_power import ABOUT, ARM
 from bayes_net.pooled_results import PREDICTED
 from bayes_net.power import ALL_PRIORS, LIKELIHOOD, SENSITIVE
-from bayes_net.predictions import OBSERVED
-from bayes_net.schema import NO_LIMIT
+from bayes_net.schema import BIAS_TAKEN_OFF, NO_LIMIT, OBSERVED
 
 KINDS = {
     "slope": "Slope of shrinkage (log HR per 10 points)",
@@ -26,12 +25,8 @@ KINDS = {
     "completion": "Response at completion (log odds ratio)",
 }
 """The parameters that say something to a reader, in the order of reading."""
+_PRINTED = "Printed HR (limits)"
 _USES = {"likelihood": "in the fit", "check": "held out", "record": "record only"}
-
-
-def unbiased_name(landmark: str) -> str:
-    """The row "no limit" of a synthesis says that its bias was taken off."""
-    return f"{NO_LIMIT}, bias taken off" if landmark == NO_LIMIT else landmark
 
 
 def by_landmark(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
@@ -39,7 +34,7 @@ def by_landmark(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     order = {name: i for i, name in enumerate(hazard_ratios["landmark"].unique())}
     order |= {OBSERVED: len(order), NO_LIMIT: len(order) + 1}
     rows = hazard_ratios.sort_values("landmark", key=lambda names: names.map(order), kind="stable")
-    return rows.assign(landmark=rows["landmark"].map(unbiased_name))
+    return rows.assign(landmark=tables.landmark_names(rows))
 
 
 def plain_interval(estimate: float, lower: float, upper: float) -> str:
@@ -50,23 +45,22 @@ def plain_interval(estimate: float, lower: float, upper: float) -> str:
 
 
 def ratio_table(hazard_ratios: pd.DataFrame, *, label: str) -> pd.DataFrame:
-    """Landmark, arm, posterior and printed hazard ratio, status, contraction, Monte-Carlo error."""
+    """Landmark, arm, posterior and (if there is any) printed hazard ratio, status, contraction, MCSE."""
     rows = list(by_landmark(hazard_ratios).itertuples(index=False))
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "Landmark": [tables.landmark_label(row.landmark, row.biased) for row in rows],
             "Arm": [row.arm for row in rows],
             f"Posterior HR ({label})": [
                 tables.format_interval(row.hr, row.lower, row.upper, row.mcse_hr) for row in rows
             ],
-            "Printed HR (limits)": [
-                plain_interval(row.printed, row.printed_lower, row.printed_upper) for row in rows
-            ],
+            _PRINTED: [plain_interval(row.printed, row.printed_lower, row.printed_upper) for row in rows],
             "Status": [_status(row) for row in rows],
             "Contraction": [_signed(row.contraction) for row in rows],
             "MCSE": [f"{row.mcse_hr:.1g}" for row in rows],
         }
     )
+    return table if hazard_ratios["printed"].notna().any() else table.drop(columns=_PRINTED)
 
 
 def _status(row) -> str:
@@ -234,7 +228,7 @@ def _reported(about: Mapping[str, object]) -> str:
     endpoint = words(about["endpoint"])
     if about["measure"] == ARM:
         return f"{endpoint}, arms, {about['study']}"
-    label = unbiased_name(about["landmark"])
+    label = tables.WITHOUT_BIAS if about["status"] == BIAS_TAKEN_OFF else about["landmark"]
     return f"{endpoint}, {about['arm']}, {tables.landmark_label(label, about['biased'])}"
 
 
@@ -298,15 +292,17 @@ def check_table(checks: pd.DataFrame) -> pd.DataFrame:
 
 
 def evidence_table(evidence: pd.DataFrame) -> pd.DataFrame:
-    """Every row of the evidence: how it was used, its value, where it is printed, and what to know of it."""
-    rows = list(evidence.itertuples(index=False))
+    """Every row of the evidence, those in the fit first: its use, its value, where it is printed, and what to
+    know of it."""
+    by_use = evidence["use"].map({use: place for place, use in enumerate(_USES)})
+    rows = list(evidence.iloc[np.argsort(by_use.to_numpy(), kind="stable")].itertuples(index=False))
     return pd.DataFrame(
         {
             "Row": [row.id for row in rows],
             "Use": [_USES.get(row.use, row.use) for row in rows],
             "What": [_evidence_what(row) for row in rows],
             "Value (limits)": [_evidence_value(row) for row in rows],
-            "Source": [", ".join(filter(None, map(_text, (row.source, row.section)))) for row in rows],
+            "Source": [_source(row) for row in rows],
             "Note": [_evidence_note(row) for row in rows],
         }
     )
@@ -314,6 +310,12 @@ def evidence_table(evidence: pd.DataFrame) -> pd.DataFrame:
 
 def _text(value) -> str:
     return "" if pd.isna(value) else str(value).strip()
+
+
+def _source(row) -> str:
+    """Where a number is printed; a section that the source already ends with is not repeated."""
+    source, section = _text(row.source), _text(row.section)
+    return source if source.endswith(section) else f"{source}, {section}".removeprefix(", ")
 
 
 def _evidence_what(row) -> str:

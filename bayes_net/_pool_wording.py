@@ -13,7 +13,7 @@ import pandas as pd
 
 from bayes_net import tables
 from bayes_net._wording import PER_10_POINTS, direction_sentence, listed_and, unbroken, words
-from bayes_net.pooled_results import HELD_OUT, IN_PRINT, PREDICTED
+from bayes_net.pooled_results import FROM_PATIENTS, HELD_OUT, IN_PRINT, PREDICTED
 from bayes_net.published import SLOPES
 
 WHOLE = "all evidence"
@@ -24,7 +24,12 @@ STILL = 0.1
 """A mean that moved by fewer posterior SDs did not move: two fits of the same evidence differ so."""
 PRIOR = "the evidence says nothing here: this is the prior"
 UNPRINTED = "predicted, no printed number"
-_STATUSES = {IN_PRINT: "in print", HELD_OUT: "in print but held out", PREDICTED: UNPRINTED}
+_STATUSES = {
+    IN_PRINT: "in print",
+    HELD_OUT: "in print but held out",
+    FROM_PATIENTS: "from patients",
+    PREDICTED: UNPRINTED,
+}
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -85,7 +90,8 @@ def _without_print(rows: pd.DataFrame) -> str:
 
 def _sizes(rows: pd.DataFrame, level: float) -> str:
     found = [
-        f"{ratio(row, level)} at {unbroken(row.landmark)} (printed: {row.printed:.2f})"
+        f"{ratio(row, level)} at {unbroken(row.landmark)}"
+        + (f" (printed: {row.printed:.2f})" if pd.notna(row.printed) else "")
         for row in rows.itertuples()
     ]
     return f"Posterior median hazard ratio per 10 points: {listed_and(found)}."
@@ -98,13 +104,10 @@ def ratio(row, level: float) -> str:
 
 
 def comparison(found: Tables) -> str:
-    """``177Lu against control``, as the evidence names them."""
-    evidence = found.get("evidence", pd.DataFrame())
-    if "reference_arm" in evidence:
-        named = evidence[evidence["reference_arm"].fillna("").astype(str).str.strip() != ""]
-        if len(named):
-            return f"{named['arm'].iloc[0]} against {named['reference_arm'].iloc[0]}"
-    return "The second arm against the first"
+    """``177Lu against control``: the arms whose hazard ratios stand in ``arms_and_studies``."""
+    rows = found["arms_and_studies"]
+    named = rows.loc[rows["estimand"] == "arm", "comparison"]
+    return str(named.iloc[0]).replace(">=", "≥ ").replace("<", "< ") if len(named) else "arm"
 
 
 def _arm_sentences(found: Tables, *, level: float) -> list[str]:

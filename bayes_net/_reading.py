@@ -39,6 +39,9 @@ class Table:
     frame: pd.DataFrame
     labels: pd.Index
 
+    def __repr__(self) -> str:
+        return f"<table: {self.name}, {len(self.frame)} rows>"
+
     def where(self, keep: pd.Series) -> Table:
         """The rows where ``keep`` is true, which keep their labels."""
         return replace(

@@ -9,7 +9,6 @@ import pandas as pd
 from bayes_net import tables
 from bayes_net._wording import PER_1_POINT, words
 from bayes_net.scenarios import AS_SPECIFIED, ERROR, PASSED
-from bayes_net.schema import NO_LIMIT
 
 KEYS = ["endpoint", "population", "measure", "estimand", "landmark", "arm", "study"]
 
@@ -29,6 +28,8 @@ def groups(scenarios: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFra
     """What a hazard ratio is about, and its row in every scenario that passed."""
     keys = keys_of(scenarios)
     rows = usable(scenarios)
+    if "landmark" in rows:
+        rows = rows.assign(landmark=tables.landmark_names(rows))
     rows = rows.assign(**{key: rows[key].fillna("") for key in keys})
     for values, own in rows.groupby(keys, sort=False):
         yield dict(zip(keys, values, strict=True)), own
@@ -90,7 +91,7 @@ def summary_table(found: pd.DataFrame, *, label: str) -> pd.DataFrame:
 def subject(row) -> str:
     """What a hazard ratio is about, in words."""
     parts = [getattr(row, name, "") for name in ("estimand", "measure", "landmark", "arm", "study")]
-    parts[2] = tables.landmark_label(parts[2], parts[2] == NO_LIMIT) if parts[2] else ""
+    parts[2] = tables.landmark_label(parts[2]) if parts[2] else ""
     return ", ".join(words(part) for part in parts if part)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -43,6 +44,11 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What ``repr`` and ``str`` show: every value, identifiers of patients withheld."""
+        for name, value in super().__repr_args__():
+            yield name, without_identifiers({name: value})[name]
+
 
 class ScenarioSection(Section):
     """A named change of the specification: keys with dots, such as "priors.median_months", and new values."""
@@ -81,9 +87,9 @@ def without_identifiers(value: Any) -> Any:
 
 def _withheld(identifiers: Any) -> Any:
     """How many identifiers there are; of a grid, how many each list has."""
-    if not isinstance(identifiers, list):
+    if not isinstance(identifiers, list | tuple):
         return "(withheld)"
-    if any(isinstance(part, list) for part in identifiers):
+    if any(isinstance(part, list | tuple) for part in identifiers):
         return [_withheld(part) for part in identifiers]
     return [f"({counted(len(identifiers), 'identifier')} withheld)"] if identifiers else []
 

@@ -15,7 +15,6 @@ import pandas as pd
 from bayes_net import tables
 from bayes_net.errors import InputError
 from bayes_net.result_folder import ResultFolder, read_result, short_names
-from bayes_net.schema import NO_LIMIT
 
 ABSENT = "–"
 _KEYS = ["endpoint", "population", "measure", "estimand", "landmark", "arm", "study"]
@@ -57,7 +56,7 @@ class Comparison:
             cells = [_ratio(found.get(name)) for name in self.names]
             moved = [_movement(found.get(name)) for name in self.names[1:]]
             labels = dict(zip(keys, key, strict=True))
-            labels["landmark"] = tables.landmark_label(labels["landmark"], labels["landmark"] == NO_LIMIT)
+            labels["landmark"] = tables.landmark_label(labels["landmark"])
             rows.append([*labels.values(), *cells, *moved])
         titles = [f"{name}: ratio, shift" for name in self.names[1:]]
         read = pd.DataFrame(rows, columns=[*keys, *self.names, *titles])
@@ -112,8 +111,13 @@ def _ratios(result: ResultFolder) -> pd.DataFrame:
     if not found:
         raise InputError(f"{result.path} has no hazard ratios to compare")
     wanted = [*_KEYS, *_SHOWN, "log_sd"]
-    named = [table.rename(columns={"posterior_sd": "log_sd"}) for table in found]
+    named = [table.rename(columns={"posterior_sd": "log_sd"}) for table in map(_labelled, found)]
     return pd.concat([t[[name for name in wanted if name in t]] for t in named], ignore_index=True)
+
+
+def _labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """A synthesis's "no limit" without its bias is not the "no limit" of patients."""
+    return table.assign(landmark=tables.landmark_names(table)) if "landmark" in table else table
 
 
 def _against_first(table: pd.DataFrame, keys: list[str], first: str) -> pd.DataFrame:

@@ -32,6 +32,9 @@ class Nodes:
     score: np.ndarray
     weight: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"<nodes: {' x '.join(map(str, self.score.shape))} (pattern, interval, node)>"
+
 
 def gauss_rule(score: np.ndarray, weight: np.ndarray, *, nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of the Gauss rule of the measure with mass ``weight`` at ``score``.

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import pandas as pd
 
+from bayes_net._judgement import counted
 from bayes_net._reading import months_on_grid
 from bayes_net.errors import InputError, listed
 from bayes_net.landmarks import LandmarkSet, response
@@ -142,6 +143,13 @@ class Exposure(Intervals):
     arms: tuple[str, ...]
     covariate_names: tuple[str, ...] = ()
     measure: Measure = field(default_factory=Shrinkage)
+
+    def __repr__(self) -> str:
+        arms = ", ".join(f"{arm} {int((self.arm == a).sum())}" for a, arm in enumerate(self.arms))
+        return (
+            f"<exposure: {counted(self.n, 'patient')} ({arms}), {counted(int(self.event.sum()), 'event')}, "
+            f"{counted(self.n_intervals, 'interval')}, {self.measure.label}>"
+        )
 
     @property
     def n(self) -> int:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy.stats import gaussian_kde
 
-from bayes_net import estimands, plots
+from bayes_net import estimands, plots, tables
 from bayes_net.checks import kaplan_meier, posterior_predictive
 from bayes_net.exposure import Exposure, Response
 from bayes_net.priors import Flat, Prior
@@ -30,6 +30,9 @@ class Figure:
     axes: Axes
     plotted: tuple[pd.DataFrame, ...]
     subject: str
+
+    def __repr__(self) -> str:
+        return f"<figure: {self.name}, {self.subject}>"
 
 
 def subset(data: Exposure, keep: np.ndarray) -> Exposure:
@@ -113,13 +116,13 @@ def slope_densities(fitted: Fitted, prior: Prior) -> pd.DataFrame:
 
 def predictive_table(fits: Sequence[Fitted], times: Sequence[float], *, level: float) -> pd.DataFrame:
     """Replicated against observed survival at ``times``, for every fit."""
-    tables = [
+    parts = [
         posterior_predictive(
             f.fit, f.job.data, np.asarray(times), seed=f.fit.attrs["seed"], prob=level
         ).assign(fit=f.job.label)
         for f in fits
     ]
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(parts, ignore_index=True)
 
 
 def draw(
@@ -131,12 +134,15 @@ def draw(
     level: float,
     patient_level: bool,
 ) -> Iterator[Figure]:
-    """The figures of a run; curves are drawn at the earliest landmark, and by response at the last.
+    """The figures of a run; curves are drawn at the earliest landmark, and by response at the last (at "no
+    limit", which is biased, only where there is no other). Endpoints with one flow of patients share it.
 
     ``patient_level`` adds the waterfall, in which every bar is a patient.
     """
     arms = fits[0].job.data.arms
-    for endpoint in dict.fromkeys(f.job.endpoint for f in fits):
+    endpoints = tuple(dict.fromkeys(f.job.endpoint for f in fits))
+    flows = {endpoint: _flow(attrition, endpoint) for endpoint in endpoints}
+    for endpoint in endpoints:
         own = [f for f in fits if f.job.endpoint == endpoint]
         name = ENDPOINT_LABELS[endpoint]
         for measure in dict.fromkeys(f.job.measure for f in own):
@@ -152,15 +158,22 @@ def draw(
             ].reset_index(drop=True)
             stem = next(f.job.analysis for f in own if f.job.measure == measure)
             yield _figure(f"forest_{stem}", "forest", rows, arms=arms, subject=f"{name}, {scale}")
-        flow = attrition[attrition["endpoint"] == endpoint]
-        flow = flow[flow["population"] == flow["population"].iloc[0]].reset_index(drop=True)
-        yield _figure(f"attrition_{endpoint}", "attrition_flow", flow, arms=arms, subject=name)
+        sharing = [other for other, flow in flows.items() if flow.equals(flows[endpoint])]
+        if sharing[0] == endpoint:
+            shared = " and ".join(ENDPOINT_LABELS[other] for other in sharing)
+            yield _figure(
+                f"attrition_{endpoint}", "attrition_flow", flows[endpoint], arms=arms, subject=shared
+            )
         yield from _curves(primary(fits, endpoint)[0], slope_prior, arms=arms, level=level)
         for threshold in dict.fromkeys(f.job.measure for f in own if isinstance(f.job.measure, Response)):
-            last = [f for f in own if f.job.measure == threshold][-1]
-            tables = survival_curves(last, level=level)
+            cut = [f for f in own if f.job.measure == threshold]
+            last = next((f for f in reversed(cut) if not f.job.landmark.biased), cut[-1])
             yield _figure(
-                f"survival_{last.job.analysis}", "survival", *tables, arms=arms, subject=last.job.label
+                f"survival_{last.job.analysis}",
+                "survival",
+                *survival_curves(last, level=level),
+                arms=arms,
+                subject=_subject(last),
             )
     if patient_level:
         last = primary(fits, fits[0].job.endpoint)[-1]
@@ -170,11 +183,22 @@ def draw(
                 "shrinkage": last.job.data.score * 10 + last.job.measure.reference,
             }
         )
-        yield _figure("waterfall", "waterfall", best, arms=arms, subject=last.job.label)
+        yield _figure("waterfall", "waterfall", best, arms=arms, subject=_subject(last))
+
+
+def _flow(attrition: pd.DataFrame, endpoint: str) -> pd.DataFrame:
+    own = attrition[attrition["endpoint"] == endpoint]
+    own = own[own["population"] == own["population"].iloc[0]]
+    return own.drop(columns=["endpoint", "population"]).reset_index(drop=True)
+
+
+def _subject(fitted: Fitted) -> str:
+    """What was fitted; of "no limit", that it is biased."""
+    return tables.landmark_label(fitted.job.label, fitted.job.landmark.biased)
 
 
 def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], level: float) -> Iterator[Figure]:
-    endpoint, about = fitted.job.endpoint, {"arms": arms, "subject": fitted.job.label}
+    endpoint, about = fitted.job.endpoint, {"arms": arms, "subject": _subject(fitted)}
     yield _figure(f"survival_{endpoint}", "survival", *survival_curves(fitted, level=level), **about)
     yield _figure(
         f"baseline_hazard_{endpoint}", "baseline_hazard", hazard_steps(fitted, level=level), **about

@@ -71,6 +71,12 @@ class LandmarkSet:
             raise InputError(f"landmark {label!r} is not in this set; expected one of {', '.join(labels)}")
         return self.table[self.table["landmark"] == label].reset_index(drop=True)
 
+    def __repr__(self) -> str:
+        counts = self.table["landmark"].value_counts()
+        sizes = ", ".join(f"{landmark.label} {counts.get(landmark.label, 0)}" for landmark in self.landmarks)
+        kind = "synthetic landmark set" if self.synthetic else "landmark set"
+        return f"<{kind}: {schema.ENDPOINT_LABELS[self.endpoint]}, patients analysed: {sizes}>"
+
     def _repr_html_(self) -> str:
         from bayes_net._notebook import shown
         from bayes_net.tables import attrition_table, landmark_label

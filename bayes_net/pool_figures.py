@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 _CAPTIONS = {
-    "forest": "Posterior median hazard ratios with intervals by landmark and arm (hollow: biased); printed "
+    "forest": "Posterior median hazard ratios with intervals by landmark and arm (hollow: no limit); printed "
     "ones are open diamonds just below. Grey markers: predicted, no printed number. Shaded: 0.9 to 1.11, too "
     "small to matter. Below 1: greater shrinkage goes with longer time to event.",
     "response": "Probability of response: posterior median and interval. Grey: prediction for a new study.",

@@ -30,12 +30,12 @@ from bayes_net.assumptions import Borrowing
 from bayes_net.patient_influence import left_out_weights, weighted_quantiles
 from bayes_net.pool import Pool
 from bayes_net.power import ALL_PRIORS, LIKELIHOOD, MEASURED, sensitivities
-from bayes_net.predictions import OBSERVED, slopes_of
+from bayes_net.predictions import slopes_of
 from bayes_net.published import CURVES
-from bayes_net.schema import CHAIN, DRAW, NO_LIMIT, SAMPLE_DIMS
+from bayes_net.schema import BIAS_TAKEN_OFF, CHAIN, DRAW, NO_LIMIT, OBSERVED, SAMPLE_DIMS
 
 STUDY = "study"
-ABOUT = ("endpoint", "measure", "arm", "landmark", "biased", "study")
+ABOUT = ("endpoint", "measure", "arm", "landmark", "biased", "status", "study")
 """What a hazard ratio of a synthesis is about."""
 ARM, SHRINKAGE, POOLED = "arm", "shrinkage, per 10 points", "(pooled mean)"
 BLOCKS = {
@@ -165,14 +165,15 @@ def reported_log_ratios(draws: xr.Dataset, pool: Pool) -> tuple[pd.DataFrame, xr
     for group in pool.slope_groups:
         endpoint, arm = group.split(" ", 1)
         for at in slopes["landmark"].values:
-            about.append((endpoint, SHRINKAGE, arm, at, at in (NO_LIMIT, OBSERVED), ""))
+            status = BIAS_TAKEN_OFF if at == NO_LIMIT and group in pool.biased_groups else ""
+            about.append((endpoint, SHRINKAGE, arm, at, at in (NO_LIMIT, OBSERVED), status, ""))
             values.append(slopes.sel(slope_of=group, landmark=at))
     for name in ("arm_effect", "arm_effect_mean"):
         if name in draws and (name == "arm_effect" or pool.pools_effects):
             effects = draws[name].transpose(..., *SAMPLE_DIMS)
             for effect, label in zip(effects, effects[effects.dims[0]].values, strict=True):
                 endpoint, _, study = str(label).partition(" ")
-                about.append((endpoint, ARM, "", "", False, study or POOLED))
+                about.append((endpoint, ARM, "", "", False, "", study or POOLED))
                 values.append(effect)
     arrays = [x.transpose(*SAMPLE_DIMS).values for x in values]
     shape = (len(arrays), draws.sizes[CHAIN], draws.sizes[DRAW])
@@ -184,8 +185,8 @@ def reported_log_ratios(draws: xr.Dataset, pool: Pool) -> tuple[pd.DataFrame, xr
 def pooled_power_scaling(fit: xr.DataTree, pool: Pool) -> pd.DataFrame:
     """What decides each hazard ratio of a synthesis, priors or studies: one row a hazard ratio and component.
 
-    Columns: endpoint, measure ("shrinkage, per 10 points" or "arm"), arm, landmark, biased, study, and
-    component, sensitivity, shift and reading as in ``power_scaling``. Components: the likelihood, that of
+    Columns: endpoint, measure ("shrinkage, per 10 points" or "arm"), arm, landmark, biased, status, study,
+    and component, sensitivity, shift and reading as in ``power_scaling``. Components: the likelihood, that of
     each study (its published numbers and its patients) where there are several, all priors together, and
     each stated prior (Kallioinen et al. 2024, doi:10.1007/s11222-023-10366-5).
     """

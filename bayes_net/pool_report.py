@@ -239,7 +239,7 @@ def _evidence(content: PoolReport) -> Iterator[Part]:
 
 
 def _diagnostics(content: PoolReport) -> Iterator[Part]:
-    diagnostics = content.tables["diagnostics"]
+    diagnostics = content.tables["diagnostics"].drop(columns="synthetic", errors="ignore")
     whole = diagnostics[diagnostics["fit"] == wording.WHOLE]
     yield "Gate of the fit of all evidence", tables.plain_table(whole, digits=4)
     if len(whole) < len(diagnostics):

@@ -297,6 +297,9 @@ class PoolSpecification(Section):
         """The whole specification, defaults included, as TOML without patient identifiers."""
         return tomli_w.dumps(without_identifiers(self._plain))
 
+    def __repr__(self) -> str:
+        return f"<specification of a synthesis: {self.title}, SHA-256 {self.digest[:12]}>"
+
     def _repr_html_(self) -> str:
         facts = [self.description] if self.description else []
         return shown(self.title, facts, folded={"Specification (TOML)": self.public_toml()})

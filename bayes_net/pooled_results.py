@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -10,12 +12,13 @@ from scipy.special import expit
 from bayes_net import estimands
 from bayes_net.new_study import new_arm_effect, new_response
 from bayes_net.pool import Pool
-from bayes_net.predictions import OBSERVED, slopes_of
+from bayes_net.predictions import slopes_of
 from bayes_net.published import PER_POINT_PCHG, SLOPES
 from bayes_net.results import HAZARD_RATIO_BOUNDS
-from bayes_net.schema import NO_LIMIT, SAMPLE_DIMS
+from bayes_net.schema import BIAS_TAKEN_OFF, NO_LIMIT, OBSERVED, SAMPLE_DIMS
 
 IN_PRINT, HELD_OUT, PREDICTED = "in print", "in print, held out", "not in print: predicted"
+NO_BIAS_TERM = "no bias term"
 FROM_PATIENTS = "from patients"
 
 _PRINTED = ("printed", "printed_lower", "printed_upper")
@@ -25,8 +28,9 @@ def hazard_ratios(fit: xr.DataTree, pool: Pool, printed: pd.DataFrame, *, level:
     """Posterior hazard ratios of shrinkage by endpoint, arm and landmark, per 10 points and per 1, beside
     the printed ones.
 
-    "no limit" comes twice: as observed, and with the guarantee-time bias taken off. ``printed`` are all
-    rows of the evidence. ``contraction`` is 1 - posterior SD / prior SD of the log hazard ratio.
+    "no limit" comes twice: as observed, and with the guarantee-time bias taken off (status
+    ``BIAS_TAKEN_OFF``, or ``NO_BIAS_TERM`` where none is specified). ``printed`` are all rows of the
+    evidence. ``contraction`` is 1 - posterior SD / prior SD of the log hazard ratio.
     """
     if not pool.slope_groups:
         return pd.DataFrame()
@@ -39,7 +43,7 @@ def hazard_ratios(fit: xr.DataTree, pool: Pool, printed: pd.DataFrame, *, level:
     table = pd.concat(parts, ignore_index=True)
     table[["endpoint", "arm"]] = table["slope_of"].str.split(" ", n=1, expand=True)
     table["biased"] = table["landmark"].isin((NO_LIMIT, OBSERVED))
-    table = pd.concat([table, _beside(table, printed)], axis=1)
+    table = pd.concat([table, _beside(table, printed, with_bias=pool.biased_groups)], axis=1)
     known = {
         (cohort.endpoint, cohort.landmark, arm)
         for cohort in pool.landmark_cohorts
@@ -69,18 +73,21 @@ def contraction(before: xr.DataArray, after: xr.DataArray) -> dict[str, np.ndarr
     return {"prior_sd": sds[0], "posterior_sd": sds[1], "contraction": 1 - sds[1] / sds[0]}
 
 
-def _beside(table: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
+def _beside(table: pd.DataFrame, printed: pd.DataFrame, *, with_bias: Collection[str]) -> pd.DataFrame:
     """The printed value of each row's endpoint, arm, landmark and unit, and whether it entered."""
     own = printed[printed["statistic"].isin(SLOPES) & (printed["use"] != "record")]
     own = own.sort_values("use", key=lambda use: use != "likelihood", kind="stable")
     found = []
     for row in table.itertuples():
+        if row.landmark == NO_LIMIT:
+            found.append({"status": BIAS_TAKEN_OFF if row.slope_of in with_bias else NO_BIAS_TERM, "row": ""})
+            continue
         landmark = NO_LIMIT if row.landmark == OBSERVED else row.landmark
         match = own[
             (own["endpoint"] == row.endpoint) & (own["arm"] == row.arm) & (own["landmark"] == landmark)
         ]
-        if not len(match) or row.landmark == NO_LIMIT:
-            found.append({"status": PREDICTED if row.landmark != NO_LIMIT else "bias taken off", "row": ""})
+        if not len(match):
+            found.append({"status": PREDICTED, "row": ""})
             continue
         first, power = match.iloc[0], 10.0 if "10 points" in row.measure else 1.0
         values = [x**power for x in per_point_of_shrinkage(first)]
@@ -111,7 +118,20 @@ def arm_hazard_ratios(fit: xr.DataTree, pool: Pool, *, level: float, seed: int) 
         return pd.DataFrame()
     table = pd.concat(parts, ignore_index=True)
     table[["endpoint", "study"]] = table["of"].str.split(" ", n=1, expand=True)
-    first = ["endpoint", "estimand", "study", "hr", "lower", "upper", "level", *HAZARD_RATIO_BOUNDS]
+    reference, *others = pool.assumptions.arms
+    told = f"{', '.join(others)} against {reference}"
+    table["comparison"] = np.where(table["estimand"] == "arm", told, "")
+    first = [
+        "endpoint",
+        "estimand",
+        "comparison",
+        "study",
+        "hr",
+        "lower",
+        "upper",
+        "level",
+        *HAZARD_RATIO_BOUNDS,
+    ]
     first += ["prior_sd", "posterior_sd", "contraction"]
     return table[[*first, "mcse_hr", "mcse_lower", "mcse_upper", "ess_bulk", "ess_tail", "rhat"]]
 

@@ -15,10 +15,7 @@ from bayes_net._pooled import log_cumulative_hazard
 from bayes_net.conditional import log_conditional
 from bayes_net.pool import Curve, Pool
 from bayes_net.published import FLOOR_INFLATION, SLOPES, datum
-from bayes_net.schema import CHAIN, DRAW, NO_LIMIT, SAMPLE_DIMS
-
-OBSERVED = "no limit, as observed"
-"""The slope of "no limit" with its guarantee-time bias: what a publication prints."""
+from bayes_net.schema import CHAIN, DRAW, NO_LIMIT, OBSERVED, SAMPLE_DIMS
 
 
 def slopes_of(draws: xr.Dataset, pool: Pool) -> xr.DataArray:

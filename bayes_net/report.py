@@ -16,7 +16,16 @@ import pandas as pd
 from bayes_net import schema, tables
 from bayes_net._checklists import checklists
 from bayes_net._pages import template
-from bayes_net._wording import ASSOCIATION, PER_1_POINT, answer, finding, primary_rows, words
+from bayes_net._wording import (
+    ASSOCIATION,
+    PER_1_POINT,
+    PER_10_POINTS,
+    answer,
+    finding,
+    listed_and,
+    primary_rows,
+    words,
+)
 from bayes_net.errors import InputError
 from bayes_net.result_folder import Illustration, ResultFolder
 
@@ -174,9 +183,10 @@ def render(content: ReportContent) -> str:
         primary=primary,
         answer=answer(content.hazard_ratios),
         answer_rows=list(answer_rows(primary)),
-        hazard_ratio_groups=list(grouped(content.hazard_ratios)),
+        hazard_ratio_groups=list(grouped(_without_repeats(content.hazard_ratios))),
         probability_groups=list(grouped(_with_words(content.hazard_ratios))),
-        attrition_groups=list(grouped(content.attrition, by=["endpoint", "population"])),
+        attrition_groups=_flows(content.attrition),
+        thresholds=content.gate.drop_duplicates("check")[["check", "threshold"]].to_dict("records"),
         survival_groups=list(survival),
         decided_groups=list(_decided(content)),
         influence_groups=list(_one_patient(content)),
@@ -200,6 +210,25 @@ def _one_patient(content: ReportContent) -> Iterator[tuple[str, pd.DataFrame]]:
     if content.influence is not None:
         for caption, rows in grouped(content.influence, by=["endpoint", "population", "measure"]):
             yield caption, tables.influence_table(rows)
+
+
+def _flows(attrition: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Caption and table of every flow of patients; endpoints with the same flow share one."""
+    found: dict[tuple[str, str], tuple[pd.DataFrame, list[str]]] = {}
+    for (endpoint, population), rows in attrition.groupby(["endpoint", "population"], sort=False):
+        table = tables.attrition_table(rows)
+        same = found.setdefault((population, table.to_csv()), (table, []))
+        same[1].append(words(endpoint))
+    return [
+        (f"{listed_and(endpoints)}; {words(population)}", table)
+        for (population, _), (table, endpoints) in found.items()
+    ]
+
+
+def _without_repeats(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
+    """Per 1 point only what publications print: the associations. Ratios of them are there per 10 points."""
+    association, per_1 = hazard_ratios["estimand"] == ASSOCIATION, hazard_ratios["measure"] == PER_1_POINT
+    return hazard_ratios[association | ~per_1 | ~(hazard_ratios["measure"] == PER_10_POINTS).any()]
 
 
 def _with_words(hazard_ratios: pd.DataFrame) -> pd.DataFrame:

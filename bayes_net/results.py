@@ -66,15 +66,24 @@ class Fitted:
     gate: Gate
     loo: dict[str, float]
 
+    def __repr__(self) -> str:
+        gate = "gate passed" if self._sound else "GATE FAILED"
+        return f"<fit: {self.job.label}, {self.job.data!r}, {gate}>"
+
+    @property
+    def _sound(self) -> bool:
+        """Whether checks were made and every one of them passed."""
+        return bool(len(self.gate.table) and self.gate.table["passed"].eq(True).all())
+
     def _repr_html_(self) -> str:
         ratios = hazard_ratio_table([self], level=0.95, interval="equal-tailed")
         ratios = ratios[ratios["measure"] != "shrinkage, per 1 point"]
         checks = self.gate.table
         failed = [f"{row.check} {row.worst:.4g}" for row in checks[~checks["passed"].eq(True)].itertuples()]
-        passed = len(checks) and not failed
-        told = "Gate passed" if passed else f"Do not use these numbers: {', '.join(failed) or 'no checks'}"
+        unusable = f"Do not use these numbers: {', '.join(failed) or 'no checks'}"
+        told = "Gate passed" if self._sound else unusable
         return shown(
-            self.job.label if passed else f"GATE FAILED: {self.job.label}",
+            self.job.label if self._sound else f"GATE FAILED: {self.job.label}",
             [f"Population: {self.job.population}", told],
             tables={
                 f"{measure}; {estimand}": tables.hazard_ratio_table(rows)
@@ -409,7 +418,7 @@ def _implications(fitted: Fitted) -> dict[str, str]:
 
 def _range(values: xr.DataArray) -> str:
     lower, upper = np.quantile(values, (0.025, 0.975))
-    return f"{lower:.2g} to {upper:.2g} (95 %)"
+    return f"{tables.format_plainly(lower)} to {tables.format_plainly(upper)} (95 %)"
 
 
 def diagnostics_table(fits: Sequence[Fitted]) -> pd.DataFrame:

@@ -31,6 +31,10 @@ COVARIATE_EFFECT = "log_hr_covariate"
 STEP_SD = "step_sd"
 
 NO_LIMIT = "no limit"
+OBSERVED = f"{NO_LIMIT}, as observed"
+"""Of a synthesis: "no limit" with its guarantee-time bias, which is what a publication prints."""
+BIAS_TAKEN_OFF = "bias taken off"
+"""Status of a synthesis's "no limit" from which an assumed guarantee-time bias was subtracted."""
 NO_LIMIT_WARNING = (
     "conditions on the future (guarantee-time, or immortal-time, bias): patients who stay "
     "progression-free longer have more scans from which to take the best"

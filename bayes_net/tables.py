@@ -14,6 +14,8 @@ MOST_DECIMALS = 3
 MONTH_DECIMALS = 1
 """A tenth of a month is three days, finer than any visit schedule."""
 BIASED = "biased: conditions on the future"
+WITHOUT_BIAS = f"{schema.NO_LIMIT}, {schema.BIAS_TAKEN_OFF}"
+BIAS_ASSUMED = "the size of the bias is assumed"
 NOT_REACHED = "not reached"
 MISSING = "–"
 PASSED = "passed"
@@ -62,6 +64,11 @@ def format_probability(probability: float) -> str:
     return {"0.00": "< 0.01", "1.00": "> 0.99"}.get(f"{probability:.2f}", f"{probability:.2f}")
 
 
+def format_plainly(value: float) -> str:
+    """Two significant digits without an exponent; what is below 0.001 is not told further."""
+    return "< 0.001" if 0 <= value < 0.001 else f"{float(f'{value:.2g}'):g}"
+
+
 def format_count(count: float) -> str:
     """A whole number, or a dash where there is none."""
     return MISSING if pd.isna(count) else f"{count:.0f}"
@@ -88,8 +95,20 @@ def interval_label(table: pd.DataFrame) -> str:
     return " / ".join(f"{100 * level:.3g} % {kinds.get(kind, kind)}" for level, kind in pairs)
 
 
-def landmark_label(label: str, biased: bool) -> str:
-    """The landmark's name, which for ``no limit`` always says that it is biased."""
+def landmark_names(hazard_ratios: pd.DataFrame) -> pd.Series:
+    """Each row's landmark; ``no limit`` of a synthesis says so where its bias was taken off."""
+    if "status" not in hazard_ratios:
+        return hazard_ratios["landmark"]
+    return hazard_ratios["landmark"].mask(hazard_ratios["status"] == schema.BIAS_TAKEN_OFF, WITHOUT_BIAS)
+
+
+def landmark_label(label: str, biased: bool | None = None) -> str:
+    """The landmark's name, which for ``no limit`` always says that it is biased, or that a bias of assumed
+    size was taken off; ``biased`` is seen from the name where it is not given."""
+    if label == WITHOUT_BIAS:
+        return f"{label} ({BIAS_ASSUMED})"
+    if biased is None:
+        biased = label in (schema.NO_LIMIT, schema.OBSERVED)
     return f"{label} ({BIASED})" if biased else label
 
 
@@ -127,7 +146,8 @@ def probability_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
 
 def _in_words(row) -> str:
     if row.biased or row.gate != PASSED:
-        return f"not interpreted ({'biased' if row.biased else 'gate failed'})"
+        why = "the bias is assumed" if row.landmark == WITHOUT_BIAS else "biased"
+        return f"not interpreted ({why if row.biased else 'gate failed'})"
     return " ".join(direction(row.prob_below_1)).strip()
 
 
@@ -162,6 +182,33 @@ def attrition_table(attrition: pd.DataFrame) -> pd.DataFrame:
         for landmark, reason in steps
     ]
     return pd.DataFrame(body, columns=["Landmark", "Reason", *arms])
+
+
+def predictive_table(ppc: pd.DataFrame) -> pd.DataFrame:
+    """One row per fit and arm, one column per time: observed survival; replicated, with interval; p."""
+    body: dict[tuple[str, str], dict[str, str]] = {}
+    for row in ppc.itertuples(index=False):
+        line = body.setdefault((row.fit, row.arm), {"Fit": row.fit, "Arm": row.arm})
+        replicated = format_interval(row.replicated, row.lower, row.upper, math.nan, most=2)
+        told = f"{row.observed:.2f}; {replicated}; p\N{NO-BREAK SPACE}{format_probability(row.p)}"
+        line[f"At {row.months:.3g} mo"] = told
+    return pd.DataFrame(body.values()).fillna(MISSING)
+
+
+def loo_table(loo: pd.DataFrame) -> pd.DataFrame:
+    """One row per fit: expected log predictive density, effective parameters, and how Pareto k behaved."""
+    rows = list(loo.itertuples(index=False))
+    return pd.DataFrame(
+        {
+            "Fit": [row.fit for row in rows],
+            "Patients": [format_count(row.n) for row in rows],
+            "elpd": [f"{row.elpd:.1f}".replace("-", "−") for row in rows],
+            "SE": [f"{row.elpd_se:.1f}" for row in rows],
+            "Effective parameters": [f"{row.p_loo:.1f}" for row in rows],
+            "Worst Pareto k": [f"{row.worst_pareto_k:.2f}" for row in rows],
+            "Patients with k above 0.7": [format_count(row.n_high_pareto_k) for row in rows],
+        }
+    )
 
 
 _PRIOR_OF = "prior of "

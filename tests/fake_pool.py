@@ -9,8 +9,8 @@ from bayes_net.plots import svg
 from bayes_net.pool_figures import draw_pool
 from bayes_net.pool_report import PoolReport
 from bayes_net.pooled_results import IN_PRINT, PREDICTED
-from bayes_net.predictions import OBSERVED
 from bayes_net.result_folder import Illustration
+from bayes_net.schema import BIAS_TAKEN_OFF, OBSERVED
 
 ARMS = ("control", "177Lu")
 _MISSING = float("nan")
@@ -27,7 +27,7 @@ def hazard_ratios(arms=ARMS, **changes) -> pd.DataFrame:
             (OBSERVED, (0.75, 1.02)[a], (0.994, 0.4)[a], 0.8),
         ):
             printed = (landmark == "150 d" and a == 0) or landmark == OBSERVED
-            status = IN_PRINT if printed else "bias taken off" if landmark == "no limit" else PREDICTED
+            status = IN_PRINT if printed else BIAS_TAKEN_OFF if landmark == "no limit" else PREDICTED
             for measure, power in (("shrinkage, per 10 points", 1.0), ("shrinkage, per 1 point", 0.1)):
                 limits = {"hr": hr, "lower": hr / 1.6, "upper": hr * 1.7}
                 seen = {"printed": hr - 0.1, "printed_lower": hr - 0.2, "printed_upper": hr + 0.2}
@@ -50,7 +50,8 @@ def arms_and_studies(**changes) -> pd.DataFrame:
         ("pfs", "arm", "Trial", 0.2, 0.12, 0.31, 0.9999, 0.85),
         ("pfs", "study against reference", "Series", 1.2, 0.6, 2.1, 0.29, 0.7),
     ]
-    return pd.DataFrame(rows, columns=columns).assign(level=0.95, mcse_hr=0.002, **changes)
+    told = {"comparison": ["177Lu against control", ""], "level": 0.95, "mcse_hr": 0.002}
+    return pd.DataFrame(rows, columns=columns).assign(**told | changes)
 
 
 def responses(**changes) -> pd.DataFrame:
@@ -129,7 +130,9 @@ def _told(contraction: float = 0.5) -> list[dict]:
     arms = {"endpoint": "pfs", "measure": "arm", "arm": "", "landmark": "", "study": "Trial"}
     rows = [slope | {"arm": "control"}, slope | {"arm": "177Lu"}, arms]
     shares = (contraction, -0.02, 0.8)
-    return [row | {"biased": False, "contraction": c} for row, c in zip(rows, shares, strict=True)]
+    return [
+        row | {"biased": False, "status": "", "contraction": c} for row, c in zip(rows, shares, strict=True)
+    ]
 
 
 def power_scaling() -> pd.DataFrame:

@@ -265,7 +265,8 @@ def content(arms=ARMS, *, draw: bool = False, failing: bool = False, **changes) 
             }
         ),
         "loo": pd.DataFrame(
-            {"fit": ["pfs, 150 d"], "elpd": [-212.31], "SE": [11.9], "largest Pareto k": [0.41]}
+            {"fit": ["pfs, 150 d"], "elpd": [-212.31], "elpd_se": [11.9], "p_loo": [5.2], "n": [116]}
+            | {"worst_pareto_k": [0.41], "n_high_pareto_k": [0]}
         ),
         "power_scaling": power_scaling(arms)[0],
         "tipping": power_scaling(arms)[1],
@@ -273,7 +274,8 @@ def content(arms=ARMS, *, draw: bool = False, failing: bool = False, **changes) 
         "sensitivity": pd.DataFrame({"Of": ["PFS, 150 d"], "Medians of scenarios": ["0.60 (b) to 1.20 (a)"]}),
         "sensitivity_words": ("2 scenarios beside the analysis as specified.",),
         "ppc": pd.DataFrame(
-            {"fit": ["pfs, 150 d"], "statistic": ["S(12 mo)"], "observed": [0.61], "p": [0.44]}
+            {"fit": "pfs, 150 d", "arm": list(arms), "months": 12.0, "observed": 0.61, "replicated": 0.584}
+            | {"lower": 0.47, "upper": 0.69, "p": 0.44}
         ),
         "specification_toml": SPECIFICATION,
         "provenance": {

@@ -1,17 +1,26 @@
 """Reports in a browser: nothing is asked of the network, every figure is drawn, and all of it can be read.
 
-Needs Playwright and a Chromium of the system (Debian: ``chromium``); skipped where one is missing.
+Reports of invented content, and (slow) that of every shipped analysis, run by the command line.
+
+Needs Playwright and a Chromium of the system (Debian: ``chromium``); skipped where one is missing. Where
+pages break in print is seen with ``pdftotext`` (Debian: ``poppler-utils``).
 """
 
+import re
 import shutil
+import subprocess
 from itertools import pairwise
+from urllib.parse import unquote
 
 import fake_pool
 import fake_results
 import pytest
+from typer.testing import CliRunner
 
+from bayes_net.cli import app
 from bayes_net.pool_report import render_pool
 from bayes_net.report import render
+from bayes_net.shipped import shipped_models
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -34,6 +43,9 @@ PAGES = {
         )
     ),
 }
+SHIPPED = [pytest.param(name, marks=pytest.mark.slow) for name in shipped_models()]
+SMALLEST = 11.0
+"""CSS pixels of the smallest text of a figure, on any screen."""
 CONTRAST = """() => {
     const linear = v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
     const light = ([r, g, b]) => .2126 * linear(r / 255) + .7152 * linear(g / 255) + .0722 * linear(b / 255);
@@ -57,6 +69,36 @@ CONTRAST = """() => {
     return low;
 }"""
 """Text whose contrast with what is behind it is below WCAG's AA for small text."""
+MARKED = """() => {
+    // Tiny words at both ends of what must stay on one page; which words belong together is returned.
+    let count = 0;
+    const together = [];
+    const mark = (node, where) => {
+        const word = document.createElement('span');
+        word.textContent = `zq${count}q`;
+        word.style.fontSize = '1px';
+        node[where](word);
+        return count++;
+    };
+    const keep = (what, marks) => together.push([what, marks]);
+    const said = node => node.textContent.trim().replace(/zq\\d+q/g, '').slice(0, 40);
+    for (const row of document.querySelectorAll('tbody tr'))
+        keep(`row ${said(row)}`, [...row.children].flatMap(c => [mark(c, 'prepend'), mark(c, 'append')]));
+    for (const table of document.querySelectorAll('table:has(caption)'))
+        keep(`table ${said(table)}`, [mark(table.caption, 'append'),
+            mark(table.rows[table.tHead ? 1 : 0].cells[0], 'prepend')]);
+    for (const figure of document.querySelectorAll('figure')) {
+        const [card, caption] = figure.children;
+        keep(`figure ${said(figure)}`,
+            [mark(card, 'prepend'), mark(caption, 'prepend'), mark(caption, 'append')]);
+    }
+    for (const heading of document.querySelectorAll('h2,h3,dt')) {
+        const next = heading.nextElementSibling;
+        const first = next.querySelector('caption, li, .card') ?? next;
+        keep(`heading ${said(heading)}`, [mark(heading, 'append'), mark(first, 'prepend')]);
+    }
+    return together;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +109,14 @@ def browser():
         opened.close()
 
 
-@pytest.fixture(scope="module", params=PAGES)
+@pytest.fixture(scope="module", params=[*PAGES, *SHIPPED])
 def path(request, tmp_path_factory):
-    written = tmp_path_factory.mktemp("page") / "report.html"
+    folder = tmp_path_factory.mktemp("page")
+    if request.param not in PAGES:
+        done = CliRunner().invoke(app, ["run", request.param, "--out", str(folder / "result")])
+        assert done.exit_code == 0, done.output
+        return folder / "result" / "report.html"
+    written = folder / "report.html"
     written.write_text(PAGES[request.param](), encoding="utf-8")
     return written
 
@@ -105,7 +152,7 @@ def test_nothing_is_asked_of_the_network_and_nothing_goes_wrong(opened):
 
 def test_every_figure_is_drawn_and_says_what_it_shows(opened):
     images = opened().locator("img")
-    assert images.count() >= 5
+    assert images.count() >= 2
     for image in images.all():
         assert image.evaluate("i => i.complete && i.naturalWidth > 100 && i.naturalHeight > 50")
         assert len(image.get_attribute("alt")) > 30
@@ -121,6 +168,21 @@ def test_the_page_is_never_wider_than_the_screen(opened, width):
         "getComputedStyle(n).overflowX === 'auto').map(n => n.tabIndex)"
     )
     assert set(wide) <= {0}
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_text_of_figures_can_be_read(opened, width):
+    """On a phone a figure keeps its size in a region that scrolls, has a name and takes the keyboard."""
+    page = opened(width)
+    for image in page.locator("figure img").all():
+        drawn = unquote(image.get_attribute("src"))
+        across = float(re.search(r'viewBox="0 0 ([\d.]+) ', drawn)[1])
+        smallest = min(map(float, re.findall(r"font[^;\"']*?([\d.]+)px", drawn)))
+        assert smallest * image.evaluate("i => i.clientWidth") / across >= SMALLEST
+    regions = page.locator("figure .card").evaluate_all(
+        "all => all.map(c => [c.getAttribute('role'), c.getAttribute('aria-label'), c.tabIndex])"
+    )
+    assert all(role == "region" and name and index == 0 for role, name, index in regions)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -161,3 +223,24 @@ def test_nothing_is_cut_off_in_print(opened):
     page.emulate_media(media="print")
     assert page.evaluate("document.documentElement.scrollWidth") <= 794
     assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def printed(page, folder) -> list[str]:
+    """The text of every page of the print."""
+    pdf = folder / "report.pdf"
+    page.pdf(path=pdf, format="A4", prefer_css_page_size=True)
+    text = subprocess.run(["pdftotext", "-raw", pdf, "-"], capture_output=True, check=True).stdout
+    return text.decode("utf-8").split("\f")[:-1]
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="there is no pdftotext on this machine")
+def test_no_row_figure_or_heading_is_torn_in_print(opened, tmp_path):
+    page = opened(width=794)
+    pages = printed(page, tmp_path)
+    assert 2 <= len(pages) <= 40
+    assert [len(text.split()) for text in pages if len(text.split()) < 25] == []
+    together = page.evaluate(MARKED)
+    found = [set(map(int, re.findall(r"zq(\d+)q", text))) for text in printed(page, tmp_path)]
+    torn = [what for what, marks in together if not any(set(marks) <= here for here in found)]
+    assert len(together) > 20
+    assert torn == []

@@ -162,6 +162,13 @@ def test_a_note_makes_contradicting_digits_acceptable(write):
     assert len(read_evidence(write(row)).table) == 1
 
 
+@pytest.mark.parametrize("note", ["142 deaths; control patients crossed over", "from the update"])
+def test_a_note_on_something_else_explains_no_contradiction(write, note):
+    with pytest.raises(EvidenceError, match="contradict each other"):
+        read_evidence(write(RATIO | {"p": "0.30", "note": note}))
+    assert len(read_evidence(write(RATIO | {"note": note})).table) == 1
+
+
 REPEATED = {
     "two hazard ratios": ([RATIO, RATIO | {"value": "0.55"}], "effect of the arm on pfs"),
     "two odds ratios": ([ODDS, ODDS], "odds ratio of completion"),

@@ -3,8 +3,10 @@
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import fake_pool
@@ -16,6 +18,7 @@ from docx import Document
 from docx.oxml.ns import qn
 
 from bayes_net import _pool_tables, paper, tables
+from bayes_net._paper_formats import LATEX_PACKAGES
 from bayes_net.errors import InputError
 from bayes_net.paper import PaperTable, paper_tables, save_paper_tables
 
@@ -328,8 +331,8 @@ def test_latex_escapes_every_sign(tmp_path):
         r"\_a\textasciicircum{}b\textasciitilde{} \{\{x\textasciicircum{}2\}\} \$y\$ \#1 "
         r"""\textbackslash{}alpha \textbackslash{}par \{\textbackslash{}b "q"\} 's' [1] **md** Zürich"""
     )
-    assert text.count(escaped) == 5  # title, heading, group, cell, note
-    assert text.count(r"日本の腕 𝒳 $\geq$ 30 $-$ 1") == 5
+    assert text.count(escaped) == 6  # title, heading of the first and of later pages, group, cell, note
+    assert text.count(r"日本の腕 𝒳 $\geq$ 30 $-$ 1") == 6
     assert NASTY[2].strip() in text
     for line in text.splitlines():
         assert not re.search(r"(?<!\\)[#$%]", line.replace(r"$\geq$", "").replace("$-$", "").lstrip("%"))
@@ -341,7 +344,68 @@ def test_latex_escapes_every_sign(tmp_path):
 
 def test_latex_of_a_narrow_table_keeps_its_columns(tmp_path):
     table = PaperTable("T", pd.DataFrame({"a": ["x"], "b": ["1"]}))
-    assert r"\begin{longtable}{lr}" in table.save(tmp_path / "t.tex").read_text("utf-8")
+    text = table.save(tmp_path / "t.tex").read_text("utf-8")
+    assert r"\begin{longtable}{lr}" in text
+    assert "landscape}\n" not in text
+
+
+def compiled(folder, *names: str) -> str:
+    """What pdfLaTeX says of an article with these tables and no more packages than their heads name."""
+    head = (folder / f"{names[0]}.tex").read_text("utf-8").splitlines()[0]
+    used = re.findall(r"\\usepackage(?:\[.*?\])?{.*?}", head)
+    inputs = [rf"\input{{{name}}}\clearpage" for name in names]
+    lines = [r"\documentclass[a4paper]{article}", *used, r"\begin{document}", *inputs, r"\end{document}"]
+    (folder / "article.tex").write_text("\n".join(lines), encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "article.tex"]
+    for _ in range(2):  # a long table knows its widths the second time
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=120, check=False)
+        said = done.stdout.decode("utf-8", "replace")
+        assert done.returncode == 0, said[-2000:]
+    return said
+
+
+def no_latex() -> str:
+    """Why LaTeX cannot be run here, if it cannot."""
+    if not shutil.which("pdflatex") or not shutil.which("kpsewhich"):
+        return "there is no pdflatex on this machine"
+    files = [f"{name}.sty" for name in LATEX_PACKAGES]
+    found = subprocess.run(["kpsewhich", *files], capture_output=True, text=True, check=False).stdout
+    missing = [file for file in files if file not in found]
+    return f"LaTeX has no {', '.join(missing)}" if missing else ""
+
+
+@pytest.mark.skipif(bool(no_latex()), reason=no_latex() or "never")
+@pytest.mark.parametrize("kind", ["patients", "synthesis"])
+def test_latex_compiles_and_nothing_sticks_out(kind, tmp_path):
+    arms = ("control", "177Lu-DOTATATE")
+    found = patients(arms=arms) if kind == "patients" else as_csv(fake_pool.tables())
+    made = paper_tables(found)
+    nasty = "50 % & #1 $y$ {x^2} a_b ~ \\\\alpha <i> ≥ 30 − 1 – Zürich “q”"
+    frame = pd.DataFrame({nasty: [nasty, "a"], "group": [nasty, "b"], "value": ["1", nasty]})
+    made["nasty"] = PaperTable(nasty, frame, grouped_by="group", notes=(nasty,))
+    save_paper_tables(made, tmp_path, ["tex"])
+    said = compiled(tmp_path, *made)
+    too_wide = [float(points) for points in re.findall(r"Overfull \\hbox \(([0-9.]+)pt", said)]
+    assert max(too_wide, default=0) < 10, said
+
+
+@pytest.mark.skipif(bool(no_latex()), reason=no_latex() or "never")
+def test_latex_pages_have_the_header_row_and_whole_groups(tmp_path):
+    frame = pd.DataFrame({"of": [f"group {i}" for i in range(30) for _ in range(4)], "Value": "1"})
+    table = PaperTable("Title", frame, grouped_by="of", notes=("note",))
+    pages = []
+    for size, rows in (("all", frame), ("page", frame[:4])):
+        replace(table, frame=rows).save(tmp_path / f"{size}.tex")
+        pages.append(int(re.search(r"\((\d+) pages?", compiled(tmp_path, size))[1]))
+    assert pages[0] > 2
+    assert pages[1] == 1
+    text = (tmp_path / "all.tex").read_text("utf-8")
+    first, rest = text.split(r"\endfirsthead")
+    again, body = rest.split(r"\endhead")
+    assert first.count("Value") == again.count("Value") == 1
+    # a row ends with a star, which forbids a break after it, unless its group ends there
+    assert body.count(r"\\*") == 30 * 4
+    assert len(re.findall(r"\\\\\n\\(?:midrule|bottomrule)", body)) == 30
 
 
 def test_a_word_table_repeats_its_header_row_and_breaks_no_row(tmp_path):

@@ -238,4 +238,5 @@ def test_reported_ratios_are_those_of_the_tables():
     assert draws.dims == ("quantity", "chain", "draw")
     assert len(about) == len(draws) == 2 * 7 + 2
     assert about["biased"].sum() == 4
+    assert (about["status"] == "bias taken off").sum() == 2
     assert set(about.loc[about["measure"] == "arm", "study"]) == {"NETTER-1"}

@@ -8,11 +8,13 @@ import fake_pool
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from test_report import Page, body
 
+from bayes_net import _pool_tables as rows_to_read
 from bayes_net import pool_figures
 from bayes_net._drawing import ARM_COLOURS, GREYS, svg
+from bayes_net._pool_forest import pooled_forest
 from bayes_net._pool_tables import by_landmark, decided_table, without_table
 from bayes_net._pool_wording import PRIOR, answer, movement_sentences, slope_sentences
 from bayes_net.errors import InputError
@@ -191,18 +193,50 @@ def test_banners_stay_away_when_all_is_well(page):
     assert 'class="banner' not in page
 
 
+def test_a_table_of_checks_does_not_say_in_every_row_that_patients_are_synthetic():
+    found = fake_pool.tables()
+    found["diagnostics"] = found["diagnostics"].assign(synthetic=True)
+    assert ">Synthetic</th>" not in render_pool(fake_pool.content(found=found, synthetic=True))
+
+
 def test_synthetic_patients_are_announced_before_the_answer():
     text = text_of(render_pool(fake_pool.content(synthetic=True)))
     assert text.index("SYNTHETIC DATA") < text.index("almost certainly")
 
 
-def test_every_row_of_no_limit_is_called_biased(page):
+def test_no_limit_is_called_biased_as_observed_and_resting_on_an_assumption_without_its_bias(page):
     headers = re.findall(r'<th scope="row[^>]*>(no limit[^<]*)</th>', page)
-    assert {header.partition(" (")[0] for header in headers} == {
-        "no limit, as observed",
-        "no limit, bias taken off",
+    assert set(headers) == {
+        "no limit, as observed (biased: conditions on the future)",
+        "no limit, bias taken off (the size of the bias is assumed)",
     }
-    assert all("biased" in header for header in headers)
+    words = rows_to_read.probability_table(fake_pool.hazard_ratios(), failed=False)
+    said = words[words["Landmark"].isin(headers)].groupby("Landmark", sort=False).last().iloc[:, -1]
+    assert list(said) == ["not interpreted (biased)", "not interpreted (the bias is assumed)"]
+
+
+def test_only_what_is_biased_is_banded_in_the_forest():
+    ax = pooled_forest(fake_pool.hazard_ratios())
+    band = next(patch for patch in ax.patches if patch.get_facecolor()[:3] == to_rgb("#eeeeee"))
+    below, above = sorted((band.get_y(), band.get_y() + band.get_height()))
+    places = dict(zip([t.get_text() for t in ax.get_yticklabels()], ax.get_yticks(), strict=True))
+    assert below < places["no limit,\nas observed"] < above
+    assert not below < places["no limit,\nbias taken off"] < above
+
+
+def test_where_patients_inform_a_landmark_the_answer_says_so_and_nothing_is_called_printed():
+    rows = fake_pool.hazard_ratios(printed=np.nan, printed_lower=np.nan, printed_upper=np.nan)
+    rows = rows[~rows["biased"]]
+    rows["status"] = np.where(rows["landmark"] == "150 d", "from patients", PREDICTED)
+    said = plain(slope_sentences(rows, level=0.95))
+    assert "From patients: greater shrinkage is almost certainly (150 d) associated with longer PFS." in said
+    assert "hazard ratio per 10 points: 0.53 (95 % CrI 0.33–0.90) at 150 d." in said
+    assert "Printed HR (limits)" not in rows_to_read.ratio_table(rows, label="95 % CrI")
+    ax = pooled_forest(rows)
+    assert not [text for text in ax.get_legend().get_texts() if text.get_text() == "printed"]
+    assert "printed" not in [text.get_text() for text in ax.texts]
+    page = render_pool(fake_pool.content(found=fake_pool.tables(hazard_ratios=rows)))
+    assert "No limit is biased" not in page
 
 
 def test_what_is_beyond_the_data_is_marked(page):
@@ -399,3 +433,11 @@ def test_one_row_is_enough_for_every_figure():
     one = {name: table.iloc[:1] for name, table in fake_pool.tables().items() if name != "diagnostics"}
     one["parameters"] = pd.concat([fake_pool.parameters().iloc[2:3]])
     assert len(list(pool_figures.draw_pool(one | {"diagnostics": fake_pool.diagnostics()}))) == 5
+
+
+def test_what_is_in_the_fit_stands_first_in_the_evidence():
+    evidence = fake_pool.tables()["evidence"].copy()
+    evidence["use"] = (["record", "check", "likelihood"] * len(evidence))[: len(evidence)]
+    uses = list(rows_to_read.evidence_table(evidence)["Use"])
+    assert list(dict.fromkeys(uses)) == ["in the fit", "held out", "record only"]
+    assert uses == sorted(uses, key=["in the fit", "held out", "record only"].index)

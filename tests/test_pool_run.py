@@ -25,12 +25,13 @@ from test_cli import invoke, modules_after
 from test_output import everything_in, hashes
 
 from bayes_net import cli, plots, pool_analysis, pool_output, pooling, tables
+from bayes_net._pool_wording import comparison
 from bayes_net.errors import InputError
 from bayes_net.evidence import COLUMNS
 from bayes_net.pool_analysis import analyse_pool, known_until, prepare_pool
 from bayes_net.pool_output import write_pool
 from bayes_net.pool_specification import PoolSpecification
-from bayes_net.pooled_results import hazard_ratios
+from bayes_net.pooled_results import arm_hazard_ratios, hazard_ratios
 from bayes_net.shipped import models_folder, shipped_models
 from bayes_net.specification import read_specification
 
@@ -1009,6 +1010,30 @@ def test_a_slope_of_an_arm_without_patients_does_not_come_from_them(tmp_path):
     rows = hazard_ratios(from_the_prior(prepared.pool), prepared.pool, prepared.printed, level=0.95)
     assert set(rows.loc[rows["arm"] == "177Lu", "status"]) == {"from patients"}
     assert set(rows.loc[rows["arm"] == "control", "status"]) == {"not in print: predicted"}
+
+
+def test_the_arms_that_are_compared_are_those_of_the_model():
+    """Of responders: the evidence also records another comparison, which is not this one."""
+    prepared = prepare_pool(read_specification(shipped_models()["netter1_response30"]))
+    fit = from_the_prior(prepared.pool)
+    table = arm_hazard_ratios(fit, prepared.pool, level=0.95, seed=1)
+    told = {"arms_and_studies": table, "evidence": prepared.evidence.table, "diagnostics": pd.DataFrame()}
+    assert set(table["comparison"]) == {"177Lu >=30 against 177Lu <30"}
+    assert comparison(told) == "177Lu ≥ 30 against 177Lu < 30"
+
+
+def test_a_bias_is_taken_off_only_where_one_is_specified(tmp_path):
+    rows = [MEDIAN, RATIO, pools.slope("S9", -0.02, 0.02, "no limit", study=STUDY)]
+    for bias, status, name in (
+        ({}, "no bias term", "no limit"),
+        ({"177Lu": [-0.01, 0.005]}, "bias taken off", "no limit, bias taken off"),
+    ):
+        path = written(tmp_path, rows, slopes={"landmarks": ["150d", "no limit"]}, bias={"by_arm": bias})
+        prepared = prepare_pool(read_specification(path))
+        table = hazard_ratios(from_the_prior(prepared.pool), prepared.pool, prepared.printed, level=0.95)
+        own = table[(table["arm"] == "177Lu") & (table["landmark"] == "no limit")]
+        assert set(own["status"]) == {status}
+        assert set(tables.landmark_names(own)) == {name}
 
 
 @pytest.mark.parametrize("first", ["the one held out", "the one in the fit"])

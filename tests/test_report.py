@@ -142,6 +142,42 @@ def test_an_unknown_result_of_a_check_is_a_failure():
     assert content.failed_checks.index.tolist() == [3]
 
 
+def test_endpoints_with_one_flow_of_patients_share_its_table():
+    flow = fake_results.attrition()
+    both = pd.concat([flow, flow.assign(endpoint="os")], ignore_index=True)
+    assert "Flow of patients: PFS and OS; event-free at the landmark" in render(
+        fake_results.content(attrition=both)
+    )
+    apart = pd.concat([flow, flow.assign(endpoint="os", n=flow["n"] + 1)], ignore_index=True)
+    html = render(fake_results.content(attrition=apart))
+    assert html.count('aria-label="Flow of patients: ') == 2
+
+
+def test_per_1_point_only_the_associations_are_shown():
+    per_10 = fake_results.hazard_ratios()
+    more = [
+        per_10.assign(measure=measure, estimand=estimand)
+        for measure in ("shrinkage, per 10 points", "shrinkage, per 1 point")
+        for estimand in ("association", "interaction")
+    ]
+    html = render(fake_results.content(hazard_ratios=pd.concat(more, ignore_index=True)))
+    captions = re.findall(r'aria-label="([^"]*shrinkage, per 1[^"]*)" tabindex="0">', html)
+    shown = [caption for caption in captions if "each arm" in caption or "ratio of" in caption]
+    shown = [caption for caption in shown if caption.startswith("PFS; ")]
+    assert [caption.split("; ", 2)[2] for caption in shown] == [
+        "shrinkage, per 10 points; association within each arm",
+        "shrinkage, per 10 points; ratio of the arm&#39;s hazard ratio to that of the first arm",
+        "shrinkage, per 1 point; association within each arm",
+    ]
+
+
+def test_failed_checks_are_listed_beside_the_worst_values():
+    passed, failed = (render(fake_results.content(failing=failing)) for failing in (False, True))
+    assert "Checks that did not pass, and where" in failed
+    assert "Checks that did not pass, and where" not in passed
+    assert "Thresholds: R-hat 1.01, " in passed
+
+
 def test_banners_stay_away_when_all_is_well(page):
     assert "GATE FAILED" not in page
     assert "SYNTHETIC" not in page

@@ -15,8 +15,13 @@ from plans import parse, values
 
 import bayes_net as bn
 from bayes_net import tables
+from bayes_net._pool_inputs import PooledCohort
+from bayes_net._reading import Table
 from bayes_net.checks import Gate
+from bayes_net.compression import compress
+from bayes_net.figures import Figure
 from bayes_net.landmarks import Landmark
+from bayes_net.preparation import Prepared
 from bayes_net.results import Fitted, Job, hazard_ratio_table, reported_quantities
 
 NASTY = '<script>alert(1)</script> & "quoted" 日本'
@@ -258,3 +263,66 @@ def test_arms_may_be_named_like_a_column():
     at_risk = Shown(about).tables[0]
     assert at_risk[0] == ["Landmark", "Landmark", "Patients"]
     assert sum(int(cell.split()[0]) for cell in at_risk[1][1:]) == len(about.table)
+
+
+# --- plain text: repr and str ---------------------------------------------------------------------------
+
+
+def test_plain_reprs_say_counts(cohort, landmarks):
+    fit = fitted(job())
+    at = {label: len(landmarks.at(label)) for label in ("120 d", "no limit")}
+    about = f"120 d {at['120 d']}, no limit {at['no limit']}"
+    assert repr(landmarks) == f"<landmark set: PFS, patients analysed: {about}>"
+    exposure = "<exposure: 5 patients (control 3, treated 2), 3 events, 1 interval, shrinkage>"
+    assert repr(fit.job.data) == exposure
+    assert repr(fit) == f"<fit: PFS, shrinkage, 150 d, {exposure}, gate passed>"
+    unchecked = Fitted(fit.job, fit.fit, Gate(fit.gate.table[:0]), fit.loo)
+    for failing in (fitted(job(), R_hat=1.2), unchecked):
+        assert repr(failing).endswith("GATE FAILED>")
+
+
+def test_nothing_of_a_patient_is_in_a_plain_repr(cohort, landmarks):
+    about = bn.expose(landmarks, "120 d", cuts=[3.0])
+    at = landmarks.landmarks[0]
+    prepared = Prepared(parse(values()), cohort, {("pfs", False): landmarks}, (), ())
+    pooled = PooledCohort("A", "pfs", np.ones((2, 1)), np.full((2, 1), 7.654321), "120 d", about)
+    held = [
+        cohort,
+        landmarks,
+        about,
+        Job("pfs", "pfs risk set", at, about.measure, about),
+        prepared,
+        pooled,
+        compress(about),
+        Table("patients.csv", cohort.patients, cohort.patients.index),
+        Figure("waterfall", "waterfall", None, (landmarks.table,), "PFS"),
+        fitted(job()),
+    ]
+    numbers = [
+        7.654321,
+        *about.time,
+        *about.score,
+        *fitted(job()).job.data.time,
+        *cohort.scans["sld"].dropna(),
+    ]
+    shown = {f"{number:.4g}" for number in numbers if number % 1} | {str(number) for number in numbers}
+    for thing in held:
+        for text in (repr(thing), str(thing)):
+            assert small_trial.MARKER not in text
+            assert not [number for number in shown if len(number) > 3 and number in text], text
+
+
+def test_a_plain_repr_of_a_specification_withholds_identifiers():
+    excluded = {"exclude_patients": list(small_trial.EXCLUDED)}
+    scenario = {"name": "more out", "change": {"data.exclude_patients": list(small_trial.EXCLUDED)}}
+    grid = {"data.exclude_patients": [[], list(small_trial.EXCLUDED)]}
+    one = parse(values(data=excluded, title="A trial") | {"scenarios": [scenario], "grid": grid})
+    cohort = {"patients": "p.csv", "time_unit": "days", "study": "A"} | excluded
+    pool = pools.specification({"title": "A synthesis", "cohorts": [cohort]})
+    assert repr(one) == f"<specification: A trial, SHA-256 {one.digest[:12]}>"
+    assert repr(pool) == f"<specification of a synthesis: A synthesis, SHA-256 {pool.digest[:12]}>"
+    for thing in (one, one.data, one.scenarios[0], pool, pool.cohorts[0]):
+        for text in (repr(thing), str(thing), f"{thing}", repr([thing])):
+            assert small_trial.MARKER not in text
+    assert "2 identifiers withheld" in repr(one.data)
+    assert "synthetic=False" in repr(one.data)

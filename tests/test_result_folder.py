@@ -289,6 +289,19 @@ def test_three_syntheses_are_compared_by_names_that_tell_them_apart(tmp_path):
     assert (found.hazard_ratios["ratio"] == 1).all()
 
 
+def test_no_limit_of_a_synthesis_is_compared_by_what_was_done_about_its_bias(tmp_path):
+    for name in "ab":
+        written(tmp_path / name, kind=SYNTHESIS)
+    written(tmp_path / "patients")
+    ratios = bn.compare([tmp_path / "a", tmp_path / "b"]).to_read()[0]
+    assert set(ratios.loc[ratios["landmark"].str.startswith("no limit"), "landmark"]) == {
+        "no limit, as observed (biased: conditions on the future)",
+        "no limit, bias taken off (the size of the bias is assumed)",
+    }
+    found = bn.compare([tmp_path / "a", tmp_path / "b", tmp_path / "patients"]).hazard_ratios
+    assert set(found.loc[found["landmark"] == "no limit", "result"]) == {"patients"}
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path, folder):
     other = tmp_path / "other"
     ratios = fake_results.hazard_ratios().assign(endpoint="os")

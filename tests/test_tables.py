@@ -143,3 +143,23 @@ def test_sensitivity_says_what_decides_and_what_bias_would_take_the_word():
     assert tables.BIASED in biased["Landmark"]
     (unknown,) = tables.sensitivity_table(power[power["component"] == "likelihood"], None).to_dict("records")
     assert (unknown["Priors"], unknown["Most by that of"], unknown["Word lost at bias"]) == ("–", "–", "–")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.3e-39, "< 0.001"), (0, "< 0.001"), (0.0024, "0.0024"), (86.7, "87"), (1234.0, "1200"), (0.5, "0.5")],
+)
+def test_what_a_prior_implies_has_two_digits_and_no_exponent(value, text):
+    assert tables.format_plainly(value) == text
+
+
+def test_observed_and_replicated_survival_stand_in_one_row_an_arm():
+    rows = {"fit": "PFS, 150 d", "arm": ["A", "A", "B"], "months": [6.0, 12.0, 6.0], "observed": 0.627}
+    rows |= {"replicated": [0.573, 0.12, 0.88], "lower": 0.41, "upper": 0.72, "p": [0.255, 0.001, 0.9]}
+    found = tables.predictive_table(pd.DataFrame(rows)).replace("\N{NO-BREAK SPACE}", " ", regex=True)
+    assert found.to_dict("list") == {
+        "Fit": ["PFS, 150 d"] * 2,
+        "Arm": ["A", "B"],
+        "At 6 mo": ["0.63; 0.57 (0.41–0.72); p 0.26", "0.63; 0.88 (0.41–0.72); p 0.90"],
+        "At 12 mo": ["0.63; 0.12 (0.41–0.72); p < 0.01", "–"],
+    }
