@@ -59,6 +59,8 @@ _HOMES = {
         "summarise",
         "survival",
     ),
+    "censoring": ("Censoring", "concerned_patients", "fit_imputed", "impute_censored"),
+    "tipping": ("censoring_curve", "censoring_tipping"),
     "power": ("power_scaling", "tipping_factor"),
     "results": ("Fitted", "fitted", "hazard_ratio_table", "survival_table"),
     "figures": ("survival_curves",),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.preparation import Prepared, load_cohort, prepare
+from bayes_net.censoring import fit_imputed
+from bayes_net.checks import worst_of
+from bayes_net.preparation import Prepared, censoring_of, load_cohort, prepare
 from bayes_net.results import (
     Fitted,
     Job,
@@ -106,7 +108,9 @@ def fit_jobs(
     """Sample and check every job, by ``check`` if it is given, or else everything that a run reports.
 
     Each has its own seed, derived from the run's seed and the job's name. A fit that fails its gate is
-    sampled a second time, more carefully (``sampling.retry``), and that result stands.
+    sampled a second time, more carefully (``sampling.retry``), and that result stands. Where censoring is
+    assumed to tell something, fits to completed follow-up take the place of the ordinary one, whose gate
+    counts too.
     """
     from bayes_net.sampling import Sampler, fit
 
@@ -117,6 +121,11 @@ def fit_jobs(
         for key in {_shape_key(job) for job in prepared.jobs}
     }
 
+    def judged(job: Job, tree: xr.DataTree) -> Fitted:
+        if check is not None:
+            return check(job, tree)
+        return checked(job, tree, survival_quantities(job, tree, **survival_request(prepared)))
+
     def attempt(job: Job, number: int, how: Sampler) -> Fitted:
         tree = fit(
             job.data,
@@ -126,17 +135,32 @@ def fit_jobs(
             shape=shapes[_shape_key(job)],
         )
         tree.attrs["attempts"] = number
-        if check is not None:
-            return check(job, tree)
-        return checked(job, tree, survival_quantities(job, tree, **survival_request(prepared)))
+        return judged(job, tree)
 
-    fitted = []
+    def imputed(job: Job, ordinary: Fitted) -> Fitted:
+        tree = fit_imputed(
+            job.data,
+            ordinary.fit,
+            censoring,
+            prepared.specification.hazard(job.measure),
+            seed=job_seed(wanted.seed, job),
+            sampler=sampler,
+            concerned=job.concerned,
+            beside=[other.data for other in prepared.jobs if _shape_key(other) == _shape_key(job)],
+            passes=(lambda each: judged(job, each).gate.passed) if wanted.retry else None,
+        )
+        found = judged(job, tree)
+        return replace(found, gate=worst_of({"before imputation": ordinary.gate, "": found.gate}))
+
+    censoring, fitted = censoring_of(prepared.specification), []
     for done, job in enumerate(prepared.jobs):
         if progress:
             progress(job.label, done, len(prepared.jobs))
         result = attempt(job, 1, sampler)
         if wanted.retry and not result.gate.passed:
             result = attempt(job, 2, sampler.more_careful())
+        if censoring is not None:
+            result = imputed(job, result)
         fitted.append(result)
     if progress:
         progress("tables", len(prepared.jobs), len(prepared.jobs))
@@ -164,11 +188,9 @@ def posterior_tree(analysis: Analysis) -> xr.DataTree:
     for name in dict.fromkeys(f.job.analysis for f in analysis.fits):
         own = {f.job.landmark.label: f for f in analysis.fits if f.job.analysis == name}
         tree = stack({label: _compact(f.fit) for label, f in own.items()}, dim="landmark")
-        tree["loo"] = xr.DataTree(
-            xr.Dataset.from_dataframe(
-                pd.DataFrame([f.loo for f in own.values()], index=pd.Index(own, name="landmark"))
-            )
-        )
+        if all(f.loo for f in own.values()):
+            kept = pd.DataFrame([f.loo for f in own.values()], index=pd.Index(own, name="landmark"))
+            tree["loo"] = xr.DataTree(xr.Dataset.from_dataframe(kept))
         tree["constant_data"] = xr.DataTree(
             tree["constant_data"]
             .to_dataset()
@@ -192,8 +214,10 @@ def _compact(fit: xr.DataTree) -> xr.DataTree:
         if name in groups:
             groups[name] = groups[name].drop_vars(["step", "log_baseline"], errors="ignore")
             groups[name] = groups[name].drop_dims("boundary", errors="ignore")
-    densities = groups["log_prior"]
-    groups["log_prior"] = densities.map(lambda x: x.sum([dim for dim in x.dims if dim not in SAMPLE_DIMS]))
+    if "log_prior" in groups:
+        groups["log_prior"] = groups["log_prior"].map(
+            lambda x: x.sum([dim for dim in x.dims if dim not in SAMPLE_DIMS])
+        )
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=fit.attrs), **groups})
 
 

@@ -199,6 +199,9 @@ def scenarios(
     only: Annotated[
         list[str] | None, typer.Option(help="A scenario to fit; may come several times.", show_default="all")
     ] = None,
+    censoring: Annotated[
+        bool, typer.Option("--censoring", help="Add factors of informative censoring, 0.25 to 4.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a dask scheduler whose workers do the fitting.")
@@ -220,12 +223,14 @@ def scenarios(
                 specification,
                 out,
                 only=only or (),
+                censoring=censoring,
                 jobs=jobs,
                 scheduler=scheduler,
                 resume=resume,
                 progress=advance,
             )
     _show_summary(found, specification.report.level)
+    _show_tipping(found)
     out_console.print(f"\nReport: {_literal(str(found.folder / 'report.html'))}")
     for row in found.troubles.itertuples():
         err_console.print(f"[bold red]scenario {_literal(row.Scenario)}:[/] {_literal(row[2])}")
@@ -241,6 +246,19 @@ def _show_summary(found, level: float) -> None:
     for row in shown.itertuples(index=False):
         table.add_row(*(_literal(str(cell)) for cell in row))
     out_console.print(table)
+
+
+def _show_tipping(found) -> None:
+    from bayes_net._censoring_scenarios import tipping_to_read
+
+    shown = tipping_to_read(found.tipping)
+    if shown.empty:
+        return
+    title = "Factor on the hazard after censoring at which the word is lost"
+    table = Table(*map(_literal, shown.columns), box=None, title=title, title_justify="left")
+    for row in shown.itertuples(index=False):
+        table.add_row(*map(_literal, row))
+    out_console.print("\n", table)
 
 
 Result = Annotated[Path, typer.Argument(metavar="RESULT", help="Folder that a finished run wrote.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bayes_net import tables
+from bayes_net._censoring_scenarios import said_of_tipping, tipping_to_read
 from bayes_net._judgement import counted
 from bayes_net._pages import template
 from bayes_net._scenario_tables import summary_table, troubles
@@ -17,6 +18,7 @@ SCENARIOS = "scenarios"
 SECTIONS = {
     "answer": "Answer",
     "summary": "Every hazard ratio over the scenarios",
+    "censoring": "Informative censoring",
     "figures": "Figures",
     "changes": "Scenarios",
     "provenance": "Provenance and specification",
@@ -26,17 +28,20 @@ SECTIONS = {
 def scenario_page(result: ResultFolder) -> str:
     """The whole report as one HTML page: no request to any address, no script."""
     found = result.tables
-    sections = {key: name for key, name in SECTIONS.items() if key != "figures" or result.figures}
+    drawn = {key: [f for f in result.figures.values() if f.section == key] for key in SECTIONS}
+    filled = {"figures": drawn["figures"], "censoring": result.words.get("censoring", "")}
+    sections = {key: name for key, name in SECTIONS.items() if filled.get(key, True)}
     return template("scenarios.html.j2").render(
         title=result.words["title"],
         words=result.words,
         sections=sections,
         tables=tables,
-        answer=answer(found["summary"], found["scenarios"]),
+        answer=answer_of(result),
+        tipping=tipping_to_read(found["censoring_tipping"]) if "censoring_tipping" in found else None,
         troubles=troubles(found["scenarios"]),
         summary=summary_to_read(result),
         changes=_changes(found["changes"]),
-        figures={key: [f for f in result.figures.values() if f.section == key] for key in SECTIONS},
+        figures=drawn,
         row_groups=row_groups,
         specification_toml=result.specification,
     )
@@ -46,6 +51,14 @@ def summary_to_read(result: ResultFolder) -> pd.DataFrame:
     """Every hazard ratio as specified and over the scenarios, as text."""
     label = f"{100 * result.words['level']:.3g} % CrI"
     return summary_table(result.tables["summary"], label=label)
+
+
+def answer_of(result: ResultFolder) -> list[str]:
+    """What a finished grid says, in sentences; of informative censoring also what was assumed."""
+    found, assumed = result.tables, result.words.get("censoring", "")
+    said = answer(found["summary"], found["scenarios"])
+    said += said_of_tipping(found["censoring_tipping"]) if "censoring_tipping" in found else []
+    return [*said, assumed] if assumed else said
 
 
 def answer(summary: pd.DataFrame, scenarios: pd.DataFrame) -> list[str]:
