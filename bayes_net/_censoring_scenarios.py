@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from bayes_net._judgement import counted
 from bayes_net._scenario_tables import keys_of
 from bayes_net._sections import ScenarioSection
 from bayes_net._wording import PER_1_POINT, words
@@ -14,7 +15,6 @@ from bayes_net.errors import SpecificationError
 from bayes_net.pool_specification import PoolSpecification
 from bayes_net.preparation import censoring_of
 from bayes_net.scenarios import AS_SPECIFIED, ERROR, AnySpecification, Scenario
-from bayes_net.schema import NO_LIMIT
 from bayes_net.specification import Specification
 from bayes_net.tables import MISSING, format_probability
 from bayes_net.tipping import FACTORS, censoring_tipping, with_words
@@ -72,8 +72,13 @@ def assumed(scenarios: Sequence[Scenario]) -> str:
     return censoring_of(changed[0].specification).assumed("the factor")
 
 
+def _told(tipping: pd.DataFrame) -> pd.DataFrame:
+    """Rows about shrinkage and the arms; those of covariates are for the file."""
+    return tipping[tipping["estimand"] != "covariate"] if len(tipping) else tipping
+
+
 def tipping_to_read(tipping: pd.DataFrame) -> pd.DataFrame:
-    """``tipping_of`` as text."""
+    """``tipping_of`` as text, without covariates."""
     return pd.DataFrame(
         [
             {
@@ -81,14 +86,13 @@ def tipping_to_read(tipping: pd.DataFrame) -> pd.DataFrame:
                 "Of": ", ".join(
                     words(part) for part in (row.endpoint, row.estimand, row.measure, row.arm) if part
                 ),
-                "As specified": f"{row.word} {row.time} ({format_probability(row.prob)})"
+                "As specified": " ".join([row.word, row.time, f"({format_probability(row.prob)})"])
                 if row.time
                 else row.word,
                 "Lost below": _end(row, "below", row.lowest),
                 "Lost above": _end(row, "above", row.highest),
             }
-            for row in tipping.itertuples()
-            if row.landmark != NO_LIMIT
+            for row in _told(tipping).itertuples()
         ]
     )
 
@@ -100,26 +104,26 @@ def _end(row, side: str, tried: float) -> str:
     if pd.isna(at):
         perhaps = "" if pd.isna(nearest) else f" (or lost at {nearest:.2g})"
         return f"holds to × {tried:.3g}{perhaps}"
-    return (
-        f"× {at:.2g} ({nearest:.2g} to {f'beyond {tried:.3g}' if pd.isna(farthest) else f'{farthest:.2g}'})"
-    )
+    far = f"beyond {tried:.3g}" if pd.isna(farthest) else f"{farthest:.2g}"
+    return f"× {at:.2g} ({nearest:.2g} to {far})"
 
 
 def said_of_tipping(tipping: pd.DataFrame) -> list[str]:
     """How many words are lost within the factors tried, and which is lost soonest."""
-    known = tipping[tipping["time"] != ""] if len(tipping) else tipping
-    if not len(known):
+    known = _told(tipping)
+    known = known[known["time"] != ""] if len(known) else known
+    if known.empty:
         return []
     sides = ["below", "above"]
     away = np.abs(np.log(known[sides].div(known["factor"], axis=0)).to_numpy(float))
     tried = f"factors from {known['lowest'].min():.3g} to {known['highest'].max():.3g}"
     lost = int((~np.isnan(away)).any(axis=1).sum())
     if not lost:
-        return [f"Informative censoring: all {len(known)} words hold at {tried}."]
+        return [f"Informative censoring: no word of {len(known)} is lost within {tried}."]
     row, side = np.unravel_index(np.nanargmin(away), away.shape)
     soonest = known.iloc[row]
     where = ", ".join(words(part) for part in (soonest["endpoint"], soonest["landmark"], soonest["arm"]))
     return [
-        f"Informative censoring: {lost} of {len(known)} words are lost within {tried}; the soonest "
+        f"Informative censoring: lost within {tried}, {lost} of {counted(len(known), 'word')}; the soonest "
         f"({where}, {soonest['measure']}) at × {soonest[sides[side]]:.2g}."
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 from matplotlib import rc_context
@@ -20,13 +20,13 @@ FACTOR_TICKS = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 10, 20, 50, 100)
 
 
 @rc_context(STYLE)
-def censoring_curves(curve: pd.DataFrame, *, arms: Sequence[str] = ()) -> list[Axes]:
+def censoring_curves(curve: pd.DataFrame) -> list[Axes]:
     """Hazard ratios with intervals over the factor on the hazard after censoring, landmark by landmark.
 
     ``curve``: landmark, arm, factor, as_specified, hr, lower, upper, holds; the analysis as specified is
     drawn in place of the same factor imputed. Filled markers: its word holds.
     """
-    colours = arm_colours(curve["arm"], arms)
+    colours = arm_colours(curve["arm"], ())
     rows = curve[curve["factor"] > 0].sort_values("as_specified", ascending=False, kind="stable")
     rows = rows.drop_duplicates(["landmark", "arm", "factor"]).sort_values("factor", kind="stable")
     landmarks = list(dict.fromkeys(curve["landmark"]))
@@ -40,29 +40,37 @@ def censoring_curves(curve: pd.DataFrame, *, arms: Sequence[str] = ()) -> list[A
         panel.set_title(title, fontsize=10, loc="left", parse_math=False)
         panel.set_facecolor("#eeeeee" if biased else "white")
         panel.axhline(1, color="black", linewidth=0.8, zorder=1)
-        for number, arm in enumerate(colours):
+        for rank, (arm, colour) in enumerate(colours.items()):
             own = rows[(rows["landmark"] == landmark) & (rows["arm"] == arm)]
-            x = own["factor"] * (1 + 0.05 * (number - (len(colours) - 1) / 2))
-            panel.vlines(x, own["lower"], own["upper"], color=colours[arm], linewidth=1.2, alpha=0.6)
-            panel.plot(x, own["hr"], color=colours[arm], linewidth=1)
-            for place, row in zip(x, own.itertuples(), strict=True):
-                face = colours[arm] if row.holds else "white"
-                size = 7 if row.as_specified else 5
-                style = {"color": colours[arm], "markerfacecolor": face, "markersize": size}
-                panel.plot(place, row.hr, MARKERS[number % len(MARKERS)], gid="hr", **style)
+            _draw_arm(panel, own, colour, rank, beside=0.05 * (rank - (len(colours) - 1) / 2))
     for panel in panels[len(landmarks) :]:
         panel.remove()
     _factor_axes(panels[: len(landmarks)], rows)
     figure.supxlabel("Factor on the hazard after censoring, log scale", fontsize=10)
     figure.supylabel("Hazard ratio, log scale", fontsize=10)
-    shown = [arm for arm in colours if arm in set(rows["arm"])]
-    handles = [arm_marker(colours[arm], list(colours).index(arm)) for arm in shown]
-    texts = [short(arm, 24) for arm in shown]
-    legend = figure.legend(handles, [" "] * len(shown), loc="outside upper left", ncols=min(2, len(shown)))
-    for text, label in zip(legend.get_texts(), texts, strict=True):
-        text.set_parse_math(False)
-        text.set_text(label)
+    _legend(figure, colours)
     return list(panels[: len(landmarks)])
+
+
+def _draw_arm(panel: Axes, rows: pd.DataFrame, colour: str, rank: int, *, beside: float) -> None:
+    x = rows["factor"] * (1 + beside)
+    panel.vlines(x, rows["lower"], rows["upper"], color=colour, linewidth=1.2, alpha=0.6)
+    panel.plot(x, rows["hr"], color=colour, linewidth=1)
+    for place, row in zip(x, rows.itertuples(), strict=True):
+        style = {"color": colour, "markerfacecolor": colour if row.holds else "white"}
+        size = 7 if row.as_specified else 5
+        panel.plot(place, row.hr, MARKERS[rank % len(MARKERS)], markersize=size, gid="hr", **style)
+
+
+def _legend(figure: Figure, colours: Mapping[str, str]) -> None:
+    """One for all panels; texts are set afterwards, as matplotlib drops labels that begin with ``_``."""
+    handles = [arm_marker(colour, rank) for rank, colour in enumerate(colours.values())]
+    legend = figure.legend(
+        handles, [" "] * len(handles), loc="outside upper left", ncols=min(2, len(handles))
+    )
+    for text, arm in zip(legend.get_texts(), colours, strict=True):
+        text.set_parse_math(False)
+        text.set_text(short(arm, 24))
 
 
 def _factor_axes(panels: Sequence[Axes], rows: pd.DataFrame) -> None:

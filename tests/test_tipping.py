@@ -130,11 +130,12 @@ def test_hazard_ratios_are_kept_apart_and_the_soonest_loss_is_told():
     assert found.loc[("36 w", "A"), "below"] == pytest.approx(np.exp((norm.ppf(0.95) - 2) / 0.3))
     assert found.loc[("150 d", "A"), ["below", "above"]].isna().all()
     [said] = said_of_tipping(censoring_tipping(both))
-    assert "2 of 3 words are lost within factors from 0.25 to 4; the soonest (PFS, 150 d, B" in said
+    assert "lost within factors from 0.25 to 4, 2 of 3 words; the soonest (PFS, 150 d, B" in said
     assert said.endswith("at × 2.")
     [said] = said_of_tipping(censoring_tipping(both[both["landmark"] == "150 d"].query("arm == 'A'")))
-    assert said == "Informative censoring: all 1 words hold at factors from 0.25 to 4."
+    assert said == "Informative censoring: no word of 1 is lost within factors from 0.25 to 4."
     text = tipping_to_read(found.reset_index())
+    assert tipping_to_read(found.reset_index().assign(estimand="covariate")).empty
     assert text["Lost above"].tolist()[0] == "× 2 (2 to 2)"
     assert text["Lost below"].tolist()[0] == "holds to × 0.25"
 
