@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,11 @@ from bayes_net._wording import PER_1_POINT, words
 from bayes_net.errors import SpecificationError
 from bayes_net.pool_specification import PoolSpecification
 from bayes_net.preparation import censoring_of
+from bayes_net.report import grouped
 from bayes_net.scenarios import AS_SPECIFIED, ERROR, AnySpecification, Scenario
 from bayes_net.specification import Specification
 from bayes_net.tables import MISSING, format_probability
-from bayes_net.tipping import FACTORS, censoring_tipping, with_words
+from bayes_net.tipping import FACTORS, KEYS, censoring_tipping, with_words
 
 FACTOR = "censoring.factor"
 
@@ -74,27 +75,25 @@ def assumed(scenarios: Sequence[Scenario]) -> str:
 
 def _told(tipping: pd.DataFrame) -> pd.DataFrame:
     """Rows about shrinkage and the arms; those of covariates are for the file."""
-    return tipping[tipping["estimand"] != "covariate"] if len(tipping) else tipping
+    return tipping[tipping["estimand"] != "covariate"] if len(tipping) else tipping.reindex(columns=KEYS)
 
 
-def tipping_to_read(tipping: pd.DataFrame) -> pd.DataFrame:
-    """``tipping_of`` as text, without covariates."""
-    return pd.DataFrame(
-        [
+def tipping_to_read(tipping: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """``tipping_of`` as text: a caption and a table of each endpoint, measure and estimand but covariates."""
+    for caption, own in grouped(_told(tipping), by=["endpoint", "population", "measure", "estimand"]):
+        rows = [
             {
                 "Landmark": row.landmark,
-                "Of": ", ".join(
-                    words(part) for part in (row.endpoint, row.estimand, row.measure, row.arm) if part
-                ),
+                "Arm": row.arm,
                 "As specified": " ".join([row.word, row.time, f"({format_probability(row.prob)})"])
                 if row.time
                 else row.word,
                 "Lost below": _end(row, "below", row.lowest),
                 "Lost above": _end(row, "above", row.highest),
             }
-            for row in _told(tipping).itertuples()
+            for row in own.itertuples()
         ]
-    )
+        yield caption, pd.DataFrame(rows)
 
 
 def _end(row, side: str, tried: float) -> str:
@@ -112,18 +111,19 @@ def said_of_tipping(tipping: pd.DataFrame) -> list[str]:
     """How many words are lost within the factors tried, and which is lost soonest."""
     known = _told(tipping)
     known = known[known["time"] != ""] if len(known) else known
-    if known.empty:
+    if not len(known):
         return []
     sides = ["below", "above"]
     away = np.abs(np.log(known[sides].div(known["factor"], axis=0)).to_numpy(float))
-    tried = f"factors from {known['lowest'].min():.3g} to {known['highest'].max():.3g}"
+    tried = f"{known['lowest'].min():.3g} to {known['highest'].max():.3g}"
     lost = int((~np.isnan(away)).any(axis=1).sum())
+    said = f"Informative censoring: of {counted(len(known), 'verbal conclusion')},"
     if not lost:
-        return [f"Informative censoring: no word of {len(known)} is lost within {tried}."]
+        return [f"{said} none is lost at factors from {tried}."]
     row, side = np.unravel_index(np.nanargmin(away), away.shape)
     soonest = known.iloc[row]
     where = ", ".join(words(part) for part in (soonest["endpoint"], soonest["landmark"], soonest["arm"]))
     return [
-        f"Informative censoring: lost within {tried}, {lost} of {counted(len(known), 'word')}; the soonest "
+        f"{said} {lost} would be lost at some factor from {tried}; the soonest "
         f"({where}, {soonest['measure']}) at × {soonest[sides[side]]:.2g}."
     ]

@@ -251,14 +251,12 @@ def _show_summary(found, level: float) -> None:
 def _show_tipping(found) -> None:
     from bayes_net._censoring_scenarios import tipping_to_read
 
-    shown = tipping_to_read(found.tipping)
-    if shown.empty:
-        return
-    title = "Factor on the hazard after censoring at which the word is lost"
-    table = Table(*map(_literal, shown.columns), box=None, title=title, title_justify="left")
-    for row in shown.itertuples(index=False):
-        table.add_row(*map(_literal, row))
-    out_console.print("\n", table)
+    for caption, shown in tipping_to_read(found.tipping):
+        title = _literal(f"Factor at which the word is lost: {caption}")
+        table = Table(*map(_literal, shown.columns), box=None, title=title, title_justify="left")
+        for row in shown.itertuples(index=False):
+            table.add_row(*map(_literal, row))
+        out_console.print("\n", table)
 
 
 Result = Annotated[Path, typer.Argument(metavar="RESULT", help="Folder that a finished run wrote.")]

@@ -37,7 +37,7 @@ def scenario_page(result: ResultFolder) -> str:
         sections=sections,
         tables=tables,
         answer=answer_of(result),
-        tipping=tipping_to_read(found["censoring_tipping"]) if "censoring_tipping" in found else None,
+        tipping=list(tipping_to_read(found.get("censoring_tipping", pd.DataFrame()))),
         troubles=troubles(found["scenarios"]),
         summary=summary_to_read(result),
         changes=_changes(found["changes"]),
@@ -57,7 +57,7 @@ def answer_of(result: ResultFolder) -> list[str]:
     """What a finished grid says, in sentences; of informative censoring also what was assumed."""
     found, assumed = result.tables, result.words.get("censoring", "")
     said = answer(found["summary"], found["scenarios"])
-    said += said_of_tipping(found["censoring_tipping"]) if "censoring_tipping" in found else []
+    said += said_of_tipping(found.get("censoring_tipping", pd.DataFrame()))
     return [*said, assumed] if assumed else said
 
 

@@ -42,6 +42,13 @@ def only(table: pd.DataFrame) -> pd.Series:
     return table.iloc[0]
 
 
+def read(tipping: pd.DataFrame) -> pd.DataFrame:
+    """The only table that is made of it."""
+    [(caption, table)] = tipping_to_read(tipping)
+    assert caption.startswith("PFS; ")
+    return table
+
+
 # --- the tipping point --------------------------------------------------------------------------------
 
 
@@ -73,7 +80,7 @@ def test_the_error_moves_the_tipping_point_to_both_sides():
     barely = only(censoring_tipping(curve(lambda f: needed + 0.6 - 0.42 * np.log(f), mcse=error)))
     assert np.isnan(barely["above"])
     assert barely["above_nearest"] < 4
-    assert tipping_to_read(pd.DataFrame([barely]))["Lost above"][0].startswith("holds to × 4 (or lost at 3")
+    assert read(pd.DataFrame([barely]))["Lost above"][0].startswith("holds to × 4 (or lost at 3")
 
 
 def test_the_first_factor_outwards_counts_and_a_factor_of_nothing_has_no_logarithm():
@@ -99,7 +106,7 @@ def test_what_failed_is_biased_or_unclear_loses_no_word():
     unclear = only(censoring_tipping(curve(lambda f: 0.5)))
     assert (unclear["word"], unclear["time"]) == ("unclear", "")
     assert np.isnan([unclear[name] for name in ("band", "below", "above")]).all()
-    text = tipping_to_read(pd.DataFrame([unclear])).iloc[0]
+    text = read(pd.DataFrame([unclear])).iloc[0]
     assert (text["As specified"], text["Lost below"], text["Lost above"]) == ("unclear", "–", "–")
     assert censoring_tipping(curve(lambda f: 2.0, biased=True)).empty
     table = curve(lambda f: 2.0 - np.log(f))
@@ -130,12 +137,15 @@ def test_hazard_ratios_are_kept_apart_and_the_soonest_loss_is_told():
     assert found.loc[("36 w", "A"), "below"] == pytest.approx(np.exp((norm.ppf(0.95) - 2) / 0.3))
     assert found.loc[("150 d", "A"), ["below", "above"]].isna().all()
     [said] = said_of_tipping(censoring_tipping(both))
-    assert "lost within factors from 0.25 to 4, 2 of 3 words; the soonest (PFS, 150 d, B" in said
+    assert "of 3 verbal conclusions, 2 would be lost at some factor from 0.25 to 4; " in said
+    assert "the soonest (PFS, 150 d, B" in said
     assert said.endswith("at × 2.")
     [said] = said_of_tipping(censoring_tipping(both[both["landmark"] == "150 d"].query("arm == 'A'")))
-    assert said == "Informative censoring: no word of 1 is lost within factors from 0.25 to 4."
-    text = tipping_to_read(found.reset_index())
-    assert tipping_to_read(found.reset_index().assign(estimand="covariate")).empty
+    assert said == "Informative censoring: of 1 verbal conclusion, none is lost at factors from 0.25 to 4."
+    text = read(found.reset_index())
+    assert text["Landmark"].tolist() == ["150 d", "36 w", "150 d"]
+    assert not list(tipping_to_read(found.reset_index().assign(estimand="covariate")))
+    assert not list(tipping_to_read(pd.DataFrame()))
     assert text["Lost above"].tolist()[0] == "× 2 (2 to 2)"
     assert text["Lost below"].tolist()[0] == "holds to × 0.25"
 
