@@ -61,6 +61,8 @@ _HOMES = {
         "summarise",
         "survival",
     ),
+    "censoring": ("Censoring", "concerned_patients", "fit_imputed", "impute_censored"),
+    "tipping": ("censoring_curve", "censoring_tipping"),
     "power": ("power_scaling", "tipping_factor"),
     "patient_influence": ("influence",),
     "results": ("Fitted", "fitted", "hazard_ratio_table", "survival_table"),

@@ -12,6 +12,7 @@ from bayes_net.errors import InputError, listed
 from bayes_net.schema import ENDPOINTS, NO_LIMIT, Duration, duration
 
 MOST_INTERVALS = 50
+MOST_IMPUTATIONS = 1000
 
 
 def _landmark(value: object) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from bayes_net._fields import (
+    MOST_IMPUTATIONS,
     MOST_INTERVALS,
     Cuts,
     Flag,
@@ -267,6 +268,29 @@ class PriorSection(Section):
 
     def _ratio(self, limits: tuple[float, float] | str) -> Normal | Flat:
         return Flat() if limits == "flat" else hazard_ratio_prior(*limits, prob=self.probability)
+
+
+class CensoringSection(Section):
+    """What is assumed of patients after their censoring, if it is not what the model says of all others."""
+
+    factor: Annotated[Number, Field(ge=0)] = 1.0
+    imputations: Annotated[Whole, Field(ge=2, le=MOST_IMPUTATIONS)] = 20
+    arms: tuple[str, ...] = ()
+    shrinkage_at_least: Annotated[Number, Field(le=100)] | None = None
+    shrinkage_below: Annotated[Number, Field(le=100)] | None = None
+    horizon: PositiveLength | None = None
+
+    @model_validator(mode="after")
+    def _somebody(self) -> CensoringSection:
+        if twice := repeated(self.arms):
+            raise ValueError(f"arms has {', '.join(twice)} twice")
+        limits = self.shrinkage_at_least, self.shrinkage_below
+        if None not in limits and not limits[0] < limits[1]:
+            raise ValueError(
+                f"no shrinkage is at least {limits[0]:g} and below {limits[1]:g}; expected a lower "
+                "shrinkage_at_least than shrinkage_below"
+            )
+        return self
 
 
 class SamplingSection(Section):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net.censoring import fit_imputed
+from bayes_net.checks import worst_of
 from bayes_net.patient_influence import influence
-from bayes_net.preparation import Prepared, load_cohort, prepare
+from bayes_net.preparation import Prepared, censoring_of, load_cohort, prepare
 from bayes_net.results import (
     Fitted,
     Job,
@@ -92,16 +94,18 @@ def analyse(prepared: Prepared, *, progress: Progress | None = None) -> Analysis
         loo=loo_table(fits),
         power_scaling=power_scaling_table(fits),
         tipping=tipping_table(fits, [band for band, _ in STRENGTHS]),
-        influence=influence_table(fits, list(_influences(prepared, fits))),
+        influence=influence_table(list(_influences(prepared, fits))),
     )
 
 
-def _influences(prepared: Prepared, fits: Sequence[Fitted]) -> Iterator[xr.Dataset]:
-    """What every patient does to each fit, by a few refits where importance sampling is not reliable."""
+def _influences(prepared: Prepared, fits: Sequence[Fitted]) -> Iterator[tuple[Fitted, xr.Dataset]]:
+    """What every patient does to each fit, by a few refits where importance sampling is not reliable; of fits
+    to imputed follow-up, which are not those patients', nothing."""
     sampler, shapes = _sampler(prepared), _shapes(prepared.jobs)
     for f in fits:
-        how = {"shape": shapes[_shape_key(f.job)], "sampler": sampler, "most_refits": MOST_REFITS}
-        yield influence(f.fit, f.job.data, prepared.specification.hazard(f.job.measure), **how)
+        if "log_likelihood" in f.fit.children:
+            how = {"shape": shapes[_shape_key(f.job)], "sampler": sampler, "most_refits": MOST_REFITS}
+            yield f, influence(f.fit, f.job.data, prepared.specification.hazard(f.job.measure), **how)
 
 
 def survival_request(prepared: Prepared) -> dict:
@@ -120,12 +124,19 @@ def fit_jobs(
     """Sample and check every job, by ``check`` if it is given, or else everything that a run reports.
 
     Each has its own seed, derived from the run's seed and the job's name. A fit that fails its gate is
-    sampled a second time, more carefully (``sampling.retry``), and that result stands.
+    sampled a second time, more carefully (``sampling.retry``), and that result stands. Where censoring is
+    assumed to tell something, fits to completed follow-up take the place of the ordinary one, whose gate
+    counts too.
     """
     from bayes_net.sampling import Sampler, fit
 
     wanted = prepared.specification.sampling
     sampler, shapes = _sampler(prepared), _shapes(prepared.jobs)
+
+    def judged(job: Job, tree: xr.DataTree) -> Fitted:
+        if check is not None:
+            return check(job, tree)
+        return checked(job, tree, survival_quantities(job, tree, **survival_request(prepared)))
 
     def attempt(job: Job, number: int, how: Sampler) -> Fitted:
         tree = fit(
@@ -136,17 +147,32 @@ def fit_jobs(
             shape=shapes[_shape_key(job)],
         )
         tree.attrs["attempts"] = number
-        if check is not None:
-            return check(job, tree)
-        return checked(job, tree, survival_quantities(job, tree, **survival_request(prepared)))
+        return judged(job, tree)
 
-    fitted = []
+    def imputed(job: Job, ordinary: Fitted) -> Fitted:
+        tree = fit_imputed(
+            job.data,
+            ordinary.fit,
+            censoring,
+            prepared.specification.hazard(job.measure),
+            seed=job_seed(wanted.seed, job),
+            sampler=sampler,
+            concerned=job.concerned,
+            beside=[other.data for other in prepared.jobs if _shape_key(other) == _shape_key(job)],
+            passes=(lambda each: judged(job, each).gate.passed) if wanted.retry else None,
+        )
+        found = judged(job, tree)
+        return replace(found, gate=worst_of({"before imputation": ordinary.gate, "": found.gate}))
+
+    censoring, fitted = censoring_of(prepared.specification), []
     for done, job in enumerate(prepared.jobs):
         if progress:
             progress(job.label, done, len(prepared.jobs))
         result = attempt(job, 1, sampler)
         if wanted.retry and not result.gate.passed:
             result = attempt(job, 2, sampler.more_careful())
+        if censoring is not None:
+            result = imputed(job, result)
         fitted.append(result)
     if progress:
         progress("tables", len(prepared.jobs), len(prepared.jobs))
@@ -189,11 +215,9 @@ def posterior_tree(analysis: Analysis) -> xr.DataTree:
     for name in dict.fromkeys(f.job.analysis for f in analysis.fits):
         own = {f.job.landmark.label: f for f in analysis.fits if f.job.analysis == name}
         tree = stack({label: _compact(f.fit) for label, f in own.items()}, dim="landmark")
-        tree["loo"] = xr.DataTree(
-            xr.Dataset.from_dataframe(
-                pd.DataFrame([f.loo for f in own.values()], index=pd.Index(own, name="landmark"))
-            )
-        )
+        if all(f.loo for f in own.values()):
+            kept = pd.DataFrame([f.loo for f in own.values()], index=pd.Index(own, name="landmark"))
+            tree["loo"] = xr.DataTree(xr.Dataset.from_dataframe(kept))
         tree["constant_data"] = xr.DataTree(
             tree["constant_data"]
             .to_dataset()
@@ -217,8 +241,10 @@ def _compact(fit: xr.DataTree) -> xr.DataTree:
         if name in groups:
             groups[name] = groups[name].drop_vars(["step", "log_baseline"], errors="ignore")
             groups[name] = groups[name].drop_dims("boundary", errors="ignore")
-    densities = groups["log_prior"]
-    groups["log_prior"] = densities.map(lambda x: x.sum([dim for dim in x.dims if dim not in SAMPLE_DIMS]))
+    if "log_prior" in groups:
+        groups["log_prior"] = groups["log_prior"].map(
+            lambda x: x.sum([dim for dim in x.dims if dim not in SAMPLE_DIMS])
+        )
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=fit.attrs), **groups})
 
 

@@ -13,13 +13,14 @@ from arviz_stats.base import array_stats
 from bayes_net.closed_form import linear_predictor
 from bayes_net.errors import InputError
 from bayes_net.exposure import Exposure
-from bayes_net.schema import ARM, CHAIN, DRAW, INTERVAL, LOG_HAZARD, SAMPLE_DIMS, TIME
+from bayes_net.schema import ARM, CHAIN, DRAW, IMPUTATION, INTERVAL, LOG_HAZARD, SAMPLE_DIMS, TIME
 
 MAX_RHAT = 1.01
 MIN_ESS = 400
 MIN_BFMI = 0.3
 HIGH_PARETO_K = 0.7
 MIN_SPREAD = 1e-9
+_LARGEST_IS_WORST = ("R-hat", "divergences")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,18 @@ def gate(
     ``quantities`` are the reported draws. R-hat is of these and of every variable of the model; ESS is of
     these alone, since it says how precisely a reported number is known (of every variable without them).
     R-hat: Vehtari et al. 2021, doi:10.1214/20-BA1221. E-BFMI: Betancourt 2016, arXiv:1604.00695.
+
+    Chains of several imputations (``fit_imputed``) are of different data sets and need not agree: each
+    imputation is checked by itself, and the worst value of each check stands.
     """
+    if IMPUTATION in fit["posterior"].coords:
+        parts = by_imputation(fit, quantities or {})
+        return worst_of(
+            {
+                f"imputation {number}": gate(tree, own or None, max_rhat=max_rhat, min_ess=min_ess)
+                for number, (tree, own) in parts.items()
+            }
+        )
     variables = {str(name): x for name, x in fit["posterior"].data_vars.items()}
     draws, reported = variables | dict(quantities or {}), dict(quantities or variables)
     return Gate(
@@ -62,6 +74,43 @@ def gate(
             ]
         )
     )
+
+
+def by_imputation(
+    fit: xr.DataTree, quantities: Mapping[str, xr.DataArray]
+) -> dict[int, tuple[xr.DataTree, dict[str, xr.DataArray]]]:
+    """The chains of each imputation of a pooled fit, as a fit of their own, and their quantities."""
+    number = fit["posterior"][IMPUTATION].values
+    parts = {}
+    for one in dict.fromkeys(number.tolist()):
+        own = {CHAIN: np.flatnonzero(number == one)}
+        groups = {
+            name: fit[name].to_dataset().isel(own).drop_vars(IMPUTATION)
+            for name in ("posterior", "sample_stats")
+        }
+        parts[one] = (
+            xr.DataTree.from_dict(groups),
+            {name: x.isel(own).drop_vars(IMPUTATION) for name, x in quantities.items()},
+        )
+    return parts
+
+
+def worst_of(gates: Mapping[str, Gate]) -> Gate:
+    """One gate of several, by name: of each check the worst value, and in which of them it was."""
+    rows = pd.concat(
+        [
+            each.table.assign(where=[f"{name}: {where}" if name else where for where in each.table["where"]])
+            for name, each in gates.items()
+        ],
+        ignore_index=True,
+    )
+    chosen = []
+    for check, own in rows.groupby("check", sort=False):
+        worst = own["worst"] if check in _LARGEST_IS_WORST else -own["worst"]
+        # what could not be computed did not pass
+        unknown = own.index[worst.isna() & ~own["passed"]]
+        chosen.append(unknown[0] if len(unknown) else worst.fillna(-np.inf).idxmax())
+    return Gate(rows.loc[chosen].reset_index(drop=True))
 
 
 def _sampler_checks(stats: xr.DataTree) -> list[dict]:
@@ -196,7 +245,7 @@ def replicate(fit: xr.DataTree, data: Exposure, *, draws: int, seed: int) -> tup
     for i in range(len(chosen)):
         for a in range(len(data.arms)):
             own = data.arm == a
-            latent[i, own] = _inverse_cumulative(hazard[i, a], data.starts, target[i, own])
+            latent[i, own] = inverse_cumulative(hazard[i, a], data.starts, target[i, own])
     censor = _censoring_times(data, len(chosen), rng)
     return np.minimum(latent, censor), (latent <= censor).astype(float)
 
@@ -208,7 +257,7 @@ def _thin(fit: xr.DataTree, draws: int, rng: np.random.Generator) -> tuple[np.nd
     return chosen, flat[chosen]
 
 
-def _inverse_cumulative(hazard: np.ndarray, starts: np.ndarray, target: np.ndarray) -> np.ndarray:
+def inverse_cumulative(hazard: np.ndarray, starts: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The time at which a piecewise-constant hazard has accumulated ``target``."""
     at_start = np.concatenate([[0.0], np.cumsum(hazard[:-1] * np.diff(starts))])
     k = np.searchsorted(at_start, target, side="right") - 1

@@ -202,6 +202,9 @@ def scenarios(
     audit: Annotated[
         bool, typer.Option("--audit", help="Each prior weakened and moved, and each study left out, too.")
     ] = False,
+    censoring: Annotated[
+        bool, typer.Option("--censoring", help="Add factors of informative censoring, 0.25 to 4.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a dask scheduler whose workers do the fitting.")
@@ -224,12 +227,14 @@ def scenarios(
                 out,
                 only=only or (),
                 audit=audit,
+                censoring=censoring,
                 jobs=jobs,
                 scheduler=scheduler,
                 resume=resume,
                 progress=advance,
             )
     _show_scenarios(found, specification.report.level)
+    _show_tipping(found)
     out_console.print(f"\nReport: {_literal(str(found.folder / 'report.html'))}")
     for row in found.troubles.itertuples():
         err_console.print(f"[bold red]scenario {_literal(row.Scenario)}:[/] {_literal(row[2])}")
@@ -248,6 +253,17 @@ def _show_scenarios(found, level: float) -> None:
         for row in each.itertuples(index=False):
             table.add_row(*(_literal(str(cell)) for cell in row))
         out_console.print(table, "")
+
+
+def _show_tipping(found) -> None:
+    from bayes_net._censoring_scenarios import tipping_to_read
+
+    for caption, shown in tipping_to_read(found.tipping):
+        title = _literal(f"Factor at which the word is lost: {caption}")
+        table = Table(*map(_literal, shown.columns), box=None, title=title, title_justify="left")
+        for row in shown.itertuples(index=False):
+            table.add_row(*map(_literal, row))
+        out_console.print("\n", table)
 
 
 Result = Annotated[Path, typer.Argument(metavar="RESULT", help="Folder that a finished run wrote.")]

@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
 
+from bayes_net._imputation_error import mixture_errors
 from bayes_net.closed_form import linear_predictor
 from bayes_net.errors import InputError
 from bayes_net.exposure import Exposure, Shrinkage, measure_of, person_time
@@ -22,6 +23,7 @@ from bayes_net.schema import (
     ARM_EFFECT,
     COVARIATE,
     COVARIATE_EFFECT,
+    IMPUTATION,
     INTERVAL,
     LOG_HAZARD,
     POINTS_PER_UNIT,
@@ -221,6 +223,7 @@ def summarise(
     Columns: the dims of ``values`` but chain and draw; estimate (posterior median), lower, upper,
     mean, sd, mcse (of the median), ess_bulk, ess_tail, rhat, level and interval_kind; with ``limits``
     also mcse_lower and mcse_upper, the errors of equal-tailed limits (unknown for highest-density ones).
+    Of draws pooled over imputations the errors hold the variance between these.
     """
     if interval not in ("equal-tailed", "hdi") or not 0 < prob < 1:
         raise InputError(
@@ -230,12 +233,15 @@ def summarise(
     flat = values.transpose(*labels, *SAMPLE_DIMS)
     draws = flat.values.reshape(-1, *flat.shape[-2:])
     index = pd.MultiIndex.from_product([flat[d].values for d in labels], names=labels) if labels else None
-    rows = [_summary(x, prob, interval, limits=limits) for x in draws]
+    pooled = values[IMPUTATION].values if IMPUTATION in values.coords else None
+    rows = [_summary(x, prob, interval, limits=limits, imputation=pooled) for x in draws]
     table = pd.DataFrame(rows, index=index)
     return (table.reset_index() if labels else table).assign(level=prob, interval_kind=interval)
 
 
-def _summary(x: np.ndarray, prob: float, interval: str, *, limits: bool) -> dict[str, float]:
+def _summary(
+    x: np.ndarray, prob: float, interval: str, *, limits: bool, imputation: np.ndarray | None
+) -> dict[str, float]:
     tail = ((1 - prob) / 2, (1 + prob) / 2)
     lower, upper = np.quantile(x, tail) if interval == "equal-tailed" else array_stats.hdi(x.ravel(), prob)
     values = {
@@ -245,24 +251,31 @@ def _summary(x: np.ndarray, prob: float, interval: str, *, limits: bool) -> dict
         "mean": float(x.mean()),
         "sd": float(x.std(ddof=1)),
     }
-    statistics = {
-        "mcse": lambda: array_stats.mcse(x, method="median"),
-        "ess_bulk": lambda: array_stats.ess(x, method="bulk"),
-        "ess_tail": lambda: array_stats.ess(x, method="tail", prob=tail),
-        "rhat": lambda: array_stats.rhat(x),
-    }
-    if limits:
-        statistics |= {
-            "mcse_lower": lambda: array_stats.mcse(x, method="quantile", prob=tail[0]),
-            "mcse_upper": lambda: array_stats.mcse(x, method="quantile", prob=tail[1]),
-        }
+    names = ["mcse", "ess_bulk", "ess_tail", "rhat", *(["mcse_lower", "mcse_upper"] if limits else [])]
     # What does not vary (survival at time 0) has no error, and nothing to diagnose.
     constant = np.ptp(x) == 0
-    values |= {name: np.nan if constant else float(of()) for name, of in statistics.items()}
+    if constant:
+        values |= dict.fromkeys(names, np.nan)
+    elif imputation is None:
+        values |= {name: float(_CHAIN_ERRORS[name](x, tail)) for name in names}
+    else:
+        errors = mixture_errors(x, imputation, tail)
+        values |= {name: errors[name] for name in names}
     if limits and interval == "hdi":
         # The ends of a highest-density interval are no quantiles, and wander more than these.
         values |= {"mcse_lower": np.nan, "mcse_upper": np.nan}
     return values | ({"mcse": 0.0} if constant else {})
+
+
+_CHAIN_ERRORS = {
+    "mcse": lambda x, tail: array_stats.mcse(x, method="median"),
+    "ess_bulk": lambda x, tail: array_stats.ess(x, method="bulk"),
+    "ess_tail": lambda x, tail: array_stats.ess(x, method="tail", prob=tail),
+    "rhat": lambda x, tail: array_stats.rhat(x),
+    "mcse_lower": lambda x, tail: array_stats.mcse(x, method="quantile", prob=tail[0]),
+    "mcse_upper": lambda x, tail: array_stats.mcse(x, method="quantile", prob=tail[1]),
+}
+"""Of chains that sample one distribution."""
 
 
 def _slope(fit: xr.DataTree) -> xr.DataArray:

@@ -206,6 +206,8 @@ def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], level:
     if not isinstance(slope_prior, Flat):
         densities = slope_densities(fitted, slope_prior)
         yield _figure(f"prior_posterior_{endpoint}", "prior_posterior", densities, **about)
+    if fitted.job.concerned is not None:
+        return  # replicates would follow completed follow-up, which nobody observed
     times = np.linspace(0, fitted.job.data.time.max(), CURVE_POINTS)
     replicated = predictive_table([fitted], times, level=level).assign(endpoint=LONG_NAMES[endpoint])
     observed = pd.concat(

@@ -11,7 +11,8 @@ import xarray as xr
 from bayes_net import figures, plots
 from bayes_net._publishing import check_destination, publish
 from bayes_net.analysis import Analysis, posterior_tree, provenance
-from bayes_net.report import LANDMARKS, content_of, illustrate, render
+from bayes_net.preparation import censoring_of
+from bayes_net.report import CENSORING, LANDMARKS, content_of, illustrate, render
 from bayes_net.result_folder import (
     POSTERIOR,
     REPORT,
@@ -120,6 +121,8 @@ def _priors(analysis: Analysis) -> pd.DataFrame:
 
 def _predictive(analysis: Analysis) -> pd.DataFrame:
     report = analysis.prepared.specification.report
+    if analysis.prepared.specification.censoring is not None:
+        return pd.DataFrame()  # replicates would follow completed follow-up, which nobody observed
     times = [time.months for time in report.survival_times]
     table = figures.predictive_table(analysis.fits, times, level=report.level)
     columns = ["fit", "arm", "time", "observed", "estimate", "lower", "upper", "p_value"]
@@ -159,6 +162,7 @@ def model_in_words(analysis: Analysis, hazard: Hazard) -> dict[str, str]:
         ),
         "Equation": _equation(hazard, wanted.shrinkage_reference, bool(data.covariate_names)),
         "Covariates": ", ".join(data.covariate_names),
+        CENSORING: _censoring_in_words(analysis),
         "Estimation": (
             f"No-U-Turn sampler, {sampling.chains} chains of {sampling.draws} draws "
             f"after {sampling.tune} of tuning."
@@ -178,6 +182,17 @@ def _response_in_words(thresholds: Sequence[float], intention_to_treat: bool) ->
         else "among the patients of the continuous analysis"
     )
     return f"Shrinkage of at least {rules} % against less, in models of their own; {who}."
+
+
+def _censoring_in_words(analysis: Analysis) -> str:
+    censoring = censoring_of(analysis.prepared.specification)
+    if censoring is None:
+        return ""
+    return (
+        f"{censoring.assumed(f'{censoring.factor:g}')} This is an assumption: no data can tell the factor. "
+        "Patients and events are counted as observed; Kaplan–Meier curves are of observed follow-up. "
+        "Replicated data, leave-one-out and power-scaling are left out: they compare with what was observed."
+    )
 
 
 def _intervals_in_words(analysis: Analysis) -> str:

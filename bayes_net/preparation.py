@@ -12,6 +12,7 @@ import pandas as pd
 
 from bayes_net._reading import read_table
 from bayes_net._sections import DataSection
+from bayes_net.censoring import Censoring, concerned_patients, follow_up_ends
 from bayes_net.cohort import Cohort, Note, read_cohort
 from bayes_net.errors import CohortWarning, InputError, listed
 from bayes_net.exposure import Measure, Response, Shrinkage, equal_event_cuts, expose, grid_cuts
@@ -119,7 +120,17 @@ def prepare(specification: Specification) -> Prepared:
         for at in sets[endpoint, False].landmarks
     )
     _refuse_improper(specification, jobs)
-    return Prepared(specification, cohort, sets, jobs, cohort.notes + _thin_arms(jobs) + _far_reference(jobs))
+    notes = cohort.notes + _thin_arms(jobs) + _far_reference(jobs) + _nobody_concerned(specification, jobs)
+    return Prepared(specification, cohort, sets, jobs, notes)
+
+
+def censoring_of(specification: Specification) -> Censoring | None:
+    """What the specification assumes of patients after their censoring; None: that it tells nothing."""
+    section = specification.censoring
+    if section is None:
+        return None
+    horizon = None if section.horizon is None else section.horizon.months
+    return Censoring(**section.model_dump(exclude={"horizon"}), horizon=horizon)
 
 
 def _job(specification: Specification, sets: Mapping, endpoint: str, measure: Measure, at) -> Job:
@@ -134,7 +145,10 @@ def _job(specification: Specification, sets: Mapping, endpoint: str, measure: Me
         covariates=[c.value() for c in specification.covariates],
     )
     population = chosen.population + (", intention to treat" if itt else "")
-    return Job(endpoint, population, at, measure, data)
+    censoring, concerned = censoring_of(specification), None
+    if censoring is not None:
+        concerned = concerned_patients(data, censoring, shrinkage=rows["shrinkage"])
+    return Job(endpoint, population, at, measure, data, concerned)
 
 
 def _cuts(specification: Specification, endpoint: str, rows: pd.DataFrame) -> np.ndarray:
@@ -171,6 +185,25 @@ def _thin_arms(jobs: Sequence[Job]) -> tuple[Note, ...]:
         Note("warning", "arm-without-information", f"{where}: {why}", 1)
         for where, why in sorted(bare.items())
     )
+
+
+def _nobody_concerned(specification: Specification, jobs: Sequence[Job]) -> tuple[Note, ...]:
+    """A note for every model in which no follow-up can be imputed; without any other, a refusal."""
+    censoring = censoring_of(specification)
+    if censoring is None:
+        return ()
+    idle = [
+        job.label
+        for job in jobs
+        if not (job.concerned & (job.data.time < follow_up_ends(job.data, censoring))).any()
+    ]
+    if len(idle) == len(jobs):
+        raise InputError(
+            f"[censoring] is about {censoring.whose}, and there is none with follow-up left to impute; "
+            "expected some in at least one model"
+        )
+    message = f"no follow-up to impute in {listed(idle)}: the factor of [censoring] changes nothing there"
+    return (Note("warning", "nobody-concerned", message, len(idle)),) if idle else ()
 
 
 def _refuse_improper(specification: Specification, jobs: Sequence[Job]) -> None:

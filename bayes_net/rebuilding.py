@@ -11,7 +11,7 @@ from bayes_net.errors import InputError
 from bayes_net.pool_report import SYNTHESIS, pool_content_of, render_pool
 from bayes_net.report import LANDMARKS, content_of, render
 from bayes_net.result_folder import CONTENT, REPORT, ResultFolder, read_content, read_result, write_manifest
-from bayes_net.scenario_report import SCENARIOS, answer, scenario_page, summary_to_read
+from bayes_net.scenario_report import SCENARIOS, answer_of, scenario_page, summary_to_read
 
 _KINDS = {
     LANDMARKS: lambda result: render(content_of(result)),
@@ -72,7 +72,7 @@ def _with_scenarios(result: ResultFolder, scenarios: ResultFolder) -> dict[str, 
     content = json.loads((result.path / CONTENT).read_text(encoding="utf-8"))
     table = summary_to_read(scenarios)
     content["tables"]["sensitivity"] = dict.fromkeys(table.columns, "str")
-    content["words"]["sensitivity"] = answer(scenarios.tables)
+    content["words"]["sensitivity"] = answer_of(scenarios)
     changed = {"sensitivity.csv": table.to_csv(index=False).encode()}
     for name, figure in scenarios.figures.items():
         told = {"section": "sensitivity", "caption": figure.caption, "alt": figure.alt}

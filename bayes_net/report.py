@@ -133,6 +133,8 @@ class ReportContent:
         return self.gate.empty or not self.failed_checks.empty
 
 
+CENSORING = "Informative censoring"
+"""Heading in ``model`` of what is assumed if censoring tells something."""
 LANDMARKS = "landmarks"
 """Kind of the results that ``content_of`` knows."""
 
@@ -193,6 +195,7 @@ def render(content: ReportContent) -> str:
         row_groups=row_groups,
         words=words,
         no_limit_warning=schema.NO_LIMIT_WARNING,
+        censoring=content.model.get(CENSORING, ""),
     )
 
 

@@ -35,13 +35,17 @@ HAZARD_RATIO_BOUNDS = {"prob_below_1": (0, 1), "prob_below_0.8": (0, 0.8), "prob
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One model to fit: an endpoint's patients at one landmark, and how shrinkage enters."""
+    """One model to fit: an endpoint's patients at one landmark, and how shrinkage enters.
+
+    ``concerned`` says whose follow-up after censoring is to be imputed (None: nobody's, the ordinary fit).
+    """
 
     endpoint: str
     population: str
     landmark: Landmark
     measure: Measure
     data: Exposure
+    concerned: np.ndarray | None = None
 
     @property
     def analysis(self) -> str:
@@ -102,9 +106,11 @@ def fitted(landmarks: LandmarkSet, label: str, data: Exposure, fit: xr.DataTree)
 def checked(job: Job, fit: xr.DataTree, others: Mapping[str, xr.DataArray] | None = None) -> Fitted:
     """A job's fit with its gate and its LOO.
 
-    ``others`` are draws that will be reported beside the hazard ratios and baseline hazards.
+    ``others`` are draws that will be reported beside the hazard ratios and baseline hazards. A fit to
+    imputed follow-up has no LOO: what it predicts is not what was observed.
     """
-    return Fitted(job, fit, gate(fit, reported_quantities(fit) | dict(others or {})), loo(fit))
+    known = loo(fit) if "log_likelihood" in fit.children else {}
+    return Fitted(job, fit, gate(fit, reported_quantities(fit) | dict(others or {})), known)
 
 
 def reported_quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
@@ -132,8 +138,8 @@ def gate_table(fits: Sequence[Fitted]) -> pd.DataFrame:
 
 
 def loo_table(fits: Sequence[Fitted]) -> pd.DataFrame:
-    """Leave-one-patient-out results, one row a fit."""
-    return pd.DataFrame([{"fit": f.job.label} | f.loo for f in fits])
+    """Leave-one-patient-out results, one row a fit that has them."""
+    return pd.DataFrame([{"fit": f.job.label} | f.loo for f in fits if f.loo])
 
 
 def power_scaling_table(fits: Sequence[Fitted]) -> pd.DataFrame:
@@ -149,12 +155,15 @@ def power_scaling_table(fits: Sequence[Fitted]) -> pd.DataFrame:
     return table[[*_ABOUT, ARM, "component", "sensitivity", "shift", "reading"]]
 
 
-def influence_table(fits: Sequence[Fitted], found: Sequence[xr.Dataset]) -> pd.DataFrame:
+def influence_table(found: Sequence[tuple[Fitted, xr.Dataset]]) -> pd.DataFrame:
     """The largest change that leaving out any one patient makes: one row a fit and arm.
 
-    ``found`` are the results of ``influence``. Columns: what it is about, and those of ``most_influential``.
+    ``found`` are fits and what ``influence`` says of them. Columns: what it is about, and those of
+    ``most_influential``.
     """
-    parts = [most_influential(own).assign(**_about(f.job)) for f, own in zip(fits, found, strict=True)]
+    if not found:
+        return pd.DataFrame()
+    parts = [most_influential(own).assign(**_about(f.job)) for f, own in found]
     table = pd.concat(parts, ignore_index=True)
     return table[[*_ABOUT, *(name for name in table if name not in _ABOUT)]]
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bayes_net import tables
 from bayes_net._audit_table import audit_sentence, audit_to_read
+from bayes_net._censoring_scenarios import said_of_tipping, tipping_to_read
 from bayes_net._judgement import counted
 from bayes_net._pages import template
 from bayes_net._scenario_tables import summary_table, troubles
@@ -21,6 +22,7 @@ SECTIONS = {
     "answer": "Answer",
     "audit": "What each prior does by itself",
     "summary": "Every hazard ratio over the scenarios",
+    "censoring": "Informative censoring",
     "figures": "Figures",
     "changes": "Scenarios",
     "provenance": "Provenance and specification",
@@ -30,19 +32,22 @@ SECTIONS = {
 def scenario_page(result: ResultFolder) -> str:
     """The whole report as one HTML page: no request to any address, no script."""
     found = result.tables
-    there = {"figures": bool(result.figures), "audit": "audit" in found}
-    sections = {key: name for key, name in SECTIONS.items() if there.get(key, True)}
+    drawn = {key: [f for f in result.figures.values() if f.section == key] for key in SECTIONS}
+    filled = {"figures": drawn["figures"], "censoring": result.words.get("censoring", "")}
+    filled["audit"] = "audit" in found
+    sections = {key: name for key, name in SECTIONS.items() if filled.get(key, True)}
     return template("scenarios.html.j2").render(
         title=result.words["title"],
         words=result.words,
         sections=sections,
         tables=tables,
-        answer=answer(found),
-        audit=audit_to_read(found["audit"]) if there["audit"] else None,
+        answer=answer_of(result),
+        audit=audit_to_read(found["audit"]) if "audit" in found else None,
+        tipping=list(tipping_to_read(found.get("censoring_tipping", pd.DataFrame()))),
         troubles=troubles(found["scenarios"]),
         summary=summary_to_read(result),
         changes=_changes(found["changes"]),
-        figures={key: [f for f in result.figures.values() if f.section == key] for key in SECTIONS},
+        figures=drawn,
         row_groups=row_groups,
         specification_toml=result.specification,
     )
@@ -52,6 +57,13 @@ def summary_to_read(result: ResultFolder) -> pd.DataFrame:
     """Every hazard ratio as specified and over the scenarios, as text."""
     label = f"{100 * result.words['level']:.3g} % CrI"
     return summary_table(result.tables["summary"], label=label)
+
+
+def answer_of(result: ResultFolder) -> list[str]:
+    """What a finished grid says, in sentences; of informative censoring also what was assumed."""
+    found, assumed = result.tables, result.words.get("censoring", "")
+    said = answer(found) + said_of_tipping(found.get("censoring_tipping", pd.DataFrame()))
+    return [*said, assumed] if assumed else said
 
 
 def answer(found: Mapping[str, pd.DataFrame]) -> list[str]:

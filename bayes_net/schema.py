@@ -16,6 +16,8 @@ SAMPLE_DIMS = (CHAIN, DRAW)
 PATIENT, STUDY, ARM = "patient", "study", "arm"
 LANDMARK, INTERVAL, COVARIATE, TIME = "landmark", "interval", "covariate", "time"
 PROFILE = "profile"
+IMPUTATION = "imputation"
+"""Coordinate along ``chain`` of pooled fits: which completed data set a chain is of."""
 
 PFS, OS = "pfs", "os"
 ENDPOINTS = (PFS, OS)

@@ -20,6 +20,7 @@ from bayes_net._fields import repeated
 from bayes_net._notebook import shown
 from bayes_net._sections import (
     BaselineSection,
+    CensoringSection,
     CovariateSection,
     DataSection,
     Grid,
@@ -51,6 +52,7 @@ class Specification(Section):
     covariates: Annotated[tuple[CovariateSection, ...], listed_tables("covariates")] = ()
     baseline: BaselineSection
     priors: PriorSection = PriorSection()
+    censoring: CensoringSection | None = None
     sampling: SamplingSection
     report: ReportSection = ReportSection()
     scenarios: Scenarios = ()
@@ -123,6 +125,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "covariates": CovariateSection,
     "baseline": BaselineSection,
     "priors": PriorSection,
+    "censoring": CensoringSection,
     "sampling": SamplingSection,
     "report": ReportSection,
     "scenarios": ScenarioSection,

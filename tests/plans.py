@@ -88,6 +88,14 @@ OTHER_VALUES = {
         "hazard_ratio_arm": [0.2, 5],
         "hazard_ratio_covariate": [0.3, 3],
     },
+    "censoring": {
+        "factor": 0.5,
+        "imputations": 5,
+        "arms": ["a"],
+        "shrinkage_at_least": 10,
+        "shrinkage_below": 40,
+        "horizon": "18mo",
+    },
     "sampling": {"seed": 2, "draws": 500, "tune": 300, "chains": 2, "target_accept": 0.9, "retry": False},
     "report": {
         "level": 0.89,

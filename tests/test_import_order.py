@@ -32,7 +32,8 @@ LAYERS = (
     ("closed_form", "_backend"),
     ("hazard", "synthesis"),
     ("sampling", "checks"),
-    ("estimands", "pooling", "power", "patient_influence"),
+    ("estimands", "pooling", "power", "patient_influence", "censoring"),
+    ("tipping",),
     ("results",),
     ("predictions",),
     ("new_study", "pool_power"),
@@ -52,6 +53,7 @@ LAYERS = (
     ("audit",),
     ("scenarios",),
     ("scenario_figures", "scenario_report"),
+    ("censoring_figures",),
     ("comparison", "rebuilding", "scenario_output"),
     ("cli",),
 )
@@ -66,15 +68,16 @@ MAY_IMPORT_HEAVY = {"_backend", "hazard", "sampling", "synthesis", "pooling"}
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 PUBLIC = """
-    AggregatedExposure Analysis Assumptions Borrowing Cohort CohortError CohortWarning Comparison
-    Covariate Duration Evidence EvidenceError Exposure Fitted Fixed Flat Gate HalfCauchy HalfNormal
-    Hazard InputError Landmark LandmarkSet Normal NormalMixture Note PaperTable Pool PoolAnalysis
-    PoolSpecification PooledCohort Priors Response ResultFolder Sampler Sensitivity Shrinkage
-    SimulationPlan SlopePrior Specification SpecificationError aggregate analyse_pool arm_hazard_ratio
-    baseline_hazard collapsed_form compare compile_model conditional_survival contrast
-    covariate_hazard_ratio cumulative_hazard duration elir equal_event_cuts expose expose_registry fit
-    fit_mixture fit_pool fitted gate grid_cuts hazard_change_prior hazard_model hazard_ratio
-    hazard_ratio_prior hazard_ratio_table influence interaction kaplan_meier landmark layout
+    AggregatedExposure Analysis Assumptions Borrowing Censoring Cohort CohortError CohortWarning
+    Comparison Covariate Duration Evidence EvidenceError Exposure Fitted Fixed Flat Gate HalfCauchy
+    HalfNormal Hazard InputError Landmark LandmarkSet Normal NormalMixture Note PaperTable Pool
+    PoolAnalysis PoolSpecification PooledCohort Priors Response ResultFolder Sampler Sensitivity
+    Shrinkage SimulationPlan SlopePrior Specification SpecificationError aggregate analyse_pool
+    arm_hazard_ratio baseline_hazard censoring_curve censoring_tipping collapsed_form compare
+    compile_model concerned_patients conditional_survival contrast covariate_hazard_ratio
+    cumulative_hazard duration elir equal_event_cuts expose expose_registry fit fit_imputed fit_mixture
+    fit_pool fitted gate grid_cuts hazard_change_prior hazard_model hazard_ratio hazard_ratio_prior
+    hazard_ratio_table impute_censored influence interaction kaplan_meier landmark layout
     leave_one_number_out left_out long_form loo median_survival median_survival_prior paper_tables
     parse_specification plots pooled pooled_power_scaling posterior_predictive power_scaling prepare
     prepare_pool probability probability_prior read_cohort read_evidence read_result read_specification

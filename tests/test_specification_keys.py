@@ -31,7 +31,7 @@ def template_lines() -> dict[str, list[str]]:
     """The template's lines by section, with the mark of a comment taken off lines that say a key."""
     sections, now = {"": []}, ""
     for line in (TEMPLATES / "specification.toml").read_text(encoding="utf-8").splitlines():
-        bare = re.sub(r"^# (?=\w+ = |\[\[)", "", line)
+        bare = re.sub(r"^# (?=\w+ = |\[)", "", line)
         if heading := re.match(r"\[+(\w+)\]+", bare):
             now = heading[1]
             sections.setdefault(now, [])
