@@ -441,3 +441,18 @@ def test_what_is_in_the_fit_stands_first_in_the_evidence():
     uses = list(rows_to_read.evidence_table(evidence)["Use"])
     assert list(dict.fromkeys(uses)) == ["in the fit", "held out", "record only"]
     assert uses == sorted(uses, key=["in the fit", "held out", "record only"].index)
+
+
+def test_what_a_hazard_ratio_means_is_said_of_what_was_analysed():
+    said = "Association, not effect"
+    whole = fake_pool.tables()
+    assert f"{said}: a hazard ratio of shrinkage below 1" in text_of(
+        render_pool(fake_pool.content(found=whole))
+    )
+    arms = {name: table for name, table in whole.items() if name != "hazard_ratios"}
+    page = text_of(render_pool(fake_pool.content(found=arms)))
+    assert "A hazard ratio below 1 goes with longer time to event in the arm that is named first." in page
+    assert said not in page
+    groups = arms["evidence"].assign(arm="177Lu >=30", use="likelihood")
+    page = text_of(render_pool(fake_pool.content(found=arms | {"evidence": groups})))
+    assert f"{said}: who responds is known only afterwards" in page
