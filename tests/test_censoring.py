@@ -199,6 +199,9 @@ def test_what_does_not_fit_the_data_is_refused():
         concerned_patients(replace(data, measure=Response(30)), Censoring(shrinkage_below=10))
     with pytest.raises(InputError, match="30 imputations need a draw each; the fit has 20"):
         impute_censored(data, draws_of(), Censoring(imputations=30), seed=1)
+    for concerned in (np.ones(50, bool), np.zeros(49, bool), np.zeros(50)):
+        with pytest.raises(InputError, match="each of 50 patients, and false for those with an event"):
+            impute_censored(data, draws_of(), Censoring(), seed=1, concerned=concerned)
     with pytest.raises(InputError, match="the fit has arms control, treated, the data a, b"):
         impute_censored(replace(data, arms=("a", "b")), draws_of(), Censoring(), seed=1)
 
