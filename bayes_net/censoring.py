@@ -163,6 +163,12 @@ def impute_censored(
         raise InputError(f"the fit has arms {listed(posterior[ARM].values)}, the data {listed(data.arms)}")
     if concerned is None:
         concerned = concerned_patients(data, censoring)
+    concerned = np.asarray(concerned)
+    if concerned.shape != (data.n,) or concerned.dtype != bool or (concerned & (data.event == 1)).any():
+        raise InputError(
+            f"concerned has shape {concerned.shape} and type {concerned.dtype}; expected true or false for "
+            f"each of {data.n} patients, and false for those with an event"
+        )
     until = follow_up_ends(data, censoring)
     chosen = concerned & (data.time < until)
     which = np.random.default_rng([seed, 0]).permutation(chains * draws)[: censoring.imputations]

@@ -71,6 +71,11 @@ def write_parts(analysis: Analysis, folder: Path) -> ResultFolder:
         "influence": analysis.influence,
     }
     tables = {name: table for name, table in tables.items() if len(table)}
+    if specification.censoring is not None:
+        told = {"censoring_factor": specification.censoring.factor}
+        tables |= {
+            name: tables[name].assign(**told) for name in ("hazard_ratios", "survival") if name in tables
+        }
     if prepared.cohort.synthetic:
         tables = {name: table.assign(synthetic=True) for name, table in tables.items()}
     return write_content(
@@ -188,9 +193,16 @@ def _censoring_in_words(analysis: Analysis) -> str:
     censoring = censoring_of(analysis.prepared.specification)
     if censoring is None:
         return ""
+    counted = []
+    for f in analysis.fits:
+        known = f.fit["constant_data"].sum()
+        open_ended = float(known["n"] - known["n_events"])
+        imputed = f"{float(known['imputed_events']):.1f}"
+        counted.append(f"{f.job.label}: {float(known['n_concerned']):.0f} of {open_ended:.0f}, {imputed}")
     return (
         f"{censoring.assumed(f'{censoring.factor:g}')} This is an assumption: no data can tell the factor. "
-        "Patients and events are counted as observed; Kaplan–Meier curves are of observed follow-up. "
+        f"Patients concerned of those censored, and events imputed on average: {'; '.join(counted)}. "
+        "Everywhere else patients and events are counted, and Kaplan–Meier curves drawn, as observed. "
         "Replicated data, leave-one-out and power-scaling are left out: they compare with what was observed."
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bayes_net._paper_formats import FORMATS, needing, printable
-from bayes_net._paper_parts import GENERATED, SYNTHETIC
+from bayes_net._paper_parts import CENSORING, GENERATED, SYNTHETIC
 from bayes_net._paper_patients import of_patients
 from bayes_net._paper_synthesis import OWN, of_synthesis
 from bayes_net._pool_wording import WHOLE
@@ -101,7 +101,8 @@ def paper_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, PaperTable]:
     """The tables of a run for a paper, by a name that is fit for a file.
 
     ``tables`` are those in a run's folder, by the stem of their CSV files. Only they say whether patients
-    are synthetic and what passed its gate, and then the title and the notes of every table say it.
+    are synthetic, what passed its gate and what was imputed after censoring, and then the title and the notes
+    of every table say it.
 
     Of patients: hazard ratios, flow of patients, survival, diagnostics. Of a synthesis: hazard ratios
     beside the printed ones, arms and studies, response, survival, held-out checks, evidence, diagnostics.
@@ -118,6 +119,9 @@ def paper_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, PaperTable]:
         )
     filled = {name: table for name, table in tables.items() if len(table) or name == "diagnostics"}
     parts = of_synthesis(filled) if _is_synthesis(filled) else of_patients(filled)
+    if (factor := _censoring_factor(filled)) is not None:
+        reason = f"follow-up after censoring is imputed at {factor:g} times the model’s hazard"
+        parts = (part.marked(CENSORING, reason) for part in parts)
     if any(map(_is_synthetic, tables.values())):
         parts = (part.marked(SYNTHETIC, GENERATED) for part in parts)
     return {part.name: PaperTable(*part[1:]) for part in parts}
@@ -125,6 +129,14 @@ def paper_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, PaperTable]:
 
 def _is_synthesis(tables: Mapping[str, pd.DataFrame]) -> bool:
     return bool(OWN & tables.keys()) or (tables["diagnostics"]["fit"] == WHOLE).any()
+
+
+def _censoring_factor(tables: Mapping[str, pd.DataFrame]) -> float | None:
+    """The factor on the hazard after censoring under which the run was done; None for an ordinary one."""
+    told = [
+        float(table["censoring_factor"].iloc[0]) for table in tables.values() if "censoring_factor" in table
+    ]
+    return told[0] if told else None
 
 
 def _is_synthetic(table: pd.DataFrame) -> bool:

@@ -18,6 +18,28 @@ def refusal(**changes) -> list[str]:
 
 
 REFUSED = {
+    "censoring.factor below nothing": (
+        {"censoring": {"factor": -1}},
+        "censoring.factor: expected a number greater than or equal to 0 (got -1)",
+    ),
+    "censoring.factor without end": (
+        {"censoring": {"factor": float("inf")}},
+        "censoring.factor: expected a finite number (got inf)",
+    ),
+    "censoring.imputations once": (
+        {"censoring": {"imputations": 1}},
+        "censoring.imputations: expected a number greater than or equal to 2 (got 1)",
+    ),
+    "censoring.arms twice": ({"censoring": {"arms": ["a", "a"]}}, "censoring: arms has a twice"),
+    "censoring of nobody": (
+        {"censoring": {"shrinkage_at_least": 30, "shrinkage_below": 30}},
+        "censoring: no shrinkage is at least 30 and below 30; expected a lower shrinkage_at_least",
+    ),
+    "censoring.horizon without a unit": (
+        {"censoring": {"horizon": 24}},
+        "censoring.horizon: duration 24 is not understood; expected a number and a unit",
+    ),
+    "censoring unknown": ({"censoring": {"delta": 2}}, "censoring.delta: unknown key"),
     "landmarks.times without a unit": (
         {"landmarks": {"times": [150]}},
         "landmarks.times.0: duration 150 is not understood; expected a number and a unit",

@@ -290,11 +290,21 @@ def test_a_run_under_informative_censoring_says_so_and_leaves_out_what_it_cannot
     page = (folder / "report.html").read_text()
     assert "Under informative censoring, not the ordinary analysis." in page
     assert "their hazard is the model’s times 3" in page
+    [first, *_] = analysis.fits
+    open_ended, treated = first.job.data.event == 0, first.job.data.arm == 1
+    counts = f"PFS, shrinkage, 120 d: {(open_ended & treated).sum()} of {open_ended.sum()}, "
+    assert counts in page
     assert "Censoring is taken as uninformative" not in page
     assert not [
         name for name in ("loo", "predictive_check", "power_scaling") if (folder / f"{name}.csv").exists()
     ]
-    posterior = bn.read_result(folder).posterior()
+    result = bn.read_result(folder)
+    assert (result.tables["hazard_ratios"]["censoring_factor"] == 3).all()
+    papers = bn.paper_tables(result.tables)
+    assert papers
+    assert all("INFORMATIVE CENSORING ASSUMED" in table.title for table in papers.values())
+    assert all("imputed at 3 times the model’s hazard" in table.notes[0] for table in papers.values())
+    posterior = result.posterior()
     assert "patient" not in {dim for node in posterior.subtree for dim in node.sizes}
     assert posterior["pfs_shrinkage/posterior"]["imputation"].values.tolist() == [1, 1, 2, 2]
     assert (posterior["pfs_shrinkage/constant_data"]["n_concerned"].sel(arm="control") == 0).all()
