@@ -51,11 +51,13 @@ def influence(
     if data is not None and data.n != len(likelihood):
         raise InputError(f"data has {data.n} patients, the fit {len(likelihood)}; expected those of the fit")
     efficiency = relative_efficiency(fit["posterior"].to_dataset())
-    pairs = [left_out_weights(own, efficiency) for own in likelihood]
-    weights, k = np.array([own.ravel() for own, _ in pairs]), np.array([own for _, own in pairs])
-    slopes = _by_arm(fit)
-    without = np.stack([weighted_quantiles(own, weights, [0.5])[:, 0] for own in slopes], axis=1)
-    below, refitted = weights @ (slopes < 0).T.astype(float), np.zeros(len(k), bool)
+    slopes, n = _by_arm(fit), len(likelihood)
+    without, below, k = np.empty((n, len(slopes))), np.empty((n, len(slopes))), np.empty(n)
+    for i, own in enumerate(likelihood):  # one at a time: the weights of all would be as large as the draws
+        weights, k[i] = left_out_weights(own, efficiency)
+        without[i] = [weighted_quantiles(arm, weights.reshape(1, -1), [0.5])[0, 0] for arm in slopes]
+        below[i] = (slopes < 0) @ weights.ravel()
+    refitted = np.zeros(n, bool)
     high = [i for i in np.argsort(-np.nan_to_num(k, nan=np.inf)) if not k[i] <= HIGH_PARETO_K]
     for i in high[:most_refits] if data is not None else ():
         tree = _refit(fit, data, hazard, int(i), how)

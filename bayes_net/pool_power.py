@@ -221,7 +221,7 @@ def study_influence(
     prior = reported_log_ratios(fit["prior"].to_dataset(), pool)[1].std(SAMPLE_DIMS, ddof=1).values
     with_all = _moments(whole, None, level)
     about[["hr", "lower", "upper"]] = np.exp(with_all["limits"])
-    about["mcse_hr"] = [array_stats.mcse(np.exp(own), method="median") for own in whole.values]
+    about["mcse_hr"] = [float(array_stats.mcse(np.exp(own), method="median")) for own in whole.values]
     about = about.assign(level=level, contraction=1 - with_all["sd"] / prior)
     parts = []
     for name in by_study[STUDY].values:

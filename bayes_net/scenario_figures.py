@@ -188,7 +188,7 @@ def _cells(own: pd.DataFrame, changes: pd.DataFrame) -> pd.DataFrame | None:
     counts = changes.groupby("scenario")["key"].nunique()
     pairs = changes[changes["scenario"].isin(counts[counts == 2].index)]
     keys = list(dict.fromkeys(pairs["key"]))
-    if len(keys) != 2 or (pairs.groupby("key")["value"].nunique() < 2).any():
+    if len(keys) != 2 or len(pairs[["key", "value"]].drop_duplicates()) < 3:
         return None
     values = pairs.pivot(index="scenario", columns="key", values="value")
     table = values.join(own.set_index("scenario")["hr"], how="left")

@@ -325,9 +325,14 @@ def test_failed_scenarios_are_left_out_of_the_summary_and_named():
 
 
 def test_the_answer_says_whether_a_conclusion_changes():
-    assert "1 of 2 verbal conclusions change" in answer(summary(invented()), invented())[1]
+    assert (
+        "1 of 2 verbal conclusions change"
+        in answer({"summary": summary(invented()), "scenarios": invented()})[1]
+    )
     calm = invented(prob_below_1=0.97)
-    assert "None of the 2 verbal conclusions changes" in answer(summary(calm), calm)[1]
+    assert (
+        "None of the 2 verbal conclusions changes" in answer({"summary": summary(calm), "scenarios": calm})[1]
+    )
 
 
 def test_the_figures_draw_every_scenario():
