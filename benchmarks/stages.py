@@ -20,6 +20,7 @@ STAGES = {
         "sampling.draw_prior",
     ],
     "tables": ["analysis.hazard_ratio_table", "analysis.survival_table", "results.estimands.summarise"],
+    "influence": ["analysis.influence", "analysis.power_scaling_table"],
     "figures": ["figures.draw", "plots.save", "figures.predictive_table"],
     "write": ["output.write_analysis"],
 }
