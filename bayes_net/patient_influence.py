@@ -52,10 +52,12 @@ def influence(
         raise InputError(f"data has {data.n} patients, the fit {len(likelihood)}; expected those of the fit")
     efficiency = relative_efficiency(fit["posterior"].to_dataset())
     slopes, n = _by_arm(fit), len(likelihood)
+    ordered = [(arm[order], order) for arm, order in zip(slopes, slopes.argsort(axis=1), strict=True)]
     without, below, k = np.empty((n, len(slopes))), np.empty((n, len(slopes))), np.empty(n)
     for i, own in enumerate(likelihood):  # one at a time: the weights of all would be as large as the draws
         weights, k[i] = left_out_weights(own, efficiency)
-        without[i] = [weighted_quantiles(arm, weights.reshape(1, -1), [0.5])[0, 0] for arm in slopes]
+        # by arm, sorted once for all patients
+        without[i] = [_quantiles(*arm, weights.ravel(), [0.5])[0] for arm in ordered]
         below[i] = (slopes < 0) @ weights.ravel()
     refitted = np.zeros(n, bool)
     high = [i for i in np.argsort(-np.nan_to_num(k, nan=np.inf)) if not k[i] <= HIGH_PARETO_K]
@@ -120,9 +122,12 @@ def weighted_quantiles(draws: np.ndarray, weights: np.ndarray, probabilities: Se
     Between draws the distribution function is linear, through the middle of each draw's step.
     """
     order = np.argsort(draws)
-    ordered, shares = draws[order], weights[:, order]
-    middle = shares.cumsum(axis=1) - 0.5 * shares
-    return np.array([np.interp(probabilities, own, ordered) for own in middle])
+    return np.array([_quantiles(draws[order], order, own, probabilities) for own in weights])
+
+
+def _quantiles(ordered: np.ndarray, order: np.ndarray, weights: np.ndarray, probabilities) -> np.ndarray:
+    shares = weights[order]
+    return np.interp(probabilities, shares.cumsum() - 0.5 * shares, ordered)
 
 
 def without_patient(data: Exposure, row: int) -> Exposure:
