@@ -86,8 +86,10 @@ def _says_synthetic(patients: Path) -> bool:
     return "synthetic" in frame and bool((frame["synthetic"].astype(str).str.lower() == "true").all())
 
 
-def prepare(specification: Specification) -> Prepared:
+def prepare(specification: Specification, *, cohort: Cohort | None = None) -> Prepared:
     """Read and validate the data and lay out every model to fit; nothing is sampled.
+
+    ``cohort`` is what ``load_cohort`` gives, where it has been read already.
 
     Raises
     ------
@@ -97,7 +99,7 @@ def prepare(specification: Specification) -> Prepared:
     with warnings.catch_warnings():
         # What calls for judgement is in the cohort's notes, which the caller shows once.
         warnings.simplefilter("ignore", CohortWarning)
-        cohort = load_cohort(specification)
+        cohort = load_cohort(specification) if cohort is None else cohort
     _check_covariates(specification, cohort)
     wanted = specification.landmarks
     if OS in wanted.endpoints and OS not in cohort.endpoints:

@@ -193,11 +193,17 @@ def run_scenarios(
 
 
 def _prepare_all(scenarios: Sequence[Scenario]) -> list[Prepared | PreparedPool]:
-    made, problems = [], []
+    made, problems, cohorts = [], [], {}
     for each in scenarios:
         try:
             own = each.specification
-            made.append(prepare_pool(own) if isinstance(own, PoolSpecification) else prepare(own))
+            if isinstance(own, PoolSpecification):
+                made.append(prepare_pool(own))
+                continue
+            # most scenarios have the same patients: they are read once
+            source = repr((own.data.model_dump(), own.covariates, own.folder))
+            made.append(prepare(own, cohort=cohorts.get(source)))
+            cohorts[source] = made[-1].cohort
         except InputError as problem:
             problems.append(f"scenario {each.name!r}: {problem}")
     if problems:

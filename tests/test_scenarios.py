@@ -19,7 +19,7 @@ from test_pool_run import BRIEF
 from test_pool_run import written as written_pool
 
 import bayes_net as bn
-from bayes_net import pooling, sampling, scenarios
+from bayes_net import pooling, preparation, sampling, scenarios
 from bayes_net._scenario_tables import summary, summary_table, troubles
 from bayes_net.errors import InputError, SpecificationError
 from bayes_net.scenario_figures import draw_scenarios, heat_map, specification_curve, tornado
@@ -385,3 +385,20 @@ def test_a_cluster_that_loses_a_worker_gives_the_same(planned, table, tmp_path):
             each.kill()
             each.wait()
     assert multiprocessing.active_children() == []
+
+
+def test_scenarios_of_the_same_patients_read_them_once_and_others_their_own(tmp_path, monkeypatch):
+    first = small_trial.tables()[0]["patient"][0]
+    path = small_trial.written(
+        tmp_path,
+        scenarios=[
+            {"name": "narrow", "change": {"priors.hazard_ratio_per_10_points": [0.9, 1.11]}},
+            {"name": "one less", "change": {"data.exclude_patients": [first]}},
+        ],
+    )
+    read, load_data = [], preparation.load_data
+    monkeypatch.setattr(preparation, "load_data", lambda *a, **k: read.append(a) or load_data(*a, **k))
+    made = scenarios._prepare_all(plan(bn.read_specification(path)))
+    assert len(read) == 2
+    assert [len(each.cohort.patients) for each in made] == [138, 138, 139]  # the specification leaves two out
+    assert made[0].cohort is made[1].cohort
