@@ -5,8 +5,6 @@ Exit codes: 0 done, 2 bad input, 3 done but the diagnostics gate failed (outputs
 
 from __future__ import annotations
 
-import math
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,11 +15,30 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
+from bayes_net._terminal import (
+    err_console,
+    framed,
+    literal,
+    out_console,
+    show_hazard_ratios,
+    show_pool_results,
+    show_prepared,
+    show_prepared_pool,
+    show_risk_sets,
+    show_rows,
+    show_scenarios,
+    show_tipping,
+)
 from bayes_net.errors import InputError
 from bayes_net.shipped import TEMPLATES, example_evidence, find_specification, shipped_models
 
@@ -33,20 +50,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-LOG_WIDTH = 160
-"""Columns of a table in a file or pipe; a terminal has its own width."""
-
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-
-
-def _console(*, stderr: bool) -> Console:
-    terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    width = None if terminal else LOG_WIDTH
-    return Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False, width=width)
-
-
-out_console, err_console = _console(stderr=False), _console(stderr=True)
-
 Spec = Annotated[
     str, typer.Argument(metavar="SPEC", help="A specification file (.toml), or a shipped model's name.")
 ]
@@ -64,13 +67,8 @@ def _bad_input_exits() -> Iterator[None]:
         message = f"{problem.filename}: {problem.strerror}" if problem.filename else str(problem)
     else:
         return
-    err_console.print(f"[bold red]error:[/] {_literal(message)}")
+    err_console.print(f"[bold red]error:[/] {literal(message)}")
     raise typer.Exit(BAD_INPUT)
-
-
-def _literal(text: object) -> str:
-    """Text from files as it is: no markup in it is obeyed, and no control character reaches the terminal."""
-    return escape(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text)))
 
 
 def _show_version(wanted: bool) -> None:
@@ -115,7 +113,7 @@ def run(
             analysis = line.analyse(prepared, progress=advance)
         folder = line.write(analysis, out)
     line.show_results(analysis)
-    out_console.print(f"\nReport: {_literal(str(folder / 'report.html'))}")
+    out_console.print(f"\nReport: {literal(str(folder / 'report.html'))}")
     if not analysis.passed:
         failed = line.gate(analysis)
         failed = failed.loc[~failed["passed"]]
@@ -124,7 +122,7 @@ def run(
         )
         for row in failed.itertuples():
             err_console.print(
-                f"  {_literal(row.fit)}: {row.check} {row.worst:.4g} at {_literal(row.where)}, "
+                f"  {literal(row.fit)}: {row.check} {row.worst:.4g} at {literal(row.where)}, "
                 f"threshold {row.threshold:g}"
             )
         raise typer.Exit(GATE_FAILED)
@@ -159,9 +157,9 @@ def _line(specification) -> _Line:
             analyse_pool,
             write,
             lambda analysis: analysis.tables["diagnostics"],
-            _show_prepared_pool,
-            _show_rows,
-            _show_pool_results,
+            show_prepared_pool,
+            show_rows,
+            show_pool_results,
         )
     from bayes_net.analysis import analyse, prepare
     from bayes_net.output import write_analysis
@@ -171,9 +169,9 @@ def _line(specification) -> _Line:
         analyse,
         write_analysis,
         lambda analysis: analysis.gate,
-        _show_prepared,
-        lambda prepared: out_console.print(_risk_sets(prepared)),
-        _show_hazard_ratios,
+        show_prepared,
+        show_risk_sets,
+        show_hazard_ratios,
     )
 
 
@@ -233,37 +231,13 @@ def scenarios(
                 resume=resume,
                 progress=advance,
             )
-    _show_scenarios(found, specification.report.level)
-    _show_tipping(found)
-    out_console.print(f"\nReport: {_literal(str(found.folder / 'report.html'))}")
+    show_scenarios(found, specification.report.level)
+    show_tipping(found)
+    out_console.print(f"\nReport: {literal(str(found.folder / 'report.html'))}")
     for row in found.troubles.itertuples():
-        err_console.print(f"[bold red]scenario {_literal(row.Scenario)}:[/] {_literal(row[2])}")
+        err_console.print(f"[bold red]scenario {literal(row.Scenario)}:[/] {literal(row[2])}")
     if not found.troubles.empty:
         raise typer.Exit(GATE_FAILED)
-
-
-def _show_scenarios(found, level: float) -> None:
-    from bayes_net._audit_table import audit_to_read
-    from bayes_net._scenario_tables import summary_table
-
-    shown = [summary_table(found.summary, label=f"{100 * level:.3g} % CrI")]
-    shown += [audit_to_read(found.audit)] if len(found.audit) else []
-    for each in shown:
-        table = Table(*map(_literal, each.columns), box=None)
-        for row in each.itertuples(index=False):
-            table.add_row(*(_literal(str(cell)) for cell in row))
-        out_console.print(table, "")
-
-
-def _show_tipping(found) -> None:
-    from bayes_net._censoring_scenarios import tipping_to_read
-
-    for caption, shown in tipping_to_read(found.tipping):
-        title = _literal(f"Factor at which the word is lost: {caption}")
-        table = Table(*map(_literal, shown.columns), box=None, title=title, title_justify="left")
-        for row in shown.itertuples(index=False):
-            table.add_row(*map(_literal, row))
-        out_console.print("\n", table)
 
 
 Result = Annotated[Path, typer.Argument(metavar="RESULT", help="Folder that a finished run wrote.")]
@@ -281,7 +255,7 @@ def report(
 
     with _bad_input_exits():
         path = rebuild_report(result, scenarios=scenarios)
-    out_console.print(f"Report: {_literal(str(path))}")
+    out_console.print(f"Report: {literal(str(path))}")
 
 
 @app.command(name="tables")
@@ -302,7 +276,7 @@ def paper(
         found = read_result(result)
         folder = out or result.with_name(f"{result.resolve().name}-tables")
         files = save_paper_tables(paper_tables(found.tables), folder, formats)
-    out_console.print(f"Wrote {len(files)} files to {_literal(str(folder))}")
+    out_console.print(f"Wrote {len(files)} files to {literal(str(folder))}")
 
 
 @app.command()
@@ -318,14 +292,9 @@ def compare(
         if csv is not None:
             found.hazard_ratios.to_csv(csv, index=False)
     for table in found.to_read():
-        shown = Table(
-            *map(_literal, table.columns), box=None, title=table.attrs["title"], title_justify="left"
-        )
-        for row in table.itertuples(index=False):
-            shown.add_row(*(_literal(str(cell)) for cell in row))
-        out_console.print(shown, "")
+        out_console.print(framed(table, table.attrs["title"]), "")
     if csv is not None:
-        out_console.print(f"Wrote {_literal(str(csv))}")
+        out_console.print(f"Wrote {literal(str(csv))}")
 
 
 @app.command()
@@ -336,7 +305,7 @@ def models() -> None:
     table = Table("name", "what it does", box=None)
     for name, path in shipped_models().items():
         specification = read_specification(path)
-        table.add_row(_literal(name), _literal(specification.title))
+        table.add_row(literal(name), literal(specification.title))
     out_console.print(table)
 
 
@@ -362,8 +331,8 @@ def init(
             raise InputError(f"there is no folder {path.resolve().parent}; make it first")
         for file, text in files.items():
             file.write_text(text, encoding="utf-8")
-    names = _literal(" and ".join(map(str, files)))
-    out_console.print(f"Wrote {names}. Edit, then: bayes-net check {_literal(str(path))}")
+    names = literal(" and ".join(map(str, files)))
+    out_console.print(f"Wrote {names}. Edit, then: bayes-net check {literal(str(path))}")
 
 
 @app.command()
@@ -378,101 +347,21 @@ def simulate(
         cohort = simulate_cohort(seed=seed)
         files = write_cohort(cohort, out)
     names = ", ".join(map(str, files))
-    out_console.print(_literal(f"{cohort}\nSYNTHETIC data, generated by a computer: {names}"))
+    out_console.print(literal(f"{cohort}\nSYNTHETIC data, generated by a computer: {names}"))
 
 
 @contextmanager
 def _progress() -> Iterator:
     """A progress bar on a terminal, nothing in a log."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err_console, disable=not err_console.is_terminal, transient=True) as bar:
+    left = (TextColumn("left:"), TimeRemainingColumn())
+    with Progress(
+        *columns, *left, console=err_console, disable=not err_console.is_terminal, transient=True
+    ) as bar:
         task = bar.add_task("compiling", total=None)
 
         def advance(label: str, done: int, total: int) -> None:
             words = f"{label} (compiling the model first)" if done == 0 else label
-            bar.update(task, description=_literal(words), completed=done, total=total)
+            bar.update(task, description=literal(words), completed=done, total=total)
 
         yield advance
-
-
-def _show_prepared(prepared) -> None:
-    out_console.print(f"{_literal(prepared.specification.title)}\n{_literal(str(prepared.cohort))}")
-    for note in prepared.notes:
-        colour = "yellow" if note.kind == "warning" else "default"
-        out_console.print(f"  [{colour}]{note.kind}:[/] {_literal(note.message)}")
-    out_console.print(f"{len(prepared.jobs)} models to fit")
-
-
-def _show_prepared_pool(prepared) -> None:
-    out_console.print(_literal(prepared.specification.title))
-    if prepared.evidence is not None:
-        out_console.print(_literal(str(prepared.evidence)))
-    for study, note in prepared.notes:
-        colour = "yellow" if note.kind == "warning" else "default"
-        out_console.print(f"  [{colour}]{note.kind}:[/] {_literal(f'{study}: {note.message}')}")
-
-
-def _show_rows(prepared) -> None:
-    table = Table("row", "study", "arm", "endpoint", "statistic", "use", box=None)
-    for row in prepared.printed.itertuples():
-        if row.use != "record":
-            table.add_row(
-                *(_literal(x) for x in (row.id, row.study, row.arm, row.endpoint, row.statistic, row.use))
-            )
-    out_console.print(table)
-    for cohort in prepared.pool.cohorts:
-        n = f"{cohort.events.sum():.0f} events in {cohort.person_time.sum():.0f} months from randomisation"
-        after = f"; {cohort.exposure.n} patients at {cohort.landmark}" if cohort.exposure is not None else ""
-        out_console.print(_literal(f"{cohort.study}, {cohort.endpoint.upper()}: {n}{after}"))
-
-
-def _show_pool_results(analysis) -> None:
-    from bayes_net.tables import format_interval, format_probability
-
-    interval_name = f"HR ({100 * analysis.prepared.specification.report.level:.3g} % CrI)"
-    mark = "" if analysis.gate.passed else " (the gate failed: not to be used)"
-
-    def estimate(row) -> tuple[str, str]:
-        interval = format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
-        return interval, format_probability(row.prob_below_1)
-
-    shown = analysis.tables.get("hazard_ratios")
-    if shown is not None:
-        columns = ("endpoint", "arm", "landmark", interval_name, "Pr(HR < 1)", "", "printed")
-        table = Table(*columns, box=None, title=f"Shrinkage, per 10 points{mark}", title_justify="left")
-        for row in shown[shown["measure"] == "shrinkage, per 10 points"].itertuples():
-            limits = f"{row.printed:.2f} ({row.printed_lower:.2f}–{row.printed_upper:.2f})"
-            known = "" if math.isnan(row.printed) else limits
-            cells = (row.endpoint.upper(), row.arm, row.landmark, *estimate(row), row.status, known)
-            table.add_row(*map(_literal, cells))
-        out_console.print("\n", table)
-    shown = analysis.tables.get("arms_and_studies")
-    if shown is not None:
-        columns = ("endpoint", "estimand", "study", interval_name, "Pr(HR < 1)")
-        table = Table(*columns, box=None, title=f"Arms and studies{mark}", title_justify="left")
-        for row in shown.itertuples():
-            table.add_row(*map(_literal, (row.endpoint.upper(), row.estimand, row.study, *estimate(row))))
-        out_console.print("\n", table)
-
-
-def _risk_sets(prepared) -> Table:
-    table = Table("endpoint", "landmark", "arm", "patients", "events", box=None)
-    for key in dict.fromkeys((job.endpoint, job.landmark.label) for job in prepared.jobs):
-        job = next(job for job in prepared.jobs if (job.endpoint, job.landmark.label) == key)
-        for arm, n, events in zip(job.data.arms, job.data.n_by_arm, job.data.events.sum(axis=1), strict=True):
-            table.add_row(job.endpoint.upper(), job.landmark.label, _literal(arm), str(n), f"{events:.0f}")
-    return table
-
-
-def _show_hazard_ratios(analysis) -> None:
-    from bayes_net.tables import hazard_ratio_table
-
-    rows = analysis.hazard_ratios
-    rows = rows[(rows["estimand"] == "association") & (rows["measure"] != "shrinkage, per 1 point")]
-    for (endpoint, measure), part in rows.groupby(["endpoint", "measure"], sort=False):
-        shown = hazard_ratio_table(part)
-        table = Table(*shown.columns, box=None, title=f"{endpoint.upper()}: {measure}", title_justify="left")
-        for values in shown.itertuples(index=False):
-            table.add_row(*(_literal(str(value)) for value in values))
-        out_console.print()
-        out_console.print(table)

@@ -69,7 +69,7 @@ def specification_curve(
         chosen = choices.loc[(choices["key"] == key) & (choices["value"] == value), "scenario"]
         below.plot([place[name] for name in chosen], [y] * len(chosen), "|", color="black", markersize=7)
     labels = [short(f"{key.rpartition('.')[2]}: {value}", 40) for key, value in rows]
-    below.set_yticks(range(len(rows)), labels=labels, parse_math=False, fontsize=8)
+    below.set_yticks(range(len(rows)), labels=labels, parse_math=False, fontsize=9)
     below.set(ylim=(len(rows) - 0.5, -0.5), xticks=[], xlabel=f"{len(place)} scenarios, sorted")
     below.spines["left"].set_visible(False)
     below.tick_params(axis="y", length=0)

@@ -110,6 +110,7 @@ def pooled_grid() -> str:
     path = shipped.find_specification("prrt_pooled")
     values = tomllib.loads(path.read_text(encoding="utf-8"))
     values["evidence"]["files"] = [str(path.parent / name) for name in values["evidence"]["files"]]
+    del values["scenarios"]
     values["grid"] = {
         "bias.scale": [0.0, 0.5, 1.0, 1.5, 2.0],
         "borrowing.level.weight": [0.1, 0.3, 0.5, 0.7, 0.9],
