@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
+from bayes_net._judgement import counted
 from bayes_net.compression import NODES, Nodes, gauss_rule
 from bayes_net.errors import InputError
 from bayes_net.exposure import Exposure, Intervals, Measure, one_hot
@@ -52,6 +53,14 @@ class AggregatedExposure(Intervals):
     arms: tuple[str, ...]
     covariate_names: tuple[str, ...]
     measure: Measure
+
+    def __repr__(self) -> str:
+        arms = ", ".join(f"{arm} {n}" for arm, n in zip(self.arms, self.n_by_arm, strict=True))
+        return (
+            f"<aggregated exposure: {counted(self.n, 'patient')} ({arms}), "
+            f"{counted(int(self.hits.sum()), 'event')}, {counted(self.n_intervals, 'interval')}, "
+            f"{counted(len(self.patterns), 'pattern')}, {self.measure.label}>"
+        )
 
     @property
     def n(self) -> int:

@@ -190,7 +190,7 @@ def impute_censored(
 
 def follow_up_ends(data: Exposure, censoring: Censoring) -> np.ndarray:
     """Until when each patient's follow-up is completed, months after the landmark."""
-    longest = np.array([data.time[data.arm == a].max(initial=0.0) for a in range(len(data.arms))])[data.arm]
+    longest = data.last_follow_up[data.arm]
     return longest if censoring.horizon is None else np.minimum(longest, censoring.horizon)
 
 

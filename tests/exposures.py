@@ -97,6 +97,19 @@ def ffcd(shared, label, endpoint) -> Exposure:
     return expose(landmark(cohort, ["122d", "no limit"], endpoint=endpoint), label, cuts=cuts)
 
 
+def followed(event_time, end, arm, score, cuts) -> Exposure:
+    """Two arms of patients who have their event, or leave before it at ``end``."""
+    return Exposure(
+        time=np.minimum(event_time, end),
+        event=(event_time <= end).astype(float),
+        arm=arm,
+        score=score,
+        covariates=np.empty((len(arm), 0)),
+        cuts=np.asarray(cuts, float),
+        arms=("control", "treated"),
+    )
+
+
 def two_groups(time, event, second, cuts) -> Exposure:
     """Two groups without a score."""
     n = len(time)

@@ -7,6 +7,7 @@ import nutpie
 import pytest
 import xarray as xr
 from arviz_stats.base import array_stats
+from exposures import followed
 from scipy.integrate import quad
 from scipy.stats import kstest, norm
 from scipy.stats import t as student
@@ -220,15 +221,7 @@ def trial(n=240, *, seed=5) -> Exposure:
     needed = rng.exponential(size=n) / np.exp(-0.2 * score)
     event_time = np.where(needed < 0.3, needed / 0.10, 3 + (needed - 0.3) / 0.05)
     leaves = np.minimum(rng.exponential(9, n), rng.uniform(12, 20, n))
-    return Exposure(
-        time=np.minimum(event_time, leaves),
-        event=(event_time <= leaves).astype(float),
-        arm=arm,
-        score=score,
-        covariates=np.empty((n, 0)),
-        cuts=np.array([3.0]),
-        arms=("control", "treated"),
-    )
+    return followed(event_time, leaves, arm, score, [3.0])
 
 
 @pytest.fixture(scope="module")

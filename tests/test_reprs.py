@@ -275,6 +275,9 @@ def test_plain_reprs_say_counts(cohort, landmarks):
     assert repr(landmarks) == f"<landmark set: PFS, patients analysed: {about}>"
     exposure = "<exposure: 5 patients (control 3, treated 2), 3 events, 1 interval, shrinkage>"
     assert repr(fit.job.data) == exposure
+    assert repr(bn.aggregate(fit.job.data)) == "<aggregated " + exposure[1:].replace(
+        ", sh", ", 2 patterns, sh"
+    )
     assert repr(fit) == f"<fit: PFS, shrinkage, 150 d, {exposure}, gate passed>"
     unchecked = Fitted(fit.job, fit.fit, Gate(fit.gate.table[:0]), fit.loo)
     for failing in (fitted(job(), R_hat=1.2), unchecked):
@@ -294,6 +297,7 @@ def test_nothing_of_a_patient_is_in_a_plain_repr(cohort, landmarks):
         prepared,
         pooled,
         compress(about),
+        bn.aggregate(about),
         Table("patients.csv", cohort.patients, cohort.patients.index),
         Figure("waterfall", "waterfall", None, (landmarks.table,), "PFS"),
         fitted(job()),
