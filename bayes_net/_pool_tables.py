@@ -10,10 +10,10 @@ import pandas as pd
 from bayes_net import tables
 from bayes_net._pool_wording import NOTHING, WHOLE, describe, failed_rows, inside, slope_label
 from bayes_net._wording import words
-from bayes_net.pool_power import ABOUT, ARM
+from bayes_net.pool_power import ABOUT
 from bayes_net.pooled_results import PREDICTED
 from bayes_net.power import ALL_PRIORS, LIKELIHOOD, SENSITIVE
-from bayes_net.schema import BIAS_TAKEN_OFF, NO_LIMIT, OBSERVED
+from bayes_net.schema import ARM, BIAS_TAKEN_OFF, NO_LIMIT, OBSERVED
 
 KINDS = {
     "slope": "Slope of shrinkage (log HR per 10 points)",

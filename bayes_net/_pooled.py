@@ -20,7 +20,6 @@ from bayes_net._information import information
 from bayes_net._pool_inputs import COUNTED, LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
 from bayes_net.assumptions import EXCHANGEABLE, FULL, Borrowing, Fixed, HalfCauchy
 from bayes_net.compression import NODES, compress
-from bayes_net.exposure import one_hot
 from bayes_net.pool import Pool
 from bayes_net.priors import HalfNormal
 from bayes_net.published import CURVES, EFFECTS, SLOPES, STUDENT_DF
@@ -407,6 +406,15 @@ def row_months(pool: Pool) -> np.ndarray:
     return spread.reshape(len(pool.rows), n * k)
 
 
+def row_location(parts: Values, pool: Pool) -> np.ndarray:
+    """What each row is expected to be, on its scale: (..., row)."""
+    location = parts["location"].copy()
+    if "curve_rows" in parts:
+        own = pool.is_of(CURVES)
+        location[..., own] = np.log(np.exp(parts["curve_rows"]) @ row_months(pool)[own].T)
+    return location
+
+
 def hyperparameters(pool: Pool) -> np.ndarray:
     """Mean, SD, vague SD and weight of every effect, (4, effect); of one component: its SD twice and 1."""
     columns = []
@@ -451,7 +459,7 @@ def _landmark_inputs(pool: Pool) -> dict[str, np.ndarray]:
         data, arms = cohort.exposure, np.arange(len(pool.assumptions.arms))
         rule = compress(data, patterns=arms[:, None].astype(float))
         events.append(cohort.weight * data.events)
-        scores.append(cohort.weight * (one_hot(data.arm, len(arms)).T @ (data.event * data.score)))
+        scores.append(cohort.weight * data.score_events)
         nodes.append(np.stack([cohort.weight * rule.weight, rule.score]))
     return {
         "after_events": np.concatenate(events).ravel(),

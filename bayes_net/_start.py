@@ -17,6 +17,8 @@ from bayes_net.schema import (
     COVARIATE,
     COVARIATE_EFFECT,
     INTERVAL,
+    LEVEL,
+    LEVEL_AT_EVENTS,
     LOG_HAZARD,
     SAMPLE_DIMS,
     SLOPE,
@@ -33,6 +35,8 @@ _RIDGE, _ITERATIONS, _CONVERGED = 1e-6, 100, 1e-8
 def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarray, np.ndarray]:
     """Centre and SD of starting points, over the unconstrained free variables in the model's order."""
     free = free_variables(hazard, data)
+    if STEP_SD in free:
+        free = {LEVEL_AT_EVENTS if name == LEVEL else name: each for name, each in free.items()}
     coords = coordinates(data)
     shapes = {name: tuple(len(coords[dim]) for dim in dims) for name, (_, dims) in free.items()}
     linear = {name: shape for name, shape in shapes.items() if name != STEP_SD}
@@ -41,8 +45,8 @@ def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarra
     if STEP_SD in free:
         ones = np.ones((1, units.sizes["draw"], *shapes[STEP_SD]))
         one = units.assign({STEP_SD: ((*SAMPLE_DIMS, *free[STEP_SD][1]), ones)})
-    mean, precision = _prior(linear, free, one, hazard, data)
-    mode, spread = _newton(_design(with_derived(one, hazard, data), data), mean, precision)
+    derived = with_derived(one, hazard, data)
+    mode, spread = _newton(_design(derived, data), *_prior(derived, hazard, data))
     found = {
         name: (mode[at].reshape(linear[name]), spread[at].reshape(linear[name]))
         for name, at in _slices(linear)
@@ -72,18 +76,19 @@ def _unit_vectors(linear, free, coords) -> xr.Dataset:
     return xr.Dataset(values, {dim: coords[dim] for dim in used})
 
 
-def _prior(linear, free, one: xr.Dataset, hazard: Hazard, data: AggregatedExposure):
-    """Mean and precision of the priors of the linear parameters, with the walk's SD at 1."""
-    means, precisions = [], []
-    for name, shape in linear.items():
-        prior = free[name][0]
-        known = isinstance(prior, Normal)
-        sd = np.full(shape, prior.sd if known else np.inf)
-        if name == "step":
-            sd = sd * step_scale(one.isel(chain=0, draw=0), hazard, data).values
-        means.append(np.full(shape, prior.mean if known else 0.0).ravel())
-        precisions.append((sd**-2.0).ravel())
-    return np.concatenate(means), np.concatenate(precisions) + _RIDGE
+def _prior(units: xr.Dataset, hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and precision matrix of the linear parameters, of which ``units`` has one a draw, with the walk's
+    SD at 1."""
+    scale = step_scale(units.isel(chain=0, draw=0), hazard, data).values if STEP_SD in units else 1.0
+    mean, precision = 0.0, _RIDGE * np.eye(units.sizes["draw"])
+    for name, (prior, dims) in free_variables(hazard, data).items():
+        if isinstance(prior, Normal):
+            rows = units[name].isel(chain=0).transpose("draw", *dims).values
+            sd = np.broadcast_to(prior.sd * (scale if name == "step" else 1.0), rows.shape[1:]).ravel()
+            weighted = rows.reshape(len(rows), -1) / sd**2
+            precision = precision + weighted @ rows.reshape(len(rows), -1).T
+            mean = mean + weighted.sum(axis=1) * prior.mean
+    return np.linalg.solve(precision, np.broadcast_to(mean, len(precision))), precision
 
 
 def _design(units: xr.Dataset, data: AggregatedExposure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,13 +115,13 @@ def _newton(design, mean: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray
 
     def height(at):
         with np.errstate(over="ignore"):
-            return hits @ at - months @ np.exp(at @ nodes) - precision @ (at - mean) ** 2 / 2
+            return hits @ at - months @ np.exp(at @ nodes) - (at - mean) @ precision @ (at - mean) / 2
 
     at = mean.copy()
     for _ in range(_ITERATIONS):
         risk = months * np.exp(at @ nodes)
-        gradient = hits - nodes @ risk - precision * (at - mean)
-        curvature = (nodes * risk) @ nodes.T + np.diag(precision)
+        gradient = hits - nodes @ risk - precision @ (at - mean)
+        curvature = (nodes * risk) @ nodes.T + precision
         step = np.linalg.solve(curvature, gradient)
         gain = gradient @ step
         while not height(at + step) >= height(at) and np.abs(step).max() > _CONVERGED**2:

@@ -23,6 +23,8 @@ from bayes_net.schema import (
     COVARIATE_EFFECT,
     DRAW,
     INTERVAL,
+    LEVEL,
+    LEVEL_AT_EVENTS,
     LOG_HAZARD,
     PATIENT,
     SAMPLE_DIMS,
@@ -36,6 +38,7 @@ from bayes_net.structure import (
     SHARED,
     AnyExposure,
     Hazard,
+    level_shift,
     step_information,
     walk_basis,
 )
@@ -96,19 +99,20 @@ def _aggregated_log_likelihood(posterior: xr.Dataset, data: AggregatedExposure) 
 
 
 def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, tuple[Prior, tuple[str, ...]]]:
-    """Each free variable of the model, with its prior and its dims.
+    """Each free variable of the model, in its order, with its prior and its dims.
 
-    The prior of ``step`` is that of the step divided by ``step_scale``.
+    The prior of ``step`` is that of the step divided by ``step_scale``. The model samples ``level`` as
+    ``level_at_events``, where it has steps.
     """
     priors, strata = hazard.priors, () if hazard.baseline == SHARED else (ARM,)
     free: dict[str, tuple[Prior, tuple[str, ...]]] = {}
     if hazard.smoothing == INDEPENDENT:
         free["log_baseline"] = (priors.level, (*strata, INTERVAL))
     else:
-        free["level"] = (priors.level, strata)
         if data.n_intervals > 1:
             free[STEP_SD] = (priors.step_sd, strata)
             free["step"] = (Normal(0.0, 1.0), (*strata, "boundary"))
+        free[LEVEL] = (priors.level, strata)
     if hazard.baseline == SHARED and len(data.arms) > 1:
         free[ARM_EFFECT] = (priors.arm_effect, ("contrast",))
     if hazard.slopes == PER_ARM:
@@ -172,15 +176,23 @@ def draw_prior(hazard: Hazard, data: AnyExposure, *, draws: int, seed: int) -> x
 
 
 def with_derived(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dataset:
-    """Add what the model derives from its free variables: log_hazard, and slope when common."""
+    """Add what the model derives from its free variables: log_hazard, slope when common, and the level over
+    time in place of that over events."""
     if hazard.smoothing == INDEPENDENT:
         alpha = draws["log_baseline"]
     else:
-        alpha = draws["level"].expand_dims({INTERVAL: draws[INTERVAL]}, axis=-1)
+        steps = 0.0
+        if data.n_intervals > 1:
+            steps = draws[STEP_SD] * draws["step"] / step_scale(draws, hazard, data)
+        if LEVEL_AT_EVENTS in draws:
+            strata = () if hazard.baseline == SHARED else (ARM,)
+            shift = xr.DataArray(level_shift(data, hazard), dims=(*strata, "boundary"))
+            level = draws[LEVEL_AT_EVENTS] - (steps * shift).sum("boundary")
+            draws = draws.assign({LEVEL: level.transpose(*SAMPLE_DIMS, *strata)}).drop_vars(LEVEL_AT_EVENTS)
+        alpha = draws[LEVEL].expand_dims({INTERVAL: draws[INTERVAL]}, axis=-1)
         if data.n_intervals > 1:
             basis = xr.DataArray(walk_basis(data.cuts), dims=(INTERVAL, "boundary"))
-            steps = draws["step"] / step_scale(draws, hazard, data)
-            alpha = alpha + draws[STEP_SD] * (steps * basis).sum("boundary")
+            alpha = alpha + (steps * basis).sum("boundary")
     if hazard.baseline == SHARED:
         alpha = alpha.expand_dims({ARM: draws[ARM]})
         if len(data.arms) > 1:

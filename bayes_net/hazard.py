@@ -24,6 +24,8 @@ from bayes_net.schema import (
     COVARIATE,
     COVARIATE_EFFECT,
     INTERVAL,
+    LEVEL,
+    LEVEL_AT_EVENTS,
     LOG_HAZARD,
     SLOPE,
     STEP_SD,
@@ -46,7 +48,8 @@ from bayes_net.structure import (
 def hazard_model(data: AnyExposure, hazard: Hazard | None = None, *, shape: Layout | None = None) -> pm.Model:
     """The PyMC model of ``data``.
 
-    Variables: ``log_hazard`` (arm, interval), log hazard per month at score and covariates 0;
+    Variables: ``log_hazard`` (arm, interval), log hazard per month at score and covariates 0; ``level``
+    (arm), its average over time, which with a random walk is sampled as ``level_at_events``, over events;
     ``slope`` (arm), log hazard ratio per unit of score; ``log_hr_arm`` (arm after the first) with a
     shared baseline; ``log_hr_covariate`` (covariate); ``step_sd`` with a random walk.
     """
@@ -87,7 +90,8 @@ def _used(name: str, hazard: Hazard, data: AnyExposure) -> bool:
         "hyperparameters": any(
             not isinstance(prior, Flat) for name, (prior, _) in free.items() if name != "step"
         ),
-        "basis": hazard.smoothing == RW1 and data.n_intervals > 1,
+        "walk": hazard.smoothing == RW1 and data.n_intervals > 1,
+        "level_shift": hazard.smoothing == RW1 and data.n_intervals > 1,
         "step_information": hazard.smoothing == RW1 and data.n_intervals > 1,
         "score_events": hazard.slopes != NONE,
         "node_score": hazard.slopes != NONE,
@@ -105,7 +109,8 @@ _START = {"level": -3.0, "step_sd": 0.5}
 it was first compiled with. Others start at 0."""
 
 
-def _prior_rv(name: str, which: str, hazard: Hazard, d: Mapping, dims: tuple[str, ...]):
+def _prior_rv(name: str, which: str, hazard: Hazard, d: Mapping, dims: tuple[str, ...], moved=0.0):
+    """A free variable with its prior; ``moved`` is what it has over that of which the prior is."""
     prior: Prior = getattr(hazard.priors, which)
     start = np.full([len(pm.modelcontext(None).coords[dim]) for dim in dims], _START.get(which, 0.0))
     if isinstance(prior, Flat):
@@ -113,22 +118,25 @@ def _prior_rv(name: str, which: str, hazard: Hazard, d: Mapping, dims: tuple[str
     mean, sd = (d["hyperparameters"][PRIOR_ROWS.index(which), i] for i in (0, 1))
     if isinstance(prior, HalfNormal):
         return pm.HalfNormal(name, sigma=sd, dims=dims, initval=start)
-    return pm.Normal(name, mu=mean, sigma=sd, dims=dims, initval=start)
+    return pm.Normal(name, mu=mean + moved, sigma=sd, dims=dims, initval=start)
 
 
 def _log_hazard(d: Mapping, hazard: Hazard, data: AnyExposure):
     strata = () if hazard.baseline == SHARED else (ARM,)
     if hazard.smoothing == INDEPENDENT:
         alpha = _prior_rv("log_baseline", "level", hazard, d, (*strata, INTERVAL))
+    elif data.n_intervals == 1:
+        alpha = _prior_rv(LEVEL, "level", hazard, d, strata)[..., None]
     else:
-        level = _prior_rv("level", "level", hazard, d, strata)
-        alpha = level[..., None] * np.ones(data.n_intervals)
-        if data.n_intervals > 1:
-            sd = _prior_rv(STEP_SD, "step_sd", hazard, d, strata)
-            # The prior is a standard normal step; it is sampled on its conditional scale.
-            scale = pt.sqrt(1.0 + sd[..., None] ** 2 * d["step_information"])
-            step = pm.Normal("step", 0.0, scale, dims=(*strata, "boundary"))
-            alpha = alpha + sd[..., None] * times(d["basis"], step / scale)
+        sd = _prior_rv(STEP_SD, "step_sd", hazard, d, strata)
+        # The prior is a standard normal step; it is sampled on its conditional scale.
+        scale = pt.sqrt(1.0 + sd[..., None] ** 2 * d["step_information"])
+        step = pm.Normal("step", 0.0, scale, dims=(*strata, "boundary")) / scale
+        # The prior is that of the level over time; the level of the events is what they know, and sampled.
+        shift = sd * pt.sum(d["level_shift"] * step, axis=-1)
+        at_events = _prior_rv(LEVEL_AT_EVENTS, "level", hazard, d, strata, shift)
+        pm.Deterministic(LEVEL, at_events - shift, dims=strata)
+        alpha = at_events[..., None] + sd[..., None] * times(d["walk"], step)
     if hazard.baseline == SHARED:
         if len(data.arms) == 1:
             return alpha[None, :]

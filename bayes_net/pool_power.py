@@ -21,7 +21,7 @@ from bayes_net._pooled import (
     count_rows,
     inputs,
     linear_parts,
-    row_months,
+    row_location,
     scaled,
     student_log_density,
     student_rows,
@@ -31,13 +31,11 @@ from bayes_net.patient_influence import left_out_weights, weighted_quantiles
 from bayes_net.pool import Pool
 from bayes_net.power import ALL_PRIORS, LIKELIHOOD, MEASURED, sensitivities
 from bayes_net.predictions import slopes_of
-from bayes_net.published import CURVES
-from bayes_net.schema import BIAS_TAKEN_OFF, CHAIN, DRAW, NO_LIMIT, OBSERVED, SAMPLE_DIMS
+from bayes_net.schema import ARM, BIAS_TAKEN_OFF, CHAIN, DRAW, NO_LIMIT, OBSERVED, SAMPLE_DIMS, STUDY
 
-STUDY = "study"
 ABOUT = ("endpoint", "measure", "arm", "landmark", "biased", "status", "study")
 """What a hazard ratio of a synthesis is about."""
-ARM, SHRINKAGE, POOLED = "arm", "shrinkage, per 10 points", "(pooled mean)"
+SHRINKAGE, POOLED = "shrinkage, per 10 points", "(pooled mean)"
 BLOCKS = {
     "slope": ("slope_z", "slope_mean"),
     "slope heterogeneity": ("slope_sd",),
@@ -119,12 +117,8 @@ def _rows(parts: Mapping[str, np.ndarray], pool: Pool) -> Terms:
     """Of each published number."""
     if not len(pool.rows):
         return []
-    location = parts["location"].copy()
-    if "curve_rows" in parts:
-        own = pool.is_of(CURVES)
-        location[..., own] = np.log(np.exp(parts["curve_rows"]) @ row_months(pool)[own].T)
     value, se, power, _ = inputs(pool)["rows"]
-    z = (value - location) / (se * np.exp(parts["log_inflation"]))
+    z = (value - row_location(parts, pool)) / (se * np.exp(parts["log_inflation"]))
     each = -0.5 * z * (z @ pool.precision) - power * parts["log_inflation"]
     each += student_rows(pool) * power * student_log_density(z)
     for endpoint in COUNTED:

@@ -200,7 +200,7 @@ class PoolSamplingSection(Section):
     draws: Annotated[Whole, Field(ge=100)] = 1500
     tune: Annotated[Whole, Field(ge=100)] = 1000
     chains: Annotated[Whole, Field(ge=2)] = 4
-    target_accept: Annotated[Number, Field(ge=0.5, lt=1)] = 0.995
+    target_accept: Annotated[Number, Field(ge=0.5, lt=1)] = 0.99
     retry: Flag = True
 
 

@@ -22,7 +22,7 @@ from bayes_net._pooled import (
     hyperparameters,
     inputs,
     linear_parts,
-    row_months,
+    row_location,
     scale_names,
     scaled,
     scaling,
@@ -30,13 +30,13 @@ from bayes_net._pooled import (
 )
 from bayes_net.assumptions import Borrowing
 from bayes_net.pool import Pool
-from bayes_net.published import CURVES, STUDENT_DF
+from bayes_net.published import STUDENT_DF
 from bayes_net.sampling import PRIOR_DRAWS, Compiled, Sampler, compile_model, sample
 from bayes_net.schema import CHAIN, DRAW, SAMPLE_DIMS
 from bayes_net.synthesis import synthesis_model
 
 ROW = "row"
-SAMPLER = Sampler(draws=1500, tune=1000, target_accept=0.995)
+SAMPLER = Sampler(draws=1500, tune=1000, target_accept=0.99)
 _compiled: dict[tuple, Compiled] = {}
 SURE_PARETO_K = 0.5
 """Up to here a number may be left out by importance sampling. Few numbers carry a synthesis, so that the k of
@@ -136,13 +136,9 @@ def published_log_likelihood(draws: xr.Dataset, pool: Pool) -> xr.DataArray:
     dims (chain, draw, row)."""
     parts = linear_parts(scaled(values_of(draws, pool), pool), pool)
     total = np.zeros((draws.sizes[CHAIN], draws.sizes[DRAW], len(pool.rows)))
-    location = parts["location"].copy()
-    if "curve_rows" in parts:
-        own = pool.is_of(CURVES)
-        location[..., own] = np.log(np.exp(parts["curve_rows"]) @ row_months(pool)[own].T)
     value, se = inputs(pool)["rows"][:2]
     log_se = np.log(se) + parts["log_inflation"]
-    z = (value - location) / np.exp(log_se)
+    z = (value - row_location(parts, pool)) / np.exp(log_se)
     for kind, density in (
         ("normal", lambda: _conditional_normal(z, pool.precision)),
         ("student", lambda: stats.t.logpdf(z, STUDENT_DF)),

@@ -357,10 +357,10 @@ def primary(fits: Sequence[Fitted], endpoint: str = PFS) -> list[Fitted]:
 def prior_table(fitted: Fitted, hazard: Hazard) -> pd.DataFrame:
     """Every prior: parameter, what was stated, the distribution, and what it implies by simulation."""
     implied = _implications(fitted)
-    rows = []
-    for name, (prior, _) in free_variables(hazard, fitted.job.data).items():
-        if name in _PARAMETERS:
-            words = _PARAMETERS[name]
+    rows, free = [], free_variables(hazard, fitted.job.data)
+    for name, words in _PARAMETERS.items():
+        if name in free:
+            prior = free[name][0]
             if not isinstance(fitted.job.measure, Shrinkage):
                 words = words.replace("of shrinkage", "of response against none")
             rows.append(

@@ -30,6 +30,7 @@ LOG_HAZARD = "log_hazard"
 SLOPE = "slope"
 ARM_EFFECT = "log_hr_arm"
 COVARIATE_EFFECT = "log_hr_covariate"
+LEVEL, LEVEL_AT_EVENTS = "level", "level_at_events"
 STEP_SD = "step_sd"
 
 NO_LIMIT = "no limit"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bayes_net.aggregated import AggregatedExposure
+from bayes_net.aggregated import SLOPES, AggregatedExposure
 from bayes_net.compression import NODES, Nodes, compress, compression_error
 from bayes_net.errors import InputError
 from bayes_net.exposure import Exposure, one_hot
@@ -103,8 +103,7 @@ def _nodes(data: AnyExposure, patterns: np.ndarray) -> Nodes:
 
 def _compresses(data: Exposure, patterns: np.ndarray) -> bool:
     """Whether nodes give the hazard of these patients to six digits, for hazard ratios up to 4 a unit."""
-    slopes = np.log(4.0) * np.array([-1.0, -0.5, 0.5, 1.0])
-    return compression_error(data, compress(data, patterns=patterns), slopes=slopes) < MOST_COMPRESSION_ERROR
+    return compression_error(data, compress(data, patterns=patterns), slopes=SLOPES) < MOST_COMPRESSION_ERROR
 
 
 def _midpoint_distance(cuts: np.ndarray) -> np.ndarray:
@@ -132,6 +131,19 @@ def walk_basis(cuts: np.ndarray) -> np.ndarray:
     return walk - (widths / widths.sum()) @ walk
 
 
+def level_shift(data: AnyExposure, hazard: Hazard) -> np.ndarray:
+    """What each unit step of the walk adds to the average log hazard of the events, over that of time,
+    ([arm,] boundary); a little less where the prior knows the level as well.
+
+    Events are the earlier the higher the hazard, and late intervals may have none: the average over time is
+    then a guess that a wide walk moves far, while that over events stays where it is.
+    """
+    events = data.events if hazard.baseline == PER_ARM else data.events.sum(axis=0)
+    prior = hazard.priors.level
+    known = events.sum(axis=-1, keepdims=True) + (prior.sd**-2.0 if isinstance(prior, Normal) else 0.0)
+    return events / np.maximum(known, 1.0e-9) @ walk_basis(data.cuts)
+
+
 def step_information(data: AnyExposure, hazard: Hazard) -> np.ndarray:
     """About how much the events say about each step of the walk, ([arm,] boundary), for a unit step SD.
 
@@ -154,11 +166,13 @@ def model_data(data: AnyExposure, shape: Layout, hazard: Hazard) -> dict[str, np
         ``data`` has other arms, covariates or numbers of intervals than ``shape``, or more patients.
     """
     _check_shape(data, shape)
+    shift = level_shift(data, hazard)
     arrays = {
         "events": data.events,
         "score_events": data.score_events,
         "covariate_events": data.covariate_events,
-        "basis": walk_basis(data.cuts),
+        "walk": walk_basis(data.cuts) - shift[..., None, :],
+        "level_shift": shift,
         "step_information": step_information(data, hazard),
     }
     if shape.compressed:

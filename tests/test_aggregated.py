@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
-from exposures import patients
+from exposures import followed, patients
 
 from bayes_net import aggregated
 from bayes_net._start import SPREAD, starting_points
@@ -41,15 +41,7 @@ def registry(n, *, seed=1, slope=(-0.1, 0.0)) -> Exposure:
     passed = np.concatenate([[0.0], np.cumsum(RATE[:-1] * np.diff([0.0, *CUTS]))])
     k = np.searchsorted(passed, needed, side="right") - 1
     time, end = np.array([0.0, *CUTS])[k] + (needed - passed[k]) / RATE[k], rng.uniform(2, 60, n)
-    return Exposure(
-        time=np.minimum(time, end),
-        event=(time <= end).astype(float),
-        arm=arm,
-        score=score,
-        covariates=np.empty((n, 0)),
-        cuts=CUTS,
-        arms=("control", "treated"),
-    )
+    return followed(time, end, arm, score, CUTS)
 
 
 def part(data: Exposure, rows) -> Exposure:
@@ -187,10 +179,17 @@ VARIANTS = {
 }
 
 
+def sampled(hazard, data) -> dict:
+    """Dims of the free variables of the model."""
+    free = free_variables(hazard, data)
+    walks = "step" in free
+    return {"level_at_events" if walks and name == "level" else name: free[name][1] for name in free}
+
+
 def placed(vectors, hazard, data) -> xr.Dataset:
-    """Rows of unconstrained free variables as draws."""
+    """Rows of unconstrained free variables of the model as draws."""
     labels, values, end = coordinates(data), {}, 0
-    for name, (_, dims) in free_variables(hazard, data).items():
+    for name, dims in sampled(hazard, data).items():
         shape = tuple(len(labels[dim]) for dim in dims)
         start, end = end, end + int(np.prod(shape))
         own = np.exp(vectors[:, start:end]) if name == "step_sd" else vectors[:, start:end]
@@ -202,7 +201,7 @@ def placed(vectors, hazard, data) -> xr.Dataset:
 
 def flat(drawn, hazard, data) -> np.ndarray:
     """The one draw of ``drawn`` as unconstrained free variables."""
-    names = free_variables(hazard, data)
+    names = sampled(hazard, data)
     return np.concatenate([(np.log if n == "step_sd" else np.array)(drawn[n].values).ravel() for n in names])
 
 
@@ -215,9 +214,9 @@ def heights(vectors, hazard, data) -> np.ndarray:
 
 def at_unit_step_sd(centre, spread, hazard, data):
     """The same hazard for a walk whose SD is 1, at which the mode was sought; and what is not that SD."""
-    names = list(free_variables(hazard, data))
-    there = with_derived(placed(centre[None], hazard, data), hazard, data)
-    parts = np.concatenate([np.repeat(name, there[name].size) for name in names])
+    names, here = list(sampled(hazard, data)), placed(centre[None], hazard, data)
+    there = with_derived(here, hazard, data)
+    parts = np.concatenate([np.repeat(name, here[name].size) for name in names])
     if "step_sd" in names:
         one = there.assign(step_sd=xr.ones_like(there["step_sd"]))
         ratio = there["step_sd"] * step_scale(one, hazard, data) / step_scale(there, hazard, data)
@@ -226,7 +225,9 @@ def at_unit_step_sd(centre, spread, hazard, data):
         xr.testing.assert_allclose(again["log_hazard"], there["log_hazard"])
         spread = spread.copy()
         spread[parts == "step"] *= (one["step"] / there["step"]).values.ravel()
-        centre = flat(one, hazard, data)
+        # the level over events is that of the same hazard, whatever the SD
+        xr.testing.assert_allclose(again["level"], there["level"])
+        centre = flat(one.assign(level_at_events=here["level_at_events"]), hazard, data)
     return centre, spread, parts != "step_sd"
 
 
