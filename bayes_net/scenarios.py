@@ -171,23 +171,27 @@ def run_scenarios(
         A scenario's data break a rule: found before the first fit.
     """
     store.mkdir(parents=True, exist_ok=True)
-    prepared = _prepare_all(scenarios)
-    files = {
-        each.name: store / f"{_key(each, ready)}.parquet"
-        for each, ready in zip(scenarios, prepared, strict=True)
-    }
-    todo = [
-        (e.name, ready) for e, ready in zip(scenarios, prepared, strict=True) if not files[e.name].exists()
-    ]
-    todo.sort(key=lambda pair: _shape(pair[1]))
-    errors, known = {}, len(scenarios) - len(todo)
-    for done, (name, table, error) in enumerate(_computed(todo, jobs, scheduler), start=known + 1):
-        if error:
-            errors[name] = error
-        else:
-            write_whole(files[name], table.to_parquet(index=False))
-        if progress:
-            progress(name, done, len(scenarios))
+    errors: dict[str, str] = {}
+    with _workers(jobs, scheduler) as compute:
+        prepared = _prepare_all(scenarios)
+        files = {
+            each.name: store / f"{_key(each, ready)}.parquet"
+            for each, ready in zip(scenarios, prepared, strict=True)
+        }
+        todo = [
+            (e.name, ready)
+            for e, ready in zip(scenarios, prepared, strict=True)
+            if not files[e.name].exists()
+        ]
+        todo.sort(key=lambda pair: _shape(pair[1]))
+        known = len(scenarios) - len(todo)
+        for done, (name, table, error) in enumerate(compute(todo), start=known + 1):
+            if error:
+                errors[name] = error
+            else:
+                write_whole(files[name], table.to_parquet(index=False))
+            if progress:
+                progress(name, done, len(scenarios))
     parts = [_part(each, files[each.name], errors.get(each.name, "")) for each in scenarios]
     return pd.concat(parts, ignore_index=True)
 
@@ -232,16 +236,36 @@ def _shape(prepared: Prepared | PreparedPool) -> str:
     )
 
 
-def _computed(todo: list, jobs: int, scheduler: str | None) -> Iterator[tuple[str, pd.DataFrame | None, str]]:
+Outcome = tuple[str, pd.DataFrame | None, str]
+
+
+@contextmanager
+def _workers(jobs: int, scheduler: str | None) -> Iterator[Callable[[list], Iterator[Outcome]]]:
+    """What fits prepared scenarios, in whatever order they are done.
+
+    Processes of this machine start, and import what fits need, while the grid is still being validated.
+    """
     if jobs == 1 and scheduler is None:
-        yield from (_fitted(name, ready) for name, ready in todo)
+        yield lambda todo: (_fitted(name, ready) for name, ready in todo)
         return
     from joblib import Parallel, delayed
 
-    with _backend(scheduler):
-        yield from Parallel(n_jobs=-1 if scheduler else jobs, return_as="generator_unordered", batch_size=1)(
-            delayed(_fitted)(name, ready) for name, ready in todo
-        )
+    how = {"n_jobs": -1 if scheduler else jobs, "return_as": "generator_unordered", "batch_size": 1}
+    with _backend(scheduler), Parallel(**how) as parallel:
+        started = parallel(delayed(_import)() for _ in range(0 if scheduler else jobs))
+
+        def compute(todo: list) -> Iterator[Outcome]:
+            tuple(started)
+            return parallel(delayed(_fitted)(name, ready) for name, ready in todo)
+
+        try:
+            yield compute
+        finally:
+            tuple(started)  # joblib warns of what it has to give up
+
+
+def _import() -> None:
+    import bayes_net.sampling  # noqa: F401
 
 
 @contextmanager

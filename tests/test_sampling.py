@@ -247,6 +247,13 @@ def test_samplers_that_cannot_run_are_refused(option):
         Sampler(**option)
 
 
+@pytest.mark.parametrize(("first", "then"), [(0.98, 0.995), (0.995, 0.99875)])
+def test_a_second_attempt_takes_smaller_steps_and_more_of_them(first, then):
+    careful = Sampler(700, 300, 4, first).more_careful()
+    assert careful.target_accept == pytest.approx(then, rel=1e-12)
+    assert careful == Sampler(700, 600, 4, careful.target_accept, thin=2)
+
+
 def test_data_of_another_layout_is_refused_before_sampling(exposures):
     shape = layout([patients(60, covariates=("grade: II",))])
     strangers = patients(60, covariates=("grade: II",))
