@@ -15,11 +15,25 @@ from __future__ import annotations
 from importlib import import_module
 
 _HOMES = {
-    "errors": ("CohortError", "CohortWarning", "InputError", "SpecificationError"),
-    "schema": ("Duration", "duration"),
-    "cohort": ("Cohort", "Note", "read_cohort"),
-    "landmarks": ("Landmark", "LandmarkSet", "landmark"),
-    "exposure": (
+    "errors": (
+        "CohortError",
+        "CohortWarning",
+        "InputError",
+        "SpecificationError",
+    ),
+    "schema": (
+        "Duration",
+        "duration",
+    ),
+    "data.aggregated": (
+        "AggregatedExposure",
+        "aggregate",
+    ),
+    "data.cohort": (
+        "Cohort",
+        "read_cohort",
+    ),
+    "data.exposure": (
         "Covariate",
         "Exposure",
         "Response",
@@ -30,64 +44,161 @@ _HOMES = {
         "grid_cuts",
         "long_form",
     ),
-    "aggregated": ("AggregatedExposure", "aggregate"),
-    "registry": ("expose_registry",),
-    "priors": (
+    "data.landmarks": (
+        "Landmark",
+        "LandmarkSet",
+        "landmark",
+    ),
+    "data.notes": ("Note",),
+    "data.registry": ("expose_registry",),
+    "simulate.cohort": (
+        "simulate_cohort",
+        "write_cohort",
+    ),
+    "simulate.plan": ("SimulationPlan",),
+    "evidence.table": (
+        "Evidence",
+        "EvidenceError",
+        "read_evidence",
+    ),
+    "model.assumptions": (
+        "Assumptions",
+        "Hazard",
+        "SlopePrior",
+    ),
+    "model.layout": ("layout",),
+    "model.network": (
+        "Network",
+        "combine_network",
+    ),
+    "model.participants": ("Participants",),
+    "model.priors": (
+        "Borrowing",
+        "Fixed",
         "Flat",
+        "HalfCauchy",
         "HalfNormal",
         "Normal",
         "Priors",
         "hazard_change_prior",
         "hazard_ratio_prior",
         "median_survival_prior",
+        "probability_prior",
     ),
-    "structure": ("Hazard", "layout"),
-    "hazard": ("hazard_model",),
-    "sampling": ("Sampler", "compile_model", "fit", "sample", "stack"),
-    "checks": ("Gate", "gate", "kaplan_meier", "loo", "posterior_predictive"),
-    "estimands": (
+    "inference.engine_patients": ("hazard_model",),
+    "inference.engine_synthesis": ("synthesis_model",),
+    "inference.imputation": (
+        "Censoring",
+        "concerned_patients",
+        "fit_imputed",
+        "impute_censored",
+    ),
+    "inference.patients": (
+        "fit",
+        "stack",
+    ),
+    "inference.sampling": (
+        "Sampler",
+        "compile_model",
+        "sample",
+    ),
+    "inference.synthesis": ("fit_synthesis",),
+    "estimands.mixtures": (
+        "NormalMixture",
+        "elir",
+        "fit_mixture",
+        "robustify",
+        "update",
+    ),
+    "estimands.summary": (
+        "contrast",
+        "probability",
+        "summarise",
+    ),
+    "estimands.survival": (
         "arm_hazard_ratio",
         "baseline_hazard",
         "conditional_survival",
-        "contrast",
         "covariate_hazard_ratio",
         "cumulative_hazard",
         "hazard_ratio",
         "interaction",
         "median_survival",
-        "probability",
         "rmst",
         "standardised_survival",
-        "summarise",
         "survival",
     ),
-    "censoring": ("Censoring", "concerned_patients", "fit_imputed", "impute_censored"),
-    "tipping": ("censoring_curve", "censoring_tipping"),
-    "power": ("power_scaling", "tipping_factor"),
-    "patient_influence": ("influence",),
-    "results": ("Fitted", "fitted", "hazard_ratio_table", "survival_table"),
-    "figures": ("survival_curves",),
-    "evidence": ("Evidence", "EvidenceError", "read_evidence"),
-    "assumptions": ("Assumptions", "Borrowing", "Fixed", "HalfCauchy", "SlopePrior", "probability_prior"),
-    "borrowing": ("NormalMixture", "elir", "fit_mixture", "robustify", "update"),
-    "pool": ("Pool", "PooledCohort", "pooled"),
-    "synthesis": ("synthesis_model",),
-    "pooling": ("fit_pool", "leave_one_number_out", "left_out"),
-    "pool_power": ("pooled_power_scaling", "study_influence"),
-    "pool_specification": ("PoolSpecification",),
-    "pool_analysis": ("PoolAnalysis", "analyse_pool", "prepare_pool"),
-    "pool_output": ("write_pool",),
-    "specification": ("Specification", "parse_specification", "read_specification"),
-    "analysis": ("Analysis", "prepare", "run"),
-    "output": ("write_analysis",),
-    "result_folder": ("ResultFolder", "read_result"),
-    "rebuilding": ("rebuild_report",),
-    "paper": ("PaperTable", "paper_tables", "save_paper_tables"),
-    "comparison": ("Comparison", "compare"),
-    "scenario_output": ("Sensitivity", "sensitivity"),
-    "simulate": ("SimulationPlan", "simulate_cohort", "write_cohort"),
+    "specification.patients": ("PatientsPlan",),
+    "specification.read": (
+        "parse_specification",
+        "read_specification",
+    ),
+    "specification.synthesis": ("SynthesisPlan",),
+    "checks.gate": (
+        "Gate",
+        "gate",
+        "loo",
+    ),
+    "checks.influence": (
+        "influence",
+        "leave_one_number_out",
+        "left_out",
+        "study_influence",
+    ),
+    "checks.power": (
+        "power_scaling",
+        "synthesis_power_scaling",
+        "tipping_factor",
+    ),
+    "checks.predictive": (
+        "kaplan_meier",
+        "posterior_predictive",
+    ),
+    "checks.tipping": (
+        "censoring_curve",
+        "censoring_tipping",
+    ),
+    "results.curves": ("survival_curves",),
+    "results.fits": (
+        "Fitted",
+        "fitted",
+        "hazard_ratio_table",
+    ),
+    "results.folder": (
+        "ResultFolder",
+        "read_result",
+    ),
+    "results.patients": ("survival_table",),
+    "paper.tables": (
+        "PaperTable",
+        "paper_tables",
+        "save_paper_tables",
+    ),
+    "workflow.analysis": (
+        "Analysis",
+        "run",
+    ),
+    "workflow.compare": (
+        "Comparison",
+        "compare",
+    ),
+    "workflow.patients": ("prepare",),
+    "workflow.sensitivity": (
+        "Sensitivity",
+        "sensitivity",
+    ),
+    "workflow.synthesis": (
+        "SynthesisAnalysis",
+        "analyse_synthesis",
+        "prepare_synthesis",
+    ),
+    "workflow.write": (
+        "rebuild_report",
+        "write_analysis",
+        "write_synthesis",
+    ),
 }
-_MODULES = ("plots",)
+_MODULES = {"plots": "figures.plots"}
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted([*_HOME_OF, *_MODULES])
@@ -95,7 +206,7 @@ __all__ = sorted([*_HOME_OF, *_MODULES])
 
 def __getattr__(name: str):
     if name in _MODULES:
-        return import_module(f"bayes_net.{name}")
+        return import_module(f"bayes_net.{_MODULES[name]}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'bayes_net' has no attribute {name!r}")
     return getattr(import_module(f"bayes_net.{_HOME_OF[name]}"), name)

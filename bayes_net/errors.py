@@ -1,5 +1,7 @@
 """Errors and warnings that bayes_net raises; each is also a built-in, so callers may catch either."""
 
+from __future__ import annotations
+
 
 class InputError(ValueError):
     """The input cannot be used: the message says what was got, what is expected and what to do."""

@@ -8,50 +8,107 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bayes_net.errors import InputError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 CHAIN, DRAW = "chain", "draw"
+
+
 SAMPLE_DIMS = (CHAIN, DRAW)
+
+
 PATIENT, STUDY, ARM = "patient", "study", "arm"
+
+
 LANDMARK, INTERVAL, COVARIATE, TIME = "landmark", "interval", "covariate", "time"
+
+
 PROFILE = "profile"
+
+
 IMPUTATION = "imputation"
 """Coordinate along ``chain`` of pooled fits: which completed data set a chain is of."""
 
+
 PFS, OS = "pfs", "os"
+
+
 ENDPOINTS = (PFS, OS)
+
+
 ENDPOINT_LABELS = {PFS: "PFS", OS: "OS"}
 
+
 AT_RISK, ALIVE = "pfs risk set", "alive"
+
+
 POPULATIONS = (AT_RISK, ALIVE)
 
+
 LOG_HAZARD = "log_hazard"
+
+
 SLOPE = "slope"
+
+
 ARM_EFFECT = "log_hr_arm"
+
+
 COVARIATE_EFFECT = "log_hr_covariate"
+
+
 LEVEL, LEVEL_AT_EVENTS = "level", "level_at_events"
+
+
 STEP_SD = "step_sd"
 
+
 NO_LIMIT = "no limit"
+
+
 OBSERVED = f"{NO_LIMIT}, as observed"
 """Of a synthesis: "no limit" with its guarantee-time bias, which is what a publication prints."""
+
+
 BIAS_TAKEN_OFF = "bias taken off"
 """Status of a synthesis's "no limit" from which an assumed guarantee-time bias was subtracted."""
+
+
 NO_LIMIT_WARNING = (
     "conditions on the future (guarantee-time, or immortal-time, bias): patients who stay "
     "progression-free longer have more scans from which to take the best"
 )
 
+
+AS_SPECIFIED = "as specified"
+"""Name of the scenario that changes nothing."""
+
+
+ERROR, FAILED, PASSED = "error", "failed", "passed"
+"""What a gate, or a scenario, ended in."""
+
+
 DAYS_PER_MONTH = 30.4375
+
+
 POINTS_PER_UNIT = 10.0
 """A slope is the log hazard ratio per this many percentage points of shrinkage."""
+
 
 PROGRESSION_PCHG = 20.0
 """Percentage change from baseline at or above which a scan counts as progression (RECIST 1.1)."""
 
+
 _DAYS = {"d": 1.0, "w": 7.0, "mo": DAYS_PER_MONTH, "y": 12 * DAYS_PER_MONTH}
+
+
 TIME_UNITS = {"days": "d", "weeks": "w", "months": "mo", "years": "y"}
+
+
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|w|mo|y)\s*")
 
 
@@ -104,3 +161,59 @@ def months_per(time_unit: str) -> float:
     if time_unit not in TIME_UNITS:
         raise InputError(f"time unit {time_unit!r} is unknown; expected one of {', '.join(TIME_UNITS)}")
     return _DAYS[TIME_UNITS[time_unit]] / DAYS_PER_MONTH
+
+
+BIASED = "biased: conditions on the future"
+
+
+WITHOUT_BIAS = f"{NO_LIMIT}, {BIAS_TAKEN_OFF}"
+
+
+BIAS_ASSUMED = "the size of the bias is assumed"
+
+
+def landmark_names(hazard_ratios: pd.DataFrame) -> pd.Series:
+    """Each row's landmark; ``no limit`` of a synthesis says so where its bias was taken off."""
+    if "status" not in hazard_ratios:
+        return hazard_ratios["landmark"]
+    return hazard_ratios["landmark"].mask(hazard_ratios["status"] == BIAS_TAKEN_OFF, WITHOUT_BIAS)
+
+
+def landmark_label(label: str, biased: bool | None = None) -> str:
+    """The landmark's name, which for ``no limit`` always says that it is biased, or that a bias of assumed
+    size was taken off; ``biased`` is seen from the name where it is not given."""
+    if label == WITHOUT_BIAS:
+        return f"{label} ({BIAS_ASSUMED})"
+    if biased is None:
+        biased = label in (NO_LIMIT, OBSERVED)
+    return f"{label} ({BIASED})" if biased else label
+
+
+ASSOCIATION = "association"
+
+
+PER_10_POINTS = "shrinkage, per 10 points"
+
+
+PER_1_POINT = "shrinkage, per 1 point"
+
+
+_WORDS = {
+    **ENDPOINT_LABELS,
+    AT_RISK: "event-free at the landmark",
+    ALIVE: "alive at the landmark",
+    ASSOCIATION: "association within each arm",
+    "arm": "arm against the first arm",
+    "interaction": "ratio of the arm's hazard ratio to that of the first arm",
+    "covariate": "covariates",
+}
+
+
+def words(key: str) -> str:
+    """A key of the tables as it is written: ``PFS`` for ``pfs``."""
+    return _WORDS.get(key, str(key))
+
+
+def landmark_labels(table: pd.DataFrame) -> list[str]:
+    """``landmark_label`` of every row of a table with columns ``landmark`` and ``biased``."""
+    return [landmark_label(*row) for row in zip(table["landmark"], table["biased"], strict=True)]

@@ -11,7 +11,7 @@ import pandas as pd
 import tomli_w
 
 import bayes_net as bn
-from bayes_net import shipped
+from bayes_net.specification.shipped import find_specification
 
 INTERVALS = 10
 PRIORS = bn.Priors()
@@ -107,7 +107,7 @@ def landmark_grid(scenarios: int) -> str:
 
 def pooled_grid() -> str:
     """The shipped pooled analysis with 200 combinations of its assumptions."""
-    path = shipped.find_specification("prrt_pooled")
+    path = find_specification("prrt_pooled")
     values = tomllib.loads(path.read_text(encoding="utf-8"))
     values["evidence"]["files"] = [str(path.parent / name) for name in values["evidence"]["files"]]
     del values["scenarios"]

@@ -9,20 +9,20 @@ from collections import defaultdict
 
 STARTED = time.perf_counter()
 STAGES = {
-    "prepare": ["analysis.prepare"],
-    "compile": ["sampling.hazard_model", "sampling.compile_model"],
-    "sampling": ["sampling.sample"],
+    "prepare": ["workflow.analysis:prepare"],
+    "compile": ["inference.patients:hazard_model", "inference.patients:compile_model"],
+    "sampling": ["inference.patients:sample"],
     "diagnostics": [
-        "results.gate",
-        "results.loo",
-        "sampling.log_likelihood",
-        "sampling.log_prior",
-        "sampling.draw_prior",
+        "results.fits:gate",
+        "results.fits:loo",
+        "inference.patients:log_likelihood",
+        "inference.patients:log_prior",
+        "inference.patients:draw_prior",
     ],
-    "tables": ["analysis.hazard_ratio_table", "analysis.survival_table", "results.estimands.summarise"],
-    "influence": ["analysis.influence", "analysis.power_scaling_table"],
-    "figures": ["figures.draw", "plots.save", "figures.predictive_table"],
-    "write": ["output.write_analysis"],
+    "tables": ["workflow.analysis:hazard_ratio_table", "workflow.analysis:survival_table"],
+    "influence": ["workflow.analysis:influence", "workflow.analysis:power_scaling_table"],
+    "figures": ["workflow.write:draw", "workflow.write:save", "workflow.write:predictive_table"],
+    "write": ["workflow.write:write_analysis"],
 }
 seconds: defaultdict[str, float] = defaultdict(float)
 running: list[list[float]] = []
@@ -47,12 +47,12 @@ def clocked(stage: str, function):
 
 def main() -> None:
     times, *command = sys.argv[1:]
-    from bayes_net.cli import app
+    from bayes_net.cli.app import app
 
     for stage, places in STAGES.items():
         for place in places:
-            module, name = place.rsplit(".", 1)
-            module = _module(module)
+            path, _, name = place.partition(":")
+            module = importlib.import_module(f"bayes_net.{path}")
             setattr(module, name, clocked(stage, getattr(module, name)))
     seconds["import"] = time.perf_counter() - STARTED
     try:
@@ -61,15 +61,6 @@ def main() -> None:
         seconds["other"] = time.perf_counter() - STARTED - sum(seconds.values())
         with open(times, "w") as file:
             file.writelines(f"{stage},{value}\n" for stage, value in seconds.items())
-
-
-def _module(path: str):
-    """A module of bayes_net, or one that a module of it calls by name."""
-    first, *rest = path.split(".")
-    module = importlib.import_module(f"bayes_net.{first}")
-    for name in rest:
-        module = getattr(module, name)
-    return module
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from bayes_net.cohort import Cohort, read_cohort
+from bayes_net.data.cohort import Cohort, read_cohort
 
 
 def people() -> pd.DataFrame:

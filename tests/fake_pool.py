@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bayes_net.plots import svg
-from bayes_net.pool_figures import draw_pool
-from bayes_net.pool_report import PoolReport
-from bayes_net.pooled_results import IN_PRINT, PREDICTED
-from bayes_net.result_folder import Illustration
+from bayes_net.figures.style import svg
+from bayes_net.figures.synthesis import draw_synthesis
+from bayes_net.report.synthesis import SynthesisReport
+from bayes_net.results.folder import Illustration
+from bayes_net.results.synthesis import IN_PRINT, PREDICTED
 from bayes_net.schema import BIAS_TAKEN_OFF, OBSERVED
 
 ARMS = ("control", "177Lu")
@@ -241,10 +241,10 @@ def tables(**changes) -> dict[str, pd.DataFrame]:
     return {name: table for name, table in (found | changes).items() if table is not None}
 
 
-def content(*, draw: bool = False, found: dict | None = None, **changes) -> PoolReport:
+def content(*, draw: bool = False, found: dict | None = None, **changes) -> SynthesisReport:
     """A report of these tables, with its figures if they are wanted."""
     found = tables() if found is None else found
-    drawn = draw_pool(found) if draw else ()
+    drawn = draw_synthesis(found) if draw else ()
     figures = {
         name: Illustration(section, svg(axes), caption, alt) for name, section, axes, caption, alt in drawn
     }
@@ -252,4 +252,4 @@ def content(*, draw: bool = False, found: dict | None = None, **changes) -> Pool
     whole |= {"provenance": {"seed": "1"}, "figures": figures, "description": "Numbers made up for tests."}
     whole |= {"model": {"Slopes": "One in each arm.", "Equation of a slope": "β ~ normal(0, τ)"}}
     whole |= {"sensitivity_words": ("2 scenarios beside the analysis as specified.",)}
-    return PoolReport(**(whole | changes))
+    return SynthesisReport(**(whole | changes))

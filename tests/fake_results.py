@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bayes_net import plots
-from bayes_net.report import ReportContent, illustrate
+from bayes_net.figures.forest import forest
+from bayes_net.figures.plots import attrition_flow, baseline_hazard, ppc, prior_posterior, survival, waterfall
+from bayes_net.figures.style import svg
+from bayes_net.report.patients import ReportContent
+from bayes_net.workflow.write import illustrate
 
 ARMS = ("octreotide LAR", "177Lu-Dotatate")
 LANDMARKS = ("150 d", "180 d", "36 w", "48 w", "72 w", "no limit")
@@ -214,18 +217,15 @@ hazard_ratio_per_10_points = { level = 0.95, lower = 0.5, upper = 2.0 }
 def figures(arms=ARMS) -> dict:
     ratios, flow, risk, bands = hazard_ratios(arms), attrition(arms), baseline(arms), curves(arms)
     drawn = {
-        "attrition_flow": (plots.attrition_flow(flow, arms=arms), (flow,)),
-        "prior_posterior": (plots.prior_posterior(densities(arms), arms=arms), (densities(arms),)),
-        "forest": (plots.forest(ratios, arms=arms), (ratios,)),
-        "survival": (plots.survival(*bands, arms=arms), bands),
-        "baseline_hazard": (plots.baseline_hazard(risk, arms=arms), (risk,)),
-        "waterfall": (plots.waterfall(best_change(arms), arms=arms), (best_change(arms),)),
-        "ppc": (plots.ppc(*replicates(arms), arms=arms), replicates(arms)),
+        "attrition_flow": (attrition_flow(flow, arms=arms), (flow,)),
+        "prior_posterior": (prior_posterior(densities(arms), arms=arms), (densities(arms),)),
+        "forest": (forest(ratios, arms=arms), (ratios,)),
+        "survival": (survival(*bands, arms=arms), bands),
+        "baseline_hazard": (baseline_hazard(risk, arms=arms), (risk,)),
+        "waterfall": (waterfall(best_change(arms), arms=arms), (best_change(arms),)),
+        "ppc": (ppc(*replicates(arms), arms=arms), replicates(arms)),
     }
-    return {
-        kind: illustrate(kind, plots.svg(ax), *plotted, subject="PFS")
-        for kind, (ax, plotted) in drawn.items()
-    }
+    return {kind: illustrate(kind, svg(ax), *plotted, subject="PFS") for kind, (ax, plotted) in drawn.items()}
 
 
 def content(arms=ARMS, *, draw: bool = False, failing: bool = False, **changes) -> ReportContent:

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from bayes_net.exposure import Exposure, Shrinkage, measure_attrs
+from bayes_net.data.exposure import Exposure, Shrinkage, measure_attrs
 
 ARMS = ("control", "treated")
 

@@ -4,7 +4,8 @@ import copy
 import tomllib
 from pathlib import Path
 
-from bayes_net.specification import Specification, parse_specification
+from bayes_net.specification.patients import PatientsPlan
+from bayes_net.specification.read import parse_specification
 
 MINIMAL = """
 title = "A trial"
@@ -36,7 +37,7 @@ def values(**changes) -> dict:
     return base
 
 
-def parse(base: dict, where="plan.toml") -> Specification:
+def parse(base: dict, where="plan.toml") -> PatientsPlan:
     return parse_specification(copy.deepcopy(base), where=Path(where))
 
 

@@ -14,12 +14,14 @@ import pytensor
 from arviz_stats.base import array_stats
 from scipy import special, stats
 
-from bayes_net._pooled import inputs, scaling
-from bayes_net.assumptions import Assumptions, Fixed
-from bayes_net.evidence import COLUMNS, read_evidence
-from bayes_net.pool_analysis import prepare_pool
-from bayes_net.pool_specification import parse_pool_specification
-from bayes_net.synthesis import synthesis_model
+from bayes_net.evidence.table import COLUMNS, read_evidence
+from bayes_net.inference.arrays import inputs
+from bayes_net.inference.engine_synthesis import synthesis_model
+from bayes_net.model.assumptions import Assumptions
+from bayes_net.model.predictors import scaling
+from bayes_net.model.priors import Fixed
+from bayes_net.specification.synthesis import parse_synthesis
+from bayes_net.workflow.synthesis import prepare_synthesis
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 POOLED = MODELS / "prrt_pooled.toml"
@@ -89,13 +91,13 @@ def specification(changes: dict | None = None, *, where: Path = POOLED):
         for section in sections:
             inner = inner.setdefault(section, {})
         inner[key] = value
-    return parse_pool_specification(values, where=where)
+    return parse_synthesis(values, where=where)
 
 
 @lru_cache
 def prrt():
     """The pool of the shipped synthesis."""
-    return prepare_pool(specification()).pool
+    return prepare_synthesis(specification()).network
 
 
 def z_of(comparisons: int) -> float:
@@ -109,8 +111,8 @@ def z_of(comparisons: int) -> float:
 class Graph:
     """Log density and gradient of the model's graph as functions of its flat vector."""
 
-    def __init__(self, pool):
-        self.model = synthesis_model(pool)
+    def __init__(self, network):
+        self.model = synthesis_model(network)
         outputs = [self.model.logp(), self.model.dlogp()]
         # Python's linker: no compiler for a few evaluations
         with pytensor.config.change_flags(cxx=""):
@@ -173,12 +175,12 @@ class Density:
     landmark: (study, endpoint, its label, cuts, weight, table with columns arm, time, event, shrinkage).
     """
 
-    def __init__(self, pool, graph, *, patients=(), stacked=()):
-        self.a, self.rows, self.data = pool.assumptions, list(pool.rows.itertuples()), pool.data
-        self.power, self.patients, self.stacked = pool.power, patients, stacked
+    def __init__(self, network, graph, *, patients=(), stacked=()):
+        self.a, self.rows, self.data = network.assumptions, list(network.rows.itertuples()), network.data
+        self.power, self.patients, self.stacked = network.power, patients, stacked
         self.labels, self.scales = graph.effects, graph.scales
         self.own = {self.a.reference, *self.a.own_baseline}
-        self.by, self.information = scaling(pool), inputs(pool).get("information", 0.0)
+        self.by, self.information = scaling(network), inputs(network).get("information", 0.0)
 
     def __call__(self, x):
         self.sd = dict(zip(self.scales, np.exp(x[len(self.labels) :]), strict=True))

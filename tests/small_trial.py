@@ -78,9 +78,10 @@ def written(folder: Path, *, trial=None, **changes) -> Path:
 @functools.lru_cache(maxsize=1)
 def finished(folder: Path):
     """The trial's analysis, the folder of its results and the progress that it told of; once a session."""
-    from bayes_net.analysis import analyse, prepare
-    from bayes_net.output import write_analysis
-    from bayes_net.specification import read_specification
+    from bayes_net.specification.read import read_specification
+    from bayes_net.workflow.analysis import analyse
+    from bayes_net.workflow.patients import prepare
+    from bayes_net.workflow.write import write_analysis
 
     path, told = written(folder), []
     analysis = analyse(prepare(read_specification(path)), progress=lambda *about: told.append(about))

@@ -7,25 +7,20 @@ import pytest
 import xarray as xr
 from exposures import followed, patients
 
-from bayes_net import aggregated
-from bayes_net._start import SPREAD, starting_points
-from bayes_net.aggregated import SLOPES, aggregate
-from bayes_net.checks import gate, loo
-from bayes_net.closed_form import (
-    coordinates,
-    draw_prior,
-    free_variables,
-    log_likelihood,
-    log_prior,
-    step_scale,
-    with_derived,
-)
-from bayes_net.compression import NODES, compress, compression_error
+from bayes_net.checks.gate import gate, loo
+from bayes_net.data import aggregated
+from bayes_net.data.aggregated import SLOPES, aggregate
+from bayes_net.data.exposure import Exposure, Response
+from bayes_net.data.gauss import NODES, compress, compression_error
 from bayes_net.errors import InputError
-from bayes_net.exposure import Exposure, Response
-from bayes_net.priors import Flat, Priors
-from bayes_net.sampling import Sampler, fit
-from bayes_net.structure import COMMON, INDEPENDENT, NONE, SHARED, Hazard, layout, model_data
+from bayes_net.inference.closed_form import draw_prior, log_likelihood, log_prior, step_scale, with_derived
+from bayes_net.inference.patients import fit
+from bayes_net.inference.sampling import Sampler
+from bayes_net.inference.start import SPREAD, starting_points
+from bayes_net.model.assumptions import COMMON, SHARED, Hazard
+from bayes_net.model.layout import layout, model_data
+from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.priors import INDEPENDENT, NONE, Flat, Priors
 
 CUTS = 5.0 * np.arange(1, 10)
 RATE = 0.05 * np.exp([0, 0.3, 0.5, 0.4, 0.2, 0, -0.2, -0.3, -0.4, -0.5])

@@ -14,13 +14,17 @@ from test_scenarios import invented
 from test_scenarios import written as written_trial
 
 import bayes_net as bn
-from bayes_net import pooling
-from bayes_net._audit_table import audit_sentence, audit_table, audit_to_read, strongest
-from bayes_net.audit import LEFT_OUT, MOVED, NARROWED, WEAKENED, Step, audit_steps
-from bayes_net.exposure import Response, Shrinkage
-from bayes_net.pool_analysis import prepare_pool
-from bayes_net.pool_power import prior_blocks
-from bayes_net.scenarios import AS_SPECIFIED, Scenario, plan
+from bayes_net.checks.power import prior_blocks
+from bayes_net.data.exposure import Response, Shrinkage
+from bayes_net.inference import sampling
+from bayes_net.inference import synthesis as pooling
+from bayes_net.report.scenarios import audit_sentence, audit_to_read
+from bayes_net.results.scenarios import strongest
+from bayes_net.schema import AS_SPECIFIED
+from bayes_net.workflow.audit import LEFT_OUT, MOVED, NARROWED, WEAKENED, Step, audit_steps
+from bayes_net.workflow.scenarios import Scenario, plan
+from bayes_net.workflow.sensitivity import audit_table
+from bayes_net.workflow.synthesis import prepare_synthesis
 
 READABLE = 1e-3
 """Values are stated with four digits."""
@@ -114,7 +118,7 @@ def test_one_prior_of_a_synthesis_changes_at_a_time_and_as_it_is_called(structur
             assert_changed(how, *pair, block=block)
         if block in ("level of studies", "response between studies"):
             assert pair[1].vague_sd / pair[0].vague_sd == pytest.approx(pair[1].sd / pair[0].sd)
-    used = set(prior_blocks(prepare_pool(specification).pool))
+    used = set(prior_blocks(prepare_synthesis(specification).network))
     # what has no key in a specification cannot be changed by one
     assert {each.step.block for each in made} == used - {"best shrinkage", "width of bare medians"}
 
@@ -131,18 +135,18 @@ def test_a_prior_is_not_made_wider_than_a_specification_may_say():
 def test_leaving_a_study_out_has_the_last_word_on_its_rows_and_patients():
     specification = pools.specification({"evidence.power": {"Halperin 2024": 0.5, "H04": 0.5}})
     made = {each.name: each for each in plan(specification, audit=True)}
-    pool = prepare_pool(made["without Halperin 2024"].specification).pool
-    own = (pool.rows["study"] == "Halperin 2024").to_numpy()
+    network = prepare_synthesis(made["without Halperin 2024"].specification).network
+    own = (network.rows["study"] == "Halperin 2024").to_numpy()
     assert own.any()
-    assert not pool.power[own].any()
-    assert (pool.power[~own] == 1).all()
+    assert not network.power[own].any()
+    assert (network.power[~own] == 1).all()
     both = {"study": "NETTER-1", "synthetic": True, "synthetic_seed": 1, "curve": True, "counts": False}
     both |= {"arm_names": {"177Lu-DOTATATE": "177Lu"}, "endpoint": "os"}
     use = {"evidence.only": ["pfs", "response"], "cohorts": [both]}
     made = {each.name: each for each in plan(pools.specification(use), audit=True)}
-    pool = prepare_pool(made["without NETTER-1"].specification).pool
-    assert [cohort.weight for cohort in pool.cohorts] == [0.0]
-    assert not pool.power[(pool.rows["study"] == "NETTER-1").to_numpy()].any()
+    network = prepare_synthesis(made["without NETTER-1"].specification).network
+    assert [cohort.weight for cohort in network.cohorts] == [0.0]
+    assert not network.power[(network.rows["study"] == "NETTER-1").to_numpy()].any()
 
 
 def test_a_single_study_is_not_left_out():
@@ -176,7 +180,7 @@ def run(tmp_path_factory):
     """Exit code, output, folder and number of compiled models of an audit without any scenario."""
     folder = tmp_path_factory.mktemp("audit")
     rows = (pools.ratio("R1", DATUM, SE), pools.row("C1", "count", 30, n=60, endpoint="response", study="B"))
-    path, compiled, compile_model = written_pool(folder, rows, of=SPECIFICATION), [], pooling.compile_model
+    path, compiled, compile_model = written_pool(folder, rows, of=SPECIFICATION), [], sampling.compile_model
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pooling, "_compiled", {})
         patch.setattr(pooling, "compile_model", lambda *a, **k: compiled.append(1) or compile_model(*a, **k))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from bayes_net.borrowing import (
+from bayes_net.errors import InputError
+from bayes_net.estimands.mixtures import (
     NormalMixture,
     binomial_information,
     elir,
@@ -17,7 +18,6 @@ from bayes_net.borrowing import (
     robustify,
     update,
 )
-from bayes_net.errors import InputError
 
 ONE = NormalMixture((1.0,), (-0.3,), (0.2,))
 TWO = NormalMixture((0.6, 0.4), (0.0, 0.5), (0.1, 0.6))

@@ -21,13 +21,13 @@ import pytest
 from test_scenarios import CHANGES, invented
 from typer.testing import CliRunner
 
-from bayes_net._scenario_tables import summary
-from bayes_net.cli import app
-from bayes_net.pool_report import render_pool
-from bayes_net.report import render
-from bayes_net.scenario_output import Sensitivity, _write
-from bayes_net.shipped import shipped_models
-from bayes_net.specification import read_specification
+from bayes_net.cli.app import app
+from bayes_net.report.patients import render
+from bayes_net.report.synthesis import render_synthesis
+from bayes_net.results.scenarios import summary
+from bayes_net.specification.read import read_specification
+from bayes_net.specification.shipped import shipped_models
+from bayes_net.workflow.sensitivity import Sensitivity, _write
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -56,8 +56,8 @@ PAGES = {
     "patients, awkward names": lambda: render(
         fake_results.content((LONG, "B & <b>C</b>"), draw=True, title=LONG)
     ),
-    "synthesis": lambda: render_pool(fake_pool.content(draw=True)),
-    "synthesis, awkward names": lambda: render_pool(
+    "synthesis": lambda: render_synthesis(fake_pool.content(draw=True)),
+    "synthesis, awkward names": lambda: render_synthesis(
         fake_pool.content(
             found=fake_pool.tables(hazard_ratios=fake_pool.hazard_ratios((LONG, "B & <b>C</b>"))), draw=True
         )

@@ -13,15 +13,17 @@ from scipy.stats import kstest, norm
 from scipy.stats import t as student
 
 import bayes_net as bn
-from bayes_net._imputation_error import mixture_errors
-from bayes_net.censoring import Censoring, concerned_patients, fit_imputed, impute_censored
-from bayes_net.checks import gate, worst_of
+from bayes_net.checks.gate import gate, worst_of
+from bayes_net.data.exposure import Exposure, Response, Shrinkage
 from bayes_net.errors import InputError
-from bayes_net.estimands import hazard_ratio, interaction, median_survival, rmst, summarise, survival
-from bayes_net.exposure import Exposure, Response, Shrinkage
-from bayes_net.priors import Normal, Priors
-from bayes_net.sampling import Sampler, fit
-from bayes_net.structure import Hazard, layout
+from bayes_net.estimands.summary import mixture_errors, summarise
+from bayes_net.estimands.survival import hazard_ratio, interaction, median_survival, rmst, survival
+from bayes_net.inference.imputation import Censoring, concerned_patients, fit_imputed, impute_censored
+from bayes_net.inference.patients import fit
+from bayes_net.inference.sampling import Sampler
+from bayes_net.model.assumptions import Hazard
+from bayes_net.model.layout import layout
+from bayes_net.model.priors import Normal, Priors
 
 CUTS = np.array([2.0, 5.0, 9.0])
 LOG_HAZARD = np.log([[0.20, 0.05, 0.10, 0.02], [0.04, 0.15, 0.03, 0.08]])

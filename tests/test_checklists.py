@@ -7,15 +7,15 @@ import fake_pool
 import fake_results
 import pytest
 
-from bayes_net import pool_report, report
-from bayes_net._checklists import BARG, ITEMS, ROBUST, checklists
+from bayes_net.report import synthesis
+from bayes_net.report.checklists import BARG, ITEMS, ROBUST, checklists
+from bayes_net.report.patients import SECTIONS, render
+from bayes_net.report.synthesis import render_synthesis
 
-KNOWN = {*report.SECTIONS, *pool_report.SECTIONS, "sensitivity"}
+KNOWN = {*SECTIONS, *synthesis.SECTIONS, "sensitivity"}
 PAGES = {
-    "patients": lambda **absent: report.render(fake_results.content(**absent)),
-    "synthesis": lambda **absent: pool_report.render_pool(
-        fake_pool.content(found=fake_pool.tables(**absent))
-    ),
+    "patients": lambda **absent: render(fake_results.content(**absent)),
+    "synthesis": lambda **absent: render_synthesis(fake_pool.content(found=fake_pool.tables(**absent))),
 }
 
 

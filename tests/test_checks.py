@@ -8,17 +8,10 @@ from lifelines import KaplanMeierFitter
 from scipy.special import gammaln
 from scipy.stats import norm
 
-from bayes_net import checks
-from bayes_net.checks import (
-    _km_at,
-    gate,
-    kaplan_meier,
-    loo,
-    posterior_predictive,
-    replicate,
-    step_values,
-)
-from bayes_net.closed_form import log_likelihood
+from bayes_net.checks import predictive
+from bayes_net.checks.gate import gate, loo
+from bayes_net.checks.predictive import _km_at, kaplan_meier, posterior_predictive, replicate, step_values
+from bayes_net.inference.closed_form import log_likelihood
 
 CHAINS, DRAWS = 4, 500
 PLACE = "slope[treated]"
@@ -131,7 +124,7 @@ def test_a_quantity_that_never_varies_is_nothing_to_diagnose(rng):
 
 
 def test_landmarks_side_by_side_are_gated_together(rng):
-    from bayes_net.sampling import stack
+    from bayes_net.inference.patients import stack
 
     energy = rng.normal(size=(CHAINS, DRAWS))
     energy[1] = np.cumsum(energy[1])
@@ -330,7 +323,7 @@ def test_ties_broken_by_rounding_only_still_count_half(tied, monkeypatch):
     time, event = tied
     data = patients(time, event, arms=("only",))
     same = np.tile(time, (50, 1)), np.tile(event, (50, 1))
-    monkeypatch.setattr(checks, "replicate", lambda *_, **__: same)
+    monkeypatch.setattr(predictive, "replicate", lambda *_, **__: same)
     at = np.unique(time)
     apart = _km_at(time, event, at) != step_values(kaplan_meier(time, event), at)
     assert apart.any()

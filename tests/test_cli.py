@@ -12,13 +12,13 @@ import pytest
 from small_trial import MARKER, QUICK, tables, written
 from typer.testing import CliRunner
 
-from bayes_net import cli
-from bayes_net.specification import read_specification
+from bayes_net.cli.app import app
+from bayes_net.specification.read import read_specification
 
-PROGRAM = "import sys; from bayes_net.cli import app; app(sys.argv[1:])"
+PROGRAM = "import sys; from bayes_net.cli.app import app; app(sys.argv[1:])"
 TELL_MODULES = """
 import sys
-from bayes_net.cli import app
+from bayes_net.cli.app import app
 try:
     app(sys.argv[1:])
 except SystemExit as end:
@@ -30,7 +30,7 @@ except SystemExit as end:
 
 def invoke(*arguments):
     """Exit code, standard output and standard error; a traceback fails the test."""
-    done = CliRunner().invoke(cli.app, [str(a) for a in arguments], env={"COLUMNS": "300"})
+    done = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "300"})
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     assert "Traceback" not in done.stderr
@@ -140,7 +140,7 @@ def test_an_endpoint_that_the_table_lacks_is_refused(tmp_path):
 
 
 def test_a_folder_for_results_that_would_lose_files_is_refused_before_sampling(tmp_path, monkeypatch):
-    monkeypatch.setattr("bayes_net.analysis.analyse", lambda *_, **__: pytest.fail("sampled"))
+    monkeypatch.setattr("bayes_net.workflow.analysis.analyse", lambda *_, **__: pytest.fail("sampled"))
     path = written(tmp_path / "trial")
     code, _, error = invoke("run", path, "--out", path.parent)
     assert code == 2

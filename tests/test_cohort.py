@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from cohort_tables import changed, changes, people, read, read_csv, sizes, with_row
 
-from bayes_net.cohort import Cohort, Note, read_cohort
+from bayes_net.data.cohort import Cohort, read_cohort
+from bayes_net.data.notes import Note
 from bayes_net.errors import CohortError, CohortWarning
 
 

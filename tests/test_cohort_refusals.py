@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from cohort_tables import changed, changes, people, read, read_csv, sizes, with_row
 
-from bayes_net.cohort import read_cohort
+from bayes_net.data.cohort import read_cohort
 from bayes_net.errors import CohortError, InputError
 
 REFUSED = {

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from exposures import patients
 
-from bayes_net.compression import NODES, compress, compression_error, gauss_rule
+from bayes_net.data.exposure import Exposure, person_time
+from bayes_net.data.gauss import NODES, compress, compression_error, gauss_rule
 from bayes_net.errors import InputError
-from bayes_net.exposure import Exposure, person_time
 
 LOG_4 = np.log(4.0)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, special, stats
 
-from bayes_net.conditional import baseline, log_conditional, log_marginal, shrinkage_nodes
+from bayes_net.estimands.conditional import baseline, log_conditional, log_marginal, shrinkage_nodes
 
 LOWEST, HIGHEST = -20.0, 100.0
 LOCATION, SPREAD = np.array([-1.2, -0.4, -2.0]), np.array([0.8, 1.1, 0.4])

@@ -18,11 +18,11 @@ import pytest
 import typer
 
 import bayes_net as bn
-from bayes_net.cli import app
+from bayes_net.cli.app import app
 from bayes_net.errors import SpecificationError
-from bayes_net.pool_specification import parse_pool_specification
-from bayes_net.shipped import TEMPLATES
-from bayes_net.specification import parse_specification
+from bayes_net.specification.read import parse_specification
+from bayes_net.specification.shipped import TEMPLATES
+from bayes_net.specification.synthesis import parse_synthesis
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -187,7 +187,7 @@ def test_toml_is_what_a_specification_takes(block, tmp_path):
     told = []
     for template, parse in (
         ("specification.toml", parse_specification),
-        ("synthesis.toml", parse_pool_specification),
+        ("synthesis.toml", parse_synthesis),
     ):
         whole = tomllib.loads((TEMPLATES / template).read_text(encoding="utf-8"))
         for values in (given, whole | given, _merged(whole, given)):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bayes_net.evidence import COLUMNS, Evidence, EvidenceError, read_evidence
-from bayes_net.published import datum
+from bayes_net.evidence.statistics import datum
+from bayes_net.evidence.table import COLUMNS, Evidence, EvidenceError, read_evidence
 
 DATA = Path(__file__).parents[1] / "models" / "data"
 FILES = [DATA / f"{name}.csv" for name in ("netter1", "mid_treatment", "dosimetry")]

@@ -8,8 +8,7 @@ import pytest
 from cohort_tables import read
 from exposures import CLASSIC, CUTS, classic, patients, reference
 
-from bayes_net.errors import InputError
-from bayes_net.exposure import (
+from bayes_net.data.exposure import (
     Covariate,
     Response,
     Shrinkage,
@@ -22,7 +21,8 @@ from bayes_net.exposure import (
     measure_of,
     person_time,
 )
-from bayes_net.landmarks import landmark
+from bayes_net.data.landmarks import landmark
+from bayes_net.errors import InputError
 from bayes_net.schema import DAYS_PER_MONTH, duration
 
 COVARIATES = ("grade: II", "age")

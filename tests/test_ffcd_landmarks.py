@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from bayes_net.cohort import read_cohort
+from bayes_net.data.cohort import read_cohort
+from bayes_net.data.landmarks import landmark
 from bayes_net.errors import CohortError, CohortWarning
-from bayes_net.landmarks import landmark
 
 LABELS = {"day122": "122 d", "no_limit": "no limit"}
 SETS = {"pfs": "pfs", "os_pfsrisk": "os"}

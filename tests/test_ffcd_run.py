@@ -27,7 +27,7 @@ def linked(shared, folder: Path, text: str) -> Path:
 
 
 def bayes_net(*arguments, cwd, **environment) -> subprocess.CompletedProcess:
-    program = "import sys; from bayes_net.cli import app; app(sys.argv[1:])"
+    program = "import sys; from bayes_net.cli.app import app; app(sys.argv[1:])"
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(
         command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, check=False

@@ -3,7 +3,9 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from types import ModuleType
 
@@ -12,78 +14,63 @@ import pytest
 import bayes_net as bn
 
 PACKAGE = Path(bn.__file__).parent
-LAYERS = (
-    ("errors",),
-    ("schema",),
-    ("_reading", "_rounding", "tables"),
-    ("published",),
-    ("_evidence_pairs", "_evidence_rules"),
-    ("evidence",),
-    ("_validation", "_judgement", "_selection"),
-    ("cohort",),
-    ("landmarks",),
-    ("exposure", "simulate"),
-    ("compression", "priors", "borrowing"),
-    ("aggregated",),
-    ("structure", "assumptions", "registry"),
-    ("pool",),
-    ("_pooled",),
-    ("conditional",),
-    ("closed_form", "_backend"),
-    ("hazard", "synthesis"),
-    ("sampling", "checks"),
-    ("estimands", "pooling", "power", "patient_influence", "censoring"),
-    ("tipping",),
-    ("results",),
-    ("predictions",),
-    ("new_study", "pool_power"),
-    ("pooled_results", "pool_specification"),
-    ("specification", "shipped"),
-    ("_wording", "_drawing"),
-    ("_forest",),
-    ("plots",),
-    ("result_folder",),
-    ("figures", "paper", "report"),
-    ("pool_figures",),
-    ("pool_report",),
-    ("preparation",),
-    ("analysis", "pool_analysis"),
-    ("output",),
-    ("pool_output",),
-    ("audit",),
-    ("scenarios",),
-    ("scenario_figures", "scenario_report"),
-    ("censoring_figures",),
-    ("comparison", "rebuilding", "scenario_output"),
-    ("cli",),
+FLOW = (
+    "errors",
+    "schema",
+    "numbers",
+    "display",
+    "data",
+    "simulate",
+    "evidence",
+    "model",
+    "inference",
+    "estimands",
+    "specification",
+    "checks",
+    "results",
+    "report",
+    "figures",
+    "paper",
+    "workflow",
+    "cli",
 )
-"""Lowest first; a module imports from layers below its own only, not from its neighbours.
-
-A private module that is not listed is a part of those that import it: it stands just above what it
-imports itself.
-"""
-LAYER = {module: i for i, layer in enumerate(LAYERS) for module in layer}
+"""The folders of the package, ground first: one imports only from those before it, and within a folder
+there is no circle."""
+MOST_MODULES = 10
 HEAVY = {"pymc", "pytensor", "nutpie"}
-MAY_IMPORT_HEAVY = {"_backend", "hazard", "sampling", "synthesis", "pooling"}
+BACKEND = "model.backend"
+MAY_IMPORT_HEAVY = {
+    BACKEND,
+    "inference.engine_patients",
+    "inference.engine_synthesis",
+    "inference.patients",
+    "inference.sampling",
+    "inference.synthesis",
+}
 
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if path.stem != "__init__"
+)
 PUBLIC = """
     AggregatedExposure Analysis Assumptions Borrowing Censoring Cohort CohortError CohortWarning
     Comparison Covariate Duration Evidence EvidenceError Exposure Fitted Fixed Flat Gate HalfCauchy
-    HalfNormal Hazard InputError Landmark LandmarkSet Normal NormalMixture Note PaperTable Pool
-    PoolAnalysis PoolSpecification PooledCohort Priors Response ResultFolder Sampler Sensitivity
-    Shrinkage SimulationPlan SlopePrior Specification SpecificationError aggregate analyse_pool
-    arm_hazard_ratio baseline_hazard censoring_curve censoring_tipping collapsed_form compare
-    compile_model concerned_patients conditional_survival contrast covariate_hazard_ratio
-    cumulative_hazard duration elir equal_event_cuts expose expose_registry fit fit_imputed fit_mixture
-    fit_pool fitted gate grid_cuts hazard_change_prior hazard_model hazard_ratio hazard_ratio_prior
-    hazard_ratio_table impute_censored influence interaction kaplan_meier landmark layout
-    leave_one_number_out left_out long_form loo median_survival median_survival_prior paper_tables
-    parse_specification plots pooled pooled_power_scaling posterior_predictive power_scaling prepare
-    prepare_pool probability probability_prior read_cohort read_evidence read_result read_specification
-    rebuild_report rmst robustify run sample save_paper_tables sensitivity simulate_cohort stack
-    standardised_survival study_influence summarise survival survival_curves survival_table
-    synthesis_model tipping_factor update write_analysis write_cohort write_pool
+    HalfNormal Hazard InputError Landmark LandmarkSet Network Normal NormalMixture Note PaperTable
+    Participants PatientsPlan Priors Response ResultFolder Sampler Sensitivity Shrinkage
+    SimulationPlan SlopePrior SpecificationError SynthesisAnalysis SynthesisPlan aggregate
+    analyse_synthesis arm_hazard_ratio baseline_hazard censoring_curve censoring_tipping
+    collapsed_form combine_network compare compile_model concerned_patients conditional_survival
+    contrast covariate_hazard_ratio cumulative_hazard duration elir equal_event_cuts expose
+    expose_registry fit fit_imputed fit_mixture fit_synthesis fitted gate grid_cuts
+    hazard_change_prior hazard_model hazard_ratio hazard_ratio_prior hazard_ratio_table
+    impute_censored influence interaction kaplan_meier landmark layout leave_one_number_out left_out
+    long_form loo median_survival median_survival_prior paper_tables parse_specification plots
+    posterior_predictive power_scaling prepare prepare_synthesis probability probability_prior
+    read_cohort read_evidence read_result read_specification rebuild_report rmst robustify run
+    sample save_paper_tables sensitivity simulate_cohort stack standardised_survival study_influence
+    summarise survival survival_curves survival_table synthesis_model synthesis_power_scaling
+    tipping_factor update write_analysis write_cohort write_synthesis
 """
 
 
@@ -91,7 +78,8 @@ PUBLIC = """
 def imported(module: str) -> frozenset[str]:
     """Full names of what a module imports, at its top or inside functions."""
     names = set()
-    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))):
+    path = PACKAGE / f"{module.replace('.', '/')}.py"
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -105,33 +93,45 @@ def imported(module: str) -> frozenset[str]:
 
 def parts(module: str) -> set[str]:
     """The package's own modules that a module imports."""
-    heads = {name.split(".")[1] for name in imported(module) if name.startswith("bayes_net.")}
-    return heads & set(MODULES)
+    names = {name.removeprefix("bayes_net.") for name in imported(module)}
+    return names & set(MODULES)
 
 
-@cache
-def layer(module: str) -> float:
-    if module in LAYER:
-        return LAYER[module]
-    assert module.startswith("_"), f"{module} has no place in LAYERS: say which layer it belongs to"
-    return max((layer(part) for part in parts(module)), default=-1) + 0.1
+def place(module: str) -> int:
+    return FLOW.index(module.split(".")[0])
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_nothing_is_imported_from_above_or_beside(module):
-    upward = sorted(part for part in parts(module) if layer(part) >= layer(module))
-    assert not upward, f"{module} imports {', '.join(upward)}"
+def test_a_folder_imports_only_from_those_before_it(module):
+    later = sorted(part for part in parts(module) if place(part) > place(module))
+    assert not later, f"{module} imports {', '.join(later)}"
 
 
-def test_every_layer_names_modules_that_exist():
-    assert set(LAYER) <= set(MODULES)
+def test_no_module_imports_itself_by_way_of_others():
+    TopologicalSorter({module: parts(module) for module in MODULES}).prepare()
+
+
+def test_the_flow_names_what_is_there():
+    assert {module.split(".")[0] for module in MODULES} == set(FLOW)
+
+
+def test_a_folder_is_small_enough_to_see_at_a_glance():
+    sizes = Counter(module.split(".")[0] for module in MODULES)
+    assert max(sizes.values()) <= MOST_MODULES, sizes
+
+
+def test_a_folder_is_the_wall():
+    """Nothing has a private name that another module uses, and no module has one."""
+    assert not [module for module in MODULES if module.split(".")[-1].startswith("_")]
+    names = {name.split(".")[-1] for module in MODULES for name in imported(module) if "bayes_net" in name}
+    assert not [name for name in names if name.startswith("_")]
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_only_the_model_and_its_sampler_import_pymc(module):
     heavy = {name.split(".")[0] for name in imported(module)} & HEAVY
     assert not heavy or module in MAY_IMPORT_HEAVY
-    assert "_backend" not in parts(module) or module in MAY_IMPORT_HEAVY
+    assert BACKEND not in parts(module) or module in MAY_IMPORT_HEAVY
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -141,9 +141,7 @@ def loaded_after(statement: str) -> set[str]:
 
 
 def test_reading_checking_and_reporting_do_not_load_pymc():
-    everything = (
-        "import bayes_net.analysis, bayes_net.cli, bayes_net.figures, bayes_net.output, bayes_net.report"
-    )
+    everything = "import bayes_net.cli.app, bayes_net.figures.synthesis, bayes_net.workflow.write"
     assert not loaded_after(everything) & HEAVY
 
 

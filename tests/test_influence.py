@@ -8,15 +8,11 @@ from invented_fits import patients
 from scipy import stats
 
 import bayes_net as bn
-from bayes_net import sampling, tables
-from bayes_net.checks import HIGH_PARETO_K
+from bayes_net.checks.gate import HIGH_PARETO_K
+from bayes_net.checks.influence import left_out_weights, most_influential, weighted_quantiles, without_patient
 from bayes_net.errors import InputError
-from bayes_net.patient_influence import (
-    left_out_weights,
-    most_influential,
-    weighted_quantiles,
-    without_patient,
-)
+from bayes_net.inference import patients as patients_fit
+from bayes_net.report.tables import influence_table
 
 SAMPLER = bn.Sampler(draws=1500, tune=500, target_accept=0.9)
 N = 40
@@ -48,7 +44,7 @@ def found(fit):
 @pytest.fixture
 def uncompiled(monkeypatch, fit):
     """Whoever compiles from here on fails the test."""
-    monkeypatch.setattr(sampling, "compile_model", lambda *_, **__: pytest.fail("compiled"))
+    monkeypatch.setattr(patients_fit, "compile_model", lambda *_, **__: pytest.fail("compiled"))
 
 
 def test_leaving_a_patient_out_is_what_a_refit_without_the_patient_gives(data, fit, found, uncompiled):
@@ -124,7 +120,7 @@ def test_the_summary_holds_nothing_that_tells_who_it_is(found):
 )
 def test_the_direction_is_told(found, hr, without, said):
     row = most_influential(found).head(1).assign(landmark="150 d", biased=False, hr=hr, hr_without=without)
-    assert list(tables.influence_table(row)["Moved"]) == [said]
+    assert list(influence_table(row)["Moved"]) == [said]
 
 
 def test_a_likelihood_that_does_not_vary_leaves_the_weights_even():

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_net._reading import months_on_grid
-from bayes_net.cohort import Cohort, read_cohort
+from bayes_net.data.cohort import Cohort, read_cohort
+from bayes_net.data.landmarks import Landmark, landmark, landmark_times, response
+from bayes_net.data.reading import months_on_grid
 from bayes_net.errors import InputError
-from bayes_net.landmarks import Landmark, landmark, landmark_times, response
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayes_net.errors.CohortWarning")
 

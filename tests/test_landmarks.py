@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_net.cohort import Cohort, read_cohort
-from bayes_net.landmarks import ANALYSED, landmark
+from bayes_net.data.cohort import Cohort, read_cohort
+from bayes_net.data.landmarks import ANALYSED, landmark
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayes_net.errors.CohortWarning")
 

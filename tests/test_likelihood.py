@@ -14,12 +14,14 @@ import xarray as xr
 from exposures import patients
 from pytensor.graph.traversal import ancestors
 
-from bayes_net.closed_form import free_variables, log_likelihood, log_prior
+from bayes_net.data.exposure import collapsed_form, long_form
 from bayes_net.errors import InputError
-from bayes_net.exposure import collapsed_form, long_form
-from bayes_net.hazard import hazard_model
-from bayes_net.priors import Flat, HalfNormal, Normal, Priors
-from bayes_net.structure import Hazard, Layout, layout, model_data, step_information
+from bayes_net.inference.closed_form import log_likelihood, log_prior
+from bayes_net.inference.engine_patients import hazard_model
+from bayes_net.model.assumptions import Hazard
+from bayes_net.model.layout import Layout, layout, model_data, step_information
+from bayes_net.model.predictors import free_variables
+from bayes_net.model.priors import Flat, HalfNormal, Normal, Priors
 
 FLAT = Priors(level=Flat(), slope=Flat(), arm_effect=Flat(), covariate=Flat())
 SHARP = Priors(Normal(-2.0, 0.3), HalfNormal(0.4), Normal(0.1, 0.2), Normal(-0.3, 0.5), Normal(0.2, 0.7))

@@ -18,20 +18,31 @@ import small_trial
 import xarray as xr
 from small_trial import MARKER, written
 
-from bayes_net import estimands, output
-from bayes_net.report import SECTIONS
-from bayes_net.results import HAZARD_RATIO_BOUNDS
-from bayes_net.specification import read_specification
+from bayes_net.estimands.survival import (
+    arm_hazard_ratio,
+    covariate_hazard_ratio,
+    hazard_ratio,
+    interaction,
+    median_survival,
+    rmst,
+    survival,
+)
+from bayes_net.report.patients import SECTIONS
+from bayes_net.results.fits import HAZARD_RATIO_BOUNDS
+from bayes_net.specification.read import read_specification
+from bayes_net.workflow import write as output
+from bayes_net.workflow.describe import _equation
+from bayes_net.workflow.write import write_analysis
 
 RUN_AND_TELL = """
 import sys
-from bayes_net import sampling
+from bayes_net.inference import sampling
 original = sampling.nutpie.sample
 def telling(*args, **kwargs):
     print("sampling", flush=True)
     return original(*args, **kwargs)
 sampling.nutpie.sample = telling
-from bayes_net.cli import app
+from bayes_net.cli.app import app
 app(["run", sys.argv[1], "--out", sys.argv[2]])
 """
 
@@ -129,13 +140,13 @@ def test_hazard_ratios_can_be_computed_anew_from_the_posterior(out, tree):
         wanted = {"shrinkage, per 10 points": 10, "shrinkage, per 1 point": 1} if shrinkage else {}
         for measure, per in (wanted or {"response, >= 30 %": 10}).items():
             for estimand, ratios in (
-                ("association", estimands.hazard_ratio(fit, per=per)),
-                ("interaction", estimands.interaction(fit, per=per)),
+                ("association", hazard_ratio(fit, per=per)),
+                ("interaction", interaction(fit, per=per)),
             ):
                 seen += compare(rows, measure, estimand, ratios)
         at = "at size unchanged" if shrinkage else "without response, >= 30 %"
-        seen += compare(rows, at, "arm", estimands.arm_hazard_ratio(fit).isel(shrinkage=0, drop=True))
-        ratios = estimands.covariate_hazard_ratio(fit).rename(covariate="arm")
+        seen += compare(rows, at, "arm", arm_hazard_ratio(fit).isel(shrinkage=0, drop=True))
+        ratios = covariate_hazard_ratio(fit).rename(covariate="arm")
         seen += compare(rows, next(iter(wanted), "response, >= 30 %"), "covariate", ratios)
     assert seen == len(rows)
 
@@ -191,9 +202,9 @@ def test_survival_can_be_computed_anew_from_the_posterior(out, tree):
     fit = tree["pfs_shrinkage"]
     for row in rows.itertuples():
         draws = {
-            "survival": lambda r: estimands.survival(fit, [r.time], shrinkage=[30.0]).isel(time=0),
-            "rmst": lambda r: estimands.rmst(fit, horizon=r.time, shrinkage=[30.0]),
-            "median": lambda r: estimands.median_survival(fit, shrinkage=[30.0]),
+            "survival": lambda r: survival(fit, [r.time], shrinkage=[30.0]).isel(time=0),
+            "rmst": lambda r: rmst(fit, horizon=r.time, shrinkage=[30.0]),
+            "median": lambda r: median_survival(fit, shrinkage=[30.0]),
         }[row.quantity](row)
         x = draws.sel(landmark=row.landmark, arm=row.arm, shrinkage=30.0).values
         expected = [np.median(x), *np.quantile(x, [0.025, 0.975])]
@@ -317,7 +328,7 @@ def test_the_report_tells_the_model_that_was_fitted(out):
 )
 def test_the_equation_is_that_of_the_specification(tmp_path, changes, equation):
     specification = read_specification(written(tmp_path, **changes))
-    told = output._equation(
+    told = _equation(
         specification.hazard(specification.landmarks.measures()[0]),
         specification.landmarks.shrinkage_reference,
         bool(specification.covariates),
@@ -365,16 +376,16 @@ def test_a_run_whose_gate_failed_goes_beside_a_result_whose_gate_passed(monkeypa
     quickly(monkeypatch, passed_gate=False)
     analysis = finished[0]
     failing = dataclasses.replace(analysis, gate=analysis.gate.assign(passed=False))
-    beside = output.write_analysis(failing, folder)
+    beside = write_analysis(failing, folder)
     assert beside == folder.with_name("out-gate-failed")
     assert hashes(folder) == before
     assert json.loads((beside / "manifest.json").read_text())["gate"] == "failed"
     # a good run takes the place of either
-    assert output.write_analysis(analysis, folder) == folder
+    assert write_analysis(analysis, folder) == folder
     assert hashes(folder) != before
     shutil.rmtree(folder)
-    assert output.write_analysis(failing, folder) == folder
-    assert output.write_analysis(analysis, folder) == folder
+    assert write_analysis(failing, folder) == folder
+    assert write_analysis(analysis, folder) == folder
 
 
 def test_a_run_that_fails_while_writing_leaves_the_earlier_result_as_it_was(monkeypatch, finished, earlier):
@@ -385,6 +396,6 @@ def test_a_run_that_fails_while_writing_leaves_the_earlier_result_as_it_was(monk
 
     monkeypatch.setattr(output, "content_of", fail)
     with pytest.raises(RuntimeError, match="fell over"):
-        output.write_analysis(finished[0], folder)
+        write_analysis(finished[0], folder)
     assert hashes(folder) == before
     assert os.listdir(folder.parent) == ["out"]

@@ -17,10 +17,12 @@ import pytest
 from docx import Document
 from docx.oxml.ns import qn
 
-from bayes_net import _pool_tables, paper, tables
-from bayes_net._paper_formats import LATEX_PACKAGES
+from bayes_net.data.landmarks import attrition_table
 from bayes_net.errors import InputError
-from bayes_net.paper import PaperTable, paper_tables, save_paper_tables
+from bayes_net.paper.formats import FORMATS, LATEX_PACKAGES
+from bayes_net.paper.tables import PaperTable, paper_tables, save_paper_tables
+from bayes_net.report.evidence_tables import check_table, evidence_table, ratio_table, refit_table
+from bayes_net.report.tables import hazard_ratio_table, survival_table
 
 SUFFIXES = (".html", ".tex", ".docx", ".rtf", ".csv")
 MODULES = {".html": "great_tables", ".tex": "great_tables", ".docx": "docx", ".rtf": "rtflite"}
@@ -109,10 +111,10 @@ def test_the_texts_are_those_of_the_report():
     ratios, survival = found["hazard_ratios"], found["survival"]
     per_10 = ratios[ratios["measure"] == "shrinkage, per 10 points"]
     pd.testing.assert_frame_equal(
-        made["hazard_ratios_pfs_shrinkage_per_10_points"].frame, tables.hazard_ratio_table(per_10)
+        made["hazard_ratios_pfs_shrinkage_per_10_points"].frame, hazard_ratio_table(per_10)
     )
-    pd.testing.assert_frame_equal(made["attrition_pfs"].frame, tables.attrition_table(found["attrition"]))
-    whole = tables.survival_table(survival)
+    pd.testing.assert_frame_equal(made["attrition_pfs"].frame, attrition_table(found["attrition"]))
+    whole = survival_table(survival)
     for name in ("survival_pfs_shrinkage", "survival_times_pfs_shrinkage"):
         pd.testing.assert_frame_equal(made[name].frame, whole[list(made[name].frame)])
     shown = set(made["survival_pfs_shrinkage"].frame) | set(made["survival_times_pfs_shrinkage"].frame)
@@ -123,12 +125,12 @@ def test_the_texts_of_a_synthesis_are_those_of_the_report():
     found = as_csv(fake_pool.tables())
     made = paper_tables(found)
     rows = found["hazard_ratios"]
-    expected = _pool_tables.ratio_table(rows[rows["measure"].str.contains("10")], label="95 % CrI")
+    expected = ratio_table(rows[rows["measure"].str.contains("10")], label="95 % CrI")
     pd.testing.assert_frame_equal(made["hazard_ratios_pfs_shrinkage_per_10_points"].frame, expected)
     assert "Printed HR (limits)" in expected
-    pd.testing.assert_frame_equal(made["checks"].frame, _pool_tables.check_table(found["checks"]))
-    pd.testing.assert_frame_equal(made["evidence"].frame, _pool_tables.evidence_table(found["evidence"]))
-    refits = _pool_tables.refit_table(found["diagnostics"])
+    pd.testing.assert_frame_equal(made["checks"].frame, check_table(found["checks"]))
+    pd.testing.assert_frame_equal(made["evidence"].frame, evidence_table(found["evidence"]))
+    refits = refit_table(found["diagnostics"])
     pd.testing.assert_frame_equal(made["diagnostics_of_every_refit"].frame, refits)
     assert made["responses"].frame["Study and arm"].iloc[-1] == "new study (predicted)"
 
@@ -566,5 +568,5 @@ def test_the_extras_are_not_loaded_until_they_are_needed(tmp_path):
 
 
 def test_every_format_is_documented():
-    for suffix in paper.FORMATS:
+    for suffix in FORMATS:
         assert suffix in PaperTable.save.__doc__

@@ -11,19 +11,23 @@ from matplotlib import rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
-from bayes_net import plots, tables
-from bayes_net._drawing import ARM_COLOURS
+from bayes_net.figures import plots, style
+from bayes_net.figures.forest import forest
+from bayes_net.figures.plots import attrition_flow, baseline_hazard, ppc, prior_posterior, survival, waterfall
+from bayes_net.figures.style import ARM_COLOURS, save
+from bayes_net.numbers import format_interval
+from bayes_net.schema import BIASED
 
 FIRST, SECOND = fake_results.ARMS
 HOSTILE = ('<script>alert(1)</script> & "q" $a_b^2$', "_ルテチウム" + " very long" * 20)
 DRAWN = {
-    "forest": lambda arms: plots.forest(fake_results.hazard_ratios(arms)),
-    "survival": lambda arms: plots.survival(*fake_results.curves(arms)),
-    "baseline_hazard": lambda arms: plots.baseline_hazard(fake_results.baseline(arms)),
-    "waterfall": lambda arms: plots.waterfall(fake_results.best_change(arms)),
-    "attrition_flow": lambda arms: plots.attrition_flow(fake_results.attrition(arms)),
-    "prior_posterior": lambda arms: plots.prior_posterior(fake_results.densities(arms)),
-    "ppc": lambda arms: plots.ppc(*fake_results.replicates(arms)),
+    "forest": lambda arms: forest(fake_results.hazard_ratios(arms)),
+    "survival": lambda arms: survival(*fake_results.curves(arms)),
+    "baseline_hazard": lambda arms: baseline_hazard(fake_results.baseline(arms)),
+    "waterfall": lambda arms: waterfall(fake_results.best_change(arms)),
+    "attrition_flow": lambda arms: attrition_flow(fake_results.attrition(arms)),
+    "prior_posterior": lambda arms: prior_posterior(fake_results.densities(arms)),
+    "ppc": lambda arms: ppc(*fake_results.replicates(arms)),
 }
 
 
@@ -33,31 +37,31 @@ def texts(ax):
 
 def test_forest_draws_every_estimate_and_interval():
     ratios = fake_results.hazard_ratios()
-    ax = plots.forest(ratios)
+    ax = forest(ratios)
     points = [line for line in ax.lines if line.get_gid() == "estimate"]
     assert [line.get_xdata()[0] for line in points] == ratios["hr"].tolist()
     intervals = [line.get_xdata() for line in ax.lines if len(line.get_xdata()) == 2][: len(ratios)]
     np.testing.assert_array_equal(intervals, ratios[["lower", "upper"]])
     assert ax.get_xscale() == "log"
     for row in ratios.itertuples():
-        assert tables.format_interval(row.hr, row.lower, row.upper, row.mcse_hr) in texts(ax)
+        assert format_interval(row.hr, row.lower, row.upper, row.mcse_hr) in texts(ax)
 
 
 def test_forest_sets_no_limit_apart_hollow_and_labelled():
     ratios = fake_results.hazard_ratios()
-    ax = plots.forest(ratios)
+    ax = forest(ratios)
     points = [line for line in ax.lines if line.get_gid() == "estimate"]
     hollow = [line.get_markerfacecolor() == "white" for line in points]
     assert hollow == ratios["biased"].tolist()
-    assert tables.BIASED in texts(ax)
+    assert BIASED in texts(ax)
     heights = [line.get_ydata()[0] for line in points]
     assert heights[10] - heights[9] > heights[8] - heights[7]
-    assert tables.BIASED not in texts(plots.forest(ratios[~ratios["biased"]]))
+    assert BIASED not in texts(forest(ratios[~ratios["biased"]]))
 
 
 def test_forest_cuts_wide_intervals_with_an_arrow():
     ratios = fake_results.hazard_ratios().assign(lower=0.001, upper=900.0)
-    ax = plots.forest(ratios)
+    ax = forest(ratios)
     assert ax.get_xlim() == (0.1, 10.0)
     arrows = [line.get_marker() for line in ax.lines]
     assert arrows.count("<") == arrows.count(">") == len(ratios)
@@ -66,7 +70,7 @@ def test_forest_cuts_wide_intervals_with_an_arrow():
 def test_forest_shows_no_estimate_whose_gate_failed():
     ratios = fake_results.hazard_ratios()
     failed = ratios["landmark"] == "48 w"
-    ax = plots.forest(ratios.assign(gate=np.where(failed, "failed", "passed")))
+    ax = forest(ratios.assign(gate=np.where(failed, "failed", "passed")))
     points = [line.get_xdata()[0] for line in ax.lines if line.get_gid() == "estimate"]
     assert points == ratios.loc[~failed, "hr"].tolist()
     assert texts(ax).count("gate failed") == failed.sum()
@@ -74,7 +78,7 @@ def test_forest_shows_no_estimate_whose_gate_failed():
 
 def test_survival_draws_bands_steps_and_censoring():
     bands, observed = fake_results.curves()
-    ax = plots.survival(bands, observed)
+    ax = survival(bands, observed)
     for group, steps in observed.groupby("group", sort=False):
         (own,) = [line for line in ax.lines if np.array_equal(line.get_ydata(), steps["survival"])]
         np.testing.assert_array_equal(own.get_xdata(), steps["time"])
@@ -93,7 +97,7 @@ def test_survival_draws_bands_steps_and_censoring():
 
 def test_numbers_at_risk_are_those_just_before_each_tick():
     bands, observed = fake_results.curves()
-    ax = plots.survival(bands, observed)
+    ax = survival(bands, observed)
     shown = [int(text.get_text()) for text in ax.texts if text.get_gid() == "at risk"]
     expected = [
         next((row.at_risk for row in steps.itertuples() if row.time >= tick), 0)
@@ -102,20 +106,20 @@ def test_numbers_at_risk_are_those_just_before_each_tick():
     ]
     assert shown == expected
     given = pd.DataFrame({"group": [FIRST, SECOND], "time": [0.0, 0.0], "n": [41, 43]})
-    ax = plots.survival(bands, observed, given)
+    ax = survival(bands, observed, given)
     assert [text.get_text() for text in ax.texts if text.get_gid() == "at risk"] == ["41", "43"]
 
 
 def test_response_groups_share_the_colour_of_their_arm():
     bands, observed = fake_results.curves(("A, >= 30 %", "A, < 30 %"))
-    ax = plots.survival(bands.assign(arm="A"), observed, arms=("A",))
+    ax = survival(bands.assign(arm="A"), observed, arms=("A",))
     assert {to_hex(line.get_color()).upper() for line in ax.lines} == {ARM_COLOURS[0]}
     assert len({line.get_linestyle() for line in ax.get_legend().get_lines()}) == 2
 
 
 def test_baseline_hazard_steps_over_the_intervals():
     hazards = fake_results.baseline()
-    ax = plots.baseline_hazard(hazards)
+    ax = baseline_hazard(hazards)
     steps = [patch for patch in ax.patches if not patch.get_fill()]
     for (_, own), patch in zip(hazards.groupby("arm", sort=False), steps, strict=True):
         values, edges, _ = patch.get_data()
@@ -125,7 +129,7 @@ def test_baseline_hazard_steps_over_the_intervals():
 
 def test_waterfall_shows_every_patient_sorted_with_shrinkage_downwards():
     best = fake_results.best_change()
-    ax = plots.waterfall(best)
+    ax = waterfall(best)
     heights = [bar.get_height() for bar in ax.patches]
     assert heights == sorted((-best["shrinkage"]).tolist(), reverse=True)
     levels = {line.get_ydata()[0] for line in ax.lines}
@@ -134,7 +138,7 @@ def test_waterfall_shows_every_patient_sorted_with_shrinkage_downwards():
 
 def test_attrition_bars_add_up_to_all_patients():
     flow = fake_results.attrition()
-    ax = plots.attrition_flow(flow)
+    ax = attrition_flow(flow)
     widths: dict[float, float] = {}
     for bar in ax.patches:
         widths[bar.get_y()] = widths.get(bar.get_y(), 0) + bar.get_width()
@@ -145,7 +149,7 @@ def test_attrition_bars_add_up_to_all_patients():
 
 def test_prior_and_posterior_are_drawn_as_given():
     densities = fake_results.densities()
-    ax = plots.prior_posterior(densities)
+    ax = prior_posterior(densities)
     drawn = [tuple(line.get_ydata()) for line in ax.lines]
     for _, own in densities.groupby("arm"):
         assert tuple(own["prior"]) in drawn
@@ -154,7 +158,7 @@ def test_prior_and_posterior_are_drawn_as_given():
 
 def test_observed_curves_lie_over_grey_replicates():
     replicated, observed = fake_results.replicates()
-    ax = plots.ppc(replicated, observed)
+    ax = ppc(replicated, observed)
     greys = {to_hex(band.get_facecolor()[0]) for band in ax.collections}
     assert greys == {"#a6a6a6"}
     for _, own in observed.groupby("arm"):
@@ -163,14 +167,14 @@ def test_observed_curves_lie_over_grey_replicates():
 
 def test_an_arm_keeps_its_colour_when_drawn_alone():
     alone = fake_results.hazard_ratios().query("arm == @SECOND")
-    ax = plots.forest(alone, arms=fake_results.ARMS)
+    ax = forest(alone, arms=fake_results.ARMS)
     marks = [line for line in ax.lines if line.get_gid() == "estimate"]
     assert {line.get_color() for line in marks} == {ARM_COLOURS[1]}
 
 
 @pytest.mark.parametrize("kind", DRAWN)
 def test_labels_from_data_stay_text(kind):
-    svg = plots.svg(DRAWN[kind](HOSTILE))
+    svg = style.svg(DRAWN[kind](HOSTILE))
     tree = ElementTree.fromstring(svg)
     assert not [element for element in tree.iter() if element.tag.endswith("script")]
     shown = " ".join("".join(element.itertext()) for element in tree.iter() if element.tag.endswith("text"))
@@ -180,8 +184,8 @@ def test_labels_from_data_stay_text(kind):
 
 @pytest.mark.parametrize("kind", DRAWN)
 def test_the_same_table_gives_the_same_file(kind, tmp_path):
-    first = plots.save(DRAWN[kind](fake_results.ARMS), tmp_path / "a.1")
-    second = plots.save(DRAWN[kind](fake_results.ARMS), tmp_path / "b")
+    first = save(DRAWN[kind](fake_results.ARMS), tmp_path / "a.1")
+    second = save(DRAWN[kind](fake_results.ARMS), tmp_path / "b")
     assert [path.name for path in first] == ["a.1.svg", "a.1.png"]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
@@ -196,8 +200,8 @@ def test_figures_leave_the_global_style_alone():
 
 
 def test_figures_draw_into_given_axes():
-    ax = plots.waterfall(fake_results.best_change())
-    assert plots.baseline_hazard(fake_results.baseline(), ax=ax) is ax
+    ax = waterfall(fake_results.best_change())
+    assert baseline_hazard(fake_results.baseline(), ax=ax) is ax
 
 
 @pytest.mark.parametrize("kind", DRAWN)
@@ -212,11 +216,11 @@ def test_figures_have_few_options(kind):
 def test_no_legend_is_cut_off(kind, arms):
     ratios, bands = fake_results.hazard_ratios(arms), fake_results.curves(arms)
     drawn = {
-        "forest": lambda: plots.forest(ratios, arms=arms),
-        "survival": lambda: plots.survival(*bands, arms=arms),
-        "ppc": lambda: plots.ppc(*fake_results.replicates(arms), arms=arms),
-        "baseline_hazard": lambda: plots.baseline_hazard(fake_results.baseline(arms), arms=arms),
-        "prior_posterior": lambda: plots.prior_posterior(fake_results.densities(arms), arms=arms),
+        "forest": lambda: forest(ratios, arms=arms),
+        "survival": lambda: survival(*bands, arms=arms),
+        "ppc": lambda: ppc(*fake_results.replicates(arms), arms=arms),
+        "baseline_hazard": lambda: baseline_hazard(fake_results.baseline(arms), arms=arms),
+        "prior_posterior": lambda: prior_posterior(fake_results.densities(arms), arms=arms),
     }[kind]()
     FigureCanvasAgg(drawn.figure).draw()
     box = drawn.get_legend().get_window_extent()

@@ -27,23 +27,20 @@ from pools import (
 from scipy import stats
 from scipy.special import expit
 
-from bayes_net import new_study
-from bayes_net._pool_model import model_in_words, prior_table
-from bayes_net.assumptions import (
-    Assumptions,
-    Borrowing,
-    Fixed,
-    HalfCauchy,
-    SlopePrior,
-    probability_prior,
-)
+from bayes_net.checks.influence import left_out
+from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError, SpecificationError
-from bayes_net.landmarks import landmark_times
-from bayes_net.pool import PooledCohort, pooled
-from bayes_net.pool_analysis import prepare_pool, tabulate
-from bayes_net.pool_specification import parse_pool_specification
-from bayes_net.pooling import draw_prior, left_out, published_log_likelihood, signature
-from bayes_net.priors import HalfNormal, Normal
+from bayes_net.estimands.new_study import new_arm_effect
+from bayes_net.inference.arrays import draw_prior, published_log_likelihood
+from bayes_net.inference.synthesis import signature
+from bayes_net.model.assumptions import Assumptions, SlopePrior
+from bayes_net.model.network import combine_network
+from bayes_net.model.participants import Participants
+from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal, probability_prior
+from bayes_net.results.synthesis import prior_table
+from bayes_net.specification.synthesis import parse_synthesis
+from bayes_net.workflow.describe import synthesis_in_words
+from bayes_net.workflow.synthesis import prepare_synthesis, tabulate
 
 LANDMARKS = landmark_times(["150d", "36w", "72w", "no limit"])
 DRAWS = 20_000
@@ -65,8 +62,8 @@ def usable(made):
 
 def tables(changes) -> dict:
     """Every table of a specification, with draws of the prior in place of the posterior."""
-    prepared = prepare_pool(specification(changes))
-    draws = draw_prior(prepared.pool, draws=200, seed=1)
+    prepared = prepare_synthesis(specification(changes))
+    draws = draw_prior(prepared.network, draws=200, seed=1)
     tree = xr.DataTree.from_dict({"posterior": draws, "prior": draws})
     return tabulate(tree, prepared, level=0.95)
 
@@ -77,7 +74,7 @@ def tables(changes) -> dict:
 @pytest.fixture(scope="module")
 def sloped(tmp_path_factory):
     rows = evidence([slope("S1", -0.05, 0.02, "150d", arm="control")], tmp_path_factory.mktemp("slopes"))
-    return pooled(rows, assumptions(landmarks=LANDMARKS, slopes=SlopePrior(length=0.8, level=0.3)))
+    return combine_network(rows, assumptions(landmarks=LANDMARKS, slopes=SlopePrior(length=0.8, level=0.3)))
 
 
 def assert_covariance(draws, expected):
@@ -170,19 +167,19 @@ def test_a_half_cauchy_has_half_its_draws_below_its_scale():
 
 def test_a_new_study_differs_from_the_mean_by_the_heterogeneity(tmp_path):
     rows = evidence([log_effect("E1", 0.1, 0.2, study="A"), log_effect("E2", 0.3, 0.2, study="B")], tmp_path)
-    made = pooled(rows, assumptions(arm_effect=Normal(0.0, 1.0), arm_heterogeneity=Fixed(0.7)))
-    new = new_study.new_arm_effect(draw_prior(made, draws=DRAWS, seed=2), made, seed=3)
+    made = combine_network(rows, assumptions(arm_effect=Normal(0.0, 1.0), arm_heterogeneity=Fixed(0.7)))
+    new = new_arm_effect(draw_prior(made, draws=DRAWS, seed=2), made, seed=3)
     assert new.values.std() == pytest.approx(np.hypot(1.0, 0.7), rel=4 / np.sqrt(2 * DRAWS))
 
 
 # --- what is refused, and how -------------------------------------------------------------------------
 
 
-def cohort(study="A", endpoint="pfs", **more) -> PooledCohort:
-    return PooledCohort(study, endpoint, np.ones((2, 2)), np.full((2, 2), 10.0), **more)
+def cohort(study="A", endpoint="pfs", **more) -> Participants:
+    return Participants(study, endpoint, np.ones((2, 2)), np.full((2, 2), 10.0), **more)
 
 
-def exposed(label, *, study="A", cuts=(4.0,), **more) -> PooledCohort:
+def exposed(label, *, study="A", cuts=(4.0,), **more) -> Participants:
     return cohort(study, landmark=label, exposure=patients(30, arms=ARMS, cuts=cuts), **more)
 
 
@@ -242,13 +239,13 @@ REFUSED = {
 @pytest.mark.parametrize(("rows", "said"), REFUSED.values(), ids=REFUSED)
 def test_rows_that_do_not_fit_are_refused_by_name(rows, said, tmp_path):
     with pytest.raises(InputError, match=said):
-        pooled(evidence(rows, tmp_path), assumptions(landmarks=LANDMARKS))
+        combine_network(evidence(rows, tmp_path), assumptions(landmarks=LANDMARKS))
 
 
 def test_every_row_that_does_not_fit_is_named_at_once(tmp_path):
     rows = [row("M1", "median", 29, n=96, arm="other"), slope("S1", -0.05, 0.02, "122d")]
     with pytest.raises(InputError, match=r"(?s)M1: .*S1: "):
-        pooled(evidence(rows, tmp_path), assumptions(landmarks=LANDMARKS))
+        combine_network(evidence(rows, tmp_path), assumptions(landmarks=LANDMARKS))
 
 
 REFUSED_COHORTS = {
@@ -273,24 +270,24 @@ REFUSED_COHORTS = {
 @pytest.mark.parametrize(("cohorts", "said"), REFUSED_COHORTS.values(), ids=REFUSED_COHORTS)
 def test_cohorts_that_do_not_fit_are_refused(cohorts, said):
     with pytest.raises(InputError, match=said):
-        pooled(None, assumptions(landmarks=LANDMARKS), cohorts=cohorts)
+        combine_network(None, assumptions(landmarks=LANDMARKS), cohorts=cohorts)
 
 
 def test_patients_and_the_printed_numbers_of_the_same_patients_are_refused(tmp_path):
     """Both would count every event twice."""
     for printed in (ratio("R1", -0.5, 0.2), row("M1", "median", 12, n=60)):
         with pytest.raises(InputError, match=printed["id"]):
-            pooled(evidence([printed], tmp_path), assumptions(), cohorts=[cohort()])
+            combine_network(evidence([printed], tmp_path), assumptions(), cohorts=[cohort()])
 
 
 @pytest.mark.parametrize(
     ("power", "said"),
     [
-        ({"N99": 0.5}, r"rows N99 are not in the pool; expected some of N01"),
+        ({"N99": 0.5}, r"rows N99 are not in the network; expected some of N01"),
         ({"N01": 1.5}, r"power 1\.5 of row N01 .* from 0 to 1"),
         ({"N01": -0.1}, r"power -0\.1 of row N01"),
         ({"N01": np.nan}, r"power nan of row N01"),
-        ({"N05": 0.5}, r"rows N05 are not in the pool"),
+        ({"N05": 0.5}, r"rows N05 are not in the network"),
     ],
 )
 def test_powers_out_of_range_and_of_nothing_are_refused(power, said):
@@ -299,7 +296,7 @@ def test_powers_out_of_range_and_of_nothing_are_refused(power, said):
 
 
 def test_a_power_of_a_study_is_one_of_all_its_rows():
-    made = prepare_pool(specification({"evidence.power": {"ILUMINET": 0.25, "N03": 0.5}})).pool
+    made = prepare_synthesis(specification({"evidence.power": {"ILUMINET": 0.25, "N03": 0.5}})).network
     expected = [
         0.25 if study == "ILUMINET" else 0.5 if name == "N03" else 1.0
         for name, study in zip(made.rows["id"], made.rows["study"], strict=True)
@@ -309,11 +306,11 @@ def test_a_power_of_a_study_is_one_of_all_its_rows():
 
 def test_leaving_out_a_study_takes_its_rows_and_patients(tmp_path):
     rows = [row("M1", "median", 29, n=96), row("M2", "median", 20, n=50, study="B")]
-    made = pooled(evidence(rows, tmp_path), assumptions(), cohorts=[cohort("C"), cohort("B", "os")])
+    made = combine_network(evidence(rows, tmp_path), assumptions(), cohorts=[cohort("C"), cohort("B", "os")])
     smaller = left_out(made, ["B"])
     assert list(smaller.power) == [1.0, 0.0]
     assert [c.weight for c in smaller.cohorts] == [1.0, 0.0]
-    with pytest.raises(InputError, match="rows nobody are not in the pool"):
+    with pytest.raises(InputError, match="rows nobody are not in the network"):
         left_out(made, ["nobody"])
 
 
@@ -384,7 +381,7 @@ SMALL = {
 
 @pytest.mark.parametrize(("rows", "options"), SMALL.values(), ids=SMALL)
 def test_pools_with_little_in_them_work(rows, options, tmp_path):
-    usable(pooled(evidence(rows, tmp_path), assumptions(**{"landmarks": LANDMARKS} | options)))
+    usable(combine_network(evidence(rows, tmp_path), assumptions(**{"landmarks": LANDMARKS} | options)))
 
 
 @pytest.mark.parametrize(("deep", "some", "responses"), COUNTS.values(), ids=COUNTS)
@@ -394,19 +391,21 @@ def test_counts_of_nobody_and_of_everybody_work(deep, some, responses, tmp_path)
         row("C2", "count", some, n=50, endpoint="shrinkage", threshold=0),
         row("C3", "count", responses, n=50, endpoint="response"),
     ]
-    usable(pooled(evidence(rows, tmp_path), assumptions()))
+    usable(combine_network(evidence(rows, tmp_path), assumptions()))
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("label", ["", "150 d"])
 def test_patients_alone_work_at_any_weight(weight, label):
     one = exposed(label, weight=weight) if label else cohort(weight=weight)
-    draws = usable(pooled(None, assumptions(landmarks=LANDMARKS), cohorts=[one]))
+    draws = usable(combine_network(None, assumptions(landmarks=LANDMARKS), cohorts=[one]))
     assert ("slope" in draws) == bool(label)
 
 
 def test_everything_at_power_zero_leaves_the_prior(tmp_path):
-    made = pooled(evidence([MEDIAN, ratio("R1", -0.5, 0.2)], tmp_path), assumptions(), power={"A": 0.0})
+    made = combine_network(
+        evidence([MEDIAN, ratio("R1", -0.5, 0.2)], tmp_path), assumptions(), power={"A": 0.0}
+    )
     graph = Graph(made)
     x = graph.points(1)[0]
     n = len(graph.effects)
@@ -421,7 +420,7 @@ def test_a_single_arm_study_of_the_treated_arm_is_not_taken_for_control(tmp_path
     """Where nothing tells what the treatment does, its curve keeps the uncertainty of the arms' hazard ratio,
     and the curve of control is not that of the treated."""
     rows = evidence([row("M1", "median", 47, n=96, study="B", endpoint="os")], tmp_path)
-    draws = draw_prior(pooled(rows, assumptions()), draws=100, seed=1)
+    draws = draw_prior(combine_network(rows, assumptions()), draws=100, seed=1)
     treated, control = (draws["log_hazard"].sel(curve=f"os A {arm}").values for arm in reversed(ARMS))
     assert np.abs(treated - control).max() > 0.1
 
@@ -429,7 +428,7 @@ def test_a_single_arm_study_of_the_treated_arm_is_not_taken_for_control(tmp_path
 def test_a_third_arm_is_not_taken_for_the_second(tmp_path):
     rows = [row(f"M{k}", "median", 10 * k, n=50, arm=arm) for k, arm in enumerate((*ARMS, "third"), start=1)]
     try:
-        made = pooled(evidence(rows, tmp_path), assumptions(arms=(*ARMS, "third")))
+        made = combine_network(evidence(rows, tmp_path), assumptions(arms=(*ARMS, "third")))
     except InputError:
         return
     log_hazard = draw_prior(made, draws=50, seed=1)["log_hazard"]
@@ -490,7 +489,7 @@ def test_nothing_to_pool_is_refused():
     plain = specification()._plain
     plain.pop("evidence")
     with pytest.raises(SpecificationError, match="nothing to pool"):
-        parse_pool_specification(plain, where=POOLED)
+        parse_synthesis(plain, where=POOLED)
 
 
 PATIENTS = {"study": "S", "synthetic": True, "synthetic_seed": 1, "arm_names": {"177Lu-DOTATATE": "177Lu"}}
@@ -519,7 +518,7 @@ UNPREPARED = {
 @pytest.mark.parametrize(("changes", "said"), UNPREPARED.values(), ids=UNPREPARED)
 def test_what_does_not_fit_the_data_is_refused_before_sampling(changes, said):
     with pytest.raises(InputError, match=said):
-        prepare_pool(specification(changes))
+        prepare_synthesis(specification(changes))
 
 
 TABULATED = {
@@ -574,7 +573,7 @@ def test_the_digest_changes_with_the_content_and_not_with_the_seed_of_another_ru
 
 def test_the_public_specification_reads_back_as_itself(tmp_path):
     values = tomllib.loads(specification().public_toml())
-    assert parse_pool_specification(values, where=POOLED).digest == specification().digest
+    assert parse_synthesis(values, where=POOLED).digest == specification().digest
     assert tomli_w.dumps(values) == specification().public_toml()
 
 
@@ -588,7 +587,7 @@ def test_assumptions_of_the_shipped_specification_are_its_words():
 
 
 def test_counts_of_patients_join_those_in_print():
-    made = prepare_pool(specification({"cohorts": [PATIENTS]})).pool
+    made = prepare_synthesis(specification({"cohorts": [PATIENTS]})).network
     own = made.rows[made.rows["study"] == "S"]
     assert set(own["endpoint"]) == {"shrinkage", "response"}
     for arm in ARMS:
@@ -599,25 +598,25 @@ def test_counts_of_patients_join_those_in_print():
 
 
 def test_the_priors_table_says_what_was_stated_and_what_it_implies():
-    pool = prrt()
-    table = prior_table(xr.DataTree.from_dict({"prior": draw_prior(pool, draws=4000, seed=1)}), pool)
+    network = prrt()
+    table = prior_table(xr.DataTree.from_dict({"prior": draw_prior(network, draws=4000, seed=1)}), network)
     told = table.set_index("parameter")
     assert told.loc["odds ratio of response at completion", "statement"].startswith("95 % of odds ratios")
     low, high = re.findall(r"[\d.]+", told.loc["hazard ratio per 10 points of shrinkage", "implies"])[:2]
-    limits = np.exp(1.96 * pool.assumptions.slopes.prior.sd)
+    limits = np.exp(1.96 * network.assumptions.slopes.prior.sd)
     assert float(low) == pytest.approx(1 / limits, rel=0.15)
     assert float(high) == pytest.approx(limits, rel=0.15)
     assert not told["implies"].str.contains("e+", regex=False).any()
 
 
 def test_the_model_in_words_names_what_the_specification_chose():
-    words = model_in_words(prrt())
+    words = synthesis_in_words(prrt())
     assert "robust mixture" in words["Curves"]
     assert "Gaussian process" in words["Slopes"]
     full = replace(
         prrt().assumptions, study_level=Borrowing("full"), slopes=SlopePrior(structure="independent")
     )
-    other = model_in_words(replace(prrt(), assumptions=full))
+    other = synthesis_in_words(replace(prrt(), assumptions=full))
     assert "full pooling" in other["Curves"]
     assert "slope of its own" in other["Slopes"]
     assert "Patients" not in other

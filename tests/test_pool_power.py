@@ -10,21 +10,21 @@ from scipy import stats
 from test_power import distance
 from test_synthesis import with_patients  # noqa: F401 (a fixture)
 
-from bayes_net._pooled import effect_labels, scale_labels
-from bayes_net.assumptions import Fixed
-from bayes_net.pool import pooled
-from bayes_net.pool_power import (
-    STUDY,
-    pool_components,
-    pooled_power_scaling,
+from bayes_net.checks.influence import study_influence
+from bayes_net.checks.power import (
+    ALPHAS,
     prior_blocks,
     reported_log_ratios,
-    study_influence,
     study_log_likelihood,
+    synthesis_components,
+    synthesis_power_scaling,
 )
-from bayes_net.pooling import draw_prior, named, with_derived
-from bayes_net.power import ALPHAS
-from bayes_net.priors import Normal
+from bayes_net.inference.arrays import draw_prior, with_derived
+from bayes_net.inference.synthesis import named
+from bayes_net.model.network import combine_network
+from bayes_net.model.predictors import effect_labels, scale_labels
+from bayes_net.model.priors import Fixed, Normal
+from bayes_net.schema import STUDY
 
 PRIOR = Normal(0.3, 0.6)
 DRAWS = 40_000
@@ -37,23 +37,23 @@ def conjugate(folder, numbers, *, draws=DRAWS, given=None):
         pools.ratio(f"R{i}", value, se, study=study) for i, (study, (value, se)) in enumerate(numbers.items())
     ]
     assumed = pools.assumptions(arm_effect=PRIOR, arm_heterogeneity=Fixed(0.0))
-    pool = pooled(pools.evidence(rows, folder), assumed)
+    network = combine_network(pools.evidence(rows, folder), assumed)
     mean, sd = posterior(given or numbers)
     rng = np.random.default_rng(4)
     coords = {"chain": range(4), "draw": range(draws // 4)}
-    coords |= {dim: list(labels) for v in pool.free.values() for dim, labels in v.dims.items()}
+    coords |= {dim: list(labels) for v in network.free.values() for dim, labels in v.dims.items()}
     free = xr.Dataset(
         {
             name: (
                 ("chain", "draw", *v.dims),
                 rng.normal(*((mean, sd) if name == "arm_effect_mean" else (0, 1)), (4, draws // 4, *v.shape)),
             )
-            for name, v in pool.free.items()
+            for name, v in network.free.items()
         },
         coords,
     )
-    groups = {"posterior": with_derived(free, pool), "prior": draw_prior(pool, draws=draws, seed=1)}
-    return xr.DataTree.from_dict(groups), pool
+    groups = {"posterior": with_derived(free, network), "prior": draw_prior(network, draws=draws, seed=1)}
+    return xr.DataTree.from_dict(groups), network
 
 
 def posterior(numbers, *, prior_power=1.0, power=None):
@@ -80,15 +80,15 @@ SCALED = [
 def test_power_scaling_of_a_synthesis_is_that_of_the_conjugate_posterior(
     tmp_path, numbers, component, powers
 ):
-    fit, pool = conjugate(tmp_path, numbers)
-    found = pooled_power_scaling(fit, pool)
+    fit, network = conjugate(tmp_path, numbers)
+    found = synthesis_power_scaling(fit, network)
     own = found[(found["component"] == component) & (found["study"] == "A")].iloc[0]
     mean, sd = posterior(numbers)
     step = 1e-4
     ends = [posterior(numbers, **powers(2.0**side))[0] for side in (-step, step)]
     shift = (ends[1] - ends[0]) / (2 * step) / sd
     # a covariance of so many independent draws errs by SD(log density) / sqrt(draws), times at most sqrt 2
-    density = pool_components(fit, pool)[component]
+    density = synthesis_components(fit, network)[component]
     error = np.log(2) * np.sqrt(2 / DRAWS) * density.std()
     assert own["shift"] == pytest.approx(shift, abs=4 * error)
     drawn = fit["posterior"]["arm_effect_mean"]
@@ -107,27 +107,27 @@ def test_power_scaling_of_a_synthesis_is_that_of_the_conjugate_posterior(
 
 
 def test_a_single_study_is_not_told_twice(tmp_path):
-    fit, pool = conjugate(tmp_path, ONE, draws=400)
-    names = list(pooled_power_scaling(fit, pool)["component"].unique())
+    fit, network = conjugate(tmp_path, ONE, draws=400)
+    names = list(synthesis_power_scaling(fit, network)["component"].unique())
     assert names == ["likelihood", "all priors", "prior of arm effect"]
-    assert study_influence(fit, pool, level=0.9).empty
+    assert study_influence(fit, network, level=0.9).empty
 
 
 # --- the components are those of the model ------------------------------------------------------------
 
 
-def at_points(pool, points):
+def at_points(network, points):
     """The posterior's variables at these vectors of the model, as draws of one chain."""
-    n = len(effect_labels(pool))
+    n = len(effect_labels(network))
     groups = {"z": (("chain", "draw", "effect_label"), points[None, :, :n])}
     if points.shape[1] > n:
         groups["scale"] = (("chain", "draw", "sd_label"), np.exp(points[None, :, n:]))
     coords = {"chain": [0], "draw": range(len(points))}
-    return xr.DataTree.from_dict({"posterior": named(xr.Dataset(groups, coords), pool)})
+    return xr.DataTree.from_dict({"posterior": named(xr.Dataset(groups, coords), network)})
 
 
-def vectors(pool, count=6, size=0.4):
-    length = len(effect_labels(pool)) + len(scale_labels(pool))
+def vectors(network, count=6, size=0.4):
+    length = len(effect_labels(network)) + len(scale_labels(network))
     return np.random.default_rng(8).normal(0.0, size, (count, length))
 
 
@@ -142,25 +142,25 @@ def likelihood(density, x) -> float:
     return density.normal_rows() + density.other_rows() + density.followed() + density.landmarked()
 
 
-def check_components(pool, people):
-    graph = SimpleNamespace(effects=effect_labels(pool), scales=scale_labels(pool))
-    points = vectors(pool)
-    fit = at_points(pool, points)
-    found = {name: x[0] for name, x in pool_components(fit, pool).items()}
-    whole = pools.Density(pool, graph, **people)
+def check_components(network, people):
+    graph = SimpleNamespace(effects=effect_labels(network), scales=scale_labels(network))
+    points = vectors(network)
+    fit = at_points(network, points)
+    found = {name: x[0] for name, x in synthesis_components(fit, network).items()}
+    whole = pools.Density(network, graph, **people)
     same_up_to_a_constant(found["likelihood"], np.array([likelihood(whole, x) for x in points]))
-    studies = study_log_likelihood(fit["posterior"].to_dataset(), pool)[STUDY].values
+    studies = study_log_likelihood(fit["posterior"].to_dataset(), network)[STUDY].values
     for name in studies:
-        others = dict.fromkeys(pool.rows.loc[pool.rows["study"] != name, "id"], 0.0)
+        others = dict.fromkeys(network.rows.loc[network.rows["study"] != name, "id"], 0.0)
         own = {
             kind: [(*one[:-2], one[-2] * (one[0] == name), one[-1]) for one in ones]
             for kind, ones in people.items()
         }
-        density = pools.Density(pool.with_power(others), graph, **own)
+        density = pools.Density(network.with_power(others), graph, **own)
         density.information = whole.information  # the scale on which the vectors are, whatever is left out
         expected = np.array([likelihood(density, x) for x in points])
         same_up_to_a_constant(found[f"likelihood of {name}"], expected)
-    stated = {variable for names in prior_blocks(pool).values() for variable in names}
+    stated = {variable for names in prior_blocks(network).values() for variable in names}
     expected = []
     for x in points:
         whole(x)
@@ -177,7 +177,7 @@ def test_studies_and_priors_add_up_to_the_model_of_published_numbers(power):
 
 def test_studies_and_priors_add_up_where_a_mixture_is_lopsided():
     lopsided = pools.specification({"borrowing.level": {"kind": "robust mixture", "sd": 0.4, "weight": 0.8}})
-    check_components(pools.prepare_pool(lopsided).pool, {})
+    check_components(pools.prepare_synthesis(lopsided).network, {})
 
 
 def test_studies_and_priors_add_up_to_the_model_with_patients(with_patients):  # noqa: F811
@@ -185,11 +185,11 @@ def test_studies_and_priors_add_up_to_the_model_with_patients(with_patients):  #
 
 
 def test_every_free_variable_is_a_stated_prior_or_the_models_own():
-    pool = pools.prrt()
-    stated = [variable for names in prior_blocks(pool).values() for variable in names]
+    network = pools.prrt()
+    stated = [variable for names in prior_blocks(network).values() for variable in names]
     assert len(stated) == len(set(stated))
-    assert set(pool.free) - set(stated) == {"step", "response_difference_z"}
-    exchangeable = pools.prepare_pool(pools.specification({"slopes.structure": "exchangeable"})).pool
+    assert set(network.free) - set(stated) == {"step", "response_difference_z"}
+    exchangeable = pools.prepare_synthesis(pools.specification({"slopes.structure": "exchangeable"})).network
     assert prior_blocks(exchangeable)["slope"] == ("slope_mean",)
     assert prior_blocks(exchangeable)["slope heterogeneity"] == ("slope_sd",)
 
@@ -198,8 +198,8 @@ def test_every_free_variable_is_a_stated_prior_or_the_models_own():
 
 
 def test_without_a_study_the_posterior_is_the_conjugate_one(tmp_path):
-    fit, pool = conjugate(tmp_path, TWO)
-    found = study_influence(fit, pool, level=0.9).set_index(["study", "without"])
+    fit, network = conjugate(tmp_path, TWO)
+    found = study_influence(fit, network, level=0.9).set_index(["study", "without"])
     for study in ("A", "B", "(pooled mean)"):
         own = found.loc[study, "B"]
         mean, sd = posterior(TWO)
@@ -218,13 +218,13 @@ def test_without_a_study_the_posterior_is_the_conjugate_one(tmp_path):
 
 def test_what_importance_sampling_cannot_tell_is_missing_and_a_refit_tells_it(tmp_path):
     sharp = {"A": (-1.5, 0.1), "B": (-0.2, 0.9)}
-    fit, pool = conjugate(tmp_path, sharp, draws=4000)
-    own = study_influence(fit, pool, level=0.9).set_index(["study", "without"]).loc["A", "A"]
+    fit, network = conjugate(tmp_path, sharp, draws=4000)
+    own = study_influence(fit, network, level=0.9).set_index(["study", "without"]).loc["A", "A"]
     assert own["pareto_k"] > 0.5
     assert not own["reliable"]
     assert np.isnan(own[["hr_without", "shift", "width"]].astype(float)).all()
     refit, _ = conjugate(tmp_path, sharp, draws=4000, given={"B": sharp["B"]})
-    own = study_influence(fit, pool, level=0.9, refits={"A": refit}).set_index(["study", "without"])
+    own = study_influence(fit, network, level=0.9, refits={"A": refit}).set_index(["study", "without"])
     own = own.loc["(pooled mean)", "A"]
     exact = posterior({"B": sharp["B"]})
     assert own["refitted"]
@@ -233,8 +233,8 @@ def test_what_importance_sampling_cannot_tell_is_missing_and_a_refit_tells_it(tm
 
 
 def test_reported_ratios_are_those_of_the_tables():
-    pool = pools.prrt()
-    about, draws = reported_log_ratios(draw_prior(pool, draws=50, seed=1), pool)
+    network = pools.prrt()
+    about, draws = reported_log_ratios(draw_prior(network, draws=50, seed=1), network)
     assert draws.dims == ("quantity", "chain", "draw")
     assert len(about) == len(draws) == 2 * 7 + 2
     assert about["biased"].sum() == 4

@@ -11,21 +11,33 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 from test_report import Page, body
 
-from bayes_net import _pool_tables as rows_to_read
-from bayes_net import pool_figures
-from bayes_net._drawing import ARM_COLOURS, GREYS, svg
-from bayes_net._pool_forest import pooled_forest
-from bayes_net._pool_tables import by_landmark, decided_table, without_table
-from bayes_net._pool_wording import PRIOR, answer, movement_sentences, slope_sentences
 from bayes_net.errors import InputError
-from bayes_net.pool_report import SECTIONS, render_pool
-from bayes_net.pooled_results import HELD_OUT, PREDICTED
-from bayes_net.result_folder import Illustration
+from bayes_net.figures.forest import synthesis_forest
+from bayes_net.figures.style import ARM_COLOURS, GREYS, svg
+from bayes_net.figures.synthesis import (
+    checks_plot,
+    contraction_plot,
+    draw_synthesis,
+    response_plot,
+    synthesis_survival,
+)
+from bayes_net.report.evidence_tables import (
+    by_landmark,
+    decided_table,
+    evidence_table,
+    probability_table,
+    ratio_table,
+    without_table,
+)
+from bayes_net.report.synthesis import SECTIONS, render_synthesis
+from bayes_net.report.synthesis_words import PRIOR, answer, movement_sentences, slope_sentences
+from bayes_net.results.folder import Illustration
+from bayes_net.results.synthesis import HELD_OUT, PREDICTED
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return render_pool(fake_pool.content(draw=True))
+    return render_synthesis(fake_pool.content(draw=True))
 
 
 def plain(sentences: list[str]) -> str:
@@ -132,7 +144,7 @@ def test_movement_by_the_single_arm_study_is_told_with_its_size(moved, said):
 def test_a_failed_refit_is_not_summarised():
     found = fake_pool.tables(diagnostics=fake_pool.diagnostics(("without Series",)))
     assert movement_sentences(found) == []
-    assert "gate failed" in render_pool(fake_pool.content(found=found))
+    assert "gate failed" in render_synthesis(fake_pool.content(found=found))
 
 
 # --- the page -----------------------------------------------------------------------------------------
@@ -147,7 +159,7 @@ def test_sections_come_in_order(page):
     ["hazard_ratios", "responses", "checks", "survival", "evidence", "influence", "loo", "parameters"],
 )
 def test_a_missing_table_leaves_the_rest(missing):
-    page = render_pool(fake_pool.content(found=fake_pool.tables(**{missing: None}), draw=True))
+    page = render_synthesis(fake_pool.content(found=fake_pool.tables(**{missing: None}), draw=True))
     assert "Diagnostics" in page
 
 
@@ -163,7 +175,7 @@ def test_a_figure_for_an_unknown_section_is_refused():
 
 def test_a_failed_fit_is_the_first_thing_seen_and_nothing_is_summarised():
     found = fake_pool.tables(diagnostics=fake_pool.diagnostics(("all evidence", "without P0")))
-    page = render_pool(fake_pool.content(found=found, draw=True))
+    page = render_synthesis(fake_pool.content(found=found, draw=True))
     text = text_of(page)
     assert text.index("GATE FAILED") < text.index("An invented synthesis")
     assert "R-hat 1.02, threshold 1.01" in text
@@ -175,7 +187,7 @@ def test_a_failed_fit_is_the_first_thing_seen_and_nothing_is_summarised():
 
 def test_failed_refits_are_named_and_the_answer_stays():
     found = fake_pool.tables(diagnostics=fake_pool.diagnostics(("without P0",)))
-    text = text_of(render_pool(fake_pool.content(found=found)))
+    text = text_of(render_synthesis(fake_pool.content(found=found)))
     assert "REFITS FAILED: without P0" in text
     assert "the fit of all evidence passed" in text
     assert "GATE FAILED" not in text
@@ -184,7 +196,7 @@ def test_failed_refits_are_named_and_the_answer_stays():
 
 def test_a_fit_that_nobody_checked_failed():
     found = fake_pool.tables(diagnostics=fake_pool.diagnostics().iloc[:0])
-    assert "No convergence check of the fit of all evidence was made" in render_pool(
+    assert "No convergence check of the fit of all evidence was made" in render_synthesis(
         fake_pool.content(found=found)
     )
 
@@ -196,11 +208,11 @@ def test_banners_stay_away_when_all_is_well(page):
 def test_a_table_of_checks_does_not_say_in_every_row_that_patients_are_synthetic():
     found = fake_pool.tables()
     found["diagnostics"] = found["diagnostics"].assign(synthetic=True)
-    assert ">Synthetic</th>" not in render_pool(fake_pool.content(found=found, synthetic=True))
+    assert ">Synthetic</th>" not in render_synthesis(fake_pool.content(found=found, synthetic=True))
 
 
 def test_synthetic_patients_are_announced_before_the_answer():
-    text = text_of(render_pool(fake_pool.content(synthetic=True)))
+    text = text_of(render_synthesis(fake_pool.content(synthetic=True)))
     assert text.index("SYNTHETIC DATA") < text.index("almost certainly")
 
 
@@ -210,13 +222,13 @@ def test_no_limit_is_called_biased_as_observed_and_resting_on_an_assumption_with
         "no limit, as observed (biased: conditions on the future)",
         "no limit, bias taken off (the size of the bias is assumed)",
     }
-    words = rows_to_read.probability_table(fake_pool.hazard_ratios(), failed=False)
+    words = probability_table(fake_pool.hazard_ratios(), failed=False)
     said = words[words["Landmark"].isin(headers)].groupby("Landmark", sort=False).last().iloc[:, -1]
     assert list(said) == ["not interpreted (biased)", "not interpreted (the bias is assumed)"]
 
 
 def test_only_what_is_biased_is_banded_in_the_forest():
-    ax = pooled_forest(fake_pool.hazard_ratios())
+    ax = synthesis_forest(fake_pool.hazard_ratios())
     band = next(patch for patch in ax.patches if patch.get_facecolor()[:3] == to_rgb("#eeeeee"))
     below, above = sorted((band.get_y(), band.get_y() + band.get_height()))
     places = dict(zip([t.get_text() for t in ax.get_yticklabels()], ax.get_yticks(), strict=True))
@@ -231,11 +243,11 @@ def test_where_patients_inform_a_landmark_the_answer_says_so_and_nothing_is_call
     said = plain(slope_sentences(rows, level=0.95))
     assert "From patients: greater shrinkage is almost certainly (150 d) associated with longer PFS." in said
     assert "hazard ratio per 10 points: 0.53 (95 % CrI 0.33–0.90) at 150 d." in said
-    assert "Printed HR (limits)" not in rows_to_read.ratio_table(rows, label="95 % CrI")
-    ax = pooled_forest(rows)
+    assert "Printed HR (limits)" not in ratio_table(rows, label="95 % CrI")
+    ax = synthesis_forest(rows)
     assert not [text for text in ax.get_legend().get_texts() if text.get_text() == "printed"]
     assert "printed" not in [text.get_text() for text in ax.texts]
-    page = render_pool(fake_pool.content(found=fake_pool.tables(hazard_ratios=rows)))
+    page = render_synthesis(fake_pool.content(found=fake_pool.tables(hazard_ratios=rows)))
     assert "No limit is biased" not in page
 
 
@@ -258,7 +270,7 @@ def test_names_from_data_are_text_on_the_page_and_in_figures(name):
     }
     found["responses"] = found["responses"].replace({"Trial 177Lu": name})
     found["influence"] = found["influence"].replace({"pfs Trial": f"pfs {name}"})
-    page = render_pool(fake_pool.content(found=found, draw=True, title=name, description=name))
+    page = render_synthesis(fake_pool.content(found=found, draw=True, title=name, description=name))
     assert "<script" not in page
     assert "<script" not in unquote(page)
     assert name in Page(page).text
@@ -295,7 +307,7 @@ def test_limitations_follow_the_evidence(column, was, now, said):
 
 
 def limitations(content) -> str:
-    return render_pool(content).split('id="limitations"')[1].split("</section>")[0]
+    return render_synthesis(content).split('id="limitations"')[1].split("</section>")[0]
 
 
 def test_what_decides_is_told_with_the_study_and_the_prior_that_decide():
@@ -351,7 +363,7 @@ def test_figures_have_texts_that_state_the_finding(page):
 
 
 def test_the_same_content_gives_the_same_page(page):
-    assert render_pool(fake_pool.content(draw=True)) == page
+    assert render_synthesis(fake_pool.content(draw=True)) == page
 
 
 # --- figures ------------------------------------------------------------------------------------------
@@ -361,7 +373,7 @@ def test_the_forest_draws_the_table():
     table = fake_pool.hazard_ratios()
     table = table[table["measure"] == "shrinkage, per 10 points"]
     rows = by_landmark(table)
-    axes = pool_figures.pooled_forest(table)
+    axes = synthesis_forest(table)
     np.testing.assert_array_equal(drawn(axes, "estimate").ravel(), rows["hr"])
     np.testing.assert_array_equal(drawn(axes, "interval"), rows[["lower", "upper"]])
     np.testing.assert_array_equal(drawn(axes, "printed").ravel(), rows["printed"].dropna())
@@ -372,20 +384,20 @@ def test_the_forest_draws_the_table():
 
 def test_the_forest_keeps_an_arms_colour_when_another_arm_comes_first():
     rows = fake_pool.hazard_ratios(arms=("B",), status="in print")
-    axes = pool_figures.pooled_forest(rows[rows["measure"] == "shrinkage, per 10 points"], arms=("A", "B"))
+    axes = synthesis_forest(rows[rows["measure"] == "shrinkage, per 10 points"], arms=("A", "B"))
     colours = {to_hex(line.get_color()) for line in axes.get_lines() if line.get_gid() == "estimate"}
     assert colours == {ARM_COLOURS[1].lower()}
 
 
 def test_the_contraction_plot_draws_shares_of_the_prior():
     shown = fake_pool.parameters().iloc[[2, 3, 4, 6]]
-    shares = drawn(pool_figures.contraction_plot(fake_pool.parameters()), "share").ravel()
+    shares = drawn(contraction_plot(fake_pool.parameters()), "share").ravel()
     np.testing.assert_allclose(shares, shown["sd"] / shown["prior_sd"], rtol=1e-12)
 
 
 def test_every_check_has_a_panel_of_its_own():
     table = fake_pool.checks()
-    panels = pool_figures.checks_plot(table)
+    panels = checks_plot(table)
     assert [panel.get_xscale() for panel in panels] == ["linear", "log"]
     for panel, row in zip(panels, table.itertuples(), strict=True):
         np.testing.assert_array_equal(drawn(panel, "band"), [[row.lower, row.upper]])
@@ -394,7 +406,7 @@ def test_every_check_has_a_panel_of_its_own():
 
 
 def test_survival_is_grey_beyond_the_data():
-    panels = pool_figures.pooled_survival(fake_pool.survival())
+    panels = synthesis_survival(fake_pool.survival())
     assert [panel.get_title(loc="left") for panel in panels] == ["Trial", "Series"]
     ends = [(line.get_xdata().max(), line.get_linestyle()) for line in panels[1].get_lines()]
     assert ends == [(18.0, "-"), (30.0, "--")]
@@ -405,26 +417,23 @@ def test_survival_is_grey_beyond_the_data():
 
 def test_responses_are_drawn_with_the_new_study_in_grey():
     table = fake_pool.responses()
-    axes = pool_figures.response_plot(table)
+    axes = response_plot(table)
     np.testing.assert_array_equal(drawn(axes, "interval"), table[["lower", "upper"]])
     marks = [line for line in axes.get_lines() if line.get_gid() == "estimate"]
     assert [to_hex(line.get_color()) == GREYS[1] for line in marks] == [False, False, False, True]
 
 
 def test_a_failed_fit_is_not_drawn():
-    assert (
-        list(pool_figures.draw_pool(fake_pool.tables(diagnostics=fake_pool.diagnostics(("all evidence",)))))
-        == []
-    )
+    assert list(draw_synthesis(fake_pool.tables(diagnostics=fake_pool.diagnostics(("all evidence",))))) == []
 
 
 def test_figures_of_the_same_table_have_the_same_bytes():
-    first, second = (svg(pool_figures.checks_plot(fake_pool.checks())[0]) for _ in range(2))
+    first, second = (svg(checks_plot(fake_pool.checks())[0]) for _ in range(2))
     assert first == second
 
 
 def test_figure_names_are_different_and_fit_for_files():
-    names = [name for name, *_ in pool_figures.draw_pool(fake_pool.tables())]
+    names = [name for name, *_ in draw_synthesis(fake_pool.tables())]
     assert len(names) == len(set(names))
     assert all(re.fullmatch(r"[a-z_]+", name) for name in names)
 
@@ -432,13 +441,13 @@ def test_figure_names_are_different_and_fit_for_files():
 def test_one_row_is_enough_for_every_figure():
     one = {name: table.iloc[:1] for name, table in fake_pool.tables().items() if name != "diagnostics"}
     one["parameters"] = pd.concat([fake_pool.parameters().iloc[2:3]])
-    assert len(list(pool_figures.draw_pool(one | {"diagnostics": fake_pool.diagnostics()}))) == 5
+    assert len(list(draw_synthesis(one | {"diagnostics": fake_pool.diagnostics()}))) == 5
 
 
 def test_what_is_in_the_fit_stands_first_in_the_evidence():
     evidence = fake_pool.tables()["evidence"].copy()
     evidence["use"] = (["record", "check", "likelihood"] * len(evidence))[: len(evidence)]
-    uses = list(rows_to_read.evidence_table(evidence)["Use"])
+    uses = list(evidence_table(evidence)["Use"])
     assert list(dict.fromkeys(uses)) == ["in the fit", "held out", "record only"]
     assert uses == sorted(uses, key=["in the fit", "held out", "record only"].index)
 
@@ -447,12 +456,12 @@ def test_what_a_hazard_ratio_means_is_said_of_what_was_analysed():
     said = "Association, not effect"
     whole = fake_pool.tables()
     assert f"{said}: a hazard ratio of shrinkage below 1" in text_of(
-        render_pool(fake_pool.content(found=whole))
+        render_synthesis(fake_pool.content(found=whole))
     )
     arms = {name: table for name, table in whole.items() if name != "hazard_ratios"}
-    page = text_of(render_pool(fake_pool.content(found=arms)))
+    page = text_of(render_synthesis(fake_pool.content(found=arms)))
     assert "A hazard ratio below 1 goes with longer time to event in the arm that is named first." in page
     assert said not in page
     groups = arms["evidence"].assign(arm="177Lu >=30", use="likelihood")
-    page = text_of(render_pool(fake_pool.content(found=arms | {"evidence": groups})))
+    page = text_of(render_synthesis(fake_pool.content(found=arms | {"evidence": groups})))
     assert f"{said}: who responds is known only afterwards" in page

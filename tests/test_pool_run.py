@@ -24,23 +24,32 @@ from small_trial import EXCLUDED, MARKER
 from test_cli import invoke, modules_after
 from test_output import everything_in, hashes
 
-from bayes_net import cli, plots, pool_analysis, pool_output, pooling, tables
-from bayes_net._pool_wording import comparison
+from bayes_net.checks import influence
+from bayes_net.cli import app as cli
+from bayes_net.cli.app import _progress
 from bayes_net.errors import InputError
-from bayes_net.evidence import COLUMNS
-from bayes_net.pool_analysis import analyse_pool, known_until, prepare_pool
-from bayes_net.pool_output import write_pool
-from bayes_net.pool_specification import PoolSpecification
-from bayes_net.pooled_results import arm_hazard_ratios, hazard_ratios
-from bayes_net.shipped import models_folder, shipped_models
-from bayes_net.specification import read_specification
+from bayes_net.evidence.table import COLUMNS
+from bayes_net.figures import style
+from bayes_net.inference import synthesis
+from bayes_net.inference.arrays import draw_prior
+from bayes_net.numbers import format_interval
+from bayes_net.report.synthesis_words import comparison
+from bayes_net.results.synthesis import arm_hazard_ratios, hazard_ratios
+from bayes_net.schema import landmark_names
+from bayes_net.specification.read import read_specification
+from bayes_net.specification.shipped import models_folder, shipped_models
+from bayes_net.specification.synthesis import SynthesisPlan
+from bayes_net.workflow import synthesis as synthesis_workflow
+from bayes_net.workflow import write
+from bayes_net.workflow.synthesis import analyse_synthesis, known_until, prepare_synthesis
+from bayes_net.workflow.write import write_synthesis
 
 STUDY = "Süd [b]II[/b] & <1/2>"
 """Brackets, a slash and an ampersand mean something to a terminal, to a path and to a browser."""
 SEED, LEVEL, TAIL = 2, 0.9, (0.05, 0.95)
 CUT, DRAWN = 8.0, ("chain", "draw")
 SYNTHESES = [
-    name for name, path in shipped_models().items() if isinstance(read_specification(path), PoolSpecification)
+    name for name, path in shipped_models().items() if isinstance(read_specification(path), SynthesisPlan)
 ]
 BOUNDS = {"prob_below_1": (0, 1), "prob_below_0.8": (0, 0.8), "prob_0.9_to_1.11": (0.9, 1.11)}
 
@@ -146,9 +155,9 @@ def found(out):
 def again(path, run):
     """Analysis, folder and progress of the same synthesis without the command line."""
     told = []
-    prepared = prepare_pool(read_specification(path).with_seed(SEED))
-    analysis = analyse_pool(prepared, progress=lambda *about: told.append(about))
-    return analysis, write_pool(analysis, path.parent / "again"), told
+    prepared = prepare_synthesis(read_specification(path).with_seed(SEED))
+    analysis = analyse_synthesis(prepared, progress=lambda *about: told.append(about))
+    return analysis, write_synthesis(analysis, path.parent / "again"), told
 
 
 @pytest.fixture
@@ -162,8 +171,8 @@ def good(tmp_path, out):
 @pytest.fixture
 def unsampled(monkeypatch):
     """Whoever samples fails the test."""
-    for name in ("fit_pool", "compile_model"):
-        monkeypatch.setattr(pooling, name, lambda *_, **__: pytest.fail("sampled"))
+    for name in ("fit_synthesis", "compile_model"):
+        monkeypatch.setattr(synthesis, name, lambda *_, **__: pytest.fail("sampled"))
 
 
 # --- a run of published numbers -----------------------------------------------------------------------
@@ -352,7 +361,7 @@ def test_the_evidence_is_written_as_it_was_read(found):
 def test_report_and_terminal_tell_the_hazard_ratios_of_the_tables(run, found):
     shown, report = run[1], html.unescape(re.sub(r"</?span[^>]*>", "", page(run[-1])))
     for row in (*found["hazard_ratios"].itertuples(), *found["arms_and_studies"].itertuples()):
-        told = tables.format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
+        told = format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
         assert told in report
         if getattr(row, "measure", "shrinkage, per 10 points") == "shrinkage, per 10 points":
             assert told in shown
@@ -375,12 +384,12 @@ def test_the_report_is_whole_and_asks_for_nothing_from_outside(out):
 def test_the_stored_specification_is_the_one_that_was_run(path, out, tree):
     given = read_specification(path).with_seed(SEED)
     stored = read_specification(out / "specification.toml")
-    assert isinstance(stored, PoolSpecification)
+    assert isinstance(stored, SynthesisPlan)
     assert stored.sampling.seed == SEED
     told = {stored.digest, given.digest, manifest(out)["specification_sha256"]}
     assert told == {tree.attrs["specification_sha256"]}
     assert tree.attrs["specification"] == (out / "specification.toml").read_text(encoding="utf-8")
-    assert tree.attrs["evidence_sha256"] == prepare_pool(given).evidence.digest
+    assert tree.attrs["evidence_sha256"] == prepare_synthesis(given).evidence.digest
 
 
 def test_the_posterior_file_holds_draws_prior_and_the_likelihood_of_every_number(tree):
@@ -475,8 +484,8 @@ def test_without_the_only_study_with_a_slope_its_prior_comes_back(found):
 
 def test_a_refit_that_fails_its_gate_marks_the_run(monkeypatch, path, good):
     """The fit of all evidence passed: what fails is named, and the earlier result stays."""
-    monkeypatch.setattr(pool_analysis, "REFIT_ESS", 10**9)
-    monkeypatch.setattr(pooling, "SURE_PARETO_K", np.inf)  # no refits without single numbers
+    monkeypatch.setattr(synthesis_workflow, "REFIT_ESS", 10**9)
+    monkeypatch.setattr(influence, "SURE_PARETO_K", np.inf)  # no refits without single numbers
     folder, before = good
     code, shown, error = invoke("run", path, "--out", folder, "--seed", SEED)
     beside = folder.with_name("out-gate-failed")
@@ -673,10 +682,10 @@ def test_a_run_that_is_interrupted_while_it_draws_leaves_everything_as_it_was(
         saved.append(path)
         return plots_save(axes, path)
 
-    plots_save = plots.save
-    monkeypatch.setattr(pool_output.plots, "save", save)
+    plots_save = style.save
+    monkeypatch.setattr(write, "save", save)
     with pytest.raises(reaches, match=said):
-        write_pool(again[0], folder)
+        write_synthesis(again[0], folder)
     assert saved
     assert saved[0].parents[1] != folder  # it had begun, elsewhere
     assert os.listdir(folder.parent) == (["out"] if earlier else [])
@@ -693,7 +702,7 @@ def test_every_shipped_synthesis_can_be_checked(name):
     assert (code, error) == (0, "")
     specification = read_specification(shipped_models()[name])
     lines = [re.split(r"  +", line.strip()) for line in shown.splitlines()]
-    for row in prepare_pool(specification).printed.itertuples():
+    for row in prepare_synthesis(specification).printed.itertuples():
         listed = [line for line in lines if line[:1] == [row.id]]
         assert len(listed) == (row.use != "record"), row.id
         if listed:
@@ -779,8 +788,8 @@ def test_no_output_has_a_row_for_every_patient(mixed):
     _, _, _, out, patients = mixed
     kept = patients[~patients["patient"].isin(EXCLUDED)]
     sizes = {len(patients), len(kept), *kept["arm"].value_counts()}
-    prepared = prepare_pool(read_specification(out.parent / "synthesis.toml"))
-    sizes |= {prepared.pool.cohorts[0].exposure.n, *prepared.pool.cohorts[0].exposure.n_by_arm}
+    prepared = prepare_synthesis(read_specification(out.parent / "synthesis.toml"))
+    sizes |= {prepared.network.cohorts[0].exposure.n, *prepared.network.cohorts[0].exposure.n_by_arm}
     for node in opened(out).subtree:
         assert sizes.isdisjoint(node.sizes.values()), node.path
         assert "patient" not in node.dims
@@ -814,7 +823,7 @@ def test_generated_patients_are_synthetic_too_and_one_such_cohort_marks_all(tmp_
         values = tomllib.loads(path.read_text(encoding="utf-8")) | {"cohorts": cohorts}
         values["model"]["reference"] = cohorts[0]["study"]
         path.write_text(tomli_w.dumps(values), encoding="utf-8")
-        assert prepare_pool(read_specification(path)).synthetic == synthetic
+        assert prepare_synthesis(read_specification(path)).synthetic == synthetic
 
 
 # --- patients alone -----------------------------------------------------------------------------------
@@ -935,9 +944,9 @@ def test_no_patient_is_named_where_patients_are_alone(patients_alone):
 # --- what a run must not get wrong at its edges -----------------------------------------------------------
 
 
-def from_the_prior(pool):
+def from_the_prior(network):
     """A fit that has seen nothing."""
-    draws = pooling.draw_prior(pool, draws=400, seed=1)
+    draws = draw_prior(network, draws=400, seed=1)
     return xr.DataTree.from_dict({"posterior": draws, "prior": draws})
 
 
@@ -974,7 +983,7 @@ def test_the_terminal_marks_the_hazard_ratios_of_a_failed_run(failing):
 def test_progress_says_once_that_a_model_is_compiled(monkeypatch, again):
     text = io.StringIO()
     monkeypatch.setattr(cli, "err_console", Console(file=text, force_terminal=True, width=200))
-    with cli._progress() as advance:
+    with _progress() as advance:
         advance(*again[2][0])
     assert "compiling the model first" in text.getvalue()
     assert "first) (compiling" not in text.getvalue()
@@ -1006,17 +1015,17 @@ def test_a_slope_of_an_arm_without_patients_does_not_come_from_them(tmp_path):
         cohort={"landmark": "36w", "landmark_cuts": ["6mo"]},
         slopes={"landmarks": ["36w"]},
     )
-    prepared = prepare_pool(read_specification(path))
-    rows = hazard_ratios(from_the_prior(prepared.pool), prepared.pool, prepared.printed, level=0.95)
+    prepared = prepare_synthesis(read_specification(path))
+    rows = hazard_ratios(from_the_prior(prepared.network), prepared.network, prepared.printed, level=0.95)
     assert set(rows.loc[rows["arm"] == "177Lu", "status"]) == {"from patients"}
     assert set(rows.loc[rows["arm"] == "control", "status"]) == {"not in print: predicted"}
 
 
 def test_the_arms_that_are_compared_are_those_of_the_model():
     """Of responders: the evidence also records another comparison, which is not this one."""
-    prepared = prepare_pool(read_specification(shipped_models()["netter1_response30"]))
-    fit = from_the_prior(prepared.pool)
-    table = arm_hazard_ratios(fit, prepared.pool, level=0.95, seed=1)
+    prepared = prepare_synthesis(read_specification(shipped_models()["netter1_response30"]))
+    fit = from_the_prior(prepared.network)
+    table = arm_hazard_ratios(fit, prepared.network, level=0.95, seed=1)
     told = {"arms_and_studies": table, "evidence": prepared.evidence.table, "diagnostics": pd.DataFrame()}
     assert set(table["comparison"]) == {"177Lu >=30 against 177Lu <30"}
     assert comparison(told) == "177Lu ≥ 30 against 177Lu < 30"
@@ -1029,11 +1038,13 @@ def test_a_bias_is_taken_off_only_where_one_is_specified(tmp_path):
         ({"177Lu": [-0.01, 0.005]}, "bias taken off", "no limit, bias taken off"),
     ):
         path = written(tmp_path, rows, slopes={"landmarks": ["150d", "no limit"]}, bias={"by_arm": bias})
-        prepared = prepare_pool(read_specification(path))
-        table = hazard_ratios(from_the_prior(prepared.pool), prepared.pool, prepared.printed, level=0.95)
+        prepared = prepare_synthesis(read_specification(path))
+        table = hazard_ratios(
+            from_the_prior(prepared.network), prepared.network, prepared.printed, level=0.95
+        )
         own = table[(table["arm"] == "177Lu") & (table["landmark"] == "no limit")]
         assert set(own["status"]) == {status}
-        assert set(tables.landmark_names(own)) == {name}
+        assert set(landmark_names(own)) == {name}
 
 
 @pytest.mark.parametrize("first", ["the one held out", "the one in the fit"])
@@ -1041,8 +1052,8 @@ def test_a_number_held_out_does_not_hide_the_one_in_the_fit(first, tmp_path):
     """Two reviews of one landmark: the one in the likelihood is what the posterior rests on."""
     other = pools.slope("S0", -0.05, 0.02, "150d", study=STUDY, use="check", review="investigator")
     rows = [other, SLOPE] if first == "the one held out" else [SLOPE, other]
-    prepared = prepare_pool(read_specification(written(tmp_path, rows)))
-    table = hazard_ratios(from_the_prior(prepared.pool), prepared.pool, prepared.printed, level=0.95)
+    prepared = prepare_synthesis(read_specification(written(tmp_path, rows)))
+    table = hazard_ratios(from_the_prior(prepared.network), prepared.network, prepared.printed, level=0.95)
     table = table[(table["arm"] == "177Lu") & (table["landmark"] == "150 d")]
     assert set(table["row"]) == {"S1"}
     assert set(table["status"]) == {"in print"}
@@ -1053,7 +1064,7 @@ def test_the_weight_of_a_cohort_is_that_of_its_counts_too(weight, tmp_path):
     """At weight 0 patients inform nothing, their responses included."""
     patients, scans = small_trial.tables()
     path = with_patients(tmp_path, patients=patients, scans=scans, cohort={"weight": weight})
-    made = prepare_pool(read_specification(path)).pool
+    made = prepare_synthesis(read_specification(path)).network
     assert made.cohorts[0].weight == weight
     assert len(made.rows) == 6
     assert made.power.tolist() == [weight] * 6
@@ -1064,8 +1075,8 @@ def test_curves_are_beyond_the_data_from_the_last_follow_up(cuts, tmp_path):
     patients = small_trial.tables()[0].drop(columns=["os_time", "os_event"])
     patients["pfs_event"] = patients["pfs_event"].where(patients["pfs_time"] <= 290, 0)
     patients["pfs_time"] = patients["pfs_time"].clip(upper=290)
-    made = prepare_pool(
+    made = prepare_synthesis(
         read_specification(with_patients(tmp_path, patients=patients, model={"cuts": cuts}))
-    ).pool
+    ).network
     longest = patients["pfs_time"].max() / 30.4375
     assert known_until(made) == {("pfs", "trial", arm): pytest.approx(longest) for arm in ARMS}

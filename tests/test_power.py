@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 from scipy import stats
 
+from bayes_net.checks.power import ALPHAS, components, power_scaling, tipping_factor
 from bayes_net.errors import InputError
-from bayes_net.power import ALPHAS, components, power_scaling, tipping_factor
 
 N, MEAN, PRIOR = 12, 0.8, stats.norm(-0.2, 0.5)
 """Twelve observations N(theta, 1) with this mean, and the prior of theta."""

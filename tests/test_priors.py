@@ -6,9 +6,10 @@ import xarray as xr
 from exposures import patients
 from scipy import integrate, stats
 
-from bayes_net.closed_form import draw_prior, log_prior
 from bayes_net.errors import InputError
-from bayes_net.priors import (
+from bayes_net.inference.closed_form import draw_prior, log_prior
+from bayes_net.model.assumptions import Hazard
+from bayes_net.model.priors import (
     Flat,
     HalfNormal,
     Normal,
@@ -17,7 +18,6 @@ from bayes_net.priors import (
     hazard_ratio_prior,
     median_survival_prior,
 )
-from bayes_net.structure import Hazard
 
 DRAWS = 40_000
 

@@ -8,9 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_net import published
 from bayes_net.errors import InputError
-from bayes_net.published import Datum, agrees, correlation_matrix, datum, feasible_se, p_from_interval
+from bayes_net.evidence import statistics as published
+from bayes_net.evidence.statistics import (
+    Datum,
+    agrees,
+    correlation_matrix,
+    datum,
+    feasible_se,
+    p_from_interval,
+)
 
 PER_POINT = "per +1 point of shrinkage"
 

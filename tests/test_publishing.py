@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bayes_net._publishing import (
+from bayes_net.errors import InputError
+from bayes_net.results.publishing import (
     MANIFEST,
     check_destination,
     gate_failed,
@@ -20,7 +21,6 @@ from bayes_net._publishing import (
     read_manifest,
     tidy,
 )
-from bayes_net.errors import InputError
 
 TOKEN = "token.txt"
 
@@ -111,7 +111,7 @@ import os, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from test_publishing import result
-from bayes_net import _publishing
+from bayes_net.results import publishing
 
 def slow(folder):
     result("half")(folder)
@@ -130,10 +130,10 @@ def killed_after(replace, times):
 
 out, how = Path(sys.argv[1]), sys.argv[2]
 if how == "writing":
-    _publishing.publish(out, slow)
+    publishing.publish(out, slow)
 else:
-    _publishing.os.replace = killed_after(os.replace, int(how))
-    _publishing.publish(out, result("second"))
+    publishing.os.replace = killed_after(os.replace, int(how))
+    publishing.publish(out, result("second"))
 """
 
 

@@ -6,12 +6,12 @@ import pytest
 import xarray as xr
 from exposures import CLASSIC, ENDPOINTS, classic, ffcd, reference
 
-from bayes_net.closed_form import log_likelihood
-from bayes_net.exposure import Exposure
-from bayes_net.hazard import hazard_model
-from bayes_net.priors import Flat, Priors
+from bayes_net.data.exposure import Exposure
+from bayes_net.inference.closed_form import log_likelihood
+from bayes_net.inference.engine_patients import hazard_model
+from bayes_net.model.assumptions import Hazard
+from bayes_net.model.priors import Flat, Priors
 from bayes_net.schema import POINTS_PER_UNIT
-from bayes_net.structure import Hazard
 
 FLAT = Priors(level=Flat(), slope=Flat(), arm_effect=Flat(), covariate=Flat())
 LABELS = {"day122": "122 d", "no_limit": "no limit"}

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_net import registry
-from bayes_net.aggregated import aggregate
+from bayes_net.data import registry
+from bayes_net.data.aggregated import aggregate
+from bayes_net.data.exposure import Covariate, Response, expose
+from bayes_net.data.landmarks import landmark
+from bayes_net.data.registry import expose_registry
 from bayes_net.errors import InputError
-from bayes_net.exposure import Covariate, Response, expose
-from bayes_net.landmarks import landmark
-from bayes_net.registry import expose_registry
-from bayes_net.simulate import simulate_cohort
+from bayes_net.simulate.cohort import simulate_cohort
 
 ARMS, CUTS = ("control", "177Lu"), (2.0, 5.0, 9.0)
 GRADE = Covariate("grade", levels=("I", "II", "III"))
@@ -81,7 +81,7 @@ def test_parquet_files_and_folders_are_read_in_pieces(tmp_path, monkeypatch):
     for i, own in enumerate(np.array_split(np.arange(len(frame)), 4)):
         frame.iloc[own].to_parquet(tmp_path / "many" / f"part_{i}.parquet")
     sizes = []
-    aggregate_piece = registry.aggregate
+    aggregate_piece = aggregate
 
     def watched(data):
         sizes.append(data.n)

@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_net import tables
 from bayes_net.errors import InputError
-from bayes_net.report import SECTIONS, answer, illustrate, render
-from bayes_net.result_folder import Illustration
+from bayes_net.estimands.summary import STRENGTHS
+from bayes_net.report.patients import SECTIONS, render
+from bayes_net.report.tables import hazard_ratio_table
+from bayes_net.report.words import answer
+from bayes_net.results.folder import Illustration
+from bayes_net.workflow.write import illustrate
 
 FIRST, SECOND = fake_results.ARMS
 HOSTILE = ("<script>alert(1)</script> & \"q\" 'x'", "ルテチウム " + "long" * 50)
@@ -192,9 +195,7 @@ def test_synthetic_data_are_announced_before_the_answer():
 def test_every_hazard_ratio_of_the_table_is_on_the_page(page):
     text = Page(page).text
     ratios = fake_results.hazard_ratios()
-    for row, shown in zip(
-        ratios.itertuples(), tables.hazard_ratio_table(ratios)["HR (95 % CrI)"], strict=True
-    ):
+    for row, shown in zip(ratios.itertuples(), hazard_ratio_table(ratios)["HR (95 % CrI)"], strict=True):
         estimate, lower, upper = (float(number) for number in re.findall(r"\d+\.\d+", shown))
         np.testing.assert_allclose((estimate, lower, upper), (row.hr, row.lower, row.upper), atol=0.005)
         assert text.count(shown) >= 2  # in the answer and in the full table
@@ -301,7 +302,7 @@ def test_the_specification_is_on_the_page_as_it_is(page):
 
 
 def test_the_bands_of_the_words_are_stated(page):
-    for smallest, word in tables.STRENGTHS:
+    for smallest, word in STRENGTHS:
         assert f"{word}: {smallest:.2f} or more" in Page(page).text
 
 

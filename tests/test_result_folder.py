@@ -11,14 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 import bayes_net as bn
-from bayes_net._scenario_tables import summary
-from bayes_net.cli import app
+from bayes_net.cli.app import app
 from bayes_net.errors import InputError
-from bayes_net.pool_report import SYNTHESIS, pool_content_of, render_pool
-from bayes_net.report import LANDMARKS, content_of, render
-from bayes_net.result_folder import Illustration, read_result, write_content, write_manifest
-from bayes_net.scenario_output import Sensitivity
-from bayes_net.scenario_report import SCENARIOS, scenario_page
+from bayes_net.report.patients import LANDMARKS, content_of, render
+from bayes_net.report.scenarios import SCENARIOS, scenario_page
+from bayes_net.report.synthesis import SYNTHESIS, render_synthesis, synthesis_content_of
+from bayes_net.results.folder import Illustration, read_result, write_content, write_manifest
+from bayes_net.results.scenarios import summary
+from bayes_net.workflow.sensitivity import Sensitivity
 
 TOLD = {"specification_sha256": "0f" * 32, "gate": "passed", "data_sha256": "a" * 64, "version pymc": "6.1"}
 SPECIFICATION = 'title = "A"\nslopes = "per arm"\n[sampling]\nseed = 5\n[[covariates]]\nname = "age"\n'
@@ -50,7 +50,7 @@ def written(folder, *, kind=LANDMARKS, content=None, told=TOLD, specification=SP
     made = write_content(
         folder, kind=kind, tables=tables, figures=content.figures, words=words, specification=specification
     )
-    page = render(content_of(made)) if kind == LANDMARKS else render_pool(pool_content_of(made))
+    page = render(content_of(made)) if kind == LANDMARKS else render_synthesis(synthesis_content_of(made))
     (folder / "report.html").write_text(page, encoding="utf-8")
     write_manifest(folder, told)
     return content
@@ -91,7 +91,7 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path):
 def test_the_page_made_from_the_folder_is_the_page_of_the_content(tmp_path, kind):
     content = written(tmp_path / "a", kind=kind)
     page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
-    expected = (render if kind == LANDMARKS else render_pool)(content)
+    expected = (render if kind == LANDMARKS else render_synthesis)(content)
     assert page.replace(SPECIFICATION.replace('"', "&#34;"), "") == expected.replace(
         content.specification_toml.replace('"', "&#34;"), ""
     )

@@ -4,18 +4,14 @@ import numpy as np
 import pytest
 from invented_fits import ARMS, draws, invented, patients
 
-from bayes_net.checks import Gate, gate
-from bayes_net.exposure import Response, Shrinkage
-from bayes_net.landmarks import Landmark
-from bayes_net.results import (
-    Fitted,
-    Job,
+from bayes_net.checks.gate import Gate, gate
+from bayes_net.data.exposure import Response, Shrinkage
+from bayes_net.data.landmarks import Landmark
+from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, profile_label, reported_quantities
+from bayes_net.results.patients import (
     diagnostics_table,
     gate_table,
-    hazard_ratio_table,
     primary,
-    profile_label,
-    reported_quantities,
     survival_quantities,
     survival_table,
 )

@@ -11,14 +11,16 @@ from arviz_stats.base import array_stats
 from cohort_tables import read
 from exposures import followed, patients, two_groups
 
+from bayes_net.data.exposure import Exposure, expose
+from bayes_net.data.landmarks import landmark
 from bayes_net.errors import InputError
-from bayes_net.exposure import Exposure, expose
-from bayes_net.hazard import hazard_model
-from bayes_net.landmarks import landmark
-from bayes_net.priors import Flat, Normal, Priors, hazard_ratio_prior
-from bayes_net.sampling import Sampler, compile_model, fit, sample, stack
+from bayes_net.inference.engine_patients import hazard_model
+from bayes_net.inference.patients import fit, stack
+from bayes_net.inference.sampling import Sampler, compile_model, sample
+from bayes_net.model.assumptions import Hazard
+from bayes_net.model.layout import layout, model_data
+from bayes_net.model.priors import Flat, Normal, Priors, hazard_ratio_prior
 from bayes_net.schema import SAMPLE_DIMS
-from bayes_net.structure import Hazard, layout, model_data
 
 SHORT = Sampler(draws=60, tune=200, chains=2)
 IDENTIFIERS = [f"NET-{100 + i}" for i in range(40)]

@@ -19,12 +19,17 @@ from test_pool_run import BRIEF
 from test_pool_run import written as written_pool
 
 import bayes_net as bn
-from bayes_net import pooling, preparation, sampling, scenarios
-from bayes_net._scenario_tables import summary, summary_table, troubles
 from bayes_net.errors import InputError, SpecificationError
-from bayes_net.scenario_figures import draw_scenarios, heat_map, specification_curve, tornado
-from bayes_net.scenario_report import answer
-from bayes_net.scenarios import AS_SPECIFIED, plan, run_scenarios
+from bayes_net.figures.scenarios import draw_scenarios, heat_map, specification_curve, tornado
+from bayes_net.inference import patients as patients_fit
+from bayes_net.inference import synthesis as synthesis_fit
+from bayes_net.report.scenarios import answer
+from bayes_net.results.scenarios import summary, summary_table, troubles
+from bayes_net.schema import AS_SPECIFIED
+from bayes_net.workflow import patients as patients_
+from bayes_net.workflow import patients as preparation
+from bayes_net.workflow import scenarios
+from bayes_net.workflow.scenarios import _fitted, _prepare_all, _ratios, plan, run_scenarios
 
 SLOPE = "priors.hazard_ratio_per_10_points"
 QUICK = small_trial.QUICK | {"landmarks": {"times": ["120d"], "thresholds": None}}
@@ -135,7 +140,7 @@ def test_every_problem_is_told_at_once_and_before_the_first_fit(tmp_path, monkey
 
 def command(path, out) -> list[str]:
     """The command line of a process of its own that fits the scenarios."""
-    program = "from bayes_net.cli import app; app()"
+    program = "from bayes_net.cli.app import app; app()"
     return [sys.executable, "-c", program, "scenarios", str(path), "--out", str(out)]
 
 
@@ -161,8 +166,8 @@ def test_a_refit_equals_a_fresh_compile_draw_for_draw(tmp_path, monkeypatch, kin
         wide = {"scenarios": [{"name": "wide", "change": {"priors.hazard_ratio_arm": [0.01, 100]}}]}
         made = plan(bn.read_specification(written_pool(tmp_path, **BRIEF, **wide)))
     warm = run_scenarios(made, tmp_path / "warm")
-    monkeypatch.setattr(sampling, "_compiled", {})
-    monkeypatch.setattr(pooling, "_compiled", {})
+    monkeypatch.setattr(patients_fit, "_compiled", {})
+    monkeypatch.setattr(synthesis_fit, "_compiled", {})
     fresh = run_scenarios(made[1:], tmp_path / "fresh")
     pd.testing.assert_frame_equal(
         warm[warm["scenario"] == made[1].name].reset_index(drop=True), fresh, check_exact=True
@@ -194,7 +199,7 @@ def test_processes_side_by_side_give_the_same(path, tmp_path):
 def test_what_is_stored_is_not_fitted_again(planned, table, tmp_path, monkeypatch):
     run_scenarios(planned[:3], tmp_path)
     assert len(list(tmp_path.glob("*.parquet"))) == 2  # the third repeats the first
-    fitted, original = [], scenarios._fitted
+    fitted, original = [], _fitted
     monkeypatch.setattr(
         scenarios, "_fitted", lambda name, ready: (fitted.append(name), original(name, ready))[1]
     )
@@ -215,7 +220,7 @@ def test_other_data_are_fitted_anew(planned, table, tmp_path):
 
 
 def test_one_that_errs_is_shown_and_the_rest_stands(path, tmp_path, monkeypatch):
-    original = scenarios._ratios
+    original = _ratios
 
     def fail(prepared):
         if prepared.specification.priors.hazard_ratio_per_10_points == (0.8, 1.25):
@@ -396,9 +401,9 @@ def test_scenarios_of_the_same_patients_read_them_once_and_others_their_own(tmp_
             {"name": "one less", "change": {"data.exclude_patients": [first]}},
         ],
     )
-    read, load_data = [], preparation.load_data
+    read, load_data = [], patients_.load_data
     monkeypatch.setattr(preparation, "load_data", lambda *a, **k: read.append(a) or load_data(*a, **k))
-    made = scenarios._prepare_all(plan(bn.read_specification(path)))
+    made = _prepare_all(plan(bn.read_specification(path)))
     assert len(read) == 2
     assert [len(each.cohort.patients) for each in made] == [138, 138, 139]  # the specification leaves two out
     assert made[0].cohort is made[1].cohort

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from bayes_net._margins import calibrate
-from bayes_net._plan import visits
-from bayes_net.landmarks import landmark
-from bayes_net.simulate import SimulationPlan, simulate_cohort
+from bayes_net.data.landmarks import landmark
+from bayes_net.simulate.cohort import simulate_cohort
+from bayes_net.simulate.margins import calibrate
+from bayes_net.simulate.plan import SimulationPlan, visits
 
 CONTROL, PRRT = SimulationPlan().arms
 MANY = (12_000, 12_000)

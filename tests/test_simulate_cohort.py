@@ -4,13 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_net import simulate
-from bayes_net._margins import calibrate
-from bayes_net._plan import visits
-from bayes_net.cohort import read_cohort
+from bayes_net.data.cohort import read_cohort
+from bayes_net.data.landmarks import landmark
 from bayes_net.errors import InputError
-from bayes_net.landmarks import landmark
-from bayes_net.simulate import SimulationPlan, simulate_cohort, write_cohort
+from bayes_net.simulate.cohort import PATIENT_COLUMNS, SCAN_COLUMNS, simulate_cohort, write_cohort
+from bayes_net.simulate.margins import calibrate
+from bayes_net.simulate.plan import SimulationPlan, visits
 
 CONTROL, PRRT = SimulationPlan().arms
 
@@ -90,8 +89,8 @@ def test_a_written_cohort_reads_back_equal(small, tmp_path):
         time_unit="months",
         size_unit="mm",
         arms=small.arms,
-        patient_columns=simulate.PATIENT_COLUMNS,
-        scan_columns=simulate.SCAN_COLUMNS,
+        patient_columns=PATIENT_COLUMNS,
+        scan_columns=SCAN_COLUMNS,
         synthetic=True,
     )
     assert back == small

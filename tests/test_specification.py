@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from plans import COMPANIONS, MINIMAL, OTHER_VALUES, SYNTHETIC, parse, values
 
-from bayes_net.exposure import Covariate, Response, Shrinkage
-from bayes_net.priors import Flat, Normal
-from bayes_net.scenarios import plan
+from bayes_net.data.exposure import Covariate, Response, Shrinkage
+from bayes_net.model.priors import Flat, Normal
 from bayes_net.schema import Duration
-from bayes_net.specification import SECTIONS, Specification, read_specification
+from bayes_net.specification.patients import PatientsPlan
+from bayes_net.specification.read import SECTIONS, read_specification
+from bayes_net.workflow.scenarios import plan
 
 
 def test_a_minimal_specification_has_defaults_for_all_the_rest():
@@ -69,7 +70,7 @@ def test_another_value_is_known_for_every_key():
     for name, section in SECTIONS.items():
         if name not in ("covariates", "scenarios"):
             assert set(OTHER_VALUES[name]) == set(section.model_fields)
-    assert set(OTHER_VALUES) == set(Specification.model_fields)
+    assert set(OTHER_VALUES) == set(PatientsPlan.model_fields)
 
 
 @pytest.mark.parametrize(("section", "key"), SINGLE)

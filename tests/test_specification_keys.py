@@ -7,23 +7,20 @@ from pathlib import Path
 import pytest
 from plans import COMPANIONS, MINIMAL, SYNTHETIC, parse, values
 
-from bayes_net._sections import DataSection
 from bayes_net.errors import SpecificationError
-from bayes_net.pool_specification import (
-    POOL_SECTIONS,
-    BorrowSections,
-    parse_pool_specification,
-)
-from bayes_net.scenarios import _prepare_all, plan
-from bayes_net.shipped import TEMPLATES, find_specification, models_folder, shipped_models
-from bayes_net.specification import SECTIONS, Specification, read_specification
+from bayes_net.specification.patients import PatientsPlan
+from bayes_net.specification.read import SECTIONS, read_specification
+from bayes_net.specification.sections import DataSection
+from bayes_net.specification.shipped import TEMPLATES, find_specification, models_folder, shipped_models
+from bayes_net.specification.synthesis import SYNTHESIS_SECTIONS, BorrowSections, parse_synthesis
+from bayes_net.workflow.scenarios import _prepare_all, plan
 
 LISTS = ("covariates", "cohorts", "scenarios")
 """Sections that may come several times."""
 
 
 def keys() -> list[tuple[str, str]]:
-    top = [("", name) for name in Specification.model_fields if name not in SECTIONS]
+    top = [("", name) for name in PatientsPlan.model_fields if name not in SECTIONS]
     return top + [(name, key) for name, model in SECTIONS.items() for key in model.model_fields]
 
 
@@ -48,7 +45,7 @@ def test_the_template_has_every_key_in_its_section(section, key):
 
 def test_the_template_has_no_key_that_does_not_exist():
     for section, lines in template_lines().items():
-        model = SECTIONS.get(section, Specification)
+        model = SECTIONS.get(section, PatientsPlan)
         assert {line.split(" = ")[0] for line in lines if " = " in line} <= set(model.model_fields)
 
 
@@ -69,7 +66,7 @@ def test_what_the_template_shows_in_a_comment_is_the_default_or_is_allowed(secti
     changes = {section: COMPANIONS.get(key, {}) | {key: shown}} if section else {key: shown}
     given = parse(values(**changes))
     commented = f"# {text}" in (TEMPLATES / "specification.toml").read_text(encoding="utf-8")
-    model = SECTIONS.get(section, Specification)
+    model = SECTIONS.get(section, PatientsPlan)
     default = model.model_fields[key].default
     if commented and default is not None and key != "grid":
         assert getattr(getattr(given, section) if section else given, key) == default
@@ -93,7 +90,7 @@ def test_the_readme_has_every_key_in_the_table_of_its_section(section, key):
 
 @pytest.mark.parametrize(("section", "key"), keys())
 def test_the_readme_tells_the_default(section, key):
-    field = SECTIONS.get(section, Specification).model_fields[key]
+    field = SECTIONS.get(section, PatientsPlan).model_fields[key]
     rows = [line.split("|") for line in readme_tables()[section].splitlines() if line.startswith("|")]
     told = next(row[3] for row in rows if f"`{key}`" in row[1])
     if field.is_required():
@@ -106,7 +103,7 @@ def test_the_readme_tells_the_default(section, key):
 
 # --- of a synthesis -----------------------------------------------------------------------------------
 
-SYNTHESIS_SECTIONS = {name: model for name, model in POOL_SECTIONS.items() if name != "borrowing"} | {
+SYNTHESIS_SECTIONS = {name: model for name, model in SYNTHESIS_SECTIONS.items() if name != "borrowing"} | {
     f"borrowing.{name}": field.annotation for name, field in BorrowSections.model_fields.items()
 }
 OF_DATA = set(DataSection.model_fields) - {"study", "patients", "scans", "time_unit"}
@@ -147,13 +144,13 @@ def test_the_synthesis_template_has_every_key_and_no_other():
 def test_what_the_synthesis_template_shows_in_a_comment_is_the_default_or_is_allowed(section, key):
     shown, commented = synthesis_template()[section][key]
     path = TEMPLATES / "synthesis.toml"
-    plain = parse_pool_specification(tomllib.loads(path.read_text(encoding="utf-8")), where=path)
+    plain = parse_synthesis(tomllib.loads(path.read_text(encoding="utf-8")), where=path)
     values = tomllib.loads(path.read_text(encoding="utf-8"))
     inner = values
     for name in filter(None, section.split(".")):
         inner = inner.setdefault(name, {})
     inner[key] = shown
-    given = parse_pool_specification(values, where=path)
+    given = parse_synthesis(values, where=path)
     if commented and key not in ("use", "only", "subgroups_of", "no_limit_at", "by_arm", "grid"):
         assert given.digest == plain.digest
 

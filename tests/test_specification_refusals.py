@@ -6,7 +6,7 @@ import pytest
 from plans import MINIMAL, SYNTHETIC, parse, values
 
 from bayes_net.errors import SpecificationError
-from bayes_net.specification import read_specification
+from bayes_net.specification.read import read_specification
 
 
 def refusal(**changes) -> list[str]:

@@ -28,18 +28,23 @@ from pools import (
 )
 from scipy import integrate, special, stats
 
-from bayes_net import new_study, pooled_results, pooling, predictions
-from bayes_net.assumptions import Borrowing, Fixed, HalfCauchy, SlopePrior
+from bayes_net.checks.influence import leave_one_number_out, left_out
+from bayes_net.data.exposure import person_time
+from bayes_net.data.landmarks import landmark, landmark_times
 from bayes_net.errors import InputError
-from bayes_net.evidence import Evidence
-from bayes_net.exposure import person_time
-from bayes_net.landmarks import landmark, landmark_times
-from bayes_net.pool import PooledCohort, pooled, with_labels
-from bayes_net.pool_analysis import prepare_pool
-from bayes_net.pooling import fit_pool, leave_one_number_out, left_out, published_log_likelihood
-from bayes_net.priors import HalfNormal, Normal
-from bayes_net.sampling import Sampler
-from bayes_net.simulate import simulate_cohort
+from bayes_net.estimands.new_study import new_arm_effect
+from bayes_net.estimands.synthesis import checks, log_hazards_of, profiles
+from bayes_net.evidence.table import Evidence
+from bayes_net.inference.arrays import inputs, published_log_likelihood
+from bayes_net.inference.sampling import Sampler
+from bayes_net.inference.synthesis import _compiled, fit_synthesis, signature
+from bayes_net.model.assumptions import SlopePrior
+from bayes_net.model.network import combine_network, with_labels
+from bayes_net.model.participants import Participants
+from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal
+from bayes_net.results.synthesis import hazard_ratios
+from bayes_net.simulate.cohort import simulate_cohort
+from bayes_net.workflow.synthesis import prepare_synthesis
 
 EXACT = Sampler(draws=2000, tune=800, target_accept=0.95)
 CURVES_OF_NETTER = ["Halperin 2024", "ILUMINET"]
@@ -74,7 +79,7 @@ PATIENTS = {
 @pytest.fixture(scope="module")
 def with_patients():
     """A pool of two trials' patients and two studies' numbers, and the patients themselves."""
-    made = prepare_pool(specification(PATIENTS)).pool
+    made = prepare_synthesis(specification(PATIENTS)).network
     followed, stacked = [], []
     for cohort, seed in zip(made.cohorts, (1, 2), strict=True):
         people = simulate_cohort(seed=seed)
@@ -116,7 +121,7 @@ def test_the_graph_with_patients_equals_the_equations(with_patients):
 @pytest.mark.parametrize("size", [1e-3, 1.0, 5.0])
 def test_a_sharp_prior_away_from_zero_leaves_the_density_finite(size):
     # the mean is a hundred prior SDs from zero, as when the median is said to be 20 to 22 months
-    made = prepare_pool(specification({"priors.median_months": [20, 22]})).pool
+    made = prepare_synthesis(specification({"priors.median_months": [20, 22]})).network
     graph = Graph(made)
     for x in size * graph.points():
         value, gradient = graph(x)
@@ -140,12 +145,12 @@ SLOPE_ROWS = [
 def slopes(tmp_path_factory):
     rows = evidence(SLOPE_ROWS, tmp_path_factory.mktemp("slopes"))
     prior = SlopePrior(Normal(0.05, 0.5), length=0.8, level=0.4)
-    return pooled(rows, assumptions(landmarks=LANDMARKS, slopes=prior, bias=BIAS, bias_scale=1.5))
+    return combine_network(rows, assumptions(landmarks=LANDMARKS, slopes=prior, bias=BIAS, bias_scale=1.5))
 
 
 @pytest.fixture(scope="module")
 def slopes_fit(slopes):
-    return fit_pool(slopes, seed=5, sampler=EXACT)
+    return fit_synthesis(slopes, seed=5, sampler=EXACT)
 
 
 def test_the_graph_of_a_lopsided_mixture_equals_the_equations():
@@ -198,10 +203,10 @@ def test_slopes_have_their_conjugate_posterior(slopes_fit):
 
 
 def test_leaving_slopes_out_is_exact_and_compiles_nothing(slopes, slopes_fit):
-    before = len(pooling._compiled)
-    fit = fit_pool(left_out(slopes, ["S1", "S4"]), seed=6, sampler=EXACT)
+    before = len(_compiled)
+    fit = fit_synthesis(left_out(slopes, ["S1", "S4"]), seed=6, sampler=EXACT)
     assert_exact(slope_answers(fit, conjugate_slopes([1, 2])))
-    assert len(pooling._compiled) == before
+    assert len(_compiled) == before
 
 
 def test_leave_one_out_is_the_density_of_each_number_given_the_others(slopes, slopes_fit):
@@ -210,7 +215,7 @@ def test_leave_one_out_is_the_density_of_each_number_given_the_others(slopes, sl
 
     def refit(smaller):
         refits.append(smaller)
-        return fit_pool(smaller, seed=7, sampler=EXACT)
+        return fit_synthesis(smaller, seed=7, sampler=EXACT)
 
     table, trees = leave_one_number_out(slopes_fit, slopes, refit)
     assert len(refits) == len(trees) == table["exact"].sum()
@@ -252,8 +257,10 @@ def test_a_ratio_per_point_of_change_is_one_of_shrinkage_reversed(tmp_path):
     """1.089 per point of PCHG is 1 / 1.089 = 0.918 per point of shrinkage, limits changing places."""
     change = slope("S1", 0.0856, 0.0303, "150d", arm="control", unit=PER_POINT_PCHG)
     prior = SlopePrior(Normal(0.0, 0.5))
-    of_change = pooled(evidence([change], tmp_path), assumptions(landmarks=LANDMARKS, slopes=prior))
-    of_shrinkage = pooled(evidence(SLOPE_ROWS[:1], tmp_path), assumptions(landmarks=LANDMARKS, slopes=prior))
+    of_change = combine_network(evidence([change], tmp_path), assumptions(landmarks=LANDMARKS, slopes=prior))
+    of_shrinkage = combine_network(
+        evidence(SLOPE_ROWS[:1], tmp_path), assumptions(landmarks=LANDMARKS, slopes=prior)
+    )
     one, other = Graph(of_change), Graph(of_shrinkage)
     for x in one.points():
         assert one(x)[0] == pytest.approx(other(x)[0], rel=1e-10)
@@ -267,7 +274,7 @@ def test_the_table_prints_a_ratio_per_point_of_change_in_the_direction_of_its_ow
 ):
     changed = [slope("S1", 0.0856, 0.0303, "150d", arm="control", unit=PER_POINT_PCHG), *SLOPE_ROWS[2:]]
     printed = with_labels(evidence(changed, tmp_path).table)
-    table = pooled_results.hazard_ratios(slopes_fit, slopes, printed, level=0.95)
+    table = hazard_ratios(slopes_fit, slopes, printed, level=0.95)
     own = table[(table["row"] == "S1") & table["measure"].str.contains("per 1 point")].iloc[0]
     assert own["printed"] == pytest.approx(np.exp(-0.0856))
     assert own["printed_lower"] == pytest.approx(np.exp(-0.0856 - 1.959964 * 0.0303))
@@ -286,7 +293,7 @@ def effects_of(heterogeneity, folder, *, statistic="log effect"):
         make(f"E{i}", e, s, study=f"study {i}") for i, (e, s) in enumerate(zip(EFFECTS, ERRORS, strict=True))
     ]
     options = {"arm_effect": Normal(0.1, 1.5), "arm_heterogeneity": heterogeneity}
-    return pooled(evidence(rows, folder), assumptions(**options))
+    return combine_network(evidence(rows, folder), assumptions(**options))
 
 
 @pytest.mark.parametrize("statistic", ["log effect", "hazard ratio"])
@@ -316,11 +323,11 @@ def test_eight_schools_have_their_published_posterior(shared, tmp_path):
     schools = pd.read_csv(shared / "data" / "published" / "bayesmeta_eight_schools.csv")
     rows = [log_effect(s.school, s.effect, s.stderr, study=s.school) for s in schools.itertuples()]
     options = {"arm_effect": Normal(0.0, 50.0), "arm_heterogeneity": HalfCauchy(25.0)}
-    made = pooled(evidence(rows, tmp_path), assumptions(**options))
-    fit = fit_pool(made, seed=8, sampler=replace(EXACT, draws=4000, target_accept=0.99))
+    made = combine_network(evidence(rows, tmp_path), assumptions(**options))
+    fit = fit_synthesis(made, seed=8, sampler=replace(EXACT, draws=4000, target_accept=0.99))
     mu = draws_of(fit, "arm_effect_mean", effect_endpoint="pfs")
     tau = draws_of(fit, "arm_effect_sd", effect_endpoint="pfs")
-    new = new_study.new_arm_effect(fit["posterior"].to_dataset(), made, seed=1)[..., 0].values
+    new = new_arm_effect(fit["posterior"].to_dataset(), made, seed=1)[..., 0].values
     theta = {s: draws_of(fit, "arm_effect", effect=f"pfs {s}") for s in "AGH"}
     quantiles = {0.025: exact["tau_q2_5"], 0.5: exact["tau_median"], 0.975: exact["tau_q97_5"]}
     assert_exact(
@@ -355,11 +362,11 @@ def maintenance(shared):
             time = own["eventtime"].to_numpy()
             months[a] = person_time(time, np.array(CUTS)).sum(axis=0)
             np.add.at(events[a], np.searchsorted(CUTS, time), own["status"].to_numpy())
-        cohorts.append(PooledCohort(study, "pfs", events, months))
+        cohorts.append(Participants(study, "pfs", events, months))
     options = {"arms": ("Pbo", "Len"), "reference": TRIALS[0], "own_baseline": TRIALS, "cuts": CUTS}
     options |= {"smoothing": "independent", "level": Normal(-3.912023, 2.0), "arm_effect": Normal(0.0, 1.0)}
-    made = pooled(None, assumptions(**options), cohorts=cohorts)
-    return made, fit_pool(made, seed=9, sampler=replace(EXACT, draws=6000, target_accept=0.99))
+    made = combine_network(None, assumptions(**options), cohorts=cohorts)
+    return made, fit_synthesis(made, seed=9, sampler=replace(EXACT, draws=6000, target_accept=0.99))
 
 
 def test_patients_of_four_trials_have_the_posterior_of_quadrature(shared, maintenance):
@@ -370,7 +377,7 @@ def test_patients_of_four_trials_have_the_posterior_of_quadrature(shared, mainte
     draws = {f"theta:{s}": draws_of(fit, "arm_effect", effect=f"pfs {s}") for s in TRIALS}
     draws["mu"] = draws_of(fit, "arm_effect_mean", effect_endpoint="pfs")
     draws["tau"] = draws_of(fit, "arm_effect_sd", effect_endpoint="pfs")
-    draws["theta_new"] = new_study.new_arm_effect(fit["posterior"].to_dataset(), made, seed=1)[..., 0].values
+    draws["theta_new"] = new_arm_effect(fit["posterior"].to_dataset(), made, seed=1)[..., 0].values
     found = {}
     for name, exact in target["posterior"].items():
         quantiles = {float(p): value for p, value in exact.get("quantiles", {}).items()}
@@ -401,8 +408,8 @@ def test_power_zero_removes_a_row_exactly(out):
     """The same density as that of a pool without the row; what only the row spoke of keeps its prior."""
     whole = Graph(left_out(prrt(), [out]))
     spec = specification()
-    prepared = prepare_pool(spec)
-    without = Graph(pooled(Evidence(prepared.evidence.without([out]).table), spec.assumptions()))
+    prepared = prepare_synthesis(spec)
+    without = Graph(combine_network(Evidence(prepared.evidence.without([out]).table), spec.assumptions()))
     kept = [label in without.effects for label in whole.effects] + [True] * len(whole.scales)
     assert whole.scales == without.scales
     points = whole.points()
@@ -426,8 +433,8 @@ def alone(graph, kept, x) -> float:
 def test_leaving_out_keeps_the_shapes_and_the_compiled_model(with_patients):
     for made, names in ((prrt(), ["N10", "ILUMINET"]), (with_patients[0], ["second", "D01"])):
         smaller = left_out(made, names)
-        assert pooling.signature(smaller) == pooling.signature(made)
-        before, after = pooling.inputs(made), pooling.inputs(smaller)
+        assert signature(smaller) == signature(made)
+        before, after = inputs(made), inputs(smaller)
         assert {n: x.shape for n, x in before.items()} == {n: x.shape for n, x in after.items()}
 
 
@@ -436,8 +443,8 @@ def test_a_power_is_a_larger_standard_error(tmp_path):
     rows = SLOPE_ROWS[:2]
     wide = [slope("S1", -0.0856, 2 * 0.0303, "150d", arm="control"), SLOPE_ROWS[1]]
     options = {"landmarks": LANDMARKS, "slopes": SlopePrior(Normal(0.0, 0.5))}
-    light = pooled(evidence(rows, tmp_path), assumptions(**options), power={"S1": 0.25})
-    one, other = Graph(light), Graph(pooled(evidence(wide, tmp_path), assumptions(**options)))
+    light = combine_network(evidence(rows, tmp_path), assumptions(**options), power={"S1": 0.25})
+    one, other = Graph(light), Graph(combine_network(evidence(wide, tmp_path), assumptions(**options)))
     for found, expected in zip(one.gaussian(), other.gaussian(), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
 
@@ -464,8 +471,8 @@ def test_patients_weigh_as_much_as_the_number_they_would_print(events, tmp_path)
     months = 20.0 * events
     prior = Normal(np.log(events / months), 1.0)
     base = {"arms": ("177Lu",), "cuts": (), "smoothing": "independent"}
-    cohort = PooledCohort("A", "pfs", np.array([[float(events)]]), np.array([[months]]))
-    people = pooled(None, assumptions(level=prior, **base), cohorts=[cohort])
+    cohort = Participants("A", "pfs", np.array([[float(events)]]), np.array([[months]]))
+    people = combine_network(None, assumptions(level=prior, **base), cohorts=[cohort])
     mean, sd = density_moments(Graph(people))
     grid = np.linspace(-6, 6, 20001)
     exact = np.exp(stats.loggamma.logpdf(grid + np.log(events), events) + stats.norm.logpdf(grid))
@@ -478,7 +485,7 @@ def test_patients_weigh_as_much_as_the_number_they_would_print(events, tmp_path)
     log_h = np.log(10 * events / months)
     low, mid, high = (np.exp(-np.exp(log_h + k * 1.959963984540054 / np.sqrt(events))) for k in (1, 0, -1))
     printed = row("A1", "survival", mid, lower=low, upper=high, time=10, n=events)
-    number = pooled(evidence([printed], tmp_path), assumptions(level=prior, **base))
+    number = combine_network(evidence([printed], tmp_path), assumptions(level=prior, **base))
     number_mean, number_sd = density_moments(Graph(number))
     skew_shift = np.log(events) - special.digamma(events)
     assert number_mean == pytest.approx(0.0, abs=1e-6)
@@ -493,12 +500,12 @@ def test_patients_weigh_as_much_as_the_number_they_would_print(events, tmp_path)
 @pytest.fixture(scope="module")
 def fits():
     """All evidence, NETTER-1 alone: one compiled model."""
-    before = len(pooling._compiled)
+    before = len(_compiled)
     found = {
-        "all": fit_pool(prrt(), seed=10, sampler=EXACT),
-        "NETTER-1": fit_pool(left_out(prrt(), CURVES_OF_NETTER), seed=11, sampler=EXACT),
+        "all": fit_synthesis(prrt(), seed=10, sampler=EXACT),
+        "NETTER-1": fit_synthesis(left_out(prrt(), CURVES_OF_NETTER), seed=11, sampler=EXACT),
     }
-    assert len(pooling._compiled) <= before + 1
+    assert len(_compiled) <= before + 1
     return found
 
 
@@ -515,12 +522,12 @@ def test_single_arm_studies_do_not_move_the_slopes(fits):
 
 def test_the_held_out_survival_of_the_treated_arm_is_predicted(fits):
     """Printed: 0.652 (0.500 to 0.768); it follows from the hazard ratio 0.18 and the control curve."""
-    prepared = prepare_pool(specification())
+    prepared = prepare_synthesis(specification())
     for fit in fits.values():
         held_out = prepared.evidence.rows("check")
-        table = predictions.checks(fit, prrt(), held_out, level=0.95, seed=1).set_index("row")
+        table = checks(fit, prrt(), held_out, level=0.95, seed=1).set_index("row")
         draws = fit["posterior"].to_dataset()
-        log_h = predictions.log_hazards_of(
+        log_h = log_hazards_of(
             draws, prrt(), next(held_out[held_out["id"] == "N05"].itertuples()), np.array([20.0])
         )
         lower, middle, upper = np.quantile(np.exp(-np.exp(log_h)), (0.025, 0.5, 0.975))
@@ -540,7 +547,7 @@ def test_a_negative_slope_goes_with_longer_survival_of_deeper_shrinkage(fits):
     observed = slope + draws_of(fit, "bias", bias_of="pfs control")
     assert np.quantile(observed, 0.975) < 0
     known = {curve: 20.0 for curve in prrt().curves}
-    table = predictions.profiles(
+    table = profiles(
         fit, prrt(), points=(0.0, 30.0), times=np.array([6.0, 12.0, 20.0]), known_until=known, level=0.95
     )
     own = table[(table["arm"] == "control") & (table["endpoint"] == "pfs")]

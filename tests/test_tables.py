@@ -5,8 +5,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_net import tables
+from bayes_net.data.landmarks import attrition_table
 from bayes_net.errors import InputError
+from bayes_net.estimands.summary import STRENGTHS, UNCLEAR, direction
+from bayes_net.numbers import (
+    MISSING,
+    format_estimate,
+    format_interval,
+    format_plainly,
+    format_probability,
+    plain_table,
+)
+from bayes_net.report.tables import (
+    hazard_ratio_table,
+    predictive_table,
+    probability_table,
+    sensitivity_table,
+    survival_table,
+)
+from bayes_net.schema import BIASED
 
 
 @pytest.mark.parametrize(
@@ -32,13 +49,13 @@ from bayes_net.errors import InputError
     ],
 )
 def test_digits_follow_the_monte_carlo_error(value, mcse, expected):
-    assert tables.format_estimate(value, mcse) == expected
+    assert format_estimate(value, mcse) == expected
 
 
 def test_an_interval_has_the_decimals_of_its_estimate():
-    assert tables.format_interval(0.853, 0.7219, 1.0149, 0.004) == "0.85 (0.72–1.01)"
-    assert tables.format_interval(0.853, 0.0041, np.inf, 0.004) == "0.85 (<0.01–not reached)"
-    assert tables.format_interval(1.25, -0.31, 2.8, 0.04) == "1.2 (-0.3 to 2.8)"
+    assert format_interval(0.853, 0.7219, 1.0149, 0.004) == "0.85 (0.72–1.01)"
+    assert format_interval(0.853, 0.0041, np.inf, 0.004) == "0.85 (<0.01–not reached)"
+    assert format_interval(1.25, -0.31, 2.8, 0.04) == "1.2 (-0.3 to 2.8)"
 
 
 @pytest.mark.parametrize(
@@ -53,37 +70,37 @@ def test_an_interval_has_the_decimals_of_its_estimate():
     ],
 )
 def test_a_probability_is_never_printed_as_certain(probability, expected):
-    assert tables.format_probability(probability) == expected
+    assert format_probability(probability) == expected
 
 
-@pytest.mark.parametrize(("smallest", "word"), tables.STRENGTHS)
+@pytest.mark.parametrize(("smallest", "word"), STRENGTHS)
 def test_words_change_exactly_at_their_band_and_with_the_sign(smallest, word):
     just_less = np.nextafter(smallest, 0)
-    assert tables.direction(smallest) == (word, "longer")
-    assert tables.direction(1 - smallest) == (word, "shorter")
-    assert tables.direction(just_less)[0] != word
-    assert tables.direction(1 - smallest + 1e-12)[0] != word
+    assert direction(smallest) == (word, "longer")
+    assert direction(1 - smallest) == (word, "shorter")
+    assert direction(just_less)[0] != word
+    assert direction(1 - smallest + 1e-12)[0] != word
 
 
 def test_no_direction_is_claimed_between_the_bands():
     for probability in (0.2000001, 0.5, 0.7999999, np.nan):
-        assert tables.direction(probability) == (tables.UNCLEAR, "")
+        assert direction(probability) == (UNCLEAR, "")
 
 
 def test_hazard_ratio_table_prints_each_row_and_labels_no_limit_as_biased():
     ratios = fake_results.hazard_ratios()
-    shown = tables.hazard_ratio_table(ratios)
+    shown = hazard_ratio_table(ratios)
     assert shown["HR (95 % CrI)"].iloc[0] == "0.87 (0.78–0.99)"
     assert shown["Patients"].tolist() == [str(n) for n in ratios["n"]]
     labels = shown["Landmark"][ratios["biased"]]
     assert set(labels) == {"no limit (biased: conditions on the future)"}
-    assert tables.hazard_ratio_table(ratios.assign(interval="hdi", level=0.89)).columns[4] == "HR (89 % HDI)"
+    assert hazard_ratio_table(ratios.assign(interval="hdi", level=0.89)).columns[4] == "HR (89 % HDI)"
 
 
 def test_rows_that_are_biased_or_failed_get_no_words():
     ratios = fake_results.hazard_ratios()
     ratios = ratios.assign(gate=np.where(ratios["landmark"] == "36 w", "failed", "passed"))
-    words = tables.probability_table(ratios)["Time to event, with more shrinkage"]
+    words = probability_table(ratios)["Time to event, with more shrinkage"]
     assert set(words[ratios["biased"]]) == {"not interpreted (biased)"}
     assert set(words[ratios["landmark"] == "36 w"]) == {"not interpreted (gate failed)"}
     assert words.iloc[1] == "almost certainly longer"
@@ -91,7 +108,7 @@ def test_rows_that_are_biased_or_failed_get_no_words():
 
 def test_attrition_table_has_every_count_in_flow_order():
     flow = fake_results.attrition()
-    shown = tables.attrition_table(flow)
+    shown = attrition_table(flow)
     first = shown[shown["Landmark"] == "150 d"]
     assert first["Reason"].tolist() == list(fake_results.REASONS)
     for arm in fake_results.ARMS:
@@ -101,11 +118,11 @@ def test_attrition_table_has_every_count_in_flow_order():
 
 def test_survival_table_spreads_quantities_and_says_what_is_not_reached_or_extrapolated():
     quantities = fake_results.survival_quantities()
-    shown = tables.survival_table(quantities)
+    shown = survival_table(quantities)
     assert len(shown) == 8
     assert shown.loc[0, "Survival (at 12 mo)"] == "0.61 (0.49–0.74)"
     assert shown.loc[0, "Median, months"] == "17.2 (13.8–not reached)"
-    beyond = tables.survival_table(quantities.assign(beyond_follow_up=quantities["quantity"] == "median"))
+    beyond = survival_table(quantities.assign(beyond_follow_up=quantities["quantity"] == "median"))
     assert beyond.loc[0, "Median, months"].endswith(" extrapolated")
     assert beyond.loc[0, "Survival (at 12 mo)"] == shown.loc[0, "Survival (at 12 mo)"]
 
@@ -113,12 +130,12 @@ def test_survival_table_spreads_quantities_and_says_what_is_not_reached_or_extra
 def test_survival_table_refuses_two_analyses_at_once():
     quantities = fake_results.survival_quantities()
     with pytest.raises(InputError, match="two rows for Survival"):
-        tables.survival_table(pd.concat([quantities, quantities], ignore_index=True))
+        survival_table(pd.concat([quantities, quantities], ignore_index=True))
 
 
 def test_plain_table_shows_missing_values_and_truth_in_words():
     table = pd.DataFrame({"p_value": [0.12345, np.nan], "passed": [True, False], "where": ["a", None]})
-    shown = tables.plain_table(table)
+    shown = plain_table(table)
     assert shown.to_dict("list") == {"P value": ["0.123", "–"], "Passed": ["yes", "no"], "Where": ["a", "–"]}
 
 
@@ -128,7 +145,7 @@ def test_sensitivity_says_what_decides_and_what_bias_would_take_the_word():
     rows = [keys | {"component": part, "sensitivity": value} for part, value in parts.items()]
     power = pd.DataFrame(rows).assign(biased=False, shift=0.1, reading="priors and data may disagree")
     tipping = pd.DataFrame([keys | {"band": 0.95, "factor": 1.234}])
-    (row,) = tables.sensitivity_table(power, tipping).to_dict("records")
+    (row,) = sensitivity_table(power, tipping).to_dict("records")
     assert row == {
         "Landmark": "150 d",
         "Arm": "A",
@@ -138,10 +155,10 @@ def test_sensitivity_says_what_decides_and_what_bias_would_take_the_word():
         "Reading": "priors and data may disagree",
         "Word lost at bias": "× 1.23",
     }
-    (biased,) = tables.sensitivity_table(power.assign(biased=True), tipping).to_dict("records")
-    assert biased["Word lost at bias"] == tables.MISSING
-    assert tables.BIASED in biased["Landmark"]
-    (unknown,) = tables.sensitivity_table(power[power["component"] == "likelihood"], None).to_dict("records")
+    (biased,) = sensitivity_table(power.assign(biased=True), tipping).to_dict("records")
+    assert biased["Word lost at bias"] == MISSING
+    assert BIASED in biased["Landmark"]
+    (unknown,) = sensitivity_table(power[power["component"] == "likelihood"], None).to_dict("records")
     assert (unknown["Priors"], unknown["Most by that of"], unknown["Word lost at bias"]) == ("–", "–", "–")
 
 
@@ -150,13 +167,13 @@ def test_sensitivity_says_what_decides_and_what_bias_would_take_the_word():
     [(1.3e-39, "< 0.001"), (0, "< 0.001"), (0.0024, "0.0024"), (86.7, "87"), (1234.0, "1200"), (0.5, "0.5")],
 )
 def test_what_a_prior_implies_has_two_digits_and_no_exponent(value, text):
-    assert tables.format_plainly(value) == text
+    assert format_plainly(value) == text
 
 
 def test_observed_and_replicated_survival_stand_in_one_row_an_arm():
     rows = {"fit": "PFS, 150 d", "arm": ["A", "A", "B"], "months": [6.0, 12.0, 6.0], "observed": 0.627}
     rows |= {"replicated": [0.573, 0.12, 0.88], "lower": 0.41, "upper": 0.72, "p": [0.255, 0.001, 0.9]}
-    found = tables.predictive_table(pd.DataFrame(rows)).replace("\N{NO-BREAK SPACE}", " ", regex=True)
+    found = predictive_table(pd.DataFrame(rows)).replace("\N{NO-BREAK SPACE}", " ", regex=True)
     assert found.to_dict("list") == {
         "Fit": ["PFS, 150 d"] * 2,
         "Arm": ["A", "B"],

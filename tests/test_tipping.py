@@ -12,13 +12,16 @@ from test_pool_run import written as written_pool
 from test_scenarios import command, written
 
 import bayes_net as bn
-from bayes_net._censoring_scenarios import assumed, curve_of, said_of_tipping, tipping_to_read, with_factors
-from bayes_net.analysis import analyse, prepare
-from bayes_net.censoring_figures import censoring_curves, draw_censoring
+from bayes_net.checks.tipping import FACTORS, censoring_tipping, with_words
 from bayes_net.errors import InputError, SpecificationError
-from bayes_net.output import write_analysis
-from bayes_net.scenarios import AS_SPECIFIED, plan
-from bayes_net.tipping import FACTORS, censoring_tipping, with_words
+from bayes_net.figures.scenarios import censoring_curves, draw_censoring
+from bayes_net.report.scenarios import said_of_tipping, tipping_to_read
+from bayes_net.schema import AS_SPECIFIED
+from bayes_net.workflow.analysis import analyse
+from bayes_net.workflow.patients import prepare
+from bayes_net.workflow.scenarios import plan
+from bayes_net.workflow.sensitivity import assumed, curve_of, with_factors
+from bayes_net.workflow.write import write_analysis
 
 SD = 0.1
 
@@ -202,9 +205,9 @@ def test_the_command_adds_the_factors_that_are_not_tried_already(tmp_path):
     assert {each.specification.censoring.shrinkage_below for each in made} == {25}
     assert "with a shrinkage of below 25 points" in assumed(made)
     assert assumed(made[:1]) == ""
-    pool = bn.read_specification(written_pool(tmp_path / "pool"))
+    network = bn.read_specification(written_pool(tmp_path / "pool"))
     with pytest.raises(SpecificationError, match="analyses of patients, and this is a synthesis"):
-        with_factors(pool)
+        with_factors(network)
 
 
 def test_only_single_changes_of_the_factor_make_the_curve(tmp_path):
@@ -313,5 +316,7 @@ def test_a_run_under_informative_censoring_says_so_and_leaves_out_what_it_cannot
 
 
 def test_reading_a_plan_does_not_load_the_sampler():
-    code = "import sys, bayes_net.preparation, bayes_net.tipping; sys.exit('pymc' in sys.modules)"
+    code = (
+        "import sys, bayes_net.workflow.patients, bayes_net.checks.tipping; sys.exit('pymc' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import typer
 
-from bayes_net.cli import app
+from bayes_net.cli.app import app
 from live.markdown import first_line, table
 
 

@@ -12,9 +12,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.util import logging
 
-from bayes_net.pool_specification import POOL_SECTIONS, BorrowSections, PoolSpecification
-from bayes_net.shipped import TEMPLATES
-from bayes_net.specification import SECTIONS, Specification
+from bayes_net.specification.patients import PatientsPlan
+from bayes_net.specification.read import SECTIONS
+from bayes_net.specification.shipped import TEMPLATES
+from bayes_net.specification.synthesis import SYNTHESIS_SECTIONS, BorrowSections, SynthesisPlan
 from live.markdown import first_line, table
 from live.templates import comments_of
 from live.values import default_of, values_of
@@ -49,14 +50,14 @@ def keys(kind: str) -> str:
 
 def _models(kind: str) -> tuple[type[BaseModel], dict[str, type[BaseModel]]]:
     if kind == "landmark":
-        return Specification, SECTIONS
+        return PatientsPlan, SECTIONS
     sections = {}
-    for name, model in POOL_SECTIONS.items():
+    for name, model in SYNTHESIS_SECTIONS.items():
         if model is BorrowSections:
             sections |= {f"{name}.{part}": f.annotation for part, f in model.model_fields.items()}
         else:
             sections[name] = model
-    return PoolSpecification, sections
+    return SynthesisPlan, sections
 
 
 def _holds_models(annotation: Any) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import bayes_net as bn
-from bayes_net import plots
+from bayes_net.figures import plots
 from live.markdown import first_line, table
 
 _SOURCE = re.compile(r"(?P<name>doi:|arXiv:)(?P<id>[^\s,;)]*[^\s,;).])")
@@ -16,8 +17,7 @@ _ADDRESS = {"doi:": "https://doi.org/", "arXiv:": "https://arxiv.org/abs/"}
 
 def public(*modules: str) -> str:
     """Every public name of these modules of the package, with its docstring."""
-    names = [name for module in modules for name in bn._HOMES[module]]
-    return _rst(_entry(f"bayes_net.{name}", getattr(bn, name)) for name in names)
+    return _rst(_entry(f"bayes_net.{name}", getattr(bn, name)) for name in _names(modules))
 
 
 def figures() -> str:
@@ -29,11 +29,20 @@ def figures() -> str:
 def overview(*modules: str) -> str:
     """A table of the public names of these modules, with what each is."""
     rows = [
-        (f"{{py:obj}}`~bayes_net.{name}`", first_line(getattr(bn, name).__doc__))
-        for module in modules
-        for name in bn._HOMES[module]
+        (f"{{py:obj}}`~bayes_net.{name}`", first_line(getattr(bn, name).__doc__)) for name in _names(modules)
     ]
     return table(("Name", "What it is"), rows)
+
+
+def _names(modules: Iterable[str]) -> list[str]:
+    """The public names of modules, or of all modules of a folder."""
+    return [
+        name for mark in modules for home, names in bn._HOMES.items() if _covers(mark, home) for name in names
+    ]
+
+
+def _covers(mark: str, module: str) -> bool:
+    return module == mark or module.startswith(f"{mark}.")
 
 
 def _rst(entries) -> str:
@@ -52,7 +61,8 @@ def untold(reference: Path) -> list[str]:
     """Modules whose public names are on no page: none has ``<!-- generated: public MODULE -->``."""
     texts = [path.read_text(encoding="utf-8") for path in reference.glob("*.md")]
     marks = [mark for text in texts for mark in re.findall(r"^<!-- generated: public (.+) -->$", text, re.M)]
-    return sorted(set(bn._HOMES) - {module for mark in marks for module in mark.split()})
+    shown = [mark for each in marks for mark in each.split()]
+    return sorted(home for home in bn._HOMES if not any(_covers(mark, home) for mark in shown))
 
 
 def link_sources(app, what, name, obj, options, lines: list[str]) -> None:

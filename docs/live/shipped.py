@@ -8,10 +8,10 @@ from pathlib import Path
 from sphinx.errors import ExtensionError
 
 import bayes_net as bn
-from bayes_net import checks
-from bayes_net.evidence import COLUMNS, read_evidence
-from bayes_net.shipped import models_folder, shipped_models
-from bayes_net.specification import read_specification
+from bayes_net.checks.gate import MAX_RHAT, MIN_BFMI, MIN_ESS
+from bayes_net.evidence.table import COLUMNS, read_evidence
+from bayes_net.specification.read import read_specification
+from bayes_net.specification.shipped import models_folder, shipped_models
 from live.keys import TOLD
 from live.markdown import table
 
@@ -48,11 +48,11 @@ def _shown(row, name: str) -> str:
 def gate() -> str:
     """The diagnostics gate, with its thresholds."""
     rows = [
-        ("R-hat (rank-normalised)", f"at most {checks.MAX_RHAT:g}", "The chains agree."),
-        ("bulk ESS", f"at least {checks.MIN_ESS}", "Each reported estimate is known well enough."),
-        ("tail ESS", f"at least {checks.MIN_ESS}", "So are the limits of its interval."),
+        ("R-hat (rank-normalised)", f"at most {MAX_RHAT:g}", "The chains agree."),
+        ("bulk ESS", f"at least {MIN_ESS}", "Each reported estimate is known well enough."),
+        ("tail ESS", f"at least {MIN_ESS}", "So are the limits of its interval."),
         ("divergences", "none", "The sampler noticed no part of the posterior that it could not follow."),
-        ("E-BFMI", f"at least {checks.MIN_BFMI:g}", "The sampler moved far enough to reach the tails."),
+        ("E-BFMI", f"at least {MIN_BFMI:g}", "The sampler moved far enough to reach the tails."),
     ]
     return table(("Check", "Threshold", "What it says"), rows)
 

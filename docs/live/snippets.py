@@ -89,7 +89,7 @@ def run(page: Path, *, sampling: bool = False) -> Iterator[tuple[Block, str]]:
 def _commands(block: Block) -> str:
     from typer.testing import CliRunner
 
-    from bayes_net.cli import app
+    from bayes_net.cli.app import app
 
     printed = ""
     for command in re.findall(r"^\$ bayes-net (.*)$", block.text, re.M):

@@ -12,16 +12,16 @@ from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 from sphinx.util import logging
 
-from bayes_net import _fields
 from bayes_net.schema import Duration, duration
+from bayes_net.specification.fields import _cuts, _landmark, _later, _limits
 
 logger = logging.getLogger(__name__)
 _BY_VALIDATOR = {
     duration: "duration",
-    _fields._later: "duration above 0",
-    _fields._landmark: 'duration, or `"no limit"`',
-    _fields._cuts: "list of rising durations",
-    _fields._limits: 'two numbers above 0, the smaller first, or `"flat"`',
+    _later: "duration above 0",
+    _landmark: 'duration, or `"no limit"`',
+    _cuts: "list of rising durations",
+    _limits: 'two numbers above 0, the smaller first, or `"flat"`',
 }
 _BY_TYPE = {
     int: "whole number",

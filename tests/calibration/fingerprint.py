@@ -1,29 +1,69 @@
-"""A hash of what code computes: rewording it does not change the hash, another number does."""
+"""Hashes of what code computes: moving it, or rewording it, changes none of them; another number does."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import bayes_net
 
+PACKAGE = Path(bayes_net.__file__).parent
 
-def fingerprint(modules: Iterable[str]) -> str:
-    """SHA-256 of the code of bayes_net's ``modules``, whatever its comments, docstrings and layout.
 
-    Imports, the texts of exceptions and what an object shows of itself do not count either: no stored
-    number depends on them.
+def definitions(modules: Iterable[str]) -> dict[str, list[str]]:
+    """Hash of every function, class and constant that stands at the top of bayes_net's ``modules``, by name.
+
+    Comments, docstrings, imports, layout, the texts of exceptions and what an object shows of itself do not
+    count: no stored number depends on them.
     """
-    folder = Path(bayes_net.__file__).parent
-    texts = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in sorted(modules)}
-    return hashlib.sha256(repr({name: canonical(text) for name, text in texts.items()}).encode()).hexdigest()
+    found: dict[str, set[str]] = {}
+    for module in modules:
+        source = (PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+        for name, code in _defined(ast.parse(source)):
+            found.setdefault(name, set()).add(_hash(code))
+    return {name: sorted(hashes) for name, hashes in sorted(found.items())}
+
+
+@cache
+def everything() -> Mapping[str, list[str]]:
+    """``definitions`` of the whole package."""
+    paths = (path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
+    return definitions(".".join(path.parts) for path in paths)
+
+
+def stale(stored: Mapping[str, list[str]]) -> list[str]:
+    """Names of stored definitions that nowhere in the package stand as they did."""
+    now = everything()
+    return [name for name, hashes in stored.items() if not set(hashes) <= set(now.get(name, ()))]
 
 
 def canonical(source: str) -> str:
     """The syntax tree of ``source`` as text that is the same on every version of Python."""
     return _written(ast.parse(source))
+
+
+def _hash(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
+
+
+def _defined(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name, _written(node)
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                yield from _assigned(target, node.value)
+
+
+def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, str]]:
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        for one, its in zip(target.elts, value.elts, strict=True):
+            yield from _assigned(one, its)
+    else:
+        yield ast.unparse(target), _written(value)
 
 
 def _written(node: object) -> str:

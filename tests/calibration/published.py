@@ -24,11 +24,12 @@ from lifelines.utils import median_survival_times
 from scipy.special import expit, logit
 
 import bayes_net as bn
-from bayes_net.assumptions import Assumptions, Borrowing
-from bayes_net.evidence import COLUMNS
-from bayes_net.landmarks import landmark_times
+from bayes_net.data.landmarks import landmark_times
+from bayes_net.evidence.table import COLUMNS
+from bayes_net.model.assumptions import Assumptions
+from bayes_net.model.priors import Borrowing
 
-from .fingerprint import fingerprint
+from .fingerprint import definitions
 
 STORED = Path(__file__).with_name("published.json")
 TRIALS, SEED = 200, 20250226
@@ -44,15 +45,17 @@ TRUTH = {
 }
 """Hazards per month as NETTER-1's control arm; the level is a log hazard ratio against the treated arm."""
 MODULES = (
-    "_pool_inputs",
-    "_pooled",
-    "_rounding",
-    "assumptions",
-    "pool",
-    "pooling",
-    "published",
-    "sampling",
-    "synthesis",
+    "evidence.statistics",
+    "model.priors",
+    "model.assumptions",
+    "model.participants",
+    "model.network",
+    "model.predictors",
+    "model.likelihoods",
+    "inference.arrays",
+    "inference.engine_synthesis",
+    "inference.sampling",
+    "inference.synthesis",
 )
 
 
@@ -146,8 +149,8 @@ def trial_rows(number: int, folder: Path) -> list[dict]:
     """Posterior intervals of what was simulated, one row a quantity."""
     path = folder / "evidence.csv"
     trial(number).to_csv(path, index=False)
-    pool = bn.pooled(bn.read_evidence(path), assumptions())
-    fit = bn.fit_pool(pool, seed=number, sampler=bn.Sampler(500, 500, 4, 0.98))
+    network = bn.combine_network(bn.read_evidence(path), assumptions())
+    fit = bn.fit_synthesis(network, seed=number, sampler=bn.Sampler(500, 500, 4, 0.98))
     draws = fit["posterior"].to_dataset()
     control = draws["log_hazard"].sel(curve="pfs trial control")
     hazard = np.exp(control.transpose("chain", "draw", "interval").values)
@@ -199,7 +202,7 @@ def run(stored: Path = STORED) -> dict:
             rows += trial_rows(number, Path(folder))
             if number % 20 == 19:
                 print(f"trial {number + 1} of {TRIALS}", flush=True)
-    code = {"modules": list(MODULES), "sha256": fingerprint(MODULES)}
+    code = {"definitions": definitions(MODULES)}
     result = {"date": datetime.now(UTC).date().isoformat(), "code": code, "trials": TRIALS, "seed": SEED}
     result["quantities"] = summary(rows)
     stored.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

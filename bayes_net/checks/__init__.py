@@ -1,0 +1,1 @@
+"""What guards an answer: gate, predictions, power-scaling, influence, tipping points."""

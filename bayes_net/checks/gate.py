@@ -1,0 +1,215 @@
+"""Can the fit be believed: the gate, leave-one-patient-out, and replicated Kaplan-Meier curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from arviz_stats.base import array_stats
+
+from bayes_net.errors import InputError
+from bayes_net.schema import CHAIN, DRAW, IMPUTATION, SAMPLE_DIMS
+
+MAX_RHAT = 1.01
+
+
+MIN_ESS = 400
+
+
+MIN_BFMI = 0.3
+
+
+HIGH_PARETO_K = 0.7
+
+
+MIN_SPREAD = 1e-9
+
+
+_LARGEST_IS_WORST = ("R-hat", "divergences")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The diagnostics that a fit has to pass before its numbers are shown without a mark.
+
+    ``table`` has one row a check: check, worst, threshold, passed, where.
+    """
+
+    table: pd.DataFrame
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check was passed."""
+        return bool(self.table["passed"].all())
+
+
+def gate(
+    fit: xr.DataTree,
+    quantities: Mapping[str, xr.DataArray] | None = None,
+    *,
+    max_rhat: float = MAX_RHAT,
+    min_ess: float = MIN_ESS,
+) -> Gate:
+    """Rank-normalised R-hat, ESS, divergences and E-BFMI of a fit.
+
+    ``quantities`` are the reported draws. R-hat is of these and of every variable of the model; ESS is of
+    these alone, since it says how precisely a reported number is known (of every variable without them).
+    R-hat: Vehtari et al. 2021, doi:10.1214/20-BA1221. E-BFMI: Betancourt 2016, arXiv:1604.00695.
+
+    Chains of several imputations (``fit_imputed``) are of different data sets and need not agree: each
+    imputation is checked by itself, and the worst value of each check stands.
+    """
+    if IMPUTATION in fit["posterior"].coords:
+        parts = by_imputation(fit, quantities or {})
+        return worst_of(
+            {
+                f"imputation {number}": gate(tree, own or None, max_rhat=max_rhat, min_ess=min_ess)
+                for number, (tree, own) in parts.items()
+            }
+        )
+    variables = {str(name): x for name, x in fit["posterior"].data_vars.items()}
+    draws, reported = variables | dict(quantities or {}), dict(quantities or variables)
+    return Gate(
+        pd.DataFrame(
+            [
+                _worst("R-hat", draws, array_stats.rhat, max_rhat, largest=True),
+                _worst("bulk ESS", reported, _ess("bulk"), min_ess, largest=False),
+                _worst("tail ESS", reported, _ess("tail"), min_ess, largest=False),
+                *_sampler_checks(fit["sample_stats"]),
+            ]
+        )
+    )
+
+
+def by_imputation(
+    fit: xr.DataTree, quantities: Mapping[str, xr.DataArray]
+) -> dict[int, tuple[xr.DataTree, dict[str, xr.DataArray]]]:
+    """The chains of each imputation of a pooled fit, as a fit of their own, and their quantities."""
+    number = fit["posterior"][IMPUTATION].values
+    parts = {}
+    for one in dict.fromkeys(number.tolist()):
+        own = {CHAIN: np.flatnonzero(number == one)}
+        groups = {
+            name: fit[name].to_dataset().isel(own).drop_vars(IMPUTATION)
+            for name in ("posterior", "sample_stats")
+        }
+        parts[one] = (
+            xr.DataTree.from_dict(groups),
+            {name: x.isel(own).drop_vars(IMPUTATION) for name, x in quantities.items()},
+        )
+    return parts
+
+
+def worst_of(gates: Mapping[str, Gate]) -> Gate:
+    """One gate of several, by name: of each check the worst value, and in which of them it was."""
+    rows = pd.concat(
+        [
+            each.table.assign(where=[f"{name}: {where}" if name else where for where in each.table["where"]])
+            for name, each in gates.items()
+        ],
+        ignore_index=True,
+    )
+    chosen = []
+    for check, own in rows.groupby("check", sort=False):
+        worst = own["worst"] if check in _LARGEST_IS_WORST else -own["worst"]
+        # what could not be computed did not pass
+        unknown = own.index[worst.isna() & ~own["passed"]]
+        chosen.append(unknown[0] if len(unknown) else worst.fillna(-np.inf).idxmax())
+    return Gate(rows.loc[chosen].reset_index(drop=True))
+
+
+def _sampler_checks(stats: xr.DataTree) -> list[dict]:
+    chains = stats.sizes[CHAIN]
+    diverging = stats["diverging"].transpose(CHAIN, ...).values.reshape(chains, -1).sum(axis=1)
+    energy = stats["energy"].transpose(..., *SAMPLE_DIMS).values
+    bfmi = np.reshape(array_stats.bfmi(energy), (-1, chains)).min(axis=0)
+    most, worst = int(diverging.argmax()), int(bfmi.argmin())
+    where = f"most in chain {most}" if diverging.any() else "all chains"
+    return [
+        _row("divergences", int(diverging.sum()), 0, largest=True, where=where),
+        _row("E-BFMI", float(bfmi[worst]), MIN_BFMI, largest=False, where=f"chain {worst}"),
+    ]
+
+
+def _ess(method: str):
+    prob = (0.025, 0.975) if method == "tail" else None
+    return lambda x: array_stats.ess(x, method=method, prob=prob)
+
+
+def _worst(
+    check: str, draws: Mapping[str, xr.DataArray], statistic, threshold: float, *, largest: bool
+) -> dict:
+    """The worst value of a diagnostic; a quantity that does not vary at all has nothing to diagnose."""
+    values = {}
+    for name, x in draws.items():
+        ordered = x.transpose(..., *SAMPLE_DIMS).values
+        for position, chain in zip(
+            np.ndindex(ordered.shape[:-2]), ordered.reshape(-1, *ordered.shape[-2:]), strict=True
+        ):
+            if np.ptp(chain) > 0 or not np.isfinite(chain).all():
+                values[_place(name, x, position)] = float(statistic(chain))
+    if not values:
+        return _row(check, np.nan, threshold, largest=largest, where="nothing varies")
+    where = (max if largest else min)(values, key=lambda k: -np.inf if np.isnan(values[k]) else values[k])
+    where = next((k for k, v in values.items() if np.isnan(v)), where)
+    return _row(check, values[where], threshold, largest=largest, where=where)
+
+
+def _row(check: str, worst: float, threshold: float, *, largest: bool, where: str) -> dict:
+    passed = worst <= threshold if largest else worst >= threshold
+    return {"check": check, "worst": worst, "threshold": threshold, "passed": bool(passed), "where": where}
+
+
+def _place(name: str, x: xr.DataArray, position: tuple[int, ...]) -> str:
+    dims = [dim for dim in x.dims if dim not in SAMPLE_DIMS]
+    labels = [
+        str(x[dim].values[i]) if dim in x.coords else str(i) for dim, i in zip(dims, position, strict=True)
+    ]
+    return f"{name}[{', '.join(labels)}]" if labels else name
+
+
+def loo(fit: xr.DataTree) -> dict[str, float]:
+    """Expected log predictive density with each patient left out in turn (PSIS-LOO).
+
+    Keys: elpd, elpd_se, p_loo, n, worst_pareto_k and n_high_pareto_k (k > 0.7, where the estimate is
+    unreliable). Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4.
+    """
+    values = fit["log_likelihood"]["patients"].transpose(..., CHAIN, DRAW)
+    if values.ndim == len(SAMPLE_DIMS):
+        raise InputError(
+            "the fit knows only the sum of its patients' log-likelihoods; leaving one out needs a fit to an "
+            "Exposure, a row a patient"
+        )
+    patients = values.values.reshape(-1, *values.shape[-2:])
+    # A patient whose likelihood hardly varies (censored at once) needs no importance weights.
+    varies = np.ptp(patients, axis=(1, 2)) > MIN_SPREAD
+    elpd, k, p_loo = patients[:, 0, 0].copy(), np.zeros(len(patients)), np.zeros(len(patients))
+    r_eff = relative_efficiency(fit["posterior"].to_dataset())
+    with np.errstate(divide="ignore", invalid="ignore"):  # hopeless weights give k = NaN, counted as high
+        for i in np.flatnonzero(varies):
+            elpd[i], k[i], p_loo[i] = (float(v) for v in array_stats.loo(patients[i], r_eff=r_eff))
+    return {
+        "elpd": elpd.sum(),
+        "elpd_se": float(np.sqrt(len(elpd) * elpd.var())),
+        "p_loo": p_loo.sum(),
+        "n": len(elpd),
+        "worst_pareto_k": k.max(),
+        "n_high_pareto_k": int((~(k <= HIGH_PARETO_K) | np.isnan(elpd)).sum()),
+    }
+
+
+def relative_efficiency(posterior: xr.Dataset) -> float:
+    """Mean effective share of the draws over the model's variables, by which Pareto smoothing allows for
+    autocorrelation."""
+    shape = (-1, posterior.sizes[CHAIN], posterior.sizes[DRAW])
+    every = [x.transpose(..., *SAMPLE_DIMS).values.reshape(shape) for x in posterior.data_vars.values()]
+    shares = [
+        array_stats.ess(chains, method="mean", relative=True)
+        for x in every
+        for chains in x
+        if np.ptp(chains) > 0
+    ]
+    return float(np.mean(shares)) if shares else 1.0

@@ -1,0 +1,250 @@
+"""What one patient does to a hazard ratio: the posterior without that patient, by importance sampling.
+
+Leaving patient i out divides the posterior by that patient's likelihood, so the draws get weights
+proportional to 1 / L_i, Pareto-smoothed (Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from arviz_stats.base import array_stats
+from scipy import special
+
+from bayes_net.checks.gate import HIGH_PARETO_K, MIN_SPREAD, gate, relative_efficiency
+from bayes_net.checks.power import reported_log_ratios, study_log_likelihood
+from bayes_net.data.exposure import Exposure
+from bayes_net.errors import InputError
+from bayes_net.inference.arrays import ROW, published_log_likelihood
+from bayes_net.model.assumptions import Hazard
+from bayes_net.model.layout import layout
+from bayes_net.model.network import Network
+from bayes_net.schema import ARM, PATIENT, SAMPLE_DIMS, SLOPE, STUDY
+
+
+def influence(
+    fit: xr.DataTree,
+    data: Exposure | None = None,
+    hazard: Hazard | None = None,
+    *,
+    most_refits: int | None = None,
+    **how,
+) -> xr.Dataset:
+    """Each arm's hazard ratio of shrinkage without each patient in turn.
+
+    ``hr`` and ``prob_below_1`` (arm): posterior median, and Pr(HR < 1), of all patients; ``hr_without`` and
+    ``prob_below_1_without`` (patient, arm); ``pareto_k`` (patient); ``refitted`` and ``reliable`` (patient).
+    ``patient`` is a row number, never an identifier. Where Pareto k is above 0.7 importance sampling is not
+    reliable. Given the ``data`` and ``hazard`` of the fit such patients are left out by refitting, those of
+    the highest k first and at most ``most_refits``; ``how`` goes to ``bayes_net.fit`` (``shape``,
+    ``sampler``), and with the shape of the fit nothing is compiled anew.
+
+    Raises
+    ------
+    InputError
+        The fit has no slopes or no log-likelihood of patients, or ``data`` has other patients.
+    """
+    if SLOPE not in fit["posterior"] or "log_likelihood" not in fit.children:
+        raise InputError(
+            "the fit has no slope or no log_likelihood; expected one of bayes_net.fit with slopes"
+        )
+    likelihood = fit["log_likelihood"]["patients"].transpose(PATIENT, *SAMPLE_DIMS).values
+    if data is not None and data.n != len(likelihood):
+        raise InputError(f"data has {data.n} patients, the fit {len(likelihood)}; expected those of the fit")
+    efficiency = relative_efficiency(fit["posterior"].to_dataset())
+    slopes, n = _by_arm(fit), len(likelihood)
+    ordered = [(arm[order], order) for arm, order in zip(slopes, slopes.argsort(axis=1), strict=True)]
+    without, below, k = np.empty((n, len(slopes))), np.empty((n, len(slopes))), np.empty(n)
+    for i, own in enumerate(likelihood):  # one at a time: the weights of all would be as large as the draws
+        weights, k[i] = left_out_weights(own, efficiency)
+        # by arm, sorted once for all patients
+        without[i] = [_quantiles(*arm, weights.ravel(), [0.5])[0] for arm in ordered]
+        below[i] = (slopes < 0) @ weights.ravel()
+    refitted = np.zeros(n, bool)
+    high = [i for i in np.argsort(-np.nan_to_num(k, nan=np.inf)) if not k[i] <= HIGH_PARETO_K]
+    for i in high[:most_refits] if data is not None else ():
+        tree = _refit(fit, data, hazard, int(i), how)
+        own, refitted[i] = _by_arm(tree), gate(tree, {"log hazard ratio": tree["posterior"][SLOPE]}).passed
+        without[i], below[i] = np.median(own, axis=1), (own < 0).mean(axis=1)
+    return xr.Dataset(
+        {
+            "hr": (ARM, np.exp(np.median(slopes, axis=1))),
+            "prob_below_1": (ARM, (slopes < 0).mean(axis=1)),
+            "hr_without": ((PATIENT, ARM), np.exp(without)),
+            "prob_below_1_without": ((PATIENT, ARM), below),
+            "pareto_k": (PATIENT, k),
+            "refitted": (PATIENT, refitted),
+            "reliable": (PATIENT, refitted | (k <= HIGH_PARETO_K)),
+        },
+        {PATIENT: np.arange(len(k)), ARM: fit["posterior"][ARM].values},
+    )
+
+
+def most_influential(found: xr.Dataset) -> pd.DataFrame:
+    """The largest change of each arm's hazard ratio that leaving out any one patient makes: one row an arm.
+
+    Columns: arm, hr, ``hr_without``, prob_below_1, ``prob_below_1_without``, ``pareto_k`` and ``refitted`` of
+    that patient, and ``n_unreliable``, how many patients' own changes are not known.
+    """
+    rows = []
+    for arm in found[ARM].values:
+        own = found.sel({ARM: arm}, drop=True).to_dataframe()
+        own = own[own["reliable"]].assign(change=lambda x: np.abs(np.log(x["hr_without"] / x["hr"])))
+        row = own.loc[own["change"].idxmax()] if len(own) else pd.Series(dtype=float)
+        rows.append({ARM: arm} | {name: row.get(name, np.nan) for name in _TOLD})
+    return pd.DataFrame(rows).assign(n_unreliable=int((~found["reliable"]).sum()))
+
+
+_TOLD = ("hr", "hr_without", "prob_below_1", "prob_below_1_without", "pareto_k", "refitted")
+
+
+def _by_arm(fit: xr.DataTree) -> np.ndarray:
+    """Draws of the slopes, (arm, sample)."""
+    slopes = fit["posterior"][SLOPE].transpose(ARM, *SAMPLE_DIMS).values
+    return slopes.reshape(len(slopes), -1)
+
+
+def left_out_weights(log_likelihood: np.ndarray, efficiency: float = 1.0) -> tuple[np.ndarray, float]:
+    """Weights of the draws, (chain, draw), without what ``log_likelihood`` is of, and their Pareto k.
+
+    A likelihood that hardly varies (a patient censored at once) leaves the weights even.
+    """
+    if np.ptp(log_likelihood) <= MIN_SPREAD:
+        return np.full(log_likelihood.shape, 1 / log_likelihood.size), 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):  # hopeless weights give k = NaN, counted as high
+        logs, k = array_stats.psislw(log_likelihood, r_eff=efficiency, axis=(-2, -1))
+    weights = np.exp(logs - logs.max())
+    return weights / weights.sum(), float(k)
+
+
+def weighted_quantiles(draws: np.ndarray, weights: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
+    """Quantiles of the same ``draws`` (sample,) under each row of ``weights`` (row, sample): (row, quantile).
+
+    Between draws the distribution function is linear, through the middle of each draw's step.
+    """
+    order = np.argsort(draws)
+    return np.array([_quantiles(draws[order], order, own, probabilities) for own in weights])
+
+
+def _quantiles(ordered: np.ndarray, order: np.ndarray, weights: np.ndarray, probabilities) -> np.ndarray:
+    shares = weights[order]
+    return np.interp(probabilities, shares.cumsum() - 0.5 * shares, ordered)
+
+
+def without_patient(data: Exposure, row: int) -> Exposure:
+    """The exposure of all patients but the one in this row; arms and covariates keep their columns."""
+    kept = np.arange(data.n) != row
+    arrays = {name: getattr(data, name)[kept] for name in ("time", "event", "arm", "score", "covariates")}
+    return replace(data, **arrays)
+
+
+def _refit(fit: xr.DataTree, data: Exposure, hazard: Hazard | None, row: int, how: dict) -> xr.DataTree:
+    from bayes_net.inference.patients import fit as fitted
+
+    how = {"seed": int(fit.attrs["seed"]), "shape": layout([data])} | how
+    return fitted(without_patient(data, row), hazard, **how)
+
+
+def study_influence(
+    fit: xr.DataTree,
+    network: Network,
+    *,
+    level: float,
+    refits: Mapping[str, xr.DataTree] = MappingProxyType({}),
+) -> pd.DataFrame:
+    """What leaving out each study does to each hazard ratio: one row a hazard ratio and study.
+
+    Columns: what the hazard ratio is about; ``without``, the study; hr, lower, upper and mcse_hr with all
+    evidence; ``hr_without``, ``lower_without``, ``upper_without``; ``shift``, by how many posterior SDs the
+    mean log hazard ratio moves; ``width``, the ratio of the posterior SDs; ``contraction`` and
+    ``contraction_without``, 1 - posterior SD / prior SD; ``pareto_k``; ``refitted``; ``reliable``.
+
+    Exact where ``refits`` has the fit without the study, by its name; else by Pareto-smoothed importance
+    sampling (Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4) up to a Pareto k of 0.5. Above
+    it what would be without the study is missing: only a refit can tell.
+    """
+    posterior = fit["posterior"].to_dataset()
+    by_study = study_log_likelihood(posterior, network)
+    about, whole = reported_log_ratios(posterior, network)
+    if by_study.sizes[STUDY] < 2 or about.empty:
+        return pd.DataFrame()
+    prior = reported_log_ratios(fit["prior"].to_dataset(), network)[1].std(SAMPLE_DIMS, ddof=1).values
+    with_all = _moments(whole, None, level)
+    about[["hr", "lower", "upper"]] = np.exp(with_all["limits"])
+    about["mcse_hr"] = [float(array_stats.mcse(np.exp(own), method="median")) for own in whole.values]
+    about = about.assign(level=level, contraction=1 - with_all["sd"] / prior)
+    parts = []
+    for name in by_study[STUDY].values:
+        weights, k = left_out_weights(by_study.sel({STUDY: name}).values)
+        reliable, draws = name in refits or k <= SURE_PARETO_K, whole
+        if name in refits:
+            draws, weights = reported_log_ratios(refits[name]["posterior"].to_dataset(), network)[1], None
+        without = _moments(draws, weights, level)
+        part = about.assign(without=name, pareto_k=k, refitted=name in refits, reliable=reliable)
+        part[["hr_without", "lower_without", "upper_without"]] = np.exp(without["limits"])
+        part["shift"] = (without["mean"] - with_all["mean"]) / with_all["sd"]
+        part["width"] = without["sd"] / with_all["sd"]
+        part["contraction_without"] = 1 - without["sd"] / prior
+        if not reliable:
+            part[[*(c for c in part if c.endswith("_without")), "shift", "width"]] = np.nan
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _moments(draws: xr.DataArray, weights: np.ndarray | None, level: float) -> dict[str, np.ndarray]:
+    """Mean and SD, (quantity,), and median with limits, (quantity, 3), of weighted draws."""
+    flat = draws.values.reshape(len(draws), -1)
+    weights = np.full(flat.shape[1], 1 / flat.shape[1]) if weights is None else weights.ravel()
+    mean = flat @ weights
+    sd = np.sqrt(np.maximum((flat - mean[:, None]) ** 2 @ weights, 0.0))
+    tails = (0.5, (1 - level) / 2, (1 + level) / 2)
+    limits = np.array([weighted_quantiles(own, weights[None], tails)[0] for own in flat])
+    return {"mean": mean, "sd": sd, "limits": limits}
+
+
+SURE_PARETO_K = 0.5
+"""Up to here a number may be left out by importance sampling. Few numbers carry a synthesis, so that the k of
+most is near 1 and its estimate from draws is noisy: at the usual 0.7 an elpd can be wrong by half."""
+
+
+def left_out(network: Network, names: Sequence[str]) -> Network:
+    """The network without the rows or studies of these names; its shapes stay, so nothing is compiled."""
+    weights: dict[str, float] = {}
+    for name in names:
+        of_study = list(network.rows.loc[network.rows["study"] == name, "id"])
+        weights |= dict.fromkeys(of_study or ([] if _is_cohort(network, name) else [name]), 0.0)
+    cohorts = tuple(replace(c, weight=0.0) if c.study in names else c for c in network.cohorts)
+    return replace(network.with_power(weights), cohorts=cohorts)
+
+
+def _is_cohort(network: Network, name: str) -> bool:
+    return any(cohort.study == name for cohort in network.cohorts)
+
+
+def leave_one_number_out(
+    fit: xr.DataTree, network: Network, refit: Callable[[Network], xr.DataTree]
+) -> tuple[pd.DataFrame, Mapping[str, xr.DataTree]]:
+    """How well every published number is predicted by the others: one row a number, and the exact refits.
+
+    Columns: row, elpd, pareto_k, exact. PSIS-LOO (Vehtari, Gelman and Gabry 2017,
+    doi:10.1007/s11222-016-9696-4) where its Pareto k is at most
+    ``SURE_PARETO_K``; else ``refit`` fits the network without the number.
+    """
+    table, refits = [], {}
+    for name in fit["log_likelihood"][ROW].values:
+        values = fit["log_likelihood"]["published"].sel({ROW: name}).transpose(*SAMPLE_DIMS).values
+        with np.errstate(divide="ignore", invalid="ignore"):
+            elpd, k, _ = (float(v) for v in array_stats.loo(values))
+        exact = not k <= SURE_PARETO_K
+        if exact:
+            refits[name] = refit(left_out(network, [name]))
+            draws = refits[name]["posterior"].to_dataset()
+            held = published_log_likelihood(draws, network).sel({ROW: name}).values
+            elpd = float(special.logsumexp(held) - np.log(held.size))
+        table.append({ROW: name, "elpd": elpd, "pareto_k": k, "exact": exact})
+    return pd.DataFrame(table), refits

@@ -1,0 +1,1 @@
+"""Patients' tables in, risk sets and exposure out."""

@@ -1,0 +1,265 @@
+"""A cohort: a table of patients and one of scans, read, checked, and in one set of names and units."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from bayes_net import schema
+from bayes_net.data.notes import EXCLUDED_PATIENTS, HANDLED, Note, handled_scans, judgement_calls
+from bayes_net.data.reading import (
+    PATIENT_COLUMNS,
+    SIZE_UNITS,
+    Table,
+    check_options,
+    months_on_grid,
+    problem,
+    refuse,
+    selected_tables,
+    text,
+)
+from bayes_net.data.rules import (
+    EVENTS,
+    after_death,
+    patient_problems,
+    scan_problems,
+    typed_patients,
+    typed_scans,
+)
+from bayes_net.display import shown
+from bayes_net.errors import CohortWarning, listed
+from bayes_net.numbers import counted
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Cohort:
+    """Patients and their scans, times in months, sizes in mm, the reference arm first.
+
+    ``patients`` has one row a patient: patient, study, arm, pfs_time, pfs_event, os_time and os_event
+    where overall survival is known, then the covariates. ``scans`` has one row a scan: patient, time,
+    baseline, pchg (percent change from baseline, 0 at the baseline scan), new_lesion, response and,
+    where sizes were read, sld in mm. Two cohorts are equal when their content is, whatever the row order.
+    """
+
+    patients: pd.DataFrame
+    scans: pd.DataFrame
+    arms: tuple[str, ...]
+    covariates: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    synthetic: bool = False
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """``("pfs",)``, or ``("pfs", "os")`` where overall survival is known."""
+        return schema.ENDPOINTS if "os_time" in self.patients else (schema.PFS,)
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of both tables' values, which row and column order do not change."""
+        content = hashlib.sha256()
+        for table in (self.patients, self.scans):
+            content.update(_canonical_csv(table))
+        return content.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cohort) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple:
+        return self.digest, self.arms, self.covariates, self.synthetic
+
+    def __repr__(self) -> str:
+        sizes = self.patients["arm"].value_counts()
+        arms = ", ".join(f"{arm} {sizes.get(arm, 0)}" for arm in self.arms)
+        endpoints = " and ".join(schema.ENDPOINT_LABELS[name] for name in self.endpoints)
+        kind = "synthetic cohort" if self.synthetic else "cohort"
+        return f"<{kind}: {len(self.patients)} patients ({arms}), {len(self.scans)} scans, {endpoints}>"
+
+    def _repr_html_(self) -> str:
+        sizes = "sizes in mm" if "sld" in self.scans else "sizes as percent change from baseline"
+        facts = [
+            f"Study: {listed(self.patients['study'].unique())}",
+            f"Units: time in months, {sizes}",
+            f"Covariates: {', '.join(self.covariates) or 'none'}",
+            *(f"{note.kind.capitalize()}: {note.message}" for note in self.notes),
+        ]
+        return shown("Synthetic cohort" if self.synthetic else "Cohort", facts, tables={"": self._by_arm})
+
+    @property
+    def _by_arm(self) -> pd.DataFrame:
+        """Counts of patients, events and scans, one row an arm."""
+        arm_of = self.patients.set_index("patient")["arm"]
+        counts = {"Patients": arm_of.value_counts()}
+        for name in self.endpoints:
+            events = self.patients.groupby("arm")[f"{name}_event"].sum()
+            counts[f"{schema.ENDPOINT_LABELS[name]} events"] = events
+        counts["Scans"] = self.scans["patient"].map(arm_of).value_counts()
+        table = pd.DataFrame(counts).reindex(list(self.arms)).fillna(0).astype(int)
+        return table.rename_axis("Arm").reset_index()
+
+
+def _canonical_csv(table: pd.DataFrame) -> bytes:
+    columns = sorted(table.columns)
+    rows = table[columns].sort_values(columns, kind="stable")
+    return rows.to_csv(index=False, lineterminator="\n").encode()
+
+
+def read_cohort(
+    patients: str | Path | pd.DataFrame,
+    scans: str | Path | pd.DataFrame | None,
+    *,
+    time_unit: str,
+    patient_columns: Mapping[str, str] | None = None,
+    scan_columns: Mapping[str, str] | None = None,
+    size_unit: str | None = None,
+    arms: Sequence[str] | None = None,
+    covariates: Sequence[str] = (),
+    baseline_window: str = "0d",
+    scans_after_death: str = "refuse",
+    exclude_patients: Iterable[str] = (),
+    study: str | None = None,
+    synthetic: bool = False,
+) -> Cohort:
+    """The cohort of a patient table and a scan table, each a CSV or Parquet file or a DataFrame.
+
+    ``patient_columns`` and ``scan_columns`` map canonical names to the tables' own, for example
+    ``{"patient": "id", "pfs_time": "pfs_day"}``; a name left out is looked for as it is. Patients need
+    patient, arm, pfs_time and pfs_event, and may have os_time with os_event, study and ``covariates``.
+    Scans need patient, time and either size (with ``size_unit``) or pchg, and may have new_lesion and
+    response; None for a study without scans. The baseline is the last scan at or before
+    ``baseline_window``; earlier ones are left out. ``arms`` puts the reference first; without it arms are
+    in alphabetical order. Messages count the rows of a CSV file with the header as row 1; rows of Parquet
+    and of DataFrames go by their index label.
+
+    Raises
+    ------
+    CohortError
+        Anything that no analysis can work around, every kind of it in one message, with the rows.
+    """
+    per_unit = schema.months_per(time_unit)
+    window = schema.duration(baseline_window)
+    arms = arms if arms is None or isinstance(arms, str) else tuple(str(arm) for arm in arms)
+    check_options(size_unit, arms, covariates, scans_after_death)
+    people, visits = selected_tables(
+        patients, scans, patient_columns, scan_columns, covariates, size_unit, study
+    )
+    people, visits, notes, problems = _without(people, visits, exclude_patients)
+    people, found = typed_patients(people, covariates, per_unit)
+    visits, found_in_scans = typed_scans(visits, per_unit)
+    visits, dropped = _prepared(
+        visits, people, months_on_grid(window.months), drop_late=scans_after_death == "drop"
+    )
+
+    def shown(months: float) -> str:
+        return f"{months / per_unit:g} {time_unit}"
+
+    problems += found + found_in_scans + patient_problems(people, arms, shown)
+    refuse(problems + scan_problems(visits, people, str(window), shown))
+    cohort = Cohort(
+        patients=_patient_table(people.frame, covariates, study),
+        scans=_scan_table(visits.frame, size_unit),
+        arms=tuple(arms or sorted(set(people.frame["arm"]))),
+        covariates=tuple(covariates),
+        synthetic=synthetic,
+    )
+    return _with_notes(cohort, notes + dropped)
+
+
+def _without(people: Table, visits: Table, excluded: Iterable[str]):
+    """Both tables without the excluded patients, a note that counts them, and the ones that are not there."""
+    names = {str(name).strip() for name in ([excluded] if isinstance(excluded, str) else excluded)}
+    ids = text(people.frame["patient"])
+    absent = sorted(names - set(ids.dropna()))
+    problems = []
+    if absent:
+        got = f"patients to exclude that do not occur: {listed(absent)}"
+        problems = [problem(people.name, got, "patients of this table", "Correct exclude_patients.")]
+    out = ids.isin(names)
+    if out.all():
+        todo = "Exclude fewer patients."
+        problems.append(problem(people.name, "every patient is excluded", "patients to analyse", todo))
+    kept = people.where(~out), visits.where(~text(visits.frame["patient"]).isin(names))
+    arms = text(people.frame["arm"])[out & ~ids.duplicated()].value_counts().sort_index()
+    if not out.any():
+        return *kept, (), problems
+    by_arm = tuple((str(arm), int(n)) for arm, n in arms.items())
+    n = len(names) - len(absent)
+    note = Note(
+        HANDLED, EXCLUDED_PATIENTS, f"{counted(n, 'patient')} excluded as the specification says", n, by_arm
+    )
+    return *kept, (note,), problems
+
+
+def _prepared(
+    visits: Table, people: Table, window: float, *, drop_late: bool
+) -> tuple[Table, tuple[Note, ...]]:
+    """Scans with their patient's OS and baseline marked; repeats and, if asked, scans after death dropped."""
+    frame, once = visits.frame, people.frame.dropna(subset="patient").drop_duplicates("patient")
+    known = once[[name for name in ("patient", "os_time", "os_event") if name in once]]
+    # a left merge keeps the scans' row order, so their labels still fit
+    visits = replace(visits, frame=frame.merge(known, on="patient", how="left"))
+    repeated = visits.frame.duplicated() & visits.frame["patient"].notna()
+    visits = visits.where(~repeated)
+    late = after_death(visits.frame) & drop_late
+    visits = visits.where(~late)
+    candidate = visits.frame["time"] <= window
+    marked = visits.frame.assign(
+        candidate=candidate, is_baseline=_last_candidate(visits.frame[candidate], visits.frame)
+    )
+    earlier = int((marked["candidate"] & ~marked["is_baseline"]).sum())
+    notes = (
+        *handled_scans("repeated-scans", int(repeated.sum()), "repeated with the same values, counted once"),
+        *handled_scans("scans-after-death", int(late.sum()), "after death, dropped"),
+        *handled_scans(
+            "earlier-baseline-scans", earlier, "until the baseline window other than the baseline, left out"
+        ),
+    )
+    return replace(visits, frame=marked), notes
+
+
+def _last_candidate(candidates: pd.DataFrame, frame: pd.DataFrame) -> pd.Series:
+    """Which scans are the last candidate of their patient, with a known size where sizes are read."""
+    usable = candidates[candidates["size"].notna()] if "size" in candidates else candidates
+    last = usable.sort_values("time", kind="stable").drop_duplicates("patient", keep="last")
+    return pd.Series(frame.index.isin(last.index), index=frame.index)
+
+
+def _patient_table(frame: pd.DataFrame, covariates: Sequence[str], study: str | None) -> pd.DataFrame:
+    columns = [name for name in PATIENT_COLUMNS if name in frame or name == "study"]
+    table = frame if "study" in frame else frame.assign(study=study or "study")
+    numbers = {name: int for name in EVENTS if name in frame}
+    table = table[[*columns, *covariates]].astype({"patient": str, "study": str, "arm": str} | numbers)
+    return table.sort_values("patient", ignore_index=True)
+
+
+def _scan_table(frame: pd.DataFrame, size_unit: str | None) -> pd.DataFrame:
+    frame = frame[frame["is_baseline"] | ~frame["candidate"]]
+    frame = frame.assign(baseline=frame["is_baseline"], new_lesion=frame["new_lesion"] == 1)
+    columns = ["patient", "time", "baseline", "pchg", "new_lesion", "response"]
+    if size_unit:
+        sld = (frame["size"] * SIZE_UNITS[size_unit]).round(6)  # 17.2 cm and 172 mm are one size
+        start = frame["patient"].map(sld[frame["baseline"]].set_axis(frame["patient"][frame["baseline"]]))
+        frame = frame.assign(sld=sld, pchg=100 * (sld - start) / start)
+        columns.append("sld")
+    frame = frame.assign(pchg=frame["pchg"].mask(frame["baseline"], 0.0))
+    table = frame[columns].astype({"patient": str, "response": str})
+    return table.sort_values(["patient", "time"], ignore_index=True)
+
+
+def _with_notes(cohort: Cohort, handled: tuple[Note, ...]) -> Cohort:
+    """The cohort with its notes; the judgement calls among them are warned of, once."""
+    calls = judgement_calls(cohort.patients, cohort.scans, cohort.covariates)
+    if not len(cohort.scans):  # then nobody has one, which needs no saying
+        calls = tuple(note for note in calls if note.code != "no-post-baseline-scan")
+    if calls:
+        message = "; ".join(note.message for note in calls)
+        warnings.warn(f"the cohort calls for judgement: {message}", CohortWarning, stacklevel=3)
+    return replace(cohort, notes=handled + calls)

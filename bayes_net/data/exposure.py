@@ -1,0 +1,334 @@
+"""Time at risk and events against a piecewise-constant hazard.
+
+Intervals are (c_k, c_{k+1}] counted from the clock of the landmark: an event exactly on a
+cut-point belongs to the interval that ends there. The last interval is open-ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from bayes_net.data.landmarks import LandmarkSet, response
+from bayes_net.data.reading import months_on_grid
+from bayes_net.errors import InputError, listed
+from bayes_net.numbers import counted
+from bayes_net.schema import ARM, INTERVAL, PATIENT, POINTS_PER_UNIT, Duration
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    """Best shrinkage as a continuous score: units of 10 points away from ``reference`` points."""
+
+    reference: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """Name in tables and file groups."""
+        return "shrinkage"
+
+    def score(self, shrinkage: np.ndarray) -> np.ndarray:
+        """Score of best shrinkages in percentage points."""
+        return (np.asarray(shrinkage, float) - self.reference) / POINTS_PER_UNIT
+
+
+@dataclass(frozen=True)
+class Response:
+    """Best shrinkage cut in two: 1 for at least ``threshold`` points, else 0."""
+
+    threshold: float = 30.0
+
+    @property
+    def label(self) -> str:
+        """Name in tables, with the threshold."""
+        return f"response >= {self.threshold:g} %"
+
+    def score(self, shrinkage: np.ndarray) -> np.ndarray:
+        """1 or 0 for best shrinkages in percentage points."""
+        return response(pd.DataFrame({"shrinkage": np.asarray(shrinkage, float)}), self.threshold).to_numpy(
+            float
+        )
+
+
+Measure = Shrinkage | Response
+
+
+def measure_attrs(measure: Measure) -> dict[str, str | float]:
+    """The measure as plain attributes of a posterior file; ``measure_of`` reads them back."""
+    return {"measure": type(measure).__name__.lower()} | asdict(measure)
+
+
+def measure_of(attrs: dict) -> Measure:
+    """The measure that ``measure_attrs`` wrote."""
+    if attrs["measure"] == "response":
+        return Response(float(attrs["threshold"]))
+    return Shrinkage(float(attrs["reference"]))
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """A column of the patient table in the linear predictor.
+
+    Numeric columns enter as (value - reference) / scale; for categories give ``levels`` with the
+    reference level first, and every other level gets a 0/1 column.
+    """
+
+    name: str
+    reference: float = 0.0
+    scale: float = 1.0
+    levels: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that enter the linear predictor."""
+        return tuple(f"{self.name}: {level}" for level in self.levels[1:]) if self.levels else (self.name,)
+
+    def values(self, table: pd.DataFrame) -> np.ndarray:
+        """The columns for the rows of ``table``, shape (rows, columns)."""
+        if self.name not in table:
+            raise InputError(
+                f"covariate {self.name!r} is not in the landmark set; read it with "
+                f"read_cohort(..., covariates=[{self.name!r}])"
+            )
+        column = table[self.name]
+        if not self.levels:
+            return ((column.to_numpy(float) - self.reference) / self.scale)[:, None]
+        unknown = sorted(set(column.astype(str)) - set(self.levels))
+        if unknown:
+            raise InputError(
+                f"covariate {self.name!r} has levels {listed(unknown)} that are not declared; "
+                f"declared: {', '.join(self.levels)}"
+            )
+        return (column.astype(str).to_numpy()[:, None] == np.array(self.levels[1:])).astype(float)
+
+
+class Intervals:
+    """Intervals between inner cut-points (months); the last one is open."""
+
+    cuts: np.ndarray
+
+    @property
+    def n_intervals(self) -> int:
+        """Number of intervals, one more than inner cut-points."""
+        return len(self.cuts) + 1
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Where each interval begins, in months."""
+        return np.concatenate([[0.0], self.cuts])
+
+    @property
+    def ends(self) -> np.ndarray:
+        """Where each interval ends; the last is open (inf)."""
+        return np.concatenate([self.cuts, [np.inf]])
+
+
+@dataclass(frozen=True)
+class Exposure(Intervals):
+    """One landmark's patients against one set of intervals; what a hazard model is fitted to.
+
+    Arrays have one entry a patient: ``time`` (months), ``event`` (0/1), ``arm`` (index into
+    ``arms``), ``score`` and ``covariates`` (patients x columns). ``cuts`` are the inner cut-points.
+    """
+
+    time: np.ndarray
+    event: np.ndarray
+    arm: np.ndarray
+    score: np.ndarray
+    covariates: np.ndarray
+    cuts: np.ndarray
+    arms: tuple[str, ...]
+    covariate_names: tuple[str, ...] = ()
+    measure: Measure = field(default_factory=Shrinkage)
+
+    def __repr__(self) -> str:
+        arms = ", ".join(f"{arm} {int((self.arm == a).sum())}" for a, arm in enumerate(self.arms))
+        return (
+            f"<exposure: {counted(self.n, 'patient')} ({arms}), {counted(int(self.event.sum()), 'event')}, "
+            f"{counted(self.n_intervals, 'interval')}, {self.measure.label}>"
+        )
+
+    @property
+    def n(self) -> int:
+        """Number of patients."""
+        return len(self.time)
+
+    @property
+    def interval(self) -> np.ndarray:
+        """The interval in which each patient's follow-up ends."""
+        return np.searchsorted(self.cuts, self.time, side="left")
+
+    @property
+    def since_start(self) -> np.ndarray:
+        """Months spent in the interval in which follow-up ends."""
+        return self.time - self.starts[self.interval]
+
+    @property
+    def patterns(self) -> np.ndarray:
+        """The distinct combinations of arm index and covariate values, one a row."""
+        return np.unique(np.column_stack([self.arm, self.covariates]), axis=0)
+
+    @property
+    def events(self) -> np.ndarray:
+        """Events by arm and interval."""
+        counts = np.zeros((len(self.arms), self.n_intervals))
+        np.add.at(counts, (self.arm, self.interval), self.event)
+        return counts
+
+    @property
+    def person_time(self) -> np.ndarray:
+        """Months at risk by arm and interval."""
+        return one_hot(self.arm, len(self.arms)).T @ person_time(self.time, self.cuts)
+
+    @property
+    def n_by_arm(self) -> np.ndarray:
+        """Number of patients in each arm."""
+        return np.bincount(self.arm, minlength=len(self.arms))
+
+    @property
+    def score_events(self) -> np.ndarray:
+        """Sum of the scores of patients with an event, by arm."""
+        return one_hot(self.arm, len(self.arms)).T @ (self.event * self.score)
+
+    @property
+    def covariate_events(self) -> np.ndarray:
+        """Sum of each covariate over the patients with an event."""
+        return self.covariates.T @ self.event
+
+    @property
+    def last_follow_up(self) -> np.ndarray:
+        """The longest follow-up of each arm, in months; 0 without patients."""
+        return np.array([self.time[self.arm == a].max(initial=0.0) for a in range(len(self.arms))])
+
+
+def one_hot(index: np.ndarray, size: int) -> np.ndarray:
+    """A 0/1 matrix with a single 1 in each row, in the column of the index."""
+    return np.eye(size)[np.asarray(index, int)]
+
+
+def person_time(time: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """Months that each follow-up time spends in each interval, shape (patients, intervals)."""
+    starts, ends = np.concatenate([[0.0], cuts]), np.concatenate([cuts, [np.inf]])
+    return np.clip(np.asarray(time)[:, None], starts, ends) - starts
+
+
+def expose(
+    landmarks: LandmarkSet,
+    label: str,
+    *,
+    cuts: Sequence[float | Duration],
+    measure: Measure = Shrinkage(),
+    covariates: Sequence[Covariate] = (),
+) -> Exposure:
+    """The exposure of the patients at the landmark ``label``.
+
+    ``cuts`` are inner cut-points in months (or durations) from the landmark's clock.
+
+    Raises
+    ------
+    InputError
+        The landmark has no patient or no event, or the cut-points are not positive and rising.
+    """
+    table = landmarks.at(label)
+    if not table["event"].sum():
+        raise InputError(
+            f"landmark {label!r}, {landmarks.endpoint.upper()}: {len(table)} patients at risk and no event; "
+            "a hazard cannot be learnt. Leave this landmark out"
+        )
+    missing = table["shrinkage"].isna()
+    if isinstance(measure, Shrinkage) and missing.any():
+        raise InputError(
+            f"landmark {label!r}: {missing.sum()} patients have no shrinkage "
+            "(intention to treat keeps them); use a Response measure, or landmark without intention_to_treat"
+        )
+    columns = [covariate.values(table) for covariate in covariates]
+    return Exposure(
+        time=table["time"].to_numpy(float),
+        event=table["event"].to_numpy(float),
+        arm=pd.Categorical(table[ARM], categories=landmarks.arms).codes.astype(int),
+        score=measure.score(table["shrinkage"].to_numpy(float)),
+        covariates=np.hstack(columns) if columns else np.empty((len(table), 0)),
+        cuts=checked_cuts(cuts),
+        arms=landmarks.arms,
+        covariate_names=tuple(name for covariate in covariates for name in covariate.columns),
+        measure=measure,
+    )
+
+
+def checked_cuts(cuts: Sequence[float | Duration]) -> np.ndarray:
+    """The cut-points in months, on the grid of follow-up times, so that a tie with an event is one."""
+    months = np.array([cut.months if isinstance(cut, Duration) else float(cut) for cut in cuts], dtype=float)
+    months = months_on_grid(months)
+    if len(months) and not (np.isfinite(months).all() and months[0] > 0 and (np.diff(months) > 0).all()):
+        raise InputError(
+            f"cut-points {listed(months)} are not usable; expected positive, rising months after the landmark"
+        )
+    return months
+
+
+def equal_event_cuts(time: np.ndarray, event: np.ndarray, *, intervals: int) -> np.ndarray:
+    """Inner cut-points that share the events out as evenly as ties allow, the larger shares first.
+
+    A cut lies midway between two neighbouring distinct event times, so no event sits on it and every
+    interval has one. With fewer distinct event times than ``intervals`` there are that many intervals.
+    """
+    times, counts = np.unique(np.asarray(time)[np.asarray(event) == 1], return_counts=True)
+    if intervals < 1 or not len(times):
+        raise InputError(
+            f"equal-event cut-points need >= 1 interval and an event; got {intervals} and {len(times)}"
+        )
+    done, intervals = np.cumsum(counts), min(intervals, len(times))
+    shares = np.cumsum([len(part) for part in np.array_split(np.arange(done[-1]), intervals)])
+    last, after = -1, []
+    for share, left in zip(shares[:-1], range(intervals - 1, 0, -1), strict=True):
+        # the cuts still to place each need a later gap between event times
+        free = np.arange(last + 1, len(times) - left)
+        last = free[np.abs(done[free] - share).argmin()]
+        after.append(last)
+    return np.array([(times[i] + times[i + 1]) / 2 for i in after])
+
+
+def grid_cuts(width: Duration, until: Duration) -> np.ndarray:
+    """Inner cut-points every ``width`` up to and including ``until``, in months."""
+    if width.months <= 0 or until.months < width.months:
+        raise InputError(f"grid of width {width} until {until} has no cut-point; expected 0 < width <= until")
+    return months_on_grid(np.arange(1, int(until.months / width.months + 1e-9) + 1) * width.months)
+
+
+def long_form(data: Exposure) -> pd.DataFrame:
+    """One row for every patient and interval entered: the rows that a Poisson GLM would take.
+
+    Columns: patient (row number), arm, interval, start (months), exposure (months), event, score
+    and the covariates.
+    """
+    months = person_time(data.time, data.cuts)
+    who, k = np.nonzero(np.arange(data.n_intervals) <= data.interval[:, None])
+    rows = {
+        PATIENT: who,
+        ARM: np.array(data.arms)[data.arm[who]],
+        INTERVAL: k,
+        "start": data.starts[k],
+        "exposure": months[who, k],
+        "event": data.event[who] * (data.interval[who] == k),
+        "score": data.score[who],
+    }
+    taken = [name for name in data.covariate_names if name in rows]
+    if taken:
+        raise InputError(f"covariates are named {listed(taken)}, as the long form's own columns; rename them")
+    return pd.DataFrame(rows | {name: data.covariates[who, j] for j, name in enumerate(data.covariate_names)})
+
+
+def collapsed_form(data: Exposure) -> pd.DataFrame:
+    """The long form with identical covariate patterns added up: exposure and events are additive."""
+    keys = [ARM, INTERVAL, "score", *data.covariate_names]
+    return long_form(data).groupby(keys, as_index=False, sort=True)[["exposure", "event"]].sum()
+
+
+def inverse_cumulative(hazard: np.ndarray, starts: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The time at which a piecewise-constant hazard has accumulated ``target``."""
+    at_start = np.concatenate([[0.0], np.cumsum(hazard[:-1] * np.diff(starts))])
+    k = np.searchsorted(at_start, target, side="right") - 1
+    return starts[k] + (target - at_start[k]) / hazard[k]

@@ -1,0 +1,101 @@
+"""Many patients' exposure as a few weighted nodes.
+
+Within a cell (one arm and covariate pattern, one interval) the likelihood needs
+sum_i e_i exp(beta s_i): the integral of exp(beta s) over a discrete positive measure that puts
+each patient's exposure e_i at the score s_i. A Gauss rule of that measure with K nodes integrates
+polynomials in s up to degree 2K - 1 exactly, and integrates exp with an error that falls faster than
+any power of K. Golub and Welsch 1969, doi:10.1090/S0025-5718-69-99647-1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh_tridiagonal
+
+from bayes_net.data.exposure import Exposure, person_time
+from bayes_net.errors import InputError
+
+NODES = 12
+"""Nodes a cell: relative error below 1e-9 for hazard ratios per 10 points up to 4 over 100 points."""
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """``score`` and ``weight`` (months), both of shape (pattern, interval, node); spare nodes weigh 0.
+
+    ``patterns`` has one row a pattern: the arm's index, then the covariates' values.
+    """
+
+    patterns: np.ndarray
+    score: np.ndarray
+    weight: np.ndarray
+
+    def __repr__(self) -> str:
+        return f"<nodes: {' x '.join(map(str, self.score.shape))} (pattern, interval, node)>"
+
+
+def gauss_rule(score: np.ndarray, weight: np.ndarray, *, nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of the Gauss rule of the measure with mass ``weight`` at ``score``.
+
+    Equal scores are added up first; with no more than ``nodes`` distinct scores the measure itself
+    comes back. Lanczos with full reorthogonalisation on scores scaled to [-1, 1].
+    """
+    held = weight > 0
+    points, where = np.unique(score[held], return_inverse=True)
+    mass = np.bincount(where, weights=weight[held], minlength=len(points))
+    if len(points) <= nodes:
+        return points, mass
+    centre, half = (points[0] + points[-1]) / 2, (points[-1] - points[0]) / 2
+    x = (points - centre) / half
+    basis = np.zeros((nodes, len(x)))
+    basis[0] = np.sqrt(mass / mass.sum())
+    diagonal, off = np.zeros(nodes), np.zeros(nodes - 1)
+    for k in range(nodes):
+        following = x * basis[k]
+        diagonal[k] = following @ basis[k]
+        for _ in range(2):
+            following -= basis[: k + 1].T @ (basis[: k + 1] @ following)
+        if k < nodes - 1:
+            off[k] = np.linalg.norm(following)
+            basis[k + 1] = following / off[k]
+    values, vectors = eigh_tridiagonal(diagonal, off)
+    return centre + half * values, mass.sum() * vectors[0] ** 2
+
+
+def compress(data: Exposure, *, patterns: np.ndarray | None = None, nodes: int = NODES) -> Nodes:
+    """The exposure as Gauss nodes for each pattern (rows of ``patterns``) and interval."""
+    patterns = data.patterns if patterns is None else patterns
+    months = person_time(data.time, data.cuts)
+    rows = np.column_stack([data.arm, data.covariates])
+    shape = (len(patterns), data.n_intervals, nodes)
+    score, weight = np.zeros(shape), np.zeros(shape)
+    found = np.zeros(data.n, int)
+    for p, pattern in enumerate(patterns):
+        members = (rows == pattern).all(axis=1)
+        found += members
+        for k in range(data.n_intervals):
+            at, mass = gauss_rule(data.score[members], months[members, k], nodes=nodes)
+            score[p, k, : len(at)], weight[p, k, : len(at)] = at, mass
+    if (found != 1).any():
+        raise InputError(
+            f"{(found != 1).sum()} patients' arm and covariates are not one of the {len(patterns)} patterns; "
+            "expected each patient in exactly one: lay out all exposures together"
+        )
+    return Nodes(patterns, score, weight)
+
+
+def compression_error(data: Exposure, compressed: Nodes, *, slopes: np.ndarray) -> float:
+    """Largest relative error of sum_i e_i exp(slope s_i) over patterns, intervals and ``slopes``."""
+    months = person_time(data.time, data.cuts)
+    rows = np.column_stack([data.arm, data.covariates])
+    worst = 0.0
+    for p, pattern in enumerate(compressed.patterns):
+        members = (rows == pattern).all(axis=1)
+        for slope in slopes:
+            exact = np.exp(slope * data.score[members]) @ months[members]
+            rule = (compressed.weight[p] * np.exp(slope * compressed.score[p])).sum(axis=1)
+            occupied = exact > 0
+            worst = max(worst, np.max(np.abs(rule / np.where(occupied, exact, 1) - 1)[occupied], initial=0.0))
+    return worst

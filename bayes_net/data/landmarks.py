@@ -1,0 +1,272 @@
+"""Who is at risk at each landmark, the best shrinkage that was known by then, and who left on the way.
+
+At a landmark the clock restarts for patients who are still at risk (``time > landmark``), with the best
+percent change over their post-baseline scans up to the landmark and not after the end of PFS. Patients
+without such a scan, or whose every such scan is progression, are left out (Pavel 2025, section 2.3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from bayes_net import schema
+from bayes_net.data.cohort import Cohort
+from bayes_net.data.notes import EXCLUDED_PATIENTS, Note, is_progression, usable
+from bayes_net.data.reading import months_on_grid
+from bayes_net.display import shown
+from bayes_net.errors import InputError, listed
+from bayes_net.schema import landmark_label
+
+ALL_PATIENTS = "all patients"
+
+
+EXCLUDED = "excluded by the specification"
+
+
+PROGRESSED = "progressed or died by the landmark"
+
+
+DIED = "died by the landmark"
+
+
+CENSORED = "censored by the landmark"
+
+
+NO_SCAN = "no post-baseline scan by the landmark"
+
+
+PROGRESSION_BEST = "best response is progression"
+
+
+ANALYSED = "analysed"
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """A time from which the clock restarts (``months``), with scans counted until ``limit`` months."""
+
+    label: str
+    months: float
+    limit: float
+
+    @property
+    def biased(self) -> bool:
+        """True for ``no limit``, which conditions on the future."""
+        return self.label == schema.NO_LIMIT
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkSet:
+    """The analysed patients of every landmark (``table``) and who left on the way (``attrition``).
+
+    ``table`` has one row a landmark and patient: landmark, patient, arm, shrinkage (percentage points,
+    positive when smaller; NaN only for intention to treat without a scan), time (months from the
+    landmark), event (0/1), covariates. ``attrition`` has landmark, arm, reason and n, in the order of flow.
+    """
+
+    table: pd.DataFrame
+    attrition: pd.DataFrame
+    landmarks: tuple[Landmark, ...]
+    arms: tuple[str, ...]
+    covariates: tuple[str, ...]
+    endpoint: str
+    population: str
+    intention_to_treat: bool = False
+    synthetic: bool = False
+    notes: tuple[Note, ...] = ()
+
+    def at(self, label: str) -> pd.DataFrame:
+        """The analysed patients of one landmark."""
+        labels = [landmark.label for landmark in self.landmarks]
+        if label not in labels:
+            raise InputError(f"landmark {label!r} is not in this set; expected one of {', '.join(labels)}")
+        return self.table[self.table["landmark"] == label].reset_index(drop=True)
+
+    def __repr__(self) -> str:
+        counts = self.table["landmark"].value_counts()
+        sizes = ", ".join(f"{landmark.label} {counts.get(landmark.label, 0)}" for landmark in self.landmarks)
+        kind = "synthetic landmark set" if self.synthetic else "landmark set"
+        return f"<{kind}: {schema.ENDPOINT_LABELS[self.endpoint]}, patients analysed: {sizes}>"
+
+    def _repr_html_(self) -> str:
+
+        counts = self.table.groupby(["landmark", "arm"])["event"].agg(["size", "sum"])
+        columns = [[landmark_label(landmark.label, landmark.biased) for landmark in self.landmarks]]
+        for arm in self.arms:
+            own = counts.reindex([(landmark.label, arm) for landmark in self.landmarks], fill_value=0)
+            columns.append([f"{n} ({events})" for n, events in own.itertuples(index=False)])
+        at_risk = pd.DataFrame(zip(*columns, strict=True), columns=["Landmark", *self.arms])
+        endpoint = schema.ENDPOINT_LABELS[self.endpoint]
+        facts = [
+            f"Endpoint: {endpoint}; population: {self.population}",
+            "Patients without a scan count as not responding" * self.intention_to_treat,
+            f"Covariates: {', '.join(self.covariates) or 'none'}",
+            *(f"{note.kind.capitalize()}: {note.message}" for note in self.notes),
+        ]
+        return shown(
+            "Synthetic landmark set" if self.synthetic else "Landmark set",
+            filter(None, facts),
+            tables={f"At risk and analysed ({endpoint} events)": at_risk},
+            folded={"Who left, and why": attrition_table(self.attrition)},
+        )
+
+
+def landmark_times(items: Sequence[str | Landmark]) -> tuple[Landmark, ...]:
+    """Landmarks of durations such as ``"150d"`` or ``"36w"`` and ``"no limit"``, in order of time.
+
+    ``no limit`` comes last: its clock starts at randomisation, and its scans have no limit but PFS.
+    """
+    if isinstance(items, str) or not items:
+        raise InputError(f'landmarks are {items!r}; expected a list such as ["150d", "36w", "no limit"]')
+    times = sorted((_landmark(item) for item in items), key=lambda landmark: landmark.limit)
+    twice = [later.label for earlier, later in pairwise(times) if earlier.limit == later.limit]
+    if twice:
+        raise InputError(f"landmarks are the same time twice: {listed(twice)}; expected each time once")
+    return tuple(times)
+
+
+def _landmark(item: str | Landmark) -> Landmark:
+    if isinstance(item, Landmark):
+        return item
+    if item == schema.NO_LIMIT:
+        return Landmark(schema.NO_LIMIT, 0.0, np.inf)
+    length = schema.duration(item)
+    months = float(months_on_grid(length.months))
+    if months <= 0:
+        raise InputError(
+            f"landmark {item!r} is at time zero, when no scan is after the baseline; expected later"
+        )
+    return Landmark(str(length), months, months)
+
+
+def landmark(
+    cohort: Cohort,
+    times: Sequence[str | Landmark],
+    *,
+    endpoint: str = schema.PFS,
+    population: str = schema.AT_RISK,
+    intention_to_treat: bool = False,
+) -> LandmarkSet:
+    """The landmark set of a cohort: risk sets, best shrinkage by each landmark, and the flow of patients.
+
+    ``endpoint`` is pfs or os. The ``population`` of OS is the PFS risk set, or everyone alive at the
+    landmark, progressed or not: there a best response of progression does not leave, since the patient is
+    at risk of death. With ``intention_to_treat`` only those no longer at risk leave; who has no scan by
+    the landmark stays with an unknown shrinkage, which counts as no response.
+
+    Reference: Anderson, Cain & Gelber 1983, doi:10.1200/JCO.1983.1.11.710.
+    """
+    _check_choice(cohort, endpoint, population)
+    landmarks = landmark_times(times)
+    options = {"endpoint": endpoint, "population": population, "intention_to_treat": intention_to_treat}
+    flows = [(each, _flow(cohort, each, **options)) for each in landmarks]
+    tables = [_analysed(flow, each, cohort) for each, flow in flows]
+    attrition = [_attrition(flow, each, cohort, population) for each, flow in flows]
+    return LandmarkSet(
+        table=pd.concat(tables, ignore_index=True),
+        attrition=pd.concat(attrition, ignore_index=True),
+        landmarks=landmarks,
+        arms=cohort.arms,
+        covariates=cohort.covariates,
+        synthetic=cohort.synthetic,
+        notes=cohort.notes,
+        **options,
+    )
+
+
+def _check_choice(cohort: Cohort, endpoint: str, population: str) -> None:
+    if endpoint not in cohort.endpoints:
+        raise InputError(
+            f"endpoint {endpoint!r} is not in this cohort; expected one of {', '.join(cohort.endpoints)}"
+        )
+    if population not in schema.POPULATIONS:
+        raise InputError(
+            f"population {population!r} is unknown; expected one of {', '.join(schema.POPULATIONS)}"
+        )
+    if population == schema.ALIVE and endpoint != schema.OS:
+        raise InputError(
+            f"population {population!r} goes with endpoint 'os'; got {endpoint!r}, for which "
+            f"progressed patients are no longer at risk: expected {schema.AT_RISK!r}"
+        )
+
+
+def _flow(cohort, landmark: Landmark, *, endpoint, population, intention_to_treat) -> pd.DataFrame:
+    """Every patient with its best shrinkage by the landmark and the one reason that decides on it."""
+    patients = cohort.patients.merge(_best(cohort, landmark), on="patient", how="left")
+    risk = schema.OS if population == schema.ALIVE else schema.PFS
+    gone = patients[f"{risk}_time"] <= landmark.months
+    event = patients[f"{risk}_event"] == 1
+    best_is_progression = patients["only_progression"].eq(True) & (population == schema.AT_RISK)
+    in_order = {
+        (DIED if population == schema.ALIVE else PROGRESSED): gone & event,
+        CENSORED: gone & ~event,
+        NO_SCAN: patients["shrinkage"].isna() & (not intention_to_treat),
+        PROGRESSION_BEST: best_is_progression & (not intention_to_treat),
+    }
+    # the first reason in the order of flow takes a patient to whom several apply
+    reason = np.select([out.to_numpy() for out in in_order.values()], list(in_order), default=ANALYSED)
+    time = months_on_grid(patients[f"{endpoint}_time"] - landmark.months)
+    return patients.assign(reason=reason, time=time, event=patients[f"{endpoint}_event"])
+
+
+def _best(cohort: Cohort, landmark: Landmark) -> pd.DataFrame:
+    """Best shrinkage of each patient with scans in the window, and whether all of them are progression."""
+    scans = cohort.scans[usable(cohort.scans)]
+    scans = scans.merge(cohort.patients[["patient", "pfs_time"]], on="patient")
+    scans = scans[scans["time"] <= scans["pfs_time"].clip(upper=landmark.limit)]
+    scans = scans.assign(only_progression=is_progression(scans))
+    best = scans.groupby("patient").agg(pchg=("pchg", "min"), only_progression=("only_progression", "all"))
+    # 0 - x and not -x: a tumour that kept its size has shrunk by 0, not by -0
+    return best.assign(shrinkage=0.0 - best["pchg"])[["shrinkage", "only_progression"]].reset_index()
+
+
+def _analysed(flow: pd.DataFrame, landmark: Landmark, cohort: Cohort) -> pd.DataFrame:
+    table = flow[flow["reason"] == ANALYSED].assign(landmark=landmark.label)
+    return table[["landmark", "patient", "arm", "shrinkage", "time", "event", *cohort.covariates]]
+
+
+def _attrition(flow: pd.DataFrame, landmark: Landmark, cohort: Cohort, population: str) -> pd.DataFrame:
+    """How many of each arm left for each reason; the reasons and the analysed add up to all patients."""
+    excluded = {arm: n for note in cohort.notes if note.code == EXCLUDED_PATIENTS for arm, n in note.by_arm}
+    leaving = (DIED if population == schema.ALIVE else PROGRESSED, CENSORED, NO_SCAN, PROGRESSION_BEST)
+    rows = []
+    for arm in cohort.arms:
+        counts = flow["reason"][flow["arm"] == arm].value_counts()
+        left = {EXCLUDED: excluded.get(arm, 0)} | {
+            reason: counts.get(reason, 0) for reason in (*leaving, ANALYSED)
+        }
+        rows += [
+            (landmark.label, arm, reason, int(n))
+            for reason, n in ({ALL_PATIENTS: sum(left.values())} | left).items()
+        ]
+    return pd.DataFrame(rows, columns=["landmark", "arm", "reason", "n"])
+
+
+def response(table: pd.DataFrame, threshold: float) -> pd.Series:
+    """1 where the tumour shrank by ``threshold`` percentage points or more, else 0, also without a scan.
+
+    A shrinkage of exactly the threshold counts: both are compared after rounding to 9 decimals, since
+    10 to 7 and 0.33 to 0.231 are both 30 % although their floats are not.
+    """
+    if not np.isfinite(threshold):
+        raise InputError(f"response threshold is {threshold!r}; expected percentage points, such as 30")
+    reached = table["shrinkage"].round(9) >= round(float(threshold), 9)
+    return reached.astype(int).rename("response")
+
+
+def attrition_table(attrition: pd.DataFrame) -> pd.DataFrame:
+    """Per landmark, one row per reason in flow order and one column of counts per arm."""
+    arms = list(attrition["arm"].unique())
+    counts = attrition.set_index(["landmark", "reason", "arm"])["n"]
+    steps = attrition[["landmark", "reason"]].drop_duplicates().itertuples(index=False, name=None)
+    body = [
+        [landmark_label(landmark, landmark == schema.NO_LIMIT), reason]
+        + [str(int(counts.get((landmark, reason, arm), 0))) for arm in arms]
+        for landmark, reason in steps
+    ]
+    return pd.DataFrame(body, columns=["Landmark", "Reason", *arms])

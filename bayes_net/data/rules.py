@@ -1,0 +1,255 @@
+"""The rules that patients and scans must keep; each returns the problems it found, in words.
+
+Types and ranges of single columns are pandera schemas; rules between rows and between tables are code.
+A value that breaks one rule is NaN or is left as it is for the others, so that all rules can speak at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from bayes_net.data.reading import TRUTH, YES_NO, Table, months_on_grid, parsed, problem, text
+from bayes_net.errors import listed
+
+FOLLOW_UP = ("pfs_time", "os_time")
+
+
+EVENTS = ("pfs_event", "os_event")
+
+
+RESPONSES = ("CR", "PR", "SD", "PD", "NE", "ND", "NED", "NON-CR/NON-PD")
+
+
+_PATIENT_TODO = "Correct the table, or exclude these patients (exclude_patients)."
+
+
+_SCAN_TODO = "Correct the table, or leave these scans out of it."
+
+
+_RULES = {
+    "not_nullable": ("missing values of {column}", "a value in every row"),
+    "field_uniqueness": ("duplicate patients", "one row a patient"),
+    "not a number": ("values of {column} that are not numbers", "plain numbers such as 12.5"),
+    "negative": ("negative values of {column}", "values of 0 or more"),
+    "not 0/1": (
+        "values of {column} that are not 0 or 1",
+        "0 (censored) or 1 (event); choose one cause before, for example event = (cause == 1)",
+    ),
+    "below -100": (
+        "percent changes below -100",
+        "100 * (size - baseline) / baseline, which is at least -100",
+    ),
+    "not a flag": ("values of {column} that are not yes or no", "0/1, true/false or yes/no"),
+    "unknown response": ("values of {column} that are not known", f"one of {', '.join(RESPONSES)}, or empty"),
+}
+
+
+def typed_patients(table: Table, covariates: Sequence[str], per_unit: float) -> tuple[Table, list[str]]:
+    """Patients as text, months and 0/1, and what is wrong with single columns."""
+    frame, wrong, found = table.frame.copy(), {}, []
+    for column in frame.columns.difference(covariates):
+        frame[column] = text(frame[column])
+    identified = replace(table, frame=frame)
+    for column in (*FOLLOW_UP, *EVENTS):
+        if column in frame:
+            numbers, bad = parsed(frame[column], TRUTH if column in EVENTS else None)
+            wrong[column] = "not 0/1" if column in EVENTS else "not a number", bad
+            frame = frame.assign(
+                **{column: months_on_grid(numbers * per_unit) if column in FOLLOW_UP else numbers}
+            )
+    for column in covariates:
+        frame = frame.assign(**{column: _covariate(frame[column])})
+    found = _column_problems(identified, frame, _patient_schema(frame, covariates), wrong, _PATIENT_TODO)
+    return replace(table, frame=frame), found
+
+
+def typed_scans(table: Table, per_unit: float) -> tuple[Table, list[str]]:
+    """Scans as text, months, numbers and flags, and what is wrong with single columns."""
+    given = table.frame.apply(text)
+    frame, wrong = given.copy(), {}
+    for column in frame.columns.intersection(["time", "size", "pchg"]):
+        frame[column], bad = parsed(given[column])
+        wrong[column] = "not a number", bad
+    frame["time"] = months_on_grid(frame["time"] * per_unit)
+    flags, bad = parsed(given["new_lesion"], YES_NO) if "new_lesion" in given else (0.0, None)
+    frame["new_lesion"] = flags
+    if bad is not None:
+        wrong["new_lesion"] = "not a flag", bad
+    frame["response"] = given["response"].fillna("").str.upper() if "response" in given else ""
+    found = _column_problems(replace(table, frame=given), frame, _scan_schema(frame), wrong, _SCAN_TODO)
+    return replace(table, frame=frame), found
+
+
+def _covariate(values: pd.Series) -> pd.Series:
+    """Floats where every value is a number or true/false, else text."""
+    numbers, bad = parsed(values, TRUTH)
+    return text(values) if bad.any() else numbers
+
+
+def _patient_schema(frame: pd.DataFrame, covariates: Sequence[str]):
+    import pandera.pandas as pa
+
+    filled = {name: pa.Column() for name in ("arm", "study", *covariates)}
+    times = {name: pa.Column(float, pa.Check.ge(0, error="negative")) for name in FOLLOW_UP}
+    events = {name: pa.Column(float, pa.Check.isin([0, 1], error="not 0/1")) for name in EVENTS}
+    columns = {"patient": pa.Column(unique=True)} | filled | times | events
+    return pa.DataFrameSchema({name: rule for name, rule in columns.items() if name in frame})
+
+
+def _scan_schema(frame: pd.DataFrame):
+    import pandera.pandas as pa
+
+    columns = {
+        "patient": pa.Column(),
+        "time": pa.Column(float),
+        "size": pa.Column(float, pa.Check.ge(0, error="negative"), nullable=True),
+        # -100 computed elsewhere may miss by a rounding error, which is no shrinkage of more than all
+        "pchg": pa.Column(float, pa.Check.ge(-100 - 1e-9, error="below -100"), nullable=True),
+        "new_lesion": pa.Column(float, pa.Check.isin([0, 1], error="not a flag"), nullable=True),
+        "response": pa.Column(checks=pa.Check.isin(["", *RESPONSES], error="unknown response")),
+    }
+    return pa.DataFrameSchema({name: rule for name, rule in columns.items() if name in frame})
+
+
+def _column_problems(given: Table, frame: pd.DataFrame, rules, wrong, todo: str) -> list[str]:
+    """One problem a column and rule: what pandera found, and the values that could not be parsed."""
+    broken = {(column, rule): set(np.flatnonzero(bad)) for column, (rule, bad) in wrong.items()}
+    unparsed = {column: set(np.flatnonzero(bad)) for column, (_, bad) in wrong.items()}
+    for (column, check), cases in _failures(rules, frame).groupby(["column", "check"], sort=False):
+        at = set(cases["index"].astype(int))
+        if check == "not_nullable":  # a value that could not be parsed is not a missing value
+            at -= unparsed.get(column, set())
+        elif check == "field_uniqueness":  # and two missing identifiers are not one patient twice
+            at -= set(np.flatnonzero(frame[column].isna()))
+        broken[column, check] = broken.get((column, check), set()) | at
+    return [_broken(given, *key, sorted(at), todo) for key, at in broken.items() if at]
+
+
+def _failures(rules, frame: pd.DataFrame) -> pd.DataFrame:
+    from pandera.errors import SchemaErrors
+
+    try:
+        rules.validate(frame, lazy=True)
+    except SchemaErrors as failed:
+        return failed.failure_cases
+    return pd.DataFrame(columns=["column", "check", "index"])
+
+
+def _broken(given: Table, column: str, rule: str, at: list[int], todo: str) -> str:
+    got, expected = _RULES[rule]
+    valued = rule not in ("not_nullable", "field_uniqueness")
+    rows = given.rows(at, (lambda row: repr(row[column])) if valued else None)
+    return problem(given.name, got.format(column=column), expected, todo, rows)
+
+
+def patient_problems(patients: Table, arms: Sequence[str] | None, shown) -> list[str]:
+    """What is wrong between the columns of the patient table."""
+    frame, found = patients.frame, []
+    if "os_time" in frame and (later := frame["pfs_time"] > frame["os_time"]).any():
+        rows = patients.rows(later, lambda row: f"PFS {shown(row['pfs_time'])}, OS {shown(row['os_time'])}")
+        found.append(
+            problem(patients.name, "PFS later than OS", "pfs_time of at most os_time", _PATIENT_TODO, rows)
+        )
+    return found if arms is None else found + _arm_problems(patients, arms)
+
+
+def _arm_problems(patients: Table, arms: Sequence[str]) -> list[str]:
+    there = sorted(set(patients.frame["arm"].dropna()))
+    absent = [arm for arm in arms if arm not in there]
+    unnamed = ~patients.frame["arm"].isin(arms) & patients.frame["arm"].notna()
+    extra = sorted(set(patients.frame["arm"][unnamed]))
+    if not absent and not extra and len(set(arms)) == len(arms):
+        return []
+    got = f"arms named are {listed(arms)} where the data have {listed(there)}"
+    todo = "Name every arm of the data once, the reference first; to leave an arm out, exclude its patients."
+    return [problem(patients.name, got, "the same arms", todo, patients.rows(unnamed))]
+
+
+def scan_problems(scans: Table, patients: Table, window: str, shown) -> list[str]:
+    """What is wrong between scans, and between scans and patients.
+
+    ``scans`` carries the patients' os_time and os_event where known, ``candidate`` (a baseline may be
+    taken from this scan) and ``is_baseline``.
+    """
+    return [
+        *_unknown_patients(scans, patients),
+        *_contradicting_scans(scans, shown),
+        *_scans_after_death(scans, shown),
+        *(
+            _size_problems(scans, patients, window)
+            if "size" in scans.frame
+            else _change_problems(scans, window)
+        ),
+    ]
+
+
+def _unknown_patients(scans: Table, patients: Table) -> list[str]:
+    unknown = ~scans.frame["patient"].isin(patients.frame["patient"]) & scans.frame["patient"].notna()
+    if not unknown.any():
+        return []
+    expected = f"patients that {patients.name} has"
+    todo = "Check that both tables write identifiers alike (007 is not 7), or leave these scans out."
+    return [problem(scans.name, "scans of unknown patients", expected, todo, scans.rows(unknown))]
+
+
+def _contradicting_scans(scans: Table, shown) -> list[str]:
+    frame = scans.frame
+    twice = (
+        frame.duplicated(["patient", "time"], keep=False) & frame["patient"].notna() & frame["time"].notna()
+    )
+    if not twice.any():
+        return []
+    expected = "one scan of a patient at a time"
+    rows = scans.rows(twice, lambda row: f"at {shown(row['time'])}")
+    return [problem(scans.name, "scans at the same time with different values", expected, _SCAN_TODO, rows)]
+
+
+def _scans_after_death(scans: Table, shown) -> list[str]:
+    late = after_death(scans.frame)
+    if not late.any():
+        return []
+    rows = scans.rows(late, lambda row: f"scan at {shown(row['time'])}, death at {shown(row['os_time'])}")
+    todo = 'Correct the times, or have such scans dropped and counted with scans_after_death = "drop".'
+    return [problem(scans.name, "scans after death", "scans until os_time", todo, rows)]
+
+
+def after_death(scans: pd.DataFrame) -> pd.Series:
+    """Which scans are later than their patient's death."""
+    if "os_time" not in scans:
+        return pd.Series(False, index=scans.index)
+    return (scans["os_event"] == 1) & (scans["time"] > scans["os_time"])
+
+
+def _size_problems(scans: Table, patients: Table, window: str) -> list[str]:
+    frame, found = scans.frame, []
+    known = set(frame["patient"][frame["is_baseline"]])
+    first = frame["patient"].isin(patients.frame["patient"].dropna()) & ~frame["patient"].duplicated()
+    without = first & ~frame["patient"].isin(known)
+    if without.any():
+        expected = f"a scan with a known size at or before {window} of every scanned patient"
+        todo = "Add it, widen baseline_window, or exclude these patients (exclude_patients)."
+        found.append(
+            problem(
+                scans.name, "scanned patients without a baseline scan", expected, todo, scans.rows(without)
+            )
+        )
+    if (zero := frame["is_baseline"] & (frame["size"] == 0)).any():
+        expected = "a size above 0, from which a percent change can be counted"
+        found.append(
+            problem(scans.name, "baseline scans of size 0", expected, _PATIENT_TODO, scans.rows(zero))
+        )
+    return found
+
+
+def _change_problems(scans: Table, window: str) -> list[str]:
+    changed = scans.frame["is_baseline"] & (scans.frame["pchg"].fillna(0).round(9) != 0)
+    if not changed.any():
+        return []
+    rows = scans.rows(changed, lambda row: f"{row['pchg']:g} %")
+    got = "baseline scans with a percent change"
+    todo = f"The baseline is the last scan at or before {window}: check the times and baseline_window."
+    return [problem(scans.name, got, "a change of 0 % at the baseline scan itself", todo, rows)]

@@ -1,0 +1,1 @@
+"""Labelled draws in, labelled draws out."""

@@ -1,0 +1,242 @@
+"""What earlier studies say about a new one: mixtures of normals as informative priors.
+
+The predictive distribution of a new study's parameter becomes a mixture of normals, which is made
+robust against conflict, weighed in patients or events, and updated with the new study's estimate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, special, stats
+
+from bayes_net.errors import InputError
+
+MOST_COMPONENTS, FEWEST_DRAWS, STEPS = 4, 100, 1000
+
+
+PENALTY = 6.0
+"""Of each parameter in the AIC: RBesT's default, not 2, for draws of a chain are not independent."""
+
+
+@dataclass(frozen=True)
+class NormalMixture:
+    """Mixture of normals; the weights add up to 1, and a component may have weight 0."""
+
+    weights: tuple[float, ...]
+    means: tuple[float, ...]
+    sds: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        parts = (self.weights, self.means, self.sds)
+        usable = all(isinstance(part, tuple) and len(part) == len(self.weights) > 0 for part in parts)
+        usable = usable and np.isfinite(parts).all() and min(self.sds) > 0 and min(self.weights) >= 0
+        if not (usable and abs(sum(self.weights) - 1) < 1e-12):
+            raise InputError(
+                f"mixture has weights {self.weights}, means {self.means} and sds {self.sds}; expected three "
+                "tuples of one length and finite values, weights >= 0 with sum 1 and sds > 0"
+            )
+
+    @property
+    def mean(self) -> float:
+        """Mean of the mixture."""
+        return float(np.dot(self.weights, self.means))
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of the mixture: variance within components and between them."""
+        spread = np.hypot(self.sds, np.subtract(self.means, self.mean))
+        return float(np.sqrt(np.dot(self.weights, spread**2)))
+
+    def logpdf(self, x: np.ndarray) -> np.ndarray:
+        """Log density at ``x``, elementwise."""
+        return special.logsumexp(_log_terms(self, x), axis=-1)
+
+    def pdf(self, x: np.ndarray) -> np.ndarray:
+        """Density at ``x``, elementwise."""
+        return np.exp(self.logpdf(x))
+
+    def cdf(self, x: np.ndarray) -> np.ndarray:
+        """Probability of at most ``x``, elementwise."""
+        return special.ndtr((np.asarray(x)[..., None] - self.means) / self.sds) @ np.array(self.weights)
+
+    def quantile(self, q: np.ndarray) -> np.ndarray:
+        """Value below which the mixture has probability ``q``, elementwise."""
+        if not ((np.asarray(q) >= 0) & (np.asarray(q) <= 1)).all():
+            raise InputError(f"quantiles are asked at {q}; expected probabilities, 0 to 1")
+
+        def solve(p: float) -> float:
+            # the components' own quantiles enclose the mixture's; one sd more keeps rounding away
+            ends = stats.norm.ppf(p, self.means, self.sds)
+            lower, upper = ends.min() - max(self.sds), ends.max() + max(self.sds)
+            return optimize.brentq(lambda x: self.cdf(x) - p, lower, upper, xtol=1e-13 * min(self.sds))
+
+        return np.vectorize(lambda p: solve(p) if 0 < p < 1 else special.ndtri(p), otypes=[float])(q)[()]
+
+    def draw(self, rng: np.random.Generator, size: int | tuple[int, ...]) -> np.ndarray:
+        """Independent draws of the given size."""
+        component = rng.choice(len(self.weights), size, p=self.weights)
+        return rng.normal(np.array(self.means)[component], np.array(self.sds)[component])
+
+
+def _mixture(weights: np.ndarray, means: np.ndarray, sds: np.ndarray) -> NormalMixture:
+    return NormalMixture(*(tuple(np.asarray(part, float).tolist()) for part in (weights, means, sds)))
+
+
+def _log_terms(mixture: NormalMixture, x: np.ndarray) -> np.ndarray:
+    """Log of each component's weight times its density at ``x``; the components are the last axis."""
+    z = (np.asarray(x, float)[..., None] - mixture.means) / mixture.sds
+    # xlogy(1, 0) is -inf without a warning
+    return special.xlogy(1.0, mixture.weights) - np.log(mixture.sds) - (z**2 + np.log(2 * np.pi)) / 2
+
+
+def _climb(mixture: NormalMixture, draws: np.ndarray) -> tuple[NormalMixture, float]:
+    """The mixture where EM gains no more, and its log likelihood, of standardised draws.
+
+    No component collapses: each one's variance is taken as if two more draws had one of 0.2².
+    Ciuperca, Ridolfi and Idier 2003, doi:10.1111/1467-9469.00317.
+    """
+    weights, means, sds = (np.array(part)[:, None] for part in (mixture.weights, mixture.means, mixture.sds))
+    last = -np.inf
+    for _ in range(STEPS):
+        terms = special.xlogy(1.0, weights) - np.log(sds) - ((draws - means) / sds) ** 2 / 2
+        peak = terms.max(axis=0)
+        shares = np.exp(terms - peak)
+        total = shares.sum(axis=0)
+        gain, last = np.sum(peak + np.log(total)) - last, np.sum(peak + np.log(total))
+        if gain < 1e-3:
+            break
+        shares /= total
+        size = shares.sum(axis=1, keepdims=True)
+        means = (shares @ draws)[:, None] / np.maximum(size, 1e-300)
+        squares = (shares * (draws - means) ** 2).sum(axis=1, keepdims=True)
+        weights, sds = size / size.sum(), np.sqrt((squares + 2 * 0.2**2) / (size + 2))
+    return _mixture(weights.ravel(), means.ravel(), sds.ravel()), float(last)
+
+
+def _fit(draws: np.ndarray, k: int, rng: np.random.Generator) -> tuple[NormalMixture, float]:
+    """Best of EM's ends from neighbouring groups, from one centre with several widths, and at random."""
+    thin = rng.permutation(draws)[:1000]
+    groups = np.array_split(np.sort(thin), k)
+    starts = [([g.mean() for g in groups], [g.std() + 0.1 for g in groups])]
+    starts += [
+        (np.zeros(k), np.geomspace(0.5, 2.0, k)),
+        *((rng.choice(thin, k), np.ones(k)) for _ in range(2)),
+    ]
+    ends = [_climb(_mixture(np.full(k, 1 / k), *start), thin) for start in starts[: 4 if k > 1 else 1]]
+    return _climb(max(ends, key=lambda end: end[1])[0], draws)
+
+
+def fit_mixture(draws: np.ndarray, *, seed: int, components: int | None = None) -> NormalMixture:
+    """Mixture of normals closest to the draws of a distribution, heaviest component first.
+
+    EM from several starts; the number of components, if not given, is that of 1 to 4 with the smallest
+    AIC (``PENALTY``; fewer if equal). Weber et al. 2021, doi:10.18637/jss.v100.i19.
+    """
+    draws, options = np.asarray(draws, float), range(1, MOST_COMPONENTS + 1)
+    if draws.ndim != 1 or len(draws) < FEWEST_DRAWS or not np.isfinite(draws).all() or np.ptp(draws) == 0:
+        raise InputError(
+            f"draws have shape {draws.shape} and {np.isfinite(draws).sum()} finite values; expected one "
+            f"dimension, at least {FEWEST_DRAWS} draws, all finite and not all equal"
+        )
+    if components is not None and components not in options:
+        raise InputError(f"components is {components}; expected 1 to {MOST_COMPONENTS}, or None to choose")
+    centre, scale = np.median(draws), stats.iqr(draws, scale="normal") or draws.std()
+    rng = np.random.default_rng(seed)
+    fits = [_fit((draws - centre) / scale, k, rng) for k in ([components] if components else options)]
+    best, _ = min(fits, key=lambda fit: PENALTY * (3 * len(fit[0].weights) - 1) - 2 * fit[1])
+    parts = sorted(zip(best.weights, best.means, best.sds, strict=True), reverse=True)
+    weights, means, sds = np.array(parts).T
+    return _mixture(weights, centre + scale * means, scale * sds)
+
+
+def robustify(mixture: NormalMixture, *, weight: float, mean: float = 0.0, sd: float) -> NormalMixture:
+    """The mixture with a vague component N(mean, sd) of the given weight put last; others share the rest.
+
+    Schmidli et al. 2014, doi:10.1111/biom.12242.
+    """
+    if not 0 <= weight <= 1:
+        raise InputError(f"vague component has weight {weight}; expected 0 to 1, e.g. 0.2")
+    weights = (*((1 - weight) * w for w in mixture.weights), weight)
+    return NormalMixture(weights, (*mixture.means, mean), (*mixture.sds, sd))
+
+
+def update(prior: NormalMixture, estimate: float, se: float) -> NormalMixture:
+    """Posterior after a normal estimate with standard error ``se``; an infinite one changes nothing.
+
+    Each weight is multiplied by the density its component gave to the estimate, so that under conflict
+    the vague component takes over. Schmidli et al. 2014, doi:10.1111/biom.12242.
+    """
+    if np.isposinf(se):
+        return prior
+    if not (np.isfinite(estimate) and np.isfinite(se) and se > 0):
+        raise InputError(f"estimate is {estimate}, its se {se}; expected a finite estimate and se > 0")
+    predictive = _mixture(prior.weights, prior.means, np.hypot(prior.sds, se))
+    weights = special.softmax(_log_terms(predictive, estimate))
+    ratio = np.divide(prior.sds, predictive.sds)
+    return _mixture(weights, prior.means + ratio**2 * np.subtract(estimate, prior.means), ratio * se)
+
+
+def power_discount(se: float | np.ndarray, power: float) -> float | np.ndarray:
+    """Standard error of an estimate with its likelihood raised to ``power``: se / sqrt(power).
+
+    Power 0 leaves nothing of it, an infinite se. Ibrahim and Chen 2000, doi:10.1214/ss/1009212673.
+    """
+    if not 0 <= power <= 1:
+        raise InputError(f"power is {power}; expected 0 (no borrowing) to 1 (full borrowing)")
+    return se / np.sqrt(power) if power > 0 else np.full(np.shape(se), np.inf)[()]
+
+
+def prior_predictive_of_new_study(mu: np.ndarray, tau: np.ndarray, *, seed: int) -> np.ndarray:
+    """One draw mu + tau * z of a new study's parameter for each draw of mean and between-study sd."""
+    if np.shape(mu) != np.shape(tau) or not (np.asarray(tau) >= 0).all():
+        got = f"mu has shape {np.shape(mu)}, tau {np.shape(tau)} with smallest {np.min(tau):g}"
+        raise InputError(f"{got}; expected paired draws of one shape and tau >= 0")
+    return mu + tau * np.random.default_rng(seed).standard_normal(np.shape(mu))
+
+
+def events_information(log_hazard: np.ndarray) -> np.ndarray:
+    """Information that one expected event has on the log hazard: 1, so that sizes are in events."""
+    return np.ones_like(log_hazard, dtype=float)
+
+
+def binomial_information(logit: np.ndarray) -> np.ndarray:
+    """Information that one patient has on the logit of a probability, p (1 - p): sizes in patients."""
+    return special.expit(logit) * special.expit(np.negative(logit))
+
+
+def _local_information(mixture: NormalMixture, x: np.ndarray) -> np.ndarray:
+    """Minus the second derivative of the log density: mean precision less the slopes' variance."""
+    shares, precision = special.softmax(_log_terms(mixture, x), axis=-1), 1 / np.square(mixture.sds)
+    slopes = np.subtract(mixture.means, np.asarray(x, float)[..., None]) * precision
+    mean_slope = (shares * slopes).sum(axis=-1, keepdims=True)
+    return (shares * (precision - (slopes - mean_slope) ** 2)).sum(axis=-1)
+
+
+def _quadrature(mixture: NormalMixture) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre points and weights: panels of half an sd to where every component's density is 0."""
+    edges = np.unique(np.array(mixture.means) + np.outer(np.arange(-39, 39.5, 0.5), mixture.sds))
+    node, weight = np.polynomial.legendre.leggauss(10)
+    half = np.diff(edges)[:, None] / 2
+    return (edges[:-1, None] + half * (1 + node)).ravel(), (half * weight).ravel()
+
+
+def elir(prior: NormalMixture, unit_information: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Expected local-information-ratio effective sample size, the prior mean of i(x) / i_F(x).
+
+    i is minus the second derivative of the log prior density, i_F the Fisher information of one unit. A
+    normal prior is worth 1 / sd² events; N events more are expected to add N. Neuenschwander et al.
+    2020, doi:10.1111/biom.13252.
+    """
+    x, weight = _quadrature(prior)
+    density = prior.pdf(x)
+    x, mass = x[density > 0], (weight * density)[density > 0]
+    information = np.asarray(unit_information(x), float)
+    if not (information > 0).all():
+        raise InputError(
+            f"unit information is as low as {information.min():g} where the prior has mass; expected > 0: "
+            "take a narrower prior, or the information of another scale"
+        )
+    return float(np.sum(mass * _local_information(prior, x) / information))

@@ -1,0 +1,150 @@
+"""Monte-Carlo errors of draws that are a mixture over imputations.
+
+Imputations are independent, chains of one imputation are not: so an average over imputations has the variance
+of its values in each of them, divided by their number. That holds the error between imputations and that of
+the sampler within them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from arviz_stats.base import array_stats
+
+from bayes_net.errors import InputError
+from bayes_net.schema import IMPUTATION, SAMPLE_DIMS
+
+
+def mixture_errors(x: np.ndarray, imputation: np.ndarray, tail: tuple[float, float]) -> dict[str, float]:
+    """Errors of the median and of the quantiles ``tail``, effective sizes, and the worst R-hat within.
+
+    ``x`` has shape (chain, draw), ``imputation`` one label a chain, as many chains of each. The error of a
+    quantile is half the distance of the quantiles one standard error of its probability to either side.
+    Effective sizes are those of independent draws with the same error, at most the number of draws.
+    """
+    parts = [x[imputation == number] for number in np.unique(imputation)]
+    each = np.array([part.ravel() for part in parts])
+
+    def share_error(at: float) -> float:
+        return _error(np.mean(each <= at, axis=1))
+
+    def quantile_error(p: float) -> float:
+        error = share_error(np.quantile(x, p))
+        low, high = np.quantile(x, np.clip([p - error, p + error], 0, 1))
+        return float(high - low) / 2
+
+    tails = [_effective(p * (1 - p), share_error(np.quantile(x, p)), x.size) for p in tail]
+    return {
+        "mcse": quantile_error(0.5),
+        "ess_bulk": _effective(x.var(), _error(each.mean(axis=1)), x.size),
+        "ess_tail": min(tails),
+        "rhat": max(float(array_stats.rhat(part)) for part in parts),
+        "mcse_lower": quantile_error(tail[0]),
+        "mcse_upper": quantile_error(tail[1]),
+    }
+
+
+def _error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def _effective(variance: float, error: float, most: int) -> float:
+    return float(min(variance / error**2, most)) if error > 0 else float(most)
+
+
+SMALL = 1e-9
+
+
+def contrast(values: xr.DataArray, *, dim: str, reference: str | float) -> xr.DataArray:
+    """Differences of draws from those at ``reference`` along ``dim`` (the reference itself left out)."""
+    return values.drop_sel({dim: reference}) - values.sel({dim: reference}, drop=True)
+
+
+def probability(values: xr.DataArray, *, above: float = -np.inf, below: float = np.inf) -> xr.DataArray:
+    """Posterior probability that a quantity lies strictly between the limits."""
+    return ((values > above) & (values < below)).mean(SAMPLE_DIMS)
+
+
+def summarise(
+    values: xr.DataArray, *, prob: float = 0.95, interval: str = "equal-tailed", limits: bool = True
+) -> pd.DataFrame:
+    """A tidy table, one row a quantity, with Monte-Carlo error beside each number.
+
+    Columns: the dims of ``values`` but chain and draw; estimate (posterior median), lower, upper,
+    mean, sd, mcse (of the median), ess_bulk, ess_tail, rhat, level and interval_kind; with ``limits``
+    also mcse_lower and mcse_upper, the errors of equal-tailed limits (unknown for highest-density ones).
+    Of draws pooled over imputations the errors hold the variance between these.
+    """
+    if interval not in ("equal-tailed", "hdi") or not 0 < prob < 1:
+        raise InputError(
+            f"interval {interval!r}, prob {prob}: expected 'equal-tailed' or 'hdi', and 0 < prob < 1"
+        )
+    labels = [dim for dim in values.dims if dim not in SAMPLE_DIMS]
+    flat = values.transpose(*labels, *SAMPLE_DIMS)
+    draws = flat.values.reshape(-1, *flat.shape[-2:])
+    index = pd.MultiIndex.from_product([flat[d].values for d in labels], names=labels) if labels else None
+    pooled = values[IMPUTATION].values if IMPUTATION in values.coords else None
+    rows = [_summary(x, prob, interval, limits=limits, imputation=pooled) for x in draws]
+    table = pd.DataFrame(rows, index=index)
+    return (table.reset_index() if labels else table).assign(level=prob, interval_kind=interval)
+
+
+def _summary(
+    x: np.ndarray, prob: float, interval: str, *, limits: bool, imputation: np.ndarray | None
+) -> dict[str, float]:
+    tail = ((1 - prob) / 2, (1 + prob) / 2)
+    lower, upper = np.quantile(x, tail) if interval == "equal-tailed" else array_stats.hdi(x.ravel(), prob)
+    values = {
+        "estimate": float(np.median(x)),
+        "lower": float(lower),
+        "upper": float(upper),
+        "mean": float(x.mean()),
+        "sd": float(x.std(ddof=1)),
+    }
+    names = ["mcse", "ess_bulk", "ess_tail", "rhat", *(["mcse_lower", "mcse_upper"] if limits else [])]
+    # What does not vary (survival at time 0) has no error, and nothing to diagnose.
+    constant = np.ptp(x) == 0
+    if constant:
+        values |= dict.fromkeys(names, np.nan)
+    elif imputation is None:
+        values |= {name: float(_CHAIN_ERRORS[name](x, tail)) for name in names}
+    else:
+        errors = mixture_errors(x, imputation, tail)
+        values |= {name: errors[name] for name in names}
+    if limits and interval == "hdi":
+        # The ends of a highest-density interval are no quantiles, and wander more than these.
+        values |= {"mcse_lower": np.nan, "mcse_upper": np.nan}
+    return values | ({"mcse": 0.0} if constant else {})
+
+
+_CHAIN_ERRORS = {
+    "mcse": lambda x, tail: array_stats.mcse(x, method="median"),
+    "ess_bulk": lambda x, tail: array_stats.ess(x, method="bulk"),
+    "ess_tail": lambda x, tail: array_stats.ess(x, method="tail", prob=tail),
+    "rhat": lambda x, tail: array_stats.rhat(x),
+    "mcse_lower": lambda x, tail: array_stats.mcse(x, method="quantile", prob=tail[0]),
+    "mcse_upper": lambda x, tail: array_stats.mcse(x, method="quantile", prob=tail[1]),
+}
+"""Of chains that sample one distribution."""
+
+
+STRENGTHS = ((0.99, "almost certainly"), (0.95, "very probably"), (0.80, "probably"))
+"""Smallest posterior probability of a direction that earns each word; below the last it is unclear."""
+
+
+UNCLEAR = "unclear"
+
+
+def direction(prob_below_1: float) -> tuple[str, str]:
+    """The word for the probability of the likelier direction, and that direction of time to event.
+
+    A hazard ratio below 1 goes with ``"longer"`` time. ``(UNCLEAR, "")`` when neither direction
+    reaches the lowest band. The unrounded probability decides.
+    """
+    for smallest, word in STRENGTHS:
+        if prob_below_1 >= smallest:
+            return word, "longer"
+        if 1 - prob_below_1 >= smallest:
+            return word, "shorter"
+    return UNCLEAR, ""

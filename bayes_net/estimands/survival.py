@@ -1,0 +1,247 @@
+"""What a fit says about quantities that matter: labelled draws in, labelled draws out.
+
+Every function takes a fit (a DataTree with ``posterior`` and ``constant_data``, with or without a
+``landmark`` dimension) and returns draws with dims (chain, draw, ...). Hazards are constant within
+intervals, so integrals are exact. Beyond the last follow-up the open last interval extrapolates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+from bayes_net.data.exposure import Exposure, Shrinkage, measure_of, person_time
+from bayes_net.errors import InputError
+from bayes_net.estimands.summary import SMALL
+from bayes_net.inference.closed_form import linear_predictor
+from bayes_net.schema import (
+    ARM,
+    ARM_EFFECT,
+    COVARIATE,
+    COVARIATE_EFFECT,
+    INTERVAL,
+    LOG_HAZARD,
+    POINTS_PER_UNIT,
+    SAMPLE_DIMS,
+    SLOPE,
+    TIME,
+)
+
+SHRINKAGE = "shrinkage"
+
+
+def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:
+    """Hazard ratio of each arm for ``per`` points more shrinkage, or of response against none.
+
+    Below 1: shrinkage goes with longer survival. Dims (chain, draw, [landmark,] arm).
+    """
+    slope = _slope(fit)
+    if isinstance(measure_of(fit.attrs), Shrinkage):
+        slope = slope * (per / POINTS_PER_UNIT)
+    return np.exp(slope).rename("hazard_ratio")
+
+
+def interaction(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:
+    """Ratio of the hazard ratios of each later arm to the first arm's, dims (..., arm)."""
+    ratio = hazard_ratio(fit, per=per)
+    return (ratio.isel({ARM: slice(1, None)}) / ratio.isel({ARM: 0}, drop=True)).rename(
+        "ratio_of_hazard_ratios"
+    )
+
+
+def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] | None = None) -> xr.DataArray:
+    """Hazard ratio of each later arm to the first among patients of the given shrinkage (points).
+
+    By default at the measure's reference, or without response: with a slope in each arm the ratio differs
+    from one shrinkage to another. Dims (chain, draw, [landmark,] arm, shrinkage).
+
+    Raises
+    ------
+    InputError
+        There is one arm, or the arms have baselines of their own: then their hazard ratio changes over time.
+    """
+    posterior = fit["posterior"]
+    if posterior.sizes[ARM] == 1:
+        raise InputError(f"the only arm is {posterior[ARM].values[0]}; a hazard ratio of arms needs two")
+    if ARM_EFFECT not in posterior:
+        raise InputError(
+            "arms with baselines of their own have no single hazard ratio; fit with baseline 'shared', "
+            "or compare survival() or rmst() between arms"
+        )
+    effect = posterior[ARM_EFFECT].rename(contrast=ARM)
+    shrinkage = [reference_shrinkage(fit)] if shrinkage is None else shrinkage
+    if SLOPE in posterior:
+        slope = posterior[SLOPE]
+        difference = slope.isel({ARM: slice(1, None)}) - slope.isel({ARM: 0}, drop=True)
+        effect = effect + difference * _scores(fit, shrinkage)
+    else:
+        effect = effect.expand_dims({SHRINKAGE: list(shrinkage)}, axis=-1)
+    return np.exp(effect).rename("arm_hazard_ratio")
+
+
+def reference_shrinkage(fit: xr.DataTree) -> float:
+    """The shrinkage in points of a patient whose score is 0; for response, of one without it."""
+    measure = measure_of(fit.attrs)
+    return measure.reference if isinstance(measure, Shrinkage) else 0.0
+
+
+def covariate_hazard_ratio(fit: xr.DataTree) -> xr.DataArray:
+    """Hazard ratio of each covariate per its scale, dims (chain, draw, [landmark,] covariate)."""
+    return np.exp(fit["posterior"][COVARIATE_EFFECT]).rename("covariate_hazard_ratio")
+
+
+def baseline_hazard(fit: xr.DataTree) -> xr.DataArray:
+    """Hazard per month at shrinkage reference and covariates 0, dims (..., arm, interval)."""
+    return np.exp(fit["posterior"][LOG_HAZARD]).rename("hazard")
+
+
+def cumulative_hazard(
+    fit: xr.DataTree,
+    times: Sequence[float],
+    *,
+    shrinkage: Sequence[float] = (0.0,),
+    covariates: Mapping[str, float] | None = None,
+) -> xr.DataArray:
+    """Cumulative hazard by ``times`` (months after the landmark), dims (..., arm, shrinkage, time)."""
+    months = _by_interval(fit, np.asarray(times, float)).assign_coords({TIME: list(map(float, times))})
+    baseline = xr.dot(_hazard(fit), months, dim=INTERVAL)
+    return (baseline * _relative_hazard(fit, shrinkage, covariates)).transpose(
+        *_order(baseline), SHRINKAGE, TIME
+    )
+
+
+def survival(
+    fit: xr.DataTree,
+    times: Sequence[float],
+    *,
+    shrinkage: Sequence[float] = (0.0,),
+    covariates: Mapping[str, float] | None = None,
+) -> xr.DataArray:
+    """Probability of being free of the event at ``times``, dims (..., arm, shrinkage, time)."""
+    return np.exp(-cumulative_hazard(fit, times, shrinkage=shrinkage, covariates=covariates)).rename(
+        "survival"
+    )
+
+
+def conditional_survival(
+    fit: xr.DataTree,
+    times: Sequence[float],
+    *,
+    given: float,
+    shrinkage: Sequence[float] = (0.0,),
+    covariates: Mapping[str, float] | None = None,
+) -> xr.DataArray:
+    """Probability of being event-free ``times`` months after having been so for ``given`` months."""
+    both = [given, *(given + t for t in times)]
+    total = cumulative_hazard(fit, both, shrinkage=shrinkage, covariates=covariates)
+    later = total.isel({TIME: slice(1, None)}) - total.isel({TIME: 0}, drop=True)
+    return np.exp(-later).assign_coords({TIME: list(map(float, times))}).rename("conditional_survival")
+
+
+def median_survival(
+    fit: xr.DataTree, *, shrinkage: Sequence[float] = (0.0,), covariates: Mapping[str, float] | None = None
+) -> xr.DataArray:
+    """Median survival in months after the landmark, dims (..., arm, shrinkage).
+
+    The time at which the cumulative hazard reaches log 2. A median beyond the last follow-up is an
+    extrapolation of the last interval's hazard.
+    """
+    hazard = _hazard(fit) * _relative_hazard(fit, shrinkage, covariates)
+    start, end = _edges(fit)
+    reached = (hazard * (end - start).where(np.isfinite(end), 0.0)).cumsum(INTERVAL)
+    before = reached.shift({INTERVAL: 1}, fill_value=0.0)
+    needed = np.log(2.0) - before
+    crosses = (needed > 0) & ((reached >= np.log(2.0)) | ~np.isfinite(end))
+    first = crosses & (crosses.cumsum(INTERVAL) == 1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # no hazard at all: never reached, infinite
+        reached_at = start + needed / hazard
+    median = reached_at.where(first, 0.0).sum(INTERVAL)
+    return median.where(hazard.sum(INTERVAL, skipna=False) >= 0).rename("median")
+
+
+def rmst(
+    fit: xr.DataTree,
+    *,
+    horizon: float,
+    shrinkage: Sequence[float] = (0.0,),
+    covariates: Mapping[str, float] | None = None,
+) -> xr.DataArray:
+    """Restricted mean survival time to ``horizon`` months after the landmark, dims (..., arm, shrinkage).
+
+    The area under S(t), exact for piecewise-constant hazards. Royston and Parmar 2013,
+    doi:10.1186/1471-2288-13-152.
+    """
+    hazard = _hazard(fit) * _relative_hazard(fit, shrinkage, covariates)
+    months = _by_interval(fit, np.array([horizon])).isel({TIME: 0}, drop=True)
+    pieces = hazard * months
+    at_start = np.exp(-(pieces.cumsum(INTERVAL, skipna=False) - pieces))
+    # (1 - exp(-h t)) / h without dividing by a hazard of next to nothing, where it is t
+    share = xr.where(pieces > SMALL, -np.expm1(-pieces) / pieces.clip(min=SMALL), 1 - pieces / 2)
+    return (at_start * share * months).sum(INTERVAL, skipna=False).rename("rmst")
+
+
+def standardised_survival(fit: xr.DataTree, data: Exposure, times: Sequence[float]) -> xr.DataArray:
+    """Survival averaged over each arm's own patients, as a Kaplan-Meier curve is.
+
+    Dims (chain, draw, arm, time). For one landmark's fit and the exposure it was fitted to.
+    """
+    hazard = baseline_hazard(fit).transpose(*SAMPLE_DIMS, ARM, INTERVAL).values
+    relative = np.exp(linear_predictor(fit["posterior"].to_dataset(), data))
+    months = person_time(np.asarray(times, float), data.cuts)
+    curves = np.full((*hazard.shape[:3], len(months)), np.nan)
+    for a in range(len(data.arms)):
+        own = relative[..., data.arm == a]
+        if own.shape[-1]:
+            for j, passed in enumerate(months):
+                curves[:, :, a, j] = np.exp(-own * (hazard[:, :, a, :] @ passed)[..., None]).mean(axis=-1)
+    coords = {dim: fit["posterior"][dim].values for dim in SAMPLE_DIMS}
+    coords |= {ARM: list(data.arms), TIME: list(map(float, times))}
+    return xr.DataArray(curves, dims=(*SAMPLE_DIMS, ARM, TIME), coords=coords, name="survival")
+
+
+def _slope(fit: xr.DataTree) -> xr.DataArray:
+    if SLOPE not in fit["posterior"]:
+        raise InputError("this model has no slope (slopes = 'none'), so no hazard ratio of shrinkage")
+    return fit["posterior"][SLOPE]
+
+
+def _scores(fit: xr.DataTree, shrinkage: Sequence[float]) -> xr.DataArray:
+    points = list(map(float, shrinkage))
+    return xr.DataArray(
+        measure_of(fit.attrs).score(np.array(points)), dims=SHRINKAGE, coords={SHRINKAGE: points}
+    )
+
+
+def _relative_hazard(
+    fit: xr.DataTree, shrinkage: Sequence[float], covariates: Mapping[str, float] | None
+) -> xr.DataArray:
+    """exp(slope * score + covariates' effects), with a dim ``shrinkage``."""
+    posterior, scores = fit["posterior"], _scores(fit, shrinkage)
+    eta = posterior[SLOPE] * scores if SLOPE in posterior else xr.zeros_like(scores)
+    for name, value in (covariates or {}).items():
+        known = posterior[COVARIATE].values.tolist() if COVARIATE_EFFECT in posterior else []
+        if name not in known:
+            raise InputError(f"covariate {name!r} is not in the model; it has {', '.join(known) or 'none'}")
+        eta = eta + posterior[COVARIATE_EFFECT].sel({COVARIATE: name}, drop=True) * value
+    return np.exp(eta)
+
+
+def _hazard(fit: xr.DataTree) -> xr.DataArray:
+    """The baseline hazard; 0 in intervals that only another landmark of a stacked fit has."""
+    return baseline_hazard(fit).where(_edges(fit)[0] >= 0, 0.0)
+
+
+def _edges(fit: xr.DataTree) -> tuple[xr.DataArray, xr.DataArray]:
+    return fit["constant_data"]["interval_start"], fit["constant_data"]["interval_end"]
+
+
+def _by_interval(fit: xr.DataTree, times: np.ndarray) -> xr.DataArray:
+    """Months of each time spent in each interval, dims ([landmark,] interval, time)."""
+    start, end = _edges(fit)
+    return (xr.DataArray(times, dims=TIME).clip(start, end) - start).fillna(0.0)
+
+
+def _order(values: xr.DataArray) -> list[str]:
+    return [dim for dim in values.dims if dim != TIME]

@@ -1,0 +1,1 @@
+"""Published numbers in, with their rules and what a likelihood makes of them."""

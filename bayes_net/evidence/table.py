@@ -1,0 +1,207 @@
+"""Published numbers as evidence: one row a number, with its source, and what it may be used for."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bayes_net.data.reading import Table, parsed, problem, read_table, text
+from bayes_net.display import shown
+from bayes_net.errors import CohortError, InputError, listed
+from bayes_net.evidence.pairs import correlation_problems, matrix_problems
+from bayes_net.evidence.rules import USES, identity_problems, row_problems
+from bayes_net.evidence.statistics import declared_correlations, p_range
+
+COLUMNS = (
+    *("id", "study", "cohort_id", "arm", "reference_arm", "subgroup", "endpoint", "statistic"),
+    *("value", "lower", "upper", "level", "p", "n", "unit", "time", "landmark", "threshold"),
+    *("review", "cutoff", "correlated_with", "correlation", "use", "source", "section", "note"),
+)
+"""The columns of an evidence file; times are months, ``level`` is in percent."""
+
+
+NUMBERS = ("value", "lower", "upper", "level", "n", "time", "threshold")
+
+
+PRINTED = ("printed_value", "printed_lower", "printed_upper")
+"""The same numbers as text, since 0.60 is rounded otherwise than 0.6."""
+
+
+class EvidenceError(InputError):
+    """Published numbers break a rule, or two of them tell the same thing."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Evidence:
+    """Published numbers, checked: ``table`` has one row a number.
+
+    Its columns are those of the files, numbers as floats (NaN where empty) and the rest as text ("" where
+    empty), followed by printed_value, printed_lower and printed_upper, the numbers letter by letter. A
+    row's ``use`` is likelihood, check (held out and predicted) or record.
+    """
+
+    table: pd.DataFrame
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the content, which the order of rows does not change."""
+        content = self.table.sort_values("id").to_csv(index=False, lineterminator="\n")
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def rows(self, use: str) -> pd.DataFrame:
+        """The rows of one use: likelihood, check or record."""
+        if use not in USES:
+            raise EvidenceError(f"use {use!r} is unknown; expected one of {', '.join(USES)}")
+        return self.table[self.table["use"] == use].reset_index(drop=True)
+
+    def choose(self, uses: Mapping[str, str]) -> Evidence:
+        """The same numbers with other uses, by id; the rules are checked after all of them are set."""
+        self._known(uses)
+        chosen = [uses.get(row.id, row.use) for row in self.table.itertuples()]
+        return _checked(self.table.assign(use=chosen))
+
+    def correlate(self, a: str, b: str, value: float | str) -> Evidence:
+        """The same numbers with this correlation between the errors of ``a`` and ``b``, or "curve"."""
+        self._known([a, b])
+        table = _uncorrelated(self.table, lambda one, other: {one, other} == {a, b})
+        at = table["id"] == a
+        for column, new in (("correlated_with", b), ("correlation", str(value))):
+            old = table.loc[at, column].iloc[0]
+            table.loc[at, column] = f"{old};{new}" if old else new
+        return _checked(table)
+
+    def without(self, ids: Iterable[str]) -> Evidence:
+        """The other numbers: rows left out, and correlations with them too."""
+        out = {ids} if isinstance(ids, str) else set(ids)
+        self._known(out)
+        table = _uncorrelated(self.table, lambda one, other: bool({one, other} & out))
+        return _checked(table[~table["id"].isin(out)].reset_index(drop=True))
+
+    def _known(self, ids: Iterable[str]) -> None:
+        there = list(self.table["id"])
+        unknown = [name for name in ids if name not in there]
+        if unknown:
+            close = [match for name in unknown for match in difflib.get_close_matches(name, there, n=5)]
+            hint = f" (did you mean {listed(dict.fromkeys(close))}?)" if close else ""
+            raise EvidenceError(
+                f"rows {listed(unknown)} are not in the evidence{hint}; it has {listed(there)}"
+            )
+
+    def __str__(self) -> str:
+        uses = ", ".join(f"{(self.table['use'] == use).sum()} {use}" for use in USES)
+        return f"{len(self.table)} published numbers ({uses}) of {listed(dict.fromkeys(self.table['study']))}"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def _repr_html_(self) -> str:
+        counts = pd.crosstab(self.table["study"], self.table["use"])
+        counts = counts.reindex(index=self.table["study"].unique(), columns=list(USES), fill_value=0)
+        columns = ["id", "study", "arm", "subgroup", "endpoint", "statistic", "landmark", "use"]
+        rows = self.table[columns].rename(columns=str.capitalize)
+        rows.insert(6, "As printed", [_as_printed(row) for row in self.table.itertuples()])
+        by_use = counts.rename_axis(columns=None).reset_index().rename(columns=str.capitalize)
+        return shown(str(self), tables={"": by_use}, folded={"Every number": rows})
+
+
+def read_evidence(*paths: str | Path) -> Evidence:
+    """The evidence in one or more CSV files with the columns ``COLUMNS``.
+
+    Raises
+    ------
+    EvidenceError
+        Anything that makes a number unusable, and rows of one cohort that inform the same parameter
+        without a declared correlation: all of it in one message, with the rows.
+    """
+    if not paths:
+        raise EvidenceError("no file is given; expected one or more CSV files of published numbers")
+    try:
+        tables = [read_table(Path(path), "published number") for path in paths]
+    except CohortError as reason:
+        raise EvidenceError(str(reason)) from reason
+    _refuse([wrong for table in tables for wrong in _column_problems(table)])
+    typed, found = zip(*(_typed(table) for table in tables), strict=True)
+    files = [table.name for table in tables for _ in range(len(table.frame))]
+    return _checked(pd.concat(typed, ignore_index=True), files, [wrong for some in found for wrong in some])
+
+
+def _column_problems(table: Table) -> list[str]:
+    there = list(table.frame.columns)
+    missing, unknown = [c for c in COLUMNS if c not in there], [c for c in there if c not in COLUMNS]
+    got = " and ".join(
+        f"{what} columns {listed(names, limit=30)}"
+        for what, names in (("missing", missing), ("unknown", unknown))
+        if names
+    )
+    todo = "A column may be empty but must be there."
+    return [problem(table.name, got, f"the columns {','.join(COLUMNS)}", todo)] if got else []
+
+
+def _typed(table: Table) -> tuple[pd.DataFrame, list[str]]:
+    """The table with its numbers as floats, and what could not be read as a number."""
+    texts = table.frame[list(COLUMNS)].apply(text).fillna("")
+    typed, found = texts.copy(), []
+    for column in NUMBERS:
+        typed[column], wrong = parsed(texts[column])
+        found += _unread(table.name, texts, column, wrong, "plain numbers, or nothing")
+    for name in PRINTED:
+        typed[name] = texts[name.removeprefix("printed_")]
+    unclear = ~texts["p"].map(_is_p)
+    found += _unread(table.name, texts, "p", unclear, "a p-value such as 0.03 or <0.0001, or nothing")
+    typed.loc[unclear, "p"] = ""
+    return typed, found
+
+
+def _unread(name: str, texts: pd.DataFrame, column: str, wrong: pd.Series, expected: str) -> list[str]:
+    rows = [f"{row['id']} ({column} {row[column]!r})" for _, row in texts[wrong].iterrows()]
+    todo = "Words belong in note; a median that is not reached has an empty value and its lower limit."
+    return [problem(name, f"{column} is not readable", expected, todo, rows)] if rows else []
+
+
+def _is_p(p: str) -> bool:
+    try:
+        low, high = p_range(p)
+    except (ArithmeticError, TypeError, ValueError):  # Decimal and float each have their own
+        return False
+    return 0 <= low < high <= 1 and not math.isnan(low + high)
+
+
+def _checked(table: pd.DataFrame, files: Sequence[str] = (), found: Sequence[str] = ()) -> Evidence:
+    files = files or ["evidence"] * len(table)
+    problems = [*found, *identity_problems(table, files), *row_problems(table, files)]
+    problems += correlation_problems(table)
+    _refuse(problems or matrix_problems(table))
+    return Evidence(table)
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    if len(problems) == 1:
+        raise EvidenceError(problems[0])
+    if problems:
+        raise EvidenceError("\n- ".join([f"{len(problems)} problems in the evidence:", *problems]))
+
+
+def _as_printed(row) -> str:
+    """Value and limits as they stand in the file, with the number of patients of a count."""
+    value, lower, upper = row.printed_value, row.printed_lower, row.printed_upper
+    if lower and not upper:
+        return f"{value} (≥ {lower})" if value else f"≥ {lower}"
+    text = f"{value} ({lower} to {upper})" if lower else value
+    return f"{text} of {row.n:g}" if row.statistic == "count" and not math.isnan(row.n) else text
+
+
+def _uncorrelated(table: pd.DataFrame, leave_out) -> pd.DataFrame:
+    """The table without the declared correlations for which ``leave_out(id, other)`` is true."""
+    kept: dict[str, list[tuple[str, str]]] = {name: [] for name in table["id"]}
+    for one, other, value in declared_correlations(table):
+        kept[one] += [] if leave_out(one, other) else [(other, value)]
+    return table.assign(
+        correlated_with=[";".join(other for other, _ in kept[name]) for name in table["id"]],
+        correlation=[";".join(value for _, value in kept[name]) for name in table["id"]],
+    )

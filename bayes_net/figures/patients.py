@@ -1,0 +1,137 @@
+"""The figures of a run: the labelled tables behind them, and which are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from bayes_net.checks.predictive import kaplan_meier
+from bayes_net.data.exposure import Response
+from bayes_net.figures import plots
+from bayes_net.model.priors import Flat, Prior
+from bayes_net.results.curves import (
+    CURVE_POINTS,
+    LONG_NAMES,
+    hazard_steps,
+    patient_groups,
+    predictive_table,
+    slope_densities,
+    survival_curves,
+)
+from bayes_net.results.fits import Fitted
+from bayes_net.results.patients import primary
+from bayes_net.schema import ARM, ENDPOINT_LABELS, landmark_label
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A drawn figure: its file name, the function of ``plots`` that drew it, and the tables drawn."""
+
+    name: str
+    kind: str
+    axes: Axes
+    plotted: tuple[pd.DataFrame, ...]
+    subject: str
+
+    def __repr__(self) -> str:
+        return f"<figure: {self.name}, {self.subject}>"
+
+
+def draw(
+    fits: Sequence[Fitted],
+    *,
+    hazard_ratios: pd.DataFrame,
+    attrition: pd.DataFrame,
+    slope_prior: Prior,
+    level: float,
+    patient_level: bool,
+) -> Iterator[Figure]:
+    """The figures of a run; curves are drawn at the earliest landmark, and by response at the last (at "no
+    limit", which is biased, only where there is no other). Endpoints with one flow of patients share it.
+
+    ``patient_level`` adds the waterfall, in which every bar is a patient.
+    """
+    arms = fits[0].job.data.arms
+    endpoints = tuple(dict.fromkeys(f.job.endpoint for f in fits))
+    flows = {endpoint: _flow(attrition, endpoint) for endpoint in endpoints}
+    for endpoint in endpoints:
+        own = [f for f in fits if f.job.endpoint == endpoint]
+        name = ENDPOINT_LABELS[endpoint]
+        for measure in dict.fromkeys(f.job.measure for f in own):
+            scale = (
+                "shrinkage, per 10 points"
+                if measure == own[0].job.measure
+                else measure.label.replace("response", "response,")
+            )
+            rows = hazard_ratios[
+                (hazard_ratios["endpoint"] == endpoint)
+                & (hazard_ratios["measure"] == scale)
+                & (hazard_ratios["estimand"] == "association")
+            ].reset_index(drop=True)
+            stem = next(f.job.analysis for f in own if f.job.measure == measure)
+            yield _figure(f"forest_{stem}", "forest", rows, arms=arms, subject=f"{name}, {scale}")
+        sharing = [other for other, flow in flows.items() if flow.equals(flows[endpoint])]
+        if sharing[0] == endpoint:
+            shared = " and ".join(ENDPOINT_LABELS[other] for other in sharing)
+            yield _figure(
+                f"attrition_{endpoint}", "attrition_flow", flows[endpoint], arms=arms, subject=shared
+            )
+        yield from _curves(primary(fits, endpoint)[0], slope_prior, arms=arms, level=level)
+        for threshold in dict.fromkeys(f.job.measure for f in own if isinstance(f.job.measure, Response)):
+            cut = [f for f in own if f.job.measure == threshold]
+            last = next((f for f in reversed(cut) if not f.job.landmark.biased), cut[-1])
+            yield _figure(
+                f"survival_{last.job.analysis}",
+                "survival",
+                *survival_curves(last, level=level),
+                arms=arms,
+                subject=_subject(last),
+            )
+    if patient_level:
+        last = primary(fits, fits[0].job.endpoint)[-1]
+        best = pd.DataFrame(
+            {
+                ARM: np.array(arms)[last.job.data.arm],
+                "shrinkage": last.job.data.score * 10 + last.job.measure.reference,
+            }
+        )
+        yield _figure("waterfall", "waterfall", best, arms=arms, subject=_subject(last))
+
+
+def _flow(attrition: pd.DataFrame, endpoint: str) -> pd.DataFrame:
+    own = attrition[attrition["endpoint"] == endpoint]
+    own = own[own["population"] == own["population"].iloc[0]]
+    return own.drop(columns=["endpoint", "population"]).reset_index(drop=True)
+
+
+def _subject(fitted: Fitted) -> str:
+    """What was fitted; of "no limit", that it is biased."""
+    return landmark_label(fitted.job.label, fitted.job.landmark.biased)
+
+
+def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], level: float) -> Iterator[Figure]:
+    endpoint, about = fitted.job.endpoint, {"arms": arms, "subject": _subject(fitted)}
+    yield _figure(f"survival_{endpoint}", "survival", *survival_curves(fitted, level=level), **about)
+    yield _figure(
+        f"baseline_hazard_{endpoint}", "baseline_hazard", hazard_steps(fitted, level=level), **about
+    )
+    if not isinstance(slope_prior, Flat):
+        densities = slope_densities(fitted, slope_prior)
+        yield _figure(f"prior_posterior_{endpoint}", "prior_posterior", densities, **about)
+    if fitted.job.concerned is not None:
+        return  # replicates would follow completed follow-up, which nobody observed
+    times = np.linspace(0, fitted.job.data.time.max(), CURVE_POINTS)
+    replicated = predictive_table([fitted], times, level=level).assign(endpoint=LONG_NAMES[endpoint])
+    observed = pd.concat(
+        [kaplan_meier(data.time, data.event).assign(arm=arm) for _, arm, data in patient_groups(fitted)],
+        ignore_index=True,
+    )
+    yield _figure(f"ppc_{endpoint}", "ppc", replicated, observed, **about)
+
+
+def _figure(name: str, kind: str, *plotted: pd.DataFrame, arms: Sequence[str], subject: str) -> Figure:
+    return Figure(name, kind, getattr(plots, kind)(*plotted, arms=arms), plotted, subject)

@@ -1,0 +1,260 @@
+"""Figures: each function draws one tidy table and returns the axes; nothing is computed here.
+
+``arms``, in the cohort's order, fixes which colour an arm has, so that it keeps it in every figure.
+Saving and SVG text: ``svg`` and ``save``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+from bayes_net.figures.forest import forest
+from bayes_net.figures.style import (
+    GREYS,
+    LINES,
+    STYLE,
+    add_legend,
+    arm_colours,
+    endpoint,
+    group_styles,
+    ink,
+    month_ticks,
+    new_axes,
+    present,
+    ratio_axis,
+    save,
+    short,
+    spread,
+    svg,
+)
+
+__all__ = [
+    "attrition_flow",
+    "baseline_hazard",
+    "forest",
+    "ppc",
+    "prior_posterior",
+    "save",
+    "survival",
+    "svg",
+    "waterfall",
+]
+
+
+@rc_context(STYLE)
+def survival(
+    bands: pd.DataFrame,
+    observed: pd.DataFrame,
+    at_risk: pd.DataFrame | None = None,
+    *,
+    ax: Axes | None = None,
+    arms: Sequence[str] = (),
+) -> Axes:
+    """Kaplan–Meier steps over posterior bands, one colour per arm, numbers at risk beneath.
+
+    ``bands``: group, time, estimate, lower, upper; optional arm (when groups split an arm, so that
+    they share its colour), ``origin`` (what months count from) and ``endpoint``. ``observed``: group,
+    time, survival, at_risk, optional n_censored: a row at time 0 and at every distinct time.
+    ``at_risk``: group, time, n; without it the numbers are looked up in ``observed``.
+    """
+    colours, lines = group_styles(bands, arms)
+    ax = new_axes(ax, height=3.9 + 0.36 * len(colours))
+    for group, band in bands.groupby("group", sort=False):
+        ax.fill_between(
+            band["time"], band["lower"], band["upper"], color=colours[group], alpha=0.2, linewidth=0
+        )
+        ax.plot(band["time"], band["estimate"], color=colours[group], linewidth=0.9, linestyle=lines[group])
+    for group, steps in observed.groupby("group", sort=False):
+        ax.step(steps["time"], steps["survival"], where="post", color=colours[group], linestyle=lines[group])
+        if "n_censored" in steps:
+            ticks = steps[steps["n_censored"] > 0]
+            ax.plot(
+                ticks["time"], ticks["survival"], "|", color=colours[group], markersize=6, markeredgewidth=0.8
+            )
+    end = max(bands["time"].max(), observed["time"].max())
+    ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=month_ticks(end), yticks=np.linspace(0, 1, 6))
+    origin = f"Months from {bands['origin'].iloc[0]}" if "origin" in bands else "Months"
+    ax.set_xlabel(short(origin, 60), parse_math=False)
+    ax.set_ylabel(endpoint(bands), parse_math=False)
+    _numbers_at_risk(ax, _at_ticks(observed, month_ticks(end)) if at_risk is None else at_risk, colours)
+    handles = [Line2D([], [], color=colours[group], linestyle=lines[group]) for group in colours]
+    add_legend(ax, handles, list(colours))
+    return ax
+
+
+def _at_ticks(observed: pd.DataFrame, ticks: list[float]) -> pd.DataFrame:
+    """The number at risk just before each tick: that of the first row at or after it."""
+    rows = []
+    for group, steps in observed.groupby("group", sort=False):
+        for tick in ticks:
+            later = steps.loc[steps["time"] >= tick, "at_risk"]
+            rows.append((group, tick, later.iloc[0] if len(later) else 0))
+    return pd.DataFrame(rows, columns=["group", "time", "n"])
+
+
+def _numbers_at_risk(ax: Axes, at_risk: pd.DataFrame, colours: dict[str, str]) -> None:
+    """Two lines of text per group under the axis: its name, then the numbers below their ticks."""
+    below = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points", "annotation_clip": False}
+    y = -52
+    for group, numbers in at_risk.groupby("group", sort=False):
+        ax.annotate("■", (0, 0), (-4, y), color=colours[group], fontsize=9, **below)
+        ax.annotate(f"At risk: {short(group)}", (0, 0), (8, y), fontsize=9, parse_math=False, **below)
+        for row in numbers.itertuples(index=False):
+            ax.annotate(
+                f"{row.n:.0f}", (row.time, 0), (0, y - 12), ha="center", fontsize=9, gid="at risk", **below
+            )
+        y -= 27
+
+
+@rc_context(STYLE)
+def baseline_hazard(hazards: pd.DataFrame, *, ax: Axes | None = None, arms: Sequence[str] = ()) -> Axes:
+    """Posterior hazard per interval as steps with its interval band, on a log axis.
+
+    ``hazards``: arm, start, end, estimate, lower, upper; the last end is the last follow-up.
+    """
+    colours = arm_colours(hazards["arm"], arms)
+    ax = new_axes(ax, height=3.4)
+    for arm, steps in hazards.groupby("arm", sort=False):
+        edges = [steps["start"].iloc[0], *steps["end"]]
+        band = {"color": colours[arm], "alpha": 0.2, "linewidth": 0}
+        ax.stairs(steps["upper"], edges, baseline=steps["lower"].to_numpy(), fill=True, **band)
+        ax.stairs(steps["estimate"], edges, baseline=None, color=colours[arm], linewidth=1.6)
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.set(xlim=(0, hazards["end"].max()), xticks=month_ticks(hazards["end"].max()), xlabel="Months")
+    ax.set_ylabel("Hazard per month, log scale")
+    add_legend(ax, [Line2D([], [], color=colours[arm]) for arm in present(hazards)], present(hazards))
+    return ax
+
+
+@rc_context(STYLE)
+def waterfall(best: pd.DataFrame, *, ax: Axes | None = None, arms: Sequence[str] = ()) -> Axes:
+    """Best change from baseline, one bar a patient, largest shrinkage at the right; drawn only on request.
+
+    ``best``: arm, shrinkage (percentage points). Bars show the percentage change, so shrinkage points
+    down; lines at −30 % and +20 %.
+    """
+    colours = arm_colours(best["arm"], arms)
+    ax = new_axes(ax, height=3.4)
+    ordered = best.sort_values("shrinkage", kind="stable")
+    ax.bar(
+        np.arange(len(ordered)), -ordered["shrinkage"], width=0.9, color=ordered["arm"].map(colours).tolist()
+    )
+    for level in (-30, 20):
+        ax.axhline(level, color="black", linewidth=0.8, linestyle=LINES[1])
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set(xlim=(-0.6, len(best) - 0.4), xticks=[])
+    ax.set(xlabel=f"{len(best)} patients, one bar each", ylabel="Best change from baseline, %")
+    add_legend(ax, [Patch(color=colours[arm]) for arm in present(best)], present(best))
+    return ax
+
+
+@rc_context(STYLE)
+def attrition_flow(attrition: pd.DataFrame, *, ax: Axes | None = None, arms: Sequence[str] = ()) -> Axes:
+    """One bar per landmark and arm: the analysed in the arm's colour, then who left and why, in greys.
+
+    ``attrition``: landmark, arm, reason, n; the first reason is the total, the last the analysed.
+    """
+    colours = arm_colours(attrition["arm"], arms)
+    first, last = attrition["reason"].iloc[0], attrition["reason"].iloc[-1]
+    happened = attrition.loc[attrition["n"] > 0, "reason"].unique()
+    left = [reason for reason in happened if reason not in (first, last)]
+    greys = dict(zip(left, spread(GREYS, len(left)), strict=True))
+    bars = attrition[["landmark", "arm"]].drop_duplicates()
+    ax = new_axes(ax, height=1.2 + 0.32 * len(bars) + 0.22 * (len(left) + len(colours)))
+    total = attrition.loc[attrition["reason"] == first, "n"].max()
+    places = _flow_places(bars)
+    for (landmark, arm), y in places.items():
+        bar = attrition[(attrition["landmark"] == landmark) & (attrition["arm"] == arm)].set_index("reason")[
+            "n"
+        ]
+        start = 0
+        for reason, colour in {last: colours[arm], **greys}.items():
+            start += _segment(ax, y, start, bar.get(reason, 0), colour, total=total)
+    landmarks = pd.Series(places.values()).groupby([landmark for landmark, _ in places], sort=False).mean()
+    ax.set_yticks(
+        landmarks.to_numpy(), labels=[short(label, 18) for label in landmarks.index], parse_math=False
+    )
+    ax.set(xlim=(0, total), xlabel="Patients", ylim=(max(places.values()) + 0.7, -0.7))
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    names = [f"{short(arm)}: {last}" for arm in present(attrition)] + [f"out: {reason}" for reason in left]
+    swatches = [Patch(color=colours[arm]) for arm in present(attrition)] + [
+        Patch(color=greys[r]) for r in left
+    ]
+    add_legend(ax, swatches, names)
+    return ax
+
+
+def _flow_places(bars: pd.DataFrame) -> dict[tuple[str, str], float]:
+    places, y, before = {}, -1.4, None
+    for landmark, arm in bars.itertuples(index=False, name=None):
+        y += 0.9 if landmark == before else 1.4
+        places[landmark, arm] = y
+        before = landmark
+    return places
+
+
+def _segment(ax: Axes, y: float, start: float, count: float, colour: str, *, total: float) -> float:
+    if count:
+        ax.barh(y, count, left=start, height=0.8, color=colour, edgecolor="white", linewidth=0.6)
+    if count >= 0.045 * total:  # a narrower piece has no room for its number, which the table gives
+        ax.text(start + count / 2, y, f"{count:.0f}", ha="center", va="center", color=ink(colour), fontsize=9)
+    return count
+
+
+@rc_context(STYLE)
+def prior_posterior(densities: pd.DataFrame, *, ax: Axes | None = None, arms: Sequence[str] = ()) -> Axes:
+    """Prior (grey) against posterior (arm's colour) density of the hazard ratio on a log axis.
+
+    ``densities``: arm, hr, prior, posterior.
+    """
+    colours = arm_colours(densities["arm"], arms)
+    ax = new_axes(ax, height=3.2)
+    for arm, curve in densities.groupby("arm", sort=False):
+        ax.plot(curve["hr"], curve["prior"], color=GREYS[1], linestyle=LINES[1], linewidth=1.2)
+        ax.plot(curve["hr"], curve["posterior"], color=colours[arm])
+        ax.fill_between(curve["hr"], curve["posterior"], color=colours[arm], alpha=0.15, linewidth=0)
+    ax.axvline(1, color="black", linewidth=0.8, zorder=1)
+    ratio_axis(ax, densities["hr"].min(), densities["hr"].max(), "Hazard ratio, log scale")
+    ax.set(ylim=(0, None), yticks=[], ylabel="Density")
+    handles = [Line2D([], [], color=colours[arm]) for arm in present(densities)]
+    names = [f"{short(arm)}: posterior" for arm in present(densities)]
+    prior = Line2D([], [], color=GREYS[1], linestyle=LINES[1], linewidth=1.2)
+    add_legend(ax, [*handles, prior], [*names, "prior"])
+    return ax
+
+
+@rc_context(STYLE)
+def ppc(
+    replicated: pd.DataFrame, observed: pd.DataFrame, *, ax: Axes | None = None, arms: Sequence[str] = ()
+) -> Axes:
+    """Observed Kaplan–Meier curves (colour) over the bands of curves replicated by the model (grey).
+
+    ``replicated``: arm, time, estimate, lower, upper. ``observed``: arm, time, survival.
+    """
+    colours = arm_colours(replicated["arm"], arms)
+    ax = new_axes(ax, height=3.6)
+    for _, band in replicated.groupby("arm", sort=False):
+        ax.fill_between(band["time"], band["lower"], band["upper"], color=GREYS[2], alpha=0.45, linewidth=0)
+        ax.plot(band["time"], band["estimate"], color=GREYS[0], linewidth=0.9, linestyle=LINES[1])
+    for arm, steps in observed.groupby("arm", sort=False):
+        ax.step(steps["time"], steps["survival"], where="post", color=colours[arm])
+    end = replicated["time"].max()
+    ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=month_ticks(end), xlabel="Months")
+    ax.set_ylabel(endpoint(replicated), parse_math=False)
+    handles = [Line2D([], [], color=colours[arm]) for arm in present(observed)]
+    names = [f"{short(arm)}: observed" for arm in present(observed)]
+    grey = Patch(color=GREYS[2], alpha=0.45)
+    add_legend(ax, [*handles, grey], [*names, "replicated by the model"])
+    return ax

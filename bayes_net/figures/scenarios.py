@@ -1,0 +1,297 @@
+"""The figures of a grid of scenarios: each function draws one tidy table and returns the axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from bayes_net.figures.style import (
+    GREYS,
+    MARKERS,
+    RATIO_TICKS,
+    STYLE,
+    WIDTH,
+    add_legend,
+    arm_colours,
+    arm_marker,
+    beside,
+    new_axes,
+    no_effect,
+    present,
+    ratio_axis,
+    short,
+)
+from bayes_net.results.scenarios import groups, usable
+from bayes_net.schema import AS_SPECIFIED, NO_LIMIT, PASSED, words
+
+MOST_BARS = 16
+"""A tornado shows so many single changes, those that move the hazard ratio most."""
+
+
+Drawn = tuple[str, Axes, str, str]
+
+
+@rc_context(STYLE)
+def specification_curve(
+    scenarios: pd.DataFrame, changes: pd.DataFrame, *, arms: Sequence[str] = ()
+) -> list[Axes]:
+    """Hazard ratios of all scenarios sorted by the first arm's, with the choices of each beneath.
+
+    ``scenarios``: scenario, arm, hr, lower, upper of one endpoint, measure and landmark; ``changes``:
+    scenario, key, value. The filled marker is the analysis as specified. Two axes: ratios, choices.
+    """
+    colours = arm_colours(scenarios["arm"], arms)
+    first = scenarios[scenarios["arm"] == scenarios["arm"].iloc[0]].sort_values("hr", kind="stable")
+    place = {name: rank for rank, name in enumerate(first["scenario"])}
+    choices = changes[changes["scenario"].isin(place)]
+    keys = list(dict.fromkeys(choices["key"]))
+    pairs = dict.fromkeys(zip(choices["key"], choices["value"], strict=True))
+    rows = sorted(pairs, key=lambda pair: keys.index(pair[0]))
+    figure = Figure(figsize=(WIDTH, 2.8 + 0.19 * len(rows)), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 0.19 * max(len(rows), 1)])
+    step = 0.3 / max(len(colours), 1)
+    for number, (arm, own) in enumerate(scenarios.groupby("arm", sort=False)):
+        for row in own[own["scenario"].isin(place)].itertuples():
+            x, kept = place[row.scenario] + number * step, row.scenario == AS_SPECIFIED
+            above.plot([x, x], [row.lower, row.upper], color=colours[arm], linewidth=1, alpha=0.6)
+            face = colours[arm] if kept else "white"
+            above.plot(x, row.hr, "o", color=colours[arm], markerfacecolor=face, markersize=4, gid="hr")
+    above.axhline(1, color="black", linewidth=0.8, zorder=1)
+    above.set_yscale("log")
+    above.yaxis.set_major_formatter("{x:g}")
+    above.yaxis.set_minor_formatter("{x:g}")
+    above.set_ylabel("Hazard ratio, log scale")
+    for y, (key, value) in enumerate(rows):
+        chosen = choices.loc[(choices["key"] == key) & (choices["value"] == value), "scenario"]
+        below.plot([place[name] for name in chosen], [y] * len(chosen), "|", color="black", markersize=7)
+    labels = [short(f"{key.rpartition('.')[2]}: {value}", 40) for key, value in rows]
+    below.set_yticks(range(len(rows)), labels=labels, parse_math=False, fontsize=9)
+    below.set(ylim=(len(rows) - 0.5, -0.5), xticks=[], xlabel=f"{len(place)} scenarios, sorted")
+    below.spines["left"].set_visible(False)
+    below.tick_params(axis="y", length=0)
+    add_legend(above, [Line2D([], [], color=colours[arm]) for arm in present(scenarios)], present(scenarios))
+    return [above, below]
+
+
+@rc_context(STYLE)
+def tornado(scenarios: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """How single changes move one hazard ratio, the largest first.
+
+    ``scenarios``: scenario, hr of one hazard ratio, the analysis as specified among them.
+    """
+    base = float(scenarios.loc[scenarios["scenario"] == AS_SPECIFIED, "hr"].iloc[0])
+    rows = scenarios[scenarios["scenario"] != AS_SPECIFIED]
+    rows = rows.iloc[np.argsort(-np.abs(np.log(rows["hr"] / base)), kind="stable")].head(MOST_BARS)
+    ax = new_axes(ax, height=0.9 + 0.27 * len(rows))
+    for y, row in enumerate(rows.itertuples()):
+        ax.plot([base, row.hr], [y, y], color=GREYS[1], linewidth=6, solid_capstyle="butt", gid="bar")
+        beside(ax, f"{row.hr:.2f}", 34, y)
+    no_effect(ax)
+    ax.axvline(base, color=GREYS[0], linewidth=0.8, linestyle="--")
+    ends = [base, 1.0, *rows["hr"]]
+    ratio_axis(ax, 0.95 * min(ends), 1.05 * max(ends), f"Hazard ratio (dashed: {base:.2f}, as specified)")
+    ax.set_yticks(range(len(rows)), labels=[short(n, 36) for n in rows["scenario"]], parse_math=False)
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+@rc_context(STYLE)
+def heat_map(cells: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """One hazard ratio over two keys: blue below 1, red above, the number in each cell.
+
+    ``cells`` is the table of hazard ratios, rows and columns named by the keys' values.
+    """
+    ax = new_axes(ax, height=1.2 + 0.4 * len(cells))
+    logs = np.log(cells.to_numpy(float))
+    reach = max(float(np.nanmax(np.abs(logs))), 0.1)
+    ax.imshow(logs, cmap="RdBu_r", norm=TwoSlopeNorm(0.0, -reach, reach), aspect="auto")
+    for i, j in np.ndindex(logs.shape):
+        strong = abs(logs[i, j]) > 0.7 * reach
+        text = "–" if np.isnan(logs[i, j]) else f"{np.exp(logs[i, j]):.2f}"
+        ax.text(j, i, text, ha="center", va="center", color="white" if strong else "black", gid="cell")
+    for axis, names, title in (
+        (ax.xaxis, cells.columns, cells.columns.name),
+        (ax.yaxis, cells.index, cells.index.name),
+    ):
+        axis.set_ticks(range(len(names)), labels=[short(str(n), 18) for n in names], parse_math=False)
+        axis.set_label_text(short(str(title), 40), parse_math=False)
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax
+
+
+def draw_scenarios(scenarios: pd.DataFrame, changes: pd.DataFrame) -> Iterator[Drawn]:
+    """Name, axes, caption and alternative text of every figure: of each endpoint's first true landmark."""
+    rows = usable(scenarios)
+    if "landmark" not in rows or not (rows["scenario"] == AS_SPECIFIED).any():
+        return
+    rows = rows[rows["landmark"].fillna("") != ""]
+    if "estimand" in rows:
+        rows = rows[rows["estimand"].fillna("association") == "association"]
+    true = rows[~rows["landmark"].isin([NO_LIMIT])]
+    rows = true if len(true) else rows
+    for endpoint, own in rows.groupby("endpoint", sort=False):
+        first = own.iloc[0]
+        chosen = own[(own["landmark"] == first["landmark"]) & (own["measure"] == first["measure"])]
+        about, fewest, most = (
+            f"{words(endpoint)}, {first['landmark']}",
+            chosen["hr"].min(),
+            chosen["hr"].max(),
+        )
+        yield (
+            f"specification_curve_{endpoint}",
+            specification_curve(chosen, changes)[0],
+            f"{about}: hazard ratios of all scenarios with intervals, sorted, and beneath the choices of "
+            "each. Filled: as specified.",
+            f"{about}: specification curve; posterior medians run from {fewest:.2f} to {most:.2f}.",
+        )
+        yield from _single_and_pairs(chosen, changes, endpoint, about)
+
+
+def _single_and_pairs(
+    chosen: pd.DataFrame, changes: pd.DataFrame, endpoint: str, about: str
+) -> Iterator[Drawn]:
+    counts = changes.groupby("scenario")["key"].nunique()
+    single = {AS_SPECIFIED, *counts[counts == 1].index}
+    for number, (key, own) in enumerate(groups(chosen), start=1):
+        who = f"{about}, {key['arm']}"
+        rows = own[own["scenario"].isin(single)]
+        if len(rows) > 1 and (rows["scenario"] == AS_SPECIFIED).any():
+            ends = rows["hr"].min(), rows["hr"].max()
+            yield (
+                f"tornado_{endpoint}_{number}",
+                tornado(rows),
+                f"{who}: what single changes do to the hazard ratio, the largest first.",
+                f"{who}: tornado of {len(rows) - 1} single changes; they move the hazard ratio to between "
+                f"{ends[0]:.2f} and {ends[1]:.2f}.",
+            )
+        cells = _cells(own, changes)
+        if cells is not None:
+            yield (
+                f"heat_map_{endpoint}_{number}",
+                heat_map(cells),
+                f"{who}: hazard ratio over {cells.index.name} and {cells.columns.name}.",
+                f"{who}: heat map of {cells.size} hazard ratios from {cells.min(axis=None):.2f} to "
+                f"{cells.max(axis=None):.2f}.",
+            )
+
+
+def _cells(own: pd.DataFrame, changes: pd.DataFrame) -> pd.DataFrame | None:
+    """The hazard ratio over the two keys of a grid; None when the scenarios are no grid of two keys."""
+    counts = changes.groupby("scenario")["key"].nunique()
+    pairs = changes[changes["scenario"].isin(counts[counts == 2].index)]
+    keys = list(dict.fromkeys(pairs["key"]))
+    if len(keys) != 2 or len(pairs[["key", "value"]].drop_duplicates()) < 3:
+        return None
+    values = pairs.pivot(index="scenario", columns="key", values="value")
+    table = values.join(own.set_index("scenario")["hr"], how="left")
+    cells = table.pivot(index=keys[0], columns=keys[1], values="hr")
+    order = [list(dict.fromkeys(pairs.loc[pairs["key"] == key, "value"])) for key in keys]
+    cells = cells.reindex(index=order[0], columns=order[1])
+    return cells.rename_axis(index=keys[0], columns=keys[1])
+
+
+FACTOR_TICKS = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 10, 20, 50, 100)
+
+
+@rc_context(STYLE)
+def censoring_curves(curve: pd.DataFrame) -> list[Axes]:
+    """Hazard ratios with intervals over the factor on the hazard after censoring, landmark by landmark.
+
+    ``curve``: landmark, arm, factor, as_specified, hr, lower, upper, holds; the analysis as specified is
+    drawn in place of the same factor imputed. Filled markers: its word holds.
+    """
+    colours = arm_colours(curve["arm"], ())
+    rows = curve[curve["factor"] > 0].sort_values("as_specified", ascending=False, kind="stable")
+    rows = rows.drop_duplicates(["landmark", "arm", "factor"]).sort_values("factor", kind="stable")
+    landmarks = list(dict.fromkeys(curve["landmark"]))
+    columns = min(2, len(landmarks))
+    height = -(-len(landmarks) // columns)
+    figure = Figure(figsize=(WIDTH, 1.1 + 1.9 * height), layout="constrained")
+    panels = figure.subplots(height, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel, landmark in zip(panels, landmarks, strict=False):
+        biased = landmark == NO_LIMIT
+        title = f"{landmark}: biased" if biased else short(landmark, 24)
+        panel.set_title(title, fontsize=10, loc="left", parse_math=False)
+        panel.set_facecolor("#eeeeee" if biased else "white")
+        panel.axhline(1, color="black", linewidth=0.8, zorder=1)
+        for rank, (arm, colour) in enumerate(colours.items()):
+            own = rows[(rows["landmark"] == landmark) & (rows["arm"] == arm)]
+            _draw_arm(panel, own, colour, rank, beside=0.05 * (rank - (len(colours) - 1) / 2))
+    for panel in panels[len(landmarks) :]:
+        panel.remove()
+    _factor_axes(panels[: len(landmarks)], rows)
+    figure.supxlabel("Factor on the hazard after censoring, log scale", fontsize=10)
+    figure.supylabel("Hazard ratio, log scale", fontsize=10)
+    _legend(figure, colours)
+    return list(panels[: len(landmarks)])
+
+
+def _draw_arm(panel: Axes, rows: pd.DataFrame, colour: str, rank: int, *, beside: float) -> None:
+    x = rows["factor"] * (1 + beside)
+    panel.vlines(x, rows["lower"], rows["upper"], color=colour, linewidth=1.2, alpha=0.6)
+    panel.plot(x, rows["hr"], color=colour, linewidth=1)
+    for place, row in zip(x, rows.itertuples(), strict=True):
+        style = {"color": colour, "markerfacecolor": colour if row.holds else "white"}
+        size = 7 if row.as_specified else 5
+        panel.plot(place, row.hr, MARKERS[rank % len(MARKERS)], markersize=size, gid="hr", **style)
+
+
+def _legend(figure: Figure, colours: Mapping[str, str]) -> None:
+    """One for all panels; texts are set afterwards, as matplotlib drops labels that begin with ``_``."""
+    handles = [arm_marker(colour, rank) for rank, colour in enumerate(colours.values())]
+    legend = figure.legend(
+        handles, [" "] * len(handles), loc="outside upper left", ncols=min(2, len(handles))
+    )
+    for text, arm in zip(legend.get_texts(), colours, strict=True):
+        text.set_parse_math(False)
+        text.set_text(short(arm, 24))
+
+
+def _factor_axes(panels: Sequence[Axes], rows: pd.DataFrame) -> None:
+    """Log axes that all panels share: a tick at the factors, and at few hazard ratios."""
+    factors = sorted(rows["factor"].unique())
+    ends = factors[0], factors[-1]
+    ticks = [t for t in FACTOR_TICKS if ends[0] <= t <= ends[1]] or list(ends)
+    low, high = 0.97 * min(1, rows["lower"].min()), 1.03 * max(1, rows["upper"].max())
+    shown = [[tick for tick in ticks if low <= tick <= high] for ticks in RATIO_TICKS]
+    ratios = next((found for found in shown if 3 <= len(found) <= 6), [1])
+    for panel in panels:
+        panel.set(xscale="log", yscale="log", ylim=(low, high), xlim=(ends[0] / 1.15, ends[1] * 1.15))
+        for axis, places in ((panel.xaxis, ticks), (panel.yaxis, ratios)):
+            axis.set_major_locator(FixedLocator(places))
+            axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter("{x:.3g}")
+        panel.tick_params(labelbottom=True)
+
+
+def draw_censoring(curve: pd.DataFrame) -> Iterator[Drawn]:
+    """Name, axes, caption and alternative text: for each endpoint, its first measure within the arms."""
+    if not len(curve):
+        return
+    rows = curve[(curve["gate"] == PASSED) & (curve["estimand"] == "association")]
+    for endpoint, own in rows.groupby("endpoint", sort=False):
+        chosen = own[own["measure"] == own["measure"].iloc[0]]
+        about = f"{words(endpoint)}, {chosen['measure'].iloc[0]}"
+        held = chosen[~chosen["as_specified"] & (chosen["landmark"] != NO_LIMIT)]["holds"]
+        yield (
+            f"censoring_{endpoint}",
+            censoring_curves(chosen)[0],
+            f"{about}: posterior median hazard ratios with intervals over the factor on the hazard after "
+            "censoring; at 1 censoring tells nothing. Large: as specified. Filled: its word holds; hollow: "
+            "it is lost, or there is none.",
+            f"{about}: hazard ratios over the factor run from {chosen['hr'].min():.2f} to "
+            f"{chosen['hr'].max():.2f}; the word of the analysis as specified holds in {int(held.sum())} of "
+            f"{len(held)} refits.",
+        )

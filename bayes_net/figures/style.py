@@ -1,0 +1,200 @@
+"""The one style of all figures: colours, legends, ratio and month axes, and writing SVG and PNG.
+
+Text comes from data, so it is never parsed as mathematics. No global state of matplotlib is touched.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+from bayes_net.schema import EQUIVALENCE
+
+ARM_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's palette, which stays apart under the common colour-vision deficiencies."""
+
+
+GREYS = ("#4d4d4d", "#7f7f7f", "#a6a6a6", "#c6c6c6", "#dedede")
+
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+
+LINES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
+
+
+MOST_BESIDE = 38
+"""Letters of both columns of a legend that fit above a figure."""
+
+
+WIDTH = 5.2
+"""Inches: narrow enough that 10-point text stays readable when a phone shrinks the figure."""
+
+
+STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"],
+    "font.size": 10,
+    "axes.labelsize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "lines.linewidth": 1.6,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "bayes_net",
+}
+
+
+RATIO_TICKS = (
+    [0.05 * step for step in range(1, 41)],
+    [0.1 * step for step in range(1, 31)],
+    [0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 7, 10],
+    [0.1, 0.2, 0.5, 1, 2, 5, 10],
+)
+
+
+def svg(figure: Axes | Figure) -> str:
+    """The figure as an ``<svg>`` element whose text is text; the same figure gives the same bytes."""
+    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    text = _written(figure, format="svg", metadata=nothing).decode("utf-8")
+    return text[text.index("<svg") :]
+
+
+def save(figure: Axes | Figure, stem: str | Path) -> tuple[Path, Path]:
+    """Write ``stem.svg`` and ``stem.png`` (200 dots per inch) and return their paths."""
+    stem = Path(stem)
+    vector, pixels = stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".png")
+    vector.write_text(svg(figure), encoding="utf-8")
+    pixels.write_bytes(_written(figure, format="png", dpi=200, metadata={"Software": None}))
+    return vector, pixels
+
+
+def _written(figure: Axes | Figure, **options) -> bytes:
+    buffer = io.BytesIO()
+    with rc_context(STYLE), warnings.catch_warnings():
+        # A label may hold letters that matplotlib's font lacks; whoever shows the SVG has a font for them.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
+        (figure.figure if isinstance(figure, Axes) else figure).savefig(buffer, **options)
+    return buffer.getvalue()
+
+
+def new_axes(ax: Axes | None, *, height: float) -> Axes:
+    """Axes to draw on: those given, or new ones of the report's width."""
+    return Figure(figsize=(WIDTH, height), layout="constrained").add_subplot() if ax is None else ax
+
+
+def present(table: pd.DataFrame) -> list[str]:
+    """The arms of a table, in its order."""
+    return list(table["arm"].unique())
+
+
+def arm_colours(found: pd.Series, arms: Sequence[str]) -> dict[str, str]:
+    """Colour per arm: its place in ``arms``, or in order of appearance."""
+    names = list(dict.fromkeys([*arms, *found]))
+    return {name: ARM_COLOURS[i % len(ARM_COLOURS)] for i, name in enumerate(names)}
+
+
+def group_styles(bands: pd.DataFrame, arms: Sequence[str]) -> tuple[dict, dict]:
+    """Colour (by arm) and line (by rank within the arm) of every group."""
+    owner = bands if "arm" in bands else bands.assign(arm=bands["group"])
+    pairs = owner[["group", "arm"]].drop_duplicates()
+    colours = arm_colours(pairs["arm"], arms)
+    ranks = pairs.groupby("arm", sort=False).cumcount()
+    lines = {group: LINES[rank % len(LINES)] for group, rank in zip(pairs["group"], ranks, strict=True)}
+    return {group: colours[arm] for group, arm in pairs.itertuples(index=False, name=None)}, lines
+
+
+def ink(colour: str) -> str:
+    """Black or white, whichever reads better on ``colour`` (relative luminance of WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    luminance = np.dot((0.2126, 0.7152, 0.0722), linear)
+    return "white" if 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05 else "black"
+
+
+def spread(colours: Sequence[str], count: int) -> list[str]:
+    """As many colours as asked for, from the first again when they run out."""
+    return [colours[i % len(colours)] for i in range(count)]
+
+
+def arm_marker(colour: str, rank: int) -> Line2D:
+    """Legend entry of the arm of this rank: its marker in its colour."""
+    return Line2D([], [], color=colour, marker=MARKERS[rank % len(MARKERS)], markersize=7)
+
+
+def add_legend(ax: Axes, handles: list, labels: Sequence[str]) -> None:
+    """A legend above the axes; texts are set afterwards, as matplotlib drops labels that begin with ``_``."""
+    labels = [short(label, 48) for label in labels]
+    half = (len(labels) + 1) // 2  # a column is filled before the next
+    beside_each_other = sum(max(map(len, part), default=0) for part in (labels[:half], labels[half:]))
+    columns = 2 if beside_each_other <= MOST_BESIDE else 1
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0.0}
+    legend = ax.legend(handles, [" "] * len(handles), ncols=columns, **place)
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.set_parse_math(False)
+        text.set_text(label)
+
+
+def beside(ax: Axes, text: str, points: float, y: float, **style) -> None:
+    """Write ``text`` right of the axes, ``points`` away, at height ``y`` of the data."""
+    ax.annotate(
+        text,
+        (1, y),
+        (points, 0),
+        xycoords=ax.get_yaxis_transform(),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize=9,
+        annotation_clip=False,
+        **style,
+    )
+
+
+def ratio_axis(ax: Axes, low: float, high: float, label: str) -> None:
+    """A log axis from ``low`` to ``high`` with the finest ticks of which three to six are in view."""
+    shown = [[tick for tick in ticks if low <= tick <= high] for ticks in RATIO_TICKS]
+    fits = [ticks for ticks in shown if 3 <= len(ticks) <= 6]
+    ax.set_xscale("log")
+    ax.set_xlim(low, high)
+    ax.xaxis.set_major_locator(FixedLocator(fits[0] if fits else [low, 1, high]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
+    ax.set_xlabel(label)
+
+
+def no_effect(ax: Axes) -> None:
+    """A line at a hazard ratio of 1, in the region of practical equivalence."""
+    ax.axvspan(*EQUIVALENCE, color=GREYS[4], alpha=0.5, linewidth=0, zorder=0, gid="equivalence")
+    ax.axvline(1, color="black", linewidth=0.8, zorder=1)
+
+
+def month_ticks(end: float) -> list[float]:
+    """Ticks at round numbers of months, at most about eight up to ``end``."""
+    step = next((s for s in (1, 2, 3, 6, 12, 24, 60) if end / s <= 7), 120)
+    return list(np.arange(0, end + 1e-9, step))
+
+
+def endpoint(table: pd.DataFrame) -> str:
+    """The name of the endpoint that a table is of."""
+    return short(table["endpoint"].iloc[0]) if "endpoint" in table else "Survival"
+
+
+def short(label: str, most: int = 34) -> str:
+    """The label on one line, without control characters (SVG forbids them), cut at ``most`` letters."""
+    line = "".join(letter for letter in " ".join(str(label).split()) if letter.isprintable())
+    return line if len(line) <= most else line[: most - 1] + "…"

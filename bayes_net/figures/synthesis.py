@@ -1,0 +1,229 @@
+"""The figures of a synthesis: each function draws one tidy table and returns axes; nothing is computed here.
+
+Grey is what nobody printed: predicted landmarks, months beyond the data, a new study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+from bayes_net.figures.captions import synthesis_finding
+from bayes_net.figures.forest import PRINTED, synthesis_forest
+from bayes_net.figures.style import (
+    ARM_COLOURS,
+    GREYS,
+    STYLE,
+    WIDTH,
+    arm_colours,
+    beside,
+    month_ticks,
+    new_axes,
+    short,
+)
+from bayes_net.numbers import format_interval, format_probability
+from bayes_net.report.evidence_tables import KINDS, interpretable
+from bayes_net.report.synthesis_words import NOTHING, describe, slope_label, whole_failed
+from bayes_net.schema import PER_10_POINTS, words
+
+_CAPTIONS = {
+    "forest": "Posterior median hazard ratios with intervals by landmark and arm (hollow: no limit); printed "
+    "ones are open diamonds just below. Grey markers: predicted, no printed number. Shaded: 0.9 to 1.11, too "
+    "small to matter. Below 1: greater shrinkage goes with longer time to event.",
+    "response": "Probability of response: posterior median and interval. Grey: prediction for a new study.",
+    "survival": "Predicted survival of whole arms: posterior median (line) and interval (band). Grey and "
+    "dashed: beyond the data.",
+    "contraction": "How far the evidence narrows the prior: from 1 (nothing learnt) to the dot. Grey: the "
+    "prior speaks.",
+    "checks": "Held-out numbers (diamonds, with their printed limits) on what the model predicts (bars; the "
+    "stroke is the median), each on its own scale.",
+}
+
+
+Drawn = tuple[str, str, Axes, str, str]
+
+
+@rc_context(STYLE)
+def contraction_plot(parameters: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Posterior SD as a share of the prior SD, one row a parameter; grey where the prior speaks.
+
+    Beside it: the prior and the posterior SD themselves.
+    """
+    rows = interpretable(parameters)
+    groups = list(rows.groupby("parameter", sort=False))
+    ax = new_axes(ax, height=0.9 + 0.25 * (len(rows) + len(groups)))
+    y, ticks, labels = 0.0, [], []
+    for kind, own in groups:
+        place = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 9, "weight": "bold"}
+        place |= {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1}}
+        ax.text(0, y, KINDS[kind], parse_math=False, **place).set_in_layout(False)
+        for row in own.itertuples():
+            y += 1
+            share, colour = row.sd / row.prior_sd, GREYS[1] if row.contraction < NOTHING else ARM_COLOURS[0]
+            ax.plot([1, share], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
+            ax.plot(share, y, marker="o", color=colour, markersize=6, gid="share")
+            beside(ax, f"{row.prior_sd:.2f} → {row.sd:.2f}", 76, y)
+            ticks.append(y)
+            labels.append("" if row.label == kind else short(slope_label(row.label), 24))
+        y += 1
+    ax.axvline(1, color="black", linewidth=0.8, zorder=1)
+    ax.set_yticks(ticks, labels=labels, parse_math=False)
+    ax.tick_params(axis="y", length=0)
+    beside(ax, "prior → post. SD", 82, -1.1, weight="bold")
+    right = max(1.1, 1.05 * (rows["sd"] / rows["prior_sd"]).max())
+    ax.set(xlim=(0, right), ylim=(y - 0.3, -1.6), xticks=np.linspace(0, 1, 5))
+    ax.set_xlabel("Posterior SD / prior SD (1: nothing learnt)")
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+@rc_context(STYLE)
+def synthesis_survival(survival: pd.DataFrame, *, arms: Sequence[str] = ()) -> list[Axes]:
+    """Predicted curves of whole arms with their bands, one panel a study; grey and dashed beyond the data.
+
+    ``survival`` holds one endpoint.
+    """
+    whole = survival[survival["profile"] == "whole arm"]
+    studies, colours = list(whole["study"].unique()), arm_colours(whole["arm"], arms)
+    columns = min(2, len(studies))
+    lines = -(-len(studies) // columns)
+    figure = Figure(figsize=(WIDTH, 0.5 + 2.7 * lines), layout="constrained")
+    grid = np.ravel(figure.subplots(lines, columns, sharey=True, squeeze=False))
+    for ax in grid[len(studies) :]:
+        ax.remove()
+    end = whole["time"].max()
+    for ax, study in zip(grid, studies, strict=False):
+        for arm, curve in whole[whole["study"] == study].groupby("arm", sort=False):
+            _curve(ax, curve, colours[arm])
+        ax.set_title(short(study, 30), fontsize=10, loc="left", parse_math=False)
+        ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=month_ticks(end), xlabel="Months")
+    grid[0].set_ylabel(words(survival["endpoint"].iloc[0]), parse_math=False)
+    labels = [*(short(arm, 24) for arm in colours), "beyond the data"]
+    handles = [Line2D([], [], color=colours[arm]) for arm in colours]
+    handles.append(Line2D([], [], color=GREYS[1], linestyle="--"))
+    legend = figure.legend(handles, [" "] * len(handles), loc="outside upper left", ncols=3)
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.set_parse_math(False)
+        text.set_text(label)
+    return list(grid[: len(studies)])
+
+
+def _curve(ax: Axes, curve: pd.DataFrame, colour: str) -> None:
+    beyond = curve["beyond_data"].to_numpy(bool)
+    joined = beyond | np.append(beyond[1:], False)  # the last month with data begins the grey part
+    known = curve[~beyond]
+    for part, shade, style in (
+        (known, colour, "-"),
+        (curve[joined] if beyond.any() else None, GREYS[1], "--"),
+    ):
+        if part is not None and len(part):
+            band = {"color": shade, "alpha": 0.2, "linewidth": 0}
+            ax.fill_between(part["time"], part["lower"], part["upper"], **band)
+            ax.plot(part["time"], part["estimate"], color=shade, linestyle=style, gid="curve")
+
+
+@rc_context(STYLE)
+def response_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Probability of response by study and arm with its interval; the new study, a prediction, in grey."""
+    ax = new_axes(ax, height=0.9 + 0.33 * len(responses))
+    for y, row in enumerate(responses.itertuples(index=False)):
+        colour = GREYS[1] if row.response_group == "new study" else ARM_COLOURS[0]
+        ax.plot([row.lower, row.upper], [y, y], color=colour, gid="interval")
+        ax.plot(row.estimate, y, marker="o", color=colour, markersize=7, gid="estimate")
+        beside(ax, format_interval(row.estimate, row.lower, row.upper, row.mcse, most=2), 92, y)
+    labels = [short(name, 24) for name in responses["response_group"]]
+    ax.set_yticks(range(len(labels)), labels=labels, parse_math=False)
+    ax.tick_params(axis="y", length=0)
+    ax.set(xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xticks=np.linspace(0, 1, 6))
+    ax.set_xlabel(f"Probability of response ({100 * responses['level'].iloc[0]:.3g} % CrI)")
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+def draw_synthesis(found: Mapping[str, pd.DataFrame]) -> Iterator[Drawn]:
+    """Name, section of the report, axes, caption and alternative text of every figure of a synthesis.
+
+    None when the gate of the fit of all evidence failed: a picture would be believed.
+    """
+    if whole_failed(found):
+        return
+    for kind, section, subject, plotted, draw in _plan(found):
+        drawn = draw(plotted)
+        axes = drawn[0] if isinstance(drawn, list) else drawn
+        about = f"{subject}: " if subject else ""
+        name = f"{kind}_{subject}".rstrip("_").lower()
+        yield name, section, axes, about + _CAPTIONS[kind], about + synthesis_finding(kind, plotted)
+
+
+def _plan(found: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str, str, pd.DataFrame, Callable]]:
+    if "hazard_ratios" in found:
+        table = found["hazard_ratios"]
+        arms = list(table["arm"].unique())
+        rows = table[table["measure"] == PER_10_POINTS]
+        for endpoint, own in rows.groupby("endpoint", sort=False):
+            yield "forest", "hazard-ratios", words(endpoint), own, partial(synthesis_forest, arms=arms)
+    if "responses" in found:
+        yield "response", "response", "", found["responses"], response_plot
+    if "survival" in found:
+        arms = list(found.get("hazard_ratios", found["survival"])["arm"].unique())
+        for endpoint, own in found["survival"].groupby("endpoint", sort=False):
+            if (own["profile"] == "whole arm").any():
+                yield "survival", "survival", words(endpoint), own, partial(synthesis_survival, arms=arms)
+    if "parameters" in found and len(interpretable(found["parameters"])):
+        yield "contraction", "learnt", "", found["parameters"], contraction_plot
+    if "checks" in found:
+        yield "checks", "checks", "", found["checks"], checks_plot
+
+
+@rc_context(STYLE)
+def checks_plot(checks: pd.DataFrame) -> list[Axes]:
+    """Every held-out number on its predictive interval, one panel each on its own scale.
+
+    Probabilities run from 0 to 1; months, hazard ratios and counts have axes of their own.
+    """
+    figure = Figure(figsize=(WIDTH, 0.7 + 0.95 * len(checks)), layout="constrained")
+    panels = list(np.ravel(figure.subplots(len(checks), 1, squeeze=False)))
+    for ax, row in zip(panels, checks.itertuples(index=False), strict=True):
+        ax.plot(
+            [row.lower, row.upper], [0, 0], color=GREYS[2], linewidth=7, solid_capstyle="butt", gid="band"
+        )
+        ax.plot(row.predicted, 0, "|", color=GREYS[0], markersize=12, markeredgewidth=2, gid="predicted")
+        limits = [row.printed_lower, row.printed_upper]
+        if np.isfinite(limits).all():
+            ax.plot(limits, [0.5, 0.5], color="black", linewidth=1, gid="printed interval")
+        ax.plot(row.printed, 0.5, gid="printed", **PRINTED)
+        ax.set_ylim(-0.6, 0.95)
+        _check_scale(ax, row)
+        title = short(f"{row.row}: {describe(row)}", 60).replace("median", "median (mo)", 1)
+        ax.set_title(title, fontsize=9, loc="left", parse_math=False)
+        ax.set_title(f"p = {format_probability(row.p_value)}", fontsize=9, loc="right")
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+    band = Line2D([], [], color=GREYS[2], linewidth=7)
+    entries = {"loc": "outside upper left", "ncols": 2}
+    figure.legend([Line2D([], [], **PRINTED), band], ["printed", "predictive interval, median"], **entries)
+    return panels
+
+
+def _check_scale(ax: Axes, row) -> None:
+    values = [v for v in (row.lower, row.upper, row.printed, row.printed_lower, row.printed_upper) if v == v]
+    low, high = min(values), max(values)
+    if row.statistic in ("survival", "rate"):
+        ax.set(xlim=(0, 1), xticks=np.linspace(0, 1, 6))
+    elif row.statistic == "count" or low <= 0 or high < 3 * low:
+        ax.set_xlim(min(0, low), 1.08 * high)
+    else:
+        ticks = [tick * 10.0**power for power in range(-3, 4) for tick in (1, 2, 3, 5, 7)]
+        ax.set_xscale("log")
+        ax.set_xlim(low / 1.15, high * 1.15)
+        ax.xaxis.set_major_locator(FixedLocator([t for t in ticks if low / 1.15 <= t <= high * 1.15]))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.3g}"))

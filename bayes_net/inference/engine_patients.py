@@ -1,0 +1,180 @@
+"""The piecewise-exponential hazard model of one landmark.
+
+    log h_i(t) = log_hazard[arm_i, k] + slope[arm_i] * score_i + covariates_i' log_hr_covariate
+
+for t in interval k, where log_hazard[a, k] = alpha[a, k], or alpha[k] + log_hr_arm[a] when the arms
+share their baseline. The likelihood is that of the piecewise-exponential model, which equals a
+Poisson likelihood of person-interval rows up to a constant (Holford 1980, doi:10.2307/2530747), but
+needs no such rows: events enter as sufficient statistics, exposure as nodes or as one term a patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bayes_net.data.exposure import one_hot
+from bayes_net.model.assumptions import PER_ARM, RW1, SHARED, Hazard
+from bayes_net.model.backend import pm, pt, times
+from bayes_net.model.layout import PRIOR_ROWS, AnyExposure, Layout, layout, model_data
+from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.priors import INDEPENDENT, NONE, Flat, HalfNormal, Prior
+from bayes_net.schema import (
+    ARM,
+    ARM_EFFECT,
+    COVARIATE,
+    COVARIATE_EFFECT,
+    INTERVAL,
+    LEVEL,
+    LEVEL_AT_EVENTS,
+    LOG_HAZARD,
+    SLOPE,
+    STEP_SD,
+)
+
+
+def hazard_model(data: AnyExposure, hazard: Hazard | None = None, *, shape: Layout | None = None) -> pm.Model:
+    """The PyMC model of ``data``.
+
+    Variables: ``log_hazard`` (arm, interval), log hazard per month at score and covariates 0; ``level``
+    (arm), its average over time, which with a random walk is sampled as ``level_at_events``, over events;
+    ``slope`` (arm), log hazard ratio per unit of score; ``log_hr_arm`` (arm after the first) with a
+    shared baseline; ``log_hr_covariate`` (covariate); ``step_sd`` with a random walk.
+    """
+    hazard = hazard or Hazard()
+    shape = shape or layout([data])
+    arrays = model_data(data, shape, hazard)
+    # Priors and exposures are checked before they come here: bounds in the graph cost compiling only.
+    with pm.Model(coords=coordinates(data), check_bounds=False) as model:
+        d = {
+            name: pm.Data(name, value, shape=value.shape)
+            for name, value in arrays.items()
+            if _used(name, hazard, data)
+        }
+        log_hazard = pm.Deterministic(LOG_HAZARD, _log_hazard(d, hazard, data), dims=(ARM, INTERVAL))
+        slope = _slope(d, hazard, data)
+        gamma = (
+            _prior_rv(COVARIATE_EFFECT, "covariate", hazard, d, (COVARIATE,))
+            if data.covariate_names
+            else None
+        )
+        gathered = (log_hazard, slope, gamma)
+        hazard_sum = (
+            _compressed_risk(d, shape, *gathered) if shape.compressed else _patients_risk(d, *gathered)
+        )
+        log_likelihood = pt.sum(d["events"] * log_hazard) - hazard_sum
+        if slope is not None:
+            log_likelihood += pt.sum(slope * d["score_events"])
+        if gamma is not None:
+            log_likelihood += pt.sum(gamma * d["covariate_events"])
+        pm.Potential("log_likelihood", log_likelihood)
+    return model
+
+
+def _used(name: str, hazard: Hazard, data: AnyExposure) -> bool:
+    """Whether the graph reads this array: nutpie refuses data that no variable depends on."""
+    free = free_variables(hazard, data)
+    needs = {
+        "hyperparameters": any(
+            not isinstance(prior, Flat) for name, (prior, _) in free.items() if name != "step"
+        ),
+        "walk": hazard.smoothing == RW1 and data.n_intervals > 1,
+        "level_shift": hazard.smoothing == RW1 and data.n_intervals > 1,
+        "step_information": hazard.smoothing == RW1 and data.n_intervals > 1,
+        "score_events": hazard.slopes != NONE,
+        "node_score": hazard.slopes != NONE,
+        "row_score": hazard.slopes != NONE,
+        "row_arm": hazard.slopes != NONE,
+        "covariate_events": bool(data.covariate_names),
+        "row_covariates": bool(data.covariate_names),
+        "widths": data.n_intervals > 1,
+    }
+    return needs.get(name, True)
+
+
+_START = {"level": -3.0, "step_sd": 0.5}
+"""Where chains start: fixed, so that a compiled model gives the draws of a fresh one whatever the prior
+it was first compiled with. Others start at 0."""
+
+
+def _prior_rv(name: str, which: str, hazard: Hazard, d: Mapping, dims: tuple[str, ...], moved=0.0):
+    """A free variable with its prior; ``moved`` is what it has over that of which the prior is."""
+    prior: Prior = getattr(hazard.priors, which)
+    start = np.full([len(pm.modelcontext(None).coords[dim]) for dim in dims], _START.get(which, 0.0))
+    if isinstance(prior, Flat):
+        return pm.Flat(name, dims=dims, initval=start)
+    mean, sd = (d["hyperparameters"][PRIOR_ROWS.index(which), i] for i in (0, 1))
+    if isinstance(prior, HalfNormal):
+        return pm.HalfNormal(name, sigma=sd, dims=dims, initval=start)
+    return pm.Normal(name, mu=mean + moved, sigma=sd, dims=dims, initval=start)
+
+
+def _log_hazard(d: Mapping, hazard: Hazard, data: AnyExposure):
+    strata = () if hazard.baseline == SHARED else (ARM,)
+    if hazard.smoothing == INDEPENDENT:
+        alpha = _prior_rv("log_baseline", "level", hazard, d, (*strata, INTERVAL))
+    elif data.n_intervals == 1:
+        alpha = _prior_rv(LEVEL, "level", hazard, d, strata)[..., None]
+    else:
+        sd = _prior_rv(STEP_SD, "step_sd", hazard, d, strata)
+        # The prior is a standard normal step; it is sampled on its conditional scale.
+        scale = pt.sqrt(1.0 + sd[..., None] ** 2 * d["step_information"])
+        step = pm.Normal("step", 0.0, scale, dims=(*strata, "boundary")) / scale
+        # The prior is that of the level over time; the level of the events is what they know, and sampled.
+        shift = sd * pt.sum(d["level_shift"] * step, axis=-1)
+        at_events = _prior_rv(LEVEL_AT_EVENTS, "level", hazard, d, strata, shift)
+        pm.Deterministic(LEVEL, at_events - shift, dims=strata)
+        alpha = at_events[..., None] + sd[..., None] * times(d["walk"], step)
+    if hazard.baseline == SHARED:
+        if len(data.arms) == 1:
+            return alpha[None, :]
+        effect = _prior_rv(ARM_EFFECT, "arm_effect", hazard, d, ("contrast",))
+        # A product with 0 for the first arm, where joining a 0 to the effects would compile for a second.
+        alpha = alpha[None, :] + times(np.eye(len(data.arms))[:, 1:], effect)[:, None]
+    return alpha
+
+
+def _slope(d: Mapping, hazard: Hazard, data: AnyExposure):
+    if hazard.slopes == NONE:
+        return None
+    if hazard.slopes == PER_ARM:
+        return _prior_rv(SLOPE, "slope", hazard, d, (ARM,))
+    common = _prior_rv("common_slope", "slope", hazard, d, ())
+    return pm.Deterministic(SLOPE, common * np.ones(len(data.arms)), dims=(ARM,))
+
+
+def _compressed_risk(d: Mapping, shape: Layout, log_hazard, slope, gamma):
+    """Sum over patterns, intervals and nodes of weight * hazard."""
+    patterns = np.array(shape.patterns)
+    eta = _by_pattern(log_hazard, patterns, shape)
+    if gamma is not None:
+        eta = eta + times(patterns[:, 1:], gamma)[:, None]
+    if slope is None:
+        return pt.sum(pt.sum(d["node_weight"], axis=2) * pt.exp(eta))
+    slopes = _by_pattern(slope, patterns, shape)
+    return pt.sum(d["node_weight"] * pt.exp(eta[:, :, None] + slopes[:, None, None] * d["node_score"]))
+
+
+def _by_pattern(by_arm, patterns: np.ndarray, shape: Layout):
+    """The rows of the patterns' arms; where the patterns are the arms themselves, nothing to compile."""
+    if np.array_equal(patterns[:, 0], np.arange(len(shape.arms))):
+        return by_arm
+    chosen = one_hot(patterns[:, 0], len(shape.arms))
+    return times(chosen, by_arm) if by_arm.ndim == 1 else times(by_arm.T, chosen)
+
+
+def _patients_risk(d: Mapping, log_hazard, slope, gamma):
+    """Sum over patients of their cumulative hazard: that of the intervals passed, gathered at the
+    one in which follow-up ends, and the piece within it. A padding row has passed no time."""
+    rate = pt.exp(log_hazard)
+    total = d["row_since_start"] * rate.ravel()[d["row_cell"]]
+    if "widths" in d:
+        passed = pt.cumsum(rate * d["widths"], axis=1) - rate * d["widths"]
+        total = total + passed.ravel()[d["row_cell"]]
+    eta = 0.0
+    if slope is not None:
+        eta = times(d["row_arm"], slope) * d["row_score"]
+    if gamma is not None:
+        eta = eta + times(d["row_covariates"], gamma)
+    return pt.sum(pt.exp(eta) * total)

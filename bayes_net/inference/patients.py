@@ -1,0 +1,115 @@
+"""The posterior of a hazard model of patients, and fits of several data sets side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import xarray as xr
+
+from bayes_net.data.aggregated import AggregatedExposure
+from bayes_net.data.exposure import measure_attrs
+from bayes_net.inference.closed_form import draw_prior, log_likelihood, log_prior, with_derived
+from bayes_net.inference.engine_patients import hazard_model
+from bayes_net.inference.sampling import PRIOR_DRAWS, Compiled, Sampler, as_tree, compile_model, sample
+from bayes_net.inference.start import starting_points
+from bayes_net.model.assumptions import Hazard
+from bayes_net.model.layout import AnyExposure, Layout, layout, model_data
+from bayes_net.model.predictors import free_variables
+from bayes_net.model.priors import Flat
+from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS
+
+_compiled: dict[tuple, Compiled] = {}
+
+
+def fit(
+    data: AnyExposure,
+    hazard: Hazard | None = None,
+    *,
+    seed: int,
+    sampler: Sampler = Sampler(),
+    shape: Layout | None = None,
+    progress: bool = False,
+) -> xr.DataTree:
+    """The posterior of a hazard model of ``data``.
+
+    Groups: ``posterior``, ``sample_stats``, ``log_prior`` (each free variable), ``log_likelihood``
+    (variable ``patients``, dims chain, draw, patient: in memory, not for the file; of an
+    ``AggregatedExposure`` only their sum, dims chain, draw), ``prior``
+    (absent when a prior is flat), ``observed_data`` (events by arm and interval) and
+    ``constant_data`` (intervals, exposure, numbers). Exposures fitted with the same ``shape`` share
+    one compiled model.
+    """
+    hazard = hazard or Hazard()
+    shape = shape or layout([data])
+    compiled = _compile_once(data, hazard, shape)
+    if isinstance(data, AggregatedExposure):
+        compiled = compiled.starting_near(*starting_points(hazard, data))
+    tree = sample(
+        compiled, seed=seed, sampler=sampler, data=model_data(data, shape, hazard), progress=progress
+    )
+    drawn = tree["posterior"].to_dataset().assign_coords(_coords(data))
+    posterior = with_derived(drawn, hazard, data)
+    groups = {
+        "posterior": posterior,
+        "sample_stats": tree["sample_stats"].to_dataset(),
+        "log_prior": log_prior(posterior, hazard, data),
+        "log_likelihood": log_likelihood(posterior, data).to_dataset(),
+        "observed_data": xr.Dataset({"events": ((ARM, INTERVAL), data.events)}, _coords(data)),
+        "constant_data": _constants(data),
+    }
+    if not any(isinstance(prior, Flat) for prior, _ in free_variables(hazard, data).values()):
+        groups["prior"] = draw_prior(hazard, data, draws=PRIOR_DRAWS, seed=seed)
+    return as_tree(groups, tree.attrs | measure_attrs(data.measure))
+
+
+def _compile_once(data: AnyExposure, hazard: Hazard, shape: Layout) -> Compiled:
+    kinds = tuple((name, type(prior), dims) for name, (prior, dims) in free_variables(hazard, data).items())
+    key = (shape, kinds)
+    if key not in _compiled:
+        _compiled[key] = compile_model(hazard_model(data, hazard, shape=shape), derived=False)
+    return _compiled[key]
+
+
+def _coords(data: AnyExposure) -> dict[str, list]:
+    return {ARM: list(data.arms), INTERVAL: list(range(data.n_intervals))}
+
+
+def _constants(data: AnyExposure) -> xr.Dataset:
+    """What estimands need besides the draws; totals by arm, nothing of a single patient but the
+    longest follow-up."""
+    return xr.Dataset(
+        {
+            "interval_start": (INTERVAL, data.starts),
+            "interval_end": (INTERVAL, data.ends),
+            "person_time": ((ARM, INTERVAL), data.person_time),
+            "n": (ARM, data.n_by_arm),
+            "n_events": (ARM, data.events.sum(axis=1)),
+            "last_follow_up": (ARM, data.last_follow_up),
+        },
+        _coords(data),
+    )
+
+
+def stack(fits: Mapping[str, xr.DataTree], *, dim: str) -> xr.DataTree:
+    """Fits of one model to several data sets side by side along ``dim`` (labels are the keys).
+
+    Per-patient log-likelihoods differ in length, so their group keeps the total per draw only.
+    """
+    names = [
+        name
+        for name in next(iter(fits.values())).children
+        if all(name in tree.children for tree in fits.values())
+    ]
+    groups = {}
+    for name in names:
+        parts = [tree[name].to_dataset() for tree in fits.values()]
+        if name == "log_likelihood":
+            parts = [part.sum([d for d in part.dims if d not in SAMPLE_DIMS]) for part in parts]
+        groups[name] = xr.concat(
+            parts, dim=dim, join="outer", coords="minimal", compat="override"
+        ).assign_coords({dim: list(fits)})
+    attrs = next(iter(fits.values())).attrs
+    each = {
+        name: [tree.attrs[name] for tree in fits.values()] for name in ("seed", "attempts") if name in attrs
+    }
+    return as_tree(groups, attrs | each)

@@ -1,0 +1,148 @@
+"""Where chains start when patients are so many that a fixed point would be thousands of SDs away.
+
+With the walk's SD at 1 the log-density of a hazard model is concave in everything else: Newton's method
+finds its mode, and its curvature how far to spread the chains around it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from bayes_net.data.aggregated import AggregatedExposure
+from bayes_net.inference.closed_form import step_scale, with_derived
+from bayes_net.model.assumptions import Hazard
+from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.priors import Normal
+from bayes_net.schema import (
+    ARM,
+    COVARIATE,
+    COVARIATE_EFFECT,
+    INTERVAL,
+    LEVEL,
+    LEVEL_AT_EVENTS,
+    LOG_HAZARD,
+    SAMPLE_DIMS,
+    SLOPE,
+    STEP_SD,
+)
+
+SPREAD = 2.0
+"""Posterior SDs, as the mode's curvature has them, by which starting points differ."""
+
+
+_LEAST_STEP_SD, _LOG_SD_SPREAD = 1e-3, 0.3
+
+
+_RIDGE, _ITERATIONS, _CONVERGED = 1e-6, 100, 1e-8
+
+
+def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarray, np.ndarray]:
+    """Centre and SD of starting points, over the unconstrained free variables in the model's order."""
+    free = free_variables(hazard, data)
+    if STEP_SD in free:
+        free = {LEVEL_AT_EVENTS if name == LEVEL else name: each for name, each in free.items()}
+    coords = coordinates(data)
+    shapes = {name: tuple(len(coords[dim]) for dim in dims) for name, (_, dims) in free.items()}
+    linear = {name: shape for name, shape in shapes.items() if name != STEP_SD}
+    units = _unit_vectors(linear, free, coords)
+    one = units
+    if STEP_SD in free:
+        ones = np.ones((1, units.sizes["draw"], *shapes[STEP_SD]))
+        one = units.assign({STEP_SD: ((*SAMPLE_DIMS, *free[STEP_SD][1]), ones)})
+    derived = with_derived(one, hazard, data)
+    mode, spread = _newton(_design(derived, data), *_prior(derived, hazard, data))
+    found = {
+        name: (mode[at].reshape(linear[name]), spread[at].reshape(linear[name]))
+        for name, at in _slices(linear)
+    }
+    if STEP_SD in free:
+        found |= _walk(found["step"], one.isel(draw=0, chain=0), hazard, data)
+    centre, around = (np.concatenate([found[name][i].ravel() for name in free]) for i in (0, 1))
+    return centre, SPREAD * around
+
+
+def _slices(shapes: dict[str, tuple[int, ...]]):
+    end = 0
+    for name, shape in shapes.items():
+        start, end = end, end + int(np.prod(shape))
+        yield name, slice(start, end)
+
+
+def _unit_vectors(linear, free, coords) -> xr.Dataset:
+    """One draw for every linear parameter, in which it is 1 and the others 0."""
+    size = sum(int(np.prod(shape)) for shape in linear.values())
+    identity = np.eye(size)[None]
+    values = {
+        name: ((*SAMPLE_DIMS, *free[name][1]), identity[..., at].reshape(1, size, *linear[name]))
+        for name, at in _slices(linear)
+    }
+    used = {dim for name in linear for dim in free[name][1]} | {ARM, INTERVAL}
+    return xr.Dataset(values, {dim: coords[dim] for dim in used})
+
+
+def _prior(units: xr.Dataset, hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and precision matrix of the linear parameters, of which ``units`` has one a draw, with the walk's
+    SD at 1."""
+    scale = step_scale(units.isel(chain=0, draw=0), hazard, data).values if STEP_SD in units else 1.0
+    mean, precision = 0.0, _RIDGE * np.eye(units.sizes["draw"])
+    for name, (prior, dims) in free_variables(hazard, data).items():
+        if isinstance(prior, Normal):
+            rows = units[name].isel(chain=0).transpose("draw", *dims).values
+            sd = np.broadcast_to(prior.sd * (scale if name == "step" else 1.0), rows.shape[1:]).ravel()
+            weighted = rows.reshape(len(rows), -1) / sd**2
+            precision = precision + weighted @ rows.reshape(len(rows), -1).T
+            mean = mean + weighted.sum(axis=1) * prior.mean
+    return np.linalg.solve(precision, np.broadcast_to(mean, len(precision))), precision
+
+
+def _design(units: xr.Dataset, data: AggregatedExposure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By linear parameter: its part in the log hazard of every node, and in the events' sum of log hazards;
+    and the nodes' months."""
+    drawn = units.isel(chain=0).transpose("draw", ...)
+    log_hazard = drawn[LOG_HAZARD].transpose("draw", ARM, INTERVAL).values
+    size = len(log_hazard)
+    slope = drawn[SLOPE].transpose("draw", ARM).values if SLOPE in drawn else np.zeros((size, len(data.arms)))
+    effect = np.zeros((size, len(data.covariate_names)))
+    if COVARIATE_EFFECT in drawn:
+        effect = drawn[COVARIATE_EFFECT].transpose("draw", COVARIATE).values
+    arm = data.patterns[:, 0].astype(int)
+    by_pattern = log_hazard[:, arm] + (effect @ data.patterns[:, 1:].T)[..., None]
+    nodes = by_pattern[..., None] + slope[:, arm, None, None] * data.score
+    held = data.weight > 0
+    hits = (log_hazard * data.events).sum((1, 2)) + slope @ data.score_events + effect @ data.covariate_events
+    return nodes[:, held], hits, data.weight[held]
+
+
+def _newton(design, mean: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mode, and the SD of each parameter given the others' uncertainty."""
+    nodes, hits, months = design
+
+    def height(at):
+        with np.errstate(over="ignore"):
+            return hits @ at - months @ np.exp(at @ nodes) - (at - mean) @ precision @ (at - mean) / 2
+
+    at = mean.copy()
+    for _ in range(_ITERATIONS):
+        risk = months * np.exp(at @ nodes)
+        gradient = hits - nodes @ risk - precision @ (at - mean)
+        curvature = (nodes * risk) @ nodes.T + precision
+        step = np.linalg.solve(curvature, gradient)
+        gain = gradient @ step
+        while not height(at + step) >= height(at) and np.abs(step).max() > _CONVERGED**2:
+            step = step / 2
+        at = at + step
+        if gain < _CONVERGED:
+            break
+    return at, np.sqrt(np.diag(np.linalg.inv(curvature)))
+
+
+def _walk(step, one: xr.Dataset, hazard: Hazard, data: AggregatedExposure) -> dict:
+    """Start of the walk's SD, which is that of the steps found, and of the steps on its scale."""
+    before = step_scale(one, hazard, data)
+    standard = before.copy(data=step[0] / before.values)
+    sd = np.sqrt((standard**2).mean("boundary")).clip(min=_LEAST_STEP_SD)
+    after = step_scale(one.assign({STEP_SD: sd}), hazard, data)
+    factor = (after / (sd * before)).transpose(*before.dims).values
+    spread = np.full(sd.shape, _LOG_SD_SPREAD)
+    return {"step": (step[0] * factor, step[1] * factor), STEP_SD: (np.log(sd.values), spread)}

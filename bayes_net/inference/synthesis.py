@@ -1,0 +1,82 @@
+"""The posterior of a network: compiled once, refitted with rows left out, each published number predicted."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from bayes_net.inference.arrays import (
+    conditional_scale,
+    draw_prior,
+    hyperparameters,
+    inputs,
+    published_log_likelihood,
+    with_derived,
+)
+from bayes_net.inference.engine_synthesis import synthesis_model
+from bayes_net.inference.sampling import PRIOR_DRAWS, Compiled, Sampler, compile_model, sample
+from bayes_net.model.network import Network
+from bayes_net.model.predictors import effect_names, scale_names, scaling, split
+from bayes_net.schema import CHAIN, DRAW, SAMPLE_DIMS
+
+SAMPLER = Sampler(draws=1500, tune=1000, target_accept=0.99)
+
+
+_compiled: dict[tuple, Compiled] = {}
+
+
+def fit_synthesis(
+    network: Network, *, seed: int, sampler: Sampler = SAMPLER, progress: bool = False
+) -> xr.DataTree:
+    """The posterior of a network of published numbers, patients, or both.
+
+    Groups: ``posterior`` (free variables, and derived from them log_hazard (curve, interval), arm_effect,
+    study_level, slope (slope_of, landmark), bias, response), ``prior`` (the same, drawn from the priors),
+    ``sample_stats``, ``log_likelihood`` (variable ``published``, dims chain, draw, row: of each number given
+    those it is correlated with).
+    """
+    data = inputs(network)
+    tree = sample(_compile_once(network), seed=seed, sampler=sampler, data=data, progress=progress)
+    posterior = named(tree["posterior"].to_dataset(), network)
+    groups = {
+        "/": xr.Dataset(attrs=tree.attrs),
+        "posterior": posterior,
+        "prior": draw_prior(network, draws=PRIOR_DRAWS * 4, seed=seed),
+        "sample_stats": tree["sample_stats"].to_dataset(),
+    }
+    if len(network.rows):
+        groups["log_likelihood"] = published_log_likelihood(posterior, network).to_dataset(name="published")
+    return xr.DataTree.from_dict(groups, name="fit")
+
+
+def _compile_once(network: Network) -> Compiled:
+    key = signature(network)
+    if key not in _compiled:
+        _compiled[key] = compile_model(synthesis_model(network))
+    return _compiled[key]
+
+
+def signature(network: Network) -> tuple:
+    """What a compiled model depends on besides its inputs; pools that agree in it share one."""
+    columns = ["id", "study", "arm", "endpoint", "statistic", "landmark", "threshold"]
+    rows = tuple(map(str, network.rows[columns].itertuples(index=False, name=None)))
+    forms = tuple((d.kind, d.inflated) for d in network.data)
+    kinds = tuple((name, type(v.prior).__name__, tuple(v.dims.items())) for name, v in network.free.items())
+    shapes = tuple((name, value.shape) for name, value in inputs(network).items())
+    return rows, forms, kinds, network.assumptions.cuts, scaling(network).tobytes(), shapes
+
+
+def named(draws: xr.Dataset, network: Network) -> xr.Dataset:
+    """The model's vectors ``z`` and ``scale`` as the variables of ``network.free``; effects with a standard
+    deviation of their own stay standardised."""
+    names, scales = effect_names(network), scale_names(network)
+    mean, sd = hyperparameters(network)[:2]
+    z, sds = draws["z"].transpose(*SAMPLE_DIMS, "effect_label").values, {}
+    if scales:
+        scale = draws["scale"].transpose(*SAMPLE_DIMS, "sd_label").values
+        z = z / conditional_scale(scale @ scaling(network).T, inputs(network)["information"])
+        sds = split(scale, scales, network)
+    values = split(mean + sd * z, names, network) | sds
+    coords = {CHAIN: draws[CHAIN], DRAW: draws[DRAW]}
+    coords |= {dim: list(labels) for v in network.free.values() for dim, labels in v.dims.items()}
+    variables = {name: ((*SAMPLE_DIMS, *network.free[name].dims), values[name]) for name in network.free}
+    return with_derived(xr.Dataset(variables, coords), network)

@@ -1,0 +1,1 @@
+"""What is assumed, and the model that follows."""

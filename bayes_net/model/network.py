@@ -1,0 +1,464 @@
+"""What informs what in a synthesis: parameters, curves and rows as labelled arrays; nothing here needs PyMC.
+
+A *curve* is the survival of one arm of one study; its log hazard is that of the study's baseline, plus
+the arm's effect, plus the level of a study that leans on another's baseline. Curves are marginal over
+shrinkage, as Kaplan-Meier curves and hazard ratios of arms are; what they are given a shrinkage follows
+by quadrature (``conditional``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from bayes_net.data.exposure import person_time
+from bayes_net.data.landmarks import landmark_times
+from bayes_net.errors import InputError, listed
+from bayes_net.evidence.statistics import (
+    CURVES,
+    EFFECTS,
+    FLOOR_INFLATION,
+    SLOPES,
+    Datum,
+    correlation_matrix,
+    datum,
+)
+from bayes_net.evidence.table import COLUMNS
+from bayes_net.model.assumptions import Assumptions
+from bayes_net.model.layout import walk_basis
+from bayes_net.model.participants import Participants, check_inputs
+from bayes_net.model.priors import FULL, Fixed, HalfNormal, Heterogeneity, Normal, Prior
+from bayes_net.schema import NO_LIMIT
+
+INFLATION = Normal(*FLOOR_INFLATION, "SE of a median without CI: 0.8 to 1.7 times its floor")
+"""Printed widths of ten curves of neuroendocrine tumours are 0.74 to 1.30 times the floor."""
+
+
+Curve = tuple[str, str, str]
+"""Endpoint, study, arm."""
+
+
+@dataclass(frozen=True, eq=False)
+class Free:
+    """A free variable: its labels by dim, and its prior, with hyperparameters for every label."""
+
+    dims: Mapping[str, tuple[str, ...]]
+    prior: Prior | Heterogeneity
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of every dim."""
+        return tuple(map(len, self.dims.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Everything that a synthesis model is built from.
+
+    ``rows`` are the published numbers that enter the likelihood, ``data`` what each is on its modelling
+    scale, ``power`` the weight of each (0 removes it), ``cohorts`` the patients.
+    """
+
+    assumptions: Assumptions
+    rows: pd.DataFrame
+    data: tuple[Datum, ...]
+    power: np.ndarray
+    cohorts: tuple[Participants, ...] = ()
+
+    # --- labels -------------------------------------------------------------------------------------
+
+    @cached_property
+    def curves(self) -> tuple[Curve, ...]:
+        """Every curve that a row or a cohort is about, and the other arm of a two-arm study."""
+        found = [
+            (row.endpoint, row.study, row.arm) for row in self.rows.itertuples() if row.statistic in CURVES
+        ]
+        found += [
+            (c.endpoint, c.study, arm) for c in self.cohorts if c.events.size for arm in self._entered(c)
+        ]
+        known = dict.fromkeys(found)
+        for endpoint, study, _ in list(known):
+            for arm in self.assumptions.arms if self._has_effect(endpoint, study) else ():
+                known.setdefault((endpoint, study, arm))
+            if study != self.baseline_study(study):
+                for arm in self.assumptions.arms:
+                    known.setdefault((endpoint, self.baseline_study(study), arm))
+        return tuple(known)
+
+    def _entered(self, cohort: Participants) -> list[str]:
+        return [
+            arm
+            for arm, months in zip(self.assumptions.arms, cohort.person_time.sum(1), strict=True)
+            if months
+        ]
+
+    def _has_effect(self, endpoint: str, study: str) -> bool:
+        return f"{endpoint} {study}" in self.effects
+
+    def baseline_study(self, study: str) -> str:
+        """The study whose baseline a study's curves stand on."""
+        own = (self.assumptions.reference, *self.assumptions.own_baseline)
+        return study if study in own else self.assumptions.reference
+
+    @cached_property
+    def curve_rows(self) -> tuple[Curve, ...]:
+        """The curve of every row that is a point of one, in the order of the rows."""
+        own = self.rows[self.is_of(CURVES)]
+        return tuple((row.endpoint, row.study, row.arm) for row in own.itertuples())
+
+    @cached_property
+    def curve_months(self) -> np.ndarray:
+        """Months that each of these rows has spent in each interval, (row, interval)."""
+        return self.months(
+            np.array([d.time for d, use in zip(self.data, self.is_of(CURVES), strict=True) if use])
+        )
+
+    @property
+    def has_curve_patients(self) -> bool:
+        """Whether patients are followed from randomisation."""
+        return any(cohort.person_time.any() for cohort in self.cohorts)
+
+    @cached_property
+    def effects(self) -> tuple[str, ...]:
+        """Endpoint and study of every comparison of the arms."""
+        found = [
+            f"{row.endpoint} {row.study}"
+            if row.statistic in EFFECTS
+            else self.effect_of(row.endpoint, row.study)
+            for row in self.rows.itertuples()
+            if row.statistic in EFFECTS or (row.statistic in CURVES and self._is_treated(row.arm))
+        ]
+        found += [
+            self.effect_of(c.endpoint, c.study)
+            for c in self.cohorts
+            for arm in self._entered(c)
+            if self._is_treated(arm)
+        ]
+        return tuple(dict.fromkeys(found))
+
+    def _is_treated(self, arm: str) -> bool:
+        return arm != self.assumptions.arms[0]
+
+    def effect_of(self, endpoint: str, study: str) -> str:
+        """The comparison that the treated arm of a study follows: its own where it has one, else that of the
+        study on whose baseline it stands."""
+        own = study if (endpoint, study) in self._comparative else self.baseline_study(study)
+        return f"{endpoint} {own}"
+
+    @cached_property
+    def _comparative(self) -> set[tuple[str, str]]:
+        """Endpoint and study of every comparison of arms within a study."""
+        found = {(row.endpoint, row.study) for row in self.rows.itertuples() if row.statistic in EFFECTS}
+        arms = {(r.endpoint, r.study, r.arm) for r in self.rows.itertuples() if r.statistic in CURVES}
+        arms |= {(c.endpoint, c.study, arm) for c in self.cohorts for arm in self._entered(c)}
+        of = [curve[:2] for curve in arms]
+        return found | {one for one in of if of.count(one) > 1}
+
+    @cached_property
+    def effect_endpoints(self) -> tuple[str, ...]:
+        """Endpoints with a comparison of the arms."""
+        return tuple(dict.fromkeys(effect.split(" ")[0] for effect in self.effects))
+
+    @cached_property
+    def baselines(self) -> tuple[str, ...]:
+        """Endpoint and study of every baseline hazard."""
+        return tuple(dict.fromkeys(f"{e} {self.baseline_study(study)}" for e, study, _ in self.curves))
+
+    @cached_property
+    def levels(self) -> tuple[str, ...]:
+        """Endpoint and study of every curve that leans on another study's baseline."""
+        return tuple(
+            dict.fromkeys(
+                f"{e} {study}" for e, study, _ in self.curves if study != self.baseline_study(study)
+            )
+        )
+
+    @cached_property
+    def slope_groups(self) -> tuple[str, ...]:
+        """Endpoint and arm of every slope of shrinkage."""
+        endpoints = [row.endpoint for row in self.rows.itertuples() if row.statistic in SLOPES]
+        endpoints += [c.endpoint for c in self.cohorts if c.exposure is not None]
+        return tuple(f"{e} {arm}" for e in dict.fromkeys(endpoints) for arm in self.assumptions.arms)
+
+    @cached_property
+    def landmarks(self) -> tuple[str, ...]:
+        """Labels of the landmarks, "no limit" among them."""
+        return tuple(landmark.label for landmark in self.assumptions.landmarks)
+
+    @cached_property
+    def landmark_cohorts(self) -> tuple[Participants, ...]:
+        """Cohorts with patients at a landmark."""
+        return tuple(c for c in self.cohorts if c.exposure is not None)
+
+    def groups(self, endpoint: str) -> tuple[str, ...]:
+        """Study and arm of every count of ``endpoint``: response, or shrinkage."""
+        own = self.rows[(self.rows["endpoint"] == endpoint) & (self.rows["statistic"] == "count")]
+        return tuple(dict.fromkeys(f"{row.study} {row.arm}" for row in own.itertuples()))
+
+    @cached_property
+    def pooled_responses(self) -> np.ndarray:
+        """Which response groups are of the last arm, and so exchangeable between studies."""
+        treated = [
+            row.arm == self.assumptions.arms[-1]
+            for group in self.groups("response")
+            for row in [self._row_of("response", group)]
+        ]
+        return np.array(treated, bool)
+
+    def _row_of(self, endpoint: str, group: str):
+        return next(
+            row
+            for row in self.rows.itertuples()
+            if row.endpoint == endpoint and f"{row.study} {row.arm}" == group
+        )
+
+    def is_of(self, statistics: Sequence[str]) -> np.ndarray:
+        """Which rows are of one of these statistics."""
+        return self.rows["statistic"].isin(statistics).to_numpy()
+
+    # --- numbers ------------------------------------------------------------------------------------
+
+    @cached_property
+    def basis(self) -> np.ndarray:
+        """From steps to a random walk, (interval, boundary)."""
+        return walk_basis(np.array(self.assumptions.cuts))
+
+    @cached_property
+    def landmark_basis(self) -> np.ndarray:
+        """The same for the patients after their landmark."""
+        return walk_basis(self.landmark_cohorts[0].exposure.cuts)
+
+    @property
+    def n_intervals(self) -> int:
+        """Number of intervals of every curve."""
+        return len(self.assumptions.cuts) + 1
+
+    @cached_property
+    def slope_factor(self) -> np.ndarray:
+        """Factor F of the slopes' prior covariance F F', (landmark, landmark)."""
+        return np.linalg.cholesky(
+            self.assumptions.slopes.covariance(self.assumptions.landmarks)
+            + 1e-10 * np.eye(len(self.landmarks))
+        )
+
+    @cached_property
+    def precision(self) -> np.ndarray:
+        """Precision matrix of the standardised residuals of all rows, zero where a row has power 0.
+
+        A power a divides a standard error by sqrt(a), so the precision is multiplied by a.
+        """
+        normal = np.array([d.kind == "normal" for d in self.data], bool)
+        used = normal & (self.power > 0)
+        whole = np.zeros((len(self.data), len(self.data)))
+        if used.any():
+            kept = [d for d, keep in zip(self.data, used, strict=True) if keep]
+            correlation = correlation_matrix(self.rows[used], kept)
+            root = np.sqrt(self.power[used])
+            whole[np.ix_(used, used)] = root[:, None] * np.linalg.inv(correlation) * root
+        return whole
+
+    def months(self, times: np.ndarray) -> np.ndarray:
+        """Months that each time has spent in each interval, (time, interval)."""
+        return person_time(np.asarray(times, float), np.array(self.assumptions.cuts))
+
+    def with_power(self, power: Mapping[str, float]) -> Network:
+        """The same network with other weights of some rows, by id; of all else it keeps the shapes."""
+        ids = list(self.rows["id"])
+        unknown = [name for name in power if name not in ids]
+        if unknown:
+            raise InputError(
+                f"rows {listed(unknown)} are not in the network; expected some of {listed(ids, limit=40)}"
+            )
+        values = self.power.copy()
+        for name, value in power.items():
+            if not 0 <= value <= 1:
+                raise InputError(f"power {value} of row {name} is not usable; expected a number from 0 to 1")
+            values[ids.index(name)] = value
+        return replace(self, power=values)
+
+    def with_rows(self, rows: pd.DataFrame, *, power: float = 1.0) -> Network:
+        """The same network with further rows of weight ``power`` (columns that they lack are empty).
+
+        Raises
+        ------
+        InputError
+            A row does not fit, or counts patients of whom there is a count already.
+        """
+        key = ["study", "arm", "endpoint"]
+        known = set(self.rows.loc[self.rows["statistic"] == "count", key].itertuples(index=False, name=None))
+        twice = rows[[tuple(row) in known for row in rows[key].to_numpy()]]
+        if len(twice):
+            raise InputError(
+                f"{listed(twice['id'])}: published numbers count the same patients of the same study and "
+                'arm. Give those use = "check", or count the patients once (counts = false)'
+            )
+        more = rows.reindex(columns=self.rows.columns)
+        texts = [c for c in more if c not in ("value", "lower", "upper", "level", "n", "time", "threshold")]
+        more[texts] = more[texts].fillna("")
+        check_inputs(more, self.assumptions, ())
+        joined = more if not len(self.rows) else pd.concat([self.rows, more], ignore_index=True)
+        data = (*self.data, *(datum(row) for row in more.itertuples()))
+        return replace(self, rows=joined, data=data, power=np.append(self.power, np.full(len(more), power)))
+
+    # --- free variables -----------------------------------------------------------------------------
+
+    @cached_property
+    def free(self) -> dict[str, Free]:
+        """Every free variable by name, in the order in which draws of the prior are made."""
+        return {
+            name: variable
+            for part in (self._free_curves, self._free_slopes, self._free_counts, self._free_landmarks)
+            for name, variable in part().items()
+            if np.prod(variable.shape)
+        }
+
+    def _free_curves(self) -> dict[str, Free]:
+        a, groups = self.assumptions, {"baseline": self.baselines}
+        intervals = tuple(str(k) for k in range(self.n_intervals))
+        free: dict[str, Free] = {}
+        if a.smoothing == "independent":
+            free["log_baseline"] = Free(groups | {"interval": intervals}, a.level)
+        else:
+            free["level"] = Free(groups, a.level)
+            free["step_sd"] = Free(groups if self.n_intervals > 1 else {"baseline": ()}, a.step_sd)
+            free["step"] = Free(groups | {"boundary": intervals[:-1]}, Normal(0, 1))
+        free["arm_effect_mean"] = Free({"effect_endpoint": self.effect_endpoints}, a.arm_effect)
+        if self.pools_effects:
+            free |= _heterogeneity(
+                "arm_effect", {"effect_endpoint": self.effect_endpoints}, a.arm_heterogeneity
+            )
+            free["arm_effect_z"] = Free({"effect": self.effects}, Normal(0, 1))
+        free |= self._free_differences("study_level", {"level_of": self.levels}, a.study_level)
+        inflated = tuple(d.id for d in self.data if d.inflated)
+        free["log_inflation"] = Free({"inflated": inflated}, INFLATION)
+        return free
+
+    @cached_property
+    def pools_effects(self) -> bool:
+        """Whether several studies compare the arms for one endpoint."""
+        return len(self.effects) > len(self.effect_endpoints)
+
+    def _free_differences(self, name: str, dims: dict, borrowing) -> dict[str, Free]:
+        """Differences between studies: exchangeable ones are sampled standardised."""
+        if borrowing.kind == FULL or not next(iter(dims.values())):
+            return {}
+        if borrowing.kind == "exchangeable":
+            return {
+                f"{name}_sd": Free({"one": ("pool",)}, HalfNormal(borrowing.sd)),
+                f"{name}_z": Free(dims, Normal(0, 1)),
+            }
+        return {name: Free(dims, borrowing if borrowing.mixes else Normal(0, borrowing.narrow_sd))}
+
+    def _free_slopes(self) -> dict[str, Free]:
+        prior, groups = self.assumptions.slopes, {"slope_of": self.slope_groups}
+        free = {"slope_z": Free(groups | {"landmark": self.landmarks}, Normal(0, 1))}
+        if prior.structure == "exchangeable":
+            free["slope_mean"] = Free(groups, prior.prior)
+            free["slope_sd"] = Free(groups, prior.heterogeneity)
+        if self.biased_groups:
+            free["bias_z"] = Free({"bias_of": self.biased_groups}, Normal(0, 1))
+        return free if self.slope_groups else {}
+
+    @cached_property
+    def biased_groups(self) -> tuple[str, ...]:
+        """Slope groups whose printed "no limit" value carries a bias term."""
+        given = [f"{row.endpoint} {row.arm}" for row in self.rows.itertuples() if self._is_biased(row)]
+        return tuple(g for g in dict.fromkeys(given) if g.split(" ", 1)[1] in self.assumptions.bias)
+
+    @staticmethod
+    def _is_biased(row) -> bool:
+        return row.statistic in SLOPES and row.landmark == NO_LIMIT
+
+    @cached_property
+    def bias_prior(self) -> np.ndarray:
+        """Mean and SD of the bias per 10 points, (group, 2), scaled."""
+        pairs = [self.assumptions.bias[g.split(" ", 1)[1]] for g in self.biased_groups]
+        return 10.0 * self.assumptions.bias_scale * np.array(pairs).reshape(-1, 2)
+
+    def _free_counts(self) -> dict[str, Free]:
+        a, groups = self.assumptions, np.array(self.groups("response"), object)
+        pooled = tuple(groups[self.pooled_responses]) if len(groups) else ()
+        alone = tuple(groups[~self.pooled_responses]) if len(groups) else ()
+        free = {
+            "response_mean": Free({"one": ("pool",) if pooled else ()}, a.response_probability),
+            "response_alone": Free({"response_alone_of": alone}, a.response_probability),
+        }
+        if pooled:
+            free |= self._free_differences("response_difference", {"response_of": pooled}, a.response)
+        shrunk = {"shrinkage_of": self.groups("shrinkage")}
+        free["shrinkage_location"] = Free(shrunk, a.shrinkage_location)
+        free["shrinkage_log_spread"] = Free(shrunk, a.shrinkage_log_spread)
+        completion = ("completion",) if (self.rows["endpoint"] == "completion").any() else ()
+        free["completion"] = Free({"completion_of": completion}, a.completion)
+        return free
+
+    def _free_landmarks(self) -> dict[str, Free]:
+        """Baselines of the patients at their landmark, stratified by study and arm."""
+        if not self.landmark_cohorts:
+            return {}
+        a, first = self.assumptions, self.landmark_cohorts[0].exposure
+        strata = {"stratum": tuple(f"{c.study} {arm}" for c in self.landmark_cohorts for arm in a.arms)}
+        free = {"landmark_level": Free(strata, a.level)}
+        if first.n_intervals > 1:
+            boundaries = tuple(str(k) for k in range(first.n_intervals - 1))
+            free["landmark_step_sd"] = Free(strata, a.step_sd)
+            free["landmark_step"] = Free(strata | {"landmark_boundary": boundaries}, Normal(0, 1))
+        if len(self.landmark_cohorts) > 1:
+            free |= _heterogeneity("slope_between", {"one": ("pool",)}, a.slopes.between_studies)
+            free["slope_study_z"] = Free(strata, Normal(0, 1))
+        return free
+
+
+def _heterogeneity(name: str, dims: dict, prior: Heterogeneity) -> dict[str, Free]:
+    return {} if isinstance(prior, Fixed) else {f"{name}_sd": Free(dims, prior)}
+
+
+def combine_network(
+    evidence,
+    assumptions: Assumptions,
+    *,
+    cohorts: Sequence[Participants] = (),
+    power: Mapping[str, float] | None = None,
+) -> Network:
+    """The network of the rows of ``evidence`` that have ``use`` "likelihood" (None: patients alone).
+
+    ``power`` maps row ids, or studies, to weights between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        A row is about an arm, landmark or subgroup that the assumptions do not know, or nothing informs
+        anything.
+    """
+    rows = _no_rows() if evidence is None else with_labels(evidence.rows("likelihood"))
+    if not len(rows) and not cohorts:
+        raise InputError("there is neither a published number with use = likelihood nor a cohort of patients")
+    check_inputs(rows, assumptions, cohorts)
+    made = Network(
+        assumptions, rows, tuple(datum(row) for row in rows.itertuples()), np.ones(len(rows)), tuple(cohorts)
+    )
+    weights = {}
+    for name, value in (power or {}).items():
+        of_study = list(rows.loc[rows["study"] == name, "id"])
+        weights |= dict.fromkeys(of_study or [name], value)
+    return made.with_power(weights)
+
+
+def with_labels(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with their landmarks named as landmark sets name them: "150d" becomes "150 d"."""
+
+    def label(text: str) -> str:
+        try:
+            return landmark_times([text])[0].label
+        except InputError:
+            return text
+
+    return rows.assign(landmark=[label(text) if text else "" for text in rows["landmark"]])
+
+
+def _no_rows() -> pd.DataFrame:
+    return pd.DataFrame(columns=list(COLUMNS))

@@ -1,0 +1,203 @@
+"""What goes into a network, and the rules by which rows and patients fit its assumptions and each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayes_net.data.exposure import Exposure
+from bayes_net.errors import InputError, listed
+from bayes_net.evidence.statistics import CURVES, EFFECTS, SLOPES
+from bayes_net.model.assumptions import Assumptions
+from bayes_net.schema import ENDPOINTS
+
+SMALLEST_SHRINKAGE, LARGEST_SHRINKAGE = -20.0, 100.0
+"""Best responses of growth by 20 % are progression and not analysed; a tumour cannot shrink by more than
+its size."""
+
+
+COUNTED = ("response", "shrinkage")
+"""Endpoints that have counts."""
+
+
+_EXPECTED_ENDPOINTS = {
+    "count": COUNTED,
+    "odds ratio": ("completion",),
+} | dict.fromkeys((*CURVES, *EFFECTS, *SLOPES), ENDPOINTS)
+
+
+@dataclass(frozen=True, eq=False)
+class Participants:
+    """Patients of one study: survival of every patient from randomisation, by arm on the network's intervals
+    (``events`` and ``person_time``, arm x interval), and the analysed patients of one landmark.
+
+    ``longest`` is the longest follow-up in months, up to which their curves are known."""
+
+    study: str
+    endpoint: str
+    events: np.ndarray
+    person_time: np.ndarray
+    landmark: str = ""
+    exposure: Exposure | None = None
+    weight: float = 1.0
+    longest: float = np.inf
+
+    def __repr__(self) -> str:
+        after = f", {self.landmark}: {self.exposure!r}" if self.exposure else ""
+        return f"<pooled cohort: {self.study}, {self.endpoint}, {self.events.sum():g} events{after}>"
+
+
+def check_inputs(rows: pd.DataFrame, assumptions: Assumptions, cohorts: Sequence[Participants]) -> None:
+    """Raises
+    ------
+    InputError
+        A row or a cohort does not fit the assumptions, or rows and patients would count twice.
+    """
+    problems = [
+        f"{row.id}: {told}" for row in rows.itertuples() for told in _misfits(row, assumptions, cohorts)
+    ]
+    problems += _ambiguous(rows, cohorts)
+    problems += _nesting(rows)
+    if problems:
+        raise InputError("published numbers do not fit the model:\n  " + "\n  ".join(problems))
+    _check_cohorts(cohorts, assumptions)
+
+
+def _ambiguous(rows: pd.DataFrame, cohorts: Sequence[Participants]) -> list[str]:
+    """Ids that are the name of a study with other rows or patients: leaving it out would mean either."""
+    studies = [*zip(rows["study"], rows["id"], strict=True), *((c.study, "patients") for c in cohorts)]
+    return [
+        f"{name}: the id of a row is the name of a study too; expected different names"
+        for name in rows["id"]
+        if any(study == name != other for study, other in studies)
+    ]
+
+
+def _misfits(row, assumptions: Assumptions, cohorts: Sequence[Participants]) -> list[str]:
+    rules = (_wrong_endpoint, _wrong_arm, _wrong_landmark, _subgroup, _unreachable)
+    found = (rule(row, assumptions) for rule in rules)
+    return [told for told in (*found, _printed_twice(row, cohorts)) if told]
+
+
+def _wrong_endpoint(row, assumptions: Assumptions) -> str:
+    expected = _EXPECTED_ENDPOINTS[row.statistic]
+    if row.endpoint in expected:
+        return ""
+    return (
+        f"{row.statistic} of {row.endpoint}; expected one of {', '.join(expected)}. Others can only "
+        'be kept: use = "record"'
+    )
+
+
+def _wrong_arm(row, assumptions: Assumptions) -> str:
+    if row.statistic == "odds ratio":
+        return ""
+    if row.arm not in assumptions.arms:
+        return f"arm {row.arm!r}; expected one of {', '.join(assumptions.arms)}"
+    if row.statistic in EFFECTS and (row.reference_arm, row.arm) != assumptions.arms[:2]:
+        expected = " against ".join(assumptions.arms[1::-1])
+        return f"{row.arm} against {row.reference_arm}; expected {expected}"
+    return ""
+
+
+def _wrong_landmark(row, assumptions: Assumptions) -> str:
+    labels = [landmark.label for landmark in assumptions.landmarks]
+    if row.statistic not in SLOPES or row.landmark in labels:
+        return ""
+    return f"landmark {row.landmark!r}; expected one of {', '.join(labels)}"
+
+
+def _subgroup(row, assumptions: Assumptions) -> str:
+    if row.subgroup == "all":
+        return ""
+    what = "curve" if row.statistic in CURVES else row.statistic
+    return (
+        f"the {what} of the subgroup {row.subgroup}; only whole arms are modelled. Give it "
+        'use = "check", or make arms of the subgroups (model.subgroups_of)'
+    )
+
+
+def _unreachable(row, assumptions: Assumptions) -> str:
+    if row.endpoint != "shrinkage" or SMALLEST_SHRINKAGE < row.threshold < LARGEST_SHRINKAGE:
+        return ""
+    return (
+        f"a count of shrinkages of at least {row.threshold:g} points; expected a threshold between "
+        f"{SMALLEST_SHRINKAGE:g} and {LARGEST_SHRINKAGE:g}, exclusive"
+    )
+
+
+def _printed_twice(row, cohorts: Sequence[Participants]) -> str:
+    """Patients from randomisation say what curves and comparisons do, those at a landmark what slopes do."""
+    for cohort in cohorts:
+        same = (cohort.study, cohort.endpoint) == (row.study, row.endpoint)
+        from_start = cohort.person_time.any() and row.statistic in (*CURVES, *EFFECTS)
+        from_landmark = cohort.exposure is not None and row.statistic in SLOPES
+        if same and (from_start or from_landmark):
+            return (
+                f"{row.statistic} of {row.endpoint} in {row.study}, whose patients are there too: every "
+                'event would count twice. Give the row use = "check"'
+            )
+    return ""
+
+
+def _nesting(rows: pd.DataFrame) -> list[str]:
+    """Counts of one group at several thresholds: of the same patients, and no more at a higher one."""
+    counts = rows[(rows["statistic"] == "count") & (rows["endpoint"] == "shrinkage")]
+    found = []
+    for (study, arm), own in counts.groupby(["study", "arm"], sort=False):
+        own = own.sort_values("threshold")
+        ids = listed(own["id"])
+        if own["threshold"].duplicated().any():
+            found.append(f"{ids}: two counts of {study}, {arm} at one threshold; expected one each")
+        if (own["n"] != own["n"].iloc[0]).any():
+            found.append(
+                f"{ids}: counts of {study}, {arm} are of {listed(f'{n:g}' for n in own['n'])} patients; "
+                "expected the same patients at every threshold"
+            )
+        if (own["value"].diff() > 0).any():
+            found.append(
+                f"{ids}: more patients of {study}, {arm} reach a higher threshold of shrinkage than a "
+                "lower one; expected no more"
+            )
+    return found
+
+
+def _check_cohorts(cohorts: Sequence[Participants], assumptions: Assumptions) -> None:
+    shape = (len(assumptions.arms), len(assumptions.cuts) + 1)
+    labels = [landmark.label for landmark in assumptions.landmarks]
+    rules: tuple[tuple[Callable, Callable], ...] = (
+        (
+            lambda c: c.events.shape == c.person_time.shape == shape,
+            lambda c: (
+                f"events {c.events.shape} and person-time {c.person_time.shape}; expected {shape}, "
+                "arm x interval"
+            ),
+        ),
+        (lambda c: 0 <= c.weight <= 1, lambda c: f"weight {c.weight:g}; expected a weight from 0 to 1"),
+        (lambda c: c.endpoint in ENDPOINTS, lambda c: f"expected one of {', '.join(ENDPOINTS)}"),
+        (
+            lambda c: c.exposure is None or c.landmark in labels,
+            lambda c: (
+                f"landmark {c.landmark!r}; expected one of {', '.join(labels) or 'none'}, the landmarks "
+                "that have slopes"
+            ),
+        ),
+    )
+    for cohort in cohorts:
+        for kept, told in rules:
+            if not kept(cohort):
+                raise InputError(f"patients of {cohort.study}, {cohort.endpoint}: {told(cohort)}")
+    after = {c.exposure.n_intervals for c in cohorts if c.exposure is not None}
+    if len(after) > 1:
+        raise InputError(
+            f"cohorts have {sorted(after)} intervals after the landmark; expected the same number in each"
+        )
+    names = [(c.study, c.endpoint) for c in cohorts]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise InputError(
+            f"patients of {listed(' '.join(t) for t in twice)} are given twice: landmarks of one cohort "
+            "share its patients, and would count every event several times. Choose one landmark"
+        )

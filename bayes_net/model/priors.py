@@ -1,0 +1,227 @@
+"""Priors stated on what a clinician can judge, and the distributions that follow from them.
+
+All priors of baseline hazards are on the **log** hazard. A flat prior on the hazard itself adds
+about one pseudo-event to every interval, shared by the arms, and so drags hazard ratios.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import optimize, special, stats
+from scipy.special import logit
+
+from bayes_net.errors import InputError
+
+LOG_2 = float(np.log(2.0))
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normal distribution; ``statement`` says in words where it came from."""
+
+    mean: float
+    sd: float
+    statement: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.mean) and np.isfinite(self.sd) and self.sd > 0):
+            raise InputError(
+                f"Normal prior has mean {self.mean}, sd {self.sd}; expected finite values and sd > 0"
+            )
+
+    def logpdf(self, x: np.ndarray) -> np.ndarray:
+        """Log density at ``x``, elementwise."""
+        return stats.norm.logpdf(x, self.mean, self.sd)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Independent draws of the given shape."""
+        return rng.normal(self.mean, self.sd, shape)
+
+
+@dataclass(frozen=True)
+class HalfNormal:
+    """Half-normal distribution on the positive numbers."""
+
+    sd: float
+    statement: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.sd) and self.sd > 0):
+            raise InputError(f"HalfNormal prior has sd {self.sd}; expected a finite value > 0")
+
+    def logpdf(self, x: np.ndarray) -> np.ndarray:
+        """Log density at ``x``, elementwise."""
+        return stats.halfnorm.logpdf(x, scale=self.sd)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Independent draws of the given shape."""
+        return np.abs(rng.normal(0.0, self.sd, shape))
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Improper uniform prior: for comparison with maximum likelihood; implies nothing in advance."""
+
+    statement: str = field(default="flat (improper)", compare=False)
+
+    def logpdf(self, x: np.ndarray) -> np.ndarray:
+        """Log density at ``x``, elementwise, up to an unknown constant."""
+        return np.zeros_like(x)
+
+
+Prior = Normal | HalfNormal | Flat
+
+
+def _log_interval(lower: float, upper: float, prob: float, what: str) -> tuple[float, float]:
+    if not (0 < lower < upper and np.isfinite(upper) and 0 < prob < 1):
+        raise InputError(
+            f"{what}: interval {lower:g} to {upper:g} with probability {prob:g} is not usable; "
+            "expected 0 < lower < upper and 0 < probability < 1"
+        )
+    z = stats.norm.ppf((1 + prob) / 2)
+    return float(np.log(lower * upper) / 2), float(np.log(upper / lower) / (2 * z))
+
+
+def hazard_ratio_prior(lower: float, upper: float, *, prob: float = 0.95) -> Normal:
+    """Normal prior of a log hazard ratio with ``prob`` of hazard ratios between the limits."""
+    mean, sd = _log_interval(lower, upper, prob, "hazard ratio")
+    return Normal(mean, sd, f"{100 * prob:g} % of hazard ratios between {lower:g} and {upper:g}")
+
+
+def median_survival_prior(lower: float, upper: float, *, prob: float = 0.95) -> Normal:
+    """Normal prior of the log hazard per month, from an interval of median survival in months.
+
+    A constant hazard lambda has median log(2)/lambda.
+    """
+    mean, sd = _log_interval(lower, upper, prob, "median survival")
+    statement = f"{100 * prob:g} % of median survivals between {lower:g} and {upper:g} months"
+    return Normal(float(np.log(LOG_2)) - mean, sd, statement)
+
+
+def hazard_change_prior(factor: float, *, prob: float = 0.95) -> HalfNormal:
+    """Half-normal prior of the random walk's standard deviation over a year.
+
+    With ``prob`` the hazards at two moments a year apart differ by less than ``factor``-fold. The
+    change is the product of a half-normal and a normal, whose quantile scales the prior.
+    """
+    if not (factor > 1 and np.isfinite(factor) and 0 < prob < 1):
+        raise InputError(
+            f"hazard change: factor {factor:g} with probability {prob:g} is not usable; "
+            "expected a finite factor > 1 and 0 < probability < 1"
+        )
+
+    def excess(q: float) -> float:
+        # the product of two standard normals has density K0(|x|) / pi
+        return 2 / np.pi * special.iti0k0(q)[1] - prob
+
+    scale = np.log(factor) / optimize.brentq(excess, 0.0, 50.0)
+    return HalfNormal(float(scale), f"{100 * prob:g} % of hazards a year apart within a factor {factor:g}")
+
+
+@dataclass(frozen=True)
+class Priors:
+    """The priors of a hazard model; every default is a statement about observable quantities.
+
+    ``level`` is of the (time-averaged) log hazard per month at the reference, ``step_sd`` of the
+    random walk's standard deviation over 12 months, ``slope`` of the log hazard ratio per unit of
+    score, ``arm_effect`` of the arm's log hazard ratio, ``covariate`` of each covariate's.
+    """
+
+    level: Prior = field(default_factory=lambda: median_survival_prior(2.0, 80.0))
+    step_sd: HalfNormal = field(default_factory=lambda: hazard_change_prior(4.0))
+    slope: Prior = field(default_factory=lambda: hazard_ratio_prior(0.5, 2.0))
+    arm_effect: Prior = field(default_factory=lambda: hazard_ratio_prior(0.1, 10.0))
+    covariate: Prior = field(default_factory=lambda: hazard_ratio_prior(0.25, 4.0))
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.step_sd, HalfNormal):
+            raise InputError(f"step_sd has prior {self.step_sd}; expected a HalfNormal, for it is positive")
+
+
+GAUSSIAN_PROCESS, INDEPENDENT, EXCHANGEABLE = "gaussian process", "independent", "exchangeable"
+
+
+ROBUST, COMMENSURATE, FULL, NONE = "robust mixture", "commensurate", "full", "none"
+
+
+BORROWING = (EXCHANGEABLE, ROBUST, COMMENSURATE, FULL, NONE)
+
+
+VAGUE_SD = 2.0
+"""SD of a log hazard ratio, or logit, between studies that have nothing to do with each other."""
+
+
+@dataclass(frozen=True)
+class HalfCauchy:
+    """Half-Cauchy distribution on the positive numbers, for meta-analyses that specify one."""
+
+    scale: float
+    statement: str = field(default="", compare=False)
+
+    def logpdf(self, x: np.ndarray) -> np.ndarray:
+        """Log density at ``x``, elementwise."""
+        return stats.halfcauchy.logpdf(x, scale=self.scale)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Independent draws of the given shape."""
+        return np.abs(self.scale * rng.standard_cauchy(shape))
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A heterogeneity that is known: 0 pools fully, a large one does not pool at all."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.value) and self.value >= 0):
+            raise InputError(f"a fixed heterogeneity of {self.value} is not usable; expected a number >= 0")
+
+
+Heterogeneity = HalfNormal | HalfCauchy | Fixed
+
+
+@dataclass(frozen=True)
+class Borrowing:
+    """How a study's parameter leans on the reference study's (Schmidli et al. 2014, doi:10.1111/biom.12242).
+
+    ``exchangeable``: differences are normal with a half-normal heterogeneity of scale ``sd``;
+    ``robust mixture``: N(0, sd) with probability ``weight``, else N(0, ``vague_sd``);
+    ``commensurate``: the same with a spike of SD ``sd`` (weight 1 leaves the spike alone);
+    ``full``: no difference; ``none``: N(0, vague_sd).
+    """
+
+    kind: str = EXCHANGEABLE
+    sd: float = 0.5
+    weight: float = 0.5
+    vague_sd: float = VAGUE_SD
+
+    def __post_init__(self) -> None:
+        if self.kind not in BORROWING:
+            raise InputError(f"borrowing {self.kind!r} is unknown; expected one of {', '.join(BORROWING)}")
+        if not (self.sd > 0 and self.vague_sd > 0 and 0 <= self.weight <= 1):
+            raise InputError(f"{self} is not usable; expected positive SDs and a weight from 0 to 1")
+        if self.mixes and self.vague_sd < self.sd:
+            raise InputError(f"{self} is not usable; expected vague_sd above sd")
+
+    @property
+    def mixes(self) -> bool:
+        """Whether the difference has a prior of two components."""
+        return self.kind in (ROBUST, COMMENSURATE) and self.weight < 1
+
+    @property
+    def narrow_sd(self) -> float:
+        """SD of the informative component; of the whole prior where there is one component only."""
+        return {FULL: 0.0, NONE: self.vague_sd}.get(self.kind, self.sd)
+
+
+def probability_prior(lower: float, upper: float, *, prob: float = 0.95) -> Normal:
+    """Normal prior of a logit with ``prob`` of probabilities between the limits."""
+    if not 0 < lower < upper < 1:
+        raise InputError(f"probabilities {lower:g} to {upper:g}: expected 0 < lower < upper < 1")
+    low, high = logit([lower, upper])
+    sd = (high - low) / (2 * stats.norm.ppf((1 + prob) / 2))
+    statement = f"{100 * prob:g} % of probabilities between {lower:g} and {upper:g}"
+    return Normal(float(low + high) / 2, float(sd), statement)

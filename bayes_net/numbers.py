@@ -1,0 +1,128 @@
+"""How a number is printed, and nowhere else: with the digits that its Monte-Carlo error supports."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+MOST_DECIMALS = 3
+
+
+MONTH_DECIMALS = 1
+"""A tenth of a month is three days, finer than any visit schedule."""
+
+
+NOT_REACHED = "not reached"
+
+
+MISSING = "–"
+
+
+def decimals(value: float, mcse: float, *, most: int = MOST_DECIMALS) -> int:
+    """How many decimals to print: those with half a unit of the last >= MCSE, but two significant digits.
+
+    d = floor(−log10(2·MCSE)), raised to two significant digits of ``value`` and at most ``most``. An
+    unknown error (NaN) supports nothing beyond the two significant digits.
+    """
+    if math.isnan(mcse):
+        supported = 0
+    elif mcse <= 0:
+        supported = most
+    else:
+        supported = math.floor(-math.log10(2 * mcse) + 1e-9)  # 2 × 0.005 must give 2, not 1.9999
+    significant = 1 - math.floor(math.log10(abs(value))) if value else 2
+    return max(0, min(most, max(supported, significant)))
+
+
+def format_estimate(value: float, mcse: float) -> str:
+    """``value`` with the decimals that its Monte-Carlo standard error supports; see ``decimals``."""
+    return _fixed(value, decimals(value, mcse) if math.isfinite(value) else 0)
+
+
+def format_interval(
+    estimate: float, lower: float, upper: float, mcse: float, *, most: int = MOST_DECIMALS
+) -> str:
+    """``0.85 (0.72–1.01)``: estimate and limits with the same decimals."""
+    places = decimals(estimate, mcse, most=most) if math.isfinite(estimate) else 1
+    dash = " to " if lower < 0 else "–"  # a dash before a minus sign is misread
+    return f"{_fixed(estimate, places)} ({_fixed(lower, places)}{dash}{_fixed(upper, places)})"
+
+
+def format_probability(probability: float) -> str:
+    """Two decimals; a finite number of draws never shows a probability of 0 or 1."""
+    if math.isnan(probability):
+        return MISSING
+    return {"0.00": "< 0.01", "1.00": "> 0.99"}.get(f"{probability:.2f}", f"{probability:.2f}")
+
+
+def format_plainly(value: float) -> str:
+    """Two significant digits without an exponent; what is below 0.001 is not told further."""
+    return "< 0.001" if 0 <= value < 0.001 else f"{float(f'{value:.2g}'):g}"
+
+
+def format_count(count: float) -> str:
+    """A whole number, or a dash where there is none."""
+    return MISSING if pd.isna(count) else f"{count:.0f}"
+
+
+def interval_label(table: pd.DataFrame) -> str:
+    """``95 % CrI`` (equal-tailed) or ``95 % HDI``, from the columns ``level`` and ``interval``."""
+    kinds = {"equal-tailed": "CrI", "hdi": "HDI"}
+    pairs = table[["level", "interval"]].drop_duplicates().itertuples(index=False, name=None)
+    return " / ".join(f"{100 * level:.3g} % {kinds.get(kind, kind)}" for level, kind in pairs)
+
+
+def plain_table(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
+    """Any table as text: ``digits`` significant digits, yes and no, a dash where there is nothing."""
+    return pd.DataFrame(
+        {_heading(name): [plain(value, digits) for value in table[name]] for name in table.columns}
+    )
+
+
+def _heading(name: str) -> str:
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def error_text(mcse: float) -> str:
+    """A Monte-Carlo standard error, to one significant digit."""
+    if not math.isfinite(mcse):
+        return MISSING
+    return np.format_float_positional(mcse, precision=1, fractional=False, trim="-")
+
+
+def _fixed(value: float, places: int) -> str:
+    if math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return NOT_REACHED
+    text = f"{value:.{places}f}"
+    if value and float(text) == 0:
+        return f"<{10**-places:.{places}f}" if value > 0 else f"{0:.{places}f}"
+    return text
+
+
+def plain(value, digits: int) -> str:
+    """Any value of a table as text; see ``plain_table``."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return MISSING
+    return f"{value:.{digits}g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def counted(n: int, noun: str) -> str:
+    """``"1 scan"``, ``"2 scans"``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def unbroken(label: str) -> str:
+    """The label with spaces at which a line does not break."""
+    return label.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def listed_and(labels: list[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))

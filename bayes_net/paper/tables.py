@@ -1,0 +1,169 @@
+"""Tables for papers and submissions, from the tables that a run leaves as CSV files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bayes_net.errors import InputError
+from bayes_net.paper.content import CENSORING, GENERATED, OWN, SYNTHETIC, of_patients, of_synthesis
+from bayes_net.paper.formats import FORMATS, needing, printable
+from bayes_net.report.synthesis_words import WHOLE
+from bayes_net.results.publishing import write_whole
+
+if TYPE_CHECKING:
+    from great_tables import GT
+
+
+@dataclass(frozen=True, eq=False)
+class PaperTable:
+    """A table of texts with its title and notes.
+
+    Rows that share their text in the column ``grouped_by`` stand together under that text ("": no groups).
+    """
+
+    title: str
+    frame: pd.DataFrame
+    grouped_by: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        names = list(self.frame.columns)
+        if twice := sorted({str(name) for name in names if names.count(name) > 1}):
+            raise InputError(f"{self.title}: columns {', '.join(twice)} come twice; expected each once")
+        if self.grouped_by and self.grouped_by not in names:
+            raise InputError(f"{self.title}: no column {self.grouped_by!r}; expected one of {names}")
+
+    @property
+    def columns(self) -> pd.DataFrame:
+        """The frame without the column that heads the rows."""
+        return self.frame.drop(columns=self.grouped_by) if self.grouped_by else self.frame
+
+    @property
+    def row_groups(self) -> list[tuple[str, list[tuple[str, ...]]]]:
+        """The heading and the rows of every group, in the order in which they first appear."""
+        if not self.grouped_by:
+            return [("", list(self.frame.itertuples(index=False, name=None)))]
+        return [
+            (label, list(self.columns.loc[rows.index].itertuples(index=False, name=None)))
+            for label, rows in self.frame.groupby(self.grouped_by, sort=False)
+        ]
+
+    def to_great_table(self) -> GT:
+        """The table as great-tables has it, for a notebook or to be styled further."""
+        with needing("great-tables"):
+            from great_tables import GT
+
+        shown = self._printable()
+        made = GT(shown.frame, groupname_col=shown.grouped_by or None, id="paper-table")
+        made = made.tab_header(shown.title).tab_options(
+            heading_align="left", row_group_font_weight="bold", table_font_size="14px"
+        )
+        for note in shown.notes:
+            made = made.tab_source_note(note)
+        return made
+
+    def save(self, path: str | Path) -> Path:
+        """Write the table in the format that the suffix names: .html, .tex, .docx, .rtf or .csv.
+
+        Raises
+        ------
+        InputError
+            The suffix is unknown, what makes the format is not installed, or the file cannot be written.
+        """
+        path = Path(path)
+        write_whole(path, self._as(path.suffix))
+        return path
+
+    def _as(self, suffix: str) -> bytes:
+        _check(suffix)
+        return FORMATS[suffix.lower()](self._printable())
+
+    def _printable(self) -> PaperTable:
+        frame = self.frame.map(printable).rename(columns=printable)
+        notes = tuple(printable(note) for note in self.notes)
+        return replace(
+            self,
+            title=printable(self.title),
+            frame=frame,
+            grouped_by=printable(self.grouped_by),
+            notes=notes,
+        )
+
+
+def paper_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, PaperTable]:
+    """The tables of a run for a paper, by a name that is fit for a file.
+
+    ``tables`` are those in a run's folder, by the stem of their CSV files. Only they say whether patients
+    are synthetic, what passed its gate and what was imputed after censoring, and then the title and the notes
+    of every table say it.
+
+    Of patients: hazard ratios, flow of patients, survival, diagnostics. Of a synthesis: hazard ratios
+    beside the printed ones, arms and studies, response, survival, held-out checks, evidence, diagnostics.
+
+    Raises
+    ------
+    InputError
+        The table ``diagnostics`` is missing.
+    """
+    if "diagnostics" not in tables:
+        raise InputError(
+            f"tables has {', '.join(tables) or 'nothing'}; expected diagnostics among them, since a table "
+            "must say whether its numbers can be used"
+        )
+    filled = {name: table for name, table in tables.items() if len(table) or name == "diagnostics"}
+    parts = of_synthesis(filled) if _is_synthesis(filled) else of_patients(filled)
+    if (factor := _censoring_factor(filled)) is not None:
+        reason = f"follow-up after censoring is imputed at {factor:g} times the model’s hazard"
+        parts = (part.marked(CENSORING, reason) for part in parts)
+    if any(map(_is_synthetic, tables.values())):
+        parts = (part.marked(SYNTHETIC, GENERATED) for part in parts)
+    return {part.name: PaperTable(*part[1:]) for part in parts}
+
+
+def _is_synthesis(tables: Mapping[str, pd.DataFrame]) -> bool:
+    return bool(OWN & tables.keys()) or (tables["diagnostics"]["fit"] == WHOLE).any()
+
+
+def _censoring_factor(tables: Mapping[str, pd.DataFrame]) -> float | None:
+    """The factor on the hazard after censoring under which the run was done; None for an ordinary one."""
+    told = [
+        float(table["censoring_factor"].iloc[0]) for table in tables.values() if "censoring_factor" in table
+    ]
+    return told[0] if told else None
+
+
+def _is_synthetic(table: pd.DataFrame) -> bool:
+    return "synthetic" in table and (table["synthetic"].astype(str) == "True").any()
+
+
+def save_paper_tables(
+    tables: Mapping[str, PaperTable], folder: str | Path, formats: Iterable[str]
+) -> list[Path]:
+    """Write every table in every format, such as ``["docx", "html"]``, and return the files.
+
+    Nothing is written unless all of them can be made.
+
+    Raises
+    ------
+    InputError
+        As ``PaperTable.save``.
+    """
+    wanted = [formats] if isinstance(formats, str) else list(formats)
+    suffixes = [f".{name.lower().removeprefix('.')}" for name in wanted]
+    folder = Path(folder)
+    made = {
+        folder / f"{name}{suffix}": table._as(suffix) for name, table in tables.items() for suffix in suffixes
+    }
+    for path, content in made.items():
+        write_whole(path, content)
+    return list(made)
+
+
+def _check(suffix: str) -> None:
+    if suffix.lower() not in FORMATS:
+        raise InputError(f"format {suffix!r} is unknown; expected one of {', '.join(FORMATS)}")

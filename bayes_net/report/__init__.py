@@ -1,0 +1,1 @@
+"""Tidy tables in, text out."""

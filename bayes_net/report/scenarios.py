@@ -1,0 +1,206 @@
+"""The report of a grid of scenarios: would the answer change?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from bayes_net import numbers, schema
+from bayes_net.checks.tipping import KEYS
+from bayes_net.display import template
+from bayes_net.numbers import MISSING, counted, format_interval, format_probability, listed_and
+from bayes_net.report import tables
+from bayes_net.report.page import grouped, row_groups
+from bayes_net.results.folder import ResultFolder
+from bayes_net.results.scenarios import MUCH, STILL, strongest, subject, summary_table, troubles
+from bayes_net.schema import AS_SPECIFIED, words
+
+SCENARIOS = "scenarios"
+"""Kind of the results that ``scenario_page`` knows."""
+
+
+SECTIONS = {
+    "answer": "Answer",
+    "audit": "What each prior does by itself",
+    "summary": "Every hazard ratio over the scenarios",
+    "censoring": "Informative censoring",
+    "figures": "Figures",
+    "changes": "Scenarios",
+    "provenance": "Provenance and specification",
+}
+
+
+def scenario_page(result: ResultFolder) -> str:
+    """The whole report as one HTML page: no request to any address, no script."""
+    found = result.tables
+    drawn = {key: [f for f in result.figures.values() if f.section == key] for key in SECTIONS}
+    filled = {"figures": drawn["figures"], "censoring": result.words.get("censoring", "")}
+    filled["audit"] = "audit" in found
+    sections = {key: name for key, name in SECTIONS.items() if filled.get(key, True)}
+    return template("scenarios.html.j2").render(
+        title=result.words["title"],
+        words=result.words,
+        sections=sections,
+        numbers=numbers,
+        schema=schema,
+        tables=tables,
+        answer=answer_of(result),
+        audit=audit_to_read(found["audit"]) if "audit" in found else None,
+        tipping=list(tipping_to_read(found.get("censoring_tipping", pd.DataFrame()))),
+        troubles=troubles(found["scenarios"]),
+        summary=summary_to_read(result),
+        changes=_changes(found["changes"]),
+        figures=drawn,
+        row_groups=row_groups,
+        specification_toml=result.specification,
+    )
+
+
+def summary_to_read(result: ResultFolder) -> pd.DataFrame:
+    """Every hazard ratio as specified and over the scenarios, as text."""
+    label = f"{100 * result.words['level']:.3g} % CrI"
+    return summary_table(result.tables["summary"], label=label)
+
+
+def answer_of(result: ResultFolder) -> list[str]:
+    """What a finished grid says, in sentences; of informative censoring also what was assumed."""
+    found, assumed = result.tables, result.words.get("censoring", "")
+    said = answer(found) + said_of_tipping(found.get("censoring_tipping", pd.DataFrame()))
+    return [*said, assumed] if assumed else said
+
+
+def answer(found: Mapping[str, pd.DataFrame]) -> list[str]:
+    """How many scenarios there are, whether any conclusion depends on them, and which priors do something."""
+    summary, scenarios = found["summary"], found["scenarios"]
+    names = scenarios["scenario"].nunique()
+    said = [f"{counted(names - 1, 'scenario')} beside the analysis as specified."]
+    known = summary[summary["other_conclusion"].notna()] if len(summary) else summary
+    if known.empty:
+        return [*said, "Nothing can be compared: the analysis as specified has no hazard ratio that passed."]
+    moved = known[known["other_conclusion"].astype(float) > 0]
+    if moved.empty:
+        said.append(f"None of the {len(known)} verbal conclusions changes in any of them.")
+    else:
+        said.append(
+            f"{len(moved)} of {len(known)} verbal conclusions change in at least one of them; the table "
+            "below says which, and in how many."
+        )
+    if "audit" in found:
+        said.append(audit_sentence(found["audit"]))
+    failed = troubles(scenarios)
+    if len(failed):
+        said.append(
+            f"Without a usable result for some or all hazard ratios: {counted(len(failed), 'scenario')}."
+        )
+    return said
+
+
+def _changes(changes: pd.DataFrame) -> pd.DataFrame:
+    rows = changes.rename(columns={"scenario": "Scenario", "key": "Key", "value": "Value"})
+    first = pd.DataFrame([(AS_SPECIFIED, MISSING, MISSING)], columns=rows.columns)
+    return pd.concat([first, rows], ignore_index=True)
+
+
+def audit_to_read(audit: pd.DataFrame) -> pd.DataFrame:
+    """The strongest row of each block as text."""
+    return pd.DataFrame(
+        {
+            "Prior, or study": f"without {row.block}" if row.kind == "study" else row.block,
+            "Does": _reading(row.change),
+            "Most to": f"{words(row.endpoint)}, {subject(row)}",
+            "HR as specified": format_interval(row.hr, row.lower, row.upper, row.mcse_hr),
+            "Weakened, or left out": _told(row.hr_weakened, row.shift_weakened),
+            "Interval": MISSING if np.isnan(row.width_weakened) else f"× {row.width_weakened:.2f}",
+            "Moved, or narrowed": _told(row.hr_other, row.shift_other) if row.other else MISSING,
+            "± MCSE": _error(row.mcse_shift_weakened, row.mcse_shift_other),
+        }
+        for row in strongest(audit).itertuples()
+    )
+
+
+def _reading(change: float) -> str:
+    if np.isnan(change):
+        return "not known"
+    return "much" if change >= MUCH else "something" if change >= STILL else "hardly anything"
+
+
+def _told(hr: float, shift: float) -> str:
+    """``0.61 (+0.25 SD)``."""
+    return "not known" if np.isnan(hr) else f"{hr:.2f} ({round(shift, 2) + 0.0:+.2f} SD)".replace("-", "−")
+
+
+def _error(*errors: float) -> str:
+    known = [error for error in errors if not np.isnan(error)]
+    return f"{max(known):.2f}" if known else MISSING
+
+
+def audit_sentence(audit: pd.DataFrame) -> str:
+    """Which priors, and which studies, do something."""
+    top = strongest(audit)
+    said = []
+    for kind, many in (("prior", "stated priors"), ("study", "studies")):
+        own = top[top["kind"] == kind]
+        names = own.loc[own["change"] >= STILL, "block"]
+        if len(own):
+            which = listed_and(list(names)) if len(names) else "none"
+            said.append(f"of {len(own)} {many}, one at a time, these do something: {which}")
+    whole = "; ".join(said)
+    return f"{whole[:1].upper()}{whole[1:]}."
+
+
+def _factor_text(tipping: pd.DataFrame) -> pd.DataFrame:
+    """Rows about shrinkage and the arms; those of covariates are for the file."""
+    return tipping[tipping["estimand"] != "covariate"] if len(tipping) else tipping.reindex(columns=KEYS)
+
+
+def tipping_to_read(tipping: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """``tipping_of`` as text: a caption and a table of each endpoint, measure and estimand but covariates."""
+    for caption, own in grouped(_factor_text(tipping), by=["endpoint", "population", "measure", "estimand"]):
+        rows = [
+            {
+                "Landmark": row.landmark,
+                "Arm": row.arm,
+                "As specified": " ".join([row.word, row.time, f"({format_probability(row.prob)})"])
+                if row.time
+                else row.word,
+                "Lost below": _end(row, "below", row.lowest),
+                "Lost above": _end(row, "above", row.highest),
+            }
+            for row in own.itertuples()
+        ]
+        yield caption, pd.DataFrame(rows)
+
+
+def _end(row, side: str, tried: float) -> str:
+    if not row.time:
+        return MISSING
+    at, nearest, farthest = (getattr(row, f"{side}{end}") for end in ("", "_nearest", "_farthest"))
+    if pd.isna(at):
+        perhaps = "" if pd.isna(nearest) else f" (or lost at {nearest:.2g})"
+        return f"holds to × {tried:.3g}{perhaps}"
+    far = f"beyond {tried:.3g}" if pd.isna(farthest) else f"{farthest:.2g}"
+    return f"× {at:.2g} ({nearest:.2g} to {far})"
+
+
+def said_of_tipping(tipping: pd.DataFrame) -> list[str]:
+    """How many words are lost within the factors tried, and which is lost soonest."""
+    known = _factor_text(tipping)
+    known = known[known["time"] != ""] if len(known) else known
+    if not len(known):
+        return []
+    sides = ["below", "above"]
+    away = np.abs(np.log(known[sides].div(known["factor"], axis=0)).to_numpy(float))
+    tried = f"{known['lowest'].min():.3g} to {known['highest'].max():.3g}"
+    lost = int((~np.isnan(away)).any(axis=1).sum())
+    said = f"Informative censoring: of {counted(len(known), 'verbal conclusion')},"
+    if not lost:
+        return [f"{said} none is lost at factors from {tried}."]
+    row, side = np.unravel_index(np.nanargmin(away), away.shape)
+    soonest = known.iloc[row]
+    where = ", ".join(words(part) for part in (soonest["endpoint"], soonest["landmark"], soonest["arm"]))
+    return [
+        f"{said} {lost} would be lost at some factor from {tried}; the soonest "
+        f"({where}, {soonest['measure']}) at × {soonest[sides[side]]:.2g}."
+    ]

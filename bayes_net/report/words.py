@@ -1,0 +1,89 @@
+"""Sentences written from results: the answer of a report and what its figures show.
+
+No sentence says more than its probabilities: words follow ``tables.STRENGTHS``, what is biased or
+failed the gate is never summarised, and shrinkage is associated with time to event, never its cause.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bayes_net import schema
+from bayes_net.estimands.summary import STRENGTHS, UNCLEAR, direction
+from bayes_net.numbers import format_estimate, listed_and, unbroken
+from bayes_net.schema import ASSOCIATION, PER_10_POINTS, words
+
+
+def primary_rows(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
+    """The rows that answer the question: PFS, per 10 points of shrinkage, within the arms.
+
+    What was not analysed is replaced by what comes first in the table.
+    """
+    rows = hazard_ratios
+    for column, wanted in (("estimand", ASSOCIATION), ("endpoint", schema.PFS), ("measure", PER_10_POINTS)):
+        rows = rows[rows[column] == (wanted if (rows[column] == wanted).any() else rows[column].iloc[0])]
+    return rows[rows["population"] == rows["population"].iloc[0]]
+
+
+def answer(hazard_ratios: pd.DataFrame) -> list[str]:
+    """The answer in sentences: one per arm for the direction, one for the size.
+
+    The words follow ``tables.STRENGTHS``. Rows of ``no limit`` and rows whose gate failed are never
+    summarised; the latter are named.
+    """
+    primary = primary_rows(hazard_ratios)
+    failed = primary[primary["gate"] != schema.PASSED]
+    usable = primary[(primary["gate"] == schema.PASSED) & ~primary["biased"].astype(bool)]
+    sentences = [direction_sentence(arm, rows) for arm, rows in usable.groupby("arm", sort=False)]
+    if not usable.empty:
+        sentences.append(_size_sentence(usable))
+    elif failed.empty:
+        sentences.append("Only “no limit” was analysed, which is biased: it allows no conclusion.")
+    if not failed.empty:
+        sentences.append(f"Not summarised, because the gate failed: {_pairs(failed)}.")
+    return sentences
+
+
+def direction_sentence(arm: str, rows: pd.DataFrame) -> str:
+    """``B: greater shrinkage is very probably (150 d) associated with longer PFS; unclear at 48 w.``"""
+    found: dict[str, dict[str, list[str]]] = {"longer": {}, "shorter": {}, "": {}}
+    for label, probability in zip(rows["landmark"], rows["prob_below_1"], strict=True):
+        word, longer = direction(probability)
+        found[longer].setdefault(word, []).append(unbroken(label))
+    measure, time = rows["measure"].iloc[0], words(rows["endpoint"].iloc[0])
+    subject = (
+        "greater shrinkage" if measure.startswith("shrinkage") else unbroken(measure.replace(", ", " ", 1))
+    )
+    clauses = []
+    for longer in ("longer", "shorter"):
+        if found[longer]:
+            strengths = listed_and(
+                [f"{word} ({', '.join(labels)})" for word, labels in found[longer].items()]
+            )
+            clauses.append(f"{subject} is {strengths} associated with {longer} {time}")
+    if unclear := found[""].get(UNCLEAR):
+        clauses.append(f"the direction of the association is unclear at {listed_and(unclear)}")
+    return f"{arm}: {'; '.join(clauses)}."
+
+
+def _size_sentence(rows: pd.DataFrame) -> str:
+    smallest = STRENGTHS[-1][0]
+    strong = int((rows["prob_below_0.8"] >= smallest).sum())
+    return (
+        f"Posterior median hazard ratios ({rows['measure'].iloc[0]}) run from {extremes(rows)}; a hazard "
+        f"ratio below 0.8 is at least probable ({smallest:.2f} or more) in {strong} of {len(rows)} analyses."
+    )
+
+
+def extremes(rows: pd.DataFrame) -> str:
+    """``0.70 (B, 150 d) to 1.04 (A, 72 w)``."""
+    ends = [rows.loc[rows["hr"].idxmin()], rows.loc[rows["hr"].idxmax()]]
+    return " to ".join(f"{_ratio(row)} ({row['arm']}, {unbroken(row['landmark'])})" for row in ends)
+
+
+def _ratio(row: pd.Series) -> str:
+    return format_estimate(row["hr"], row["mcse_hr"])
+
+
+def _pairs(rows: pd.DataFrame) -> str:
+    return ", ".join(f"{unbroken(row.landmark)} ({row.arm})" for row in rows.itertuples())

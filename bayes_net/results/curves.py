@@ -1,0 +1,114 @@
+"""The labelled tables behind the figures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy.stats import gaussian_kde
+
+from bayes_net.checks.predictive import kaplan_meier, posterior_predictive
+from bayes_net.data.exposure import Exposure, Response
+from bayes_net.estimands.summary import summarise
+from bayes_net.estimands.survival import baseline_hazard, standardised_survival
+from bayes_net.model.priors import Prior
+from bayes_net.results.fits import Fitted, profile_label
+from bayes_net.schema import ARM, INTERVAL, SLOPE, TIME
+
+CURVE_POINTS = 60
+
+
+LONG_NAMES = {"pfs": "Progression-free survival", "os": "Overall survival"}
+
+
+def subset(data: Exposure, keep: np.ndarray) -> Exposure:
+    """The exposure of some of the patients."""
+    rows = ("time", "event", "arm", "score", "covariates")
+    return replace(data, **{name: getattr(data, name)[keep] for name in rows})
+
+
+def bands(draws, *, level: float) -> pd.DataFrame:
+    """Pointwise equal-tailed bands of draws: their other dims, estimate, lower, upper."""
+    tail = ((1 - level) / 2, 0.5, (1 + level) / 2)
+    quantiles = draws.quantile(tail, dim=("chain", "draw")).dropna(TIME, how="all")
+    names = dict(zip(tail, ("lower", "estimate", "upper"), strict=True))
+    table = quantiles.to_series().unstack("quantile").rename(columns=names).reset_index()
+    return table.rename_axis(columns=None).dropna()
+
+
+def survival_curves(fitted: Fitted, *, level: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Posterior bands and Kaplan-Meier steps by arm, or by response within the arms.
+
+    The bands average over the group's own patients, as the Kaplan-Meier curve does.
+    """
+    curves, steps = [], []
+    for group, arm, data in patient_groups(fitted):
+        times = np.linspace(0, data.time.max(), CURVE_POINTS)
+        draws = standardised_survival(fitted.fit, data, times).sel({ARM: [arm]})
+        curves.append(bands(draws, level=level).assign(group=group))
+        steps.append(kaplan_meier(data.time, data.event).assign(group=group))
+    landmark = fitted.job.landmark
+    origin = "randomisation" if landmark.biased else f"the landmark at {landmark.label}"
+    label = LONG_NAMES[fitted.job.endpoint]
+    return pd.concat(curves, ignore_index=True).assign(origin=origin, endpoint=label), pd.concat(
+        steps, ignore_index=True
+    )
+
+
+def patient_groups(fitted: Fitted) -> Iterator[tuple[str, str, Exposure]]:
+    """Label, arm and exposure of the groups that a figure compares: arms, or responders in each."""
+    data, measure = fitted.job.data, fitted.job.measure
+    for a, arm in enumerate(data.arms):
+        own = data.arm == a
+        if isinstance(measure, Response):
+            parts = [
+                (f"{arm}, {profile_label(measure, measure.threshold * s)}", own & (data.score == s))
+                for s in (1, 0)
+            ]
+        else:
+            parts = [(arm, own)]
+        yield from ((group, arm, subset(data, keep)) for group, keep in parts if keep.any())
+
+
+def hazard_steps(fitted: Fitted, *, level: float) -> pd.DataFrame:
+    """Posterior hazard by arm and interval; the last interval ends with the arm's follow-up."""
+    table = summarise(baseline_hazard(fitted.fit), prob=level)
+    data = fitted.job.data
+    follow_up = dict(zip(data.arms, fitted.fit["constant_data"]["last_follow_up"].values, strict=True))
+    table["start"] = data.starts[table[INTERVAL].astype(int)]
+    table["end"] = np.minimum(data.ends[table[INTERVAL].astype(int)], table[ARM].map(follow_up))
+    return table[table["start"] < table["end"]].reset_index(drop=True)
+
+
+def slope_densities(fitted: Fitted, prior: Prior) -> pd.DataFrame:
+    """Prior and posterior density of the log hazard ratio of each arm."""
+    logs = fitted.fit["posterior"][SLOPE]
+    reach = 4 * float(logs.std()) + float(np.abs(logs).max()) / 4
+    grid = np.linspace(-max(reach, 0.2), max(reach, 0.2), 200) + float(logs.median())
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    ARM: arm,
+                    "hr": np.exp(grid),
+                    "prior": np.exp(prior.logpdf(grid)),
+                    "posterior": gaussian_kde(logs.sel({ARM: arm}).values.ravel())(grid),
+                }
+            )
+            for arm in logs[ARM].values
+        ],
+        ignore_index=True,
+    )
+
+
+def predictive_table(fits: Sequence[Fitted], times: Sequence[float], *, level: float) -> pd.DataFrame:
+    """Replicated against observed survival at ``times``, for every fit."""
+    parts = [
+        posterior_predictive(
+            f.fit, f.job.data, np.asarray(times), seed=f.fit.attrs["seed"], prob=level
+        ).assign(fit=f.job.label)
+        for f in fits
+    ]
+    return pd.concat(parts, ignore_index=True)

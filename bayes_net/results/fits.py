@@ -1,0 +1,216 @@
+"""A fit with its gate, and the hazard ratios that it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_net.checks.gate import Gate, gate, loo
+from bayes_net.data.exposure import Exposure, Measure, Shrinkage
+from bayes_net.data.landmarks import Landmark, LandmarkSet
+from bayes_net.display import shown
+from bayes_net.estimands.summary import probability, summarise
+from bayes_net.estimands.survival import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio, interaction
+from bayes_net.numbers import plain_table
+from bayes_net.schema import (
+    ARM,
+    ARM_EFFECT,
+    COVARIATE,
+    COVARIATE_EFFECT,
+    EQUIVALENCE,
+    LOG_HAZARD,
+    POINTS_PER_UNIT,
+    landmark_labels,
+)
+
+_SHOWN = ("landmark", "arm", "n", "events", "hr", "lower", "upper", "gate")
+
+
+HAZARD_RATIO_BOUNDS = {"prob_below_1": (0, 1), "prob_below_0.8": (0, 0.8), "prob_0.9_to_1.11": EQUIVALENCE}
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One model to fit: an endpoint's patients at one landmark, and how shrinkage enters.
+
+    ``concerned`` says whose follow-up after censoring is to be imputed (None: nobody's, the ordinary fit).
+    """
+
+    endpoint: str
+    population: str
+    landmark: Landmark
+    measure: Measure
+    data: Exposure
+    concerned: np.ndarray | None = None
+
+    @property
+    def analysis(self) -> str:
+        """Name of the endpoint and measure, fit for a file or a group: ``pfs_shrinkage``."""
+        measure = (
+            "shrinkage" if isinstance(self.measure, Shrinkage) else f"response_{self.measure.threshold:g}"
+        )
+        return f"{self.endpoint}_{measure}"
+
+    @property
+    def label(self) -> str:
+        """What was fitted, in words: endpoint, measure, landmark."""
+        return f"{self.endpoint.upper()}, {self.measure.label}, {self.landmark.label}"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What was fitted (``job``: endpoint, landmark, measure, patients), its posterior, gate and LOO."""
+
+    job: Job
+    fit: xr.DataTree
+    gate: Gate
+    loo: dict[str, float]
+
+    def __repr__(self) -> str:
+        gate = "gate passed" if self._sound else "GATE FAILED"
+        return f"<fit: {self.job.label}, {self.job.data!r}, {gate}>"
+
+    @property
+    def _sound(self) -> bool:
+        """Whether checks were made and every one of them passed."""
+        return bool(len(self.gate.table) and self.gate.table["passed"].eq(True).all())
+
+    def _repr_html_(self) -> str:
+        ratios = hazard_ratio_table([self], level=0.95, interval="equal-tailed")
+        ratios = ratios[ratios["measure"] != "shrinkage, per 1 point"]
+        checks = self.gate.table
+        failed = [f"{row.check} {row.worst:.4g}" for row in checks[~checks["passed"].eq(True)].itertuples()]
+        unusable = f"Do not use these numbers: {', '.join(failed) or 'no checks'}"
+        told = "Gate passed" if self._sound else unusable
+        return shown(
+            self.job.label if self._sound else f"GATE FAILED: {self.job.label}",
+            [f"Population: {self.job.population}", told],
+            tables={
+                f"{measure}; {estimand}": plain_table(
+                    rows.assign(landmark=landmark_labels(rows))[list(_SHOWN)]
+                )
+                for (measure, estimand), rows in ratios.groupby(["measure", "estimand"], sort=False)
+            },
+            folded={"All checks": plain_table(checks, digits=4)},
+        )
+
+
+def fitted(landmarks: LandmarkSet, label: str, data: Exposure, fit: xr.DataTree) -> Fitted:
+    """The fit of one landmark's exposure with its gate and leave-one-patient-out result, ready for tables."""
+    at = next(landmark for landmark in landmarks.landmarks if landmark.label == label)
+    return checked(Job(landmarks.endpoint, landmarks.population, at, data.measure, data), fit)
+
+
+def checked(job: Job, fit: xr.DataTree, others: Mapping[str, xr.DataArray] | None = None) -> Fitted:
+    """A job's fit with its gate and its LOO.
+
+    ``others`` are draws that will be reported beside the hazard ratios and baseline hazards. A fit to
+    imputed follow-up has no LOO: what it predicts is not what was observed.
+    """
+    known = loo(fit) if "log_likelihood" in fit.children else {}
+    return Fitted(job, fit, gate(fit, reported_quantities(fit) | dict(others or {})), known)
+
+
+def reported_quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
+    """The draws behind the hazard-ratio table and the baseline hazards."""
+    named = {"hazard ratio": hazard_ratio(fit), "log hazard": fit["posterior"][LOG_HAZARD]}
+    if _arms_differ(fit):
+        named["ratio of hazard ratios"] = interaction(fit)
+    if ARM_EFFECT in fit["posterior"]:
+        named["arm hazard ratio"] = arm_hazard_ratio(fit)
+    if COVARIATE_EFFECT in fit["posterior"]:
+        named["covariate hazard ratio"] = covariate_hazard_ratio(fit)
+    return named
+
+
+def _arms_differ(fit: xr.DataTree) -> bool:
+    """Whether arms have slopes of their own: with a common one their ratio is 1 by assumption."""
+    return fit["posterior"].sizes[ARM] > 1 and "common_slope" not in fit["posterior"]
+
+
+def hazard_ratio_table(fits: Sequence[Fitted], *, level: float, interval: str) -> pd.DataFrame:
+    """Posterior hazard ratios: one row an estimand, landmark and arm, with probabilities and errors."""
+    rows = [
+        _hazard_ratio_rows(f, measure, estimand, ratios, level, interval)
+        for f in fits
+        for measure, estimand, ratios in _ratios(f)
+    ]
+    return pd.concat(rows, ignore_index=True)
+
+
+def _ratios(fitted: Fitted) -> Iterator[tuple[str, str, xr.DataArray]]:
+    fit, measure = fitted.fit, fitted.job.measure
+    scales = list(reported_scales(measure))
+    for name, per in scales:
+        yield name, "association", hazard_ratio(fit, per=per)
+        if _arms_differ(fit):
+            yield name, "interaction", interaction(fit, per=per)
+    name = scales[0][0]
+    if ARM_EFFECT in fit["posterior"]:
+        yield _reference_label(measure), "arm", arm_hazard_ratio(fit).isel(shrinkage=0, drop=True)
+    if COVARIATE_EFFECT in fit["posterior"]:
+        yield name, "covariate", covariate_hazard_ratio(fit).rename({COVARIATE: ARM})
+
+
+def reported_scales(measure: Measure) -> Iterator[tuple[str, float]]:
+    """Names of the scales on which a hazard ratio is reported, and the points of each."""
+    if isinstance(measure, Shrinkage):
+        yield from (("shrinkage, per 10 points", 10.0), ("shrinkage, per 1 point", 1.0))
+    else:
+        yield measure.label.replace("response", "response,"), POINTS_PER_UNIT
+
+
+def _reference_label(measure: Measure) -> str:
+    """Whom the arms' hazard ratio is about: patients at the reference, for with slopes it varies."""
+    if isinstance(measure, Shrinkage):
+        return f"at {profile_label(measure, measure.reference)}"
+    return f"without {measure.label.replace('response', 'response,')}"
+
+
+def _hazard_ratio_rows(
+    fitted: Fitted, measure: str, estimand: str, ratios: xr.DataArray, level: float, interval: str
+) -> pd.DataFrame:
+    job, logs = fitted.job, np.log(ratios)
+    table = summarise(ratios, prob=level, interval=interval)
+    table = table.rename(columns={"estimate": "hr", "mcse": "mcse_hr", "interval_kind": "interval"})
+    for name, (above, below) in HAZARD_RATIO_BOUNDS.items():
+        table[name] = probability(ratios, above=above, below=below).values
+    counts = {
+        arm: (n, d)
+        for arm, n, d in zip(job.data.arms, job.data.n_by_arm, job.data.events.sum(1), strict=True)
+    }
+    whole = (job.data.n, job.data.event.sum())
+    table = table.assign(
+        endpoint=job.endpoint,
+        population=job.population,
+        measure=measure,
+        estimand=estimand,
+        landmark=job.landmark.label,
+        biased=job.landmark.biased,
+        n=[(counts[a] if estimand == "association" else whole)[0] for a in table[ARM]],
+        events=[int((counts[a] if estimand == "association" else whole)[1]) for a in table[ARM]],
+        log_mean=logs.mean(("chain", "draw")).values,
+        log_sd=logs.std(("chain", "draw"), ddof=1).values,
+        gate="passed" if fitted.gate.passed else "failed",
+    )
+    columns = ["endpoint", "population", "measure", "estimand", "landmark", "biased", ARM, "n", "events"]
+    columns += ["hr", "lower", "upper", "level", "interval", "log_mean", "log_sd", *HAZARD_RATIO_BOUNDS]
+    columns += ["mcse_hr", "mcse_lower", "mcse_upper", "ess_bulk", "ess_tail", "rhat", "gate"]
+    return table[columns]
+
+
+def profile_label(measure: Measure, shrinkage: float) -> str:
+    """In words, a patient with ``shrinkage`` points at the landmark."""
+    if not isinstance(measure, Shrinkage):
+        return (
+            f">= {measure.threshold:g} % smaller"
+            if shrinkage >= measure.threshold
+            else f"< {measure.threshold:g} % smaller"
+        )
+    if shrinkage == 0:
+        return "size unchanged"
+    return f"{abs(shrinkage):g} % {'smaller' if shrinkage > 0 else 'larger'}"

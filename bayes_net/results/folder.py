@@ -1,0 +1,192 @@
+"""A result as it stands in its folder: tables, figures and words. The report is made from these alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+import xarray as xr
+
+from bayes_net.errors import InputError, listed
+from bayes_net.results.publishing import MANIFEST, read_manifest
+
+CONTENT, SPECIFICATION, POSTERIOR, REPORT = (
+    "content.json",
+    "specification.toml",
+    "posterior.nc",
+    "report.html",
+)
+
+
+_TYPES = {"b": "bool", "i": "int64", "u": "int64", "f": "float64"}
+"""What a column of each kind of NumPy type is read back as; all others are text."""
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A figure as SVG text, the report's section where it belongs, its caption and its finding."""
+
+    section: str
+    svg: str
+    caption: str
+    alt: str
+
+    @property
+    def source(self) -> str:
+        """The SVG as a data URI: an image cannot run anything, nor clash with the page's ids.
+
+        Percent-encoded and not base64, so that a search of the file for a word still sees the
+        figures' texts.
+        """
+        return "data:image/svg+xml;charset=utf-8," + quote(self.svg, safe=" =:;/,.()-_!*'?@$|^{}[]")
+
+
+@dataclass(frozen=True, eq=False)
+class ResultFolder:
+    """What a finished run left in its folder.
+
+    ``kind`` is that of its report. ``tables`` are the CSV files by their stem, ``figures`` by file name,
+    ``words`` what else the report says. ``specification`` is TOML, ``told`` where the result comes from.
+    """
+
+    path: Path
+    kind: str
+    tables: Mapping[str, pd.DataFrame]
+    figures: Mapping[str, Illustration]
+    words: Mapping[str, Any]
+    specification: str
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def gate_passed(self) -> bool:
+        """Whether every fit passed its diagnostics gate."""
+        return self.told.get("gate") == "passed"
+
+    def posterior(self) -> xr.DataTree:
+        """The draws, read from ``posterior.nc``."""
+        with xr.open_datatree(self.path / POSTERIOR, engine="h5netcdf") as tree:
+            return tree.load()
+
+
+def write_content(
+    folder: Path,
+    *,
+    kind: str,
+    tables: Mapping[str, pd.DataFrame],
+    figures: Mapping[str, Illustration],
+    words: Mapping[str, Any],
+    specification: str,
+) -> ResultFolder:
+    """Write what a report is made of, and return it as it is read back.
+
+    The figures' files, ``figures/NAME.svg``, must be there.
+    """
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    content = {
+        "kind": kind,
+        "tables": {name: _types(table) for name, table in tables.items()},
+        "figures": {
+            name: {key: text for key, text in asdict(figure).items() if key != "svg"}
+            for name, figure in figures.items()
+        },
+        "words": dict(words),
+    }
+    (folder / CONTENT).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / SPECIFICATION).write_text(specification, encoding="utf-8")
+    return read_content(folder)
+
+
+def _types(table: pd.DataFrame) -> dict[str, str]:
+    return {str(name): _TYPES.get(table[name].dtype.kind, "str") for name in table.columns}
+
+
+def read_content(folder: Path) -> ResultFolder:
+    """What ``write_content`` wrote, whole or not: ``read_result`` asks whether it is."""
+    content = json.loads((folder / CONTENT).read_text(encoding="utf-8"))
+    return ResultFolder(
+        path=folder,
+        kind=content["kind"],
+        tables={
+            name: _read_table(folder / f"{name}.csv", types) for name, types in content["tables"].items()
+        },
+        figures={
+            name: Illustration(svg=(folder / "figures" / f"{name}.svg").read_text(encoding="utf-8"), **told)
+            for name, told in content["figures"].items()
+        },
+        words=content["words"],
+        specification=(folder / SPECIFICATION).read_text(encoding="utf-8"),
+    )
+
+
+def _read_table(path: Path, types: Mapping[str, str]) -> pd.DataFrame:
+    """The table that was written, to the last digit; a missing text is an empty one."""
+    texts = [name for name, kind in types.items() if kind == "str"]
+    table = pd.read_csv(
+        path, dtype=dict(types), keep_default_na=False, na_values=[""], float_precision="round_trip"
+    )
+    return table.assign(**{name: table[name].astype(object).fillna("") for name in texts})
+
+
+def write_manifest(folder: Path, told: Mapping[str, str]) -> None:
+    """What the folder holds and where it comes from; its presence says that the result is whole."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    manifest = dict(told) | {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": {path.relative_to(folder).as_posix(): _sha256(path) for path in files},
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_result(path: Path | str, *, unaltered: bool = True) -> ResultFolder:
+    """The result of a finished run.
+
+    Raises
+    ------
+    InputError
+        The folder holds no result, or files of it are gone or are no longer what the run wrote (with
+        ``unaltered`` False only the former).
+    """
+    folder = Path(path)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise InputError(
+            f"{folder} holds no finished result of bayes-net; expected a folder that a run wrote"
+        )
+    if CONTENT not in manifest["files"]:
+        raise InputError(f"{folder} was written by an earlier version without {CONTENT}; run it again")
+    if gone := [name for name in manifest["files"] if not (folder / name).is_file()]:
+        raise InputError(f"{folder} has lost {listed(gone)}; run it again")
+    if unaltered and (altered := altered_files(folder, manifest["files"])):
+        raise InputError(
+            f"{folder}: {listed(altered)} changed after the run wrote the result, so its numbers cannot be "
+            "vouched for; restore the files or run it again"
+        )
+    told = {key: value for key, value in manifest.items() if key != "files"}
+    return replace(read_content(folder), told=told)
+
+
+def altered_files(folder: Path, hashes: Mapping[str, str]) -> list[str]:
+    """Files whose content is not that of their hash; the report may be made anew at any time."""
+    return [name for name, digest in hashes.items() if name != REPORT and _sha256(folder / name) != digest]
+
+
+def short_names(folders: Sequence[ResultFolder]) -> list[str]:
+    """A name for each of several results: the folder's own, with as many parents as tell them apart."""
+    parts = [folder.path.resolve().parts for folder in folders]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(each[-depth:]) for each in parts]
+        if len(set(names)) == len(names):
+            break
+    return names

@@ -1,0 +1,254 @@
+"""The tidy tables of a run, computed from its fits; these are the CSV files and the report's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_net.checks.influence import most_influential
+from bayes_net.checks.power import power_scaling, tipping_factor
+from bayes_net.data.exposure import Shrinkage
+from bayes_net.estimands.summary import probability, summarise
+from bayes_net.estimands.survival import (
+    arm_hazard_ratio,
+    covariate_hazard_ratio,
+    hazard_ratio,
+    median_survival,
+    rmst,
+    survival,
+)
+from bayes_net.model.assumptions import Hazard
+from bayes_net.model.predictors import free_variables
+from bayes_net.model.priors import Flat, HalfNormal, Prior
+from bayes_net.numbers import format_plainly
+from bayes_net.results.fits import Fitted, Job, profile_label, reported_scales
+from bayes_net.schema import ARM, ARM_EFFECT, COVARIATE, COVARIATE_EFFECT, PFS
+
+
+def gate_table(fits: Sequence[Fitted]) -> pd.DataFrame:
+    """All gates under each other: fit, check, worst, threshold, passed, where."""
+    return pd.concat([f.gate.table.assign(fit=f.job.label) for f in fits], ignore_index=True)[
+        ["fit", "check", "worst", "threshold", "passed", "where"]
+    ]
+
+
+def loo_table(fits: Sequence[Fitted]) -> pd.DataFrame:
+    """Leave-one-patient-out results, one row a fit that has them."""
+    return pd.DataFrame([{"fit": f.job.label} | f.loo for f in fits if f.loo])
+
+
+def power_scaling_table(fits: Sequence[Fitted]) -> pd.DataFrame:
+    """What decides each hazard ratio, priors or data: one row a fit, arm and component."""
+    parts = [
+        power_scaling(f.fit).rename(columns={"label": ARM}).assign(**_about(f.job)).drop(columns="quantity")
+        for f in fits
+        if "slope" in f.fit["posterior"] and {"log_prior", "log_likelihood"} <= set(f.fit.children)
+    ]
+    if not parts:
+        return pd.DataFrame()
+    table = pd.concat(parts, ignore_index=True)
+    return table[[*_ABOUT, ARM, "component", "sensitivity", "shift", "reading"]]
+
+
+def influence_table(found: Sequence[tuple[Fitted, xr.Dataset]]) -> pd.DataFrame:
+    """The largest change that leaving out any one patient makes: one row a fit and arm.
+
+    ``found`` are fits and what ``influence`` says of them. Columns: what it is about, and those of
+    ``most_influential``.
+    """
+    if not found:
+        return pd.DataFrame()
+    parts = [most_influential(own).assign(**_about(f.job)) for f, own in found]
+    table = pd.concat(parts, ignore_index=True)
+    return table[[*_ABOUT, *(name for name in table if name not in _ABOUT)]]
+
+
+def tipping_table(fits: Sequence[Fitted], bands: Sequence[float]) -> pd.DataFrame:
+    """How biased each hazard ratio would have to be to lose the band its direction is in.
+
+    Columns: what it is about, arm, ``band`` (the highest of ``bands`` that the probability of a direction
+    reaches; missing where it reaches none) and ``factor`` (``power_scaling.tipping_factor``).
+    """
+    rows = []
+    for f in fits:
+        ratios = hazard_ratio(f.fit)
+        below = probability(ratios, below=1)
+        for arm in ratios[ARM].values:
+            own = float(below.sel({ARM: arm}))
+            band = next((band for band in bands if max(own, 1 - own) >= band), np.nan)
+            known = not np.isnan(band)
+            factor = float(tipping_factor(ratios.sel({ARM: arm}), band)) if known else np.nan
+            rows.append(_about(f.job) | {ARM: arm, "band": band, "factor": factor})
+    return pd.DataFrame(rows)
+
+
+_ABOUT = ("endpoint", "population", "measure", "landmark", "biased")
+
+
+def _about(job: Job) -> dict[str, object]:
+    measure = next(reported_scales(job.measure))[0]
+    return dict(
+        zip(
+            _ABOUT,
+            (job.endpoint, job.population, measure, job.landmark.label, job.landmark.biased),
+            strict=True,
+        )
+    )
+
+
+def survival_table(
+    fits: Sequence[Fitted],
+    *,
+    times: Sequence[float],
+    horizon: float,
+    profiles: Sequence[float],
+    level: float,
+    interval: str,
+) -> pd.DataFrame:
+    """Survival at times, medians and restricted means after the landmark, by arm and profile.
+
+    Times beyond an arm's last follow-up are left out, and so is the restricted mean where follow-up
+    ends before the horizon: they would be extrapolation. A median beyond it is kept and said to be so.
+    """
+    parts = [
+        part.assign(
+            endpoint=f.job.endpoint,
+            population=f.job.population,
+            measure=f.job.measure.label,
+            landmark=f.job.landmark.label,
+            biased=f.job.landmark.biased,
+        )
+        for f in fits
+        for part in _survival_parts(f, times, horizon, profiles, level, interval)
+    ]
+    columns = ["endpoint", "population", "measure", "landmark", "biased", ARM, "profile", "quantity", "time"]
+    columns += ["beyond_follow_up"]
+    columns += ["estimate", "lower", "upper", "level", "interval", "mcse", "ess_bulk", "rhat"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def _survival_parts(f: Fitted, times, horizon, profiles, level, interval) -> Iterator[pd.DataFrame]:
+    follow_up = dict(zip(f.job.data.arms, f.fit["constant_data"]["last_follow_up"].values, strict=True))
+    drawn = survival_quantities(f.job, f.fit, times=times, horizon=horizon, profiles=profiles)
+    for quantity, draws in drawn.items():
+        table = summarise(draws, prob=level, interval=interval, limits=False)
+        table = table.rename(columns={"interval_kind": "interval"})
+        if quantity != "survival":
+            table["time"] = horizon if quantity == "rmst" else np.nan
+        end = table[ARM].map(follow_up)
+        reach = table["estimate"] if quantity == "median" else table["time"]
+        table = table.assign(
+            quantity=quantity,
+            profile=[profile_label(f.job.measure, s) for s in table["shrinkage"]],
+            beyond_follow_up=reach > end,
+        )
+        # an arm that has nobody left at this landmark would show nothing but its prior
+        has_patients = table[ARM].map(dict(zip(f.job.data.arms, f.job.data.n_by_arm > 0, strict=True)))
+        yield table[has_patients & ((quantity == "median") | ~table["beyond_follow_up"])]
+
+
+def survival_quantities(
+    job: Job, fit: xr.DataTree, *, times: Sequence[float], horizon: float, profiles: Sequence[float]
+) -> dict[str, xr.DataArray]:
+    """The draws behind the survival table: survival at times, restricted mean and median by profile."""
+    points = profiles if isinstance(job.measure, Shrinkage) else (0.0, job.measure.threshold)
+    return {
+        "survival": survival(fit, times, shrinkage=points),
+        "rmst": rmst(fit, horizon=horizon, shrinkage=points),
+        "median": median_survival(fit, shrinkage=points),
+    }
+
+
+def primary(fits: Sequence[Fitted], endpoint: str = PFS) -> list[Fitted]:
+    """The fits of one endpoint with shrinkage as a continuous score, true landmarks first."""
+    own = [f for f in fits if f.job.endpoint == endpoint and isinstance(f.job.measure, Shrinkage)]
+    return sorted(own, key=lambda f: f.job.landmark.biased)
+
+
+def prior_table(fitted: Fitted, hazard: Hazard) -> pd.DataFrame:
+    """Every prior: parameter, what was stated, the distribution, and what it implies by simulation."""
+    implied = _implications(fitted)
+    rows, free = [], free_variables(hazard, fitted.job.data)
+    for name, words in _PARAMETERS.items():
+        if name in free:
+            prior = free[name][0]
+            if not isinstance(fitted.job.measure, Shrinkage):
+                words = words.replace("of shrinkage", "of response against none")
+            rows.append(
+                {
+                    "parameter": words,
+                    "statement": prior.statement or "-",
+                    "distribution": _distribution(prior),
+                    "implies": implied.get(name, "nothing by itself" if isinstance(prior, Flat) else "-"),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+_PARAMETERS = {
+    "level": "time-averaged log hazard per month",
+    "log_baseline": "log hazard per month of each interval",
+    "step_sd": "SD of the log hazard's change over a year",
+    "slope": "log hazard ratio of shrinkage, each arm",
+    "common_slope": "log hazard ratio of shrinkage, all arms",
+    ARM_EFFECT: "log hazard ratio of the arm",
+    COVARIATE_EFFECT: "log hazard ratio of each covariate",
+}
+
+
+def _distribution(prior: Prior) -> str:
+    if isinstance(prior, Flat):
+        return "flat, improper"
+    if isinstance(prior, HalfNormal):
+        return f"half-normal, SD {prior.sd:.3g}"
+    return f"normal, mean {prior.mean:.3g}, SD {prior.sd:.3g}"
+
+
+def _implications(fitted: Fitted) -> dict[str, str]:
+    """Central 95 % prior intervals of what a reader can judge; nothing for improper priors."""
+    if "prior" not in fitted.fit.children:
+        return {}
+    before = xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs=fitted.fit.attrs),
+            "posterior": fitted.fit["prior"].to_dataset(),
+            "constant_data": fitted.fit["constant_data"].to_dataset(),
+        }
+    )
+    first = {ARM: 0}
+    median = median_survival(before).isel(first)
+    year = survival(before, [12.0]).isel(first)
+    ratio, unit = hazard_ratio(before).isel(first), "per 10 points"
+    if not isinstance(fitted.job.measure, Shrinkage):
+        unit = "of response against none"
+    slope = f"hazard ratio {unit}: {_range(ratio)}"
+    if isinstance(fitted.job.measure, Shrinkage):
+        slope += f"; per 30 points: {_range(ratio**3)}"
+    implied = dict.fromkeys(("level", "log_baseline"), f"median survival: {_range(median)} months")
+    implied |= {"step_sd": f"survival at 12 months: {_range(year)}"} | dict.fromkeys(
+        ("slope", "common_slope"), slope
+    )
+    if ARM_EFFECT in before["posterior"]:
+        implied[ARM_EFFECT] = f"arm hazard ratio: {_range(arm_hazard_ratio(before).isel(first))}"
+    if COVARIATE_EFFECT in before["posterior"]:
+        ratios = covariate_hazard_ratio(before).isel({COVARIATE: 0})
+        implied[COVARIATE_EFFECT] = f"hazard ratio: {_range(ratios)}"
+    return implied
+
+
+def _range(values: xr.DataArray) -> str:
+    lower, upper = np.quantile(values, (0.025, 0.975))
+    return f"{format_plainly(lower)} to {format_plainly(upper)} (95 %)"
+
+
+def diagnostics_table(fits: Sequence[Fitted]) -> pd.DataFrame:
+    """One row a fit: the worst value of each check, and whether the gate was passed."""
+    table = gate_table(fits).pivot(index="fit", columns="check", values="worst")
+    order = list(dict.fromkeys(fits[0].gate.table["check"]))
+    passed = {f.job.label: "passed" if f.gate.passed else "FAILED" for f in fits}
+    attempts = {f.job.label: f.fit.attrs.get("attempts", 1) for f in fits}
+    table = table.loc[list(passed), order].assign(attempts=attempts, gate=passed)
+    return table.rename_axis(columns=None).reset_index()

@@ -1,0 +1,126 @@
+"""What scenarios say together: how far each hazard ratio moves, and whether a conclusion changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from bayes_net.estimands.summary import direction
+from bayes_net.numbers import MISSING, format_interval, format_probability
+from bayes_net.schema import AS_SPECIFIED, ERROR, PASSED, PER_1_POINT, landmark_label, landmark_names, words
+
+KEYS = ["endpoint", "population", "measure", "estimand", "landmark", "arm", "study"]
+
+
+def usable(scenarios: pd.DataFrame) -> pd.DataFrame:
+    """Rows with a number that passed its gate; of shrinkage, those per 10 points."""
+    rows = scenarios[scenarios["gate"] == PASSED]
+    return rows[rows["measure"] != PER_1_POINT] if "measure" in rows else rows
+
+
+def keys_of(scenarios: pd.DataFrame) -> list[str]:
+    """The columns that say what a hazard ratio is about."""
+    return [key for key in KEYS if key in scenarios]
+
+
+def groups(scenarios: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    """What a hazard ratio is about, and its row in every scenario that passed."""
+    keys = keys_of(scenarios)
+    rows = usable(scenarios)
+    if "landmark" in rows:
+        rows = rows.assign(landmark=landmark_names(rows))
+    rows = rows.assign(**{key: rows[key].fillna("") for key in keys})
+    for values, own in rows.groupby(keys, sort=False):
+        yield dict(zip(keys, values, strict=True)), own
+
+
+def summary(scenarios: pd.DataFrame) -> pd.DataFrame:
+    """Per hazard ratio: as specified, the range over scenarios, and in how many the conclusion differs.
+
+    Columns: the keys; ``hr``, ``lower``, ``upper``, ``mcse_hr``, ``prob_below_1`` as specified (missing when
+    that failed); ``scenarios``; ``lowest``, ``highest`` (posterior medians) and the scenarios in which they
+    are; ``lowest_prob``, ``highest_prob`` of HR < 1; ``other_conclusion``, scenarios whose word or direction
+    (``tables.STRENGTHS``) is not that of the specification.
+    """
+    rows = []
+    for about, own in groups(scenarios):
+        base = own[own["scenario"] == AS_SPECIFIED]
+        said = own["prob_below_1"].map(lambda p: " ".join(direction(p)).strip())
+        first = base.iloc[0] if len(base) else pd.Series(dtype=float)
+        low, high = own.loc[own["hr"].idxmin()], own.loc[own["hr"].idxmax()]
+        rows.append(
+            about
+            | {name: first.get(name) for name in ("hr", "lower", "upper", "mcse_hr", "prob_below_1")}
+            | {"scenarios": len(own), "lowest": low["hr"], "highest": high["hr"]}
+            | {"lowest_in": low["scenario"], "highest_in": high["scenario"]}
+            | {"lowest_prob": own["prob_below_1"].min(), "highest_prob": own["prob_below_1"].max()}
+            | {"other_conclusion": int((said != said[base.index[0]]).sum()) if len(base) else None}
+        )
+    columns = [*keys_of(scenarios), "hr", "lower", "upper", "mcse_hr", "prob_below_1", "scenarios"]
+    columns += ["lowest", "highest", "lowest_in", "highest_in", "lowest_prob", "highest_prob"]
+    return pd.DataFrame(rows, columns=[*columns, "other_conclusion"])
+
+
+def summary_table(found: pd.DataFrame, *, label: str) -> pd.DataFrame:
+    """``summary`` as text."""
+    rows: list[dict[str, str]] = []
+    for row in found.itertuples():
+        known = not pd.isna(row.hr)
+        rows.append(
+            {
+                "Endpoint": words(row.endpoint),
+                "Of": subject(row),
+                f"HR as specified ({label})": format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
+                if known
+                else "gate failed",
+                "Medians of scenarios": f"{_short(row.lowest)} ({row.lowest_in}) to {_short(row.highest)} "
+                f"({row.highest_in})",
+                "Pr(HR < 1)": f"{format_probability(row.lowest_prob)} to "
+                f"{format_probability(row.highest_prob)}",
+                "Other conclusion": f"{row.other_conclusion:.0f} of {row.scenarios}" if known else MISSING,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def subject(row) -> str:
+    """What a hazard ratio is about, in words."""
+    parts = [getattr(row, name, "") for name in ("estimand", "measure", "landmark", "arm", "study")]
+    parts[2] = landmark_label(parts[2]) if parts[2] else ""
+    return ", ".join(words(part) for part in parts if part)
+
+
+def _short(hr: float) -> str:
+    return f"{hr:.2f}"
+
+
+def troubles(scenarios: pd.DataFrame) -> pd.DataFrame:
+    """Scenarios that failed their gate or could not be fitted: scenario, what happened."""
+    rows = []
+    for name, own in scenarios.groupby("scenario", sort=False):
+        if (own["gate"] == ERROR).any():
+            rows.append((name, f"could not be fitted: {own['error'].iloc[0]}"))
+        elif (failed := int((own["gate"] != PASSED).sum())) > 0:
+            rows.append((name, f"gate failed for {failed} of {len(own)} hazard ratios"))
+    return pd.DataFrame(rows, columns=["Scenario", "What happened"])
+
+
+STILL, MUCH = 0.1, 0.5
+"""Posterior SDs: by less than the first nothing moved to speak of; by the second half the uncertainty did."""
+
+
+BIAS = "bias of no limit"
+
+
+def strongest(audit: pd.DataFrame) -> pd.DataFrame:
+    """The row of each block's hazard ratio that it changes most, the strongest block first.
+
+    Levels of studies are not among them, nor, but for the prior of its bias, what is biased.
+    """
+    rows = audit[audit["estimand"] != "study against reference"] if "estimand" in audit else audit
+    true = rows[~rows["biased"] | (rows["block"] == BIAS)]
+    rows = true if len(true) else rows
+    top = rows.assign(rank=rows["change"].fillna(np.inf)).sort_values("rank", ascending=False, kind="stable")
+    return top.drop_duplicates("block").drop(columns="rank").reset_index(drop=True)

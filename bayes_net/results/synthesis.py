@@ -1,0 +1,265 @@
+"""The tidy tables of a synthesis, computed from its draws: CSV files and the report's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.special import expit
+
+from bayes_net.estimands.new_study import new_arm_effect, new_response
+from bayes_net.estimands.summary import probability, summarise
+from bayes_net.estimands.synthesis import curve_log_hazard, slopes_of
+from bayes_net.evidence.statistics import PER_POINT_PCHG, SLOPES
+from bayes_net.model.assumptions import Assumptions
+from bayes_net.model.likelihoods import log_cumulative_hazard
+from bayes_net.model.network import Network
+from bayes_net.model.priors import COMMENSURATE, EXCHANGEABLE, FULL, NONE, Borrowing
+from bayes_net.numbers import format_plainly
+from bayes_net.results.fits import HAZARD_RATIO_BOUNDS
+from bayes_net.schema import BIAS_TAKEN_OFF, ENDPOINT_LABELS, NO_LIMIT, OBSERVED, SAMPLE_DIMS
+
+IN_PRINT, HELD_OUT, PREDICTED = "in print", "in print, held out", "not in print: predicted"
+
+
+NO_BIAS_TERM = "no bias term"
+
+
+FROM_PATIENTS = "from patients"
+
+
+_PRINTED = ("printed", "printed_lower", "printed_upper")
+
+
+def hazard_ratios(fit: xr.DataTree, network: Network, printed: pd.DataFrame, *, level: float) -> pd.DataFrame:
+    """Posterior hazard ratios of shrinkage by endpoint, arm and landmark, per 10 points and per 1, beside
+    the printed ones.
+
+    "no limit" comes twice: as observed, and with the guarantee-time bias taken off (status
+    ``BIAS_TAKEN_OFF``, or ``NO_BIAS_TERM`` where none is specified). ``printed`` are all rows of the
+    evidence. ``contraction`` is 1 - posterior SD / prior SD of the log hazard ratio.
+    """
+    if not network.slope_groups:
+        return pd.DataFrame()
+    after, before = (slopes_of(fit[group].to_dataset(), network) for group in ("posterior", "prior"))
+    parts = []
+    for per, measure in ((10.0, "shrinkage, per 10 points"), (1.0, "shrinkage, per 1 point")):
+        logs = (before * per / 10.0, after * per / 10.0)
+        table = ratio_summary(np.exp(logs[1]), level=level).assign(measure=measure)
+        parts.append(table.assign(**contraction(*logs)))
+    table = pd.concat(parts, ignore_index=True)
+    table[["endpoint", "arm"]] = table["slope_of"].str.split(" ", n=1, expand=True)
+    table["biased"] = table["landmark"].isin((NO_LIMIT, OBSERVED))
+    table = pd.concat([table, _beside(table, printed, with_bias=network.biased_groups)], axis=1)
+    known = {
+        (cohort.endpoint, cohort.landmark, arm)
+        for cohort in network.landmark_cohorts
+        for arm, n in zip(network.assumptions.arms, cohort.exposure.n_by_arm, strict=True)
+        if n and cohort.weight
+    }
+    keys = zip(table["endpoint"], table["landmark"], table["arm"], strict=True)
+    observed = np.array([key in known for key in keys])
+    table.loc[observed & (table["status"] == PREDICTED), "status"] = FROM_PATIENTS
+    first = ["endpoint", "arm", "landmark", "measure", "biased", "hr", "lower", "upper", "level"]
+    first += [*HAZARD_RATIO_BOUNDS, "status", "row", "printed", "printed_lower", "printed_upper"]
+    first += ["prior_sd", "posterior_sd", "contraction"]
+    return table[[*first, "mcse_hr", "mcse_lower", "mcse_upper", "ess_bulk", "ess_tail", "rhat"]]
+
+
+def ratio_summary(ratios: xr.DataArray, *, level: float) -> pd.DataFrame:
+    """Median, interval, region probabilities and errors of hazard ratios, one row each."""
+    table = summarise(ratios, prob=level).rename(columns={"estimate": "hr", "mcse": "mcse_hr"})
+    for name, (above, below) in HAZARD_RATIO_BOUNDS.items():
+        table[name] = np.ravel(probability(ratios, above=above, below=below).values)
+    return table
+
+
+def contraction(before: xr.DataArray, after: xr.DataArray) -> dict[str, np.ndarray]:
+    """Prior SD, posterior SD, and 1 - their ratio, in the order of ``summarise``'s rows."""
+    sds = [np.ravel(x.std(SAMPLE_DIMS, ddof=1).values) for x in (before, after)]
+    return {"prior_sd": sds[0], "posterior_sd": sds[1], "contraction": 1 - sds[1] / sds[0]}
+
+
+def _beside(table: pd.DataFrame, printed: pd.DataFrame, *, with_bias: Collection[str]) -> pd.DataFrame:
+    """The printed value of each row's endpoint, arm, landmark and unit, and whether it entered."""
+    own = printed[printed["statistic"].isin(SLOPES) & (printed["use"] != "record")]
+    own = own.sort_values("use", key=lambda use: use != "likelihood", kind="stable")
+    found = []
+    for row in table.itertuples():
+        if row.landmark == NO_LIMIT:
+            found.append({"status": BIAS_TAKEN_OFF if row.slope_of in with_bias else NO_BIAS_TERM, "row": ""})
+            continue
+        landmark = NO_LIMIT if row.landmark == OBSERVED else row.landmark
+        match = own[
+            (own["endpoint"] == row.endpoint) & (own["arm"] == row.arm) & (own["landmark"] == landmark)
+        ]
+        if not len(match):
+            found.append({"status": PREDICTED, "row": ""})
+            continue
+        first, power = match.iloc[0], 10.0 if "10 points" in row.measure else 1.0
+        values = [x**power for x in per_point_of_shrinkage(first)]
+        status = IN_PRINT if first["use"] == "likelihood" else HELD_OUT
+        found.append({"status": status, "row": first["id"]} | dict(zip(_PRINTED, values, strict=True)))
+    return pd.DataFrame(found, index=table.index).reindex(columns=["status", "row", *_PRINTED])
+
+
+def per_point_of_shrinkage(row) -> tuple[float, float, float]:
+    """A printed hazard ratio and its limits; per point of percentage change they are turned round."""
+    value, lower, upper = (float(row[name]) for name in ("value", "lower", "upper"))
+    return (1 / value, 1 / upper, 1 / lower) if row["unit"] == PER_POINT_PCHG else (value, lower, upper)
+
+
+def arm_hazard_ratios(fit: xr.DataTree, network: Network, *, level: float, seed: int) -> pd.DataFrame:
+    """Hazard ratio of the second arm against the first by endpoint and study, the pooled one and that of a
+    new study where several studies compare the arms, and hazard levels of studies against the reference."""
+    draws, prior = fit["posterior"].to_dataset(), fit["prior"].to_dataset()
+    parts = []
+    for name, what in (("arm_effect", "arm"), ("study_level", "study against reference")):
+        if name in draws:
+            dim = "effect" if name == "arm_effect" else "level_of"
+            part = ratio_summary(np.exp(draws[name]), level=level).rename(columns={dim: "of"})
+            parts.append(part.assign(estimand=what, **contraction(prior[name], draws[name])))
+    if network.pools_effects:
+        parts += _pooled_effects(draws, prior, network, level, seed)
+    if not parts:
+        return pd.DataFrame()
+    table = pd.concat(parts, ignore_index=True)
+    table[["endpoint", "study"]] = table["of"].str.split(" ", n=1, expand=True)
+    reference, *others = network.assumptions.arms
+    told = f"{', '.join(others)} against {reference}"
+    table["comparison"] = np.where(table["estimand"] == "arm", told, "")
+    first = [
+        "endpoint",
+        "estimand",
+        "comparison",
+        "study",
+        "hr",
+        "lower",
+        "upper",
+        "level",
+        *HAZARD_RATIO_BOUNDS,
+    ]
+    first += ["prior_sd", "posterior_sd", "contraction"]
+    return table[[*first, "mcse_hr", "mcse_lower", "mcse_upper", "ess_bulk", "ess_tail", "rhat"]]
+
+
+def _pooled_effects(draws, prior, network: Network, level: float, seed: int) -> list[pd.DataFrame]:
+    parts = []
+    for label, with_new in (("pooled mean", False), ("new study", True)):
+        logs = [
+            new_arm_effect(d, network, seed=seed) if with_new else d["arm_effect_mean"]
+            for d in (prior, draws)
+        ]
+        part = ratio_summary(np.exp(logs[1]), level=level)
+        part["of"] = part.pop("effect_endpoint") + f" ({label})"
+        parts.append(part.assign(estimand="arm", **contraction(*logs)))
+    return parts
+
+
+def responses(fit: xr.DataTree, network: Network, *, level: float, seed: int) -> pd.DataFrame:
+    """Probability of response by study and arm, and in a new study of the last arm."""
+    groups = network.groups("response")
+    if not groups:
+        return pd.DataFrame()
+    logits = {"prior": fit["prior"]["response"], "posterior": fit["posterior"]["response"]}
+    if network.pooled_responses.any():
+        logits = {
+            name: xr.concat([x, new_response(fit[name].to_dataset(), network, seed)], dim="response_group")
+            for name, x in logits.items()
+        }
+    table = summarise(expit(logits["posterior"]), prob=level)
+    return table.assign(**contraction(logits["prior"], logits["posterior"]))
+
+
+def parameters(fit: xr.DataTree, network: Network, *, level: float) -> pd.DataFrame:
+    """What the evidence says about what: prior SD and posterior SD of every parameter on its modelling
+    scale, and the contraction 1 - posterior SD / prior SD."""
+    before, after = fit["prior"].to_dataset(), fit["posterior"].to_dataset()
+    parts = []
+    for name in after.data_vars:
+        if str(name).endswith("_z") or name in ("step", "landmark_step"):
+            continue  # standardised: what is derived from them says it
+        table = summarise(after[name], prob=level, limits=False)
+        labels = [d for d in after[name].dims if d not in SAMPLE_DIMS]
+        table["label"] = table[labels].astype(str).agg(", ".join, axis=1) if labels else ""
+        shrunk = contraction(before[name], after[name].transpose(*before[name].dims))
+        parts.append(table.assign(parameter=name, **shrunk))
+    columns = ["parameter", "label", "mean", "sd", "estimate", "lower", "upper", "level"]
+    columns += ["prior_sd", "contraction"]
+    return pd.concat(parts, ignore_index=True)[[*columns, "ess_bulk", "rhat"]]
+
+
+YEAR = 12.0
+
+
+def borrowing_in_words(rule: Borrowing) -> str:
+    """How differences between studies are borrowed across, with the sizes that are assumed."""
+    if rule.kind == FULL:
+        return "taken as none (full pooling)"
+    if rule.kind == NONE:
+        return f"not pooled (SD {rule.vague_sd:g})"
+    if rule.kind == EXCHANGEABLE:
+        return f"exchangeable (half-normal heterogeneity of scale {rule.sd:g})"
+    name = "spike and slab" if rule.kind == COMMENSURATE else "a robust mixture"
+    return (
+        f"{name}: normal with SD {rule.sd:g} with probability {rule.weight:g}, else with SD {rule.vague_sd:g}"
+    )
+
+
+def prior_table(fit: xr.DataTree, network: Network) -> pd.DataFrame:
+    """Every prior: parameter, what was stated, and what it implies by simulation (95 %)."""
+    rows = list(_prior_rows(fit["prior"].to_dataset(), network))
+    return pd.DataFrame(rows, columns=["parameter", "statement", "implies"])
+
+
+def _prior_rows(draws: xr.Dataset, network: Network) -> Iterator[tuple[str, str, str]]:
+    assumed = network.assumptions
+    if network.curves:
+        at_a_year = np.exp(-np.exp(_log_hazard_at(draws, network, YEAR)))
+        survival = f"survival at 12 months: {_range(at_a_year)}"
+        yield "hazard of a baseline, averaged over time", assumed.level.statement, survival
+        yield "change of the log hazard over time", assumed.step_sd.statement, "–"
+    if "arm_effect" in draws:
+        yield _ratio_row("hazard ratio of the arms", assumed.arm_effect.statement, draws["arm_effect"])
+    if "study_level" in draws:
+        said = f"levels are {borrowing_in_words(assumed.study_level)}"
+        yield _ratio_row("hazard of a study against the reference", said, draws["study_level"])
+    if "slope" in draws:
+        name, said = "hazard ratio per 10 points of shrinkage", assumed.slopes.prior.statement
+        yield _ratio_row(name, said, draws["slope"])
+    if "bias" in draws:
+        yield from _bias_rows(draws["bias"], assumed)
+    if "response" in draws:
+        implied = f"probability: {_range(expit(draws['response'].isel(response_group=-1)))}"
+        yield "probability of response", assumed.response_probability.statement, implied
+    if "completion" in draws:
+        said = assumed.completion.statement.replace("hazard ratios", "odds ratios")
+        name = "odds ratio of response at completion"
+        yield _ratio_row(name, said, draws["completion"])
+
+
+def _bias_rows(bias: xr.DataArray, assumed: Assumptions) -> Iterator[tuple[str, str, str]]:
+    for group in bias["bias_of"].values:
+        endpoint, arm = str(group).split(" ", 1)
+        mean, sd = assumed.bias[arm]
+        said = f"normal, mean {mean:g}, SD {sd:g} per point, times {assumed.bias_scale:g}"
+        name = f"guarantee-time bias of no limit, {ENDPOINT_LABELS.get(endpoint, endpoint)}, {arm}"
+        implied = f"factor on the hazard ratio per 10 points: {_range(np.exp(bias.sel(bias_of=group)))}"
+        yield name, said, implied
+
+
+def _ratio_row(name: str, statement: str, logs: xr.DataArray) -> tuple[str, str, str]:
+    one = logs.isel({dim: 0 for dim in logs.dims if dim not in SAMPLE_DIMS})
+    return name, statement or "–", f"ratio: {_range(np.exp(one))}"
+
+
+def _log_hazard_at(draws: xr.Dataset, network: Network, month: float) -> np.ndarray:
+    first = curve_log_hazard(draws, network.curves[0])
+    return log_cumulative_hazard(first[:, None, :], network.months(np.array([month])))
+
+
+def _range(values) -> str:
+    lower, upper = np.quantile(np.asarray(values), (0.025, 0.975))
+    return f"{format_plainly(lower)} to {format_plainly(upper)} (95 %)"

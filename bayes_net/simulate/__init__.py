@@ -1,0 +1,1 @@
+"""Synthetic patients with the margins of NETTER-1."""

@@ -1,0 +1,1 @@
+"""Specifications: TOML in, values out."""

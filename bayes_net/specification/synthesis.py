@@ -1,0 +1,347 @@
+"""The specification of a synthesis: which published numbers and patients, and how they are put together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+
+from bayes_net.data.landmarks import landmark_times
+from bayes_net.display import shown
+from bayes_net.errors import InputError, SpecificationError
+from bayes_net.model.assumptions import Assumptions, SlopePrior
+from bayes_net.model.priors import (
+    Borrowing,
+    HalfNormal,
+    hazard_ratio_prior,
+    median_survival_prior,
+    probability_prior,
+)
+from bayes_net.schema import PFS, Duration
+from bayes_net.specification.fields import (
+    Cuts,
+    Flag,
+    LandmarkText,
+    Limits,
+    Number,
+    Positive,
+    PositiveLength,
+    Share,
+    Whole,
+    complaints,
+    repeated,
+)
+from bayes_net.specification.sections import (
+    DataSection,
+    Grid,
+    Scenarios,
+    ScenarioSection,
+    Section,
+    hazard_change,
+    listed_tables,
+    without_empty,
+    without_identifiers,
+)
+
+Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
+
+
+class EvidenceSection(Section):
+    """Files of published numbers, and how this analysis uses them otherwise than they say."""
+
+    files: Annotated[tuple[Path, ...], Field(min_length=1)]
+    use: dict[str, Literal["likelihood", "check", "record"]] = Field(default_factory=dict)
+    correlation: dict[str, float | Literal["curve"]] = Field(default_factory=dict)
+    power: dict[str, Fraction] = Field(default_factory=dict)
+    only: tuple[Literal["pfs", "os", "response", "shrinkage", "completion"], ...] = ()
+
+    @model_validator(mode="after")
+    def _pairs(self) -> EvidenceSection:
+        wrong = [name for name in self.correlation if len(name.split()) != 2]
+        if wrong:
+            raise ValueError(f'correlation is between two rows: expected "A B" = 0.5, got {wrong[0]!r}')
+        return self
+
+
+class CohortSection(DataSection):
+    """Patients of one study."""
+
+    arm_names: dict[str, str] = Field(default_factory=dict)
+    endpoint: Literal["pfs", "os"] = PFS
+    landmark: LandmarkText | None = None
+    landmark_cuts: Cuts = None
+    curve: Flag = True
+    counts: Flag = True
+    weight: Fraction = 1.0
+
+    @property
+    def needs_scans(self) -> bool:
+        """Scans are read for a landmark; without one they are for the counts of shrinkage only."""
+        return self.landmark is not None
+
+    @model_validator(mode="after")
+    def _named(self) -> CohortSection:
+        if self.study is None:
+            raise ValueError("missing: study, the name under which these patients are pooled")
+        if (self.landmark is None) != (self.landmark_cuts is None):
+            raise ValueError("landmark and landmark_cuts belong together")
+        if isinstance(self.landmark_cuts, dict):
+            raise ValueError(
+                "landmark_cuts are those of this cohort's endpoint: expected one list of durations"
+            )
+        if self.landmark is None and not self.curve:
+            raise ValueError("curve = false and no landmark: these patients would inform nothing")
+        return self
+
+
+class ModelSection(Section):
+    """Arms, studies and intervals."""
+
+    arms: Annotated[tuple[str, ...], Field(min_length=1)]
+    reference: str
+    own_baseline: tuple[str, ...] = ()
+    cuts: Cuts
+    smoothing: Literal["rw1", "independent"] = "rw1"
+    subgroups_of: str | None = None
+
+    @model_validator(mode="after")
+    def _different(self) -> ModelSection:
+        if twice := repeated(self.arms):
+            raise ValueError(f"arms has {', '.join(twice)} twice")
+        if isinstance(self.cuts, dict):
+            raise ValueError(
+                "cuts are shared by all endpoints of a synthesis: expected one list of durations"
+            )
+        return self
+
+
+class SlopeSection(Section):
+    """Slopes of shrinkage over landmark time."""
+
+    landmarks: tuple[LandmarkText, ...] = ()
+    structure: Literal["gaussian process", "independent", "exchangeable"] = "gaussian process"
+    length: Positive = 1.0
+    level: Fraction = 0.5
+    hazard_ratio_per_10_points: Limits = (0.375, 2.667)
+    heterogeneity: Positive = 0.25
+    between_studies: Positive = 0.25
+    no_limit_at: PositiveLength | None = None
+
+    def value(self) -> SlopePrior:
+        """The prior as the model takes it."""
+        return SlopePrior(
+            prior=hazard_ratio_prior(*_proper(self.hazard_ratio_per_10_points)),
+            structure=self.structure,
+            length=self.length,
+            level=self.level,
+            heterogeneity=HalfNormal(self.heterogeneity),
+            between_studies=HalfNormal(self.between_studies),
+            no_limit_months=self.no_limit_at.months if self.no_limit_at else None,
+        )
+
+
+BorrowingKind = Literal["exchangeable", "robust mixture", "commensurate", "full", "none"]
+
+
+class BorrowingSection(Section):
+    """How studies lean on each other in one kind of parameter."""
+
+    kind: BorrowingKind
+    sd: Positive
+    weight: Fraction = 0.5
+    vague_sd: Positive = 2.0
+
+    def value(self) -> Borrowing:
+        """The rule as the model takes it."""
+        return Borrowing(self.kind, self.sd, self.weight, self.vague_sd)
+
+
+class LevelSection(BorrowingSection):
+    """Hazard levels: single-arm studies may differ from the reference study or not belong to it at all."""
+
+    kind: BorrowingKind = "robust mixture"
+    sd: Positive = 0.4
+
+
+class ResponseSection(BorrowingSection):
+    """Logits of response."""
+
+    kind: BorrowingKind = "exchangeable"
+    sd: Positive = 1.0
+
+
+class BiasSection(Section):
+    """Guarantee-time bias of "no limit": mean and SD by arm, log hazard ratio per point of shrinkage."""
+
+    by_arm: dict[str, tuple[Number, Positive]] = Field(default_factory=dict)
+    scale: Annotated[Number, Field(ge=0, le=10)] = 1.0
+
+
+class BorrowSections(Section):
+    """Borrowing of hazard levels and of response probabilities."""
+
+    level: LevelSection = LevelSection()
+    response: ResponseSection = ResponseSection()
+
+
+class SynthesisPriorSection(Section):
+    """Priors as statements about observable quantities (95 % each)."""
+
+    median_months: Limits = (2.0, 80.0)
+    hazard_change_per_year: Annotated[Number, Field(gt=1, le=1000)] = 4.0
+    hazard_ratio_arm: Limits = (0.05, 20.0)
+    arm_heterogeneity: Positive = 0.5
+    response_probability: tuple[Fraction, Fraction] = (0.02, 0.75)
+    odds_ratio_completion: Limits = (0.0067, 150.0)
+
+
+class SynthesisSamplingSection(Section):
+    """Length of the chains; the seed makes the draws repeatable."""
+
+    seed: Annotated[Whole, Field(ge=0)]
+    draws: Annotated[Whole, Field(ge=100)] = 1500
+    tune: Annotated[Whole, Field(ge=100)] = 1000
+    chains: Annotated[Whole, Field(ge=2)] = 4
+    target_accept: Annotated[Number, Field(ge=0.5, lt=1)] = 0.99
+    retry: Flag = True
+
+
+class SynthesisReportSection(Section):
+    """What is written out beside the hazard ratios."""
+
+    level: Share = 0.95
+    profiles: tuple[Annotated[Number, Field(gt=-20, lt=100)], ...] = (0.0, 30.0)
+    predict_until: PositiveLength = Duration(30, "mo")
+    leave_one_out: Flag = True
+
+
+def _proper(limits: tuple[float, float] | str) -> tuple[float, float]:
+    if limits == "flat":
+        raise InputError(
+            '"flat" is not possible in a synthesis: a parameter without data would have no posterior'
+        )
+    return limits
+
+
+class SynthesisPlan(Section):
+    """A whole synthesis."""
+
+    title: str
+    description: str = ""
+    evidence: EvidenceSection | None = None
+    cohorts: Annotated[tuple[CohortSection, ...], listed_tables("cohorts")] = ()
+    model: ModelSection
+    slopes: SlopeSection = SlopeSection()
+    bias: BiasSection = BiasSection()
+    borrowing: BorrowSections = BorrowSections()
+    priors: SynthesisPriorSection = SynthesisPriorSection()
+    sampling: SynthesisSamplingSection
+    report: SynthesisReportSection = SynthesisReportSection()
+    scenarios: Scenarios = ()
+    grid: Grid = Field(default_factory=dict)
+    _folder: Path = PrivateAttr(default=Path())
+
+    @model_validator(mode="after")
+    def _something(self) -> SynthesisPlan:
+        if self.evidence is None and not self.cohorts:
+            raise ValueError("give [evidence], [[cohorts]], or both: there is nothing to pool")
+        if twice := repeated(cohort.study for cohort in self.cohorts):
+            raise ValueError(f"cohorts has study {', '.join(twice)} twice: its patients would count twice")
+        return self
+
+    def assumptions(self) -> Assumptions:
+        """The priors and structure as the model takes them."""
+        p, arms = self.priors, self.model.arms
+        return Assumptions(
+            arms=arms,
+            reference=self.model.reference,
+            cuts=tuple(cut.months for cut in self.model.cuts or ()),
+            landmarks=landmark_times(self.slopes.landmarks) if self.slopes.landmarks else (),
+            own_baseline=self.model.own_baseline,
+            smoothing=self.model.smoothing,
+            slopes=self.slopes.value(),
+            level=median_survival_prior(*_proper(p.median_months)),
+            step_sd=hazard_change(p.hazard_change_per_year, 0.95),
+            arm_effect=hazard_ratio_prior(*_proper(p.hazard_ratio_arm)),
+            arm_heterogeneity=HalfNormal(p.arm_heterogeneity),
+            study_level=self.borrowing.level.value(),
+            response=self.borrowing.response.value(),
+            response_probability=probability_prior(*p.response_probability),
+            completion=hazard_ratio_prior(*_proper(p.odds_ratio_completion)),
+            bias=dict(self.bias.by_arm),
+            bias_scale=self.bias.scale,
+        )
+
+    def file(self, path: Path) -> Path:
+        """A data file; relative paths start at the specification's own folder."""
+        return self._folder / path
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start."""
+        return self._folder
+
+    @property
+    def _plain(self) -> dict[str, Any]:
+        return without_empty(self.model_dump(mode="json", exclude_none=True))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The analysis as plain values, defaults included, without its scenarios: what these change."""
+        return {key: value for key, value in self._plain.items() if key not in ("scenarios", "grid")}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content: comments and order of keys do not change it."""
+        return hashlib.sha256(json.dumps(self._plain, sort_keys=True).encode()).hexdigest()
+
+    def public_toml(self) -> str:
+        """The whole specification, defaults included, as TOML without patient identifiers."""
+        return tomli_w.dumps(without_identifiers(self._plain))
+
+    def __repr__(self) -> str:
+        return f"<specification of a synthesis: {self.title}, SHA-256 {self.digest[:12]}>"
+
+    def _repr_html_(self) -> str:
+        facts = [self.description] if self.description else []
+        return shown(self.title, facts, folded={"Specification (TOML)": self.public_toml()})
+
+    def with_seed(self, seed: int | None) -> SynthesisPlan:
+        """The same synthesis with another seed (None keeps its own)."""
+        if seed is None:
+            return self
+        return self.model_copy(update={"sampling": self.sampling.model_copy(update={"seed": seed})})
+
+
+SYNTHESIS_SECTIONS: dict[str, type[BaseModel]] = {
+    "evidence": EvidenceSection,
+    "cohorts": CohortSection,
+    "model": ModelSection,
+    "slopes": SlopeSection,
+    "bias": BiasSection,
+    "borrowing": BorrowSections,
+    "priors": SynthesisPriorSection,
+    "sampling": SynthesisSamplingSection,
+    "report": SynthesisReportSection,
+    "scenarios": ScenarioSection,
+}
+
+
+def parse_synthesis(values: dict, *, where: Path) -> SynthesisPlan:
+    """The specification in plain ``values``, as read from the file ``where``."""
+    try:
+        specification = SynthesisPlan.model_validate(values)
+        specification._folder = where.resolve().parent
+        specification.assumptions()
+    except ValidationError as problem:
+        lines = complaints(problem.errors(), top=SynthesisPlan, sections=SYNTHESIS_SECTIONS)
+        raise SpecificationError(
+            f"{where}: the specification is not usable\n  " + "\n  ".join(lines)
+        ) from None
+    except InputError as problem:
+        raise SpecificationError(f"{where}: the specification is not usable\n  {problem}") from problem
+    return specification

@@ -1,0 +1,1 @@
+"""One analysis from its specification to its folder."""

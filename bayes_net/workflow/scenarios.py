@@ -1,0 +1,317 @@
+"""Would the answer change? Every scenario of a specification planned, validated and refitted.
+
+A scenario is the specification with some keys changed. All are validated, data included, before the first
+fit; each is stored as soon as it is done, so that a killed grid goes on where it stood; and each has the
+seeds of an ordinary run, so that where and in which order it is computed changes nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bayes_net.checks.gate import gate
+from bayes_net.errors import InputError, SpecificationError, listed
+from bayes_net.results.fits import Fitted, hazard_ratio_table, reported_quantities
+from bayes_net.results.publishing import write_whole
+from bayes_net.results.synthesis import arm_hazard_ratios, hazard_ratios
+from bayes_net.schema import AS_SPECIFIED, ERROR, FAILED, PASSED
+from bayes_net.specification.patients import PatientsPlan
+from bayes_net.specification.read import parse_specification
+from bayes_net.specification.sections import without_identifiers
+from bayes_net.specification.synthesis import SynthesisPlan, parse_synthesis
+from bayes_net.workflow.analysis import fit_jobs
+from bayes_net.workflow.audit import Step, audit_steps
+from bayes_net.workflow.patients import Prepared, prepare
+from bayes_net.workflow.synthesis import PreparedSynthesis, fit_whole, prepare_synthesis
+
+Progress = Callable[[str, int, int], None]
+"""Called with what was done, how many scenarios are done, and how many there are."""
+
+
+Plan = PatientsPlan | SynthesisPlan
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """A specification with some keys changed; ``changes`` holds the keys, with dots, and their values.
+
+    ``step`` is that of the audit that made it.
+    """
+
+    name: str
+    changes: Mapping[str, Any]
+    specification: Plan
+    step: Step | None = None
+
+    @property
+    def told(self) -> dict[str, str]:
+        """The changes as text, identifiers of patients withheld."""
+        return {key: shown(value) for key, value in without_identifiers(_plain(self.changes)).items()}
+
+
+def plan(specification: Plan, *, only: Sequence[str] = (), audit: bool = False) -> tuple[Scenario, ...]:
+    """All scenarios: the specification itself, its named changes, and every combination of its grid.
+
+    ``audit`` adds every prior weakened and moved, and every study left out (``audit_steps``). ``only`` keeps
+    the named ones, and the specification itself.
+
+    Raises
+    ------
+    SpecificationError
+        There is none, two have the same name, a changed key does not exist or has a value that is not
+        allowed, or ``only`` names none. Every problem is told, with its scenario.
+    """
+    wanted = [(section.name, dict(section.change), None) for section in specification.scenarios]
+    wanted += [(_named(changes), changes, None) for changes in _combinations(specification.grid)]
+    wanted += [(step.name, step.change, step) for step in (audit_steps(specification) if audit else ())]
+    if not wanted:
+        raise SpecificationError(
+            "the specification has no scenarios; add [[scenarios]] with name and change, or a [grid], or ask "
+            "for the audit of its priors"
+        )
+    names = [AS_SPECIFIED, *(name for name, _, _ in wanted)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SpecificationError(f"scenarios {listed(twice)} come twice; give each a name of its own")
+    if unknown := [name for name in only if name not in names]:
+        raise SpecificationError(f"no scenario {listed(unknown)}; there are {listed(names, limit=20)}")
+    made, problems = [], []
+    for name, changes, step in [(AS_SPECIFIED, {}, None), *wanted]:
+        if only and name not in (*only, AS_SPECIFIED):
+            continue
+        try:
+            made.append(Scenario(name, changes, _changed(specification, changes, name), step))
+        except InputError as problem:
+            problems.append(str(problem))
+    if problems:
+        raise SpecificationError("\n".join(problems))
+    return tuple(made)
+
+
+def _combinations(grid: Mapping[str, Sequence]) -> Iterator[dict[str, Any]]:
+    if grid:
+        yield from (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
+
+
+def _named(changes: Mapping[str, Any]) -> str:
+    public = without_identifiers(_plain(changes))
+    return ", ".join(f"{key.rpartition('.')[2]} {shown(value)}" for key, value in public.items())
+
+
+def _plain(value: Any) -> Any:
+    """Lists instead of tuples, as TOML and JSON have them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def shown(value: Any) -> str:
+    """A value of a specification on one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {shown(part)}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return "–".join(map(shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _changed(specification: Plan, changes: Mapping[str, Any], name: str) -> Plan:
+    values = specification.values
+    # a name is no path: relative files start at the specification's folder whatever it holds
+    where = specification.folder / f"scenario {name!r}".replace("/", "\N{DIVISION SLASH}")
+    for key, value in changes.items():
+        _put(values, key, value, where)
+    parse = parse_synthesis if isinstance(specification, SynthesisPlan) else parse_specification
+    return parse(values, where=where)
+
+
+def _put(values: dict, key: str, value: Any, where: Path) -> None:
+    """Set ``a.b`` in nested tables; entries of a list of tables count from 1: ``cohorts.1.weight``."""
+    *path, last = key.split(".")
+    at: Any = values
+    for part in path:
+        at = _entry(at, part, key, where) if isinstance(at, list) else at.setdefault(part, {})
+        if not isinstance(at, dict | list):
+            raise SpecificationError(f"{where}: {key} leads through {part}, which is no table")
+    if isinstance(at, list):
+        raise SpecificationError(f"{where}: {key} ends in a list of tables; name one by its number")
+    at[last] = copy.deepcopy(value)
+
+
+def _entry(entries: list, number: str, key: str, where: Path) -> Any:
+    if not (number.isdigit() and 1 <= int(number) <= len(entries)):
+        raise SpecificationError(f"{where}: {key}: {number!r} is no entry; expected 1 to {len(entries)}")
+    return entries[int(number) - 1]
+
+
+def run_scenarios(
+    scenarios: Sequence[Scenario],
+    store: Path,
+    *,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Fit every scenario that ``store`` does not hold yet, and return the hazard ratios of all.
+
+    One row a scenario and hazard ratio, in the order of ``scenarios``; ``gate`` is passed, failed or error
+    (then ``error`` says why, and there is no number). Each result is written to ``store`` when it is there.
+
+    Raises
+    ------
+    InputError
+        A scenario's data break a rule: found before the first fit.
+    """
+    store.mkdir(parents=True, exist_ok=True)
+    errors: dict[str, str] = {}
+    with _workers(jobs, scheduler) as compute:
+        prepared = _prepare_all(scenarios)
+        files = {
+            each.name: store / f"{_key(each, ready)}.parquet"
+            for each, ready in zip(scenarios, prepared, strict=True)
+        }
+        todo = [
+            (e.name, ready)
+            for e, ready in zip(scenarios, prepared, strict=True)
+            if not files[e.name].exists()
+        ]
+        todo.sort(key=lambda pair: _shape(pair[1]))
+        known = len(scenarios) - len(todo)
+        for done, (name, table, error) in enumerate(compute(todo), start=known + 1):
+            if error:
+                errors[name] = error
+            else:
+                write_whole(files[name], table.to_parquet(index=False))
+            if progress:
+                progress(name, done, len(scenarios))
+    parts = [_part(each, files[each.name], errors.get(each.name, "")) for each in scenarios]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _prepare_all(scenarios: Sequence[Scenario]) -> list[Prepared | PreparedSynthesis]:
+    made, problems, cohorts = [], [], {}
+    for each in scenarios:
+        try:
+            own = each.specification
+            if isinstance(own, SynthesisPlan):
+                made.append(prepare_synthesis(own))
+                continue
+            # most scenarios have the same patients: they are read once
+            source = repr((own.data.model_dump(), own.covariates, own.folder))
+            made.append(prepare(own, cohort=cohorts.get(source)))
+            cohorts[source] = made[-1].cohort
+        except InputError as problem:
+            problems.append(f"scenario {each.name!r}: {problem}")
+    if problems:
+        raise InputError("\n".join(problems))
+    return made
+
+
+def _key(scenario: Scenario, prepared: Prepared | PreparedSynthesis) -> str:
+    """What a stored result belongs to: specification, data, and versions of what computes it."""
+    if isinstance(prepared, PreparedSynthesis):
+        data = [*prepared.data_digests.values(), prepared.evidence.digest if prepared.evidence else ""]
+    else:
+        data = [prepared.cohort.digest]
+    versions = [version(name) for name in ("bayes-net", "pymc", "nutpie", "numpy")]
+    told = "\n".join([scenario.specification.digest, *data, *versions])
+    return hashlib.sha256(told.encode()).hexdigest()[:24]
+
+
+def _shape(prepared: Prepared | PreparedSynthesis) -> str:
+    """Scenarios of the same text are likely to share a compiled model: they are fitted one after another."""
+    if isinstance(prepared, PreparedSynthesis):
+        return repr((prepared.network.curves, prepared.network.landmarks, len(prepared.network.rows)))
+    hazard = prepared.specification.hazard(prepared.jobs[0].measure)
+    return repr(
+        (hazard.baseline, hazard.smoothing, hazard.slopes, [job.data.n_intervals for job in prepared.jobs])
+    )
+
+
+Outcome = tuple[str, pd.DataFrame | None, str]
+
+
+@contextmanager
+def _workers(jobs: int, scheduler: str | None) -> Iterator[Callable[[list], Iterator[Outcome]]]:
+    """What fits prepared scenarios, in whatever order they are done.
+
+    Processes of this machine start, and import what fits need, while the grid is still being validated.
+    """
+    if jobs == 1 and scheduler is None:
+        yield lambda todo: (_fitted(name, ready) for name, ready in todo)
+        return
+    from joblib import Parallel, delayed
+
+    how = {"n_jobs": -1 if scheduler else jobs, "return_as": "generator_unordered", "batch_size": 1}
+    with _backend(scheduler), Parallel(**how) as parallel:
+        started = parallel(delayed(_import)() for _ in range(0 if scheduler else jobs))
+
+        def compute(todo: list) -> Iterator[Outcome]:
+            tuple(started)
+            return parallel(delayed(_fitted)(name, ready) for name, ready in todo)
+
+        try:
+            yield compute
+        finally:
+            tuple(started)  # joblib warns of what it has to give up
+
+
+def _import() -> None:
+    import bayes_net.inference.patients  # noqa: F401
+
+
+@contextmanager
+def _backend(scheduler: str | None) -> Iterator[None]:
+    if scheduler is None:
+        yield
+        return
+    try:
+        from dask.distributed import Client
+        from joblib import parallel_config
+    except ImportError as problem:
+        raise InputError("a scheduler needs dask: pip install 'bayes-net[dask]'") from problem
+    with Client(scheduler), parallel_config(backend="dask"):
+        yield
+
+
+def _fitted(name: str, prepared: Prepared | PreparedSynthesis) -> tuple[str, pd.DataFrame | None, str]:
+    """A scenario's hazard ratios, or what went wrong: one that fails must not take the others with it."""
+    try:
+        return name, _ratios(prepared), ""
+    except Exception as problem:
+        return name, None, f"{type(problem).__name__}: {problem}"
+
+
+def _ratios(prepared: Prepared | PreparedSynthesis) -> pd.DataFrame:
+    report = prepared.specification.report
+    if isinstance(prepared, PreparedSynthesis):
+        fit, passed, _ = fit_whole(prepared)
+        seed = prepared.specification.sampling.seed
+        tables = [
+            hazard_ratios(fit, prepared.network, prepared.printed, level=report.level),
+            arm_hazard_ratios(fit, prepared.network, level=report.level, seed=seed),
+        ]
+        table = pd.concat([t for t in tables if len(t)], ignore_index=True)
+        return table.assign(gate=PASSED if passed.passed else FAILED, synthetic=prepared.synthetic)
+    fits = fit_jobs(prepared, check=_brief)
+    table = hazard_ratio_table(fits, level=report.level, interval=report.interval)
+    return table.assign(synthetic=prepared.cohort.synthetic)
+
+
+def _brief(job, fit) -> Fitted:
+    """A fit with the gate of what a scenario reports; nobody asks it for survival curves."""
+    return Fitted(job, fit, gate(fit, reported_quantities(fit)), {})
+
+
+def _part(scenario: Scenario, path: Path, error: str) -> pd.DataFrame:
+    table = pd.DataFrame({"gate": [ERROR], "synthetic": False}) if error else pd.read_parquet(path)
+    table.insert(0, "scenario", scenario.name)
+    return table.assign(error=error)

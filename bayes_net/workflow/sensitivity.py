@@ -1,0 +1,279 @@
+"""Running the scenarios of a specification, and writing what they say together."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+
+from bayes_net.checks.tipping import FACTORS, censoring_tipping, with_words
+from bayes_net.errors import InputError, SpecificationError
+from bayes_net.figures.scenarios import draw_censoring, draw_scenarios
+from bayes_net.figures.style import save
+from bayes_net.report.scenarios import SCENARIOS, scenario_page
+from bayes_net.results.folder import REPORT, Illustration, write_content, write_manifest
+from bayes_net.results.publishing import publish
+from bayes_net.results.scenarios import keys_of, strongest, summary, troubles, usable
+from bayes_net.schema import AS_SPECIFIED, ERROR, PER_1_POINT
+from bayes_net.specification.patients import PatientsPlan
+from bayes_net.specification.sections import ScenarioSection
+from bayes_net.specification.synthesis import SynthesisPlan
+from bayes_net.workflow.audit import LEFT_OUT, MOVED, NARROWED, WEAKENED
+from bayes_net.workflow.patients import censoring_of
+from bayes_net.workflow.scenarios import Plan, Progress, Scenario, plan, run_scenarios
+
+UNFINISHED = ".unfinished"
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """What a grid of scenarios found.
+
+    ``hazard_ratios``: one row a scenario and hazard ratio; ``changes``: scenario, key, value;
+    ``summary``: per hazard ratio as specified, range over scenarios, and other conclusions; ``audit``: what
+    each prior alone, and each study, does to each (empty without an audit); ``folder``: where the results
+    were written, if anywhere. Of scenarios of informative censoring, ``censoring`` has the hazard ratios over
+    the factor, ``tipping`` where each word is lost (``censoring_tipping``), and ``assumed`` what the factor
+    is about; otherwise they are empty.
+    """
+
+    hazard_ratios: pd.DataFrame
+    changes: pd.DataFrame
+    summary: pd.DataFrame
+    audit: pd.DataFrame
+    folder: Path | None = None
+    censoring: pd.DataFrame = field(default_factory=pd.DataFrame)
+    tipping: pd.DataFrame = field(default_factory=pd.DataFrame)
+    assumed: str = ""
+
+    @property
+    def troubles(self) -> pd.DataFrame:
+        """Scenarios that failed their gate or could not be fitted."""
+        return troubles(self.hazard_ratios)
+
+
+def sensitivity(
+    specification: Plan,
+    out: Path | str | None = None,
+    *,
+    only: Sequence[str] = (),
+    audit: bool = False,
+    censoring: bool = False,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Sensitivity:
+    """Fit every scenario of a specification; with ``out`` results, figures and report are written there.
+
+    ``censoring`` adds scenarios of informative censoring, 0.25 to 4 times the model's hazard after it.
+
+    ``jobs`` processes on this machine, or the workers of the dask ``scheduler``: the results are the same.
+    What is finished is kept in a folder beside ``out`` named ``.unfinished`` until all is; ``resume`` goes on
+    with it.
+
+    ``audit`` adds scenarios in which one stated prior alone is weakened (four times its SD) or moved (its
+    mean by one SD; a prior of a standard deviation is narrowed), and, of a synthesis, one study left out.
+
+    Raises
+    ------
+    InputError
+        A scenario is not usable (found before the first fit), or ``out`` has unfinished scenarios and
+        ``resume`` is not set.
+    """
+    wanted = with_factors(specification) if censoring else specification
+    scenarios = plan(wanted, only=only, audit=audit)
+    how = {"jobs": jobs, "scheduler": scheduler, "progress": progress}
+    if out is None:
+        with TemporaryDirectory(prefix="bayes-net-scenarios-") as store:
+            return _together(scenarios, run_scenarios(scenarios, Path(store), **how))
+    out = Path(out)
+    store = _store(out, resume)
+    found = _together(scenarios, run_scenarios(scenarios, store, **how))
+    fine = found.troubles.empty
+    folder = publish(out, lambda fresh: _write(found, specification, fresh), gate_passed=fine)
+    if not (found.hazard_ratios["gate"] == ERROR).any():
+        shutil.rmtree(store)
+    return replace(found, folder=folder)
+
+
+def _together(scenarios: Sequence[Scenario], table: pd.DataFrame) -> Sensitivity:
+    rows = [(each.name, key, value) for each in scenarios for key, value in each.told.items()]
+    changes = pd.DataFrame(rows, columns=["scenario", "key", "value"])
+    curve = curve_of(scenarios, table)
+    return Sensitivity(
+        table,
+        changes,
+        summary(table),
+        audit_table(scenarios, table),
+        censoring=curve,
+        tipping=tipping_of(curve),
+        assumed=assumed(scenarios),
+    )
+
+
+def _store(out: Path, resume: bool) -> Path:
+    store = out.with_name(out.name + UNFINISHED)
+    if (done := len(list(store.glob("*.parquet")))) and not resume:
+        raise InputError(
+            f"{store} holds {done} finished scenarios of an earlier grid; go on with them by --resume "
+            "(resume=True), or remove the folder"
+        )
+    return store
+
+
+def _write(found: Sensitivity, specification: Plan, folder: Path) -> None:
+    (folder / "figures").mkdir()
+    drawn = {}
+    for section, figures in (
+        ("censoring", draw_censoring(found.censoring)),
+        ("figures", draw_scenarios(found.hazard_ratios, found.changes)),
+    ):
+        for name, axes, caption, alt in figures:
+            svg, _ = save(axes, folder / "figures" / name)
+            drawn[name] = Illustration(section, svg.read_text(encoding="utf-8"), caption, alt)
+    passed = "passed" if found.troubles.empty else "failed"
+    told = {
+        "title": specification.title,
+        "specification_sha256": specification.digest,
+        "seed": str(specification.sampling.seed),
+        "gate": passed,
+    }
+    result = write_content(
+        folder,
+        kind=SCENARIOS,
+        tables=_tables(found),
+        figures=drawn,
+        words={
+            "title": specification.title,
+            "level": specification.report.level,
+            "synthetic": bool(found.hazard_ratios["synthetic"].any()),
+            "censoring": found.assumed,
+            "provenance": told,
+        },
+        specification=specification.public_toml(),
+    )
+    (folder / REPORT).write_text(scenario_page(result), encoding="utf-8")
+    write_manifest(folder, told)
+
+
+def _tables(found: Sensitivity) -> dict[str, pd.DataFrame]:
+    always = {"scenarios": found.hazard_ratios, "changes": found.changes, "summary": found.summary}
+    asked = {"audit": found.audit, "censoring": found.censoring, "censoring_tipping": found.tipping}
+    return always | {name: table for name, table in asked.items() if len(table)}
+
+
+FACTOR = "censoring.factor"
+
+
+def with_factors(specification: Plan, factors: Sequence[float] = FACTORS) -> PatientsPlan:
+    """The specification with a scenario for each factor that its own scenarios and grid do not try.
+
+    Raises
+    ------
+    SpecificationError
+        It is a synthesis: published numbers have no censored patients to impute.
+    """
+    if isinstance(specification, SynthesisPlan):
+        raise SpecificationError("censoring can be imputed in analyses of patients, and this is a synthesis")
+    known = [section.change[FACTOR] for section in specification.scenarios if [*section.change] == [FACTOR]]
+    known += specification.grid[FACTOR] if [*specification.grid] == [FACTOR] else []
+    added = [
+        ScenarioSection(name=f"censoring factor {factor:g}", change={FACTOR: factor})
+        for factor in factors
+        if factor not in known
+    ]
+    return specification.model_copy(update={"scenarios": (*specification.scenarios, *added)})
+
+
+def curve_of(scenarios: Sequence[Scenario], table: pd.DataFrame) -> pd.DataFrame:
+    """The hazard ratios of scenarios that change the factor alone, with the factor; empty if none does."""
+    factors = {each.name: each.changes[FACTOR] for each in scenarios if [*each.changes] == [FACTOR]}
+    if not factors:
+        return pd.DataFrame()
+    base = censoring_of(scenarios[0].specification)
+    factors = {AS_SPECIFIED: 1.0 if base is None else base.factor} | factors
+    rows = table[table["scenario"].isin(factors) & (table["gate"] != ERROR)]
+    rows = rows[rows["measure"] != PER_1_POINT] if "measure" in rows else rows
+    rows = rows.assign(
+        factor=rows["scenario"].map(factors).astype(float), as_specified=rows["scenario"] == AS_SPECIFIED
+    )
+    columns = [*(key for key in keys_of(rows) if key != "study"), "biased", "factor", "as_specified"]
+    columns += ["hr", "lower", "upper", "level", "interval", "log_sd", "prob_below_1", "mcse_hr", "gate"]
+    return with_words(rows[[name for name in columns if name in rows]].reset_index(drop=True))
+
+
+def tipping_of(curve: pd.DataFrame) -> pd.DataFrame:
+    """``censoring_tipping`` of the curve; empty where there is none, or nothing to start at."""
+    return censoring_tipping(curve) if len(curve) and curve["as_specified"].any() else pd.DataFrame()
+
+
+def assumed(scenarios: Sequence[Scenario]) -> str:
+    """What the factor is about, in a sentence; empty if no scenario changes it alone."""
+    changed = [each for each in scenarios if [*each.changes] == [FACTOR]]
+    if not changed:
+        return ""
+    return censoring_of(changed[0].specification).assumed("the factor")
+
+
+_FIRST, _SECOND = (WEAKENED, LEFT_OUT), (MOVED, NARROWED)
+
+
+COLUMNS = ("hr", "shift", "width", "mcse_shift")
+
+
+def audit_table(scenarios: Sequence[Scenario], found: pd.DataFrame) -> pd.DataFrame:
+    """What each prior alone, and each study, does: one row a block and hazard ratio, strongest block first.
+
+    Columns: ``block`` (a prior, or a study) and ``kind`` (prior, study); what the hazard ratio is about;
+    ``hr``, ``lower``, ``upper``, ``mcse_hr`` as specified; with the prior weakened or the study left out
+    ``hr_weakened``, ``shift_weakened``, by how many posterior SDs the log hazard ratio moves,
+    ``width_weakened``, the ratio of the intervals' widths, and ``mcse_shift_weakened``; ``other`` (moved,
+    narrowed) and the same four of it; ``change``, the largest of the shifts and of the logarithms of the
+    width ratios. A scenario that failed leaves its columns missing.
+    """
+    rows = usable(found)
+    if "hr" not in rows or not any(each.step for each in scenarios):
+        return pd.DataFrame()
+    keys = keys_of(rows)
+    rows = rows.assign(**{key: rows[key].fillna("") for key in keys})
+    rows = rows.assign(biased=rows["biased"].eq(True)) if "biased" in rows else rows.assign(biased=False)
+    base = rows[rows["scenario"] == AS_SPECIFIED].set_index(keys)
+    sd = base["posterior_sd" if "posterior_sd" in base else "log_sd"]
+    parts = []
+    for block in dict.fromkeys(each.step.block for each in scenarios if each.step):
+        own = [each for each in scenarios if each.step and each.step.block == block]
+        part = base[["biased", "hr", "lower", "upper", "mcse_hr"]].copy()
+        part["block"], part["other"] = block, ""
+        part["kind"] = "study" if own[0].step.how == LEFT_OUT else "prior"
+        part[[f"{c}_{end}" for end in ("weakened", "other") for c in COLUMNS]] = np.nan
+        for each in own:
+            end = "weakened" if each.step.how in _FIRST else "other"
+            if end == "other":
+                part["other"] = each.step.how
+            moved = _moved(base, rows[rows["scenario"] == each.name].set_index(keys), sd)
+            part[[f"{c}_{end}" for c in COLUMNS]] = moved.reindex(part.index).to_numpy()
+        parts.append(part.reset_index())
+    table = pd.concat(parts, ignore_index=True)
+    sizes = table[["shift_weakened", "shift_other"]].abs()
+    sizes = sizes.join(np.log(table[["width_weakened", "width_other"]]).abs())
+    table = table.assign(change=sizes.max(axis=1))
+    order = strongest(table)["block"].tolist()
+    table = table.assign(rank=table["block"].map(order.index))
+    table = table.sort_values(["rank", "change"], ascending=[True, False], kind="stable", ignore_index=True)
+    first = ["block", "kind", *keys, "biased", "hr", "lower", "upper", "mcse_hr"]
+    first += [f"{c}_weakened" for c in COLUMNS] + ["other"] + [f"{c}_other" for c in COLUMNS]
+    return table[[*first, "change"]]
+
+
+def _moved(base: pd.DataFrame, after: pd.DataFrame, sd: pd.Series) -> pd.DataFrame:
+    """Hazard ratio, shift in posterior SDs, ratio of interval widths, Monte-Carlo error of the shift."""
+    errors = np.hypot(base["mcse_hr"] / base["hr"], after["mcse_hr"] / after["hr"])
+    widths = [np.log(x["upper"] / x["lower"]) for x in (base, after)]
+    columns = (after["hr"], np.log(after["hr"] / base["hr"]) / sd, widths[1] / widths[0], errors / sd)
+    return pd.concat(dict(zip(COLUMNS, columns, strict=True)), axis=1)
