@@ -22,7 +22,6 @@ from bayes_net.cli.app import app
 from bayes_net.errors import SpecificationError
 from bayes_net.specification.read import parse_specification
 from bayes_net.specification.shipped import TEMPLATES
-from bayes_net.specification.synthesis import parse_synthesis
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -187,7 +186,7 @@ def test_toml_is_what_a_specification_takes(block, tmp_path):
     told = []
     for template, parse in (
         ("specification.toml", parse_specification),
-        ("synthesis.toml", parse_synthesis),
+        ("synthesis.toml", parse_specification),
     ):
         whole = tomllib.loads((TEMPLATES / template).read_text(encoding="utf-8"))
         for values in (given, whole | given, _merged(whole, given)):

@@ -32,7 +32,7 @@ from bayes_net.results.fits import HAZARD_RATIO_BOUNDS
 from bayes_net.specification.read import read_specification
 from bayes_net.workflow import write as output
 from bayes_net.workflow.describe import _equation
-from bayes_net.workflow.write import write_analysis
+from bayes_net.workflow.write import write
 
 RUN_AND_TELL = """
 import sys
@@ -111,7 +111,7 @@ def test_all_files_are_there_and_the_manifest_tells_their_hashes(finished, out):
     assert all(f"{stem}.{kind}" in found for stem in drawn for kind in ("svg", "png"))
     analysis = finished[0]
     assert manifest["gate"] == "passed" if analysis.passed else "failed"
-    assert manifest["specification_sha256"] == analysis.prepared.specification.digest
+    assert manifest["specification_sha256"] == analysis.prepared.plan.digest
     assert manifest["data_sha256"] == analysis.prepared.cohort.digest
     assert manifest["seed"] == "5"
     assert manifest["version bayes-net"]
@@ -214,7 +214,7 @@ def test_survival_can_be_computed_anew_from_the_posterior(out, tree):
 def test_the_posterior_file_says_where_it_comes_from(finished, tree):
     analysis = finished[0]
     attrs = tree.attrs
-    assert attrs["specification_sha256"] == analysis.prepared.specification.digest
+    assert attrs["specification_sha256"] == analysis.prepared.plan.digest
     assert attrs["synthetic"] == "no"
     # the whole specification but the excluded patients
     inside = tomllib.loads(attrs["specification"])
@@ -229,7 +229,7 @@ def test_the_posterior_file_says_where_it_comes_from(finished, tree):
 
 def test_the_written_specification_repeats_the_run(finished, out):
     again = read_specification(out / "specification.toml")
-    original = finished[0].prepared.specification
+    original = finished[0].prepared.plan
     restored = again.model_copy(update={"data": original.data})
     assert restored.digest == original.digest
 
@@ -360,14 +360,14 @@ def test_a_run_killed_while_sampling_leaves_the_earlier_result_as_it_was(tmp_pat
 
 
 def quickly(monkeypatch, passed_gate):
-    """Let ``write_analysis`` write a manifest alone."""
+    """Let ``write`` write a manifest alone."""
 
-    def write(analysis, folder):
+    def write_manifest(analysis, folder):
         gate = "passed" if analysis.passed else "failed"
         content = {"specification_sha256": "x", "gate": gate, "files": {}}
         (folder / "manifest.json").write_text(json.dumps(content))
 
-    monkeypatch.setattr(output, "_write_files", write)
+    monkeypatch.setattr(output, "_write_files", write_manifest)
     return passed_gate
 
 
@@ -375,17 +375,18 @@ def test_a_run_whose_gate_failed_goes_beside_a_result_whose_gate_passed(monkeypa
     folder, before = earlier
     quickly(monkeypatch, passed_gate=False)
     analysis = finished[0]
-    failing = dataclasses.replace(analysis, gate=analysis.gate.assign(passed=False))
-    beside = write_analysis(failing, folder)
+    diagnostics = analysis.gate.assign(passed=False)
+    failing = dataclasses.replace(analysis, tables=analysis.tables | {"diagnostics": diagnostics})
+    beside = write(failing, folder)
     assert beside == folder.with_name("out-gate-failed")
     assert hashes(folder) == before
     assert json.loads((beside / "manifest.json").read_text())["gate"] == "failed"
     # a good run takes the place of either
-    assert write_analysis(analysis, folder) == folder
+    assert write(analysis, folder) == folder
     assert hashes(folder) != before
     shutil.rmtree(folder)
-    assert write_analysis(failing, folder) == folder
-    assert write_analysis(analysis, folder) == folder
+    assert write(failing, folder) == folder
+    assert write(analysis, folder) == folder
 
 
 def test_a_run_that_fails_while_writing_leaves_the_earlier_result_as_it_was(monkeypatch, finished, earlier):
@@ -396,6 +397,6 @@ def test_a_run_that_fails_while_writing_leaves_the_earlier_result_as_it_was(monk
 
     monkeypatch.setattr(output, "content_of", fail)
     with pytest.raises(RuntimeError, match="fell over"):
-        write_analysis(finished[0], folder)
+        write(finished[0], folder)
     assert hashes(folder) == before
     assert os.listdir(folder.parent) == ["out"]
