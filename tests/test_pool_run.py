@@ -24,6 +24,7 @@ from small_trial import EXCLUDED, MARKER
 from test_cli import invoke, modules_after
 from test_output import everything_in, hashes
 
+import bayes_net as bn
 from bayes_net.checks import influence
 from bayes_net.cli import app as cli
 from bayes_net.cli.app import _progress
@@ -393,7 +394,10 @@ def test_the_stored_specification_is_the_one_that_was_run(path, out, tree):
 
 
 def test_the_posterior_file_holds_draws_prior_and_the_likelihood_of_every_number(tree):
-    assert set(tree.children) == {"posterior", "prior", "sample_stats", "log_likelihood"}
+    groups = {"posterior", "prior", "sample_stats", "log_likelihood", "constant_data"}
+    assert set(tree.children) == groups
+    ends = tree["constant_data"]["interval_end"].values
+    np.testing.assert_array_equal(ends, [CUT, np.inf])
     assert tree["posterior"].sizes["draw"] == 500
     assert tree["log_likelihood"]["published"]["row"].values.tolist() == IDS
     for group in ("posterior", "log_likelihood"):
@@ -436,6 +440,44 @@ def test_progress_is_told_step_by_step(again):
     assert list(done) == sorted(done)
     assert done[-1] == total[-1]
     assert len(set(total)) == 1
+
+
+def test_estimands_of_the_stored_fit_are_those_of_the_tables(tree, found):
+    rows = found["hazard_ratios"]
+    rows = rows[rows["measure"] == "shrinkage, per 10 points"]
+    told = bn.summarise(bn.hazard_ratio(tree), prob=LEVEL)
+    keys = [f"pfs {arm}, {landmark}" for arm, landmark in zip(rows["arm"], rows["landmark"], strict=True)]
+    assert list(told["slope_of"] + ", " + told["landmark"]) == keys
+    np.testing.assert_allclose(told["estimate"], rows["hr"], rtol=1e-9)
+    curves = found["survival"]
+    for (study, arm), own in curves.groupby(["study", "arm"]):
+        own = own.iloc[[0, -1]]
+        of = bn.survival(tree, own["time"]).sel(curve=f"pfs {study} {arm}")
+        np.testing.assert_allclose(of.median(DRAWN), own["estimate"], rtol=1e-9)
+    arms = found["arms_and_studies"].query("estimand == 'arm'")
+    np.testing.assert_allclose(bn.arm_hazard_ratio(tree).median(DRAWN), arms["hr"], rtol=1e-9)
+
+
+def test_checks_take_the_fit_of_a_synthesis(again, found):
+    analysis, *_ = again
+    fit, network = analysis.fits[0].fit, analysis.prepared.network
+    columns = ["component", "sensitivity", "shift", "reading"]
+    pd.testing.assert_frame_equal(
+        bn.power_scaling(fit, network=network)[columns], analysis.tables["power_scaling"][columns]
+    )
+    slopes = bn.power_scaling(fit, {"log hazard ratio": fit["posterior"]["slope"]}, network=network)
+    assert set(slopes["label"]) == {f"pfs {arm}, {at}" for arm in ARMS for at in ("150 d", "36 w")}
+    one = analysis.tables["power_scaling"].query("arm == '177Lu' and landmark == '150 d'")
+    np.testing.assert_allclose(slopes[slopes["label"] == "pfs 177Lu, 150 d"]["shift"], one["shift"])
+    told, each = bn.loo(fit), found["loo"]
+    assert told["n"] == len(IDS)
+    assert told["worst_pareto_k"] == pytest.approx(
+        each["pareto_k"].max(), abs=0.15
+    )  # tails of another length
+    published = fit["log_likelihood"]["published"]
+    assert told["elpd"] < float(
+        (np.log(np.exp(published).mean(DRAWN))).sum()
+    )  # in-sample it is predicted better
 
 
 # --- leave one out ------------------------------------------------------------------------------------

@@ -283,8 +283,12 @@ def test_a_run_under_informative_censoring_says_so_and_leaves_out_what_it_cannot
     ordinary = small_trial.written(tmp_path / "plain", **small_trial.QUICK, landmarks=landmarks)
     before = analyse(prepare(bn.read_specification(ordinary)))
     counts = ["n", "events"]  # as observed
-    pd.testing.assert_frame_equal(analysis.tables["hazard_ratios"][counts], before.tables["hazard_ratios"][counts])
-    assert not np.allclose(analysis.tables["hazard_ratios"]["hr"], before.tables["hazard_ratios"]["hr"], rtol=1e-3)
+    pd.testing.assert_frame_equal(
+        analysis.tables["hazard_ratios"][counts], before.tables["hazard_ratios"][counts]
+    )
+    assert not np.allclose(
+        analysis.tables["hazard_ratios"]["hr"], before.tables["hazard_ratios"]["hr"], rtol=1e-3
+    )
     # worst of the ordinary fit and of each imputation
     where = analysis.gate["where"]
     assert where.str.startswith(("imputation", "before imputation")).all()
