@@ -1,4 +1,4 @@
-"""Estimands take a fit of patients and one of a synthesis: closed forms of invented draws, and refusals."""
+"""What both lines share: retries and seeds, and estimands that take a fit of either, by invented draws."""
 
 import re
 
@@ -9,6 +9,7 @@ from invented_fits import draws, invented
 
 import bayes_net as bn
 from bayes_net.errors import InputError
+from bayes_net.inference.sampling import careful, seed_of
 from bayes_net.inference.synthesis import _intervals
 from bayes_net.schema import NO_LIMIT, OBSERVED
 
@@ -108,3 +109,36 @@ def test_patients_without_covariates_have_no_hazard_ratio_of_them(rng):
     fit = invented(draws(rng, 2, 3, mean=-2.5), draws(rng, 2), cuts=CUTS)
     with pytest.raises(InputError, match="has no covariates"):
         bn.covariate_hazard_ratio(fit)
+
+
+def attempts(passing: int, seeds) -> tuple[xr.DataTree, list[tuple[bn.Sampler, int]]]:
+    """What ``careful`` returns if the attempt ``passing`` is the first to pass, and what it asked for."""
+    asked = []
+
+    def fit(sampler, seed):
+        asked.append((sampler, seed))
+        return xr.DataTree()
+
+    tree = careful(fit, lambda _: len(asked) == passing, sampler=bn.Sampler(draws=10), seeds=seeds)
+    return tree, asked
+
+
+@pytest.mark.parametrize(("passing", "made"), [(1, 1), (2, 2), (3, 2)])
+def test_a_fit_that_fails_is_sampled_anew_with_its_next_seed_and_more_care(passing, made):
+    tree, asked = attempts(passing, [4, 9])
+    assert tree.attrs["attempts"] == made == len(asked)
+    once = bn.Sampler(draws=10)
+    assert asked == [(once, 4), (once.more_careful(), 9)][:made]
+
+
+def test_a_fit_without_a_second_seed_stands_as_it_is():
+    tree, asked = attempts(2, [4])
+    assert (tree.attrs["attempts"], len(asked)) == (1, 1)
+
+
+def test_a_model_alone_has_the_seed_of_its_run_and_models_side_by_side_their_own():
+    assert [seed_of(7), seed_of(7, 2)] == [7, 8]
+    label = "PFS, shrinkage, 120 d"
+    found = [seed_of(5, attempt, label=label) for attempt in (1, 2)]
+    assert found == [16460276, 621686291]  # stored results were drawn with these
+    assert seed_of(5, label="PFS, shrinkage, 180 d") not in found

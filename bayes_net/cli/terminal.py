@@ -58,8 +58,8 @@ def show_tipping(found) -> None:
     """From which factor of informative censoring on each conclusion is lost."""
     from bayes_net.report.scenarios import tipping_to_read
 
-    for caption, shown in tipping_to_read(found.tipping):
-        out_console.print("\n", framed(shown, f"Factor at which the word is lost: {caption}"))
+    for caption, table in tipping_to_read(found.tipping):
+        out_console.print("\n", framed(table, f"Factor at which the word is lost: {caption}"))
 
 
 def show_prepared(prepared) -> None:

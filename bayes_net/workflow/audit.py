@@ -91,8 +91,8 @@ Stated = Iterator[tuple[str, str, Variants]]
 
 def _priors(stated: Stated) -> Iterator[Step]:
     for block, key, variants in stated:
-        for how, told, value in variants:
-            yield Step(f"{block}, {told}", block, how, {key: value})
+        for how, label, value in variants:
+            yield Step(f"{block}, {label}", block, how, {key: value})
 
 
 def _patients_priors(prepared: PreparedPatients) -> Stated:
@@ -210,8 +210,8 @@ def _by_arm(by_arm: Mapping[str, tuple[float, float]]) -> Variants:
     each = {arm: _normal(*pair) for arm, pair in by_arm.items()}
     first = next(iter(each.values()))
     return tuple(
-        (how, told, {arm: [_rounded(x) for x in own[i][2]] for arm, own in each.items()})
-        for i, (how, told, _) in enumerate(first)
+        (how, label, {arm: [_rounded(x) for x in own[i][2]] for arm, own in each.items()})
+        for i, (how, label, _) in enumerate(first)
     )
 
 
@@ -232,6 +232,6 @@ def _borrowed(section) -> Variants:
         return ()
     plain = section.model_dump(mode="json")
     return tuple(
-        (how, told, plain | {name: _rounded(by * plain[name]) for name in ("sd", "vague_sd")})
-        for how, told, by in ((WEAKENED, _WIDE, WIDER), (NARROWED, _NARROW, 1 / WIDER))
+        (how, label, plain | {name: _rounded(by * plain[name]) for name in ("sd", "vague_sd")})
+        for how, label, by in ((WEAKENED, _WIDE, WIDER), (NARROWED, _NARROW, 1 / WIDER))
     )

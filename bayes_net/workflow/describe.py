@@ -267,26 +267,26 @@ def _estimand(network: Network) -> str:
         parts.append("the hazard ratio of whole arms from randomisation")
     if network.groups("response"):
         parts.append("the probability of response as each study defines it")
-    said = "; ".join(parts)
-    return f"{said[:1].upper()}{said[1:]}." if said else ""
+    sentence = "; ".join(parts)
+    return f"{sentence[:1].upper()}{sentence[1:]}." if sentence else ""
 
 
 def _curves(network: Network) -> str:
     assumed = network.assumptions
     smooth = "a random walk" if assumed.smoothing == "rw1" else "independent intervals"
-    said = (
+    sentence = (
         "The survival of one arm of one study, averaged over shrinkage, from randomisation or start of "
         f"treatment. Its log hazard is constant within {network.n_intervals} intervals ({smooth}); the arms’ "
         "hazards are proportional."
     )
     if network.levels:
-        said += (
+        sentence += (
             f" Studies without a baseline of their own have that of {assumed.reference} times a level; "
             f"levels are {borrowing_in_words(assumed.study_level)}."
         )
     if network.pools_effects:
-        said += f" Arm effects of studies are exchangeable, {_spread(assumed.arm_heterogeneity)}."
-    return said
+        sentence += f" Arm effects of studies are exchangeable, {_spread(assumed.arm_heterogeneity)}."
+    return sentence
 
 
 def _curve_equation(network: Network) -> str:
@@ -304,13 +304,13 @@ def _slopes(slopes: SlopePrior, network: Network) -> str:
         f"{slopes.length:g}; {100 * slopes.level:.3g} % of the variance is common to all landmarks)",
         EXCHANGEABLE: f"landmarks vary around a common mean, {_spread(slopes.heterogeneity)}",
     }.get(slopes.structure, "every landmark has a slope of its own")
-    said = f"Log hazard ratio per 10 points of shrinkage, in each arm at each landmark: {how}."
+    sentence = f"Log hazard ratio per 10 points of shrinkage, in each arm at each landmark: {how}."
     if network.biased_groups:
-        said += (
+        sentence += (
             " “No limit” stands apart: what is printed is its slope plus a guarantee-time bias, whose prior "
             "comes from simulations of a trial without any association."
         )
-    return said
+    return sentence
 
 
 def _slope_equation(slopes: SlopePrior, network: Network) -> str:
@@ -356,8 +356,8 @@ def _patients(network: Network) -> str:
     studies = list(dict.fromkeys(cohort.study for cohort in network.cohorts))
     if not studies:
         return ""
-    said = f"{', '.join(studies)}: events and time at risk of every patient inform the curves"
+    sentence = f"{', '.join(studies)}: events and time at risk of every patient inform the curves"
     if network.landmark_cohorts:
         at = ", ".join(dict.fromkeys(f"{c.study} at {c.landmark}" for c in network.landmark_cohorts))
-        said += f"; those at risk at the landmark ({at}) inform the slopes"
-    return said + "."
+        sentence += f"; those at risk at the landmark ({at}) inform the slopes"
+    return sentence + "."

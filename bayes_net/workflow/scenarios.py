@@ -40,9 +40,9 @@ class Scenario:
     step: Step | None = None
 
     @property
-    def told(self) -> dict[str, str]:
+    def changes_in_words(self) -> dict[str, str]:
         """The changes as text, identifiers of patients withheld."""
-        return {key: shown(value) for key, value in without_identifiers(_plain(self.changes)).items()}
+        return {key: in_words(value) for key, value in without_identifiers(_plain(self.changes)).items()}
 
 
 def plan(specification: Plan, *, only: Sequence[str] = (), audit: bool = False) -> tuple[Scenario, ...]:
@@ -70,17 +70,17 @@ def plan(specification: Plan, *, only: Sequence[str] = (), audit: bool = False) 
         raise SpecificationError(f"scenarios {listed(twice)} come twice; give each a name of its own")
     if unknown := [name for name in only if name not in names]:
         raise SpecificationError(f"no scenario {listed(unknown)}; there are {listed(names, limit=20)}")
-    made, problems = [], []
+    scenarios, problems = [], []
     for name, changes, step in [(AS_SPECIFIED, {}, None), *wanted]:
         if only and name not in (*only, AS_SPECIFIED):
             continue
         try:
-            made.append(Scenario(name, changes, _changed(specification, changes, name), step))
+            scenarios.append(Scenario(name, changes, _changed(specification, changes, name), step))
         except InputError as problem:
             problems.append(str(problem))
     if problems:
         raise SpecificationError("\n".join(problems))
-    return tuple(made)
+    return tuple(scenarios)
 
 
 def _combinations(grid: Mapping[str, Sequence]) -> Iterator[dict[str, Any]]:
@@ -90,7 +90,7 @@ def _combinations(grid: Mapping[str, Sequence]) -> Iterator[dict[str, Any]]:
 
 def _named(changes: Mapping[str, Any]) -> str:
     public = without_identifiers(_plain(changes))
-    return ", ".join(f"{key.rpartition('.')[2]} {shown(value)}" for key, value in public.items())
+    return ", ".join(f"{key.rpartition('.')[2]} {in_words(value)}" for key, value in public.items())
 
 
 def _plain(value: Any) -> Any:
@@ -100,12 +100,12 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def shown(value: Any) -> str:
+def in_words(value: Any) -> str:
     """A value of a specification on one line."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {shown(part)}" for key, part in value.items())
+        return ", ".join(f"{key} {in_words(part)}" for key, part in value.items())
     if isinstance(value, list | tuple):
-        return "–".join(map(shown, value))
+        return "–".join(map(in_words, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

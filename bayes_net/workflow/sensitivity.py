@@ -104,7 +104,7 @@ def sensitivity(
 
 
 def _together(scenarios: Sequence[Scenario], table: pd.DataFrame) -> Sensitivity:
-    rows = [(each.name, key, value) for each in scenarios for key, value in each.told.items()]
+    rows = [(each.name, key, value) for each in scenarios for key, value in each.changes_in_words.items()]
     changes = pd.DataFrame(rows, columns=["scenario", "key", "value"])
     curve = curve_of(scenarios, table)
     return Sensitivity(

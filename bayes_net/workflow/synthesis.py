@@ -305,8 +305,8 @@ def _counts(section: CohortSection, patients: Cohort) -> list[dict]:
 
 def refit_gate(refit: xr.DataTree) -> Gate:
     """The gate of a fit that only shows what moves: of reported parameters, and with fewer draws."""
-    shown = xr.Dataset({str(name): draws for name, draws in reported(refit).items()})
-    tree = xr.DataTree.from_dict({"posterior": shown, "sample_stats": refit["sample_stats"].to_dataset()})
+    moving = xr.Dataset({str(name): draws for name, draws in reported(refit).items()})
+    tree = xr.DataTree.from_dict({"posterior": moving, "sample_stats": refit["sample_stats"].to_dataset()})
     return gate(tree, max_rhat=REFIT_RHAT, min_ess=REFIT_ESS)
 
 

@@ -114,13 +114,13 @@ def write_report(
     for name, axes, about in figures:
         svg, _ = save(axes, folder / "figures" / name)
         saved[name] = replace(about, svg=svg.read_text(encoding="utf-8"))
-    shown = {key: text for key, text in provenance.items() if key not in ("specification", "title")}
+    listed = {key: text for key, text in provenance.items() if key not in ("specification", "title")}
     result = write_content(
         folder,
         kind=kind,
         tables=tables,
         figures=saved,
-        words={"title": plan.title, **words, "provenance": shown},
+        words={"title": plan.title, **words, "provenance": listed},
         specification=plan.public_toml(),
     )
     (folder / REPORT).write_text(report_page(result), encoding="utf-8")
@@ -224,8 +224,8 @@ def _with_scenarios(result: ResultFolder, scenarios: ResultFolder) -> dict[str, 
     content["words"]["sensitivity"] = answer_of(scenarios)
     changed = {"sensitivity.csv": table.to_csv(index=False).encode()}
     for name, figure in scenarios.figures.items():
-        told = {"section": "sensitivity", "caption": figure.caption, "alt": figure.alt}
-        content["figures"][f"scenarios_{name}"] = told
+        about = {"section": "sensitivity", "caption": figure.caption, "alt": figure.alt}
+        content["figures"][f"scenarios_{name}"] = about
         for kind in ("svg", "png"):
             drawn = scenarios.path / "figures" / f"{name}.{kind}"
             changed[f"figures/scenarios_{name}.{kind}"] = drawn.read_bytes()
