@@ -79,9 +79,8 @@ def written(folder: Path, *, trial=None, **changes) -> Path:
 def finished(folder: Path):
     """The trial's analysis, the folder of its results and the progress that it told of; once a session."""
     from bayes_net.specification.read import read_specification
-    from bayes_net.workflow.analysis import analyse, prepare
-    from bayes_net.workflow.write import write
+    from bayes_net.workflow.write import run
 
     path, told = written(folder), []
-    analysis = analyse(prepare(read_specification(path)), progress=lambda *about: told.append(about))
-    return analysis, write(analysis, folder / "out"), told
+    analysis = run(read_specification(path), folder / "out", progress=lambda *about: told.append(about))
+    return analysis, analysis.folder, told

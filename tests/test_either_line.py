@@ -12,6 +12,7 @@ from bayes_net.errors import InputError
 from bayes_net.inference.sampling import careful, seed_of
 from bayes_net.inference.synthesis import _intervals
 from bayes_net.schema import NO_LIMIT, OBSERVED
+from bayes_net.specification.shipped import shipped_models
 
 CUTS = (3.0, 8.0)
 SAMPLES = ("chain", "draw")
@@ -142,3 +143,18 @@ def test_a_model_alone_has_the_seed_of_its_run_and_models_side_by_side_their_own
     found = [seed_of(5, attempt, label=label) for attempt in (1, 2)]
     assert found == [16460276, 621686291]  # stored results were drawn with these
     assert seed_of(5, label="PFS, shrinkage, 180 d") not in found
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_every_shipped_analysis_is_prepared_in_one_way(name):
+    """What a run does with it afterwards is asked of it alone, whatever it is of."""
+    prepared = bn.prepare(bn.read_specification(shipped_models()[name]))
+    models = prepared.models()
+    assert models
+    assert {model.label for model in models} == {model.label for model in prepared.models(brief=True)}
+    assert len({prepared.key, prepared.shape, *prepared.digests.values()}) == 2 + len(prepared.digests)
+
+
+def test_what_is_no_specification_is_refused():
+    with pytest.raises(InputError, match="expected what read_specification gives"):
+        bn.run("netter1_pfs")

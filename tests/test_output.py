@@ -18,7 +18,6 @@ import small_trial
 import xarray as xr
 from small_trial import MARKER, written
 
-import bayes_net as bn
 from bayes_net.estimands.survival import (
     arm_hazard_ratio,
     covariate_hazard_ratio,
@@ -233,15 +232,6 @@ def test_the_written_specification_repeats_the_run(finished, out):
     original = finished[0].prepared.plan
     restored = again.model_copy(update={"data": original.data})
     assert restored.digest == original.digest
-
-
-def test_a_run_in_one_call_says_where_it_wrote(monkeypatch, finished, tmp_path):
-    monkeypatch.setattr(output, "analyse", lambda prepared, progress=None: finished[0])
-    plan = finished[0].prepared.plan
-    assert bn.run(plan).folder is None
-    analysis = bn.run(plan, tmp_path / "again")
-    assert analysis.folder == tmp_path / "again"
-    assert bn.read_result(analysis.folder).told["specification_sha256"] == plan.digest
 
 
 # Privacy.

@@ -42,7 +42,7 @@ from bayes_net.specification.shipped import models_folder, shipped_models
 from bayes_net.specification.synthesis import SynthesisPlan
 from bayes_net.workflow import synthesis as synthesis_workflow
 from bayes_net.workflow import write
-from bayes_net.workflow.analysis import analyse, prepare
+from bayes_net.workflow.analysis import prepare
 from bayes_net.workflow.synthesis import known_until
 
 STUDY = "Süd [b]II[/b] & <1/2>"
@@ -156,9 +156,9 @@ def found(out):
 def again(path, run):
     """Analysis, folder and progress of the same synthesis without the command line."""
     told = []
-    prepared = prepare(read_specification(path).with_seed(SEED))
-    analysis = analyse(prepared, progress=lambda *about: told.append(about))
-    return analysis, write.write(analysis, path.parent / "again"), told
+    plan = read_specification(path).with_seed(SEED)
+    analysis = bn.run(plan, path.parent / "again", progress=lambda *about: told.append(about))
+    return analysis, analysis.folder, told
 
 
 @pytest.fixture

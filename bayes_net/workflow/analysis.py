@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import singledispatch
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import pandas as pd
 import xarray as xr
@@ -43,21 +43,28 @@ class Steps:
         self._done += 1
 
 
+class FittedModel(Protocol):
+    """A fit and its gate, with what else a line needs for its tables."""
+
+    fit: xr.DataTree
+    gate: Gate
+
+
 @dataclass(frozen=True, eq=False)
 class ModelToFit:
     """One model of a plan.
 
     ``fit(sampler, seed)`` samples it. ``reported(tree)`` are the draws behind what will be reported, at which
-    the gate looks. ``finished(tree, gate)`` is the fit, with ``fit`` and ``gate``, from which tables are
-    made. Models of one ``shape_key`` share a compiled model. One that is ``alone`` in its run has the run's
-    own seed (``seed_of``).
+    the gate looks. ``finished(tree, gate)`` is the fit from which tables are made. Models of one
+    ``shape_key`` share a compiled model. One that is ``alone`` in its run has the run's own seed
+    (``seed_of``).
     """
 
     label: str
     shape_key: tuple
     fit: Callable[[Sampler, int], xr.DataTree]
     reported: Callable[[xr.DataTree], dict[str, xr.DataArray]]
-    finished: Callable[[xr.DataTree, Gate], Any]
+    finished: Callable[[xr.DataTree, Gate], FittedModel]
     alone: bool = False
 
     def judged(self, tree: xr.DataTree) -> Gate:
@@ -94,15 +101,15 @@ class Prepared(ABC):
         return 0
 
     @abstractmethod
-    def tables(self, fits: Sequence[Any], steps: Steps) -> dict[str, pd.DataFrame]:
+    def tables(self, fits: Sequence[FittedModel], steps: Steps) -> dict[str, pd.DataFrame]:
         """Every table of a run, by file name; ``DIAGNOSTICS`` is among them."""
 
     @abstractmethod
-    def ratios(self, fits: Sequence[Any]) -> pd.DataFrame:
+    def ratios(self, fits: Sequence[FittedModel]) -> pd.DataFrame:
         """All hazard ratios of brief fits, one row each, with their ``gate``."""
 
     @abstractmethod
-    def posterior(self, fits: Sequence[Any]) -> xr.DataTree:
+    def posterior(self, fits: Sequence[FittedModel]) -> xr.DataTree:
         """What ``posterior.nc`` holds of the fits: nothing in it belongs to a single patient."""
 
     @property
@@ -134,7 +141,7 @@ class Analysis:
     """
 
     prepared: Prepared
-    fits: tuple[Any, ...]
+    fits: tuple[FittedModel, ...]
     tables: Mapping[str, pd.DataFrame] = field(repr=False)
     folder: Path | None = None
 
@@ -188,7 +195,9 @@ def analyse(prepared: Prepared, *, progress: Progress | None = None) -> Analysis
     return Analysis(prepared, fits, tables)
 
 
-def fit_models(prepared: Prepared, *, brief: bool = False, steps: Steps | None = None) -> tuple[Any, ...]:
+def fit_models(
+    prepared: Prepared, *, brief: bool = False, steps: Steps | None = None
+) -> tuple[FittedModel, ...]:
     """Sample and check every model; one that fails its gate is sampled once more and more carefully, unless
     the plan says otherwise, and that result stands."""
     from bayes_net.inference.sampling import careful, seed_of

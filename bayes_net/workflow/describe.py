@@ -8,7 +8,6 @@ from functools import singledispatch
 
 import pandas as pd
 
-from bayes_net.data.exposure import Exposure
 from bayes_net.evidence.statistics import CURVES, EFFECTS, SLOPES
 from bayes_net.model.assumptions import PER_ARM, Hazard, SlopePrior
 from bayes_net.model.network import Network
@@ -53,17 +52,13 @@ def entering(prepared: Prepared) -> tuple[pd.DataFrame, list[str]]:
 @entering.register
 def _at_risk(prepared: PreparedPatients) -> tuple[pd.DataFrame, list[str]]:
     """Patients at risk and events of every landmark and arm."""
-    first = {(job.endpoint, job.landmark.label): job for job in reversed(prepared.jobs)}
     rows = [
-        (endpoint.upper(), label, arm, str(n), f"{events:.0f}")
-        for endpoint, label in dict.fromkeys((job.endpoint, job.landmark.label) for job in prepared.jobs)
-        for arm, n, events in _counted(first[endpoint, label].data)
+        (job.endpoint.upper(), job.landmark.label, arm, str(n), f"{events:.0f}")
+        for job in prepared.jobs
+        for arm, n, events in zip(job.data.arms, job.data.n_by_arm, job.data.events.sum(axis=1), strict=True)
     ]
-    return pd.DataFrame(rows, columns=["endpoint", "landmark", "arm", "patients", "events"]), []
-
-
-def _counted(data: Exposure) -> Iterator[tuple[str, int, float]]:
-    return zip(data.arms, data.n_by_arm, data.events.sum(axis=1), strict=True)
+    keys = ["endpoint", "landmark", "arm"]
+    return pd.DataFrame(rows, columns=[*keys, "patients", "events"]).drop_duplicates(keys), []
 
 
 @entering.register
