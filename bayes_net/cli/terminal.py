@@ -71,6 +71,8 @@ def show_prepared(prepared) -> None:
     for note in prepared.notes:
         colour = "yellow" if note.kind == "warning" else "default"
         out_console.print(f"  [{colour}]{note.kind}:[/] {literal(note.message)}")
+    if (n := len(prepared.models())) > 1:
+        out_console.print(f"{n} models to fit")
 
 
 def show_entering(prepared) -> None:

@@ -35,7 +35,7 @@ def data_in_words(prepared: Prepared) -> list[str]:
 
 @data_in_words.register
 def _patients_data(prepared: PreparedPatients) -> list[str]:
-    return [str(prepared.cohort), f"{len(prepared.jobs)} models to fit"]
+    return [str(prepared.cohort)]
 
 
 @data_in_words.register
