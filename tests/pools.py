@@ -16,7 +16,7 @@ from scipy import special, stats
 
 from bayes_net.evidence.table import COLUMNS, read_evidence
 from bayes_net.inference.arrays import inputs
-from bayes_net.inference.engine_synthesis import synthesis_model
+from bayes_net.inference.engine_synthesis import flat_synthesis_model
 from bayes_net.model.assumptions import Assumptions
 from bayes_net.model.predictors import scaling
 from bayes_net.model.priors import Fixed
@@ -112,7 +112,7 @@ class Graph:
     """Log density and gradient of the model's graph as functions of its flat vector."""
 
     def __init__(self, network):
-        self.model = synthesis_model(network)
+        self.model = flat_synthesis_model(network)
         outputs = [self.model.logp(), self.model.dlogp()]
         # Python's linker: no compiler for a few evaluations
         with pytensor.config.change_flags(cxx=""):

@@ -22,7 +22,7 @@ from bayes_net.model.priors import Borrowing, HalfCauchy
 GRAPH = Maths(pt.exp, pt.log, pt.erf, pt.softplus)
 
 
-def synthesis_model(network: Network) -> pm.Model:
+def flat_synthesis_model(network: Network) -> pm.Model:
     """The PyMC model of a network.
 
     Variables: ``z`` (effect_label), effects on the sampler's scale, and ``scale`` (sd_label), standard
