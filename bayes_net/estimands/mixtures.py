@@ -44,7 +44,9 @@ class NormalMixture:
     def _scipy(self) -> stats.Mixture:
         """SciPy's mixture, without components of weight 0: it would take the logarithm of their weight."""
         parts = [part for part in zip(self.weights, self.means, self.sds, strict=True) if part[0] > 0]
-        return stats.Mixture([stats.Normal(mu=m, sigma=s) for _, m, s in parts], weights=[w for w, _, _ in parts])
+        return stats.Mixture(
+            [stats.Normal(mu=m, sigma=s) for _, m, s in parts], weights=[w for w, _, _ in parts]
+        )
 
     @property
     def mean(self) -> float:
