@@ -40,10 +40,13 @@ class PatientsPlan(Section):
     """A whole analysis."""
 
     title: str
+    """Title of the report."""
     description: str = ""
+    """Text for the report's reader."""
     data: DataSection
     landmarks: LandmarkSection
     slopes: Literal["per arm", "common"] = "per arm"
+    """A slope of shrinkage in each arm, or one that is common to all arms."""
     covariates: Annotated[tuple[CovariateSection, ...], listed_tables("covariates")] = ()
     baseline: BaselineSection
     priors: PriorSection = PriorSection()
