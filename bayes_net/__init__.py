@@ -176,26 +176,21 @@ _HOMES = {
     ),
     "workflow.analysis": (
         "Analysis",
-        "run",
+        "analyse",
+        "prepare",
     ),
     "workflow.compare": (
         "Comparison",
         "compare",
     ),
-    "workflow.patients": ("prepare",),
     "workflow.sensitivity": (
         "Sensitivity",
         "sensitivity",
     ),
-    "workflow.synthesis": (
-        "SynthesisAnalysis",
-        "analyse_synthesis",
-        "prepare_synthesis",
-    ),
     "workflow.write": (
         "rebuild_report",
-        "write_analysis",
-        "write_synthesis",
+        "run",
+        "write",
     ),
 }
 _MODULES = {"plots": "figures.plots"}

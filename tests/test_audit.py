@@ -21,10 +21,10 @@ from bayes_net.inference import synthesis as pooling
 from bayes_net.report.scenarios import audit_sentence, audit_to_read
 from bayes_net.results.scenarios import strongest
 from bayes_net.schema import AS_SPECIFIED
+from bayes_net.workflow.analysis import prepare
 from bayes_net.workflow.audit import LEFT_OUT, MOVED, NARROWED, WEAKENED, Step, audit_steps
 from bayes_net.workflow.scenarios import Scenario, plan
 from bayes_net.workflow.sensitivity import audit_table
-from bayes_net.workflow.synthesis import prepare_synthesis
 
 READABLE = 1e-3
 """Values are stated with four digits."""
@@ -118,7 +118,7 @@ def test_one_prior_of_a_synthesis_changes_at_a_time_and_as_it_is_called(structur
             assert_changed(how, *pair, block=block)
         if block in ("level of studies", "response between studies"):
             assert pair[1].vague_sd / pair[0].vague_sd == pytest.approx(pair[1].sd / pair[0].sd)
-    used = set(prior_blocks(prepare_synthesis(specification).network))
+    used = set(prior_blocks(prepare(specification).network))
     # what has no key in a specification cannot be changed by one
     assert {each.step.block for each in made} == used - {"best shrinkage", "width of bare medians"}
 
@@ -135,7 +135,7 @@ def test_a_prior_is_not_made_wider_than_a_specification_may_say():
 def test_leaving_a_study_out_has_the_last_word_on_its_rows_and_patients():
     specification = pools.specification({"evidence.power": {"Halperin 2024": 0.5, "H04": 0.5}})
     made = {each.name: each for each in plan(specification, audit=True)}
-    network = prepare_synthesis(made["without Halperin 2024"].specification).network
+    network = prepare(made["without Halperin 2024"].specification).network
     own = (network.rows["study"] == "Halperin 2024").to_numpy()
     assert own.any()
     assert not network.power[own].any()
@@ -144,7 +144,7 @@ def test_leaving_a_study_out_has_the_last_word_on_its_rows_and_patients():
     both |= {"arm_names": {"177Lu-DOTATATE": "177Lu"}, "endpoint": "os"}
     use = {"evidence.only": ["pfs", "response"], "cohorts": [both]}
     made = {each.name: each for each in plan(pools.specification(use), audit=True)}
-    network = prepare_synthesis(made["without NETTER-1"].specification).network
+    network = prepare(made["without NETTER-1"].specification).network
     assert [cohort.weight for cohort in network.cohorts] == [0.0]
     assert not network.power[(network.rows["study"] == "NETTER-1").to_numpy()].any()
 

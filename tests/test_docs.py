@@ -31,7 +31,6 @@ from bayes_net.cli.app import app
 from bayes_net.errors import SpecificationError
 from bayes_net.specification.read import parse_specification
 from bayes_net.specification.shipped import TEMPLATES
-from bayes_net.specification.synthesis import parse_synthesis
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -224,7 +223,7 @@ def toml(example: Example) -> None:
     given, problems = tomllib.loads(example.parsed), []
     for template, parse in (
         ("specification.toml", parse_specification),
-        ("synthesis.toml", parse_synthesis),
+        ("synthesis.toml", parse_specification),
     ):
         whole = tomllib.loads((TEMPLATES / template).read_text(encoding="utf-8"))
         for values in (given, whole | given, _merged(whole, given)):

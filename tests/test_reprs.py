@@ -21,7 +21,7 @@ from bayes_net.data.reading import Table
 from bayes_net.figures.patients import Figure
 from bayes_net.model.participants import Participants
 from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, reported_quantities
-from bayes_net.workflow.patients import Prepared
+from bayes_net.workflow.patients import PreparedPatients
 
 NASTY = '<script>alert(1)</script> & "quoted" 日本'
 
@@ -288,7 +288,7 @@ def test_plain_reprs_say_counts(cohort, landmarks):
 def test_nothing_of_a_patient_is_in_a_plain_repr(cohort, landmarks):
     about = bn.expose(landmarks, "120 d", cuts=[3.0])
     at = landmarks.landmarks[0]
-    prepared = Prepared(parse(values()), cohort, {("pfs", False): landmarks}, (), ())
+    prepared = PreparedPatients(parse(values()), (), cohort, {("pfs", False): landmarks}, ())
     pooled = Participants("A", "pfs", np.ones((2, 1)), np.full((2, 1), 7.654321), "120 d", about)
     held = [
         cohort,

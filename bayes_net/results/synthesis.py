@@ -43,7 +43,7 @@ def hazard_ratios(fit: xr.DataTree, network: Network, printed: pd.DataFrame, *, 
     """
     if not network.slope_groups:
         return pd.DataFrame()
-    after, before = (slopes_of(fit[group].to_dataset(), network) for group in ("posterior", "prior"))
+    after, before = (slopes_of(fit[group].to_dataset()) for group in ("posterior", "prior"))
     parts = []
     for per, measure in ((10.0, "shrinkage, per 10 points"), (1.0, "shrinkage, per 1 point")):
         logs = (before * per / 10.0, after * per / 10.0)

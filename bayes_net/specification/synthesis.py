@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-import tomli_w
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from bayes_net.data.landmarks import landmark_times
-from bayes_net.display import shown
-from bayes_net.errors import InputError, SpecificationError
+from bayes_net.errors import InputError
 from bayes_net.model.assumptions import Assumptions, SlopePrior
 from bayes_net.model.priors import (
     Borrowing,
@@ -22,6 +18,7 @@ from bayes_net.model.priors import (
     probability_prior,
 )
 from bayes_net.schema import PFS, Duration
+from bayes_net.specification.base import Plan
 from bayes_net.specification.fields import (
     Cuts,
     Flag,
@@ -31,7 +28,6 @@ from bayes_net.specification.fields import (
     Positive,
     PositiveLength,
     Share,
-    complaints,
     repeated,
 )
 from bayes_net.specification.sections import (
@@ -46,8 +42,6 @@ from bayes_net.specification.sections import (
     Tune,
     hazard_change,
     listed_tables,
-    without_empty,
-    without_identifiers,
 )
 
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
@@ -279,13 +273,10 @@ def _proper(limits: tuple[float, float] | str) -> tuple[float, float]:
     return limits
 
 
-class SynthesisPlan(Section):
+class SynthesisPlan(Plan):
     """A whole synthesis."""
 
-    title: str
-    """Title of the report."""
-    description: str = ""
-    """Text for the report's reader."""
+    _name: ClassVar[str] = "specification of a synthesis"
     evidence: EvidenceSection | None = None
     cohorts: Annotated[tuple[CohortSection, ...], listed_tables("cohorts")] = ()
     model: ModelSection
@@ -297,7 +288,6 @@ class SynthesisPlan(Section):
     report: SynthesisReportSection = SynthesisReportSection()
     scenarios: Scenarios = ()
     grid: Grid = Field(default_factory=dict)
-    _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
     def _something(self) -> SynthesisPlan:
@@ -306,6 +296,10 @@ class SynthesisPlan(Section):
         if twice := repeated(cohort.study for cohort in self.cohorts):
             raise ValueError(f"cohorts has study {', '.join(twice)} twice: its patients would count twice")
         return self
+
+    def check(self) -> None:
+        """Refuse priors that are no distributions."""
+        self.assumptions()
 
     def assumptions(self) -> Assumptions:
         """The priors and structure as the model takes them."""
@@ -330,46 +324,6 @@ class SynthesisPlan(Section):
             bias_scale=self.bias.scale,
         )
 
-    def file(self, path: Path) -> Path:
-        """A data file; relative paths start at the specification's own folder."""
-        return self._folder / path
-
-    @property
-    def folder(self) -> Path:
-        """Where relative paths start."""
-        return self._folder
-
-    @property
-    def _plain(self) -> dict[str, Any]:
-        return without_empty(self.model_dump(mode="json", exclude_none=True))
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The analysis as plain values, defaults included, without its scenarios: what these change."""
-        return {key: value for key, value in self._plain.items() if key not in ("scenarios", "grid")}
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the content: comments and order of keys do not change it."""
-        return hashlib.sha256(json.dumps(self._plain, sort_keys=True).encode()).hexdigest()
-
-    def public_toml(self) -> str:
-        """The whole specification, defaults included, as TOML without patient identifiers."""
-        return tomli_w.dumps(without_identifiers(self._plain))
-
-    def __repr__(self) -> str:
-        return f"<specification of a synthesis: {self.title}, SHA-256 {self.digest[:12]}>"
-
-    def _repr_html_(self) -> str:
-        facts = [self.description] if self.description else []
-        return shown(self.title, facts, folded={"Specification (TOML)": self.public_toml()})
-
-    def with_seed(self, seed: int | None) -> SynthesisPlan:
-        """The same synthesis with another seed (None keeps its own)."""
-        if seed is None:
-            return self
-        return self.model_copy(update={"sampling": self.sampling.model_copy(update={"seed": seed})})
-
 
 SYNTHESIS_SECTIONS: dict[str, type[BaseModel]] = {
     "evidence": EvidenceSection,
@@ -383,19 +337,3 @@ SYNTHESIS_SECTIONS: dict[str, type[BaseModel]] = {
     "report": SynthesisReportSection,
     "scenarios": ScenarioSection,
 }
-
-
-def parse_synthesis(values: dict, *, where: Path) -> SynthesisPlan:
-    """The specification in plain ``values``, as read from the file ``where``."""
-    try:
-        specification = SynthesisPlan.model_validate(values)
-        specification._folder = where.resolve().parent
-        specification.assumptions()
-    except ValidationError as problem:
-        lines = complaints(problem.errors(), top=SynthesisPlan, sections=SYNTHESIS_SECTIONS)
-        raise SpecificationError(
-            f"{where}: the specification is not usable\n  " + "\n  ".join(lines)
-        ) from None
-    except InputError as problem:
-        raise SpecificationError(f"{where}: the specification is not usable\n  {problem}") from problem
-    return specification

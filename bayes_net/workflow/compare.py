@@ -53,11 +53,11 @@ class Comparison:
 
     def to_read(self) -> list[pd.DataFrame]:
         """Both tables as text, each with its heading in ``attrs["title"]``; of shrinkage, per 10 points."""
-        made = [(self._ratios_to_read(), f"Hazard ratios, against {self.names[0]}")]
-        made.append((_shortened(self.differences), "What differed"))
-        for table, title in made:
+        tables = [(self._ratios_to_read(), f"Hazard ratios, against {self.names[0]}")]
+        tables.append((_shortened(self.differences), "What differed"))
+        for table, title in tables:
             table.attrs["title"] = title if len(table) else f"{title}: nothing"
-        return [table for table, _ in made]
+        return [table for table, _ in tables]
 
     def _ratios_to_read(self) -> pd.DataFrame:
         table = self.hazard_ratios[self.hazard_ratios["measure"] != _PER_1_POINT]
@@ -89,10 +89,10 @@ def _movement(row) -> str:
 
 
 def _shortened(differences: pd.DataFrame) -> pd.DataFrame:
-    shown = differences.copy()
-    hashed = shown["setting"].str.contains("sha256")
-    shown.loc[hashed, shown.columns[1:]] = shown.loc[hashed, shown.columns[1:]].map(lambda x: x[:_DIGEST])
-    return shown
+    table = differences.copy()
+    hashed = table["setting"].str.contains("sha256")
+    table.loc[hashed, table.columns[1:]] = table.loc[hashed, table.columns[1:]].map(lambda x: x[:_DIGEST])
+    return table
 
 
 def compare(folders: Sequence[Path | str]) -> Comparison:
@@ -143,20 +143,20 @@ def _against_first(table: pd.DataFrame, keys: list[str], first: str) -> pd.DataF
 
 
 def _differences(names: Sequence[str], results: Sequence[ResultFolder]) -> pd.DataFrame:
-    told = [_settings(result) for result in results]
-    settings = dict.fromkeys(chain.from_iterable(told))
-    rows = [[setting, *(each.get(setting, ABSENT) for each in told)] for setting in settings]
+    own = [_settings(result) for result in results]
+    settings = dict.fromkeys(chain.from_iterable(own))
+    rows = [[setting, *(each.get(setting, ABSENT) for each in own)] for setting in settings]
     return pd.DataFrame([row for row in rows if len(set(row[1:])) > 1], columns=["setting", *names])
 
 
 def _settings(result: ResultFolder) -> dict[str, str]:
     """Every key of the specification, and data and versions, as text."""
-    made = {
+    provenance = {
         name: str(value)
         for name, value in result.told.items()
         if name.startswith(("data_sha256", "evidence_sha256", "version "))
     }
-    return dict(_flat(tomllib.loads(result.specification))) | made
+    return dict(_flat(tomllib.loads(result.specification))) | provenance
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

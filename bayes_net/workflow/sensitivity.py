@@ -14,18 +14,19 @@ import pandas as pd
 from bayes_net.checks.tipping import FACTORS, censoring_tipping, with_words
 from bayes_net.errors import InputError, SpecificationError
 from bayes_net.figures.scenarios import draw_censoring, draw_scenarios
-from bayes_net.figures.style import save
-from bayes_net.report.scenarios import SCENARIOS, scenario_page
-from bayes_net.results.folder import REPORT, Illustration, write_content, write_manifest
+from bayes_net.report.scenarios import SCENARIOS
+from bayes_net.results.folder import Illustration
 from bayes_net.results.publishing import publish
 from bayes_net.results.scenarios import keys_of, strongest, summary, troubles, usable
 from bayes_net.schema import AS_SPECIFIED, ERROR, PER_1_POINT
+from bayes_net.specification.base import Plan
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.sections import ScenarioSection
-from bayes_net.specification.synthesis import SynthesisPlan
+from bayes_net.workflow.analysis import Progress
 from bayes_net.workflow.audit import LEFT_OUT, MOVED, NARROWED, WEAKENED
 from bayes_net.workflow.patients import censoring_of
-from bayes_net.workflow.scenarios import Plan, Progress, Scenario, plan, run_scenarios
+from bayes_net.workflow.scenarios import Scenario, plan, run_scenarios
+from bayes_net.workflow.write import write_report
 
 UNFINISHED = ".unfinished"
 
@@ -103,7 +104,7 @@ def sensitivity(
 
 
 def _together(scenarios: Sequence[Scenario], table: pd.DataFrame) -> Sensitivity:
-    rows = [(each.name, key, value) for each in scenarios for key, value in each.told.items()]
+    rows = [(each.name, key, value) for each in scenarios for key, value in each.changes_in_words.items()]
     changes = pd.DataFrame(rows, columns=["scenario", "key", "value"])
     curve = curve_of(scenarios, table)
     return Sensitivity(
@@ -128,38 +129,34 @@ def _store(out: Path, resume: bool) -> Path:
 
 
 def _write(found: Sensitivity, specification: Plan, folder: Path) -> None:
-    (folder / "figures").mkdir()
-    drawn = {}
-    for section, figures in (
-        ("censoring", draw_censoring(found.censoring)),
-        ("figures", draw_scenarios(found.hazard_ratios, found.changes)),
-    ):
-        for name, axes, caption, alt in figures:
-            svg, _ = save(axes, folder / "figures" / name)
-            drawn[name] = Illustration(section, svg.read_text(encoding="utf-8"), caption, alt)
-    passed = "passed" if found.troubles.empty else "failed"
-    told = {
+    figures = [
+        (name, axes, Illustration(section, "", caption, alt))
+        for section, drawn in (
+            ("censoring", draw_censoring(found.censoring)),
+            ("figures", draw_scenarios(found.hazard_ratios, found.changes)),
+        )
+        for name, axes, caption, alt in drawn
+    ]
+    provenance = {
         "title": specification.title,
         "specification_sha256": specification.digest,
         "seed": str(specification.sampling.seed),
-        "gate": passed,
+        "gate": "passed" if found.troubles.empty else "failed",
     }
-    result = write_content(
+    words = {
+        "level": specification.report.level,
+        "synthetic": bool(found.hazard_ratios["synthetic"].any()),
+        "censoring": found.assumed,
+    }
+    write_report(
         folder,
+        specification,
         kind=SCENARIOS,
         tables=_tables(found),
-        figures=drawn,
-        words={
-            "title": specification.title,
-            "level": specification.report.level,
-            "synthetic": bool(found.hazard_ratios["synthetic"].any()),
-            "censoring": found.assumed,
-            "provenance": told,
-        },
-        specification=specification.public_toml(),
+        figures=figures,
+        words=words,
+        provenance=provenance,
     )
-    (folder / REPORT).write_text(scenario_page(result), encoding="utf-8")
-    write_manifest(folder, told)
 
 
 def _tables(found: Sensitivity) -> dict[str, pd.DataFrame]:
@@ -179,7 +176,7 @@ def with_factors(specification: Plan, factors: Sequence[float] = FACTORS) -> Pat
     SpecificationError
         It is a synthesis: published numbers have no censored patients to impute.
     """
-    if isinstance(specification, SynthesisPlan):
+    if not hasattr(specification, "censoring"):
         raise SpecificationError("censoring can be imputed in analyses of patients, and this is a synthesis")
     known = [section.change[FACTOR] for section in specification.scenarios if [*section.change] == [FACTOR]]
     known += specification.grid[FACTOR] if [*specification.grid] == [FACTOR] else []
