@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bayes_net.evidence.statistics import datum
+from bayes_net.evidence.kinds import datum
 from bayes_net.evidence.table import COLUMNS, Evidence, EvidenceError, read_evidence
 
 DATA = Path(__file__).parents[1] / "models" / "data"
