@@ -49,9 +49,10 @@ class Maths:
     log: Callable
     erf: Callable
     softplus: Callable
+    expm1: Callable
 
 
-NUMPY = Maths(np.exp, np.log, special.erf, lambda x: np.logaddexp(0.0, x))
+NUMPY = Maths(np.exp, np.log, special.erf, lambda x: np.logaddexp(0.0, x), np.expm1)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_labels, effect_names, scale_labels, scale_names, scaling
 from bayes_net.model.priors import Borrowing, HalfCauchy
 
-GRAPH = Maths(pt.exp, pt.log, pt.erf, pt.softplus)
+GRAPH = Maths(pt.exp, pt.log, pt.erf, pt.softplus, pt.expm1)
 
 
 def synthesis_model(network: Network) -> pm.Model:
