@@ -295,6 +295,7 @@ class Density:
             "median": lambda: self.log_cumulative(*curve, datum.time),
             "hazard ratio": lambda: self.arm_effect(row.endpoint, row.study),
             "log effect": lambda: self.arm_effect(row.endpoint, row.study),
+            "log effect with SE": lambda: self.arm_effect(row.endpoint, row.study),
             "hazard ratio per point": lambda: self.printed_slope(row),
             "odds ratio": lambda: self.effect("completion", "completion", self.a.completion),
         }[row.statistic]()

@@ -129,6 +129,11 @@ def test_log_effects_stay_on_their_own_scale():
     assert found.se == pytest.approx(0.68 / (2 * 1.959964), rel=1e-6)
 
 
+def test_a_log_effect_is_taken_with_its_printed_standard_error():
+    found = datum(row("log effect with SE", "-0.40", unit="SE 0.17"))
+    assert (found.value, found.se, found.kind) == (-0.40, 0.17, "normal")
+
+
 def test_ratio_with_p_value_only_gets_its_standard_error_from_it():
     found = datum(row("hazard ratio", "0.50", p="0.05"))
     assert found.se == pytest.approx(log(2) / 1.959964, rel=1e-6)

@@ -80,6 +80,9 @@ EXAMPLES = {
     ),
     "hazard ratio": Example(ratio("H", -0.9, 0.2), of("arm_effect"), np.log),
     "log effect": Example(log_effect("E", -0.9, 0.2), of("arm_effect")),
+    "log effect with SE": Example(
+        row("W", "log effect with SE", "-0.9", unit="SE 0.2", reference_arm=ARMS[0]), of("arm_effect")
+    ),
     "hazard ratio per point": Example(
         slope("P", -0.03, 0.01, "150d", arm=ARMS[0]),
         lambda draws: draws["slope"].sel(slope_of="pfs control", landmark="150 d").values[0],
@@ -286,6 +289,14 @@ def test_a_row_is_described_in_words(name, networks):
     assert words in line.What
     assert kind_of(name).likelihood
     assert kind_of(name).likelihood.lower() in synthesis_in_words(network)["Published numbers"].lower()
+
+
+def test_what_belongs_to_a_number_is_printed_with_it(networks):
+    """How many patients a count is of, and the standard error that stands for limits."""
+    expected = {"count of response": "18 of 117", "log effect with SE": "-0.9 (SE 0.2)"}
+    for name, text in expected.items():
+        (line,) = evidence_table(networks(name).rows)["Value (limits)"]
+        assert line == text
 
 
 def test_kinds_that_are_only_kept_are_described_too():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bayes_net.errors import InputError
 from bayes_net.evidence.counts import Count
 from bayes_net.evidence.curves import Median, Survival
-from bayes_net.evidence.ratios import HazardRatio, HazardRatioPerPoint, LogEffect, OddsRatio
+from bayes_net.evidence.ratios import HazardRatio, HazardRatioPerPoint, LogEffect, LogEffectWithSE, OddsRatio
 from bayes_net.evidence.statistics import Datum, Quantity, Statistic
 
 KINDS: dict[str, Statistic] = {
@@ -15,6 +15,7 @@ KINDS: dict[str, Statistic] = {
         Median(),
         HazardRatio(),
         LogEffect(),
+        LogEffectWithSE(),
         HazardRatioPerPoint(),
         OddsRatio(),
         Count(),

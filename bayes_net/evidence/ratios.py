@@ -6,7 +6,7 @@ Ratios go to the log. Their standard error comes from the limits, or from a p-va
 from __future__ import annotations
 
 import re
-from math import isnan
+from math import isnan, nan
 
 import numpy as np
 
@@ -139,6 +139,38 @@ class LogEffect(Effect):
     likelihood = HazardRatio.likelihood
     logs = False
     rules = _estimate_rules(logs=False)
+
+
+class LogEffectWithSE(Statistic):
+    """The log hazard ratio of an arm against the reference arm, printed with its standard error.
+
+    The standard error stands in ``unit``: "SE 0.21".
+    """
+
+    name = "log effect with SE"
+    quantity = Quantity.ARM_EFFECT
+    likelihood = HazardRatio.likelihood
+    rules = (
+        *Statistic.rules,
+        Rule(lambda r: not _standard_error(r) > 0, "no standard error", 'one above 0, as unit "SE 0.21"',
+             ("unit",)),
+        Rule(lambda r: not isnan(r.lower), "limits beside a standard error", "the standard error alone",
+             LIMITS, 'With limits the statistic is "log effect".'),
+    )  # fmt: skip
+
+    def datum(self, row) -> Datum:
+        """Both as they are printed."""
+        return Datum(row.id, "normal", float(row.value), _standard_error(row))
+
+    def as_printed(self, row, text: str) -> str:
+        """``-0.4 (SE 0.21)``."""
+        return f"{text} ({row.unit})" if _standard_error(row) > 0 else text
+
+
+def _standard_error(row) -> float:
+    """The number in a unit "SE 0.21"; NaN of any other."""
+    found = re.fullmatch(r"SE (\d+(?:\.\d+)?)", str(row.unit))
+    return float(found[1]) if found else nan
 
 
 class HazardRatioPerPoint(Effect):
