@@ -288,12 +288,19 @@ class Density:
     # rows
 
     def location(self, row, datum):
-        if row.statistic in ("survival", "median"):
-            return self.log_cumulative(row.endpoint, row.study, row.arm, datum.time)
-        if row.statistic == "odds ratio":
-            return self.effect("completion", "completion", self.a.completion)
-        if row.statistic in ("hazard ratio", "log effect"):
-            return self.arm_effect(row.endpoint, row.study)
+        """What a row is expected to be, by its kind."""
+        curve = (row.endpoint, row.study, row.arm)
+        return {
+            "survival": lambda: self.log_cumulative(*curve, row.time),
+            "median": lambda: self.log_cumulative(*curve, datum.time),
+            "hazard ratio": lambda: self.arm_effect(row.endpoint, row.study),
+            "log effect": lambda: self.arm_effect(row.endpoint, row.study),
+            "log effect with SE": lambda: self.arm_effect(row.endpoint, row.study),
+            "hazard ratio per point": lambda: self.printed_slope(row),
+            "odds ratio": lambda: self.effect("completion", "completion", self.a.completion),
+        }[row.statistic]()
+
+    def printed_slope(self, row):
         value = self.slope(row.endpoint, row.arm, row.landmark)
         if row.landmark == "no limit" and row.arm in self.a.bias:
             mean, sd = self.a.bias[row.arm]

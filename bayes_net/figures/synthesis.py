@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
+from bayes_net.evidence.kinds import kind_of
 from bayes_net.figures.captions import synthesis_finding
 from bayes_net.figures.forest import PRINTED, synthesis_forest
 from bayes_net.figures.style import (
@@ -202,7 +203,9 @@ def checks_plot(checks: pd.DataFrame) -> list[Axes]:
         ax.plot(row.printed, 0.5, gid="printed", **PRINTED)
         ax.set_ylim(-0.6, 0.95)
         _check_scale(ax, row)
-        title = short(f"{row.row}: {describe(row)}", 60).replace("median", "median (mo)", 1)
+        title = short(f"{row.row}: {describe(row)}", 60)
+        if unit := kind_of(row).unit:
+            title = title.replace(row.statistic, f"{row.statistic} ({unit})", 1)
         ax.set_title(title, fontsize=9, loc="left", parse_math=False)
         ax.set_title(f"p = {format_probability(row.p_value)}", fontsize=9, loc="right")
         ax.set_yticks([])
@@ -216,9 +219,10 @@ def checks_plot(checks: pd.DataFrame) -> list[Axes]:
 def _check_scale(ax: Axes, row) -> None:
     values = [v for v in (row.lower, row.upper, row.printed, row.printed_lower, row.printed_upper) if v == v]
     low, high = min(values), max(values)
-    if row.statistic in ("survival", "rate"):
+    axis = kind_of(row).axis
+    if axis == "probability":
         ax.set(xlim=(0, 1), xticks=np.linspace(0, 1, 6))
-    elif row.statistic == "count" or low <= 0 or high < 3 * low:
+    elif axis == "linear" or low <= 0 or high < 3 * low:
         ax.set_xlim(min(0, low), 1.08 * high)
     else:
         ticks = [tick * 10.0**power for power in range(-3, 4) for tick in (1, 2, 3, 5, 7)]

@@ -16,6 +16,7 @@ import warnings
 
 import numpy as np
 
+from bayes_net.evidence.statistics import Maths
 from bayes_net.model.priors import (
     Borrowing,
     Fixed,
@@ -51,6 +52,8 @@ with warnings.catch_warnings():
 
 
 __all__ = ["pm", "pt"]
+GRAPH = Maths(pt.exp, pt.log, pt.erf, pt.softplus, pt.expm1)
+"""The operations of PyTensor under the names that numpy's have in ``statistics.NUMPY``."""
 
 
 def times(matrix, vector):

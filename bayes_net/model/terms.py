@@ -12,11 +12,13 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import logit
 
 from bayes_net.errors import InputError, listed
-from bayes_net.evidence.statistics import CURVES, EFFECTS, SLOPES, STUDENT_DF, correlation_matrix
-from bayes_net.model.backend import pm, pt
+from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
+from bayes_net.evidence.kinds import KINDS
+from bayes_net.evidence.pairs import correlation_matrix
+from bayes_net.evidence.statistics import STUDENT_DF, Quantity
+from bayes_net.model.backend import GRAPH, pm, pt
 from bayes_net.model.hazard import person_interval_labels, person_intervals
 from bayes_net.model.network import Network
-from bayes_net.model.participants import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
 from bayes_net.schema import LOG_HAZARD, NO_LIMIT, SLOPE
 
 FARTHEST = 1e3
@@ -28,29 +30,29 @@ TINY = 1e-14
 def observe_numbers(model: pm.Model, network: Network) -> None:
     """Add a term for every kind of published number in the network that has a power above 0."""
     means = {}
-    if len(rows := _rows(network, CURVES, "normal")):
-        means["published_curves"] = rows, _log_cumulative_hazard(model, network, rows)
-    if len(rows := _rows(network, EFFECTS, "normal")):
+    if len(rows := _rows(network, Quantity.CURVE, "normal")):
+        means["published_curves"] = rows, _read_off_curves(model, network, rows)
+    if len(rows := _rows(network, Quantity.ARM_EFFECT, "normal")):
         of = [network.effects.index(f"{row.endpoint} {row.study}") for row in _each(network, rows)]
         means["published_arm_effects"] = rows, model["arm_effect"][of]
-    if len(rows := _rows(network, SLOPES, "normal")):
+    if len(rows := _rows(network, Quantity.SLOPE, "normal")):
         means["published_slopes"] = rows, _printed_slopes(model, network, rows)
-    if len(rows := _rows(network, ("odds ratio",), "normal")):
+    if len(rows := _rows(network, Quantity.COMPLETION, "normal")):
         means["published_completion"] = rows, pt.repeat(model["completion"], len(rows))
     for names in _correlated_kinds(network, {name: rows for name, (rows, _) in means.items()}):
         _normal(model, network, "_and_".join(names), *zip(*(means[name] for name in names), strict=True))
 
-    if len(rows := _rows(network, ("odds ratio",), "student")):
+    if len(rows := _rows(network, Quantity.COMPLETION, "student")):
         name, value, se = "published_completion_by_p", *_printed(network, rows, "value", "se")
         mean, nu = pt.repeat(model["completion"], len(rows)), np.asarray(STUDENT_DF)
         pm.StudentT(name, nu, mu=mean, sigma=se, observed=value, dims=_labelled(model, network, name, rows))
         _weigh(model, name, network.power[rows])
-    if len(rows := _rows(network, ("count",), "binomial", "response")):
+    if len(rows := _rows(network, Quantity.SHARE, "binomial", "response")):
         name, k, n = "published_responses", *_printed(network, rows, "successes", "n")
         logits = model["response"][_group(network, rows)]
         pm.Binomial(name, n, logit_p=logits, observed=k, dims=_labelled(model, network, name, rows))
         _weigh(model, name, network.power[rows])
-    if len(rows := _rows(network, ("count",), "binomial", "shrinkage")):
+    if len(rows := _rows(network, Quantity.SHARE, "binomial", "shrinkage")):
         _shrinkage(model, network, rows)
 
 
@@ -88,12 +90,10 @@ def observe_patients(model: pm.Model, network: Network) -> None:
 # --- rows ---------------------------------------------------------------------------------------------
 
 
-def _rows(network: Network, statistics: Sequence[str], kind: str, endpoint: str = "") -> np.ndarray:
-    """The places of the rows of these statistics that are used, and of one kind."""
+def _rows(network: Network, quantity: Quantity, kind: str, endpoint: str = "") -> np.ndarray:
+    """The places of the rows that inform ``quantity``, have a power, and a likelihood of this kind."""
     own = (
-        network.is_of(statistics)
-        & (network.power > 0)
-        & np.array([d.kind == kind for d in network.data], bool)
+        network.is_of(quantity) & (network.power > 0) & np.array([d.kind == kind for d in network.data], bool)
     )
     return np.flatnonzero(own & (network.rows["endpoint"] == endpoint).to_numpy() if endpoint else own)
 
@@ -127,11 +127,13 @@ def _weigh(model: pm.Model, name: str, power: np.ndarray) -> None:
 # --- what is normal on its scale ----------------------------------------------------------------------
 
 
-def _log_cumulative_hazard(model: pm.Model, network: Network, rows: np.ndarray):
-    """log H at the month of each row, (row,)."""
-    of = [network.curves.index((row.endpoint, row.study, row.arm)) for row in _each(network, rows)]
+def _read_off_curves(model: pm.Model, network: Network, rows: np.ndarray):
+    """What each row reads off its curve at its month, such as log H, (row,)."""
+    own = list(_each(network, rows))
+    hazard = pt.exp(model[LOG_HAZARD][[network.curves.index((r.endpoint, r.study, r.arm)) for r in own]])
     months = network.months(_printed(network, rows, "time")[0])
-    return pt.log(pt.sum(months * pt.exp(model[LOG_HAZARD][of]), axis=1))
+    each = [KINDS[row.statistic].of_curve(hazard[[i]], months[[i]], GRAPH)[0] for i, row in enumerate(own)]
+    return pt.stack(each)
 
 
 def _printed_slopes(model: pm.Model, network: Network, rows: np.ndarray):

@@ -10,6 +10,7 @@ import pandas as pd
 from bayes_net import schema
 from bayes_net.checks.power import ABOUT, ALL_PRIORS, LIKELIHOOD, SENSITIVE
 from bayes_net.estimands.summary import direction
+from bayes_net.evidence.kinds import kind_of
 from bayes_net.numbers import MISSING, format_interval, format_probability
 from bayes_net.report import tables
 from bayes_net.report.synthesis_words import NOTHING, WHOLE, describe, failed_rows, inside, slope_label
@@ -346,9 +347,7 @@ def _as_printed(value: float, lower: float, upper: float) -> str:
 
 
 def _evidence_value(row) -> str:
-    text = _as_printed(row.value, row.lower, row.upper)
-    if row.statistic == "count" and pd.notna(row.n):
-        text = f"{text} of {row.n:g}"
+    text = kind_of(row).as_printed(row, _as_printed(row.value, row.lower, row.upper))
     p = _text(row.p)
     return f"{text}; p {p if p.startswith('<') else '= ' + p}" if p else text
 

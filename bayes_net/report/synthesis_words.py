@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from bayes_net.estimands.summary import direction
-from bayes_net.evidence.statistics import SLOPES
+from bayes_net.evidence.kinds import kind_of, names_of
+from bayes_net.evidence.statistics import Quantity
 from bayes_net.numbers import format_interval, format_probability, listed_and, unbroken
 from bayes_net.report.words import direction_sentence
 from bayes_net.results.synthesis import FROM_PATIENTS, HELD_OUT, IN_PRINT, PREDICTED
@@ -169,11 +170,10 @@ def _alone(found: Tables) -> list[str]:
 
 def describe(row) -> str:
     """``PFS survival at 20 mo, NETTER-1 177Lu``: what a row of the evidence or of the checks is about."""
-    time = getattr(row, "time", float("nan"))
     who = [f"{row.study} {row.arm}"]
     if isinstance(row.subgroup, str) and row.subgroup not in ("", "all"):
         who.append(f"shrinkage {row.subgroup.replace('>=', '≥ ').replace('<', '< ')} points")
-    text = f"{words(row.endpoint)} {row.statistic}" + (f" at {time:g} mo" if pd.notna(time) else "")
+    text = f"{words(row.endpoint)} {kind_of(row).in_words(row)}"
     return ", ".join([text[:1].upper() + text[1:], *who])
 
 
@@ -183,11 +183,11 @@ def inside(checks: pd.DataFrame) -> pd.Series:
 
 
 def _held_out_sentences(checks: pd.DataFrame) -> list[str]:
-    shown = checks[checks["statistic"] == "survival"]
     said = [
         f"{describe(row)}: printed {row.printed:.2f}, predicted {row.predicted:.2f} ({100 * row.level:.3g} % "
         f"predictive interval {row.lower:.2f}–{row.upper:.2f}, p = {format_probability(row.p_value)})"
-        for row in shown.itertuples()
+        for row in checks.itertuples()
+        if kind_of(row).axis == "probability"
     ]
     count = f"{int(inside(checks).sum())} of {len(checks)} held-out numbers lie inside their intervals"
     return [f"Held out and then predicted: {'; '.join([*said, count])}."]
@@ -203,7 +203,7 @@ def contents(found: Tables) -> dict[str, bool]:
         "slopes": bool(len(slopes)),
         "no_limit": bool(len(slopes) and slopes["biased"].astype(bool).any()),
         "predicted": bool(len(slopes) and (slopes["status"] == PREDICTED).any()),
-        "printed_slopes": bool(len(used) and used["statistic"].isin(SLOPES).any()),
+        "printed_slopes": bool(len(used) and used["statistic"].isin(names_of(Quantity.SLOPE)).any()),
         "correlated": bool(len(used) and (used["correlated_with"].fillna("") != "").any()),
         "bare_medians": bool(len(medians) and medians["lower"].isna().any()),
         "response_arms": bool(arms.str.contains(">=", regex=False).any()),

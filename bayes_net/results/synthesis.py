@@ -11,10 +11,12 @@ from scipy.special import expit
 
 from bayes_net.estimands.new_study import new_arm_effect, new_response
 from bayes_net.estimands.summary import probability, summarise
-from bayes_net.estimands.synthesis import curve_log_hazard, slopes_of
-from bayes_net.evidence.statistics import PER_POINT_PCHG, SLOPES
+from bayes_net.estimands.synthesis import curve_hazard, slopes_of
+from bayes_net.evidence.curves import log_cumulative_hazard
+from bayes_net.evidence.kinds import names_of
+from bayes_net.evidence.ratios import PER_POINT_PCHG
+from bayes_net.evidence.statistics import Quantity
 from bayes_net.model.assumptions import Assumptions
-from bayes_net.model.likelihoods import log_cumulative_hazard
 from bayes_net.model.network import Network
 from bayes_net.model.priors import COMMENSURATE, EXCHANGEABLE, FULL, NONE, Borrowing
 from bayes_net.numbers import format_plainly
@@ -84,7 +86,7 @@ def contraction(before: xr.DataArray, after: xr.DataArray) -> dict[str, np.ndarr
 
 def _beside(table: pd.DataFrame, printed: pd.DataFrame, *, with_bias: Collection[str]) -> pd.DataFrame:
     """The printed value of each row's endpoint, arm, landmark and unit, and whether it entered."""
-    own = printed[printed["statistic"].isin(SLOPES) & (printed["use"] != "record")]
+    own = printed[printed["statistic"].isin(names_of(Quantity.SLOPE)) & (printed["use"] != "record")]
     own = own.sort_values("use", key=lambda use: use != "likelihood", kind="stable")
     found = []
     for row in table.itertuples():
@@ -256,7 +258,7 @@ def _ratio_row(name: str, statement: str, logs: xr.DataArray) -> tuple[str, str,
 
 
 def _log_hazard_at(draws: xr.Dataset, network: Network, month: float) -> np.ndarray:
-    first = curve_log_hazard(draws, network.curves[0])
+    first = curve_hazard(draws, network.curves[0])
     return log_cumulative_hazard(first[:, None, :], network.months(np.array([month])))
 
 
