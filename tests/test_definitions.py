@@ -35,7 +35,7 @@ from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, Normal
 from bayes_net.model.synthesis import synthesis_model
 from bayes_net.specification.read import read_specification
 from bayes_net.specification.synthesis import SynthesisPlan
-from bayes_net.workflow.synthesis import prepare_synthesis
+from bayes_net.workflow.analysis import prepare
 
 PYTHON = "FAST_COMPILE"
 
@@ -301,7 +301,7 @@ def shipped() -> dict:
 
 
 POOLS = {
-    **{name: lambda _, given=given: prepare_synthesis(given).network for name, given in shipped().items()},
+    **{name: lambda _, given=given: prepare(given).network for name, given in shipped().items()},
     **{
         name: lambda folder, given=given: combine_network(
             evidence(given[0], folder), assumptions(**{"landmarks": LANDMARKS, "bias": BIAS} | given[1])
@@ -312,7 +312,7 @@ POOLS = {
     "nothing": lambda folder: combine_network(
         evidence(BORROWED, folder), assumptions(), power={"A": 0.0, "B": 0.0}
     ),
-    "two trials": lambda _: prepare_synthesis(specification(TRIALS)).network,
+    "two trials": lambda _: prepare(specification(TRIALS)).network,
     "trials alone": lambda _: trials_alone(),
 }
 
