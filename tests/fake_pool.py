@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from bayes_net.figures.style import svg
 from bayes_net.figures.synthesis import draw_synthesis
-from bayes_net.report.synthesis import SynthesisReport
-from bayes_net.results.folder import Illustration
+from bayes_net.report.synthesis import SYNTHESIS
+from bayes_net.results.folder import Illustration, ResultFolder
 from bayes_net.results.synthesis import IN_PRINT, PREDICTED
 from bayes_net.schema import BIAS_TAKEN_OFF, OBSERVED
 
@@ -241,15 +243,22 @@ def tables(**changes) -> dict[str, pd.DataFrame]:
     return {name: table for name, table in (found | changes).items() if table is not None}
 
 
-def content(*, draw: bool = False, found: dict | None = None, **changes) -> SynthesisReport:
-    """A report of these tables, with its figures if they are wanted."""
+def content(
+    *, draw: bool = False, found: dict | None = None, figures: dict | None = None, **words
+) -> ResultFolder:
+    """A result of these tables, with its figures if they are wanted; ``words`` replaces what else it says."""
     found = tables() if found is None else found
     drawn = draw_synthesis(found) if draw else ()
-    figures = {
-        name: Illustration(section, svg(axes), caption, alt) for name, section, axes, caption, alt in drawn
-    }
-    whole = {"title": "An invented synthesis", "tables": found, "specification_toml": 'title = "x"\n'}
-    whole |= {"provenance": {"seed": "1"}, "figures": figures, "description": "Numbers made up for tests."}
-    whole |= {"model": {"Slopes": "One in each arm.", "Equation of a slope": "β ~ normal(0, τ)"}}
-    whole |= {"sensitivity_words": ("2 scenarios beside the analysis as specified.",)}
-    return SynthesisReport(**(whole | changes))
+    said = {"title": "An invented synthesis", "description": "Numbers made up for tests.", "level": 0.95}
+    said |= {"synthetic": False, "notes": [], "provenance": {"seed": "1"}}
+    said |= {"model": {"Slopes": "One in each arm.", "Equation of a slope": "β ~ normal(0, τ)"}}
+    said |= {"sensitivity": ["2 scenarios beside the analysis as specified."]}
+    return ResultFolder(
+        path=Path("invented"),
+        kind=SYNTHESIS,
+        tables=found,
+        figures=figures
+        or {each.name: Illustration(each.section, svg(each.axes), each.caption, each.alt) for each in drawn},
+        words=said | words,
+        specification='title = "x"\n',
+    )

@@ -1,19 +1,18 @@
-"""What the figures of a synthesis show, in words: their alternative texts."""
+"""The texts of figures: where in a report each belongs, its caption, and what it shows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import pandas as pd
+from matplotlib.axes import Axes
 
 from bayes_net import schema
+from bayes_net.figures.style import Figure
 from bayes_net.report.evidence_tables import interpretable
 from bayes_net.report.synthesis_words import NOTHING, inside
 from bayes_net.report.words import extremes
 from bayes_net.results.synthesis import PREDICTED
-
-
-def finding(kind: str, *plotted: pd.DataFrame) -> str:
-    """What the figure that ``plots.<kind>(*plotted)`` draws shows, in words: its alternative text."""
-    return _FINDINGS[kind](*plotted)
 
 
 def _forest(table: pd.DataFrame) -> str:
@@ -77,22 +76,6 @@ def _ppc(replicated: pd.DataFrame, observed: pd.DataFrame) -> str:
     return f"observed against replicated curves; inside the replicated band are {'; '.join(texts)}."
 
 
-_FINDINGS = {
-    "forest": _forest,
-    "survival": _survival,
-    "baseline_hazard": _baseline_hazard,
-    "waterfall": _waterfall,
-    "attrition_flow": _attrition,
-    "prior_posterior": _prior_posterior,
-    "ppc": _ppc,
-}
-
-
-def synthesis_finding(kind: str, plotted: pd.DataFrame) -> str:
-    """The finding of a figure of this kind that draws this table."""
-    return _SYNTHESIS_FINDINGS[kind](plotted)
-
-
 def _synthesis_forest(table: pd.DataFrame) -> str:
     rows = table[~table["biased"].astype(bool)]
     kind = "landmark" if len(rows) else "biased no-limit"
@@ -141,10 +124,92 @@ def _checks(table: pd.DataFrame) -> str:
     return f"held-out numbers; {count} lie inside their predictive interval{outside}."
 
 
-_SYNTHESIS_FINDINGS = {
-    "forest": _synthesis_forest,
-    "response": _response,
-    "survival": _synthesis_survival,
-    "contraction": _contraction,
-    "checks": _checks,
+Kinds = Mapping[str, tuple[str, str, Callable[..., str]]]
+"""Section, caption and finding of every kind of figure."""
+
+
+_TO_READ_A_RATIO = (
+    "Shaded: 0.9 to 1.11, too small to matter. Below 1: greater shrinkage goes with longer time to event."
+)
+
+
+PATIENTS: Kinds = {
+    "attrition_flow": (
+        "data",
+        "Analysed at each landmark (colour); who left before, and why (greys).",
+        _attrition,
+    ),
+    "forest": (
+        "hazard-ratios",
+        f"Posterior median hazard ratios with intervals by landmark and arm. {_TO_READ_A_RATIO} Hollow "
+        "markers: no limit, biased.",
+        _forest,
+    ),
+    "survival": (
+        "survival",
+        "Kaplan–Meier estimate (steps; ticks are censored patients) over the posterior median (thin "
+        "line) and its interval (band). Numbers at risk beneath.",
+        _survival,
+    ),
+    "baseline_hazard": (
+        "baseline-hazard",
+        "Posterior median hazard of each interval (line) and its interval (band), at the reference "
+        "shrinkage and covariates.",
+        _baseline_hazard,
+    ),
+    "waterfall": (
+        "waterfall",
+        "Best change from baseline, one bar a patient; lines at −30 % and +20 %.",
+        _waterfall,
+    ),
+    "prior_posterior": (
+        "model",
+        "Prior (dashed grey) and posterior density of the hazard ratio.",
+        _prior_posterior,
+    ),
+    "ppc": ("ppc", "Observed Kaplan–Meier curves over the bands of those that the model replicates.", _ppc),
 }
+
+
+SYNTHESIS: Kinds = {
+    "forest": (
+        "hazard-ratios",
+        "Posterior median hazard ratios with intervals by landmark and arm (hollow: no limit); printed ones "
+        f"are open diamonds just below. Grey markers: predicted, no printed number. {_TO_READ_A_RATIO}",
+        _synthesis_forest,
+    ),
+    "response": (
+        "response",
+        "Probability of response: posterior median and interval. Grey: prediction for a new study.",
+        _response,
+    ),
+    "survival": (
+        "survival",
+        "Predicted survival of whole arms: posterior median (line) and interval (band). Grey and dashed: "
+        "beyond the data.",
+        _synthesis_survival,
+    ),
+    "contraction": (
+        "learnt",
+        "How far the evidence narrows the prior: from 1 (nothing learnt) to the dot. Grey: the prior speaks.",
+        _contraction,
+    ),
+    "checks": (
+        "checks",
+        "Held-out numbers (diamonds, with their printed limits) on what the model predicts (bars; the stroke "
+        "is the median), each on its own scale.",
+        _checks,
+    ),
+}
+
+
+def described(
+    kinds: Kinds, kind: str, name: str, axes: Axes, plotted: tuple[pd.DataFrame, ...], *, subject: str = ""
+) -> Figure:
+    """The figure of this kind that draws the tables ``plotted``, with its texts.
+
+    ``subject`` says what the figure is about, for example ``"PFS, landmark 180 d"``.
+    """
+    section, caption, finding = kinds[kind]
+    about = f"{subject}: " if subject else ""
+    return Figure(name, section, axes, caption=about + caption, alt=about + finding(*plotted))

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -19,6 +19,7 @@ from bayes_net.figures.style import (
     RATIO_TICKS,
     STYLE,
     WIDTH,
+    Figure,
     add_legend,
     arm_colours,
     arm_marker,
@@ -34,9 +35,6 @@ from bayes_net.schema import AS_SPECIFIED, NO_LIMIT, PASSED, words
 
 MOST_BARS = 16
 """A tornado shows so many single changes, those that move the hazard ratio most."""
-
-
-Drawn = tuple[str, Axes, str, str]
 
 
 @rc_context(STYLE)
@@ -55,7 +53,7 @@ def specification_curve(
     keys = list(dict.fromkeys(choices["key"]))
     pairs = dict.fromkeys(zip(choices["key"], choices["value"], strict=True))
     rows = sorted(pairs, key=lambda pair: keys.index(pair[0]))
-    figure = Figure(figsize=(WIDTH, 2.8 + 0.19 * len(rows)), layout="constrained")
+    figure = Canvas(figsize=(WIDTH, 2.8 + 0.19 * len(rows)), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 0.19 * max(len(rows), 1)])
     step = 0.3 / max(len(colours), 1)
     for number, (arm, own) in enumerate(scenarios.groupby("arm", sort=False)):
@@ -131,8 +129,8 @@ def heat_map(cells: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def draw_scenarios(scenarios: pd.DataFrame, changes: pd.DataFrame) -> Iterator[Drawn]:
-    """Name, axes, caption and alternative text of every figure: of each endpoint's first true landmark."""
+def draw_scenarios(scenarios: pd.DataFrame, changes: pd.DataFrame) -> Iterator[Figure]:
+    """Every figure, of each endpoint's first true landmark."""
     rows = usable(scenarios)
     if "landmark" not in rows or not (rows["scenario"] == AS_SPECIFIED).any():
         return
@@ -149,8 +147,9 @@ def draw_scenarios(scenarios: pd.DataFrame, changes: pd.DataFrame) -> Iterator[D
             chosen["hr"].min(),
             chosen["hr"].max(),
         )
-        yield (
+        yield Figure(
             f"specification_curve_{endpoint}",
+            "figures",
             specification_curve(chosen, changes)[0],
             f"{about}: hazard ratios of all scenarios with intervals, sorted, and beneath the choices of "
             "each. Filled: as specified.",
@@ -161,7 +160,7 @@ def draw_scenarios(scenarios: pd.DataFrame, changes: pd.DataFrame) -> Iterator[D
 
 def _single_and_pairs(
     chosen: pd.DataFrame, changes: pd.DataFrame, endpoint: str, about: str
-) -> Iterator[Drawn]:
+) -> Iterator[Figure]:
     counts = changes.groupby("scenario")["key"].nunique()
     single = {AS_SPECIFIED, *counts[counts == 1].index}
     for number, (key, own) in enumerate(groups(chosen), start=1):
@@ -169,8 +168,9 @@ def _single_and_pairs(
         rows = own[own["scenario"].isin(single)]
         if len(rows) > 1 and (rows["scenario"] == AS_SPECIFIED).any():
             ends = rows["hr"].min(), rows["hr"].max()
-            yield (
+            yield Figure(
                 f"tornado_{endpoint}_{number}",
+                "figures",
                 tornado(rows),
                 f"{who}: what single changes do to the hazard ratio, the largest first.",
                 f"{who}: tornado of {len(rows) - 1} single changes; they move the hazard ratio to between "
@@ -178,8 +178,9 @@ def _single_and_pairs(
             )
         cells = _cells(own, changes)
         if cells is not None:
-            yield (
+            yield Figure(
                 f"heat_map_{endpoint}_{number}",
+                "figures",
                 heat_map(cells),
                 f"{who}: hazard ratio over {cells.index.name} and {cells.columns.name}.",
                 f"{who}: heat map of {cells.size} hazard ratios from {cells.min(axis=None):.2f} to "
@@ -218,7 +219,7 @@ def censoring_curves(curve: pd.DataFrame) -> list[Axes]:
     landmarks = list(dict.fromkeys(curve["landmark"]))
     columns = min(2, len(landmarks))
     height = -(-len(landmarks) // columns)
-    figure = Figure(figsize=(WIDTH, 1.1 + 1.9 * height), layout="constrained")
+    figure = Canvas(figsize=(WIDTH, 1.1 + 1.9 * height), layout="constrained")
     panels = figure.subplots(height, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for panel, landmark in zip(panels, landmarks, strict=False):
         biased = landmark == NO_LIMIT
@@ -248,7 +249,7 @@ def _draw_arm(panel: Axes, rows: pd.DataFrame, colour: str, rank: int, *, beside
         panel.plot(place, row.hr, MARKERS[rank % len(MARKERS)], markersize=size, gid="hr", **style)
 
 
-def _legend(figure: Figure, colours: Mapping[str, str]) -> None:
+def _legend(figure: Canvas, colours: Mapping[str, str]) -> None:
     """One for all panels; texts are set afterwards, as matplotlib drops labels that begin with ``_``."""
     handles = [arm_marker(colour, rank) for rank, colour in enumerate(colours.values())]
     legend = figure.legend(
@@ -276,8 +277,8 @@ def _factor_axes(panels: Sequence[Axes], rows: pd.DataFrame) -> None:
         panel.tick_params(labelbottom=True)
 
 
-def draw_censoring(curve: pd.DataFrame) -> Iterator[Drawn]:
-    """Name, axes, caption and alternative text: for each endpoint, its first measure within the arms."""
+def draw_censoring(curve: pd.DataFrame) -> Iterator[Figure]:
+    """A figure of each endpoint: its first measure within the arms."""
     if not len(curve):
         return
     rows = curve[(curve["gate"] == PASSED) & (curve["estimand"] == "association")]
@@ -285,8 +286,9 @@ def draw_censoring(curve: pd.DataFrame) -> Iterator[Drawn]:
         chosen = own[own["measure"] == own["measure"].iloc[0]]
         about = f"{words(endpoint)}, {chosen['measure'].iloc[0]}"
         held = chosen[~chosen["as_specified"] & (chosen["landmark"] != NO_LIMIT)]["holds"]
-        yield (
+        yield Figure(
             f"censoring_{endpoint}",
+            "censoring",
             censoring_curves(chosen)[0],
             f"{about}: posterior median hazard ratios with intervals over the factor on the hazard after "
             "censoring; at 1 censoring tells nothing. Large: as specified. Filled: its word holds; hollow: "

@@ -12,7 +12,8 @@ from bayes_net.checks.power import ABOUT, ALL_PRIORS, LIKELIHOOD, SENSITIVE
 from bayes_net.estimands.summary import direction
 from bayes_net.numbers import MISSING, format_interval, format_probability
 from bayes_net.report import tables
-from bayes_net.report.synthesis_words import NOTHING, WHOLE, describe, failed_rows, inside, slope_label
+from bayes_net.report.synthesis_words import NOTHING, WHOLE, describe, inside, slope_label
+from bayes_net.report.words import failed_rows
 from bayes_net.results.synthesis import PREDICTED
 from bayes_net.schema import (
     ARM,

@@ -14,7 +14,7 @@ import pandas as pd
 from bayes_net.estimands.summary import direction
 from bayes_net.evidence.statistics import SLOPES
 from bayes_net.numbers import format_interval, format_probability, listed_and, unbroken
-from bayes_net.report.words import direction_sentence
+from bayes_net.report.words import direction_sentence, failed_rows
 from bayes_net.results.synthesis import FROM_PATIENTS, HELD_OUT, IN_PRINT, PREDICTED
 from bayes_net.schema import PER_10_POINTS, words
 
@@ -45,11 +45,6 @@ _STATUSES = {
 
 
 Tables = Mapping[str, pd.DataFrame]
-
-
-def failed_rows(diagnostics: pd.DataFrame) -> pd.DataFrame:
-    """The checks that did not pass; a check with an unknown result did not."""
-    return diagnostics[~diagnostics["passed"].eq(True).fillna(False).astype(bool)]
 
 
 def whole_failed(found: Tables) -> bool:

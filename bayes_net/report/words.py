@@ -14,6 +14,11 @@ from bayes_net.numbers import format_estimate, listed_and, unbroken
 from bayes_net.schema import ASSOCIATION, PER_10_POINTS, words
 
 
+def failed_rows(diagnostics: pd.DataFrame) -> pd.DataFrame:
+    """The checks that did not pass; a check with an unknown result did not."""
+    return diagnostics[~diagnostics["passed"].eq(True).fillna(False).astype(bool)]
+
+
 def primary_rows(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     """The rows that answer the question: PFS, per 10 points of shrinkage, within the arms.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,9 +15,9 @@ import pandas as pd
 from bayes_net.checks.tipping import FACTORS, censoring_tipping, with_words
 from bayes_net.errors import InputError, SpecificationError
 from bayes_net.figures.scenarios import draw_censoring, draw_scenarios
-from bayes_net.figures.style import save
+from bayes_net.figures.style import illustrate
 from bayes_net.report.scenarios import SCENARIOS, scenario_page
-from bayes_net.results.folder import REPORT, Illustration, write_content, write_manifest
+from bayes_net.results.folder import REPORT, write_content, write_manifest
 from bayes_net.results.publishing import publish
 from bayes_net.results.scenarios import keys_of, strongest, summary, troubles, usable
 from bayes_net.schema import AS_SPECIFIED, ERROR, PER_1_POINT
@@ -128,15 +129,7 @@ def _store(out: Path, resume: bool) -> Path:
 
 
 def _write(found: Sensitivity, specification: Plan, folder: Path) -> None:
-    (folder / "figures").mkdir()
-    drawn = {}
-    for section, figures in (
-        ("censoring", draw_censoring(found.censoring)),
-        ("figures", draw_scenarios(found.hazard_ratios, found.changes)),
-    ):
-        for name, axes, caption, alt in figures:
-            svg, _ = save(axes, folder / "figures" / name)
-            drawn[name] = Illustration(section, svg.read_text(encoding="utf-8"), caption, alt)
+    figures = chain(draw_censoring(found.censoring), draw_scenarios(found.hazard_ratios, found.changes))
     passed = "passed" if found.troubles.empty else "failed"
     told = {
         "title": specification.title,
@@ -148,7 +141,7 @@ def _write(found: Sensitivity, specification: Plan, folder: Path) -> None:
         folder,
         kind=SCENARIOS,
         tables=_tables(found),
-        figures=drawn,
+        figures=illustrate(figures, folder / "figures"),
         words={
             "title": specification.title,
             "level": specification.report.level,

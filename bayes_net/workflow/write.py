@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +12,18 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.errors import InputError
-from bayes_net.figures.captions import finding
 from bayes_net.figures.patients import draw
-from bayes_net.figures.style import save
+from bayes_net.figures.style import Figure, illustrate
 from bayes_net.figures.synthesis import draw_synthesis
 from bayes_net.model.assumptions import Hazard
-from bayes_net.report.patients import KINDS, LANDMARKS, content_of, render
+from bayes_net.report.patients import LANDMARKS, patients_page
 from bayes_net.report.scenarios import SCENARIOS, answer_of, scenario_page, summary_to_read
-from bayes_net.report.synthesis import SYNTHESIS, render_synthesis, synthesis_content_of
+from bayes_net.report.synthesis import SYNTHESIS, synthesis_page
 from bayes_net.results.curves import predictive_table
 from bayes_net.results.folder import (
     CONTENT,
     POSTERIOR,
     REPORT,
-    Illustration,
     ResultFolder,
     read_content,
     read_result,
@@ -49,8 +48,8 @@ def write_analysis(analysis: Analysis, out: Path) -> Path:
 
 def _write_files(analysis: Analysis, folder: Path) -> None:
     write_netcdf(posterior_tree(analysis), folder / POSTERIOR)
-    content = content_of(write_parts(analysis, folder))
-    (folder / REPORT).write_text(render(content), encoding="utf-8")
+    page = patients_page(write_parts(analysis, folder))
+    (folder / REPORT).write_text(page, encoding="utf-8")
     write_manifest(folder, provenance(analysis))
 
 
@@ -92,7 +91,7 @@ def write_parts(analysis: Analysis, folder: Path) -> ResultFolder:
         folder,
         kind=LANDMARKS,
         tables=tables,
-        figures=_figures(analysis, hazard, folder / "figures"),
+        figures=illustrate(_figures(analysis, hazard), folder / "figures"),
         words={
             "title": specification.title,
             "synthetic": prepared.cohort.synthetic,
@@ -106,22 +105,16 @@ def write_parts(analysis: Analysis, folder: Path) -> ResultFolder:
     )
 
 
-def _figures(analysis: Analysis, hazard: Hazard, folder: Path) -> dict[str, Illustration]:
-    """The figures, saved to ``folder`` as SVG and PNG on the way."""
-    folder.mkdir(parents=True, exist_ok=True)
-    report, drawn = analysis.prepared.specification.report, {}
-    for figure in draw(
+def _figures(analysis: Analysis, hazard: Hazard) -> Iterator[Figure]:
+    report = analysis.prepared.specification.report
+    return draw(
         analysis.fits,
         hazard_ratios=analysis.hazard_ratios,
         attrition=analysis.prepared.attrition,
         slope_prior=hazard.priors.slope,
         level=report.level,
         patient_level=report.patient_level_figures,
-    ):
-        svg, _ = save(figure.axes, folder / figure.name)
-        text = svg.read_text(encoding="utf-8")
-        drawn[figure.name] = illustrate(figure.kind, text, *figure.plotted, subject=figure.subject)
-    return drawn
+    )
 
 
 def _priors(analysis: Analysis) -> pd.DataFrame:
@@ -144,16 +137,6 @@ def _predictive(analysis: Analysis) -> pd.DataFrame:
     return table[columns].rename(columns={"time": "months", "estimate": "replicated", "p_value": "p"})
 
 
-def illustrate(kind: str, svg: str, *plotted: pd.DataFrame, subject: str = "") -> Illustration:
-    """The figure drawn by ``plots.<kind>(*plotted)``, with its caption and a text that states its finding.
-
-    ``subject`` says what the figure is about, for example ``"PFS, landmark 180 d"``.
-    """
-    section, caption = KINDS[kind]
-    about = f"{subject}: " if subject else ""
-    return Illustration(section, svg, caption=about + caption, alt=about + finding(kind, *plotted))
-
-
 def write_synthesis(analysis: SynthesisAnalysis, out: Path) -> Path:
     """Write all files of a synthesis and return the folder they are in.
 
@@ -170,7 +153,7 @@ def _write_synthesis_files(analysis: SynthesisAnalysis, folder: Path) -> None:
         folder,
         kind=SYNTHESIS,
         tables={name: _marked(table, name, analysis) for name, table in analysis.tables.items()},
-        figures=_synthesis_figures(analysis, folder / "figures"),
+        figures=illustrate(draw_synthesis(analysis.tables), folder / "figures"),
         words={
             "title": prepared.specification.title,
             "description": prepared.specification.description,
@@ -182,7 +165,7 @@ def _write_synthesis_files(analysis: SynthesisAnalysis, folder: Path) -> None:
         },
         specification=prepared.specification.public_toml(),
     )
-    (folder / REPORT).write_text(render_synthesis(synthesis_content_of(result)), encoding="utf-8")
+    (folder / REPORT).write_text(synthesis_page(result), encoding="utf-8")
     write_manifest(folder, told)
 
 
@@ -196,15 +179,6 @@ def _marked(table: pd.DataFrame, name: str, analysis: SynthesisAnalysis) -> pd.D
             gate = np.where(table["fit"].map(each), "passed", "failed")
         table = table.assign(gate=gate)
     return table.assign(synthetic=True) if analysis.prepared.synthetic else table
-
-
-def _synthesis_figures(analysis: SynthesisAnalysis, folder: Path) -> dict[str, Illustration]:
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = {}
-    for name, section, axes, caption, alt in draw_synthesis(analysis.tables):
-        svg, _ = save(axes, folder / name)
-        drawn[name] = Illustration(section, svg.read_text(encoding="utf-8"), caption, alt)
-    return drawn
 
 
 def synthesis_tree(analysis: SynthesisAnalysis) -> xr.DataTree:
@@ -235,8 +209,8 @@ def synthesis_provenance(analysis: SynthesisAnalysis) -> dict[str, str]:
 
 
 _KINDS = {
-    LANDMARKS: lambda result: render(content_of(result)),
-    SYNTHESIS: lambda result: render_synthesis(synthesis_content_of(result)),
+    LANDMARKS: patients_page,
+    SYNTHESIS: synthesis_page,
     SCENARIOS: scenario_page,
 }
 
