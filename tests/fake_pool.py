@@ -10,6 +10,7 @@ import pandas as pd
 from bayes_net.figures.style import svg
 from bayes_net.figures.synthesis import draw_synthesis
 from bayes_net.report.synthesis import SYNTHESIS
+from bayes_net.results.columns import PRINTED_COLUMNS, hazard_ratio_columns
 from bayes_net.results.folder import Illustration, ResultFolder
 from bayes_net.results.synthesis import IN_PRINT, PREDICTED
 from bayes_net.schema import BIAS_TAKEN_OFF, OBSERVED
@@ -40,9 +41,10 @@ def hazard_ratios(arms=ARMS, **changes) -> pd.DataFrame:
                     | {name: value**power for name, value in limits.items()}
                     | {name: value**power if printed else _MISSING for name, value in seen.items()}
                     | {"row": f"P{a}" if printed else "", "prior_sd": 0.5, "mcse_hr": 0.002}
-                    | {"posterior_sd": 0.5 * (1 - contraction), "contraction": contraction}
+                    | {"log_sd": 0.5 * (1 - contraction), "contraction": contraction}
                 )
-    return pd.DataFrame(rows).assign(**changes)
+    common = {"estimand": "association", "interval": "equal-tailed", "gate": "passed"}
+    return hazard_ratio_columns(pd.DataFrame(rows).assign(**common | changes), more=PRINTED_COLUMNS)
 
 
 def arms_and_studies(**changes) -> pd.DataFrame:
@@ -53,7 +55,10 @@ def arms_and_studies(**changes) -> pd.DataFrame:
         ("pfs", "study against reference", "Series", 1.2, 0.6, 2.1, 0.29, 0.7),
     ]
     told = {"comparison": ["177Lu against control", ""], "level": 0.95, "mcse_hr": 0.002}
-    return pd.DataFrame(rows, columns=columns).assign(**told | changes)
+    told |= {"interval": "equal-tailed", "gate": "passed"}
+    return hazard_ratio_columns(
+        pd.DataFrame(rows, columns=columns).assign(**told | changes), more=["comparison"]
+    )
 
 
 def responses(**changes) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from bayes_net.figures.forest import forest
 from bayes_net.figures.plots import attrition_flow, baseline_hazard, ppc, prior_posterior, survival, waterfall
 from bayes_net.figures.style import svg
 from bayes_net.report.patients import LANDMARKS as KIND
+from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.results.folder import Illustration, ResultFolder
 
 ARMS = ("octreotide LAR", "177Lu-Dotatate")
@@ -56,7 +57,7 @@ def hazard_ratios(arms=ARMS, landmarks=LANDMARKS, **changes) -> pd.DataFrame:
                     "gate": "passed",
                 }
             )
-    return pd.DataFrame(rows).assign(**changes)
+    return hazard_ratio_columns(pd.DataFrame(rows).assign(**changes))
 
 
 def survival_quantities(arms=ARMS) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import fake_pool
 import fake_results
@@ -16,6 +17,7 @@ from bayes_net.errors import InputError
 from bayes_net.report.patients import LANDMARKS, patients_page
 from bayes_net.report.scenarios import SCENARIOS, scenario_page
 from bayes_net.report.synthesis import SYNTHESIS, synthesis_page
+from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.results.folder import Illustration, read_result, write_content, write_manifest
 from bayes_net.results.scenarios import summary
 from bayes_net.workflow.sensitivity import Sensitivity
@@ -85,6 +87,25 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [LANDMARKS, SYNTHESIS])
+def test_a_result_of_version_0_1_is_read_in_todays_columns_and_its_report_is_the_same(tmp_path, kind):
+    new = written(tmp_path / "new", kind=kind)
+    only = {
+        LANDMARKS: ["study", "status", "prior_sd", "contraction"],
+        SYNTHESIS: ["population", "n", "events", "interval", "estimand", "log_mean"],
+    }[kind]
+    old = new.tables["hazard_ratios"].drop(columns=only)
+    if kind == SYNTHESIS:
+        old = old.rename(columns={"log_sd": "posterior_sd"})
+    before = replace(new, tables=new.tables | {"hazard_ratios": old})
+    written(tmp_path / "old", kind=kind, content=before)
+    found = read_result(tmp_path / "old")
+    expected = read_result(tmp_path / "new").tables["hazard_ratios"]
+    pd.testing.assert_frame_equal(found.tables["hazard_ratios"], expected, check_dtype=False)
+    pages = [(tmp_path / name / "report.html").read_text(encoding="utf-8") for name in ("old", "new")]
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize("kind", [LANDMARKS, SYNTHESIS])
 def test_the_page_made_from_the_folder_is_the_page_of_the_content(tmp_path, kind):
     content = written(tmp_path / "a", kind=kind)
     page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
@@ -151,6 +172,7 @@ def scenarios_of(folder, told=TOLD):
         | {"measure": "m", "landmark": "150 d", "hr": [0.7, 1.2], "lower": 0.5, "upper": 1.5}
         | {"mcse_hr": 0.002, "prob_below_1": [0.97, 0.4]}
     )
+    rows = hazard_ratio_columns(rows, more=["scenario", "error"])
     changes = pd.DataFrame({"scenario": ["a"], "key": ["p.x"], "value": ["<b>1</b>"]})
     found = Sensitivity(rows.assign(synthetic=False), changes, summary(rows), pd.DataFrame())
     (folder / "figures").mkdir(parents=True)
@@ -257,7 +279,8 @@ def test_the_comparison_is_printed_and_written(pair, tmp_path):
     lines = [line for line in said.splitlines() if "72 w" in line]
     assert len(lines) == 2
     assert all("–" in line for line in lines)
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "both.csv"), bn.compare(pair).hazard_ratios)
+    stored = pd.read_csv(tmp_path / "both.csv", dtype={"study": object}).fillna({"study": ""})
+    pd.testing.assert_frame_equal(stored, bn.compare(pair).hazard_ratios)
 
 
 def test_a_failed_gate_is_said_beside_its_number(pair):
@@ -278,7 +301,7 @@ def test_three_syntheses_are_compared_by_names_that_tell_them_apart(tmp_path):
     found = bn.compare(folders)
     assert found.names == ("a/result", "b/result", "c/result")
     assert found.differences.empty
-    assert set(found.hazard_ratios["estimand"]) >= {"", "arm"}
+    assert set(found.hazard_ratios["estimand"]) >= {"association", "arm"}
     assert (found.hazard_ratios["ratio"] == 1).all()
 
 

@@ -31,7 +31,7 @@ from bayes_net.figures.style import (
     short,
 )
 from bayes_net.results.scenarios import groups, usable
-from bayes_net.schema import AS_SPECIFIED, NO_LIMIT, PASSED, words
+from bayes_net.schema import AS_SPECIFIED, ASSOCIATION, NO_LIMIT, PASSED, words
 
 MOST_BARS = 16
 """A tornado shows so many single changes, those that move the hazard ratio most."""
@@ -132,11 +132,9 @@ def heat_map(cells: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def draw_scenarios(scenarios: pd.DataFrame, changes: pd.DataFrame) -> Iterator[Figure]:
     """Every figure, of each endpoint's first true landmark."""
     rows = usable(scenarios)
-    if "landmark" not in rows or not (rows["scenario"] == AS_SPECIFIED).any():
+    if not (rows["scenario"] == AS_SPECIFIED).any():
         return
-    rows = rows[rows["landmark"].fillna("") != ""]
-    if "estimand" in rows:
-        rows = rows[rows["estimand"].fillna("association") == "association"]
+    rows = rows[(rows["landmark"] != "") & (rows["estimand"] == ASSOCIATION)]
     true = rows[~rows["landmark"].isin([NO_LIMIT])]
     rows = true if len(true) else rows
     for endpoint, own in rows.groupby("endpoint", sort=False):
@@ -281,7 +279,7 @@ def draw_censoring(curve: pd.DataFrame) -> Iterator[Figure]:
     """A figure of each endpoint: its first measure within the arms."""
     if not len(curve):
         return
-    rows = curve[(curve["gate"] == PASSED) & (curve["estimand"] == "association")]
+    rows = curve[(curve["gate"] == PASSED) & (curve["estimand"] == ASSOCIATION)]
     for endpoint, own in rows.groupby("endpoint", sort=False):
         chosen = own[own["measure"] == own["measure"].iloc[0]]
         about = f"{words(endpoint)}, {chosen['measure'].iloc[0]}"

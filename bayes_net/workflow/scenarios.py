@@ -21,6 +21,7 @@ import pandas as pd
 
 from bayes_net.checks.gate import gate
 from bayes_net.errors import InputError, SpecificationError, listed
+from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.results.fits import Fitted, hazard_ratio_table, reported_quantities
 from bayes_net.results.publishing import write_whole
 from bayes_net.results.synthesis import arm_hazard_ratios, hazard_ratios
@@ -312,6 +313,9 @@ def _brief(job, fit) -> Fitted:
 
 
 def _part(scenario: Scenario, path: Path, error: str) -> pd.DataFrame:
-    table = pd.DataFrame({"gate": [ERROR], "synthetic": False}) if error else pd.read_parquet(path)
+    if error:
+        table = hazard_ratio_columns(pd.DataFrame({"gate": [ERROR]})).assign(synthetic=False)
+    else:
+        table = pd.read_parquet(path)
     table.insert(0, "scenario", scenario.name)
     return table.assign(error=error)
