@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex, to_rgb
 from test_report import Page, body
 
 from bayes_net.errors import InputError
-from bayes_net.figures.forest import synthesis_forest
+from bayes_net.figures.forest import forest
 from bayes_net.figures.style import ARM_COLOURS, GREYS, svg
 from bayes_net.figures.synthesis import (
     checks_plot,
@@ -228,7 +228,7 @@ def test_no_limit_is_called_biased_as_observed_and_resting_on_an_assumption_with
 
 
 def test_only_what_is_biased_is_banded_in_the_forest():
-    ax = synthesis_forest(fake_pool.hazard_ratios())
+    ax = forest(fake_pool.hazard_ratios())
     band = next(patch for patch in ax.patches if patch.get_facecolor()[:3] == to_rgb("#eeeeee"))
     below, above = sorted((band.get_y(), band.get_y() + band.get_height()))
     places = dict(zip([t.get_text() for t in ax.get_yticklabels()], ax.get_yticks(), strict=True))
@@ -244,7 +244,7 @@ def test_where_patients_inform_a_landmark_the_answer_says_so_and_nothing_is_call
     assert "From patients: greater shrinkage is almost certainly (150 d) associated with longer PFS." in said
     assert "hazard ratio per 10 points: 0.53 (95 % CrI 0.33–0.90) at 150 d." in said
     assert "Printed HR (limits)" not in ratio_table(rows, label="95 % CrI")
-    ax = synthesis_forest(rows)
+    ax = forest(rows)
     assert not [text for text in ax.get_legend().get_texts() if text.get_text() == "printed"]
     assert "printed" not in [text.get_text() for text in ax.texts]
     page = synthesis_page(fake_pool.content(found=fake_pool.tables(hazard_ratios=rows)))
@@ -373,7 +373,7 @@ def test_the_forest_draws_the_table():
     table = fake_pool.hazard_ratios()
     table = table[table["measure"] == "shrinkage, per 10 points"]
     rows = by_landmark(table)
-    axes = synthesis_forest(table)
+    axes = forest(table)
     np.testing.assert_array_equal(drawn(axes, "estimate").ravel(), rows["hr"])
     np.testing.assert_array_equal(drawn(axes, "interval"), rows[["lower", "upper"]])
     np.testing.assert_array_equal(drawn(axes, "printed").ravel(), rows["printed"].dropna())
@@ -384,7 +384,7 @@ def test_the_forest_draws_the_table():
 
 def test_the_forest_keeps_an_arms_colour_when_another_arm_comes_first():
     rows = fake_pool.hazard_ratios(arms=("B",), status="in print")
-    axes = synthesis_forest(rows[rows["measure"] == "shrinkage, per 10 points"], arms=("A", "B"))
+    axes = forest(rows[rows["measure"] == "shrinkage, per 10 points"], arms=("A", "B"))
     colours = {to_hex(line.get_color()) for line in axes.get_lines() if line.get_gid() == "estimate"}
     assert colours == {ARM_COLOURS[1].lower()}
 

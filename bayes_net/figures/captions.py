@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from bayes_net import schema
 from bayes_net.figures.style import Figure
+from bayes_net.numbers import format_count, rounded, significant
 from bayes_net.report.evidence_tables import interpretable
 from bayes_net.report.synthesis_words import NOTHING, inside
 from bayes_net.report.words import extremes
@@ -16,19 +17,28 @@ from bayes_net.results.synthesis import PREDICTED
 
 
 def _forest(table: pd.DataFrame) -> str:
-    passed = table[table["gate"] == schema.PASSED]
+    passed = table[table["gate"] != schema.FAILED]
     if passed.empty:
         return "forest plot without estimates, because the gate failed."
     counted = passed[~passed["biased"].astype(bool)]
     kind, counted = ("biased no-limit", passed) if counted.empty else ("landmark", counted)
     apart = int(((counted["lower"] > 1) | (counted["upper"] < 1)).sum())
     excluding = f"{apart} of {len(counted)} intervals exclude 1"
-    return f"forest plot; {kind} hazard ratios run from {extremes(counted)}; {excluding}."
+    text = f"forest plot; {kind} hazard ratios run from {extremes(counted)}; {excluding}"
+    if not (table["status"] != "").any():
+        return f"{text}."
+    predicted, prior = (counted["status"] == PREDICTED).sum(), (counted["contraction"] < NOTHING).sum()
+    return (
+        f"{text}; {predicted} of {len(counted)} are predicted without a printed number, and {prior} are the "
+        "prior."
+    )
 
 
 def _survival(bands: pd.DataFrame, *_observed: pd.DataFrame) -> str:
     ends = bands.loc[bands.groupby("group", sort=False)["time"].idxmax()]
-    texts = [f"{row.group} {row.estimate:.2f} at {row.time:.3g} months" for row in ends.itertuples()]
+    texts = [
+        f"{row.group} {rounded(row.estimate)} at {significant(row.time)} months" for row in ends.itertuples()
+    ]
     return f"survival curves; the posterior median ends at {'; '.join(texts)}."
 
 
@@ -37,7 +47,8 @@ def _baseline_hazard(hazards: pd.DataFrame) -> str:
     for arm, steps in hazards.groupby("arm", sort=False):
         top = steps.loc[steps["estimate"].idxmax()]
         texts.append(
-            f"{arm} {top['estimate']:.2g} per month from {top['start']:.3g} to {top['end']:.3g} months"
+            f"{arm} {significant(top['estimate'], 2)} per month from {significant(top['start'])} to "
+            f"{significant(top['end'])} months"
         )
     return f"hazard by interval; the highest posterior median is {'; '.join(texts)}."
 
@@ -53,7 +64,9 @@ def _waterfall(best: pd.DataFrame) -> str:
 def _attrition(attrition: pd.DataFrame) -> str:
     texts = []
     for (landmark, arm), steps in attrition.groupby(["landmark", "arm"], sort=False):
-        texts.append(f"{landmark}, {arm}: {steps['n'].iloc[-1]:.0f} of {steps['n'].iloc[0]:.0f}")
+        texts.append(
+            f"{landmark}, {arm}: {format_count(steps['n'].iloc[-1])} of {format_count(steps['n'].iloc[0])}"
+        )
     return f"bar chart of patients analysed out of all; {'; '.join(texts)}."
 
 
@@ -61,7 +74,7 @@ def _prior_posterior(densities: pd.DataFrame) -> str:
     texts = []
     for arm, curve in densities.groupby("arm", sort=False):
         prior, posterior = (curve["hr"].loc[curve[name].idxmax()] for name in ("prior", "posterior"))
-        texts.append(f"{arm}, from {prior:.2f} before to {posterior:.2f} after the data")
+        texts.append(f"{arm}, from {rounded(prior)} before to {rounded(posterior)} after the data")
     return f"densities of the hazard ratio; the peak moves in {'; '.join(texts)}."
 
 
@@ -76,23 +89,9 @@ def _ppc(replicated: pd.DataFrame, observed: pd.DataFrame) -> str:
     return f"observed against replicated curves; inside the replicated band are {'; '.join(texts)}."
 
 
-def _synthesis_forest(table: pd.DataFrame) -> str:
-    rows = table[~table["biased"].astype(bool)]
-    kind = "landmark" if len(rows) else "biased no-limit"
-    rows = rows if len(rows) else table
-    ends = [rows.loc[rows["hr"].idxmin()], rows.loc[rows["hr"].idxmax()]]
-    extremes = " to ".join(f"{row['hr']:.2f} ({row['arm']}, {row['landmark']})" for row in ends)
-    apart = int(((rows["lower"] > 1) | (rows["upper"] < 1)).sum())
-    predicted, prior = (rows["status"] == PREDICTED).sum(), (rows["contraction"] < NOTHING).sum()
-    return (
-        f"forest plot; {kind} hazard ratios run from {extremes}; {apart} of {len(rows)} intervals exclude 1; "
-        f"{predicted} of {len(rows)} are predicted without a printed number, and {prior} are the prior."
-    )
-
-
 def _response(table: pd.DataFrame) -> str:
     texts = [
-        f"{row.response_group} {row.estimate:.2f} ({row.lower:.2f} to {row.upper:.2f})"
+        f"{row.response_group} {rounded(row.estimate)} ({rounded(row.lower)} to {rounded(row.upper)})"
         for row in table.itertuples()
     ]
     return f"probabilities of response; {'; '.join(texts)}."
@@ -103,7 +102,7 @@ def _synthesis_survival(table: pd.DataFrame) -> str:
     whole = table[(table["profile"] == "whole arm") & ~table["beyond_data"].astype(bool)]
     for (study, arm), curve in whole.groupby(["study", "arm"], sort=False):
         end = curve.loc[curve["time"].idxmax()]
-        texts.append(f"{study} {arm} {end['estimate']:.2f} at {end['time']:.3g} months")
+        texts.append(f"{study} {arm} {rounded(end['estimate'])} at {significant(end['time'])} months")
     return f"survival curves; the posterior median at the last month with data is {'; '.join(texts)}."
 
 
@@ -176,7 +175,7 @@ SYNTHESIS: Kinds = {
         "hazard-ratios",
         "Posterior median hazard ratios with intervals by landmark and arm (hollow: no limit); printed ones "
         f"are open diamonds just below. Grey markers: predicted, no printed number. {_TO_READ_A_RATIO}",
-        _synthesis_forest,
+        _forest,
     ),
     "response": (
         "response",

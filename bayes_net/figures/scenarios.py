@@ -30,6 +30,7 @@ from bayes_net.figures.style import (
     ratio_axis,
     short,
 )
+from bayes_net.numbers import rounded
 from bayes_net.results.scenarios import groups, usable
 from bayes_net.schema import AS_SPECIFIED, ASSOCIATION, NO_LIMIT, PASSED, words
 
@@ -91,11 +92,12 @@ def tornado(scenarios: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax, height=0.9 + 0.27 * len(rows))
     for y, row in enumerate(rows.itertuples()):
         ax.plot([base, row.hr], [y, y], color=GREYS[1], linewidth=6, solid_capstyle="butt", gid="bar")
-        beside(ax, f"{row.hr:.2f}", 34, y)
+        beside(ax, rounded(row.hr), 34, y)
     no_effect(ax)
     ax.axvline(base, color=GREYS[0], linewidth=0.8, linestyle="--")
     ends = [base, 1.0, *rows["hr"]]
-    ratio_axis(ax, 0.95 * min(ends), 1.05 * max(ends), f"Hazard ratio (dashed: {base:.2f}, as specified)")
+    label = f"Hazard ratio (dashed: {rounded(base)}, as specified)"
+    ratio_axis(ax, 0.95 * min(ends), 1.05 * max(ends), label)
     ax.set_yticks(range(len(rows)), labels=[short(n, 36) for n in rows["scenario"]], parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(rows) - 0.4, -0.6)
@@ -115,7 +117,7 @@ def heat_map(cells: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.imshow(logs, cmap="RdBu_r", norm=TwoSlopeNorm(0.0, -reach, reach), aspect="auto")
     for i, j in np.ndindex(logs.shape):
         strong = abs(logs[i, j]) > 0.7 * reach
-        text = "–" if np.isnan(logs[i, j]) else f"{np.exp(logs[i, j]):.2f}"
+        text = rounded(np.exp(logs[i, j]))
         ax.text(j, i, text, ha="center", va="center", color="white" if strong else "black", gid="cell")
     for axis, names, title in (
         (ax.xaxis, cells.columns, cells.columns.name),
@@ -151,7 +153,7 @@ def draw_scenarios(scenarios: pd.DataFrame, changes: pd.DataFrame) -> Iterator[F
             specification_curve(chosen, changes)[0],
             f"{about}: hazard ratios of all scenarios with intervals, sorted, and beneath the choices of "
             "each. Filled: as specified.",
-            f"{about}: specification curve; posterior medians run from {fewest:.2f} to {most:.2f}.",
+            f"{about}: specification curve; posterior medians run from {rounded(fewest)} to {rounded(most)}.",
         )
         yield from _single_and_pairs(chosen, changes, endpoint, about)
 
@@ -172,7 +174,7 @@ def _single_and_pairs(
                 tornado(rows),
                 f"{who}: what single changes do to the hazard ratio, the largest first.",
                 f"{who}: tornado of {len(rows) - 1} single changes; they move the hazard ratio to between "
-                f"{ends[0]:.2f} and {ends[1]:.2f}.",
+                f"{rounded(ends[0])} and {rounded(ends[1])}.",
             )
         cells = _cells(own, changes)
         if cells is not None:
@@ -181,8 +183,8 @@ def _single_and_pairs(
                 "figures",
                 heat_map(cells),
                 f"{who}: hazard ratio over {cells.index.name} and {cells.columns.name}.",
-                f"{who}: heat map of {cells.size} hazard ratios from {cells.min(axis=None):.2f} to "
-                f"{cells.max(axis=None):.2f}.",
+                f"{who}: heat map of {cells.size} hazard ratios from {rounded(cells.min(axis=None))} to "
+                f"{rounded(cells.max(axis=None))}.",
             )
 
 
@@ -283,6 +285,7 @@ def draw_censoring(curve: pd.DataFrame) -> Iterator[Figure]:
     for endpoint, own in rows.groupby("endpoint", sort=False):
         chosen = own[own["measure"] == own["measure"].iloc[0]]
         about = f"{words(endpoint)}, {chosen['measure'].iloc[0]}"
+        ends = " to ".join(rounded(end) for end in (chosen["hr"].min(), chosen["hr"].max()))
         held = chosen[~chosen["as_specified"] & (chosen["landmark"] != NO_LIMIT)]["holds"]
         yield Figure(
             f"censoring_{endpoint}",
@@ -291,7 +294,6 @@ def draw_censoring(curve: pd.DataFrame) -> Iterator[Figure]:
             f"{about}: posterior median hazard ratios with intervals over the factor on the hazard after "
             "censoring; at 1 censoring tells nothing. Large: as specified. Filled: its word holds; hollow: "
             "it is lost, or there is none.",
-            f"{about}: hazard ratios over the factor run from {chosen['hr'].min():.2f} to "
-            f"{chosen['hr'].max():.2f}; the word of the analysis as specified holds in {int(held.sum())} of "
-            f"{len(held)} refits.",
+            f"{about}: hazard ratios over the factor run from {ends}; the word of the analysis as specified "
+            f"holds in {int(held.sum())} of {len(held)} refits.",
         )

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from bayes_net.figures.captions import SYNTHESIS, described
-from bayes_net.figures.forest import PRINTED, synthesis_forest
+from bayes_net.figures.forest import PRINTED, forest
 from bayes_net.figures.style import (
     ARM_COLOURS,
     GREYS,
@@ -30,7 +30,7 @@ from bayes_net.figures.style import (
     new_axes,
     short,
 )
-from bayes_net.numbers import format_interval, format_probability
+from bayes_net.numbers import format_interval, format_probability, percent, rounded
 from bayes_net.report.evidence_tables import KINDS, interpretable
 from bayes_net.report.synthesis_words import NOTHING, describe, slope_label, whole_failed
 from bayes_net.schema import PER_10_POINTS, words
@@ -55,7 +55,7 @@ def contraction_plot(parameters: pd.DataFrame, *, ax: Axes | None = None) -> Axe
             share, colour = row.sd / row.prior_sd, GREYS[1] if row.contraction < NOTHING else ARM_COLOURS[0]
             ax.plot([1, share], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
             ax.plot(share, y, marker="o", color=colour, markersize=6, gid="share")
-            beside(ax, f"{row.prior_sd:.2f} → {row.sd:.2f}", 76, y)
+            beside(ax, f"{rounded(row.prior_sd)} → {rounded(row.sd)}", 76, y)
             ticks.append(y)
             labels.append("" if row.label == kind else short(slope_label(row.label), 24))
         y += 1
@@ -128,7 +128,7 @@ def response_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(labels)), labels=labels, parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.set(xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xticks=np.linspace(0, 1, 6))
-    ax.set_xlabel(f"Probability of response ({100 * responses['level'].iloc[0]:.3g} % CrI)")
+    ax.set_xlabel(f"Probability of response ({percent(responses['level'].iloc[0])} CrI)")
     ax.spines["left"].set_visible(False)
     return ax
 
@@ -153,7 +153,7 @@ def _plan(found: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str, pd.Data
         arms = list(table["arm"].unique())
         rows = table[table["measure"] == PER_10_POINTS]
         for endpoint, own in rows.groupby("endpoint", sort=False):
-            yield "forest", words(endpoint), own, partial(synthesis_forest, arms=arms)
+            yield "forest", words(endpoint), own, partial(forest, arms=arms)
     if "responses" in found:
         yield "response", "", found["responses"], response_plot
     if "survival" in found:

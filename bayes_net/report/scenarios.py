@@ -9,7 +9,16 @@ import pandas as pd
 from markupsafe import Markup
 
 from bayes_net.checks.tipping import KEYS
-from bayes_net.numbers import MISSING, counted, format_interval, format_probability, listed_and
+from bayes_net.numbers import (
+    MISSING,
+    counted,
+    format_interval,
+    format_probability,
+    listed_and,
+    percent,
+    rounded,
+    significant,
+)
 from bayes_net.report.page import (
     FIGURES,
     NO_SAMPLE,
@@ -129,7 +138,7 @@ SECTIONS = (
 
 def summary_to_read(result: ResultFolder) -> pd.DataFrame:
     """Every hazard ratio as specified and over the scenarios, as text."""
-    label = f"{100 * result.words['level']:.3g} % CrI"
+    label = f"{percent(result.words['level'])} CrI"
     return summary_table(result.tables["summary"], label=label)
 
 
@@ -175,7 +184,7 @@ def audit_to_read(audit: pd.DataFrame) -> pd.DataFrame:
             "Most to": f"{words(row.endpoint)}, {subject(row)}",
             "HR as specified": format_interval(row.hr, row.lower, row.upper, row.mcse_hr),
             "Weakened, or left out": _told(row.hr_weakened, row.shift_weakened),
-            "Interval": MISSING if np.isnan(row.width_weakened) else f"× {row.width_weakened:.2f}",
+            "Interval": MISSING if np.isnan(row.width_weakened) else f"× {rounded(row.width_weakened)}",
             "Moved, or narrowed": _told(row.hr_other, row.shift_other) if row.other else MISSING,
             "± MCSE": _error(row.mcse_shift_weakened, row.mcse_shift_other),
         }
@@ -191,12 +200,12 @@ def _reading(change: float) -> str:
 
 def _told(hr: float, shift: float) -> str:
     """``0.61 (+0.25 SD)``."""
-    return "not known" if np.isnan(hr) else f"{hr:.2f} ({round(shift, 2) + 0.0:+.2f} SD)".replace("-", "−")
+    return "not known" if np.isnan(hr) else f"{rounded(hr)} ({rounded(shift, sign='+')} SD)"
 
 
 def _error(*errors: float) -> str:
     known = [error for error in errors if not np.isnan(error)]
-    return f"{max(known):.2f}" if known else MISSING
+    return rounded(max(known)) if known else MISSING
 
 
 def audit_sentence(audit: pd.DataFrame) -> str:
@@ -241,10 +250,10 @@ def _end(row, side: str, tried: float) -> str:
         return MISSING
     at, nearest, farthest = (getattr(row, f"{side}{end}") for end in ("", "_nearest", "_farthest"))
     if pd.isna(at):
-        perhaps = "" if pd.isna(nearest) else f" (or lost at {nearest:.2g})"
-        return f"holds to × {tried:.3g}{perhaps}"
-    far = f"beyond {tried:.3g}" if pd.isna(farthest) else f"{farthest:.2g}"
-    return f"× {at:.2g} ({nearest:.2g} to {far})"
+        perhaps = "" if pd.isna(nearest) else f" (or lost at {significant(nearest, 2)})"
+        return f"holds to × {significant(tried)}{perhaps}"
+    far = f"beyond {significant(tried)}" if pd.isna(farthest) else significant(farthest, 2)
+    return f"× {significant(at, 2)} ({significant(nearest, 2)} to {far})"
 
 
 def said_of_tipping(tipping: pd.DataFrame) -> list[str]:
@@ -255,7 +264,7 @@ def said_of_tipping(tipping: pd.DataFrame) -> list[str]:
         return []
     sides = ["below", "above"]
     away = np.abs(np.log(known[sides].div(known["factor"], axis=0)).to_numpy(float))
-    tried = f"{known['lowest'].min():.3g} to {known['highest'].max():.3g}"
+    tried = f"{significant(known['lowest'].min())} to {significant(known['highest'].max())}"
     lost = int((~np.isnan(away)).any(axis=1).sum())
     said = f"Informative censoring: of {counted(len(known), 'verbal conclusion')},"
     if not lost:
@@ -265,5 +274,5 @@ def said_of_tipping(tipping: pd.DataFrame) -> list[str]:
     where = ", ".join(words(part) for part in (soonest["endpoint"], soonest["landmark"], soonest["arm"]))
     return [
         f"{said} {lost} would be lost at some factor from {tried}; the soonest "
-        f"({where}, {soonest['measure']}) at × {soonest[sides[side]]:.2g}."
+        f"({where}, {soonest['measure']}) at × {significant(soonest[sides[side]], 2)}."
     ]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from bayes_net.errors import InputError
-from bayes_net.numbers import listed_and
+from bayes_net.numbers import listed_and, percent
 from bayes_net.report.evidence_tables import (
     arm_table,
     check_table,
@@ -117,7 +117,7 @@ def failed_refits(result: ResultFolder) -> list[str]:
 
 def _label(result: ResultFolder) -> str:
     """``95 % CrI``."""
-    return f"{100 * result.words['level']:.3g} % CrI"
+    return f"{percent(result.words['level'])} CrI"
 
 
 def _answer(result: ResultFolder) -> Iterator[Part]:

@@ -15,7 +15,7 @@ from bayes_net.data.landmarks import Landmark, LandmarkSet
 from bayes_net.display import shown
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio, interaction
-from bayes_net.numbers import plain_table
+from bayes_net.numbers import plain_table, significant
 from bayes_net.results.columns import HAZARD_RATIO_BOUNDS, hazard_ratio_columns
 from bayes_net.schema import (
     ARM,
@@ -86,7 +86,10 @@ class Fitted:
         ratios = hazard_ratio_table([self], level=0.95, interval="equal-tailed")
         ratios = ratios[ratios["measure"] != PER_1_POINT]
         checks = self.gate.table
-        failed = [f"{row.check} {row.worst:.4g}" for row in checks[~checks["passed"].eq(True)].itertuples()]
+        failed = [
+            f"{row.check} {significant(row.worst, 4)}"
+            for row in checks[~checks["passed"].eq(True)].itertuples()
+        ]
         unusable = f"Do not use these numbers: {', '.join(failed) or 'no checks'}"
         told = "Gate passed" if self._sound else unusable
         return shown(

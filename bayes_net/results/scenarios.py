@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.estimands.summary import direction
-from bayes_net.numbers import MISSING, format_interval, format_probability
+from bayes_net.numbers import MISSING, format_count, format_interval, format_probability, rounded
 from bayes_net.results.columns import KEYS
 from bayes_net.schema import AS_SPECIFIED, ERROR, PASSED, PER_1_POINT, landmark_label, landmark_names, words
 
@@ -65,11 +65,13 @@ def summary_table(found: pd.DataFrame, *, label: str) -> pd.DataFrame:
                 f"HR as specified ({label})": format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
                 if known
                 else "gate failed",
-                "Medians of scenarios": f"{_short(row.lowest)} ({row.lowest_in}) to {_short(row.highest)} "
+                "Medians of scenarios": f"{rounded(row.lowest)} ({row.lowest_in}) to {rounded(row.highest)} "
                 f"({row.highest_in})",
                 "Pr(HR < 1)": f"{format_probability(row.lowest_prob)} to "
                 f"{format_probability(row.highest_prob)}",
-                "Other conclusion": f"{row.other_conclusion:.0f} of {row.scenarios}" if known else MISSING,
+                "Other conclusion": f"{format_count(row.other_conclusion)} of {row.scenarios}"
+                if known
+                else MISSING,
             }
         )
     return pd.DataFrame(rows)
@@ -80,10 +82,6 @@ def subject(row) -> str:
     landmark = landmark_label(row.landmark) if row.landmark else ""
     parts = (row.estimand, row.measure, landmark, row.arm, row.study)
     return ", ".join(words(part) for part in parts if part)
-
-
-def _short(hr: float) -> str:
-    return f"{hr:.2f}"
 
 
 def troubles(scenarios: pd.DataFrame) -> pd.DataFrame:
