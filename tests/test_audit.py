@@ -265,7 +265,7 @@ STEPS = (Step("a", "slope", WEAKENED, {}), Step("b", "slope", MOVED, {}))
 
 
 def test_a_failed_scenario_is_not_known_and_no_audit_is_no_table():
-    table = invented(posterior_sd=0.2, biased=False)
+    table = invented(log_sd=0.2, biased=False)
     found = audit_table(made(*STEPS), table)
     own = found.set_index("arm").loc["A"]
     assert own["shift_weakened"] == pytest.approx(np.log(1.2 / 0.7) / 0.2)
@@ -275,11 +275,11 @@ def test_a_failed_scenario_is_not_known_and_no_audit_is_no_table():
     assert (
         failed.iloc[0][["Does", "Weakened, or left out", "Moved, or narrowed"]].tolist() == ["not known"] * 3
     )
-    assert audit_table(made(), invented(posterior_sd=0.2)).empty
+    assert audit_table(made(), invented(log_sd=0.2)).empty
 
 
 def test_what_is_biased_is_told_of_its_own_prior_only():
-    table = invented(posterior_sd=0.2)
+    table = invented(log_sd=0.2)
     table["biased"] = table["arm"] == "A"
     assert strongest(audit_table(made(*STEPS), table))["arm"].tolist() == ["B"]
     own = (Step("a", "bias of no limit", WEAKENED, {}),)
@@ -290,7 +290,7 @@ def test_what_is_biased_is_told_of_its_own_prior_only():
 
 
 def test_levels_of_studies_do_not_stand_for_a_hazard_ratio():
-    table = invented(posterior_sd=0.2, biased=False)
+    table = invented(log_sd=0.2, biased=False)
     table.loc[table["arm"] == "B", "estimand"] = "study against reference"
     assert strongest(audit_table(made(*STEPS), table))["arm"].tolist() == ["A"]
 

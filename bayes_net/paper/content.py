@@ -30,11 +30,11 @@ from bayes_net.report.synthesis_words import (
     NOTHING,
     WHOLE,
     comparison,
-    failed_rows,
     unpredicted,
     whole_failed,
 )
 from bayes_net.report.tables import hazard_ratio_table, survival_table
+from bayes_net.report.words import failed_rows
 from bayes_net.schema import ASSOCIATION, words
 
 Tables = Mapping[str, pd.DataFrame]
