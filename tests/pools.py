@@ -274,6 +274,15 @@ class Density:
         spent = np.clip(time, edges[:-1], edges[1:]) - edges[:-1]
         return np.log(np.exp(self.log_hazard(endpoint, study, arm)) @ spent)
 
+    def restricted_mean(self, endpoint, study, arm, horizon):
+        """Interval by interval: survival at its start, times the mean time spent in it."""
+        total, cumulative, start = 0.0, 0.0, 0.0
+        ends = [min(cut, horizon) for cut in (*self.a.cuts, np.inf)]
+        for end, h in zip(ends, np.exp(self.log_hazard(endpoint, study, arm)), strict=True):
+            total += np.exp(-cumulative) * (1.0 - np.exp(-h * (end - start))) / h
+            cumulative, start = cumulative + h * (end - start), end
+        return total
+
     def slope(self, endpoint, arm, landmark):
         """A Gaussian process over log landmark time, "no limit" by itself."""
         s, marks = self.a.slopes, self.a.landmarks
@@ -293,6 +302,7 @@ class Density:
         return {
             "survival": lambda: self.log_cumulative(*curve, row.time),
             "median": lambda: self.log_cumulative(*curve, datum.time),
+            "restricted mean": lambda: self.restricted_mean(*curve, row.time),
             "hazard ratio": lambda: self.arm_effect(row.endpoint, row.study),
             "log effect": lambda: self.arm_effect(row.endpoint, row.study),
             "log effect with SE": lambda: self.arm_effect(row.endpoint, row.study),

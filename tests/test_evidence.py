@@ -70,6 +70,7 @@ def test_a_row_of_every_kind_is_accepted(write):
     assert [datum(one).kind for one in found.rows("likelihood").itertuples()].count("binomial") == 2
 
 
+MEAN = {"statistic": "restricted mean", "value": "10.0", "lower": "9.0", "upper": "11.0", "time": "24"}
 LOG_SE = {"statistic": "log effect with SE", "value": "-0.4", "reference_arm": "old", "unit": "SE 0.21"}
 REFUSED = {
     "use": (MEDIAN | {"use": "likelyhood"}, "unknown use", "use likelyhood"),
@@ -92,6 +93,10 @@ REFUSED = {
     "percent survival": (SURVIVAL | {"value": "40", "lower": "25", "upper": "55"}, "no probability", "100"),
     "survival without time": (SURVIVAL | {"time": ""}, "no time", "months at which"),
     "survival without limits": (SURVIVAL | {"lower": "", "upper": ""}, "S(t) without limits", "record"),
+    "mean without horizon": (MEAN | {"time": ""}, "no horizon", "time empty"),
+    "mean beyond its horizon": (MEAN | {"time": "9"}, "no mean of survival up to its horizon", "time 9"),
+    "mean without limits": (MEAN | {"lower": "", "upper": ""}, "restricted mean without limits", "record"),
+    "mean in years": (MEAN | {"unit": "years"}, "another unit", "months"),
     "no reference arm": (RATIO | {"reference_arm": ""}, "without a reference arm", "reference_arm empty"),
     "own reference arm": (RATIO | {"reference_arm": "new"}, "without a reference arm", "another arm"),
     "no landmark": (SLOPE | {"landmark": ""}, "without its landmark", "150d"),

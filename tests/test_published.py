@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from bayes_net.errors import InputError
+from bayes_net.evidence.curves import restricted_mean
 from bayes_net.evidence.kinds import datum
 from bayes_net.evidence.pairs import correlation_matrix
 from bayes_net.evidence.ratios import agrees
@@ -172,6 +173,18 @@ def test_median_without_upper_limit_uses_the_lower_half():
 def test_median_not_reached_is_read_at_its_lower_limit():
     found = datum(row("median", "", "31.0", n=18.0))
     assert (f"{found.value:.2f}", f"{found.se:.2f}", found.time) == ("-1.03", "0.34", 31.0)
+
+
+def test_a_restricted_mean_is_the_area_under_the_curve_until_its_horizon():
+    found = datum(row("restricted mean", "10.0", "9.0", "11.0", time=24.0))
+    assert (found.value, found.time, found.kind) == (10.0, 24.0, "normal")
+    assert found.se == pytest.approx(1 / 1.959964, rel=1e-6)
+    # of a constant hazard (1 - exp(-h t)) / h, in one interval or in several; without an end its mean, 1 / h
+    h, months = 0.05, np.array([[24.0, 0.0, 0.0], [3.0, 5.0, 16.0], [10.0, 10.0, 1e6]])
+    exact = [(1 - np.exp(-h * 24)) / h] * 2 + [1 / h]
+    np.testing.assert_allclose(restricted_mean(np.full(3, h), months), exact, rtol=1e-12)
+    # nobody has an event where there is no hazard
+    assert restricted_mean(np.array([1e-14, 1e-14]), np.array([8.0, 16.0])) == pytest.approx(24.0, rel=1e-10)
 
 
 def test_counts_stay_counts():

@@ -7,6 +7,7 @@ takes a number from the scale on which it is printed to that one.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,6 +44,22 @@ def log_cumulative(month: float):
     return lambda draws: np.log(np.exp(log_hazard(draws)) @ spent)
 
 
+def restricted_mean(horizon: float):
+    """The integral of S up to a month, by Gauss-Legendre quadrature within the intervals."""
+    x, weight = np.polynomial.legendre.leggauss(60)
+    edges = [0.0, *CUTS, horizon]
+
+    def area(draws):
+        total = 0.0
+        for start, end in pairwise(edges):
+            for node, share in zip(x, weight, strict=True):
+                month = start + (end - start) * (node + 1) / 2
+                total = total + share * (end - start) / 2 * np.exp(-np.exp(log_cumulative(month)(draws)))
+        return total
+
+    return area
+
+
 def of(name: str):
     """All draws of a variable with one element."""
     return lambda draws: draws[name].values.reshape(-1)
@@ -77,6 +94,9 @@ EXAMPLES = {
     "median": Example(control("M", "median", "25.0", lower="20", upper="31"), log_cumulative(25)),
     "median without limits": Example(
         control("F", "median", "25.0"), log_cumulative(25), inflation=1.15 * np.exp(0.2**2)
+    ),
+    "restricted mean": Example(
+        control("Q", "restricted mean", "10.0", lower="9.0", upper="11.0", time="20"), restricted_mean(20)
     ),
     "hazard ratio": Example(ratio("H", -0.9, 0.2), of("arm_effect"), np.log),
     "log effect": Example(log_effect("E", -0.9, 0.2), of("arm_effect")),
@@ -218,7 +238,10 @@ def test_no_number_is_likelier_than_the_predicted_one(name, drawn):
 
 @each
 def test_the_sampled_form_has_the_density_and_gradient_of_the_equations(name, networks):
-    network = networks(name)
+    assert_sampled_form_is_the_equations(networks(name))
+
+
+def assert_sampled_form_is_the_equations(network):
     graph = Graph(network)
     density, points = Density(network, graph), graph.points(4)
     ours, theirs = zip(*map(graph, points), strict=True), [density(x) for x in points]
@@ -226,6 +249,15 @@ def test_the_sampled_form_has_the_density_and_gradient_of_the_equations(name, ne
     np.testing.assert_allclose(values - values[0], np.array(theirs) - theirs[0], rtol=1e-10, atol=1e-10)
     expected = np.array([density.gradient(x) for x in points])
     np.testing.assert_allclose(slopes, expected, rtol=1e-9, atol=1e-10 * np.abs(expected).max())
+
+
+def test_all_kinds_together_have_the_density_and_gradient_of_the_equations(tmp_path):
+    """Rows that are read off curves in different ways share a model, in whichever order they come."""
+    rows = [example.row | {"cohort_id": name} for name, example in EXAMPLES.items()]
+    assumed = assumptions(cuts=CUTS, landmarks=landmark_times(["150d"]))
+    network = combine_network(evidence(rows, tmp_path), assumed)
+    assert_sampled_form_is_the_equations(network)
+    assert_sampled_form_is_the_equations(combine_network(evidence(rows[::-1], tmp_path), assumed))
 
 
 @each

@@ -1,4 +1,4 @@
-"""Points of a survival curve: survival at a month, and medians.
+"""Numbers that are read off a survival curve: survival at a month, medians, restricted means.
 
 S(t) goes to log(-log S) = log cumulative hazard, where its limits are symmetric, and a median m to the
 statement that the cumulative hazard at m is log 2.
@@ -38,6 +38,17 @@ def log_cumulative_hazard(hazard, months, maths: Maths = NUMPY):
     """log H of curves, (..., row), at times that spent ``months`` (row, interval) in each interval;
     ``hazard`` (..., row, interval)."""
     return maths.log((hazard * months).sum(axis=-1))
+
+
+def restricted_mean(hazard, months, maths: Maths = NUMPY):
+    """Mean survival time up to a horizon that spent ``months`` (row, interval) in each interval, (..., row).
+
+    The integral of S(t), exact for hazards (..., row, interval) that are constant within intervals
+    (Royston & Parmar 2013, doi:10.1186/1471-2288-13-152).
+    """
+    gained = hazard * months
+    before = gained.cumsum(axis=-1) - gained
+    return (maths.exp(-before) * -maths.expm1(-gained) / hazard).sum(axis=-1)
 
 
 class CurvePoint(Statistic):
@@ -128,3 +139,41 @@ class Median(CurvePoint):
     def compared(self, row) -> float:
         """The same month."""
         return self.month(row)
+
+
+class RestrictedMean(CurvePoint):
+    """Mean survival time up to a horizon of ``time`` months, the area under the curve until then."""
+
+    name = "restricted mean"
+    axis = "linear"
+    unit = "mo"
+    likelihood = "restricted mean survival times: normal, in months"
+    of_curve = staticmethod(restricted_mean)
+    rules = (
+        *CurvePoint.rules,
+        Rule(lambda r: not r.time > 0, "no horizon", "the months up to which survival is averaged",
+             ("time",)),
+        Rule(lambda r: not 0 < r.value < r.time, "no mean of survival up to its horizon",
+             "a value between 0 and time", ("value", "time"), "Enter both in months."),
+        Rule(lambda r: isnan(r.lower), "a restricted mean without limits", "both limits", LIMITS,
+             "Without them it can only be kept with use = record."),
+        Rule(lambda r: r.unit not in ("", "months"), "a restricted mean in another unit", "months",
+             ("unit",)),
+    )  # fmt: skip
+
+    def datum(self, row) -> Datum:
+        """The months as printed, their SE from the limits."""
+        se = (row.upper - row.lower) / (2 * z_of_level(row.level))
+        return Datum(row.id, "normal", float(row.value), se, time=self.month(row))
+
+    def replicate(self, row, predicted, errors, rng) -> np.ndarray:
+        """Restricted means of as many further studies, (draw,), by hazards in hundredths of the horizon."""
+        months = np.union1d(np.linspace(0.0, self.month(row), 101), predicted.cuts)
+        months = months[months <= self.month(row)]
+        cumulative = np.exp(predicted.log_cumulative_hazard(months[1:]))
+        spent = np.diff(months)
+        return restricted_mean(np.diff(cumulative, axis=-1, prepend=0.0) / spent, spent) + errors
+
+    def in_words(self, row) -> str:
+        """``restricted mean to 24 mo``."""
+        return super().in_words(row).replace(" at ", " to ", 1)

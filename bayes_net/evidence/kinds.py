@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bayes_net.errors import InputError
 from bayes_net.evidence.counts import Count
-from bayes_net.evidence.curves import Median, Survival
+from bayes_net.evidence.curves import Median, RestrictedMean, Survival
 from bayes_net.evidence.ratios import HazardRatio, HazardRatioPerPoint, LogEffect, LogEffectWithSE, OddsRatio
 from bayes_net.evidence.statistics import Datum, Quantity, Statistic
 
@@ -13,6 +13,7 @@ KINDS: dict[str, Statistic] = {
     for kind in (
         Survival(),
         Median(),
+        RestrictedMean(),
         HazardRatio(),
         LogEffect(),
         LogEffectWithSE(),
