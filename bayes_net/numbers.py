@@ -21,7 +21,7 @@ MISSING = "–"
 
 
 def decimals(value: float, mcse: float, *, most: int = MOST_DECIMALS) -> int:
-    """How many decimals to print: those with half a unit of the last >= MCSE, but two significant digits.
+    """How many decimals to print: all whose half unit is at least the MCSE, and never less than two digits.
 
     d = floor(−log10(2·MCSE)), raised to two significant digits of ``value`` and at most ``most``. An
     unknown error (NaN) supports nothing beyond the two significant digits.

@@ -313,13 +313,19 @@ def limitations(content) -> str:
 def test_what_decides_is_told_with_the_study_and_the_prior_that_decide():
     table = decided_table(fake_pool.power_scaling()).set_index("Hazard ratio")
     assert list(table.index) == ["PFS, control, 150 d", "PFS, 177Lu, 150 d", "PFS, arms, Trial"]
-    assert list(table.columns) == ["Data", "Most by", "Priors", "Most by that of", "Reading"]
-    assert list(table["Most by"]) == ["Trial", "–", "Trial"]
-    assert list(table["Most by that of"]) == ["slope", "slope", "–"]
+    assert list(table.columns) == [
+        "Data",
+        "Study that moves it most",
+        "Priors",
+        "Prior that moves it most",
+        "Reading",
+    ]
+    assert list(table["Study that moves it most"]) == ["Trial", "–", "Trial"]
+    assert list(table["Prior that moves it most"]) == ["slope", "slope", "–"]
     assert table.loc["PFS, 177Lu, 150 d", "Reading"] == "priors are strong, or data weak"
     alone = fake_pool.power_scaling()
     alone = alone[~alone["component"].str.startswith("likelihood of")]
-    assert "Most by" not in decided_table(alone)
+    assert "Study that moves it most" not in decided_table(alone)
 
 
 def test_without_a_study_says_what_is_left_and_what_is_not_known():

@@ -11,7 +11,7 @@ from bayes_net import schema
 from bayes_net.figures.style import Figure
 from bayes_net.numbers import format_count, rounded, significant
 from bayes_net.report.evidence_tables import interpretable
-from bayes_net.report.synthesis_words import NOTHING, inside
+from bayes_net.report.synthesis_words import LEAST_CONTRACTION, inside
 from bayes_net.report.words import extremes
 from bayes_net.results.synthesis import PREDICTED
 
@@ -27,7 +27,10 @@ def _forest(table: pd.DataFrame) -> str:
     text = f"forest plot; {kind} hazard ratios run from {extremes(counted)}; {excluding}"
     if not (table["status"] != "").any():
         return f"{text}."
-    predicted, prior = (counted["status"] == PREDICTED).sum(), (counted["contraction"] < NOTHING).sum()
+    predicted, prior = (
+        (counted["status"] == PREDICTED).sum(),
+        (counted["contraction"] < LEAST_CONTRACTION).sum(),
+    )
     return (
         f"{text}; {predicted} of {len(counted)} are predicted without a printed number, and {prior} are the "
         "prior."
@@ -110,7 +113,7 @@ def _contraction(table: pd.DataFrame) -> str:
     rows = interpretable(table)
     least = [
         f"{row.parameter.replace('_', ' ')} {row.label}"
-        for row in rows[rows["contraction"] < NOTHING].itertuples()
+        for row in rows[rows["contraction"] < LEAST_CONTRACTION].itertuples()
     ]
     said = f"the prior speaks for {', '.join(least)}" if least else "the evidence narrows the prior of each"
     return f"prior against posterior standard deviations of {len(rows)} parameters; {said}."

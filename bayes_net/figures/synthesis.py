@@ -33,7 +33,7 @@ from bayes_net.figures.style import (
 )
 from bayes_net.numbers import format_interval, format_probability, percent, rounded
 from bayes_net.report.evidence_tables import KINDS, interpretable
-from bayes_net.report.synthesis_words import NOTHING, describe, slope_label, whole_failed
+from bayes_net.report.synthesis_words import LEAST_CONTRACTION, describe, slope_label, whole_failed
 from bayes_net.schema import PER_10_POINTS, words
 
 
@@ -53,7 +53,10 @@ def contraction_plot(parameters: pd.DataFrame, *, ax: Axes | None = None) -> Axe
         ax.text(0, y, KINDS[kind], parse_math=False, **place).set_in_layout(False)
         for row in own.itertuples():
             y += 1
-            share, colour = row.sd / row.prior_sd, GREYS[1] if row.contraction < NOTHING else ARM_COLOURS[0]
+            share, colour = (
+                row.sd / row.prior_sd,
+                GREYS[1] if row.contraction < LEAST_CONTRACTION else ARM_COLOURS[0],
+            )
             ax.plot([1, share], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
             ax.plot(share, y, marker="o", color=colour, markersize=6, gid="share")
             beside(ax, f"{rounded(row.prior_sd)} → {rounded(row.sd)}", 76, y)

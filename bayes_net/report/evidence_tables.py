@@ -21,7 +21,7 @@ from bayes_net.numbers import (
     significant,
 )
 from bayes_net.report import tables
-from bayes_net.report.synthesis_words import NOTHING, WHOLE, describe, inside, slope_label
+from bayes_net.report.synthesis_words import LEAST_CONTRACTION, WHOLE, describe, inside, slope_label
 from bayes_net.report.words import failed_rows
 from bayes_net.results.synthesis import PREDICTED
 from bayes_net.schema import (
@@ -89,8 +89,10 @@ def ratio_table(hazard_ratios: pd.DataFrame, *, label: str) -> pd.DataFrame:
 
 def _status(row) -> str:
     if row.status == PREDICTED:
-        return "predicted: only the prior" if row.contraction < NOTHING else "predicted, not in print"
-    return f"{row.status}; the prior speaks" if row.contraction < NOTHING else row.status
+        return (
+            "predicted: only the prior" if row.contraction < LEAST_CONTRACTION else "predicted, not in print"
+        )
+    return f"{row.status}; the prior speaks" if row.contraction < LEAST_CONTRACTION else row.status
 
 
 def probability_table(hazard_ratios: pd.DataFrame, *, failed: bool) -> pd.DataFrame:
@@ -98,7 +100,7 @@ def probability_table(hazard_ratios: pd.DataFrame, *, failed: bool) -> pd.DataFr
     gate = "failed" if failed else schema.PASSED
     rows = by_landmark(hazard_ratios).assign(gate=gate)
     table = tables.probability_table(rows)
-    silent = (rows["contraction"] < NOTHING).to_numpy() & ~rows["biased"].to_numpy(bool)
+    silent = (rows["contraction"] < LEAST_CONTRACTION).to_numpy() & ~rows["biased"].to_numpy(bool)
     if not failed:
         table.loc[silent, table.columns[-1]] = "not interpreted (this is the prior)"
     return table
@@ -123,7 +125,7 @@ def arm_table(arms: pd.DataFrame, *, label: str, comparison: str, failed: bool) 
 def _arm_words(row, failed: bool) -> str:
     if failed or row.estimand != "arm":
         return f"not interpreted ({'gate failed' if failed else 'time zero and selection differ'})"
-    if row.contraction < NOTHING:
+    if row.contraction < LEAST_CONTRACTION:
         return "not interpreted (this is the prior)"
     return " ".join(direction(row.prob_below_1)).strip()
 
@@ -181,7 +183,7 @@ def parameter_table(parameters: pd.DataFrame) -> pd.DataFrame:
             "Prior SD": [rounded(row.prior_sd) for row in rows],
             "Posterior SD": [rounded(row.sd) for row in rows],
             "Contraction": [rounded(row.contraction) for row in rows],
-            "": ["the prior speaks" if row.contraction < NOTHING else "" for row in rows],
+            "": ["the prior speaks" if row.contraction < LEAST_CONTRACTION else "" for row in rows],
         }
     )
 
@@ -218,14 +220,18 @@ def decided_table(power_scaling: pd.DataFrame) -> pd.DataFrame:
             {
                 "Hazard ratio": _reported(dict(zip(ABOUT, about, strict=True))),
                 "Data": rounded(part[LIKELIHOOD]),
-                "Most by": _strongest(part, _LIKELIHOOD_OF),
+                "Study that moves it most": _strongest(part, _LIKELIHOOD_OF),
                 "Priors": rounded(part[ALL_PRIORS]),
-                "Most by that of": _strongest(part, _PRIOR_OF),
+                "Prior that moves it most": _strongest(part, _PRIOR_OF),
                 "Reading": own["reading"].iloc[0],
             }
         )
     table = pd.DataFrame(rows)
-    return table if (table["Most by"] != MISSING).any() else table.drop(columns="Most by")
+    return (
+        table
+        if (table["Study that moves it most"] != MISSING).any()
+        else table.drop(columns="Study that moves it most")
+    )
 
 
 _LIKELIHOOD_OF, _PRIOR_OF = f"{LIKELIHOOD} of ", "prior of "
@@ -249,7 +255,7 @@ def _reported(about: Mapping[str, object]) -> str:
 
 def without_table(study_influence: pd.DataFrame) -> pd.DataFrame:
     """Each hazard ratio with all evidence and without each study; none of which the evidence says nothing."""
-    told = study_influence[study_influence["contraction"] >= NOTHING]
+    told = study_influence[study_influence["contraction"] >= LEAST_CONTRACTION]
     label = f"HR ({percent(study_influence['level'].iloc[0])} CrI)"
     rows = []
     for about, own in told.groupby(list(ABOUT), sort=False, dropna=False):
@@ -267,7 +273,7 @@ def without_table(study_influence: pd.DataFrame) -> pd.DataFrame:
 def _without(row) -> str:
     if not row.reliable:
         return "not known: needs a refit"
-    if row.contraction_without < NOTHING:
+    if row.contraction_without < LEAST_CONTRACTION:
         return "only the prior"
     return format_interval(row.hr_without, row.lower_without, row.upper_without, row.mcse_hr)
 

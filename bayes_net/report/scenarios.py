@@ -35,7 +35,7 @@ from bayes_net.report.page import (
     text,
 )
 from bayes_net.results.folder import ResultFolder
-from bayes_net.results.scenarios import MUCH, STILL, strongest, subject, summary_table, troubles
+from bayes_net.results.scenarios import LARGE, MODERATE, strongest, subject, summary_table, troubles
 from bayes_net.schema import AS_SPECIFIED, words
 
 SCENARIOS = "scenarios"
@@ -82,8 +82,8 @@ def _audit(result: ResultFolder) -> Iterator[Part]:
             "One stated prior at a time was weakened (its SD times 4), and then moved (its mean up by one "
             "SD) or, where it is about a standard deviation, narrowed (SD divided by 4); of several studies "
             "each was left out. Shown is the hazard ratio that changes most, and its shift in posterior SDs "
-            "of its logarithm as specified. “Hardly anything”: less than 0.1 SD, and intervals within 10 %; "
-            "“much”: half an SD, or an interval 1.65 times as wide or as narrow. A prior that is about "
+            "of its logarithm as specified. “Negligible”: less than 0.1 SD, and intervals within 10 %; "
+            "“large”: half an SD, or an interval 1.65 times as wide or as narrow. A prior that is about "
             "something else and still moves a hazard ratio leaks into it. <code>audit.csv</code> has every "
             "hazard ratio."
         )
@@ -150,7 +150,7 @@ def answer_of(result: ResultFolder) -> list[str]:
 
 
 def answer(found: Mapping[str, pd.DataFrame]) -> list[str]:
-    """How many scenarios there are, whether any conclusion depends on them, and which priors do something."""
+    """How many scenarios there are, whether any conclusion depends on them, and which priors matter."""
     summary, scenarios = found["summary"], found["scenarios"]
     names = scenarios["scenario"].nunique()
     said = [f"{counted(names - 1, 'scenario')} beside the analysis as specified."]
@@ -180,8 +180,8 @@ def audit_to_read(audit: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Prior, or study": f"without {row.block}" if row.kind == "study" else row.block,
-            "Does": _reading(row.change),
-            "Most to": f"{words(row.endpoint)}, {subject(row)}",
+            "Effect on the hazard ratio": _reading(row.change),
+            "Hazard ratio most affected": f"{words(row.endpoint)}, {subject(row)}",
             "HR as specified": format_interval(row.hr, row.lower, row.upper, row.mcse_hr),
             "Weakened, or left out": _told(row.hr_weakened, row.shift_weakened),
             "Interval": MISSING if np.isnan(row.width_weakened) else f"× {rounded(row.width_weakened)}",
@@ -195,7 +195,7 @@ def audit_to_read(audit: pd.DataFrame) -> pd.DataFrame:
 def _reading(change: float) -> str:
     if np.isnan(change):
         return "not known"
-    return "much" if change >= MUCH else "something" if change >= STILL else "hardly anything"
+    return "large" if change >= LARGE else "moderate" if change >= MODERATE else "negligible"
 
 
 def _told(hr: float, shift: float) -> str:
@@ -209,15 +209,17 @@ def _error(*errors: float) -> str:
 
 
 def audit_sentence(audit: pd.DataFrame) -> str:
-    """Which priors, and which studies, do something."""
+    """Which priors, and which studies, have more than a negligible effect."""
     top = strongest(audit)
     said = []
     for kind, many in (("prior", "stated priors"), ("study", "studies")):
         own = top[top["kind"] == kind]
-        names = own.loc[own["change"] >= STILL, "block"]
+        names = own.loc[own["change"] >= MODERATE, "block"]
         if len(own):
             which = listed_and(list(names)) if len(names) else "none"
-            said.append(f"of {len(own)} {many}, one at a time, these do something: {which}")
+            said.append(
+                f"of {len(own)} {many}, one at a time, these have more than a negligible effect: {which}"
+            )
     whole = "; ".join(said)
     return f"{whole[:1].upper()}{whole[1:]}."
 

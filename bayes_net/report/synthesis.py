@@ -47,7 +47,7 @@ from bayes_net.report.page import (
     text,
 )
 from bayes_net.report.synthesis_words import (
-    NOTHING,
+    LEAST_CONTRACTION,
     WHOLE,
     answer,
     comparison,
@@ -148,7 +148,7 @@ def _hazard_ratios(result: ResultFolder) -> Iterator[Part]:
         f"Posterior medians with equal-tailed credible intervals{beside * about['printed_slopes']}. "
         "“Predicted” rows have no printed number: they are what the model expects at a landmark that nobody "
         "printed. Contraction is 1 − posterior SD / prior SD of the log hazard ratio; below "
-        f"{NOTHING} the evidence says nothing and the row is “only the prior”."
+        f"{LEAST_CONTRACTION} the evidence says nothing and the row is “only the prior”."
     )
     yield FIGURES
     for caption, rows in grouped(result.tables.get("hazard_ratios"), by=("endpoint", "measure")):
@@ -219,8 +219,8 @@ def _model(result: ResultFolder) -> Iterator[Part]:
 def _learnt(result: ResultFolder) -> Iterator[Part]:
     yield text(
         "A contraction near 1 means that the evidence decides, near 0 that the prior does; small negative "
-        f"values are Monte-Carlo error. Below {NOTHING} the prior speaks. Every other parameter is in the "
-        "table of parameters."
+        f"values are Monte-Carlo error. Below {LEAST_CONTRACTION} the prior speaks. Every other parameter is "
+        "in the table of parameters."
     )
     yield FIGURES
     yield table("Prior and posterior standard deviations", parameter_table(result.tables["parameters"]))

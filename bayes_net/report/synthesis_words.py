@@ -23,12 +23,12 @@ WHOLE = "all evidence"
 """The fit whose failed check makes every number unusable."""
 
 
-NOTHING = 0.1
-"""A smaller contraction, 1 - posterior SD / prior SD, is no information: the prior speaks."""
+LEAST_CONTRACTION = 0.1
+"""With a smaller contraction, 1 - posterior SD / prior SD, the evidence is taken to say nothing."""
 
 
-STILL = 0.1
-"""A mean that moved by fewer posterior SDs did not move: two fits of the same evidence differ so."""
+LEAST_MOVE = 0.1
+"""By fewer posterior SDs a mean is not said to move: two fits of the same evidence differ as much."""
 
 
 PRIOR = "the evidence says nothing here: this is the prior"
@@ -80,7 +80,7 @@ def _slope_sentence(endpoint: str, arm: str, rows: pd.DataFrame, level: float) -
         parts.append(_without_print(rows))
     for status, lead in _STATUSES.items():
         own = usable[usable["status"] == status]
-        told = own[own["contraction"] >= NOTHING]
+        told = own[own["contraction"] >= LEAST_CONTRACTION]
         if len(told):
             parts.append(direction_sentence(lead[:1].upper() + lead[1:], told))
             if status != PREDICTED:
@@ -128,7 +128,7 @@ def _arm_sentences(found: Tables, *, level: float) -> list[str]:
     for row in rows.itertuples():
         endpoint = words(row.endpoint)
         place = f"{endpoint} {row.study}" if row.study.startswith("(") else f"{endpoint} ({row.study})"
-        if row.contraction < NOTHING:
+        if row.contraction < LEAST_CONTRACTION:
             said.append(f"{place}: {PRIOR}")
             continue
         word, longer = direction(row.prob_below_1)
@@ -144,7 +144,7 @@ def _response_sentences(found: Tables, *, level: float) -> list[str]:
     if not new.any():
         return []
     row = next(responses[new].itertuples())
-    if row.contraction < NOTHING:
+    if row.contraction < LEAST_CONTRACTION:
         return [f"Response in a new study: {PRIOR}."]
     text = format_interval(row.estimate, row.lower, row.upper, row.mcse, most=2)
     text = text.replace("(", f"({unbroken(percent(level))} CrI ", 1)
@@ -237,7 +237,7 @@ def movement_sentences(found: Tables) -> list[str]:
         if own.empty:
             continue
         top = own.loc[own["moved_by_sd"].abs().idxmax()]
-        moved = "did not move the slopes" if abs(top["moved_by_sd"]) < STILL else "moved the slopes"
+        moved = "did not move the slopes" if abs(top["moved_by_sd"]) < LEAST_MOVE else "moved the slopes"
         sentences.append(
             f"Leaving out {study}, a single-arm study, {moved}: the largest movement is "
             f"{rounded(abs(top['moved_by_sd']))} posterior SD ({slope_label(top['label'])})."

@@ -128,8 +128,8 @@ _PRIORS = {
 
 
 def sensitivity_table(power_scaling: pd.DataFrame, tipping: pd.DataFrame | None) -> pd.DataFrame:
-    """Per landmark and arm: sensitivity to data and priors, the prior that moves it most, and what bias it
-    would take to lose its word."""
+    """Per landmark and arm: sensitivity to data and priors, the prior that moves it most, and the bias that
+    would change the verbal conclusion."""
     keys = ["endpoint", "population", "measure", "landmark", "arm"]
     factors = {} if tipping is None else tipping.set_index(keys)["factor"].to_dict()
     rows = []
@@ -144,9 +144,11 @@ def sensitivity_table(power_scaling: pd.DataFrame, tipping: pd.DataFrame | None)
                 "Arm": plain(key[4], 3),
                 "Data": rounded(part["sensitivity"].get("likelihood", math.nan)),
                 "Priors": rounded(part["sensitivity"].get("all priors", math.nan)),
-                "Most by that of": _PRIORS.get(strongest, strongest) or MISSING,
+                "Prior that moves it most": _PRIORS.get(strongest, strongest) or MISSING,
                 "Reading": own["reading"].iloc[0],
-                "Word lost at bias": MISSING if math.isnan(factor) or biased else f"× {rounded(factor)}",
+                "Bias that would change the conclusion": MISSING
+                if math.isnan(factor) or biased
+                else f"× {rounded(factor)}",
             }
         )
     return pd.DataFrame(rows)

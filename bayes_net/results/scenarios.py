@@ -95,8 +95,8 @@ def troubles(scenarios: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["Scenario", "What happened"])
 
 
-STILL, MUCH = 0.1, 0.5
-"""Posterior SDs: by less than the first nothing moved to speak of; by the second half the uncertainty did."""
+MODERATE, LARGE = 0.1, 0.5
+"""From so many posterior SDs on a change is called moderate, or large; below, negligible."""
 
 
 BIAS = "bias of no limit"
