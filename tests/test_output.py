@@ -303,7 +303,7 @@ def test_the_excluded_patients_are_counted_in_report_and_flow(out):
 
 def test_the_report_tells_the_model_that_was_fitted(out):
     report = (out / "report.html").read_text(encoding="utf-8")
-    for section in set(SECTIONS) - {"waterfall"}:
+    for section in {section.key for section in SECTIONS} - {"waterfall"}:
         assert f'id="{section}"' in report, section
     text = re.sub(r"<[^>]+>", " ", report)
     assert "α[interval] + θ[arm] + β[arm] · shrinkage / 10 + γ · covariates" in text
@@ -395,7 +395,7 @@ def test_a_run_that_fails_while_writing_leaves_the_earlier_result_as_it_was(monk
     def fail(*_):
         raise RuntimeError("the plot fell over")
 
-    monkeypatch.setattr(output, "content_of", fail)
+    monkeypatch.setattr(output, "patients_page", fail)
     with pytest.raises(RuntimeError, match="fell over"):
         write(finished[0], folder)
     assert hashes(folder) == before

@@ -35,6 +35,7 @@ from bayes_net.inference import synthesis
 from bayes_net.inference.arrays import draw_prior
 from bayes_net.numbers import format_interval
 from bayes_net.report.synthesis_words import comparison
+from bayes_net.results.columns import HAZARD_RATIO_COLUMNS, PRINTED_COLUMNS
 from bayes_net.results.synthesis import arm_hazard_ratios, hazard_ratios
 from bayes_net.schema import landmark_names
 from bayes_net.specification.read import read_specification
@@ -220,8 +221,8 @@ def test_the_tables_have_the_columns_that_are_documented(found):
         "checks": "row study arm subgroup endpoint statistic printed printed_lower printed_upper predicted "
         "lower upper p_value",
         "hazard_ratios": "endpoint arm landmark measure biased hr lower upper level status row printed "
-        "printed_lower printed_upper prior_sd posterior_sd contraction mcse_hr",
-        "arms_and_studies": "endpoint estimand study hr lower upper level prior_sd posterior_sd contraction",
+        "printed_lower printed_upper prior_sd log_sd contraction mcse_hr",
+        "arms_and_studies": "endpoint estimand study hr lower upper level prior_sd log_sd contraction",
         "influence": "fit parameter label mean sd mean_without sd_without moved_by_sd",
         "new_study_priors": "parameter scale components effective_n effective_n_robust counts",
         "parameters": "parameter label mean sd estimate lower upper prior_sd contraction ess_bulk rhat",
@@ -230,8 +231,8 @@ def test_the_tables_have_the_columns_that_are_documented(found):
     }
     for name, columns in documented.items():
         assert set(columns.split()) <= set(found[name].columns), name
-    for name, bounds in (("hazard_ratios", BOUNDS), ("arms_and_studies", BOUNDS)):
-        assert set(bounds) <= set(found[name].columns)
+    assert list(found["hazard_ratios"]) == [*HAZARD_RATIO_COLUMNS, *PRINTED_COLUMNS]
+    assert list(found["arms_and_studies"]) == [*HAZARD_RATIO_COLUMNS, "comparison"]
     for table in found.values():
         assert "synthetic" not in table
 
@@ -247,7 +248,7 @@ def assert_ratio(row, draws, before, *, unlike=()) -> None:
         "upper": np.quantile(x, TAIL[1]),
         "level": LEVEL,
         "prior_sd": sds[0],
-        "posterior_sd": sds[1],
+        "log_sd": sds[1],
         "contraction": 1 - sds[1] / sds[0],
         "mcse_hr": array_stats.mcse(x, method="median"),
         "mcse_lower": array_stats.mcse(x, method="quantile", prob=TAIL[0]),
@@ -267,7 +268,7 @@ def test_hazard_ratios_of_shrinkage_can_be_computed_anew(found, tree):
     rows = found["hazard_ratios"]
     assert len(rows) == 2 * 2 * 2  # arms, landmarks, and per 10 points or per 1
     for _, row in rows.iterrows():
-        assert_ratio(row, *slopes_per(row, tree), unlike=("prior_sd", "posterior_sd"))
+        assert_ratio(row, *slopes_per(row, tree), unlike=("prior_sd", "log_sd"))
 
 
 def slopes_per(row, tree):
@@ -955,7 +956,7 @@ def test_a_new_study_is_predicted_by_the_heterogeneity_of_those_seen(patients_al
         below = stats.norm.cdf((np.log(new[name]) - mean) / sd).mean()
         error = pools.z_of(3) * np.sqrt(p * (1 - p) / mean.size)
         assert below == pytest.approx(p, abs=error + 1 / mean.size), name
-    assert new["posterior_sd"] > pooled["posterior_sd"]
+    assert new["log_sd"] > pooled["log_sd"]
 
 
 def test_a_new_study_gets_a_prior_with_the_mean_of_its_prediction(patients_alone):
@@ -967,7 +968,7 @@ def test_a_new_study_gets_a_prior_with_the_mean_of_its_prediction(patients_alone
     new = csvs(out)["arms_and_studies"].set_index("study").loc["(new study)"]
     draws = opened(out)["posterior"]["arm_effect_mean"]
     rounding = 0.005 * (1 + np.abs(means).sum())
-    error = rounding + pools.z_of(1) * new["posterior_sd"] / np.sqrt(draws.size)
+    error = rounding + pools.z_of(1) * new["log_sd"] / np.sqrt(draws.size)
     assert weights @ means == pytest.approx(float(draws.mean()), abs=error)
     assert 0 < row["effective_n_robust"] < row["effective_n"]
     assert row["counts"] == "events"

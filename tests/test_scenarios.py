@@ -24,6 +24,7 @@ from bayes_net.figures.scenarios import draw_scenarios, heat_map, specification_
 from bayes_net.inference import patients as patients_fit
 from bayes_net.inference import synthesis as synthesis_fit
 from bayes_net.report.scenarios import answer
+from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.results.scenarios import summary, summary_table, troubles
 from bayes_net.schema import AS_SPECIFIED
 from bayes_net.workflow import patients as preparation
@@ -290,7 +291,9 @@ def invented(**changes) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["scenario", "arm", "hr", "prob_below_1"])
     table["lower"], table["upper"] = table["hr"] / 1.4, table["hr"] * 1.4
     common = {"endpoint": "pfs", "measure": "shrinkage, per 10 points", "landmark": "150 d", "mcse_hr": 0.002}
-    return table.assign(**(common | {"gate": "passed", "error": "", "estimand": "association"} | changes))
+    table = table.assign(**(common | {"gate": "passed", "error": "", "estimand": "association"} | changes))
+    own = [name for name in ("scenario", "error", "synthetic") if name in table]
+    return hazard_ratio_columns(table, more=own)
 
 
 CHANGES = pd.DataFrame(

@@ -179,7 +179,7 @@ def test_the_figure_draws_every_factor_and_hollows_what_lost_its_word():
     assert all(
         line.get_markerfacecolor() == "white" for line in second.lines if line.get_gid() == "hr"
     )  # it has none to keep
-    [(name, _, caption, alt)] = draw_censoring(table)
+    [(name, _, _, caption, alt)] = draw_censoring(table)
     assert name == "censoring_pfs"
     assert "Filled: its word holds" in caption
     assert "holds in 11 of 21 refits" in alt

@@ -17,16 +17,11 @@ from scipy import special, stats
 
 from bayes_net.errors import InputError
 from bayes_net.estimands.synthesis import slopes_of
+from bayes_net.evidence.counts import COUNTED, count_log_likelihood
+from bayes_net.evidence.statistics import student_log_density
 from bayes_net.inference.arrays import inputs
-from bayes_net.model.likelihoods import (
-    count_log_likelihood,
-    count_rows,
-    row_location,
-    student_log_density,
-    student_rows,
-)
+from bayes_net.model.likelihoods import count_rows, row_location, student_rows
 from bayes_net.model.network import Network
-from bayes_net.model.participants import COUNTED
 from bayes_net.model.predictors import linear_parts, scaled
 from bayes_net.model.priors import Borrowing
 from bayes_net.schema import ARM, BIAS_TAKEN_OFF, CHAIN, DRAW, NO_LIMIT, OBSERVED, SAMPLE_DIMS, SLOPE, STUDY
@@ -248,7 +243,7 @@ def _rows(parts: Mapping[str, np.ndarray], network: Network) -> Terms:
     """Of each published number."""
     if not len(network.rows):
         return []
-    value, se, power, _ = inputs(network)["rows"]
+    value, se, power = inputs(network)["rows"]
     z = (value - row_location(parts, network)) / (se * np.exp(parts["log_inflation"]))
     each = -0.5 * z * (z @ network.precision) - power * parts["log_inflation"]
     each += student_rows(network) * power * student_log_density(z)

@@ -15,7 +15,7 @@ from bayes_net.inference.arrays import (
     published_log_likelihood,
     with_derived,
 )
-from bayes_net.inference.engine_synthesis import synthesis_model
+from bayes_net.inference.engine_synthesis import flat_synthesis_model
 from bayes_net.inference.sampling import PRIOR_DRAWS, Compiled, Sampler, compile_model, sample
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_names, scale_names, scaling, split
@@ -61,7 +61,7 @@ def _intervals(cuts: Sequence[float], labels: xr.DataArray) -> xr.Dataset:
 def _compile_once(network: Network) -> Compiled:
     key = signature(network)
     if key not in _compiled:
-        _compiled[key] = compile_model(synthesis_model(network))
+        _compiled[key] = compile_model(flat_synthesis_model(network))
     return _compiled[key]
 
 

@@ -25,7 +25,9 @@ class Plan(Section):
     """
 
     title: str
+    """Title of the report."""
     description: str = ""
+    """Text for the report's reader."""
     _folder: Path = PrivateAttr(default=Path())
     _name: ClassVar[str] = "specification"
 

@@ -31,6 +31,7 @@ class PatientsPlan(Plan):
     data: DataSection
     landmarks: LandmarkSection
     slopes: Literal["per arm", "common"] = "per arm"
+    """A slope of shrinkage in each arm, or one that is common to all arms."""
     covariates: Annotated[tuple[CovariateSection, ...], listed_tables("covariates")] = ()
     baseline: BaselineSection
     priors: PriorSection = PriorSection()

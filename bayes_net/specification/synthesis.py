@@ -28,16 +28,18 @@ from bayes_net.specification.fields import (
     Positive,
     PositiveLength,
     Share,
-    Whole,
     repeated,
 )
 from bayes_net.specification.sections import (
     DataSection,
+    Draws,
     Grid,
     SamplingSection,
     Scenarios,
     ScenarioSection,
     Section,
+    TargetAccept,
+    Tune,
     hazard_change,
     listed_tables,
 )
@@ -49,10 +51,15 @@ class EvidenceSection(Section):
     """Files of published numbers, and how this analysis uses them otherwise than they say."""
 
     files: Annotated[tuple[Path, ...], Field(min_length=1)]
+    """CSV files of published numbers."""
     use: dict[str, Literal["likelihood", "check", "record"]] = Field(default_factory=dict)
+    """By row id: use it otherwise than the file says."""
     correlation: dict[str, float | Literal["curve"]] = Field(default_factory=dict)
+    """Of two rows, such as {"N10 N11" = 0.58}, or "curve" for two points of one curve."""
     power: dict[str, Fraction] = Field(default_factory=dict)
+    """Weight from 0 to 1 of single rows or whole studies, such as {"NETTER-1" = 0.5}."""
     only: tuple[Literal["pfs", "os", "response", "shrinkage", "completion"], ...] = ()
+    """Endpoints to use; rows of others are kept as records. `[]`: all."""
 
     @model_validator(mode="after")
     def _pairs(self) -> EvidenceSection:
@@ -65,13 +72,24 @@ class EvidenceSection(Section):
 class CohortSection(DataSection):
     """Patients of one study."""
 
+    scans: Path | None = None
+    """One row a scan; `.csv` or `.parquet`. Required where there is a `landmark`."""
+    study: str | None = None
+    """Name under which the patients are pooled. Required."""
     arm_names: dict[str, str] = Field(default_factory=dict)
+    """From the data's names of arms to those of [model]."""
     endpoint: Literal["pfs", "os"] = PFS
+    """Which survival the patients inform."""
     landmark: LandmarkText | None = None
+    """One of `landmarks` of `[slopes]`: patients at risk after it inform the slopes."""
     landmark_cuts: Cuts = None
+    """Cut-points of the hazard after the landmark; the same number in every cohort."""
     curve: Flag = True
+    """Every patient's survival from randomisation informs the curves."""
     counts: Flag = True
+    """Best shrinkage enters as counts."""
     weight: Fraction = 1.0
+    """Power of the patients' likelihood."""
 
     @property
     def needs_scans(self) -> bool:
@@ -97,11 +115,17 @@ class ModelSection(Section):
     """Arms, studies and intervals."""
 
     arms: Annotated[tuple[str, ...], Field(min_length=1)]
+    """One or two, the reference arm first."""
     reference: str
+    """The study on whose baseline hazard single-arm studies stand."""
     own_baseline: tuple[str, ...] = ()
+    """Further studies with a baseline hazard of their own."""
     cuts: Cuts
+    """Cut-points of every curve, in time from randomisation."""
     smoothing: Literal["rw1", "independent"] = "rw1"
+    """Neighbouring intervals are alike (a random walk), or every interval stands by itself."""
     subgroups_of: str | None = None
+    """Make arms of the subgroups of this arm, such as `177Lu >=30`."""
 
     @model_validator(mode="after")
     def _different(self) -> ModelSection:
@@ -118,13 +142,22 @@ class SlopeSection(Section):
     """Slopes of shrinkage over landmark time."""
 
     landmarks: tuple[LandmarkText, ...] = ()
+    """Landmarks at which there is a slope. `[]`: no slopes."""
     structure: Literal["gaussian process", "independent", "exchangeable"] = "gaussian process"
+    """How slopes at different landmarks hang together: over log landmark time, not at all, or as draws from
+    one distribution."""
     length: Positive = 1.0
+    """Of the Gaussian process, in log time."""
     level: Fraction = 0.5
+    """Share of the variance that is common to all landmarks."""
     hazard_ratio_per_10_points: Limits = (0.375, 2.667)
+    """95 % of hazard ratios at a landmark."""
     heterogeneity: Positive = 0.25
+    """Half-normal scale between landmarks ("exchangeable")."""
     between_studies: Positive = 0.25
+    """Half-normal scale between studies with patients."""
     no_limit_at: PositiveLength | None = None
+    """Gives "no limit" a place among the landmarks: pools it with them."""
 
     def value(self) -> SlopePrior:
         """The prior as the model takes it."""
@@ -139,16 +172,25 @@ class SlopeSection(Section):
         )
 
 
-BorrowingKind = Literal["exchangeable", "robust mixture", "commensurate", "full", "none"]
+BorrowingKind = Annotated[
+    Literal["exchangeable", "robust mixture", "commensurate", "full", "none"],
+    Field(description="Rule of borrowing."),
+]
+
+
+_SD = "SD of differences between studies that belong together; `exchangeable`: half-normal scale."
+StudySd = Annotated[Positive, Field(description=_SD)]
 
 
 class BorrowingSection(Section):
     """How studies lean on each other in one kind of parameter."""
 
     kind: BorrowingKind
-    sd: Positive
+    sd: StudySd
     weight: Fraction = 0.5
+    """Probability that they belong together."""
     vague_sd: Positive = 2.0
+    """SD of differences between studies that do not."""
 
     def value(self) -> Borrowing:
         """The rule as the model takes it."""
@@ -159,21 +201,23 @@ class LevelSection(BorrowingSection):
     """Hazard levels: single-arm studies may differ from the reference study or not belong to it at all."""
 
     kind: BorrowingKind = "robust mixture"
-    sd: Positive = 0.4
+    sd: StudySd = 0.4
 
 
 class ResponseSection(BorrowingSection):
     """Logits of response."""
 
     kind: BorrowingKind = "exchangeable"
-    sd: Positive = 1.0
+    sd: StudySd = 1.0
 
 
 class BiasSection(Section):
     """Guarantee-time bias of "no limit": mean and SD by arm, log hazard ratio per point of shrinkage."""
 
     by_arm: dict[str, tuple[Number, Positive]] = Field(default_factory=dict)
+    """By arm: mean and SD of the bias, log hazard ratio per point of shrinkage."""
     scale: Annotated[Number, Field(ge=0, le=10)] = 1.0
+    """Multiplies both."""
 
 
 class BorrowSections(Section):
@@ -187,28 +231,38 @@ class SynthesisPriorSection(Section):
     """Priors as statements about observable quantities (95 % each)."""
 
     median_months: Limits = (2.0, 80.0)
+    """Median of a curve with the average hazard, in months."""
     hazard_change_per_year: Annotated[Number, Field(gt=1, le=1000)] = 4.0
+    """Hazards a year apart are within this factor."""
     hazard_ratio_arm: Limits = (0.05, 20.0)
+    """Hazard ratio of the arms."""
     arm_heterogeneity: Positive = 0.5
+    """Half-normal scale of the arms' log hazard ratio between studies."""
     response_probability: tuple[Fraction, Fraction] = (0.02, 0.75)
+    """Probability of response."""
     odds_ratio_completion: Limits = (0.0067, 150.0)
+    """Odds ratio of response at completion given response at mid-treatment."""
 
 
 class SynthesisSamplingSection(SamplingSection):
     """Length of the chains; the seed makes the draws repeatable."""
 
-    draws: Annotated[Whole, Field(ge=100)] = 1500
-    tune: Annotated[Whole, Field(ge=100)] = 1000
-    target_accept: Annotated[Number, Field(ge=0.5, lt=1)] = 0.99
+    draws: Draws = 1500
+    tune: Tune = 1000
+    target_accept: TargetAccept = 0.99
 
 
 class SynthesisReportSection(Section):
     """What is written out beside the hazard ratios."""
 
     level: Share = 0.95
+    """Level of the intervals."""
     profiles: tuple[Annotated[Number, Field(gt=-20, lt=100)], ...] = (0.0, 30.0)
+    """Points of shrinkage for which survival is predicted."""
     predict_until: PositiveLength = Duration(30, "mo")
+    """Until when survival is predicted. What lies beyond the evidence is marked."""
     leave_one_out: Flag = True
+    """Refit without each source, and predict each number from the others."""
 
 
 def _proper(limits: tuple[float, float] | str) -> tuple[float, float]:

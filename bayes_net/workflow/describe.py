@@ -8,7 +8,7 @@ from functools import singledispatch
 
 import pandas as pd
 
-from bayes_net.evidence.statistics import CURVES, EFFECTS, SLOPES
+from bayes_net.evidence.kinds import KINDS
 from bayes_net.model.assumptions import PER_ARM, Hazard, SlopePrior
 from bayes_net.model.network import Network
 from bayes_net.model.priors import EXCHANGEABLE, GAUSSIAN_PROCESS, INDEPENDENT, Fixed, HalfCauchy
@@ -221,14 +221,6 @@ def _equation(hazard: Hazard, reference: float, covariates: bool) -> str:
     return f"log h(t) = {baseline} + {slope} · {score} / 10" + (" + γ · covariates" if covariates else "")
 
 
-_LIKELIHOODS = (
-    (CURVES, "points of a curve (survival at a time, medians): normal on the log cumulative hazard"),
-    (EFFECTS, "hazard ratios of arms: normal on the log scale"),
-    (SLOPES, "hazard ratios per point of shrinkage: normal on the log scale"),
-    (("count",), "counts: binomial, thresholds of the same patients nested"),
-)
-
-
 @model_in_words.register
 def _network_model(prepared: PreparedNetwork, fits: Sequence) -> dict[str, str]:
     return synthesis_in_words(prepared.network)
@@ -338,9 +330,8 @@ def _spread(prior) -> str:
 
 
 def _published(network: Network) -> str:
-    found = [
-        text for statistics, text in _LIKELIHOODS if len(network.rows) and network.is_of(statistics).any()
-    ]
+    kinds = [kind for name, kind in KINDS.items() if (network.rows["statistic"] == name).any()]
+    found = list(dict.fromkeys(kind.likelihood for kind in kinds if kind.likelihood))
     if not found:
         return ""
     found.append("standard errors come from the printed limits; numbers of the same patients are correlated")

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_net.errors import InputError, SpecificationError, listed
+from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.results.publishing import write_whole
 from bayes_net.schema import AS_SPECIFIED, ERROR
 from bayes_net.specification.base import Plan
@@ -251,6 +252,9 @@ def _ratios(prepared: Prepared) -> pd.DataFrame:
 
 
 def _part(scenario: Scenario, path: Path, error: str) -> pd.DataFrame:
-    table = pd.DataFrame({"gate": [ERROR], "synthetic": False}) if error else pd.read_parquet(path)
+    if error:
+        table = hazard_ratio_columns(pd.DataFrame({"gate": [ERROR]})).assign(synthetic=False)
+    else:
+        table = pd.read_parquet(path)
     table.insert(0, "scenario", scenario.name)
     return table.assign(error=error)

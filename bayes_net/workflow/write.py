@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import singledispatch
 from pathlib import Path
@@ -12,21 +12,18 @@ from typing import Any
 
 import pandas as pd
 import xarray as xr
-from matplotlib.axes import Axes
 
 from bayes_net.errors import InputError
-from bayes_net.figures.captions import finding
 from bayes_net.figures.patients import draw
-from bayes_net.figures.style import save
+from bayes_net.figures.style import Figure, illustrate
 from bayes_net.figures.synthesis import draw_synthesis
-from bayes_net.report.patients import KINDS, LANDMARKS, content_of, render
+from bayes_net.report.patients import LANDMARKS, patients_page
 from bayes_net.report.scenarios import SCENARIOS, answer_of, scenario_page, summary_to_read
-from bayes_net.report.synthesis import SYNTHESIS, render_synthesis, synthesis_content_of
+from bayes_net.report.synthesis import SYNTHESIS, synthesis_page
 from bayes_net.results.folder import (
     CONTENT,
     POSTERIOR,
     REPORT,
-    Illustration,
     ResultFolder,
     read_content,
     read_result,
@@ -39,9 +36,6 @@ from bayes_net.workflow.analysis import Analysis, Prepared, Progress, analyse, p
 from bayes_net.workflow.describe import model_in_words
 from bayes_net.workflow.patients import PreparedPatients
 from bayes_net.workflow.synthesis import PreparedNetwork
-
-Drawn = tuple[str, Axes, Illustration]
-"""Name of a figure's file, what was drawn, and what is said of it (its ``svg`` is still empty)."""
 
 
 def run(plan: Plan, out: Path | str | None = None, *, progress: Progress | None = None) -> Analysis:
@@ -104,22 +98,17 @@ def write_report(
     *,
     kind: str,
     tables: Mapping[str, pd.DataFrame],
-    figures: Iterable[Drawn],
+    figures: Iterable[Figure],
     words: Mapping[str, Any],
     provenance: Mapping[str, str],
 ) -> None:
     """Write tables, figures and words, the report that is made of them, and the manifest of the folder."""
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    saved = {}
-    for name, axes, about in figures:
-        svg, _ = save(axes, folder / "figures" / name)
-        saved[name] = replace(about, svg=svg.read_text(encoding="utf-8"))
     listed = {key: text for key, text in provenance.items() if key not in ("specification", "title")}
     result = write_content(
         folder,
         kind=kind,
         tables=tables,
-        figures=saved,
+        figures=illustrate(figures, folder / "figures"),
         words={"title": plan.title, **words, "provenance": listed},
         specification=plan.public_toml(),
     )
@@ -128,43 +117,31 @@ def write_report(
 
 
 @singledispatch
-def _figures(prepared: Prepared, analysis: Analysis) -> Iterator[Drawn]:
+def _figures(prepared: Prepared, analysis: Analysis) -> Iterable[Figure]:
     raise NotImplementedError(type(prepared).__name__)
 
 
 @_figures.register
-def _patients_figures(prepared: PreparedPatients, analysis: Analysis) -> Iterator[Drawn]:
+def _patients_figures(prepared: PreparedPatients, analysis: Analysis) -> Iterable[Figure]:
     report, hazard = prepared.plan.report, prepared.plan.hazard(analysis.fits[0].job.measure)
-    for figure in draw(
+    return draw(
         analysis.fits,
         hazard_ratios=analysis.tables["hazard_ratios"],
         attrition=prepared.attrition,
         slope_prior=hazard.priors.slope,
         level=report.level,
         patient_level=report.patient_level_figures,
-    ):
-        yield figure.name, figure.axes, illustrate(figure.kind, "", *figure.plotted, subject=figure.subject)
+    )
 
 
 @_figures.register
-def _network_figures(prepared: PreparedNetwork, analysis: Analysis) -> Iterator[Drawn]:
-    for name, section, axes, caption, alt in draw_synthesis(analysis.tables):
-        yield name, axes, Illustration(section, "", caption, alt)
-
-
-def illustrate(kind: str, svg: str, *plotted: pd.DataFrame, subject: str = "") -> Illustration:
-    """The figure drawn by ``plots.<kind>(*plotted)``, with its caption and a text that states its finding.
-
-    ``subject`` says what the figure is about, for example ``"PFS, landmark 180 d"``.
-    """
-    section, caption = KINDS[kind]
-    about = f"{subject}: " if subject else ""
-    return Illustration(section, svg, caption=about + caption, alt=about + finding(kind, *plotted))
+def _network_figures(prepared: PreparedNetwork, analysis: Analysis) -> Iterable[Figure]:
+    return draw_synthesis(analysis.tables)
 
 
 _KINDS = {
-    LANDMARKS: lambda result: render(content_of(result)),
-    SYNTHESIS: lambda result: render_synthesis(synthesis_content_of(result)),
+    LANDMARKS: patients_page,
+    SYNTHESIS: synthesis_page,
     SCENARIOS: scenario_page,
 }
 
