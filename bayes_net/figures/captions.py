@@ -11,8 +11,9 @@ from bayes_net import schema
 from bayes_net.figures.style import Figure
 from bayes_net.numbers import format_count, rounded, significant
 from bayes_net.report.evidence_tables import interpretable
-from bayes_net.report.synthesis_words import LEAST_CONTRACTION, inside
+from bayes_net.report.synthesis_words import inside
 from bayes_net.report.words import extremes
+from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.results.synthesis import PREDICTED
 
 

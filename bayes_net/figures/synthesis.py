@@ -33,7 +33,8 @@ from bayes_net.figures.style import (
 )
 from bayes_net.numbers import format_interval, format_probability, percent, rounded
 from bayes_net.report.evidence_tables import KINDS, interpretable
-from bayes_net.report.synthesis_words import LEAST_CONTRACTION, describe, slope_label, whole_failed
+from bayes_net.report.synthesis_words import describe, slope_label, whole_failed
+from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import PER_10_POINTS, words
 
 

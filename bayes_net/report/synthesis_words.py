@@ -15,16 +15,14 @@ from bayes_net.estimands.summary import direction
 from bayes_net.evidence.kinds import kind_of, names_of
 from bayes_net.evidence.statistics import Quantity
 from bayes_net.numbers import format_interval, format_probability, listed_and, percent, rounded, unbroken
+from bayes_net.report.tables import with_signs
 from bayes_net.report.words import direction_sentence, failed_rows
+from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.results.synthesis import FROM_PATIENTS, HELD_OUT, IN_PRINT, PREDICTED
-from bayes_net.schema import PER_10_POINTS, words
+from bayes_net.schema import FAILED, PASSED, PER_10_POINTS, words
 
 WHOLE = "all evidence"
 """The fit whose failed check makes every number unusable."""
-
-
-LEAST_CONTRACTION = 0.1
-"""With a smaller contraction, 1 - posterior SD / prior SD, the evidence is taken to say nothing."""
 
 
 LEAST_MOVE = 0.1
@@ -52,6 +50,11 @@ def whole_failed(found: Tables) -> bool:
     """Whether the fit of all evidence failed a check, or was never checked."""
     diagnostics = found["diagnostics"]
     return not (diagnostics["fit"] == WHOLE).any() or (failed_rows(diagnostics)["fit"] == WHOLE).any()
+
+
+def judged(found: Tables, name: str) -> pd.DataFrame:
+    """A table of hazard ratios with the gate of the fit of all evidence."""
+    return found[name].assign(gate=FAILED if whole_failed(found) else PASSED)
 
 
 def answer(found: Tables, *, level: float) -> list[str]:
@@ -116,7 +119,7 @@ def comparison(found: Tables) -> str:
     """``177Lu against control``: the arms whose hazard ratios stand in ``arms_and_studies``."""
     rows = found["arms_and_studies"]
     named = rows.loc[rows["estimand"] == "arm", "comparison"]
-    return str(named.iloc[0]).replace(">=", "≥ ").replace("<", "< ") if len(named) else "arm"
+    return with_signs(named.iloc[0]) if len(named) else "arm"
 
 
 def _arm_sentences(found: Tables, *, level: float) -> list[str]:

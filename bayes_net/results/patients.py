@@ -23,7 +23,7 @@ from bayes_net.estimands.survival import (
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.predictors import free_variables
 from bayes_net.model.priors import Flat, HalfNormal, Prior
-from bayes_net.numbers import format_plainly, significant
+from bayes_net.numbers import format_range, significant
 from bayes_net.results.fits import Fitted, Job, profile_label, reported_scales
 from bayes_net.schema import ARM, ARM_EFFECT, COVARIATE, COVARIATE_EFFECT, PFS
 
@@ -224,24 +224,19 @@ def _implications(fitted: Fitted) -> dict[str, str]:
     ratio, unit = hazard_ratio(before).isel(first), "per 10 points"
     if not isinstance(fitted.job.measure, Shrinkage):
         unit = "of response against none"
-    slope = f"hazard ratio {unit}: {_range(ratio)}"
+    slope = f"hazard ratio {unit}: {format_range(ratio)}"
     if isinstance(fitted.job.measure, Shrinkage):
-        slope += f"; per 30 points: {_range(ratio**3)}"
-    implied = dict.fromkeys(("level", "log_baseline"), f"median survival: {_range(median)} months")
-    implied |= {"step_sd": f"survival at 12 months: {_range(year)}"} | dict.fromkeys(
+        slope += f"; per 30 points: {format_range(ratio**3)}"
+    implied = dict.fromkeys(("level", "log_baseline"), f"median survival: {format_range(median)} months")
+    implied |= {"step_sd": f"survival at 12 months: {format_range(year)}"} | dict.fromkeys(
         ("slope", "common_slope"), slope
     )
     if ARM_EFFECT in before["posterior"]:
-        implied[ARM_EFFECT] = f"arm hazard ratio: {_range(arm_hazard_ratio(before).isel(first))}"
+        implied[ARM_EFFECT] = f"arm hazard ratio: {format_range(arm_hazard_ratio(before).isel(first))}"
     if COVARIATE_EFFECT in before["posterior"]:
         ratios = covariate_hazard_ratio(before).isel({COVARIATE: 0})
-        implied[COVARIATE_EFFECT] = f"hazard ratio: {_range(ratios)}"
+        implied[COVARIATE_EFFECT] = f"hazard ratio: {format_range(ratios)}"
     return implied
-
-
-def _range(values: xr.DataArray) -> str:
-    lower, upper = np.quantile(values, (0.025, 0.975))
-    return f"{format_plainly(lower)} to {format_plainly(upper)} (95 %)"
 
 
 def diagnostics_table(fits: Sequence[Fitted]) -> pd.DataFrame:
