@@ -16,12 +16,12 @@ from scipy import special, stats
 
 from bayes_net.evidence.table import COLUMNS, read_evidence
 from bayes_net.inference.arrays import inputs
-from bayes_net.inference.engine_synthesis import synthesis_model
+from bayes_net.inference.engine_synthesis import flat_synthesis_model
 from bayes_net.model.assumptions import Assumptions
 from bayes_net.model.predictors import scaling
 from bayes_net.model.priors import Fixed
-from bayes_net.specification.synthesis import parse_synthesis
-from bayes_net.workflow.synthesis import prepare_synthesis
+from bayes_net.specification.read import parse_specification
+from bayes_net.workflow.analysis import prepare
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 POOLED = MODELS / "prrt_pooled.toml"
@@ -91,13 +91,13 @@ def specification(changes: dict | None = None, *, where: Path = POOLED):
         for section in sections:
             inner = inner.setdefault(section, {})
         inner[key] = value
-    return parse_synthesis(values, where=where)
+    return parse_specification(values, where=where)
 
 
 @lru_cache
 def prrt():
     """The pool of the shipped synthesis."""
-    return prepare_synthesis(specification()).network
+    return prepare(specification()).network
 
 
 def z_of(comparisons: int) -> float:
@@ -112,7 +112,7 @@ class Graph:
     """Log density and gradient of the model's graph as functions of its flat vector."""
 
     def __init__(self, network):
-        self.model = synthesis_model(network)
+        self.model = flat_synthesis_model(network)
         outputs = [self.model.logp(), self.model.dlogp()]
         # Python's linker: no compiler for a few evaluations
         with pytensor.config.change_flags(cxx=""):

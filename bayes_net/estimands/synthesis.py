@@ -21,10 +21,10 @@ from bayes_net.model.network import Curve, Network
 from bayes_net.schema import CHAIN, DRAW, NO_LIMIT, OBSERVED, SAMPLE_DIMS
 
 
-def slopes_of(draws: xr.Dataset, network: Network) -> xr.DataArray:
+def slopes_of(draws: xr.Dataset) -> xr.DataArray:
     """Log hazard ratios per 10 points, with "no limit" as observed beside it."""
     slope = draws["slope"].transpose(*SAMPLE_DIMS, "slope_of", "landmark")
-    if NO_LIMIT not in network.landmarks:
+    if NO_LIMIT not in slope["landmark"].values:
         return slope
     observed = slope.sel(landmark=[NO_LIMIT]).assign_coords(landmark=[OBSERVED])
     if "bias" in draws:
@@ -52,7 +52,7 @@ def log_hazards_of(draws: xr.Dataset, network: Network, row, times: np.ndarray) 
     if row.subgroup == "all":
         return whole
     lower, upper = subgroup_bounds(row.subgroup)
-    return log_conditional(whole, *shrinkage_law(draws, network, curve), above=lower, below=upper)
+    return log_conditional(whole, *shrinkage_law(draws, curve), above=lower, below=upper)
 
 
 def subgroup_bounds(subgroup: str) -> tuple[float, float]:
@@ -62,12 +62,10 @@ def subgroup_bounds(subgroup: str) -> tuple[float, float]:
     return SMALLEST_SHRINKAGE, float(subgroup[1:])
 
 
-def shrinkage_law(
-    draws: xr.Dataset, network: Network, curve: Curve
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def shrinkage_law(draws: xr.Dataset, curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Observed slope of "no limit", and location and spread of best shrinkage, each (draw,)."""
     endpoint, study, arm = curve
-    slope = slopes_of(draws, network).sel(slope_of=f"{endpoint} {arm}", landmark=OBSERVED)
+    slope = slopes_of(draws).sel(slope_of=f"{endpoint} {arm}", landmark=OBSERVED)
     law = draws.sel(shrinkage_of=f"{study} {arm}")
     return flat(slope), flat(law["shrinkage_location"]), np.exp(flat(law["shrinkage_log_spread"]))
 
@@ -134,7 +132,7 @@ class Prediction:
             return flat(draws["arm_effect"].sel(effect=f"{row.endpoint} {row.study}"))
         if quantity is Quantity.SLOPE:
             label = OBSERVED if row.landmark == NO_LIMIT else row.landmark
-            slope = slopes_of(draws, self.network)
+            slope = slopes_of(draws)
             return flat(slope.sel(slope_of=f"{row.endpoint} {row.arm}", landmark=label))
         if quantity is Quantity.COMPLETION:
             return flat(draws["completion"].isel(completion_of=0))
@@ -185,7 +183,7 @@ def profiles(
         found = {"whole arm": whole}
         endpoint, study, arm = curve
         if has_law(network, curve):
-            law = shrinkage_law(draws, network, curve)
+            law = shrinkage_law(draws, curve)
             found |= {f"{s:g} points": log_conditional(whole, *law, above=s, below=s) for s in points}
         for profile, log_h in found.items():
             tail = ((1 - level) / 2, 0.5, (1 + level) / 2)

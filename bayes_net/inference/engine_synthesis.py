@@ -12,18 +12,16 @@ from __future__ import annotations
 import numpy as np
 
 from bayes_net.evidence.counts import COUNTED, count_log_likelihood
-from bayes_net.evidence.statistics import Maths, student_log_density
+from bayes_net.evidence.statistics import student_log_density
 from bayes_net.inference.arrays import conditional_scale, design, inputs
-from bayes_net.model.backend import pm, pt, times
+from bayes_net.model.backend import GRAPH, pm, pt, times
 from bayes_net.model.likelihoods import curve_location, student_rows
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_labels, effect_names, scale_labels, scale_names, scaling
 from bayes_net.model.priors import Borrowing, HalfCauchy
 
-GRAPH = Maths(pt.exp, pt.log, pt.erf, pt.softplus, pt.expm1)
 
-
-def synthesis_model(network: Network) -> pm.Model:
+def flat_synthesis_model(network: Network) -> pm.Model:
     """The PyMC model of a network.
 
     Variables: ``z`` (effect_label), effects on the sampler's scale, and ``scale`` (sd_label), standard

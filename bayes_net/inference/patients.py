@@ -9,7 +9,7 @@ import xarray as xr
 from bayes_net.data.aggregated import AggregatedExposure
 from bayes_net.data.exposure import measure_attrs
 from bayes_net.inference.closed_form import draw_prior, log_likelihood, log_prior, with_derived
-from bayes_net.inference.engine_patients import hazard_model
+from bayes_net.inference.engine_patients import flat_hazard_model
 from bayes_net.inference.sampling import PRIOR_DRAWS, Compiled, Sampler, as_tree, compile_model, sample
 from bayes_net.inference.start import starting_points
 from bayes_net.model.assumptions import Hazard
@@ -66,7 +66,7 @@ def _compile_once(data: AnyExposure, hazard: Hazard, shape: Layout) -> Compiled:
     kinds = tuple((name, type(prior), dims) for name, (prior, dims) in free_variables(hazard, data).items())
     key = (shape, kinds)
     if key not in _compiled:
-        _compiled[key] = compile_model(hazard_model(data, hazard, shape=shape), derived=False)
+        _compiled[key] = compile_model(flat_hazard_model(data, hazard, shape=shape), derived=False)
     return _compiled[key]
 
 
