@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from pools import ARMS, Density, Graph, assumptions, evidence, log_effect, ratio, row, slope, z_of
 from scipy import special, stats
+from scipy.integrate import quad
 
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
@@ -298,6 +299,17 @@ def test_replicates_have_the_mean_and_spread_of_the_law(name, drawn):
         kurtosis = stats.kurtosis(found, fisher=False)
         error = sd * np.sqrt((kurtosis - 1) / (4 * REPLICATES))
         assert abs(found.std() - sd) < z_of(2 * len(EXAMPLES)) * error
+
+
+def test_a_restricted_mean_of_a_curve_that_bends_is_its_area():
+    """Of subgroups hazards are not constant within intervals: Weibull curves, one a draw."""
+    scale = np.array([10.0, 30.0])
+    predicted = SimpleNamespace(
+        cuts=np.array([8.0, 30.0]), log_cumulative_hazard=lambda t: 1.5 * np.log(t / scale[:, None])
+    )
+    found = KINDS["restricted mean"].replicate(SimpleNamespace(time=24.0), predicted, np.zeros(2), None)
+    exact = [quad(lambda t, s=s: np.exp(-((t / s) ** 1.5)), 0, 24)[0] for s in scale]
+    np.testing.assert_allclose(found, exact, rtol=1e-4)
 
 
 @each
