@@ -23,6 +23,7 @@ FLOW = (
     "simulate",
     "evidence",
     "model",
+    "engine",
     "inference",
     "estimands",
     "specification",
