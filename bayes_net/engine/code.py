@@ -24,7 +24,7 @@ import numpy as np
 from numba import carray, cfunc, types
 
 from bayes_net.engine import density
-from bayes_net.engine.density import log_density, workspace
+from bayes_net.engine.density import WORK_SIZE, log_density
 
 CACHE_VARIABLE = "BAYES_NET_CACHE"
 """Environment variable: the folder in which compiled code is kept; empty: none."""
@@ -40,7 +40,7 @@ def _log_density(size, x, gradient, value, block):
     length = carray(block, (1,), np.int64)[0]
     slots, values = carray(block, (length,), np.int64), carray(block, (length,), np.float64)
     found = carray(gradient, (size,))
-    work = np.empty(workspace(slots[1:]))
+    work = np.empty(slots[1 + WORK_SIZE])
     total = log_density(carray(x, (size,)), found, work, slots[1:], values[1:])
     carray(value, (1,))[0] = total
     for i in range(len(found)):
@@ -49,9 +49,10 @@ def _log_density(size, x, gradient, value, block):
     return 0 if np.isfinite(total) else 4
 
 
-def _copy(size, expanded, x, out, block):
+def _copy(size, expanded, x, out, block):  # of as many numbers
     """Draws are kept as the sampler has them."""
-    carray(out, (expanded,))[:] = carray(x, (size,))
+    for i in range(size):
+        out[i] = x[i]
     return 0
 
 

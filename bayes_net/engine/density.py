@@ -8,8 +8,10 @@ published numbers are terms of them, each an array of places in the vector of el
 term has an empty array there. Gradients are accumulated backwards by hand: a term adds to those of its
 elements, the design hands them to the effects, and these to the sampler's vector x.
 
-Everything is in one block of memory, ``slots``: first the place of each of ``FIELDS``, then the fields, 8
-bytes a number, whole or real as the field is. ``values`` is the same block, read as real numbers.
+All that is given is in one block of memory, 8 bytes a number: the places of ``FIELDS`` and of ``WORK``, then
+the fields, whole or real as each is. ``slots`` is the block read as whole numbers, ``values`` as real ones, and
+``work`` what is computed. Arrays are places in these three, not slices of them: slices take numba six times
+as long to compile.
 """
 
 from __future__ import annotations
@@ -86,316 +88,290 @@ FIELDS = (
     RESPONSE, RESPONSE_COUNTS, SHRINKAGE_LOCATION, SHRINKAGE_SPREAD, SHRINKAGE_COUNTS,
 ) = range(len(FIELDS))  # fmt: skip
 
+WORK = ("effect", "standard", "scale", "to_effect", "element", "to_element", "sd", "to_sd", "rest")
+"""What is computed on the way, one array after the other: effects, x / c, c, and the derivative by each effect;
+elements, free standard deviations, the derivatives by them; and what one term needs for itself."""
+
+EFFECT, STANDARD, SCALE, TO_EFFECT, ELEMENT, TO_ELEMENT, SD, TO_SD, REST, WORK_SIZE = range(
+    len(FIELDS) + 1, len(FIELDS) + 2 + len(WORK)
+)
+
 TINY = 1e-12
-"""Added to probabilities of shrinkage, as the definition does."""
+"""Keeps the log of a probability of shrinkage finite."""
 
-compiled = njit(error_model="numpy")
-
-
-@compiled
-def _field(slots, block, field):
-    """A field of the block, whole or real as ``block`` is."""
-    return block[slots[field] : slots[field + 1]]
+compiled = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
-@compiled
-def workspace(slots):
-    """How many numbers ``log_density`` needs to work on."""
-    effects = slots[EFFECT_AT + 1] - slots[EFFECT_AT]
-    elements = slots[INTERCEPT + 1] - slots[INTERCEPT]
-    cells = slots[WIDTH + 1] - slots[WIDTH]
-    rows = slots[ROW_VALUE + 1] - slots[ROW_VALUE]
-    sds = slots[SD_AT + 1] - slots[SD_AT]
-    return 4 * effects + 2 * elements + 4 * cells + 3 * rows + 2 * sds
+def sizes_of_work(size: dict[str, int]) -> dict[str, int]:
+    """How many numbers each of ``WORK`` is, from the number of entries of each field."""
+    n, m, s = size["effect_at"], size["intercept"], size["sd_at"]
+    rest = max(4 * size["width"], 3 * size["row_value"])
+    return dict(zip(WORK, (n, n, n, n, m, m, s, s, rest), strict=True))
 
 
 @compiled
 def log_density(x, gradient, work, slots, values):
     """Log density at ``x``; its gradient is written to ``gradient``."""
-    n, m = slots[EFFECT_AT + 1] - slots[EFFECT_AT], slots[INTERCEPT + 1] - slots[INTERCEPT]
-    s, end = slots[SD_AT + 1] - slots[SD_AT], 4 * n + 2 * m
-    effect, standard, scale, to_effect = work[:n], work[n : 2 * n], work[2 * n : 3 * n], work[3 * n : 4 * n]
-    element, to_element = work[4 * n : 4 * n + m], work[4 * n + m : end]
-    sd, to_sd, rest = work[end : end + s], work[end + s : end + 2 * s], work[end + 2 * s :]
-    gradient[:] = 0.0
-    to_effect[:] = 0.0
-    total = values[slots[CONSTANT]] + _deviations(x, gradient, sd, to_sd, slots, values)
-    _effects(x, effect, standard, scale, sd, slots, values)
-    total += _prior(x, gradient, effect, standard, scale, to_effect, sd, to_sd, slots, values)
-    element[:] = _field(slots, values, INTERCEPT)
-    _multiply(element, effect, DESIGN, slots, values)
-    total += _linear(element, to_element, slots, values)
-    total += _cells(element, to_element, slots, values)
-    total += _pieces(element, to_element, rest, slots, values)
-    total += _rows(element, to_element, rest, slots, values)
-    total += _responses(element, to_element, slots, values)
-    total += _shrinkages(element, to_element, slots, values)
-    _multiply_back(to_effect, to_element, DESIGN, slots, values)
-    _hand_back(gradient, standard, scale, to_effect, sd, to_sd, slots, values)
+    for i in range(len(gradient)):
+        gradient[i] = 0.0
+    total = values[slots[CONSTANT]]
+    total += _deviations(x, gradient, work, slots, values)
+    _effects(x, work, slots, values)
+    total += _prior(x, gradient, work, slots, values)
+    total += _mixtures(gradient, work, slots, values)
+    total += _elements(work, slots, values)
+    total += _cells(work, slots, values)
+    total += _pieces(work, slots, values)
+    total += _rows(work, slots, values)
+    total += _responses(work, slots, values)
+    total += _shrinkages(work, slots, values)
+    _multiply_back(slots[TO_EFFECT], slots[TO_ELEMENT], DESIGN, work, slots, values)
+    _hand_back(gradient, work, slots, values)
     return total
 
 
-# --- sparse matrices: three fields, where each row begins, columns, values ------------------------------
+@compiled
+def _count(field, slots):
+    return slots[field + 1] - slots[field]
+
+
+# --- sparse matrices: three fields, where each row begins, columns, values ----------------------------------
 
 
 @compiled
-def _multiply(out, vector, matrix, slots, values):
-    begin, column, by = (
-        _field(slots, slots, matrix),
-        _field(slots, slots, matrix + 1),
-        _field(slots, values, matrix + 2),
-    )
-    for i in range(len(out)):
-        total = 0.0
-        for k in range(begin[i], begin[i + 1]):
-            total += by[k] * vector[column[k]]
-        out[i] += total
+def _multiply(out, vector, matrix, work, slots, values):
+    begin, column, by = slots[matrix], slots[matrix + 1], slots[matrix + 2]
+    for i in range(_count(matrix, slots) - 1):
+        for k in range(slots[begin + i], slots[begin + i + 1]):
+            work[out + i] += values[by + k] * work[vector + slots[column + k]]
 
 
 @compiled
-def _multiply_back(out, vector, matrix, slots, values):
-    begin, column, by = (
-        _field(slots, slots, matrix),
-        _field(slots, slots, matrix + 1),
-        _field(slots, values, matrix + 2),
-    )
-    for i in range(len(vector)):
-        for k in range(begin[i], begin[i + 1]):
-            out[column[k]] += by[k] * vector[i]
+def _multiply_back(out, vector, matrix, work, slots, values):
+    begin, column, by = slots[matrix], slots[matrix + 1], slots[matrix + 2]
+    for i in range(_count(matrix, slots) - 1):
+        for k in range(slots[begin + i], slots[begin + i + 1]):
+            work[out + slots[column + k]] += values[by + k] * work[vector + i]
 
 
-# --- effects and their priors -----------------------------------------------------------------------------
+# --- effects and their priors -------------------------------------------------------------------------------
 
 
 @compiled
-def _deviations(x, gradient, sd, to_sd, slots, values):
+def _deviations(x, gradient, work, slots, values):
     """Free standard deviations, half-normal or half-Cauchy, sampled as their logs."""
-    at, unit, cauchy = (
-        _field(slots, slots, SD_AT),
-        _field(slots, values, SD_SCALE),
-        _field(slots, slots, SD_CAUCHY),
-    )
     total = 0.0
-    for k in range(len(sd)):
-        sd[k] = math.exp(x[at[k]])
-        ratio = sd[k] / unit[k]
-        to_sd[k] = 0.0
-        if cauchy[k]:
-            total += x[at[k]] - math.log(1.0 + ratio * ratio)
-            gradient[at[k]] = 1.0 - 2.0 * ratio * ratio / (1.0 + ratio * ratio)
+    for k in range(_count(SD_AT, slots)):
+        at = slots[slots[SD_AT] + k]
+        sd = math.exp(x[at])
+        square = (sd / values[slots[SD_SCALE] + k]) ** 2
+        work[slots[SD] + k], work[slots[TO_SD] + k] = sd, 0.0
+        if slots[slots[SD_CAUCHY] + k]:
+            total += x[at] - math.log(1.0 + square)
+            gradient[at] = 1.0 - 2.0 * square / (1.0 + square)
         else:
-            total += x[at[k]] - 0.5 * ratio * ratio
-            gradient[at[k]] = 1.0 - ratio * ratio
+            total += x[at] - 0.5 * square
+            gradient[at] = 1.0 - square
     return total
 
 
 @compiled
-def _effects(x, effect, standard, scale, sd, slots, values):
-    at, by = _field(slots, slots, EFFECT_AT), _field(slots, slots, EFFECT_SD)
-    mean, unit = _field(slots, values, MEAN), _field(slots, values, UNIT)
-    information = _field(slots, values, INFORMATION)
-    for i in range(len(effect)):
-        scale[i], factor = 1.0, 1.0
-        if by[i] >= 0:
-            factor = sd[by[i]]
-            scale[i] = math.sqrt(1.0 + factor * factor * information[i])
-        standard[i] = x[at[i]] / scale[i]
-        effect[i] = (mean[i] + unit[i] * standard[i]) * factor
+def _effects(x, work, slots, values):
+    for i in range(_count(EFFECT_AT, slots)):
+        by, scale, sd = slots[slots[EFFECT_SD] + i], 1.0, 1.0
+        if by >= 0:
+            sd = work[slots[SD] + by]
+            scale = math.sqrt(1.0 + sd * sd * values[slots[INFORMATION] + i])
+        standard = x[slots[slots[EFFECT_AT] + i]] / scale
+        work[slots[SCALE] + i], work[slots[STANDARD] + i] = scale, standard
+        work[slots[EFFECT] + i] = (values[slots[MEAN] + i] + values[slots[UNIT] + i] * standard) * sd
+        work[slots[TO_EFFECT] + i] = 0.0
 
 
 @compiled
-def _prior(x, gradient, effect, standard, scale, to_effect, sd, to_sd, slots, values):
-    """Normal priors on the scale c of each; that of the mixtures relative to their wider component."""
-    at, by = _field(slots, slots, EFFECT_AT), _field(slots, slots, EFFECT_SD)
-    mean, root = _field(slots, values, PRIOR_MEAN), _field(slots, values, PRIOR_ROOT)
-    information = _field(slots, values, INFORMATION)
-    begin, tied_to, tied_by = (
-        _field(slots, slots, TIED),
-        _field(slots, slots, TIED_TO),
-        _field(slots, values, TIED_BY),
-    )
-    total = 0.0
-    for i in range(len(effect)):
-        moved = mean[i]
-        for k in range(begin[i], begin[i + 1]):
-            moved += tied_by[k] * effect[tied_to[k]]
-        away = (x[at[i]] - moved) * root[i] / scale[i]
+def _prior(x, gradient, work, slots, values):
+    """Normal priors, each on its scale c."""
+    total, tied_to, tied_by = 0.0, slots[TIED_TO], slots[TIED_BY]
+    for i in range(_count(EFFECT_AT, slots)):
+        at, by, scale = slots[slots[EFFECT_AT] + i], slots[slots[EFFECT_SD] + i], work[slots[SCALE] + i]
+        mean, root = values[slots[PRIOR_MEAN] + i], values[slots[PRIOR_ROOT] + i] / scale
+        begin, end = slots[slots[TIED] + i], slots[slots[TIED] + i + 1]
+        for k in range(begin, end):
+            mean += values[tied_by + k] * work[slots[EFFECT] + slots[tied_to + k]]
+        away = (x[at] - mean) * root
         total -= 0.5 * away * away
-        pull = away * root[i] / scale[i]
-        gradient[at[i]] -= pull
-        for k in range(begin[i], begin[i + 1]):
-            to_effect[tied_to[k]] += pull * tied_by[k]
-        if by[i] >= 0:
-            total -= math.log(scale[i])
-            to_sd[by[i]] += (away * away - 1.0) * sd[by[i]] * information[i] / (scale[i] * scale[i])
-    mixed, ratio, weight = (
-        _field(slots, slots, MIXED),
-        _field(slots, values, MIXED_RATIO),
-        _field(slots, values, MIXED_WEIGHT),
-    )
-    for k in range(len(mixed)):
-        i = mixed[k]
-        spread = 1.0 - ratio[k] * ratio[k]
-        excess = 0.5 * standard[i] * standard[i] * spread
-        narrow, wide = weight[k] * math.exp(-excess), (1.0 - weight[k]) * ratio[k]
-        total += math.log(narrow + wide) + excess
-        # no effect of two components has a free standard deviation, so its scale is 1
-        gradient[at[i]] += standard[i] * spread * wide / (narrow + wide)
+        gradient[at] -= away * root
+        for k in range(begin, end):
+            work[slots[TO_EFFECT] + slots[tied_to + k]] += away * root * values[tied_by + k]
+        if by >= 0:
+            total -= math.log(scale)
+            sd, information = work[slots[SD] + by], values[slots[INFORMATION] + i]
+            work[slots[TO_SD] + by] += (away * away - 1.0) * sd * information / (scale * scale)
     return total
 
 
 @compiled
-def _hand_back(gradient, standard, scale, to_effect, sd, to_sd, slots, values):
-    """From effects and standard deviations to the sampler's vector."""
-    at, by = _field(slots, slots, EFFECT_AT), _field(slots, slots, EFFECT_SD)
-    mean, unit = _field(slots, values, MEAN), _field(slots, values, UNIT)
-    for i in range(len(standard)):
-        factor = 1.0
-        if by[i] >= 0:
-            factor = sd[by[i]]
-            of_scale = unit[i] * standard[i] / (scale[i] * scale[i])
-            to_sd[by[i]] += to_effect[i] * (mean[i] + of_scale)
-        gradient[at[i]] += to_effect[i] * unit[i] * factor / scale[i]
-    sd_at = _field(slots, slots, SD_AT)
-    for k in range(len(sd)):
-        gradient[sd_at[k]] += to_sd[k] * sd[k]
-
-
-# --- patients ------------------------------------------------------------------------------------------------
-
-
-@compiled
-def _linear(element, to_element, slots, values):
-    hits, total = _field(slots, values, HITS), 0.0
-    for j in range(len(element)):
-        total += hits[j] * element[j]
-        to_element[j] = hits[j]
-    return total
-
-
-@compiled
-def _cells(element, to_element, slots, values):
-    """Minus the cumulative hazard of compressed exposure: nodes of months at a score."""
-    hazard, offset, slope = (
-        _field(slots, slots, CELL_HAZARD),
-        _field(slots, slots, CELL_OFFSET),
-        _field(slots, slots, CELL_SLOPE),
-    )
-    begin = _field(slots, slots, CELL_NODES)
-    score, months = _field(slots, values, NODE_SCORE), _field(slots, values, NODE_MONTHS)
+def _mixtures(gradient, work, slots, values):
+    """Priors of two components, over the normal one; relative to the wider, the last to underflow. None of
+    these effects has a free standard deviation, so that c is 1."""
     total = 0.0
-    for c in range(len(hazard)):
-        level = element[hazard[c]]
-        if offset[c] >= 0:
-            level += element[offset[c]]
-        rate, passed, weighted = math.exp(level), 0.0, 0.0
-        if slope[c] >= 0:
-            by = element[slope[c]]
-            for k in range(begin[c], begin[c + 1]):
-                risk = months[k] * math.exp(by * score[k])
-                passed += risk
-                weighted += risk * score[k]
-            to_element[slope[c]] -= rate * weighted
-        else:
-            for k in range(begin[c], begin[c + 1]):
-                passed += months[k]
+    for k in range(_count(MIXED, slots)):
+        i, weight = slots[slots[MIXED] + k], values[slots[MIXED_WEIGHT] + k]
+        ratio, z = values[slots[MIXED_RATIO] + k], work[slots[STANDARD] + i]
+        excess = 0.5 * z * z * (1.0 - ratio * ratio)
+        narrow, wide = weight * math.exp(-excess), (1.0 - weight) * ratio
+        total += math.log(narrow + wide) + excess
+        gradient[slots[slots[EFFECT_AT] + i]] += z * (1.0 - ratio * ratio) * wide / (narrow + wide)
+    return total
+
+
+@compiled
+def _hand_back(gradient, work, slots, values):
+    """From effects and standard deviations to the sampler's vector."""
+    for i in range(_count(EFFECT_AT, slots)):
+        by, scale, sd = slots[slots[EFFECT_SD] + i], work[slots[SCALE] + i], 1.0
+        unit, by_effect = values[slots[UNIT] + i], work[slots[TO_EFFECT] + i]
+        if by >= 0:
+            sd = work[slots[SD] + by]
+            of_scale = unit * work[slots[STANDARD] + i] / (scale * scale)
+            work[slots[TO_SD] + by] += by_effect * (values[slots[MEAN] + i] + of_scale)
+        gradient[slots[slots[EFFECT_AT] + i]] += by_effect * unit * sd / scale
+    for k in range(_count(SD_AT, slots)):
+        gradient[slots[slots[SD_AT] + k]] += work[slots[TO_SD] + k] * work[slots[SD] + k]
+
+
+@compiled
+def _elements(work, slots, values):
+    """Elements, and the part of the likelihood that is linear in them."""
+    element, total = slots[ELEMENT], 0.0
+    for j in range(_count(INTERCEPT, slots)):
+        work[element + j] = values[slots[INTERCEPT] + j]
+    _multiply(element, slots[EFFECT], DESIGN, work, slots, values)
+    for j in range(_count(INTERCEPT, slots)):
+        hits = values[slots[HITS] + j]
+        total += hits * work[element + j]
+        work[slots[TO_ELEMENT] + j] = hits
+    return total
+
+
+# --- patients -----------------------------------------------------------------------------------------------
+
+
+@compiled
+def _cells(work, slots, values):
+    """Minus the cumulative hazard of compressed exposure: nodes of months at a score."""
+    element, to_element, score, months = (
+        slots[ELEMENT],
+        slots[TO_ELEMENT],
+        slots[NODE_SCORE],
+        slots[NODE_MONTHS],
+    )
+    total = 0.0
+    for c in range(_count(CELL_HAZARD, slots)):
+        hazard, offset = slots[slots[CELL_HAZARD] + c], slots[slots[CELL_OFFSET] + c]
+        slope, by = slots[slots[CELL_SLOPE] + c], 0.0
+        level, passed, weighted = work[element + hazard], 0.0, 0.0
+        if offset >= 0:
+            level += work[element + offset]
+        if slope >= 0:
+            by = work[element + slope]
+        rate = math.exp(level)
+        for k in range(slots[slots[CELL_NODES] + c], slots[slots[CELL_NODES] + c + 1]):
+            risk = values[months + k] * math.exp(by * values[score + k])
+            passed += risk
+            weighted += risk * values[score + k]
         total -= rate * passed
-        to_element[hazard[c]] -= rate * passed
-        if offset[c] >= 0:
-            to_element[offset[c]] -= rate * passed
+        work[to_element + hazard] -= rate * passed
+        if offset >= 0:
+            work[to_element + offset] -= rate * passed
+        if slope >= 0:
+            work[to_element + slope] -= rate * weighted
     return total
 
 
 @compiled
-def _pieces(element, to_element, work, slots, values):
+def _pieces(work, slots, values):
     """Minus the cumulative hazard of patients one by one: of intervals passed, and the piece in the last."""
-    width, first = _field(slots, values, WIDTH), _field(slots, slots, FIRST)
-    start, end, slope = (
-        _field(slots, slots, PIECE_START),
-        _field(slots, slots, PIECE_END),
-        _field(slots, slots, PIECE_SLOPE),
-    )
-    score, months = _field(slots, values, PIECE_SCORE), _field(slots, values, PIECE_MONTHS)
-    covariate, covariates = (
-        _field(slots, slots, COVARIATE_ELEMENT),
-        _field(slots, values, PIECE_COVARIATES),
-    )
-    n, p, total = len(width), len(covariate), 0.0
-    rate, passed = work[:n], work[n : 2 * n]
-    to_rate, to_passed = work[2 * n : 3 * n], work[3 * n : 4 * n]
+    n, p, total = _count(WIDTH, slots), _count(COVARIATE_ELEMENT, slots), 0.0
+    element, to_element, width, first = slots[ELEMENT], slots[TO_ELEMENT], slots[WIDTH], slots[FIRST]
+    rate, passed = slots[REST], slots[REST] + n
+    to_rate, to_passed = slots[REST] + 2 * n, slots[REST] + 3 * n
     for c in range(n):
-        rate[c] = math.exp(element[c])
-        passed[c] = 0.0 if first[c] else passed[c - 1] + rate[c - 1] * width[c - 1]
-        to_rate[c] = to_passed[c] = 0.0
-    for i in range(len(start)):
-        eta = 0.0
-        if slope[i] >= 0:
-            eta = element[slope[i]] * score[i]
+        work[rate + c], work[passed + c] = math.exp(work[element + c]), 0.0
+        if not slots[first + c]:
+            work[passed + c] = work[passed + c - 1] + work[rate + c - 1] * values[width + c - 1]
+        work[to_rate + c] = work[to_passed + c] = 0.0
+    for i in range(_count(PIECE_START, slots)):
+        start, end = slots[slots[PIECE_START] + i], slots[slots[PIECE_END] + i]
+        slope, score, eta = slots[slots[PIECE_SLOPE] + i], values[slots[PIECE_SCORE] + i], 0.0
+        months, covariates = values[slots[PIECE_MONTHS] + i], slots[PIECE_COVARIATES] + i * p
+        if slope >= 0:
+            eta = work[element + slope] * score
         for j in range(p):
-            eta += element[covariate[j]] * covariates[i * p + j]
+            eta += work[element + slots[slots[COVARIATE_ELEMENT] + j]] * values[covariates + j]
         risk = math.exp(eta)
-        hazard = risk * (passed[end[i]] - passed[start[i]] + months[i] * rate[end[i]])
+        hazard = risk * (work[passed + end] - work[passed + start] + months * work[rate + end])
         total -= hazard
-        to_passed[end[i]] -= risk
-        to_passed[start[i]] += risk
-        to_rate[end[i]] -= risk * months[i]
-        if slope[i] >= 0:
-            to_element[slope[i]] -= hazard * score[i]
+        work[to_passed + end] -= risk
+        work[to_passed + start] += risk
+        work[to_rate + end] -= risk * months
+        if slope >= 0:
+            work[to_element + slope] -= hazard * score
         for j in range(p):
-            to_element[covariate[j]] -= hazard * covariates[i * p + j]
+            work[to_element + slots[slots[COVARIATE_ELEMENT] + j]] -= hazard * values[covariates + j]
     for c in range(n - 1, -1, -1):
-        if not first[c]:
-            to_passed[c - 1] += to_passed[c]
-            to_rate[c - 1] += to_passed[c] * width[c - 1]
-        to_element[c] += to_rate[c] * rate[c]
+        if not slots[first + c]:
+            work[to_passed + c - 1] += work[to_passed + c]
+            work[to_rate + c - 1] += work[to_passed + c] * values[width + c - 1]
+        work[to_element + c] += work[to_rate + c] * work[rate + c]
     return total
 
 
-# --- published numbers ---------------------------------------------------------------------------------------
+# --- published numbers --------------------------------------------------------------------------------------
 
 
 @compiled
-def _rows(element, to_element, work, slots, values):
+def _cumulative(row, work, slots, values):
+    """Cumulative hazard of a row that is a point of a curve; 1 where it is none."""
+    begin, end = slots[slots[ROW_CURVE] + row], slots[slots[ROW_CURVE] + row + 1]
+    total = 1.0 if begin == end else 0.0
+    for k in range(begin, end):
+        rate = math.exp(work[slots[ELEMENT] + slots[slots[CURVE_ELEMENT] + k]])
+        total += values[slots[CURVE_MONTHS] + k] * rate
+    return total
+
+
+@compiled
+def _rows(work, slots, values):
     """Normal numbers, with the root of their precision matrix, and Student's t, on standardised residuals."""
-    value, se, power = (
-        _field(slots, values, ROW_VALUE),
-        _field(slots, values, ROW_SE),
-        _field(slots, values, ROW_POWER),
-    )
-    location, inflation = _field(slots, slots, ROW_LOCATION), _field(slots, slots, ROW_INFLATION)
-    begin, of, months = (
-        _field(slots, slots, ROW_CURVE),
-        _field(slots, slots, CURVE_ELEMENT),
-        _field(slots, values, CURVE_MONTHS),
-    )
-    df, n, total = _field(slots, values, ROW_STUDENT), len(value), 0.0
-    z, root_z, to_z = work[:n], work[n : 2 * n], work[2 * n : 3 * n]
+    n, element, to_element, total = _count(ROW_VALUE, slots), slots[ELEMENT], slots[TO_ELEMENT], 0.0
+    z, root_z, to_z = slots[REST], slots[REST] + n, slots[REST] + 2 * n
     for i in range(n):
-        at = element[location[i]]
-        if begin[i + 1] > begin[i]:
-            cumulative = 0.0
-            for k in range(begin[i], begin[i + 1]):
-                cumulative += months[k] * math.exp(element[of[k]])
-            at += math.log(cumulative)
-        z[i] = (value[i] - at) / (se[i] * math.exp(element[inflation[i]]))
-        root_z[i] = to_z[i] = 0.0
-    _multiply(root_z, z, ROOT, slots, values)
+        location, inflation = slots[slots[ROW_LOCATION] + i], slots[slots[ROW_INFLATION] + i]
+        at = work[element + location] + math.log(_cumulative(i, work, slots, values))
+        se = values[slots[ROW_SE] + i] * math.exp(work[element + inflation])
+        work[z + i] = (values[slots[ROW_VALUE] + i] - at) / se
+        work[root_z + i] = work[to_z + i] = 0.0
+    _multiply(root_z, z, ROOT, work, slots, values)
     for i in range(n):
-        total -= 0.5 * root_z[i] * root_z[i] + power[i] * element[inflation[i]]
-        root_z[i] = -root_z[i]
-    _multiply_back(to_z, root_z, ROOT, slots, values)
+        total -= 0.5 * work[root_z + i] ** 2
+    _multiply_back(to_z, root_z, ROOT, work, slots, values)
     for i in range(n):
-        if df[i] > 0.0:
-            total -= power[i] * 0.5 * (df[i] + 1.0) * math.log(1.0 + z[i] * z[i] / df[i])
-            to_z[i] -= power[i] * (df[i] + 1.0) * z[i] / (df[i] + z[i] * z[i])
-        to_location = -to_z[i] / (se[i] * math.exp(element[inflation[i]]))
-        to_element[location[i]] += to_location
-        to_element[inflation[i]] -= to_z[i] * z[i] + power[i]
-        cumulative = 0.0
-        for k in range(begin[i], begin[i + 1]):
-            cumulative += months[k] * math.exp(element[of[k]])
-        for k in range(begin[i], begin[i + 1]):
-            to_element[of[k]] += to_location * months[k] * math.exp(element[of[k]]) / cumulative
+        location, inflation = slots[slots[ROW_LOCATION] + i], slots[slots[ROW_INFLATION] + i]
+        residual, by_z = work[z + i], -work[to_z + i]
+        df, power = values[slots[ROW_STUDENT] + i], values[slots[ROW_POWER] + i]
+        if df > 0.0:
+            total -= power * 0.5 * (df + 1.0) * math.log(1.0 + residual * residual / df)
+            by_z -= power * (df + 1.0) * residual / (df + residual * residual)
+        total -= power * work[element + inflation]
+        by_location = -by_z / (values[slots[ROW_SE] + i] * math.exp(work[element + inflation]))
+        work[to_element + location] += by_location
+        work[to_element + inflation] -= by_z * residual + power
+        cumulative = _cumulative(i, work, slots, values)
+        for k in range(slots[slots[ROW_CURVE] + i], slots[slots[ROW_CURVE] + i + 1]):
+            of = slots[slots[CURVE_ELEMENT] + k]
+            hazard = values[slots[CURVE_MONTHS] + k] * math.exp(work[element + of])
+            work[to_element + of] += by_location * hazard / cumulative
     return total
 
 
@@ -405,39 +381,36 @@ def _softplus(x):
 
 
 @compiled
-def _responses(element, to_element, slots, values):
+def _responses(work, slots, values):
     """Binomial counts of a logit: successes, numbers and powers one after another."""
-    of, counts = _field(slots, slots, RESPONSE), _field(slots, values, RESPONSE_COUNTS)
-    n, total = len(of), 0.0
+    n, counts, total = _count(RESPONSE, slots), slots[RESPONSE_COUNTS], 0.0
     for i in range(n):
-        k, size, power, logit = counts[i], counts[n + i], counts[2 * n + i], element[of[i]]
+        of, k, size = slots[slots[RESPONSE] + i], values[counts + i], values[counts + n + i]
+        power, logit = values[counts + 2 * n + i], work[slots[ELEMENT] + of]
         total -= power * (k * _softplus(-logit) + (size - k) * _softplus(logit))
-        to_element[of[i]] += power * (k - size / (1.0 + math.exp(-logit)))
+        work[slots[TO_ELEMENT] + of] += power * (k - size / (1.0 + math.exp(-logit)))
     return total
 
 
 @compiled
-def _shrinkages(element, to_element, slots, values):
+def _shrinkages(work, slots, values):
     """Binomial counts beyond a place of those below the next higher (and above the next lower) one."""
-    at, of = _field(slots, slots, SHRINKAGE_LOCATION), _field(slots, slots, SHRINKAGE_SPREAD)
-    counts = _field(slots, values, SHRINKAGE_COUNTS)
-    n, total = len(at), 0.0
+    n, counts, total = _count(SHRINKAGE_LOCATION, slots), slots[SHRINKAGE_COUNTS], 0.0
     for i in range(n):
-        k, size, power = counts[i], counts[n + i], counts[5 * n + i]
-        location, spread = element[at[i]], math.exp(element[of[i]])
-        own, upper, lower = (
-            (counts[2 * n + i] - location) / spread,
-            (counts[3 * n + i] - location) / spread,
-            (counts[4 * n + i] - location) / spread,
-        )
-        p, p_upper, p_lower = _below(own), _below(upper), _below(lower)
-        beyond, short, whole = p_upper - p + TINY, p - p_lower + TINY, p_upper - p_lower + TINY
+        at, of = slots[slots[SHRINKAGE_LOCATION] + i], slots[slots[SHRINKAGE_SPREAD] + i]
+        location, spread = work[slots[ELEMENT] + at], math.exp(work[slots[ELEMENT] + of])
+        k, size, power = values[counts + i], values[counts + n + i], values[counts + 5 * n + i]
+        own = (values[counts + 2 * n + i] - location) / spread
+        upper = (values[counts + 3 * n + i] - location) / spread
+        lower = (values[counts + 4 * n + i] - location) / spread
+        beyond, short = _below(upper) - _below(own) + TINY, _below(own) - _below(lower) + TINY
+        whole = _below(upper) - _below(lower) + TINY
         total += power * (k * math.log(beyond) + (size - k) * math.log(short) - size * math.log(whole))
-        to_p = power * ((size - k) / short - k / beyond) * _normal(own)
-        to_upper = power * (k / beyond - size / whole) * _normal(upper)
-        to_lower = power * (size / whole - (size - k) / short) * _normal(lower)
-        to_element[at[i]] -= (to_p + to_upper + to_lower) / spread
-        to_element[of[i]] -= to_p * own + to_upper * upper + to_lower * lower
+        by_own = power * ((size - k) / short - k / beyond) * _normal(own)
+        by_upper = power * (k / beyond - size / whole) * _normal(upper)
+        by_lower = power * (size / whole - (size - k) / short) * _normal(lower)
+        work[slots[TO_ELEMENT] + at] -= (by_own + by_upper + by_lower) / spread
+        work[slots[TO_ELEMENT] + of] -= by_own * own + by_upper * upper + by_lower * lower
     return total
 
 

@@ -11,12 +11,24 @@ import numpy as np
 from scipy import sparse
 
 from bayes_net.engine.code import code
-from bayes_net.engine.density import FIELDS
+from bayes_net.engine.density import FIELDS, sizes_of_work
 
 REALS = frozenset(
-    "mean unit information prior_mean prior_root tied_by mixed_ratio mixed_weight sd_scale constant intercept "
-    "design_by hits node_score node_months width piece_score piece_months piece_covariates row_value row_se "
-    "row_power row_student curve_months root_by response_counts shrinkage_counts".split()
+    [
+        *(
+            "mean",
+            "unit",
+            "information",
+            "prior_mean",
+            "prior_root",
+            "tied_by",
+            "mixed_ratio",
+            "mixed_weight",
+        ),
+        *("sd_scale", "constant", "intercept", "design_by", "hits", "node_score", "node_months", "width"),
+        *("piece_score", "piece_months", "piece_covariates", "row_value", "row_se", "row_power"),
+        *("row_student", "curve_months", "root_by", "response_counts", "shrinkage_counts"),
+    ]
 )
 """Fields of real numbers; the others are of whole ones."""
 
@@ -75,7 +87,8 @@ _REAL = ctypes.POINTER(ctypes.c_double)
 
 
 def packed(fields: Mapping[str, np.ndarray]) -> np.ndarray:
-    """``fields`` as one block: its length, the place of each field, the fields; those not given are empty."""
+    """``fields`` as one block: its length, the places of fields and of what is
+    computed, the fields; those not given are empty."""
     unknown = set(fields) - set(FIELDS)
     if unknown:
         raise ValueError(f"fields {sorted(unknown)} are unknown")
@@ -84,9 +97,11 @@ def packed(fields: Mapping[str, np.ndarray]) -> np.ndarray:
         given = np.zeros(1 if name in STARTS_MATRIX else 0) if fields.get(name) is None else fields[name]
         part = np.ascontiguousarray(given, np.float64 if name in REALS else np.int64).ravel()
         parts.append(part.view(np.int64))
+    work = sizes_of_work(dict(zip(FIELDS, map(len, parts), strict=True))).values()
+    work_at = np.cumsum([0, *work])
     # places are counted from the first of them, as the compiled code does
-    ends = len(FIELDS) + 1 + np.cumsum([0, *map(len, parts)])
-    return np.concatenate([[ends[-1] + 1], ends, *parts]).astype(np.int64)
+    at = len(FIELDS) + 1 + len(work_at) + np.cumsum([0, *map(len, parts)])
+    return np.concatenate([[at[-1] + 1], at, work_at, *parts]).astype(np.int64)
 
 
 def matrix(name: str, dense: np.ndarray, columns: str, by: str) -> dict[str, np.ndarray]:
