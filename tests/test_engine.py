@@ -1,6 +1,5 @@
 """The engine's log density and gradient equal the models', its code is kept safely, its draws repeat."""
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -14,17 +13,14 @@ import pytest
 from arviz_stats.base import array_stats
 from exposures import patients
 from pools import (
-    ARMS,
     Graph,
     assumptions,
     evidence,
     log_effect,
     prrt,
-    slope,
     specification,
     z_of,
 )
-from scipy import stats
 from test_likelihood import LAYOUTS, VARIANTS, gradient, likelihood, prior_density, shape_of
 from test_synthesis import BIAS, ERRORS, LANDMARKS, PATIENTS, SLOPE_ROWS
 from test_synthesis import EFFECTS as PRINTED
@@ -36,7 +32,6 @@ from bayes_net.engine.patients import patients_posterior
 from bayes_net.engine.posterior import packed
 from bayes_net.engine.synthesis import synthesis_posterior
 from bayes_net.inference.arrays import design, inputs
-from bayes_net.inference.sampling import Sampler, sample
 from bayes_net.model.assumptions import Hazard, SlopePrior
 from bayes_net.model.network import combine_network
 from bayes_net.model.priors import Borrowing, Fixed, Flat, HalfCauchy, HalfNormal, Normal, Priors

@@ -9,9 +9,9 @@ term has an empty array there. Gradients are accumulated backwards by hand: a te
 elements, the design hands them to the effects, and these to the sampler's vector x.
 
 All that is given is in one block of memory, 8 bytes a number: the places of ``FIELDS`` and of ``WORK``, then
-the fields, whole or real as each is. ``slots`` is the block read as whole numbers, ``values`` as real ones, and
-``work`` what is computed. Arrays are places in these three, not slices of them: slices take numba six times
-as long to compile.
+the fields, whole or real as each is. ``slots`` is the block read as whole numbers, ``values`` as real ones,
+and ``work`` what is computed. Arrays are places in these three, not slices of them: slices take numba three
+times as long to compile.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ FIELDS = (
 ) = range(len(FIELDS))  # fmt: skip
 
 WORK = ("effect", "standard", "scale", "to_effect", "element", "to_element", "sd", "to_sd", "rest")
-"""What is computed on the way, one array after the other: effects, x / c, c, and the derivative by each effect;
-elements, free standard deviations, the derivatives by them; and what one term needs for itself."""
+"""What is computed on the way, one array after the other: effects, x / c, c, and the derivatives by effects;
+elements, the derivatives by them; free standard deviations, the derivatives by them; what one term needs."""
 
 EFFECT, STANDARD, SCALE, TO_EFFECT, ELEMENT, TO_ELEMENT, SD, TO_SD, REST, WORK_SIZE = range(
     len(FIELDS) + 1, len(FIELDS) + 2 + len(WORK)
