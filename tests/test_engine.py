@@ -27,11 +27,11 @@ from test_synthesis import EFFECTS as PRINTED
 
 from bayes_net.data.exposure import long_form
 from bayes_net.engine import code as engine_code
-from bayes_net.engine.nuts import nuts_model
 from bayes_net.engine.patients import patients_posterior
 from bayes_net.engine.posterior import packed
 from bayes_net.engine.synthesis import synthesis_posterior
 from bayes_net.inference.arrays import design, inputs
+from bayes_net.inference.sampling import Sampler, sample_posterior
 from bayes_net.model.assumptions import Hazard, SlopePrior
 from bayes_net.model.network import combine_network
 from bayes_net.model.priors import Borrowing, Fixed, Flat, HalfCauchy, HalfNormal, Normal, Priors
@@ -182,15 +182,12 @@ def test_a_point_of_another_length_is_refused():
 # --- sampling -----------------------------------------------------------------------------------------------
 
 
-def few_draws(posterior, seed) -> np.ndarray:
-    import nutpie
-
-    from bayes_net.inference.sampling import _LOW_RANK, _datatree
-
-    options = {"draws": 60, "tune": 120, "chains": 2, "progress_bar": False, "save_warmup": False}
-    return _datatree(nutpie.sample(nuts_model(posterior), seed=seed, **options, **_LOW_RANK))["posterior"][
-        "x"
-    ].values
+def few_draws(posterior, seed, sampler=Sampler(draws=60, tune=120, chains=2)) -> np.ndarray:
+    """Draws of all variables, one after another."""
+    dims = {name: [f"{name} {i}" for i in range(len(v.shape))] for name, v in posterior.variables.items()}
+    tree = sample_posterior(posterior, dims=dims, seed=seed, sampler=sampler)
+    parts = [tree["posterior"][name].values for name in posterior.variables]
+    return np.concatenate([part.reshape(*part.shape[:2], -1) for part in parts], axis=2)
 
 
 def test_nutpie_takes_the_compiled_functions_as_they_are():
@@ -198,25 +195,13 @@ def test_nutpie_takes_the_compiled_functions_as_they_are():
     ``CompiledPyMCModel`` has other fields, or calls the functions otherwise: see ``engine/nuts.py``."""
     data = patients(cuts=())
     flat = Hazard(smoothing="independent", slopes="none", priors=Priors(level=Flat()))
-    draws = np.exp(few_draws_of(data, flat))
+    draws = np.exp(few_draws(patients_posterior(data, flat), 1, Sampler(1000, 300, 4, 0.8)))
     hits, months = data.events[:, 0], data.person_time[:, 0]
     for a in range(2):
         own = draws[..., a]
-        error = array_stats.mcse(own, method="mean")
-        assert abs(own.mean() - hits[a] / months[a]) < z_of(4) * error
         spread = (own - own.mean()) ** 2
-        error = array_stats.mcse(spread, method="mean")
-        assert abs(spread.mean() - hits[a] / months[a] ** 2) < z_of(4) * error
-
-
-def few_draws_of(data, hazard):
-    import nutpie
-
-    model = nuts_model(patients_posterior(data, hazard))
-    from bayes_net.inference.sampling import _datatree
-
-    trace = nutpie.sample(model, draws=1000, tune=300, chains=4, seed=1, progress_bar=False)
-    return _datatree(trace)["posterior"]["x"].values
+        for found, exact in ((own, hits[a] / months[a]), (spread, hits[a] / months[a] ** 2)):
+            assert abs(found.mean() - exact) < z_of(4) * array_stats.mcse(found, method="mean")
 
 
 def test_the_same_seed_gives_the_same_draws():
@@ -232,7 +217,6 @@ import hashlib, sys, warnings
 import numpy as np
 from bayes_net.data.exposure import Exposure
 from bayes_net.engine.code import code
-from bayes_net.engine.nuts import nuts_model
 from bayes_net.engine.patients import patients_posterior
 import nutpie
 

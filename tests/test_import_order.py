@@ -42,6 +42,7 @@ HEAVY = {"pymc", "pytensor", "nutpie"}
 BACKEND = "model.backend"
 MAY_IMPORT_HEAVY = {
     BACKEND,
+    "engine.nuts",
     "inference.engine_patients",
     "inference.engine_synthesis",
     "inference.patients",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-import numpy as np
 from nutpie.compile_pymc import CompiledPyMCModel
 
 from bayes_net.engine.code import code
@@ -19,20 +18,8 @@ VECTOR = "x"
 """The one variable of the draws: the sampler's vector."""
 
 
-def nuts_model(posterior: Posterior, *, start: np.ndarray | None = None, spread=None):
-    """The model to hand to ``nutpie.sample``; its draws have one variable, ``x``.
-
-    Chains start within 1 of ``posterior.start`` in every direction, or, with ``spread``, at normal draws
-    around ``start`` with these SDs.
-    """
-    centre = posterior.start if start is None else np.asarray(start, float)
-
-    def point(seed: int) -> np.ndarray:
-        rng = np.random.default_rng(seed)
-        if spread is None:
-            return centre + rng.uniform(-1.0, 1.0, len(centre))
-        return centre + spread * rng.standard_normal(len(centre))
-
+def nuts_model(posterior: Posterior) -> CompiledPyMCModel:
+    """The model to hand to ``nutpie.sample``; its draws have one variable, ``x``."""
     size, functions = posterior.size, code()
     given = {
         "_n_dim": size,
@@ -41,7 +28,7 @@ def nuts_model(posterior: Posterior, *, start: np.ndarray | None = None, spread=
         "_shapes": {VECTOR: (size,)},
         "compiled_logp_func": functions.log_density,
         "compiled_expand_func": functions.expand,
-        "initial_point_func": point,
+        "initial_point_func": posterior.first_point,
         "shared_data": {},
         "shared_var_keys": {},  # since nutpie 0.16.11
         "user_data": posterior.block,

@@ -24,9 +24,7 @@ def patients_posterior(data: AnyExposure, hazard: Hazard | None = None, *, shape
     multiplied by ``step_scale`` to be, and ``level`` is sampled as ``level_at_events`` where there are steps.
     """
     hazard, shape = hazard or Hazard(), shape or layout([data])
-    free, coords = free_variables(hazard, data), coordinates(data)
-    if STEP_SD in free:
-        free = {LEVEL_AT_EVENTS if name == LEVEL else name: each for name, each in free.items()}
+    free, coords = sampled_variables(hazard, data), coordinates(data)
     variables = {
         name: Variable(tuple(len(coords[dim]) for dim in dims), log=isinstance(prior, HalfNormal))
         for name, (prior, dims) in free.items()
@@ -38,6 +36,14 @@ def patients_posterior(data: AnyExposure, hazard: Hazard | None = None, *, shape
     place = _places(effects)
     fields = _effects(variables, priors, arrays, place) | _elements(data, hazard, shape, arrays, place)
     return Posterior(variables, start, packed(fields))
+
+
+def sampled_variables(hazard: Hazard, data: AnyExposure) -> dict[str, tuple[Prior, tuple[str, ...]]]:
+    """The free variables as they are sampled, each with its prior and its dims."""
+    free = free_variables(hazard, data)
+    if STEP_SD not in free:
+        return free
+    return {LEVEL_AT_EVENTS if name == LEVEL else name: each for name, each in free.items()}
 
 
 def _places(variables: Mapping[str, Variable]) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -50,12 +50,17 @@ class Variable(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """An unnormalised log posterior density: ``block`` is all that the compiled code reads, ``variables`` in
-    the order of the sampler's vector, ``start`` the point around which chains start."""
+    """A log posterior density: ``block`` is all that the compiled code reads, ``variables`` are in the order
+    of the sampler's vector.
+
+    Chains start within 1 of ``start`` in every direction, or, where there is a ``spread``, at normal draws
+    around it with these SDs.
+    """
 
     variables: Mapping[str, Variable]
     start: np.ndarray
     block: np.ndarray = field(repr=False)
+    spread: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -72,6 +77,17 @@ class Posterior:
             self.size, *(a.ctypes.data_as(_REAL) for a in (x, gradient, value)), self.block.ctypes.data
         )
         return float(value[0]), gradient
+
+    def first_point(self, seed: int) -> np.ndarray:
+        """Where a chain starts."""
+        rng = np.random.default_rng(seed)
+        if self.spread is None:
+            return self.start + rng.uniform(-1.0, 1.0, self.size)
+        return self.start + self.spread * rng.standard_normal(self.size)
+
+    def starting_near(self, centre: np.ndarray, spread: np.ndarray) -> Posterior:
+        """The same with chains that start around ``centre``, SDs ``spread``."""
+        return replace(self, start=centre, spread=spread)
 
     def named(self, draws: np.ndarray) -> dict[str, np.ndarray]:
         """The free variables, (..., *shape), of draws (..., size) of the sampler's vector."""

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import xarray as xr
 
+from bayes_net.engine.synthesis import synthesis_posterior
 from bayes_net.inference.arrays import (
     conditional_scale,
+    design,
     draw_prior,
     hyperparameters,
     inputs,
     published_log_likelihood,
     with_derived,
 )
-from bayes_net.inference.engine_synthesis import synthesis_model
-from bayes_net.inference.sampling import PRIOR_DRAWS, Compiled, Sampler, compile_model, sample
+from bayes_net.inference.sampling import (
+    NUMBA,
+    PRIOR_DRAWS,
+    PYMC,
+    Compiled,
+    Sampler,
+    check_engine,
+    compile_model,
+    sample,
+    sample_posterior,
+)
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_names, scale_names, scaling, split
 from bayes_net.schema import CHAIN, DRAW, SAMPLE_DIMS
@@ -25,17 +36,27 @@ _compiled: dict[tuple, Compiled] = {}
 
 
 def fit_synthesis(
-    network: Network, *, seed: int, sampler: Sampler = SAMPLER, progress: bool = False
+    network: Network,
+    *,
+    seed: int,
+    sampler: Sampler = SAMPLER,
+    engine: str = NUMBA,
+    progress: bool = False,
 ) -> xr.DataTree:
     """The posterior of a network of published numbers, patients, or both.
 
     Groups: ``posterior`` (free variables, and derived from them log_hazard (curve, interval), arm_effect,
     study_level, slope (slope_of, landmark), bias, response), ``prior`` (the same, drawn from the priors),
     ``sample_stats``, ``log_likelihood`` (variable ``published``, dims chain, draw, row: of each number given
-    those it is correlated with).
+    those it is correlated with). ``engine``: "numba" compiles nothing anew, "pymc" the PyMC model.
     """
-    data = inputs(network)
-    tree = sample(_compile_once(network), seed=seed, sampler=sampler, data=data, progress=progress)
+    check_engine(engine)
+    data, how = inputs(network), {"seed": seed, "sampler": sampler, "progress": progress}
+    if engine == PYMC:
+        tree = sample(_compile_once(network), data=data, **how)
+    else:
+        source = synthesis_posterior(network, data, design(network).parts)
+        tree = sample_posterior(source, dims={"z": ("effect_label",), "scale": ("sd_label",)}, **how)
     posterior = named(tree["posterior"].to_dataset(), network)
     groups = {
         "/": xr.Dataset(attrs=tree.attrs),
@@ -49,6 +70,8 @@ def fit_synthesis(
 
 
 def _compile_once(network: Network) -> Compiled:
+    from bayes_net.inference.engine_synthesis import synthesis_model  # PyMC is imported where it is asked for
+
     key = signature(network)
     if key not in _compiled:
         _compiled[key] = compile_model(synthesis_model(network))
