@@ -25,7 +25,7 @@ from bayes_net.inference.sampling import (
 from bayes_net.inference.start import starting_points
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.layout import AnyExposure, Layout, layout, model_data
-from bayes_net.model.predictors import free_variables
+from bayes_net.model.predictors import coordinates, free_variables
 from bayes_net.model.priors import Flat
 from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS
 
@@ -65,7 +65,7 @@ def fit(
         tree = sample(source, data=model_data(data, shape, hazard), **how)
     else:
         dims = {name: dims for name, (_, dims) in sampled_variables(hazard, data).items()}
-        tree = sample_posterior(source, dims=dims, **how)
+        tree = sample_posterior(source, dims=dims, coords=coordinates(data), **how)
     drawn = tree["posterior"].to_dataset().assign_coords(_coords(data))
     posterior = with_derived(drawn, hazard, data)
     groups = {

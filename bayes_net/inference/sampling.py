@@ -6,7 +6,7 @@ compile than to sample, so what is compiled can be given other data of the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from inspect import signature
@@ -107,17 +107,19 @@ def sample_posterior(
     posterior: Posterior,
     *,
     dims: Mapping[str, tuple[str, ...]],
+    coords: Mapping[str, Sequence] = MappingProxyType({}),
     seed: int,
     sampler: Sampler = Sampler(),
     progress: bool = False,
 ) -> xr.DataTree:
-    """The same of the engine's log density; ``dims`` are those of its variables."""
+    """The same of the engine's log density; ``dims`` are those of its variables, with their labels."""
     tree = _draws(nuts_model(posterior), seed, sampler, progress)
     draws = tree["posterior"][VECTOR]
     named = posterior.named(draws.values)
     variables = {name: ((*SAMPLE_DIMS, *dims[name]), value) for name, value in named.items()}
-    coords = {dim: draws[dim] for dim in SAMPLE_DIMS}
-    tree["posterior"] = xr.DataTree(xr.Dataset(variables, coords))
+    used = {dim for name in named for dim in dims[name]} & set(coords)
+    labels = {dim: draws[dim].values for dim in SAMPLE_DIMS} | {dim: coords[dim] for dim in used}
+    tree["posterior"] = xr.DataTree(xr.Dataset(variables, labels))
     return tree
 
 
