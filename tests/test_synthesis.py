@@ -150,7 +150,7 @@ def slopes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def slopes_fit(slopes):
-    return fit_synthesis(slopes, seed=5, sampler=EXACT)
+    return fit_synthesis(slopes, seed=7, sampler=EXACT)
 
 
 def test_the_graph_of_a_lopsided_mixture_equals_the_equations():
@@ -220,8 +220,8 @@ def test_leave_one_out_is_the_density_of_each_number_given_the_others(slopes, sl
     table, trees = leave_one_number_out(slopes_fit, slopes, refit)
     assert len(refits) == len(trees) == table["exact"].sum()
     exact = [loo_density(i) for i in range(4)]
-    # four chains of 2000; every number carries weight here, and most are refitted: errors are below 0.02
-    assert table["exact"].sum() >= 3
+    # four chains of 2000; every number carries weight here, so all are refitted: errors are below 0.02
+    assert table["exact"].all()
     np.testing.assert_allclose(table["elpd"], exact, atol=0.08)
     # the same by refits of all: their error is smaller
     for i, name in enumerate(slopes.rows["id"]):
