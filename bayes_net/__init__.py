@@ -66,6 +66,7 @@ _HOMES = {
         "Hazard",
         "SlopePrior",
     ),
+    "model.hazard": ("hazard_model",),
     "model.layout": ("layout",),
     "model.network": (
         "Network",
@@ -85,8 +86,7 @@ _HOMES = {
         "median_survival_prior",
         "probability_prior",
     ),
-    "inference.engine_patients": ("hazard_model",),
-    "inference.engine_synthesis": ("synthesis_model",),
+    "model.synthesis": ("synthesis_model",),
     "inference.imputation": (
         "Censoring",
         "concerned_patients",
@@ -176,26 +176,21 @@ _HOMES = {
     ),
     "workflow.analysis": (
         "Analysis",
-        "run",
+        "analyse",
+        "prepare",
     ),
     "workflow.compare": (
         "Comparison",
         "compare",
     ),
-    "workflow.patients": ("prepare",),
     "workflow.sensitivity": (
         "Sensitivity",
         "sensitivity",
     ),
-    "workflow.synthesis": (
-        "SynthesisAnalysis",
-        "analyse_synthesis",
-        "prepare_synthesis",
-    ),
     "workflow.write": (
         "rebuild_report",
-        "write_analysis",
-        "write_synthesis",
+        "run",
+        "write",
     ),
 }
 _MODULES = {"plots": "figures.plots"}

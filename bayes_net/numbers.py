@@ -21,7 +21,7 @@ MISSING = "–"
 
 
 def decimals(value: float, mcse: float, *, most: int = MOST_DECIMALS) -> int:
-    """How many decimals to print: those with half a unit of the last >= MCSE, but two significant digits.
+    """How many decimals to print: all whose half unit is at least the MCSE, and never less than two digits.
 
     d = floor(−log10(2·MCSE)), raised to two significant digits of ``value`` and at most ``most``. An
     unknown error (NaN) supports nothing beyond the two significant digits.
@@ -57,6 +57,24 @@ def format_probability(probability: float) -> str:
     return {"0.00": "< 0.01", "1.00": "> 0.99"}.get(f"{probability:.2f}", f"{probability:.2f}")
 
 
+def rounded(value: float, places: int = 2, *, sign: str = "") -> str:
+    """A number of no known error with so many decimals: a minus sign that is none before a zero, a dash where
+    there is none. With ``sign`` "+" what is positive has its sign too."""
+    if pd.isna(value):
+        return MISSING
+    return f"{round(value, places) + 0.0:{sign}.{places}f}".replace("-", "−")
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number of no known error with so many significant digits."""
+    return MISSING if pd.isna(value) else f"{value:.{digits}g}"
+
+
+def percent(level: float) -> str:
+    """``95 %`` for 0.95."""
+    return f"{significant(100 * level)} %"
+
+
 def format_plainly(value: float) -> str:
     """Two significant digits without an exponent; what is below 0.001 is not told further."""
     return "< 0.001" if 0 <= value < 0.001 else f"{float(f'{value:.2g}'):g}"
@@ -71,7 +89,7 @@ def interval_label(table: pd.DataFrame) -> str:
     """``95 % CrI`` (equal-tailed) or ``95 % HDI``, from the columns ``level`` and ``interval``."""
     kinds = {"equal-tailed": "CrI", "hdi": "HDI"}
     pairs = table[["level", "interval"]].drop_duplicates().itertuples(index=False, name=None)
-    return " / ".join(f"{100 * level:.3g} % {kinds.get(kind, kind)}" for level, kind in pairs)
+    return " / ".join(f"{percent(level)} {kinds.get(kind, kind)}" for level, kind in pairs)
 
 
 def plain_table(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:

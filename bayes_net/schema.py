@@ -174,8 +174,6 @@ BIAS_ASSUMED = "the size of the bias is assumed"
 
 def landmark_names(hazard_ratios: pd.DataFrame) -> pd.Series:
     """Each row's landmark; ``no limit`` of a synthesis says so where its bias was taken off."""
-    if "status" not in hazard_ratios:
-        return hazard_ratios["landmark"]
     return hazard_ratios["landmark"].mask(hazard_ratios["status"] == BIAS_TAKEN_OFF, WITHOUT_BIAS)
 
 

@@ -13,16 +13,16 @@ STAGES = {
     "compile": ["inference.patients:hazard_model", "inference.patients:compile_model"],
     "sampling": ["inference.patients:sample"],
     "diagnostics": [
-        "results.fits:gate",
-        "results.fits:loo",
+        "workflow.analysis:gate",
+        "workflow.patients:loo",
         "inference.patients:log_likelihood",
         "inference.patients:log_prior",
         "inference.patients:draw_prior",
     ],
-    "tables": ["workflow.analysis:hazard_ratio_table", "workflow.analysis:survival_table"],
-    "influence": ["workflow.analysis:influence", "workflow.analysis:power_scaling_table"],
-    "figures": ["workflow.write:draw", "workflow.write:save", "workflow.write:predictive_table"],
-    "write": ["workflow.write:write_analysis"],
+    "tables": ["workflow.patients:hazard_ratio_table", "workflow.patients:survival_table"],
+    "influence": ["workflow.patients:influence", "workflow.patients:power_scaling_table"],
+    "figures": ["workflow.write:draw", "workflow.write:save", "workflow.patients:predictive_table"],
+    "write": ["workflow.write:write"],
 }
 seconds: defaultdict[str, float] = defaultdict(float)
 running: list[list[float]] = []

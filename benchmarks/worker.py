@@ -17,6 +17,7 @@ import xarray as xr
 from datasets import HAZARD, INTERVALS, PRIORS, numbers, read
 
 import bayes_net as bn
+from bayes_net.inference.engine_patients import flat_hazard_model
 
 SAMPLER = bn.Sampler()
 
@@ -29,7 +30,7 @@ def ours(folder: Path, hazard: bn.Hazard) -> list[dict]:
     exposures = {number: read(folder, number) for number in numbers(folder)}
     shape = bn.layout(list(exposures.values()))
     compiled, compiling = timed(
-        lambda: bn.compile_model(bn.hazard_model(exposures[1], hazard, shape=shape), derived=False)
+        lambda: bn.compile_model(flat_hazard_model(exposures[1], hazard, shape=shape), derived=False)
     )
     rows = []
     for number, data in exposures.items():

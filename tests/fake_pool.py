@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from bayes_net.figures.style import svg
 from bayes_net.figures.synthesis import draw_synthesis
-from bayes_net.report.synthesis import SynthesisReport
-from bayes_net.results.folder import Illustration
+from bayes_net.report.synthesis import SYNTHESIS
+from bayes_net.results.columns import PRINTED_COLUMNS, hazard_ratio_columns
+from bayes_net.results.folder import Illustration, ResultFolder
 from bayes_net.results.synthesis import IN_PRINT, PREDICTED
 from bayes_net.schema import BIAS_TAKEN_OFF, OBSERVED
 
@@ -38,9 +41,10 @@ def hazard_ratios(arms=ARMS, **changes) -> pd.DataFrame:
                     | {name: value**power for name, value in limits.items()}
                     | {name: value**power if printed else _MISSING for name, value in seen.items()}
                     | {"row": f"P{a}" if printed else "", "prior_sd": 0.5, "mcse_hr": 0.002}
-                    | {"posterior_sd": 0.5 * (1 - contraction), "contraction": contraction}
+                    | {"log_sd": 0.5 * (1 - contraction), "contraction": contraction}
                 )
-    return pd.DataFrame(rows).assign(**changes)
+    common = {"estimand": "association", "interval": "equal-tailed", "gate": "passed"}
+    return hazard_ratio_columns(pd.DataFrame(rows).assign(**common | changes), more=PRINTED_COLUMNS)
 
 
 def arms_and_studies(**changes) -> pd.DataFrame:
@@ -51,7 +55,10 @@ def arms_and_studies(**changes) -> pd.DataFrame:
         ("pfs", "study against reference", "Series", 1.2, 0.6, 2.1, 0.29, 0.7),
     ]
     told = {"comparison": ["177Lu against control", ""], "level": 0.95, "mcse_hr": 0.002}
-    return pd.DataFrame(rows, columns=columns).assign(**told | changes)
+    told |= {"interval": "equal-tailed", "gate": "passed"}
+    return hazard_ratio_columns(
+        pd.DataFrame(rows, columns=columns).assign(**told | changes), more=["comparison"]
+    )
 
 
 def responses(**changes) -> pd.DataFrame:
@@ -241,15 +248,22 @@ def tables(**changes) -> dict[str, pd.DataFrame]:
     return {name: table for name, table in (found | changes).items() if table is not None}
 
 
-def content(*, draw: bool = False, found: dict | None = None, **changes) -> SynthesisReport:
-    """A report of these tables, with its figures if they are wanted."""
+def content(
+    *, draw: bool = False, found: dict | None = None, figures: dict | None = None, **words
+) -> ResultFolder:
+    """A result of these tables, with its figures if they are wanted; ``words`` replaces what else it says."""
     found = tables() if found is None else found
     drawn = draw_synthesis(found) if draw else ()
-    figures = {
-        name: Illustration(section, svg(axes), caption, alt) for name, section, axes, caption, alt in drawn
-    }
-    whole = {"title": "An invented synthesis", "tables": found, "specification_toml": 'title = "x"\n'}
-    whole |= {"provenance": {"seed": "1"}, "figures": figures, "description": "Numbers made up for tests."}
-    whole |= {"model": {"Slopes": "One in each arm.", "Equation of a slope": "β ~ normal(0, τ)"}}
-    whole |= {"sensitivity_words": ("2 scenarios beside the analysis as specified.",)}
-    return SynthesisReport(**(whole | changes))
+    said = {"title": "An invented synthesis", "description": "Numbers made up for tests.", "level": 0.95}
+    said |= {"synthetic": False, "notes": [], "provenance": {"seed": "1"}}
+    said |= {"model": {"Slopes": "One in each arm.", "Equation of a slope": "β ~ normal(0, τ)"}}
+    said |= {"sensitivity": ["2 scenarios beside the analysis as specified."]}
+    return ResultFolder(
+        path=Path("invented"),
+        kind=SYNTHESIS,
+        tables=found,
+        figures=figures
+        or {each.name: Illustration(each.section, svg(each.axes), each.caption, each.alt) for each in drawn},
+        words=said | words,
+        specification='title = "x"\n',
+    )

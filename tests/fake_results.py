@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from bayes_net.figures.captions import PATIENTS, described
 from bayes_net.figures.forest import forest
 from bayes_net.figures.plots import attrition_flow, baseline_hazard, ppc, prior_posterior, survival, waterfall
 from bayes_net.figures.style import svg
-from bayes_net.report.patients import ReportContent
-from bayes_net.workflow.write import illustrate
+from bayes_net.report.patients import LANDMARKS as KIND
+from bayes_net.results.columns import hazard_ratio_columns
+from bayes_net.results.folder import Illustration, ResultFolder
 
 ARMS = ("octreotide LAR", "177Lu-Dotatate")
 LANDMARKS = ("150 d", "180 d", "36 w", "48 w", "72 w", "no limit")
@@ -53,7 +57,7 @@ def hazard_ratios(arms=ARMS, landmarks=LANDMARKS, **changes) -> pd.DataFrame:
                     "gate": "passed",
                 }
             )
-    return pd.DataFrame(rows).assign(**changes)
+    return hazard_ratio_columns(pd.DataFrame(rows).assign(**changes))
 
 
 def survival_quantities(arms=ARMS) -> pd.DataFrame:
@@ -214,9 +218,9 @@ hazard_ratio_per_10_points = { level = 0.95, lower = 0.5, upper = 2.0 }
 """
 
 
-def figures(arms=ARMS) -> dict:
+def drawn(arms=ARMS) -> dict:
     ratios, flow, risk, bands = hazard_ratios(arms), attrition(arms), baseline(arms), curves(arms)
-    drawn = {
+    axes = {
         "attrition_flow": (attrition_flow(flow, arms=arms), (flow,)),
         "prior_posterior": (prior_posterior(densities(arms), arms=arms), (densities(arms),)),
         "forest": (forest(ratios, arms=arms), (ratios,)),
@@ -225,18 +229,17 @@ def figures(arms=ARMS) -> dict:
         "waterfall": (waterfall(best_change(arms), arms=arms), (best_change(arms),)),
         "ppc": (ppc(*replicates(arms), arms=arms), replicates(arms)),
     }
-    return {kind: illustrate(kind, svg(ax), *plotted, subject="PFS") for kind, (ax, plotted) in drawn.items()}
+    found = [described(PATIENTS, kind, kind, *pair, subject="PFS") for kind, pair in axes.items()]
+    return {each.name: Illustration(each.section, svg(each.axes), each.caption, each.alt) for each in found}
 
 
-def content(arms=ARMS, *, draw: bool = False, failing: bool = False, **changes) -> ReportContent:
-    """A whole report's content; ``failing`` fails the gate of one landmark."""
+def tables(arms=ARMS, *, failing: bool = False, **changes) -> dict[str, pd.DataFrame]:
+    """All of a run; ``failing`` fails the gate of one landmark, ``changes`` replaces a table, and None leaves
+    it out."""
     ratios = hazard_ratios(arms)
     if failing:
         ratios = ratios.assign(gate=np.where(ratios["landmark"] == "48 w", "failed", "passed"))
-    values = {
-        "title": "Tumour shrinkage and progression-free survival",
-        "synthetic": False,
-        "gate": gate(failing=failing),
+    found = {
         "hazard_ratios": ratios,
         "survival": survival_quantities(arms),
         "attrition": attrition(arms),
@@ -251,12 +254,8 @@ def content(arms=ARMS, *, draw: bool = False, failing: bool = False, **changes) 
                 "implied": ["HR 0.50–2.00", "S(12 mo) 0.19–0.81", "ratio 0.33–3.0"],
             }
         ),
-        "model": {
-            "In words": "A piecewise-exponential model per landmark: a constant hazard within intervals.",
-            "Equation": "log hᵢ(t) = α[arm, k] + β[arm] · (sᵢ − s_ref) / 10,   t in interval k",
-            "Baseline": "one per arm, random walk on the log hazard",
-        },
-        "diagnostics": pd.DataFrame(
+        "diagnostics": gate(failing=failing),
+        "sampling": pd.DataFrame(
             {
                 "fit": [f"pfs, {name}" for name in LANDMARKS],
                 "draws": 4000,
@@ -269,25 +268,52 @@ def content(arms=ARMS, *, draw: bool = False, failing: bool = False, **changes) 
             | {"worst_pareto_k": [0.41], "n_high_pareto_k": [0]}
         ),
         "power_scaling": power_scaling(arms)[0],
-        "tipping": power_scaling(arms)[1],
+        "tipping_points": power_scaling(arms)[1],
         "influence": influence(arms),
         "sensitivity": pd.DataFrame({"Of": ["PFS, 150 d"], "Medians of scenarios": ["0.60 (b) to 1.20 (a)"]}),
-        "sensitivity_words": ("2 scenarios beside the analysis as specified.",),
-        "ppc": pd.DataFrame(
+        "predictive_check": pd.DataFrame(
             {"fit": "pfs, 150 d", "arm": list(arms), "months": 12.0, "observed": 0.61, "replicated": 0.584}
             | {"lower": 0.47, "upper": 0.69, "p": 0.44}
         ),
-        "specification_toml": SPECIFICATION,
+    }
+    return {name: table for name, table in (found | changes).items() if table is not None}
+
+
+def content(
+    arms=ARMS,
+    *,
+    draw: bool = False,
+    found: dict | None = None,
+    figures: dict | None = None,
+    specification: str = SPECIFICATION,
+    **words,
+) -> ResultFolder:
+    """A whole result of these tables; ``words`` replaces what else its report says."""
+    said = {
+        "title": "Tumour shrinkage and progression-free survival",
+        "synthetic": False,
+        "model": {
+            "In words": "A piecewise-exponential model per landmark: a constant hazard within intervals.",
+            "Equation": "log hᵢ(t) = α[arm, k] + β[arm] · (sᵢ − s_ref) / 10,   t in interval k",
+            "Baseline": "one per arm, random walk on the log hazard",
+        },
+        "sensitivity": ["2 scenarios beside the analysis as specified."],
         "provenance": {
             "specification": "sha256 " + "0f" * 32,
             "data": "sha256 " + "a3" * 32,
             "seed": "20250101",
             "versions": "bayes_net 0.1.0, pymc 6.1.0",
         },
-        "notes": (
+        "notes": [
             ("handled", "3 scans after death were dropped, as the specification says."),
             ("warning", "6 patients have no post-baseline scan."),
-        ),
-        "figures": figures(arms) if draw else {},
+        ],
     }
-    return ReportContent(**{**values, **changes})
+    return ResultFolder(
+        path=Path("invented"),
+        kind=KIND,
+        tables=tables(arms) if found is None else found,
+        figures=figures or (drawn(arms) if draw else {}),
+        words=said | words,
+        specification=specification,
+    )

@@ -16,12 +16,12 @@ from scipy import special, stats
 
 from bayes_net.evidence.table import COLUMNS, read_evidence
 from bayes_net.inference.arrays import inputs
-from bayes_net.inference.engine_synthesis import synthesis_model
+from bayes_net.inference.engine_synthesis import flat_synthesis_model
 from bayes_net.model.assumptions import Assumptions
 from bayes_net.model.predictors import scaling
 from bayes_net.model.priors import Fixed
-from bayes_net.specification.synthesis import parse_synthesis
-from bayes_net.workflow.synthesis import prepare_synthesis
+from bayes_net.specification.read import parse_specification
+from bayes_net.workflow.analysis import prepare
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 POOLED = MODELS / "prrt_pooled.toml"
@@ -91,13 +91,13 @@ def specification(changes: dict | None = None, *, where: Path = POOLED):
         for section in sections:
             inner = inner.setdefault(section, {})
         inner[key] = value
-    return parse_synthesis(values, where=where)
+    return parse_specification(values, where=where)
 
 
 @lru_cache
 def prrt():
     """The pool of the shipped synthesis."""
-    return prepare_synthesis(specification()).network
+    return prepare(specification()).network
 
 
 def z_of(comparisons: int) -> float:
@@ -112,7 +112,7 @@ class Graph:
     """Log density and gradient of the model's graph as functions of its flat vector."""
 
     def __init__(self, network):
-        self.model = synthesis_model(network)
+        self.model = flat_synthesis_model(network)
         outputs = [self.model.logp(), self.model.dlogp()]
         # Python's linker: no compiler for a few evaluations
         with pytensor.config.change_flags(cxx=""):
@@ -274,6 +274,15 @@ class Density:
         spent = np.clip(time, edges[:-1], edges[1:]) - edges[:-1]
         return np.log(np.exp(self.log_hazard(endpoint, study, arm)) @ spent)
 
+    def restricted_mean(self, endpoint, study, arm, horizon):
+        """Interval by interval: survival at its start, times the mean time spent in it."""
+        total, cumulative, start = 0.0, 0.0, 0.0
+        ends = [min(cut, horizon) for cut in (*self.a.cuts, np.inf)]
+        for end, h in zip(ends, np.exp(self.log_hazard(endpoint, study, arm)), strict=True):
+            total += np.exp(-cumulative) * (1.0 - np.exp(-h * (end - start))) / h
+            cumulative, start = cumulative + h * (end - start), end
+        return total
+
     def slope(self, endpoint, arm, landmark):
         """A Gaussian process over log landmark time, "no limit" by itself."""
         s, marks = self.a.slopes, self.a.landmarks
@@ -288,12 +297,20 @@ class Density:
     # rows
 
     def location(self, row, datum):
-        if row.statistic in ("survival", "median"):
-            return self.log_cumulative(row.endpoint, row.study, row.arm, datum.time)
-        if row.statistic == "odds ratio":
-            return self.effect("completion", "completion", self.a.completion)
-        if row.statistic in ("hazard ratio", "log effect"):
-            return self.arm_effect(row.endpoint, row.study)
+        """What a row is expected to be, by its kind."""
+        curve = (row.endpoint, row.study, row.arm)
+        return {
+            "survival": lambda: self.log_cumulative(*curve, row.time),
+            "median": lambda: self.log_cumulative(*curve, datum.time),
+            "restricted mean": lambda: self.restricted_mean(*curve, row.time),
+            "hazard ratio": lambda: self.arm_effect(row.endpoint, row.study),
+            "log effect": lambda: self.arm_effect(row.endpoint, row.study),
+            "log effect with SE": lambda: self.arm_effect(row.endpoint, row.study),
+            "hazard ratio per point": lambda: self.printed_slope(row),
+            "odds ratio": lambda: self.effect("completion", "completion", self.a.completion),
+        }[row.statistic]()
+
+    def printed_slope(self, row):
         value = self.slope(row.endpoint, row.arm, row.landmark)
         if row.landmark == "no limit" and row.arm in self.a.bias:
             mean, sd = self.a.bias[row.arm]

@@ -79,10 +79,9 @@ def written(folder: Path, *, trial=None, **changes) -> Path:
 def finished(folder: Path):
     """The trial's analysis, the folder of its results and the progress that it told of; once a session."""
     from bayes_net.specification.read import read_specification
-    from bayes_net.workflow.analysis import analyse
-    from bayes_net.workflow.patients import prepare
-    from bayes_net.workflow.write import write_analysis
+    from bayes_net.workflow.analysis import analyse, prepare
+    from bayes_net.workflow.write import write
 
     path, told = written(folder), []
     analysis = analyse(prepare(read_specification(path)), progress=lambda *about: told.append(about))
-    return analysis, write_analysis(analysis, folder / "out"), told
+    return analysis, write(analysis, folder / "out"), told

@@ -21,10 +21,10 @@ from bayes_net.inference import synthesis as pooling
 from bayes_net.report.scenarios import audit_sentence, audit_to_read
 from bayes_net.results.scenarios import strongest
 from bayes_net.schema import AS_SPECIFIED
+from bayes_net.workflow.analysis import prepare
 from bayes_net.workflow.audit import LEFT_OUT, MOVED, NARROWED, WEAKENED, Step, audit_steps
 from bayes_net.workflow.scenarios import Scenario, plan
 from bayes_net.workflow.sensitivity import audit_table
-from bayes_net.workflow.synthesis import prepare_synthesis
 
 READABLE = 1e-3
 """Values are stated with four digits."""
@@ -118,7 +118,7 @@ def test_one_prior_of_a_synthesis_changes_at_a_time_and_as_it_is_called(structur
             assert_changed(how, *pair, block=block)
         if block in ("level of studies", "response between studies"):
             assert pair[1].vague_sd / pair[0].vague_sd == pytest.approx(pair[1].sd / pair[0].sd)
-    used = set(prior_blocks(prepare_synthesis(specification).network))
+    used = set(prior_blocks(prepare(specification).network))
     # what has no key in a specification cannot be changed by one
     assert {each.step.block for each in made} == used - {"best shrinkage", "width of bare medians"}
 
@@ -135,7 +135,7 @@ def test_a_prior_is_not_made_wider_than_a_specification_may_say():
 def test_leaving_a_study_out_has_the_last_word_on_its_rows_and_patients():
     specification = pools.specification({"evidence.power": {"Halperin 2024": 0.5, "H04": 0.5}})
     made = {each.name: each for each in plan(specification, audit=True)}
-    network = prepare_synthesis(made["without Halperin 2024"].specification).network
+    network = prepare(made["without Halperin 2024"].specification).network
     own = (network.rows["study"] == "Halperin 2024").to_numpy()
     assert own.any()
     assert not network.power[own].any()
@@ -144,7 +144,7 @@ def test_leaving_a_study_out_has_the_last_word_on_its_rows_and_patients():
     both |= {"arm_names": {"177Lu-DOTATATE": "177Lu"}, "endpoint": "os"}
     use = {"evidence.only": ["pfs", "response"], "cohorts": [both]}
     made = {each.name: each for each in plan(pools.specification(use), audit=True)}
-    network = prepare_synthesis(made["without NETTER-1"].specification).network
+    network = prepare(made["without NETTER-1"].specification).network
     assert [cohort.weight for cohort in network.cohorts] == [0.0]
     assert not network.power[(network.rows["study"] == "NETTER-1").to_numpy()].any()
 
@@ -239,15 +239,15 @@ def test_the_audit_needs_no_scenarios_compiles_once_and_is_told_everywhere(run):
         "without A",
         *(n for n in text["Prior, or study"][2:]),
     ]
-    assert list(text["Does"][:2]) == ["much", "much"]
-    assert set(text["Does"][2:]) == {"hardly anything"}
+    assert list(text["Effect on the hazard ratio"][:2]) == ["large", "large"]
+    assert set(text["Effect on the hazard ratio"][2:]) == {"negligible"}
     assert 'id="audit"' in before
-    for said in ("arm effect", "hardly anything"):
+    for said in ("arm effect", "negligible"):
         assert said in before
         assert said in shown
     assert (
-        "Of 2 stated priors, one at a time, these do something: arm effect; of 2 studies, one at a time, "
-        "these do something: A." in before
+        "Of 2 stated priors, one at a time, these have more than a negligible effect: arm effect; of 2 "
+        "studies, one at a time, these have more than a negligible effect: A." in before
     )
     bn.rebuild_report(out)
     assert page(out) == before
@@ -265,7 +265,7 @@ STEPS = (Step("a", "slope", WEAKENED, {}), Step("b", "slope", MOVED, {}))
 
 
 def test_a_failed_scenario_is_not_known_and_no_audit_is_no_table():
-    table = invented(posterior_sd=0.2, biased=False)
+    table = invented(log_sd=0.2, biased=False)
     found = audit_table(made(*STEPS), table)
     own = found.set_index("arm").loc["A"]
     assert own["shift_weakened"] == pytest.approx(np.log(1.2 / 0.7) / 0.2)
@@ -273,13 +273,14 @@ def test_a_failed_scenario_is_not_known_and_no_audit_is_no_table():
     table.loc[table["scenario"] != AS_SPECIFIED, "gate"] = "failed"
     failed = audit_to_read(audit_table(made(*STEPS), table))
     assert (
-        failed.iloc[0][["Does", "Weakened, or left out", "Moved, or narrowed"]].tolist() == ["not known"] * 3
+        failed.iloc[0][["Effect on the hazard ratio", "Weakened, or left out", "Moved, or narrowed"]].tolist()
+        == ["not known"] * 3
     )
-    assert audit_table(made(), invented(posterior_sd=0.2)).empty
+    assert audit_table(made(), invented(log_sd=0.2)).empty
 
 
 def test_what_is_biased_is_told_of_its_own_prior_only():
-    table = invented(posterior_sd=0.2)
+    table = invented(log_sd=0.2)
     table["biased"] = table["arm"] == "A"
     assert strongest(audit_table(made(*STEPS), table))["arm"].tolist() == ["B"]
     own = (Step("a", "bias of no limit", WEAKENED, {}),)
@@ -290,7 +291,7 @@ def test_what_is_biased_is_told_of_its_own_prior_only():
 
 
 def test_levels_of_studies_do_not_stand_for_a_hazard_ratio():
-    table = invented(posterior_sd=0.2, biased=False)
+    table = invented(log_sd=0.2, biased=False)
     table.loc[table["arm"] == "B", "estimand"] = "study against reference"
     assert strongest(audit_table(made(*STEPS), table))["arm"].tolist() == ["A"]
 

@@ -22,8 +22,8 @@ from test_scenarios import CHANGES, invented
 from typer.testing import CliRunner
 
 from bayes_net.cli.app import app
-from bayes_net.report.patients import render
-from bayes_net.report.synthesis import render_synthesis
+from bayes_net.report.patients import patients_page
+from bayes_net.report.synthesis import synthesis_page
 from bayes_net.results.scenarios import summary
 from bayes_net.specification.read import read_specification
 from bayes_net.specification.shipped import shipped_models
@@ -51,13 +51,15 @@ def scenarios(name: str = "a") -> str:
 
 
 PAGES = {
-    "patients": lambda: render(fake_results.content(draw=True)),
-    "patients, gate failed": lambda: render(fake_results.content(draw=True, failing=True, synthetic=True)),
-    "patients, awkward names": lambda: render(
+    "patients": lambda: patients_page(fake_results.content(draw=True)),
+    "patients, gate failed": lambda: patients_page(
+        fake_results.content(draw=True, found=fake_results.tables(failing=True), synthetic=True)
+    ),
+    "patients, awkward names": lambda: patients_page(
         fake_results.content((LONG, "B & <b>C</b>"), draw=True, title=LONG)
     ),
-    "synthesis": lambda: render_synthesis(fake_pool.content(draw=True)),
-    "synthesis, awkward names": lambda: render_synthesis(
+    "synthesis": lambda: synthesis_page(fake_pool.content(draw=True)),
+    "synthesis, awkward names": lambda: synthesis_page(
         fake_pool.content(
             found=fake_pool.tables(hazard_ratios=fake_pool.hazard_ratios((LONG, "B & <b>C</b>"))), draw=True
         )

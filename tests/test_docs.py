@@ -2,12 +2,17 @@
 
 import ast
 import inspect
+import io
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
+import warnings
 import zlib
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,33 +21,28 @@ from urllib.parse import unquote, urlsplit
 import fake_pool
 import pytest
 import typer
+from sybil import Example, Sybil
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import CodeBlockParser
+from typer.testing import CliRunner
 
 import bayes_net as bn
 from bayes_net.cli.app import app
 from bayes_net.errors import SpecificationError
 from bayes_net.specification.read import parse_specification
 from bayes_net.specification.shipped import TEMPLATES
-from bayes_net.specification.synthesis import parse_synthesis
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
 
-from live import pictures, snippets  # noqa: E402
+from live import pictures  # noqa: E402
 
-BLOCKS = [block for page in snippets.pages() for block in snippets.blocks(page)]
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NEEDED = ("sphinx", "furo", "myst_nb", "latex2mathml")
 SPHINX = (sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html")
-
-
 IN_CSS = re.compile(r"(?:url\(|@import)\s*['\"]?((?:https?:)?//[^'\")]+)")
-
-
-def of(*languages: str) -> dict:
-    """Arguments of parametrize: every block of these languages."""
-    own = [block for block in BLOCKS if block.language in languages]
-    return {"argvalues": own, "ids": [block.where for block in own]}
 
 
 # --- the built pages ----------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def pages(built) -> dict[Path, Html]:
 
 
 def test_every_page_and_notebook_is_built(pages, built):
-    written = {path.relative_to(DOCS).with_suffix(".html") for path in snippets.pages()}
+    written = {path.relative_to(DOCS).with_suffix(".html") for path in PAGES}
     notebooks = {Path("notebooks") / f"{path.stem}.html" for path in NOTEBOOKS}
     assert (written - {Path("README.html")}) | notebooks <= {path.relative_to(built) for path in pages}
 
@@ -157,9 +157,15 @@ def test_equations_are_mathml(built):
 # --- what stands in them ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("block", **of("python"))
-def test_python_compiles_and_calls_what_there_is(block):
-    for node in ast.walk(ast.parse(block.text)):
+def comment_above(example: Example) -> str:
+    """What a block is: executed, output (of the executed block before it), or file: NAME."""
+    found = re.search(r"<!-- ([^>]*) -->\n$", example.document.text[: example.start])
+    return found[1] if found else ""
+
+
+def python(example: Example) -> None:
+    """It compiles and calls what there is; what is executed keeps what it prints."""
+    for node in ast.walk(ast.parse(example.parsed)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "bn":
             assert node.attr in bn.__all__
         if isinstance(node, ast.Call) and (called := _public(node.func)) is not None:
@@ -168,6 +174,10 @@ def test_python_compiles_and_calls_what_there_is(block):
             inspect.signature(called).bind_partial(*[None] * len(node.args), **given)
             if not starred and len(given) == len(node.keywords):
                 inspect.signature(called).bind(*[None] * len(node.args), **given)
+    if example.namespace["sampling"] or comment_above(example) == "executed":
+        with redirect_stdout(io.StringIO()) as out:
+            PythonEvaluator()(example)
+        example.namespace["printed"] = out.getvalue()
 
 
 def _public(function: ast.expr):
@@ -181,23 +191,68 @@ def _public(function: ast.expr):
     return found
 
 
-@pytest.mark.parametrize("block", **of("toml"))
-def test_toml_is_what_a_specification_takes(block, tmp_path):
-    given = tomllib.loads(block.text)
-    told = []
+def console(example: Example) -> None:
+    """Commands that are executed keep what they print."""
+    if comment_above(example) == "executed":
+        commands = re.findall(r"^\$ bayes-net (.*)$", example.parsed, re.M)
+        results = [CliRunner().invoke(app, shlex.split(command)) for command in commands]
+        for problem in (result.exception for result in results):
+            if problem and not isinstance(problem, SystemExit):
+                raise problem
+        example.namespace["printed"] = "".join(result.output for result in results)
+
+
+def text(example: Example) -> None:
+    """What is shown is what is printed; UPDATE_DOCS=1 writes it anew. A file is written."""
+    mark = comment_above(example)
+    if mark.startswith("file: "):
+        Path(mark.removeprefix("file: ")).write_text(example.parsed, encoding="utf-8")
+    if mark == "output":
+        lines = example.namespace["printed"].strip("\n").splitlines()
+        printed = "".join(f"{line.rstrip()}\n" for line in lines)
+        if os.environ.get("UPDATE_DOCS"):
+            page = Path(example.path)
+            page.write_text(page.read_text("utf-8").replace(example.parsed, printed, 1), encoding="utf-8")
+        else:
+            assert printed == example.parsed, "UPDATE_DOCS=1 writes what is printed now"
+
+
+def toml(example: Example) -> None:
+    """It is what a specification takes, whole or as a part of one."""
+    text(example)
+    given, problems = tomllib.loads(example.parsed), []
     for template, parse in (
         ("specification.toml", parse_specification),
-        ("synthesis.toml", parse_synthesis),
+        ("synthesis.toml", parse_specification),
     ):
         whole = tomllib.loads((TEMPLATES / template).read_text(encoding="utf-8"))
         for values in (given, whole | given, _merged(whole, given)):
             try:
-                parse(values, where=tmp_path / "docs.toml")
+                parse(values, where=Path("docs.toml"))
             except SpecificationError as problem:
-                told.append(str(problem))
+                problems.append(str(problem))
             else:
                 return
-    pytest.fail("\n".join(told))
+    pytest.fail("\n".join(problems))
+
+
+EXAMPLES = Sybil([CodeBlockParser(each.__name__, each) for each in (python, console, text, toml)])
+
+
+@pytest.mark.parametrize("sampling", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: str(page.relative_to(ROOT)))
+def test_examples_are_valid_and_print_what_is_shown(page, sampling, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    document = EXAMPLES.parse(page)
+    document.namespace.update(__name__="page", sampling=sampling)
+    for example in document:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                example.evaluate()
+            except BaseException as problem:
+                problem.add_note(f"{page}:{example.line}")
+                raise
 
 
 def _merged(whole: dict, given: dict) -> dict:
@@ -212,7 +267,7 @@ def _commands(text: str) -> list[str]:
     return re.findall(r"(?:\$ |\.venv/bin/|`)bayes-net ([a-z]+[^`\n]*)", text)
 
 
-@pytest.mark.parametrize("page", snippets.pages(), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_commands_exist_with_their_options(page):
     known = typer.main.get_command(app).commands
     for line in _commands(page.read_text(encoding="utf-8")):
@@ -220,27 +275,6 @@ def test_commands_exist_with_their_options(page):
         assert name in known, line
         options = {option for parameter in known[name].params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options, line
-
-
-@pytest.mark.parametrize(
-    "page",
-    [page for page in snippets.pages() if any(block.mark == "output" for block in snippets.blocks(page))],
-    ids=lambda page: page.stem,
-)
-def test_what_is_shown_is_what_is_printed(page):
-    for block, printed in snippets.run(page):
-        assert printed == block.text, f"{block.where}; python docs/live/snippets.py writes it anew"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "page",
-    [page for page in snippets.pages() if any(block.language == "python" for block in snippets.blocks(page))],
-    ids=lambda page: page.stem,
-)
-def test_all_python_of_a_page_runs(page):
-    for block, printed in snippets.run(page, sampling=True):
-        assert printed == block.text, block.where
 
 
 def test_the_commands_of_the_readme_are_those_of_the_first_page():
@@ -264,7 +298,7 @@ def test_the_files_of_a_synthesis_are_told_of():
 
 
 def test_pages_name_no_machine():
-    for page in snippets.pages():
+    for page in PAGES:
         text = page.read_text(encoding="utf-8")
         assert str(ROOT) not in text
         assert not re.search(r"/(?:root|home|tmp|work)/", text)

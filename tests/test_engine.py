@@ -18,6 +18,7 @@ from pools import (
     evidence,
     log_effect,
     prrt,
+    row,
     specification,
     z_of,
 )
@@ -30,12 +31,14 @@ from bayes_net.engine import code as engine_code
 from bayes_net.engine.patients import patients_posterior
 from bayes_net.engine.posterior import packed
 from bayes_net.engine.synthesis import synthesis_posterior
+from bayes_net.errors import InputError
+from bayes_net.evidence.kinds import KINDS
 from bayes_net.inference.arrays import design, inputs
 from bayes_net.inference.sampling import Sampler, sample_posterior
 from bayes_net.model.assumptions import Hazard, SlopePrior
 from bayes_net.model.network import combine_network
 from bayes_net.model.priors import Borrowing, Fixed, Flat, HalfCauchy, HalfNormal, Normal, Priors
-from bayes_net.workflow.synthesis import prepare_synthesis
+from bayes_net.workflow.analysis import prepare
 
 RTOL = 1e-10
 """Algebra in another order: covers the rounding of sums of a few hundred terms."""
@@ -140,12 +143,25 @@ def _effects(folder, heterogeneity):
     return combine_network(evidence(rows, folder), assumptions(**options))
 
 
+def _curves(folder):
+    """Two kinds of numbers read off one curve, at months within, at and beyond the cut-points."""
+    of = {"n": "113", "arm": "control"}
+    rows = [
+        row("Q", "restricted mean", "10.0", lower="9.0", upper="11.0", time="20", **of),
+        row("R", "restricted mean", "6.5", lower="6.0", upper="7.0", time="8", endpoint="os", **of),
+        row("S", "survival", "0.45", lower="0.35", upper="0.55", time="12", study="B", **of),
+        row("M", "median", "11.0", endpoint="os", study="B", **of),
+    ]
+    return combine_network(evidence(rows, folder), assumptions(cuts=(8.0, 16.0)))
+
+
 NETWORKS = {
+    "restricted means": _curves,
     "shipped": lambda folder: prrt(),
     "powers": lambda folder: prrt().with_power(
         {"N02": 0.5, "N11": 0.25, "H04": 0.5, "D01": 0.25, "N20": 0.0}
     ),
-    "patients of two trials": lambda folder: prepare_synthesis(specification(PATIENTS)).network,
+    "patients of two trials": lambda folder: prepare(specification(PATIENTS)).network,
     "lopsided mixture": _assuming(study_level=Borrowing("commensurate", sd=0.3, weight=0.8, vague_sd=1.5)),
     "exchangeable levels": _assuming(study_level=Borrowing("exchangeable", sd=0.4)),
     "independent intervals, full borrowing": _assuming(
@@ -217,6 +233,7 @@ import hashlib, sys, warnings
 import numpy as np
 from bayes_net.data.exposure import Exposure
 from bayes_net.engine.code import code
+from bayes_net.engine.nuts import nuts_model
 from bayes_net.engine.patients import patients_posterior
 import nutpie
 
@@ -299,3 +316,13 @@ def test_the_folder_is_the_users_cache(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert engine_code.cache_folder().parent == tmp_path / "home" / ".cache" / "bayes-net"
+
+
+def test_a_number_that_the_code_cannot_read_off_a_curve_is_refused(tmp_path, monkeypatch):
+    network = _curves(tmp_path)
+    given, parts = inputs(network), design(network).parts
+    monkeypatch.setattr(
+        type(KINDS["survival"]), "of_curve", staticmethod(lambda hazard, months, maths=None: 1)
+    )
+    with pytest.raises(InputError, match=r'the engine cannot read .* fit with engine = "pymc"'):
+        synthesis_posterior(network, given, parts)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bayes_net.evidence.statistics import datum
+from bayes_net.evidence.kinds import datum
 from bayes_net.evidence.table import COLUMNS, Evidence, EvidenceError, read_evidence
 
 DATA = Path(__file__).parents[1] / "models" / "data"
@@ -70,6 +70,8 @@ def test_a_row_of_every_kind_is_accepted(write):
     assert [datum(one).kind for one in found.rows("likelihood").itertuples()].count("binomial") == 2
 
 
+MEAN = {"statistic": "restricted mean", "value": "10.0", "lower": "9.0", "upper": "11.0", "time": "24"}
+LOG_SE = {"statistic": "log effect with SE", "value": "-0.4", "reference_arm": "old", "unit": "SE 0.21"}
 REFUSED = {
     "use": (MEDIAN | {"use": "likelyhood"}, "unknown use", "use likelyhood"),
     "endpoint": (MEDIAN | {"endpoint": "PFS2"}, "unknown endpoint", "endpoint PFS2"),
@@ -91,6 +93,10 @@ REFUSED = {
     "percent survival": (SURVIVAL | {"value": "40", "lower": "25", "upper": "55"}, "no probability", "100"),
     "survival without time": (SURVIVAL | {"time": ""}, "no time", "months at which"),
     "survival without limits": (SURVIVAL | {"lower": "", "upper": ""}, "S(t) without limits", "record"),
+    "mean without horizon": (MEAN | {"time": ""}, "no horizon", "time empty"),
+    "mean beyond its horizon": (MEAN | {"time": "9"}, "no mean of survival up to its horizon", "time 9"),
+    "mean without limits": (MEAN | {"lower": "", "upper": ""}, "restricted mean without limits", "record"),
+    "mean in years": (MEAN | {"unit": "years"}, "another unit", "months"),
     "no reference arm": (RATIO | {"reference_arm": ""}, "without a reference arm", "reference_arm empty"),
     "own reference arm": (RATIO | {"reference_arm": "new"}, "without a reference arm", "another arm"),
     "no landmark": (SLOPE | {"landmark": ""}, "without its landmark", "150d"),
@@ -98,6 +104,9 @@ REFUSED = {
     "sign wrong": (SLOPE | {"unit": "per 10 points of shrinkage"}, "unclear sign or unit", PER_POINT),
     "no standard error": ({"statistic": "odds ratio", "value": "4.0"}, "no standard error", "p empty"),
     "bound only": (ODDS | {"p": "<0.01"}, "no standard error", "printed as a number"),
+    "log effect without SE": (LOG_SE | {"unit": "log HR"}, "no standard error", "SE 0.21"),
+    "log effect with SE of 0": (LOG_SE | {"unit": "SE 0.0"}, "no standard error", "unit SE 0.0"),
+    "SE and limits": (LOG_SE | {"lower": "-0.7", "upper": "-0.1"}, "limits beside a standard", "log effect"),
     "contradiction": (RATIO | {"p": "0.30"}, "contradict each other", "say in note"),
     "percentage": (COUNT | {"value": "25", "unit": "%"}, "percentage or proportion", "enter k of n"),
     "proportion": (COUNT | {"value": "0.25"}, "percentage or proportion", "enter k of n"),

@@ -17,7 +17,7 @@ from pytensor.graph.traversal import ancestors
 from bayes_net.data.exposure import collapsed_form, long_form
 from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import log_likelihood, log_prior
-from bayes_net.inference.engine_patients import hazard_model
+from bayes_net.inference.engine_patients import flat_hazard_model
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.layout import Layout, layout, model_data, step_information
 from bayes_net.model.predictors import free_variables
@@ -55,7 +55,7 @@ def compiled(variant: str, kind: str):
     """The data, the model, and one function of a point: log-density, gradient, its parts, the values."""
     hazard, options = VARIANTS[variant]
     data = patients(**options)
-    model = hazard_model(data, hazard, shape=shape_of(data, kind))
+    model = flat_hazard_model(data, hazard, shape=shape_of(data, kind))
     outputs = [
         model.logp(),
         model.dlogp(),

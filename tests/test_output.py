@@ -18,6 +18,7 @@ import small_trial
 import xarray as xr
 from small_trial import MARKER, written
 
+import bayes_net as bn
 from bayes_net.estimands.survival import (
     arm_hazard_ratio,
     covariate_hazard_ratio,
@@ -32,7 +33,7 @@ from bayes_net.results.fits import HAZARD_RATIO_BOUNDS
 from bayes_net.specification.read import read_specification
 from bayes_net.workflow import write as output
 from bayes_net.workflow.describe import _equation
-from bayes_net.workflow.write import write_analysis
+from bayes_net.workflow.write import write
 
 RUN_AND_TELL = """
 import sys
@@ -111,7 +112,7 @@ def test_all_files_are_there_and_the_manifest_tells_their_hashes(finished, out):
     assert all(f"{stem}.{kind}" in found for stem in drawn for kind in ("svg", "png"))
     analysis = finished[0]
     assert manifest["gate"] == "passed" if analysis.passed else "failed"
-    assert manifest["specification_sha256"] == analysis.prepared.specification.digest
+    assert manifest["specification_sha256"] == analysis.prepared.plan.digest
     assert manifest["data_sha256"] == analysis.prepared.cohort.digest
     assert manifest["seed"] == "5"
     assert manifest["version bayes-net"]
@@ -214,7 +215,7 @@ def test_survival_can_be_computed_anew_from_the_posterior(out, tree):
 def test_the_posterior_file_says_where_it_comes_from(finished, tree):
     analysis = finished[0]
     attrs = tree.attrs
-    assert attrs["specification_sha256"] == analysis.prepared.specification.digest
+    assert attrs["specification_sha256"] == analysis.prepared.plan.digest
     assert attrs["synthetic"] == "no"
     # the whole specification but the excluded patients
     inside = tomllib.loads(attrs["specification"])
@@ -229,9 +230,18 @@ def test_the_posterior_file_says_where_it_comes_from(finished, tree):
 
 def test_the_written_specification_repeats_the_run(finished, out):
     again = read_specification(out / "specification.toml")
-    original = finished[0].prepared.specification
+    original = finished[0].prepared.plan
     restored = again.model_copy(update={"data": original.data})
     assert restored.digest == original.digest
+
+
+def test_a_run_in_one_call_says_where_it_wrote(monkeypatch, finished, tmp_path):
+    monkeypatch.setattr(output, "analyse", lambda prepared, progress=None: finished[0])
+    plan = finished[0].prepared.plan
+    assert bn.run(plan).folder is None
+    analysis = bn.run(plan, tmp_path / "again")
+    assert analysis.folder == tmp_path / "again"
+    assert bn.read_result(analysis.folder).told["specification_sha256"] == plan.digest
 
 
 # Privacy.
@@ -303,7 +313,7 @@ def test_the_excluded_patients_are_counted_in_report_and_flow(out):
 
 def test_the_report_tells_the_model_that_was_fitted(out):
     report = (out / "report.html").read_text(encoding="utf-8")
-    for section in set(SECTIONS) - {"waterfall"}:
+    for section in {section.key for section in SECTIONS} - {"waterfall"}:
         assert f'id="{section}"' in report, section
     text = re.sub(r"<[^>]+>", " ", report)
     assert "α[interval] + θ[arm] + β[arm] · shrinkage / 10 + γ · covariates" in text
@@ -360,14 +370,14 @@ def test_a_run_killed_while_sampling_leaves_the_earlier_result_as_it_was(tmp_pat
 
 
 def quickly(monkeypatch, passed_gate):
-    """Let ``write_analysis`` write a manifest alone."""
+    """Let ``write`` write a manifest alone."""
 
-    def write(analysis, folder):
+    def write_manifest(analysis, folder):
         gate = "passed" if analysis.passed else "failed"
         content = {"specification_sha256": "x", "gate": gate, "files": {}}
         (folder / "manifest.json").write_text(json.dumps(content))
 
-    monkeypatch.setattr(output, "_write_files", write)
+    monkeypatch.setattr(output, "_write_files", write_manifest)
     return passed_gate
 
 
@@ -375,17 +385,18 @@ def test_a_run_whose_gate_failed_goes_beside_a_result_whose_gate_passed(monkeypa
     folder, before = earlier
     quickly(monkeypatch, passed_gate=False)
     analysis = finished[0]
-    failing = dataclasses.replace(analysis, gate=analysis.gate.assign(passed=False))
-    beside = write_analysis(failing, folder)
+    diagnostics = analysis.gate.assign(passed=False)
+    failing = dataclasses.replace(analysis, tables=analysis.tables | {"diagnostics": diagnostics})
+    beside = write(failing, folder)
     assert beside == folder.with_name("out-gate-failed")
     assert hashes(folder) == before
     assert json.loads((beside / "manifest.json").read_text())["gate"] == "failed"
     # a good run takes the place of either
-    assert write_analysis(analysis, folder) == folder
+    assert write(analysis, folder) == folder
     assert hashes(folder) != before
     shutil.rmtree(folder)
-    assert write_analysis(failing, folder) == folder
-    assert write_analysis(analysis, folder) == folder
+    assert write(failing, folder) == folder
+    assert write(analysis, folder) == folder
 
 
 def test_a_run_that_fails_while_writing_leaves_the_earlier_result_as_it_was(monkeypatch, finished, earlier):
@@ -394,8 +405,8 @@ def test_a_run_that_fails_while_writing_leaves_the_earlier_result_as_it_was(monk
     def fail(*_):
         raise RuntimeError("the plot fell over")
 
-    monkeypatch.setattr(output, "content_of", fail)
+    monkeypatch.setattr(output, "patients_page", fail)
     with pytest.raises(RuntimeError, match="fell over"):
-        write_analysis(finished[0], folder)
+        write(finished[0], folder)
     assert hashes(folder) == before
     assert os.listdir(folder.parent) == ["out"]

@@ -38,9 +38,10 @@ from bayes_net.model.network import combine_network
 from bayes_net.model.participants import Participants
 from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal, probability_prior
 from bayes_net.results.synthesis import prior_table
-from bayes_net.specification.synthesis import parse_synthesis
+from bayes_net.specification.read import parse_specification
+from bayes_net.workflow.analysis import prepare
 from bayes_net.workflow.describe import synthesis_in_words
-from bayes_net.workflow.synthesis import prepare_synthesis, tabulate
+from bayes_net.workflow.synthesis import tabulate
 
 LANDMARKS = landmark_times(["150d", "36w", "72w", "no limit"])
 DRAWS = 20_000
@@ -62,7 +63,7 @@ def usable(made):
 
 def tables(changes) -> dict:
     """Every table of a specification, with draws of the prior in place of the posterior."""
-    prepared = prepare_synthesis(specification(changes))
+    prepared = prepare(specification(changes))
     draws = draw_prior(prepared.network, draws=200, seed=1)
     tree = xr.DataTree.from_dict({"posterior": draws, "prior": draws})
     return tabulate(tree, prepared, level=0.95)
@@ -296,7 +297,7 @@ def test_powers_out_of_range_and_of_nothing_are_refused(power, said):
 
 
 def test_a_power_of_a_study_is_one_of_all_its_rows():
-    made = prepare_synthesis(specification({"evidence.power": {"ILUMINET": 0.25, "N03": 0.5}})).network
+    made = prepare(specification({"evidence.power": {"ILUMINET": 0.25, "N03": 0.5}})).network
     expected = [
         0.25 if study == "ILUMINET" else 0.5 if name == "N03" else 1.0
         for name, study in zip(made.rows["id"], made.rows["study"], strict=True)
@@ -489,7 +490,7 @@ def test_nothing_to_pool_is_refused():
     plain = specification()._plain
     plain.pop("evidence")
     with pytest.raises(SpecificationError, match="nothing to pool"):
-        parse_synthesis(plain, where=POOLED)
+        parse_specification(plain, where=POOLED)
 
 
 PATIENTS = {"study": "S", "synthetic": True, "synthetic_seed": 1, "arm_names": {"177Lu-DOTATATE": "177Lu"}}
@@ -518,7 +519,7 @@ UNPREPARED = {
 @pytest.mark.parametrize(("changes", "said"), UNPREPARED.values(), ids=UNPREPARED)
 def test_what_does_not_fit_the_data_is_refused_before_sampling(changes, said):
     with pytest.raises(InputError, match=said):
-        prepare_synthesis(specification(changes))
+        prepare(specification(changes))
 
 
 TABULATED = {
@@ -573,7 +574,7 @@ def test_the_digest_changes_with_the_content_and_not_with_the_seed_of_another_ru
 
 def test_the_public_specification_reads_back_as_itself(tmp_path):
     values = tomllib.loads(specification().public_toml())
-    assert parse_synthesis(values, where=POOLED).digest == specification().digest
+    assert parse_specification(values, where=POOLED).digest == specification().digest
     assert tomli_w.dumps(values) == specification().public_toml()
 
 
@@ -587,7 +588,7 @@ def test_assumptions_of_the_shipped_specification_are_its_words():
 
 
 def test_counts_of_patients_join_those_in_print():
-    made = prepare_synthesis(specification({"cohorts": [PATIENTS]})).network
+    made = prepare(specification({"cohorts": [PATIENTS]})).network
     own = made.rows[made.rows["study"] == "S"]
     assert set(own["endpoint"]) == {"shrinkage", "response"}
     for arm in ARMS:

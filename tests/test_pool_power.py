@@ -177,7 +177,7 @@ def test_studies_and_priors_add_up_to_the_model_of_published_numbers(power):
 
 def test_studies_and_priors_add_up_where_a_mixture_is_lopsided():
     lopsided = pools.specification({"borrowing.level": {"kind": "robust mixture", "sd": 0.4, "weight": 0.8}})
-    check_components(pools.prepare_synthesis(lopsided).network, {})
+    check_components(pools.prepare(lopsided).network, {})
 
 
 def test_studies_and_priors_add_up_to_the_model_with_patients(with_patients):  # noqa: F811
@@ -189,7 +189,7 @@ def test_every_free_variable_is_a_stated_prior_or_the_models_own():
     stated = [variable for names in prior_blocks(network).values() for variable in names]
     assert len(stated) == len(set(stated))
     assert set(network.free) - set(stated) == {"step", "response_difference_z"}
-    exchangeable = pools.prepare_synthesis(pools.specification({"slopes.structure": "exchangeable"})).network
+    exchangeable = pools.prepare(pools.specification({"slopes.structure": "exchangeable"})).network
     assert prior_blocks(exchangeable)["slope"] == ("slope_mean",)
     assert prior_blocks(exchangeable)["slope heterogeneity"] == ("slope_sd",)
 

@@ -24,6 +24,7 @@ from small_trial import EXCLUDED, MARKER
 from test_cli import invoke, modules_after
 from test_output import everything_in, hashes
 
+import bayes_net as bn
 from bayes_net.checks import influence
 from bayes_net.cli import app as cli
 from bayes_net.cli.app import _progress
@@ -34,6 +35,7 @@ from bayes_net.inference import synthesis
 from bayes_net.inference.arrays import draw_prior
 from bayes_net.numbers import format_interval
 from bayes_net.report.synthesis_words import comparison
+from bayes_net.results.columns import HAZARD_RATIO_COLUMNS, PRINTED_COLUMNS
 from bayes_net.results.synthesis import arm_hazard_ratios, hazard_ratios
 from bayes_net.schema import landmark_names
 from bayes_net.specification.read import read_specification
@@ -41,8 +43,8 @@ from bayes_net.specification.shipped import models_folder, shipped_models
 from bayes_net.specification.synthesis import SynthesisPlan
 from bayes_net.workflow import synthesis as synthesis_workflow
 from bayes_net.workflow import write
-from bayes_net.workflow.synthesis import analyse_synthesis, known_until, prepare_synthesis
-from bayes_net.workflow.write import write_synthesis
+from bayes_net.workflow.analysis import analyse, prepare
+from bayes_net.workflow.synthesis import known_until
 
 STUDY = "Süd [b]II[/b] & <1/2>"
 """Brackets, a slash and an ampersand mean something to a terminal, to a path and to a browser."""
@@ -155,9 +157,9 @@ def found(out):
 def again(path, run):
     """Analysis, folder and progress of the same synthesis without the command line."""
     told = []
-    prepared = prepare_synthesis(read_specification(path).with_seed(SEED))
-    analysis = analyse_synthesis(prepared, progress=lambda *about: told.append(about))
-    return analysis, write_synthesis(analysis, path.parent / "again"), told
+    prepared = prepare(read_specification(path).with_seed(SEED))
+    analysis = analyse(prepared, progress=lambda *about: told.append(about))
+    return analysis, write.write(analysis, path.parent / "again"), told
 
 
 @pytest.fixture
@@ -219,8 +221,8 @@ def test_the_tables_have_the_columns_that_are_documented(found):
         "checks": "row study arm subgroup endpoint statistic printed printed_lower printed_upper predicted "
         "lower upper p_value",
         "hazard_ratios": "endpoint arm landmark measure biased hr lower upper level status row printed "
-        "printed_lower printed_upper prior_sd posterior_sd contraction mcse_hr",
-        "arms_and_studies": "endpoint estimand study hr lower upper level prior_sd posterior_sd contraction",
+        "printed_lower printed_upper prior_sd log_sd contraction mcse_hr",
+        "arms_and_studies": "endpoint estimand study hr lower upper level prior_sd log_sd contraction",
         "influence": "fit parameter label mean sd mean_without sd_without moved_by_sd",
         "new_study_priors": "parameter scale components effective_n effective_n_robust counts",
         "parameters": "parameter label mean sd estimate lower upper prior_sd contraction ess_bulk rhat",
@@ -229,8 +231,8 @@ def test_the_tables_have_the_columns_that_are_documented(found):
     }
     for name, columns in documented.items():
         assert set(columns.split()) <= set(found[name].columns), name
-    for name, bounds in (("hazard_ratios", BOUNDS), ("arms_and_studies", BOUNDS)):
-        assert set(bounds) <= set(found[name].columns)
+    assert list(found["hazard_ratios"]) == [*HAZARD_RATIO_COLUMNS, *PRINTED_COLUMNS]
+    assert list(found["arms_and_studies"]) == [*HAZARD_RATIO_COLUMNS, "comparison"]
     for table in found.values():
         assert "synthetic" not in table
 
@@ -246,7 +248,7 @@ def assert_ratio(row, draws, before, *, unlike=()) -> None:
         "upper": np.quantile(x, TAIL[1]),
         "level": LEVEL,
         "prior_sd": sds[0],
-        "posterior_sd": sds[1],
+        "log_sd": sds[1],
         "contraction": 1 - sds[1] / sds[0],
         "mcse_hr": array_stats.mcse(x, method="median"),
         "mcse_lower": array_stats.mcse(x, method="quantile", prob=TAIL[0]),
@@ -266,7 +268,7 @@ def test_hazard_ratios_of_shrinkage_can_be_computed_anew(found, tree):
     rows = found["hazard_ratios"]
     assert len(rows) == 2 * 2 * 2  # arms, landmarks, and per 10 points or per 1
     for _, row in rows.iterrows():
-        assert_ratio(row, *slopes_per(row, tree), unlike=("prior_sd", "posterior_sd"))
+        assert_ratio(row, *slopes_per(row, tree), unlike=("prior_sd", "log_sd"))
 
 
 def slopes_per(row, tree):
@@ -389,11 +391,14 @@ def test_the_stored_specification_is_the_one_that_was_run(path, out, tree):
     told = {stored.digest, given.digest, manifest(out)["specification_sha256"]}
     assert told == {tree.attrs["specification_sha256"]}
     assert tree.attrs["specification"] == (out / "specification.toml").read_text(encoding="utf-8")
-    assert tree.attrs["evidence_sha256"] == prepare_synthesis(given).evidence.digest
+    assert tree.attrs["evidence_sha256"] == prepare(given).evidence.digest
 
 
 def test_the_posterior_file_holds_draws_prior_and_the_likelihood_of_every_number(tree):
-    assert set(tree.children) == {"posterior", "prior", "sample_stats", "log_likelihood"}
+    groups = {"posterior", "prior", "sample_stats", "log_likelihood", "constant_data"}
+    assert set(tree.children) == groups
+    ends = tree["constant_data"]["interval_end"].values
+    np.testing.assert_array_equal(ends, [CUT, np.inf])
     assert tree["posterior"].sizes["draw"] == 500
     assert tree["log_likelihood"]["published"]["row"].values.tolist() == IDS
     for group in ("posterior", "log_likelihood"):
@@ -432,10 +437,48 @@ def test_the_same_seed_gives_the_same_tables_bit_for_bit(out, again):
 def test_progress_is_told_step_by_step(again):
     labels, done, total = zip(*again[2], strict=True)
     assert labels[1:3] == (f"without {STUDY}", "without B")
-    assert labels[-2:] == ("tables", "done")
+    assert labels[-1] == "tables"
     assert list(done) == sorted(done)
     assert done[-1] == total[-1]
     assert len(set(total)) == 1
+
+
+def test_estimands_of_the_stored_fit_are_those_of_the_tables(tree, found):
+    rows = found["hazard_ratios"]
+    rows = rows[rows["measure"] == "shrinkage, per 10 points"]
+    told = bn.summarise(bn.hazard_ratio(tree), prob=LEVEL)
+    keys = [f"pfs {arm}, {landmark}" for arm, landmark in zip(rows["arm"], rows["landmark"], strict=True)]
+    assert list(told["slope_of"] + ", " + told["landmark"]) == keys
+    np.testing.assert_allclose(told["estimate"], rows["hr"], rtol=1e-9)
+    curves = found["survival"]
+    for (study, arm), own in curves.groupby(["study", "arm"]):
+        own = own.iloc[[0, -1]]
+        of = bn.survival(tree, own["time"]).sel(curve=f"pfs {study} {arm}")
+        np.testing.assert_allclose(of.median(DRAWN), own["estimate"], rtol=1e-9)
+    arms = found["arms_and_studies"].query("estimand == 'arm'")
+    np.testing.assert_allclose(bn.arm_hazard_ratio(tree).median(DRAWN), arms["hr"], rtol=1e-9)
+
+
+def test_checks_take_the_fit_of_a_synthesis(again, found):
+    analysis, *_ = again
+    fit, network = analysis.fits[0].fit, analysis.prepared.network
+    columns = ["component", "sensitivity", "shift", "reading"]
+    pd.testing.assert_frame_equal(
+        bn.power_scaling(fit, network=network)[columns], analysis.tables["power_scaling"][columns]
+    )
+    slopes = bn.power_scaling(fit, {"log hazard ratio": fit["posterior"]["slope"]}, network=network)
+    assert set(slopes["label"]) == {f"pfs {arm}, {at}" for arm in ARMS for at in ("150 d", "36 w")}
+    one = analysis.tables["power_scaling"].query("arm == '177Lu' and landmark == '150 d'")
+    np.testing.assert_allclose(slopes[slopes["label"] == "pfs 177Lu, 150 d"]["shift"], one["shift"])
+    told, each = bn.loo(fit), found["loo"]
+    assert told["n"] == len(IDS)
+    assert told["worst_pareto_k"] == pytest.approx(
+        each["pareto_k"].max(), abs=0.15
+    )  # tails of another length
+    published = fit["log_likelihood"]["published"]
+    assert told["elpd"] < float(
+        (np.log(np.exp(published).mean(DRAWN))).sum()
+    )  # in-sample it is predicted better
 
 
 # --- leave one out ------------------------------------------------------------------------------------
@@ -685,7 +728,7 @@ def test_a_run_that_is_interrupted_while_it_draws_leaves_everything_as_it_was(
     plots_save = style.save
     monkeypatch.setattr(write, "save", save)
     with pytest.raises(reaches, match=said):
-        write_synthesis(again[0], folder)
+        write.write(again[0], folder)
     assert saved
     assert saved[0].parents[1] != folder  # it had begun, elsewhere
     assert os.listdir(folder.parent) == (["out"] if earlier else [])
@@ -702,7 +745,7 @@ def test_every_shipped_synthesis_can_be_checked(name):
     assert (code, error) == (0, "")
     specification = read_specification(shipped_models()[name])
     lines = [re.split(r"  +", line.strip()) for line in shown.splitlines()]
-    for row in prepare_synthesis(specification).printed.itertuples():
+    for row in prepare(specification).printed.itertuples():
         listed = [line for line in lines if line[:1] == [row.id]]
         assert len(listed) == (row.use != "record"), row.id
         if listed:
@@ -788,7 +831,7 @@ def test_no_output_has_a_row_for_every_patient(mixed):
     _, _, _, out, patients = mixed
     kept = patients[~patients["patient"].isin(EXCLUDED)]
     sizes = {len(patients), len(kept), *kept["arm"].value_counts()}
-    prepared = prepare_synthesis(read_specification(out.parent / "synthesis.toml"))
+    prepared = prepare(read_specification(out.parent / "synthesis.toml"))
     sizes |= {prepared.network.cohorts[0].exposure.n, *prepared.network.cohorts[0].exposure.n_by_arm}
     for node in opened(out).subtree:
         assert sizes.isdisjoint(node.sizes.values()), node.path
@@ -823,7 +866,7 @@ def test_generated_patients_are_synthetic_too_and_one_such_cohort_marks_all(tmp_
         values = tomllib.loads(path.read_text(encoding="utf-8")) | {"cohorts": cohorts}
         values["model"]["reference"] = cohorts[0]["study"]
         path.write_text(tomli_w.dumps(values), encoding="utf-8")
-        assert prepare_synthesis(read_specification(path)).synthetic == synthetic
+        assert prepare(read_specification(path)).synthetic == synthetic
 
 
 # --- patients alone -----------------------------------------------------------------------------------
@@ -913,7 +956,7 @@ def test_a_new_study_is_predicted_by_the_heterogeneity_of_those_seen(patients_al
         below = stats.norm.cdf((np.log(new[name]) - mean) / sd).mean()
         error = pools.z_of(3) * np.sqrt(p * (1 - p) / mean.size)
         assert below == pytest.approx(p, abs=error + 1 / mean.size), name
-    assert new["posterior_sd"] > pooled["posterior_sd"]
+    assert new["log_sd"] > pooled["log_sd"]
 
 
 def test_a_new_study_gets_a_prior_with_the_mean_of_its_prediction(patients_alone):
@@ -925,7 +968,7 @@ def test_a_new_study_gets_a_prior_with_the_mean_of_its_prediction(patients_alone
     new = csvs(out)["arms_and_studies"].set_index("study").loc["(new study)"]
     draws = opened(out)["posterior"]["arm_effect_mean"]
     rounding = 0.005 * (1 + np.abs(means).sum())
-    error = rounding + pools.z_of(1) * new["posterior_sd"] / np.sqrt(draws.size)
+    error = rounding + pools.z_of(1) * new["log_sd"] / np.sqrt(draws.size)
     assert weights @ means == pytest.approx(float(draws.mean()), abs=error)
     assert 0 < row["effective_n_robust"] < row["effective_n"]
     assert row["counts"] == "events"
@@ -1015,7 +1058,7 @@ def test_a_slope_of_an_arm_without_patients_does_not_come_from_them(tmp_path):
         cohort={"landmark": "36w", "landmark_cuts": ["6mo"]},
         slopes={"landmarks": ["36w"]},
     )
-    prepared = prepare_synthesis(read_specification(path))
+    prepared = prepare(read_specification(path))
     rows = hazard_ratios(from_the_prior(prepared.network), prepared.network, prepared.printed, level=0.95)
     assert set(rows.loc[rows["arm"] == "177Lu", "status"]) == {"from patients"}
     assert set(rows.loc[rows["arm"] == "control", "status"]) == {"not in print: predicted"}
@@ -1023,7 +1066,7 @@ def test_a_slope_of_an_arm_without_patients_does_not_come_from_them(tmp_path):
 
 def test_the_arms_that_are_compared_are_those_of_the_model():
     """Of responders: the evidence also records another comparison, which is not this one."""
-    prepared = prepare_synthesis(read_specification(shipped_models()["netter1_response30"]))
+    prepared = prepare(read_specification(shipped_models()["netter1_response30"]))
     fit = from_the_prior(prepared.network)
     table = arm_hazard_ratios(fit, prepared.network, level=0.95, seed=1)
     told = {"arms_and_studies": table, "evidence": prepared.evidence.table, "diagnostics": pd.DataFrame()}
@@ -1038,7 +1081,7 @@ def test_a_bias_is_taken_off_only_where_one_is_specified(tmp_path):
         ({"177Lu": [-0.01, 0.005]}, "bias taken off", "no limit, bias taken off"),
     ):
         path = written(tmp_path, rows, slopes={"landmarks": ["150d", "no limit"]}, bias={"by_arm": bias})
-        prepared = prepare_synthesis(read_specification(path))
+        prepared = prepare(read_specification(path))
         table = hazard_ratios(
             from_the_prior(prepared.network), prepared.network, prepared.printed, level=0.95
         )
@@ -1052,7 +1095,7 @@ def test_a_number_held_out_does_not_hide_the_one_in_the_fit(first, tmp_path):
     """Two reviews of one landmark: the one in the likelihood is what the posterior rests on."""
     other = pools.slope("S0", -0.05, 0.02, "150d", study=STUDY, use="check", review="investigator")
     rows = [other, SLOPE] if first == "the one held out" else [SLOPE, other]
-    prepared = prepare_synthesis(read_specification(written(tmp_path, rows)))
+    prepared = prepare(read_specification(written(tmp_path, rows)))
     table = hazard_ratios(from_the_prior(prepared.network), prepared.network, prepared.printed, level=0.95)
     table = table[(table["arm"] == "177Lu") & (table["landmark"] == "150 d")]
     assert set(table["row"]) == {"S1"}
@@ -1064,7 +1107,7 @@ def test_the_weight_of_a_cohort_is_that_of_its_counts_too(weight, tmp_path):
     """At weight 0 patients inform nothing, their responses included."""
     patients, scans = small_trial.tables()
     path = with_patients(tmp_path, patients=patients, scans=scans, cohort={"weight": weight})
-    made = prepare_synthesis(read_specification(path)).network
+    made = prepare(read_specification(path)).network
     assert made.cohorts[0].weight == weight
     assert len(made.rows) == 6
     assert made.power.tolist() == [weight] * 6
@@ -1075,7 +1118,7 @@ def test_curves_are_beyond_the_data_from_the_last_follow_up(cuts, tmp_path):
     patients = small_trial.tables()[0].drop(columns=["os_time", "os_event"])
     patients["pfs_event"] = patients["pfs_event"].where(patients["pfs_time"] <= 290, 0)
     patients["pfs_time"] = patients["pfs_time"].clip(upper=290)
-    made = prepare_synthesis(
+    made = prepare(
         read_specification(with_patients(tmp_path, patients=patients, model={"cuts": cuts}))
     ).network
     longest = patients["pfs_time"].max() / 30.4375

@@ -7,17 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from bayes_net.errors import InputError
-from bayes_net.evidence import statistics as published
-from bayes_net.evidence.statistics import (
-    Datum,
-    agrees,
-    correlation_matrix,
-    datum,
-    feasible_se,
-    p_from_interval,
-)
+from bayes_net.evidence.curves import restricted_mean
+from bayes_net.evidence.kinds import datum
+from bayes_net.evidence.pairs import correlation_matrix
+from bayes_net.evidence.ratios import agrees
+from bayes_net.evidence.rounding import feasible_se, p_from_interval
+from bayes_net.evidence.statistics import Datum
 
 PER_POINT = "per +1 point of shrinkage"
 
@@ -81,7 +79,7 @@ def test_every_feasible_standard_error_gives_back_the_printed_digits():
 
     def reproduced(se):
         beta = np.log(np.linspace(0.9175, 0.9185, 4001))
-        z, p = 1.959964, 2 * published.norm.sf(np.abs(beta) / se)
+        z, p = 1.959964, 2 * norm.sf(np.abs(beta) / se)
         printed = zip(np.exp(beta), np.exp(beta - z * se), np.exp(beta + z * se), p, strict=True)
         return any(
             (f"{a:.3f}", f"{b:.3f}", f"{c:.3f}", f"{d:.3f}") == ("0.918", "0.865", "0.974", "0.005")
@@ -98,16 +96,16 @@ def test_every_feasible_standard_error_gives_back_the_printed_digits():
 def test_contradicting_digits_have_no_feasible_standard_error(name):
     statistic, *printed = SUMMARIES[name][0]
     assert feasible_se(*printed) is None
-    assert not agrees(row(statistic, *printed))
+    assert not agrees(row(statistic, *printed), logs=True)
 
 
 def test_trailing_zeros_count():
     """0.60 leaves less open than 0.6, and a p-value below a bound is agreed with by any smaller one."""
     wide, narrow = feasible_se("0.85", "0.6", "1.2", "0.4"), feasible_se("0.85", "0.60", "1.20", "0.36")
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
-    assert agrees(row("hazard ratio", "0.18", "0.11", "0.29", "<0.0001"))
-    assert not agrees(row("hazard ratio", "0.84", "0.60", "1.17", "<0.0001"))
-    assert not agrees(row("hazard ratio", "0.18", "0.11", "0.29", ">0.05"))
+    assert agrees(row("hazard ratio", "0.18", "0.11", "0.29", "<0.0001"), logs=True)
+    assert not agrees(row("hazard ratio", "0.84", "0.60", "1.17", "<0.0001"), logs=True)
+    assert not agrees(row("hazard ratio", "0.18", "0.11", "0.29", ">0.05"), logs=True)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +128,11 @@ def test_log_effects_stay_on_their_own_scale():
     found = datum(row("log effect", "-0.40", "-0.74", "-0.06"))
     assert (found.value, found.kind) == (-0.40, "normal")
     assert found.se == pytest.approx(0.68 / (2 * 1.959964), rel=1e-6)
+
+
+def test_a_log_effect_is_taken_with_its_printed_standard_error():
+    found = datum(row("log effect with SE", "-0.40", unit="SE 0.17"))
+    assert (found.value, found.se, found.kind) == (-0.40, 0.17, "normal")
 
 
 def test_ratio_with_p_value_only_gets_its_standard_error_from_it():
@@ -170,6 +173,18 @@ def test_median_without_upper_limit_uses_the_lower_half():
 def test_median_not_reached_is_read_at_its_lower_limit():
     found = datum(row("median", "", "31.0", n=18.0))
     assert (f"{found.value:.2f}", f"{found.se:.2f}", found.time) == ("-1.03", "0.34", 31.0)
+
+
+def test_a_restricted_mean_is_the_area_under_the_curve_until_its_horizon():
+    found = datum(row("restricted mean", "10.0", "9.0", "11.0", time=24.0))
+    assert (found.value, found.time, found.kind) == (10.0, 24.0, "normal")
+    assert found.se == pytest.approx(1 / 1.959964, rel=1e-6)
+    # of a constant hazard (1 - exp(-h t)) / h, in one interval or in several; without an end its mean, 1 / h
+    h, months = 0.05, np.array([[24.0, 0.0, 0.0], [3.0, 5.0, 16.0], [10.0, 10.0, 1e6]])
+    exact = [(1 - np.exp(-h * 24)) / h] * 2 + [1 / h]
+    np.testing.assert_allclose(restricted_mean(np.full(3, h), months), exact, rtol=1e-12)
+    # nobody has an event where there is no hazard
+    assert restricted_mean(np.array([1e-14, 1e-14]), np.array([8.0, 16.0])) == pytest.approx(24.0, rel=1e-10)
 
 
 def test_counts_stay_counts():

@@ -8,7 +8,7 @@ from exposures import CLASSIC, ENDPOINTS, classic, ffcd, reference
 
 from bayes_net.data.exposure import Exposure
 from bayes_net.inference.closed_form import log_likelihood
-from bayes_net.inference.engine_patients import hazard_model
+from bayes_net.inference.engine_patients import flat_hazard_model
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.priors import Flat, Priors
 from bayes_net.schema import POINTS_PER_UNIT
@@ -44,7 +44,7 @@ def mode(data: Exposure, hazard: Hazard) -> tuple[dict, dict, np.ndarray]:
 
     Also the place of each parameter (variable, index) in the curvature.
     """
-    model = hazard_model(data, hazard)
+    model = flat_hazard_model(data, hazard)
     with pytensor.config.change_flags(cxx=""):
         slope = model.compile_dlogp(mode="FAST_COMPILE")
     shapes = {v.name: np.shape(model.initial_point()[v.name]) for v in model.value_vars}

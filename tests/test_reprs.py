@@ -18,10 +18,10 @@ from bayes_net.checks.gate import Gate
 from bayes_net.data.gauss import compress
 from bayes_net.data.landmarks import Landmark, attrition_table
 from bayes_net.data.reading import Table
-from bayes_net.figures.patients import Figure
+from bayes_net.figures.style import Figure
 from bayes_net.model.participants import Participants
 from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, reported_quantities
-from bayes_net.workflow.patients import Prepared
+from bayes_net.workflow.patients import PreparedPatients
 
 NASTY = '<script>alert(1)</script> & "quoted" 日本'
 
@@ -288,7 +288,7 @@ def test_plain_reprs_say_counts(cohort, landmarks):
 def test_nothing_of_a_patient_is_in_a_plain_repr(cohort, landmarks):
     about = bn.expose(landmarks, "120 d", cuts=[3.0])
     at = landmarks.landmarks[0]
-    prepared = Prepared(parse(values()), cohort, {("pfs", False): landmarks}, (), ())
+    prepared = PreparedPatients(parse(values()), (), cohort, {("pfs", False): landmarks}, ())
     pooled = Participants("A", "pfs", np.ones((2, 1)), np.full((2, 1), 7.654321), "120 d", about)
     held = [
         cohort,
@@ -300,7 +300,7 @@ def test_nothing_of_a_patient_is_in_a_plain_repr(cohort, landmarks):
         compress(about),
         bn.aggregate(about),
         Table("patients.csv", cohort.patients, cohort.patients.index),
-        Figure("waterfall", "waterfall", None, (landmarks.table,), "PFS"),
+        Figure("waterfall", "waterfall", None, "PFS: one bar a patient.", "PFS"),
         fitted(job()),
     ]
     numbers = [

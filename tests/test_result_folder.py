@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import fake_pool
 import fake_results
@@ -13,9 +14,10 @@ from typer.testing import CliRunner
 import bayes_net as bn
 from bayes_net.cli.app import app
 from bayes_net.errors import InputError
-from bayes_net.report.patients import LANDMARKS, content_of, render
+from bayes_net.report.patients import LANDMARKS, patients_page
 from bayes_net.report.scenarios import SCENARIOS, scenario_page
-from bayes_net.report.synthesis import SYNTHESIS, render_synthesis, synthesis_content_of
+from bayes_net.report.synthesis import SYNTHESIS, synthesis_page
+from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.results.folder import Illustration, read_result, write_content, write_manifest
 from bayes_net.results.scenarios import summary
 from bayes_net.workflow.sensitivity import Sensitivity
@@ -23,6 +25,10 @@ from bayes_net.workflow.sensitivity import Sensitivity
 TOLD = {"specification_sha256": "0f" * 32, "gate": "passed", "data_sha256": "a" * 64, "version pymc": "6.1"}
 SPECIFICATION = 'title = "A"\nslopes = "per arm"\n[sampling]\nseed = 5\n[[covariates]]\nname = "age"\n'
 AWKWARD = ["NA", "1.0", "", "None", 'a "quoted", comma', "<b>", "神経内分泌腫瘍", "nan"]
+
+
+PAGES = {LANDMARKS: patients_page, SYNTHESIS: synthesis_page}
+BARE = ("diagnostics", "evidence", "priors", "sensitivity")
 
 
 def written(folder, *, kind=LANDMARKS, content=None, told=TOLD, specification=SPECIFICATION):
@@ -33,25 +39,18 @@ def written(folder, *, kind=LANDMARKS, content=None, told=TOLD, specification=SP
     (folder / "figures").mkdir(parents=True)
     for name, figure in content.figures.items():
         (folder / "figures" / f"{name}.svg").write_text(figure.svg, encoding="utf-8")
-    words = {name: getattr(content, name) for name in ("title", "synthetic", "model", "notes", "provenance")}
-    words["sensitivity"] = content.sensitivity_words
-    if kind == LANDMARKS:
-        names = ("hazard_ratios", "survival", "attrition", "priors", "loo")
-        tables = {name: getattr(content, name) for name in names}
-        tables |= {"diagnostics": content.gate, "sampling": content.diagnostics}
-        tables |= {"predictive_check": content.ppc, "sensitivity": content.sensitivity}
-        tables |= {"power_scaling": content.power_scaling, "tipping_points": content.tipping}
-        tables |= {"influence": content.influence}
-        tables = {name: table for name, table in tables.items() if table is not None}
-    else:
-        bare = ("diagnostics", "evidence", "priors", "sensitivity")
-        tables = {n: t if n in bare else t.assign(gate="passed") for n, t in content.tables.items()}
-        words |= {"description": content.description, "level": content.level}
-    made = write_content(
-        folder, kind=kind, tables=tables, figures=content.figures, words=words, specification=specification
+    tables = dict(content.tables)
+    if kind == SYNTHESIS:
+        tables = {name: t if name in BARE else t.assign(gate="passed") for name, t in tables.items()}
+    result = write_content(
+        folder,
+        kind=kind,
+        tables=tables,
+        figures=content.figures,
+        words=content.words,
+        specification=specification,
     )
-    page = render(content_of(made)) if kind == LANDMARKS else render_synthesis(synthesis_content_of(made))
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    (folder / "report.html").write_text(PAGES[kind](result), encoding="utf-8")
     write_manifest(folder, told)
     return content
 
@@ -88,12 +87,31 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [LANDMARKS, SYNTHESIS])
+def test_a_result_of_version_0_1_is_read_in_todays_columns_and_its_report_is_the_same(tmp_path, kind):
+    new = written(tmp_path / "new", kind=kind)
+    only = {
+        LANDMARKS: ["study", "status", "prior_sd", "contraction"],
+        SYNTHESIS: ["population", "n", "events", "interval", "estimand", "log_mean"],
+    }[kind]
+    old = new.tables["hazard_ratios"].drop(columns=only)
+    if kind == SYNTHESIS:
+        old = old.rename(columns={"log_sd": "posterior_sd"})
+    before = replace(new, tables=new.tables | {"hazard_ratios": old})
+    written(tmp_path / "old", kind=kind, content=before)
+    found = read_result(tmp_path / "old")
+    expected = read_result(tmp_path / "new").tables["hazard_ratios"]
+    pd.testing.assert_frame_equal(found.tables["hazard_ratios"], expected, check_dtype=False)
+    pages = [(tmp_path / name / "report.html").read_text(encoding="utf-8") for name in ("old", "new")]
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.parametrize("kind", [LANDMARKS, SYNTHESIS])
 def test_the_page_made_from_the_folder_is_the_page_of_the_content(tmp_path, kind):
     content = written(tmp_path / "a", kind=kind)
     page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
-    expected = (render if kind == LANDMARKS else render_synthesis)(content)
+    expected = PAGES[kind](content)
     assert page.replace(SPECIFICATION.replace('"', "&#34;"), "") == expected.replace(
-        content.specification_toml.replace('"', "&#34;"), ""
+        content.specification.replace('"', "&#34;"), ""
     )
 
 
@@ -154,6 +172,7 @@ def scenarios_of(folder, told=TOLD):
         | {"measure": "m", "landmark": "150 d", "hr": [0.7, 1.2], "lower": 0.5, "upper": 1.5}
         | {"mcse_hr": 0.002, "prob_below_1": [0.97, 0.4]}
     )
+    rows = hazard_ratio_columns(rows, more=["scenario", "error"])
     changes = pd.DataFrame({"scenario": ["a"], "key": ["p.x"], "value": ["<b>1</b>"]})
     found = Sensitivity(rows.assign(synthetic=False), changes, summary(rows), pd.DataFrame())
     (folder / "figures").mkdir(parents=True)
@@ -176,13 +195,9 @@ def scenarios_of(folder, told=TOLD):
 
 @pytest.mark.parametrize("kind", [LANDMARKS, SYNTHESIS])
 def test_scenarios_become_a_section_of_the_report(tmp_path, kind):
-    fake = {LANDMARKS: fake_results.content, SYNTHESIS: fake_pool.content}[kind]
-    absent = (
-        dict.fromkeys(("sensitivity", "power_scaling", "influence"))
-        if kind == LANDMARKS
-        else {"found": fake_pool.tables(**dict.fromkeys(("sensitivity", "power_scaling", "study_influence")))}
-    )
-    written(tmp_path / "a", kind=kind, content=fake(draw=True, **absent))
+    fake = {LANDMARKS: fake_results, SYNTHESIS: fake_pool}[kind]
+    absent = dict.fromkeys(("sensitivity", "power_scaling", "influence", "study_influence"))
+    written(tmp_path / "a", kind=kind, content=fake.content(draw=True, found=fake.tables(**absent)))
     page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
     assert 'id="sensitivity"' not in page
     assert "Not answered: scenarios were not run" in page
@@ -225,10 +240,10 @@ def pair(tmp_path, folder):
     doubled = ratios["hr"].where(ratios["arm"] != fake_results.ARMS[0], 2 * ratios["hr"])
     other = ratios.assign(hr=doubled)[ratios["landmark"] != "72 w"]
     shutil.rmtree(folder)
-    written(folder, content=fake_results.content(hazard_ratios=ratios))
+    written(folder, content=fake_results.content(found=fake_results.tables(hazard_ratios=ratios)))
     written(
         tmp_path / "second",
-        content=fake_results.content(hazard_ratios=other),
+        content=fake_results.content(found=fake_results.tables(hazard_ratios=other)),
         told=TOLD | {"version pymc": "5.28"},
         specification=SPECIFICATION.replace("seed = 5", "seed = 6").replace("age", "sex"),
     )
@@ -264,7 +279,8 @@ def test_the_comparison_is_printed_and_written(pair, tmp_path):
     lines = [line for line in said.splitlines() if "72 w" in line]
     assert len(lines) == 2
     assert all("–" in line for line in lines)
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "both.csv"), bn.compare(pair).hazard_ratios)
+    stored = pd.read_csv(tmp_path / "both.csv", dtype={"study": object}).fillna({"study": ""})
+    pd.testing.assert_frame_equal(stored, bn.compare(pair).hazard_ratios)
 
 
 def test_a_failed_gate_is_said_beside_its_number(pair):
@@ -272,7 +288,7 @@ def test_a_failed_gate_is_said_beside_its_number(pair):
     assert not table.astype(str).apply(lambda x: x.str.contains("gate failed")).any(axis=None)
     ratios = fake_results.hazard_ratios().assign(log_sd=0.1, gate="failed")
     shutil.rmtree(pair[1])
-    written(pair[1], content=fake_results.content(hazard_ratios=ratios))
+    written(pair[1], content=fake_results.content(found=fake_results.tables(hazard_ratios=ratios)))
     table = bn.compare(pair).to_read()[0]
     assert table["second"].str.contains("gate failed").all()
     assert not table["first"].str.contains("gate failed").any()
@@ -285,7 +301,7 @@ def test_three_syntheses_are_compared_by_names_that_tell_them_apart(tmp_path):
     found = bn.compare(folders)
     assert found.names == ("a/result", "b/result", "c/result")
     assert found.differences.empty
-    assert set(found.hazard_ratios["estimand"]) >= {"", "arm"}
+    assert set(found.hazard_ratios["estimand"]) >= {"association", "arm"}
     assert (found.hazard_ratios["ratio"] == 1).all()
 
 
@@ -305,7 +321,7 @@ def test_no_limit_of_a_synthesis_is_compared_by_what_was_done_about_its_bias(tmp
 def test_what_cannot_be_compared_is_refused(tmp_path, folder):
     other = tmp_path / "other"
     ratios = fake_results.hazard_ratios().assign(endpoint="os")
-    written(other, content=fake_results.content(hazard_ratios=ratios))
+    written(other, content=fake_results.content(found=fake_results.tables(hazard_ratios=ratios)))
     for folders, said in (
         ([folder], "two or more"),
         ([folder, folder], "given twice"),

@@ -1,12 +1,14 @@
 """The tidy tables: whom each number is about, what is left out, and what the gate looks at."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from invented_fits import ARMS, draws, invented, patients
 
 from bayes_net.checks.gate import Gate, gate
 from bayes_net.data.exposure import Response, Shrinkage
 from bayes_net.data.landmarks import Landmark
+from bayes_net.results.columns import HAZARD_RATIO_COLUMNS, hazard_ratio_columns
 from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, profile_label, reported_quantities
 from bayes_net.results.patients import (
     diagnostics_table,
@@ -189,3 +191,19 @@ def test_one_failed_check_marks_its_own_fit_and_no_other(rng):
     every = gate_table([good, bad])
     assert every["fit"].tolist() == ["PFS, shrinkage, 150 d"] * 5 + ["PFS, shrinkage, 36 w"] * 5
     assert every["passed"].sum() == 9
+
+
+def test_tables_of_hazard_ratios_have_one_set_of_columns(rng):
+    """Pinned: whoever reads hazard_ratios.csv relies on them."""
+    names = (
+        "endpoint population study measure estimand landmark arm status biased n events hr lower upper level"
+    )
+    names += " interval log_mean log_sd prior_sd contraction prob_below_1 prob_below_0.8 prob_0.9_to_1.11"
+    names += " mcse_hr mcse_lower mcse_upper ess_bulk ess_tail rhat gate"
+    assert list(HAZARD_RATIO_COLUMNS) == names.split()
+    assert list(ratios(fitted(rng, job()))) == names.split()
+    found = hazard_ratio_columns(pd.DataFrame({"hr": [0.5], "row": ["N1"]}), more=["row"])
+    assert list(found) == [*HAZARD_RATIO_COLUMNS, "row"]
+    [row] = found.to_dict("records")
+    assert (row["hr"], row["row"], row["study"], row["gate"], row["biased"]) == (0.5, "N1", "", "", False)
+    assert np.isnan([row["n"], row["contraction"], row["log_sd"]]).all()

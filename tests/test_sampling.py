@@ -14,7 +14,7 @@ from exposures import followed, patients, two_groups
 from bayes_net.data.exposure import Exposure, expose
 from bayes_net.data.landmarks import landmark
 from bayes_net.errors import InputError
-from bayes_net.inference.engine_patients import hazard_model
+from bayes_net.inference.engine_patients import flat_hazard_model
 from bayes_net.inference.patients import fit, stack
 from bayes_net.inference.sampling import PYMC, Sampler, compile_model, sample
 from bayes_net.model.assumptions import Hazard
@@ -98,7 +98,7 @@ def test_a_fit_after_other_data_and_other_priors_is_that_of_a_fresh_compile(monk
         cached = {mean: fit(one, plain_hazard(mean), **how) for mean in (0.0, -3.0)}
     assert "prior" not in cached[0.0]  # the arm effect's is flat
     assert not cached[0.0]["posterior"].equals(cached[-3.0]["posterior"])
-    compiled = compile_model(hazard_model(one, plain_hazard(-3.0)))
+    compiled = compile_model(flat_hazard_model(one, plain_hazard(-3.0)))
     fresh = sample(compiled, seed=5, sampler=SHORT)
     for group in ("posterior", "sample_stats"):
         xr.testing.assert_identical(fresh[group].to_dataset(), cached[-3.0][group].to_dataset())

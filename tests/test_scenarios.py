@@ -24,9 +24,9 @@ from bayes_net.figures.scenarios import draw_scenarios, heat_map, specification_
 from bayes_net.inference import patients as patients_fit
 from bayes_net.inference import synthesis as synthesis_fit
 from bayes_net.report.scenarios import answer
+from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.results.scenarios import summary, summary_table, troubles
 from bayes_net.schema import AS_SPECIFIED
-from bayes_net.workflow import patients as patients_
 from bayes_net.workflow import patients as preparation
 from bayes_net.workflow import scenarios
 from bayes_net.workflow.scenarios import _fitted, _prepare_all, _ratios, plan, run_scenarios
@@ -149,7 +149,7 @@ def command(path, out) -> list[str]:
 
 def test_the_specification_itself_gives_what_a_run_gives(path, table):
     specification = bn.read_specification(path)
-    expected = bn.run(specification).hazard_ratios
+    expected = bn.run(specification).tables["hazard_ratios"]
     own = table[table["scenario"] == AS_SPECIFIED].reset_index(drop=True)
     columns = [name for name in expected if name != "gate"]
     pd.testing.assert_frame_equal(own[columns], expected[columns])
@@ -223,7 +223,7 @@ def test_one_that_errs_is_shown_and_the_rest_stands(path, tmp_path, monkeypatch)
     original = _ratios
 
     def fail(prepared):
-        if prepared.specification.priors.hazard_ratio_per_10_points == (0.8, 1.25):
+        if prepared.plan.priors.hazard_ratio_per_10_points == (0.8, 1.25):
             raise RuntimeError("the chain fell off")
         return original(prepared).assign(gate="passed")
 
@@ -291,7 +291,9 @@ def invented(**changes) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["scenario", "arm", "hr", "prob_below_1"])
     table["lower"], table["upper"] = table["hr"] / 1.4, table["hr"] * 1.4
     common = {"endpoint": "pfs", "measure": "shrinkage, per 10 points", "landmark": "150 d", "mcse_hr": 0.002}
-    return table.assign(**(common | {"gate": "passed", "error": "", "estimand": "association"} | changes))
+    table = table.assign(**(common | {"gate": "passed", "error": "", "estimand": "association"} | changes))
+    own = [name for name in ("scenario", "error", "synthetic") if name in table]
+    return hazard_ratio_columns(table, more=own)
 
 
 CHANGES = pd.DataFrame(
@@ -401,8 +403,8 @@ def test_scenarios_of_the_same_patients_read_them_once_and_others_their_own(tmp_
             {"name": "one less", "change": {"data.exclude_patients": [first]}},
         ],
     )
-    read, load_data = [], patients_.load_data
-    monkeypatch.setattr(preparation, "load_data", lambda *a, **k: read.append(a) or load_data(*a, **k))
+    read, original = [], preparation._read
+    monkeypatch.setattr(preparation, "_read", lambda *a: read.append(a) or original(*a))
     made = _prepare_all(plan(bn.read_specification(path)))
     assert len(read) == 2
     assert [len(each.cohort.patients) for each in made] == [138, 138, 139]  # the specification leaves two out

@@ -9,10 +9,10 @@ from plans import COMPANIONS, MINIMAL, SYNTHETIC, parse, values
 
 from bayes_net.errors import SpecificationError
 from bayes_net.specification.patients import PatientsPlan
-from bayes_net.specification.read import SECTIONS, read_specification
+from bayes_net.specification.read import SECTIONS, parse_specification, read_specification
 from bayes_net.specification.sections import DataSection
 from bayes_net.specification.shipped import TEMPLATES, find_specification, models_folder, shipped_models
-from bayes_net.specification.synthesis import SYNTHESIS_SECTIONS, BorrowSections, parse_synthesis
+from bayes_net.specification.synthesis import SYNTHESIS_SECTIONS, BorrowSections
 from bayes_net.workflow.scenarios import _prepare_all, plan
 
 LISTS = ("covariates", "cohorts", "scenarios")
@@ -144,13 +144,13 @@ def test_the_synthesis_template_has_every_key_and_no_other():
 def test_what_the_synthesis_template_shows_in_a_comment_is_the_default_or_is_allowed(section, key):
     shown, commented = synthesis_template()[section][key]
     path = TEMPLATES / "synthesis.toml"
-    plain = parse_synthesis(tomllib.loads(path.read_text(encoding="utf-8")), where=path)
+    plain = parse_specification(tomllib.loads(path.read_text(encoding="utf-8")), where=path)
     values = tomllib.loads(path.read_text(encoding="utf-8"))
     inner = values
     for name in filter(None, section.split(".")):
         inner = inner.setdefault(name, {})
     inner[key] = shown
-    given = parse_synthesis(values, where=path)
+    given = parse_specification(values, where=path)
     if commented and key not in ("use", "only", "subgroups_of", "no_limit_at", "by_arm", "grid"):
         assert given.digest == plain.digest
 

@@ -44,7 +44,7 @@ from bayes_net.model.participants import Participants
 from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal
 from bayes_net.results.synthesis import hazard_ratios
 from bayes_net.simulate.cohort import simulate_cohort
-from bayes_net.workflow.synthesis import prepare_synthesis
+from bayes_net.workflow.analysis import prepare
 
 EXACT = Sampler(draws=2000, tune=800, target_accept=0.95)
 CURVES_OF_NETTER = ["Halperin 2024", "ILUMINET"]
@@ -79,7 +79,7 @@ PATIENTS = {
 @pytest.fixture(scope="module")
 def with_patients():
     """A pool of two trials' patients and two studies' numbers, and the patients themselves."""
-    made = prepare_synthesis(specification(PATIENTS)).network
+    made = prepare(specification(PATIENTS)).network
     followed, stacked = [], []
     for cohort, seed in zip(made.cohorts, (1, 2), strict=True):
         people = simulate_cohort(seed=seed)
@@ -121,7 +121,7 @@ def test_the_graph_with_patients_equals_the_equations(with_patients):
 @pytest.mark.parametrize("size", [1e-3, 1.0, 5.0])
 def test_a_sharp_prior_away_from_zero_leaves_the_density_finite(size):
     # the mean is a hundred prior SDs from zero, as when the median is said to be 20 to 22 months
-    made = prepare_synthesis(specification({"priors.median_months": [20, 22]})).network
+    made = prepare(specification({"priors.median_months": [20, 22]})).network
     graph = Graph(made)
     for x in size * graph.points():
         value, gradient = graph(x)
@@ -408,7 +408,7 @@ def test_power_zero_removes_a_row_exactly(out):
     """The same density as that of a pool without the row; what only the row spoke of keeps its prior."""
     whole = Graph(left_out(prrt(), [out]))
     spec = specification()
-    prepared = prepare_synthesis(spec)
+    prepared = prepare(spec)
     without = Graph(combine_network(Evidence(prepared.evidence.without([out]).table), spec.assumptions()))
     kept = [label in without.effects for label in whole.effects] + [True] * len(whole.scales)
     assert whole.scales == without.scales
@@ -522,7 +522,7 @@ def test_single_arm_studies_do_not_move_the_slopes(fits):
 
 def test_the_held_out_survival_of_the_treated_arm_is_predicted(fits):
     """Printed: 0.652 (0.500 to 0.768); it follows from the hazard ratio 0.18 and the control curve."""
-    prepared = prepare_synthesis(specification())
+    prepared = prepare(specification())
     for fit in fits.values():
         held_out = prepared.evidence.rows("check")
         table = checks(fit, prrt(), held_out, level=0.95, seed=1).set_index("row")

@@ -151,15 +151,19 @@ def test_sensitivity_says_what_decides_and_what_bias_would_take_the_word():
         "Arm": "A",
         "Data": "0.20",
         "Priors": "0.07",
-        "Most by that of": "change over time",
+        "Prior that moves it most": "change over time",
         "Reading": "priors and data may disagree",
-        "Word lost at bias": "× 1.23",
+        "Bias that would change the conclusion": "× 1.23",
     }
     (biased,) = sensitivity_table(power.assign(biased=True), tipping).to_dict("records")
-    assert biased["Word lost at bias"] == MISSING
+    assert biased["Bias that would change the conclusion"] == MISSING
     assert BIASED in biased["Landmark"]
     (unknown,) = sensitivity_table(power[power["component"] == "likelihood"], None).to_dict("records")
-    assert (unknown["Priors"], unknown["Most by that of"], unknown["Word lost at bias"]) == ("–", "–", "–")
+    assert (
+        unknown["Priors"],
+        unknown["Prior that moves it most"],
+        unknown["Bias that would change the conclusion"],
+    ) == ("–", "–", "–")
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,10 @@ from bayes_net.errors import InputError, SpecificationError
 from bayes_net.figures.scenarios import censoring_curves, draw_censoring
 from bayes_net.report.scenarios import said_of_tipping, tipping_to_read
 from bayes_net.schema import AS_SPECIFIED
-from bayes_net.workflow.analysis import analyse
-from bayes_net.workflow.patients import prepare
+from bayes_net.workflow.analysis import analyse, prepare
 from bayes_net.workflow.scenarios import plan
 from bayes_net.workflow.sensitivity import assumed, curve_of, with_factors
-from bayes_net.workflow.write import write_analysis
+from bayes_net.workflow.write import write
 
 SD = 0.1
 
@@ -180,7 +179,7 @@ def test_the_figure_draws_every_factor_and_hollows_what_lost_its_word():
     assert all(
         line.get_markerfacecolor() == "white" for line in second.lines if line.get_gid() == "hr"
     )  # it has none to keep
-    [(name, _, caption, alt)] = draw_censoring(table)
+    [(name, _, _, caption, alt)] = draw_censoring(table)
     assert name == "censoring_pfs"
     assert "Filled: its word holds" in caption
     assert "holds in 11 of 21 refits" in alt
@@ -284,12 +283,16 @@ def test_a_run_under_informative_censoring_says_so_and_leaves_out_what_it_cannot
     ordinary = small_trial.written(tmp_path / "plain", **small_trial.QUICK, landmarks=landmarks)
     before = analyse(prepare(bn.read_specification(ordinary)))
     counts = ["n", "events"]  # as observed
-    pd.testing.assert_frame_equal(analysis.hazard_ratios[counts], before.hazard_ratios[counts])
-    assert not np.allclose(analysis.hazard_ratios["hr"], before.hazard_ratios["hr"], rtol=1e-3)
+    pd.testing.assert_frame_equal(
+        analysis.tables["hazard_ratios"][counts], before.tables["hazard_ratios"][counts]
+    )
+    assert not np.allclose(
+        analysis.tables["hazard_ratios"]["hr"], before.tables["hazard_ratios"]["hr"], rtol=1e-3
+    )
     # worst of the ordinary fit and of each imputation
     where = analysis.gate["where"]
     assert where.str.startswith(("imputation", "before imputation")).all()
-    folder = write_analysis(analysis, tmp_path / "out")
+    folder = write(analysis, tmp_path / "out")
     page = (folder / "report.html").read_text()
     assert "Under informative censoring, not the ordinary analysis." in page
     assert "their hazard is the model’s times 3" in page

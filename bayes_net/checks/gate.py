@@ -172,12 +172,24 @@ def _place(name: str, x: xr.DataArray, position: tuple[int, ...]) -> str:
 
 
 def loo(fit: xr.DataTree) -> dict[str, float]:
-    """Expected log predictive density with each patient left out in turn (PSIS-LOO).
+    """Expected log predictive density with each patient, or each published number of a synthesis, left out in
+    turn (PSIS-LOO).
 
     Keys: elpd, elpd_se, p_loo, n, worst_pareto_k and n_high_pareto_k (k > 0.7, where the estimate is
-    unreliable). Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4.
+    unreliable). Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4. Few numbers carry a synthesis:
+    where k is high, ``leave_one_number_out`` refits.
+
+    Raises
+    ------
+    InputError
+        The fit knows no log-likelihood, or only that of all patients together.
     """
-    values = fit["log_likelihood"]["patients"].transpose(..., CHAIN, DRAW)
+    if "log_likelihood" not in fit.children:
+        raise InputError(
+            "the fit has no log_likelihood: it is of imputed follow-up, or of patients in a synthesis alone"
+        )
+    of = "patients" if "patients" in fit["log_likelihood"] else "published"
+    values = fit["log_likelihood"][of].transpose(..., CHAIN, DRAW)
     if values.ndim == len(SAMPLE_DIMS):
         raise InputError(
             "the fit knows only the sum of its patients' log-likelihoods; leaving one out needs a fit to an "

@@ -17,16 +17,11 @@ from scipy import special, stats
 
 from bayes_net.errors import InputError
 from bayes_net.estimands.synthesis import slopes_of
+from bayes_net.evidence.counts import COUNTED, count_log_likelihood
+from bayes_net.evidence.statistics import student_log_density
 from bayes_net.inference.arrays import inputs
-from bayes_net.model.likelihoods import (
-    count_log_likelihood,
-    count_rows,
-    row_location,
-    student_log_density,
-    student_rows,
-)
+from bayes_net.model.likelihoods import count_rows, row_location, student_rows
 from bayes_net.model.network import Network
-from bayes_net.model.participants import COUNTED
 from bayes_net.model.predictors import linear_parts, scaled
 from bayes_net.model.priors import Borrowing
 from bayes_net.schema import ARM, BIAS_TAKEN_OFF, CHAIN, DRAW, NO_LIMIT, OBSERVED, SAMPLE_DIMS, SLOPE, STUDY
@@ -48,23 +43,36 @@ _INNER = ("step",)
 """Variables whose distribution is part of the model, not a stated prior."""
 
 
-def power_scaling(fit: xr.DataTree, quantities: Mapping[str, xr.DataArray] | None = None) -> pd.DataFrame:
+def power_scaling(
+    fit: xr.DataTree,
+    quantities: Mapping[str, xr.DataArray] | None = None,
+    *,
+    network: Network | None = None,
+) -> pd.DataFrame:
     """Sensitivity of quantities to every prior and to the likelihood, one row a quantity and component.
 
     ``quantities`` are draws by name; by default the slopes (log hazard ratios). Columns: quantity, label (its
     other dims), component (likelihood, all priors, prior of VARIABLE), ``sensitivity`` (cumulative
     Jensen-Shannon distance per doubling of the power), ``shift`` (by how many of its SDs the mean moves per
-    doubling of the power), and ``reading``. Of a synthesis: ``synthesis_power_scaling``.
+    doubling of the power), and ``reading``. A fit of a synthesis needs its ``network``, since a study's
+    likelihood and a stated prior are of several variables; by default the table is then that of
+    ``synthesis_power_scaling``.
 
     Raises
     ------
     InputError
-        The fit has no ``log_prior`` or ``log_likelihood``.
+        The fit has no ``log_prior`` or ``log_likelihood``, and no network is given.
     """
-    if missing := [name for name in ("log_prior", "log_likelihood") if name not in fit.children]:
-        raise InputError(f"the fit has no group {', '.join(missing)}; expected one of bayes_net.fit")
+    if network is not None and quantities is None:
+        return synthesis_power_scaling(fit, network)
+    missing = [name for name in ("log_prior", "log_likelihood") if name not in fit.children]
+    if network is None and missing:
+        raise InputError(
+            f"the fit has no group {', '.join(missing)}; expected one of bayes_net.fit, or one of "
+            "bayes_net.fit_synthesis and its network="
+        )
     quantities = {"log hazard ratio": fit["posterior"][SLOPE]} if quantities is None else quantities
-    parts, tables = components(fit), []
+    parts, tables = components(fit) if network is None else synthesis_components(fit, network), []
     for name, draws in quantities.items():
         own = sensitivities(draws, parts)
         labels = own.drop(columns=list(MEASURED)).astype(str).agg(", ".join, axis=1)
@@ -235,7 +243,7 @@ def _rows(parts: Mapping[str, np.ndarray], network: Network) -> Terms:
     """Of each published number."""
     if not len(network.rows):
         return []
-    value, se, power, _ = inputs(network)["rows"]
+    value, se, power = inputs(network)["rows"]
     z = (value - row_location(parts, network)) / (se * np.exp(parts["log_inflation"]))
     each = -0.5 * z * (z @ network.precision) - power * parts["log_inflation"]
     each += student_rows(network) * power * student_log_density(z)
@@ -273,7 +281,7 @@ def reported_log_ratios(draws: xr.Dataset, network: Network) -> tuple[pd.DataFra
     chain, draw). Of shrinkage by endpoint, arm and landmark, per 10 points; of arms by endpoint and study.
     """
     about, values = [], []
-    slopes = slopes_of(draws, network) if network.slope_groups else None
+    slopes = slopes_of(draws) if network.slope_groups else None
     for group in network.slope_groups:
         endpoint, arm = group.split(" ", 1)
         for at in slopes["landmark"].values:

@@ -50,7 +50,8 @@ def censoring_curve(
 
     ``fit`` is the ordinary fit of ``data``, whose rows come first (``as_specified``, factor 1); ``censoring``
     says whose follow-up is imputed, its own factor is not used. Columns: arm, factor, as_specified, hr,
-    lower, upper, log_sd, prob_below_1, mcse_hr, gate, and ``holds``: whether the ordinary fit's word does.
+    lower, upper, log_sd, prob_below_1, mcse_hr, gate, and ``holds``: whether the verbal
+    conclusion of the ordinary fit still holds.
     """
     rows = [_rows(fit, 1.0, level).assign(as_specified=True)]
     for factor in factors:

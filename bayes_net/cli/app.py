@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -30,13 +29,10 @@ from bayes_net.cli.terminal import (
     framed,
     literal,
     out_console,
-    show_hazard_ratios,
+    show_entering,
+    show_found,
     show_prepared,
-    show_prepared_synthesis,
-    show_risk_sets,
-    show_rows,
     show_scenarios,
-    show_synthesis,
     show_tipping,
 )
 from bayes_net.errors import InputError
@@ -106,22 +102,22 @@ def run(
     """Fit every model of a specification and write tables, figures, posterior and report."""
     from bayes_net.results.publishing import check_destination
     from bayes_net.specification.read import read_specification
+    from bayes_net.workflow.analysis import analyse, prepare
+    from bayes_net.workflow.write import write
 
     with _bad_input_exits():
         path = find_specification(spec)
         out = out or Path("results") / path.stem
-        line = _line(read_specification(path).with_seed(seed))
-        prepared = line.prepare()
+        prepared = prepare(read_specification(path).with_seed(seed))
         check_destination(out)
-        line.show_prepared(prepared)
+        show_prepared(prepared)
         with _progress() as advance:
-            analysis = line.analyse(prepared, progress=advance)
-        folder = line.write(analysis, out)
-    line.show_results(analysis)
+            analysis = analyse(prepared, progress=advance)
+        folder = write(analysis, out)
+    show_found(analysis)
     out_console.print(f"\nReport: {literal(str(folder / 'report.html'))}")
     if not analysis.passed:
-        failed = line.gate(analysis)
-        failed = failed.loc[~failed["passed"]]
+        failed = analysis.gate.loc[~analysis.gate["passed"]]
         err_console.print(
             f"[bold red]The diagnostics gate failed[/] ({len(failed)} checks); the outputs are marked:"
         )
@@ -133,64 +129,16 @@ def run(
         raise typer.Exit(GATE_FAILED)
 
 
-@dataclass(frozen=True)
-class _Line:
-    """What the commands call for one kind of specification."""
-
-    prepare: Callable
-    analyse: Callable
-    write: Callable
-    gate: Callable
-    show_prepared: Callable
-    show_check: Callable
-    show_results: Callable
-
-
-def _line(specification) -> _Line:
-    from bayes_net.specification.synthesis import SynthesisPlan
-
-    if isinstance(specification, SynthesisPlan):
-        from bayes_net.workflow.synthesis import analyse_synthesis, prepare_synthesis
-
-        def write(analysis, out):
-            from bayes_net.workflow.write import write_synthesis
-
-            return write_synthesis(analysis, out)
-
-        return _Line(
-            lambda: prepare_synthesis(specification),
-            analyse_synthesis,
-            write,
-            lambda analysis: analysis.tables["diagnostics"],
-            show_prepared_synthesis,
-            show_rows,
-            show_synthesis,
-        )
-    from bayes_net.workflow.analysis import analyse
-    from bayes_net.workflow.patients import prepare
-    from bayes_net.workflow.write import write_analysis
-
-    return _Line(
-        lambda: prepare(specification),
-        analyse,
-        write_analysis,
-        lambda analysis: analysis.gate,
-        show_prepared,
-        show_risk_sets,
-        show_hazard_ratios,
-    )
-
-
 @app.command()
 def check(spec: Spec) -> None:
     """Validate a specification and its data, and show who is at risk, without sampling."""
     from bayes_net.specification.read import read_specification
+    from bayes_net.workflow.analysis import prepare
 
     with _bad_input_exits():
-        line = _line(read_specification(find_specification(spec)))
-        prepared = line.prepare()
-    line.show_prepared(prepared)
-    line.show_check(prepared)
+        prepared = prepare(read_specification(find_specification(spec)))
+    show_prepared(prepared)
+    show_entering(prepared)
     out_console.print("The specification and its data are usable.")
 
 

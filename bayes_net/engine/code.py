@@ -123,7 +123,7 @@ def _version_key() -> str:
     """Versions in words, and a digest of the sources: numba looks at one file's date only."""
     names = ("bayes-net", "numba", "llvmlite", "numpy")
     parts = [platform.python_implementation(), platform.python_version()]
-    parts += [f"{name}-{version(name)}" for name in names]
+    parts += [f"{name}-{version(name)}" for name in names] + [repr(density.TINY)]
     sources = [Path(module).read_bytes() for module in (density.__file__, __file__)]
     digest = hashlib.sha256(b"\0".join([*sources, "\0".join(parts).encode()])).hexdigest()
     return f"{version('bayes-net')}-python{platform.python_version()}-numba{version('numba')}-{digest[:16]}"

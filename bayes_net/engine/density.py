@@ -20,6 +20,8 @@ import math
 
 from numba import njit
 
+from bayes_net.evidence.counts import TINY
+
 FIELDS = (
     "effect_at",  # effects: place in x
     "effect_sd",  # which free standard deviation, -1: none
@@ -64,6 +66,7 @@ FIELDS = (
     "row_se",
     "row_power",
     "row_student",  # degrees of freedom of Student's t, 0: normal
+    "row_mean",  # whether a row that is read off a curve is a restricted mean, else log cumulative hazard
     "row_curve",
     "curve_element",
     "curve_months",
@@ -83,8 +86,8 @@ FIELDS = (
     CELL_HAZARD, CELL_OFFSET, CELL_SLOPE, CELL_NODES, NODE_SCORE, NODE_MONTHS,
     WIDTH, FIRST, PIECE_START, PIECE_END, PIECE_SLOPE, PIECE_SCORE, PIECE_MONTHS,
     COVARIATE_ELEMENT, PIECE_COVARIATES,
-    ROW_LOCATION, ROW_INFLATION, ROW_VALUE, ROW_SE, ROW_POWER, ROW_STUDENT, ROW_CURVE, CURVE_ELEMENT,
-    CURVE_MONTHS, ROOT, ROOT_ROW, ROOT_BY,
+    ROW_LOCATION, ROW_INFLATION, ROW_VALUE, ROW_SE, ROW_POWER, ROW_STUDENT, ROW_MEAN,
+    ROW_CURVE, CURVE_ELEMENT, CURVE_MONTHS, ROOT, ROOT_ROW, ROOT_BY,
     RESPONSE, RESPONSE_COUNTS, SHRINKAGE_LOCATION, SHRINKAGE_SPREAD, SHRINKAGE_COUNTS,
 ) = range(len(FIELDS))  # fmt: skip
 
@@ -95,9 +98,6 @@ elements, the derivatives by them; free standard deviations, the derivatives by 
 EFFECT, STANDARD, SCALE, TO_EFFECT, ELEMENT, TO_ELEMENT, SD, TO_SD, REST, WORK_SIZE = range(
     len(FIELDS) + 1, len(FIELDS) + 2 + len(WORK)
 )
-
-TINY = 1e-12
-"""Keeps the log of a probability of shrinkage finite."""
 
 compiled = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
@@ -331,14 +331,39 @@ def _pieces(work, slots, values):
 
 
 @compiled
-def _cumulative(row, work, slots, values):
-    """Cumulative hazard of a row that is a point of a curve; 1 where it is none."""
+def _off_curve(row, work, slots, values):
+    """What is read off the curve of a row: log cumulative hazard, or mean survival time up to a horizon; 0
+    where there is no curve."""
     begin, end = slots[slots[ROW_CURVE] + row], slots[slots[ROW_CURVE] + row + 1]
-    total = 1.0 if begin == end else 0.0
+    mean = slots[slots[ROW_MEAN] + row]
+    cumulative, lived = 0.0, 0.0
     for k in range(begin, end):
         rate = math.exp(work[slots[ELEMENT] + slots[slots[CURVE_ELEMENT] + k]])
-        total += values[slots[CURVE_MONTHS] + k] * rate
-    return total
+        gained = values[slots[CURVE_MONTHS] + k] * rate
+        lived -= math.exp(-cumulative) * math.expm1(-gained) / rate
+        cumulative += gained
+    if begin == end or mean:
+        return lived
+    return math.log(cumulative)
+
+
+@compiled
+def _back_to_curve(row, read, by_location, work, slots, values):
+    """From what was ``read`` off a curve to the log hazards."""
+    begin, end = slots[slots[ROW_CURVE] + row], slots[slots[ROW_CURVE] + row + 1]
+    cumulative, left = 0.0, read
+    for k in range(begin, end):
+        of, months = slots[slots[CURVE_ELEMENT] + k], values[slots[CURVE_MONTHS] + k]
+        rate = math.exp(work[slots[ELEMENT] + of])
+        gained = months * rate
+        if slots[slots[ROW_MEAN] + row]:
+            alive, within = math.exp(-cumulative), -math.expm1(-gained) / rate
+            left -= alive * within
+            by_log_rate = alive * (months * math.exp(-gained) - within) - gained * left
+        else:
+            by_log_rate = gained / math.exp(read)
+        work[slots[TO_ELEMENT] + of] += by_location * by_log_rate
+        cumulative += gained
 
 
 @compiled
@@ -348,7 +373,7 @@ def _rows(work, slots, values):
     z, root_z, to_z = slots[REST], slots[REST] + n, slots[REST] + 2 * n
     for i in range(n):
         location, inflation = slots[slots[ROW_LOCATION] + i], slots[slots[ROW_INFLATION] + i]
-        at = work[element + location] + math.log(_cumulative(i, work, slots, values))
+        at = work[element + location] + _off_curve(i, work, slots, values)
         se = values[slots[ROW_SE] + i] * math.exp(work[element + inflation])
         work[z + i] = (values[slots[ROW_VALUE] + i] - at) / se
         work[root_z + i] = work[to_z + i] = 0.0
@@ -367,11 +392,7 @@ def _rows(work, slots, values):
         by_location = -by_z / (values[slots[ROW_SE] + i] * math.exp(work[element + inflation]))
         work[to_element + location] += by_location
         work[to_element + inflation] -= by_z * residual + power
-        cumulative = _cumulative(i, work, slots, values)
-        for k in range(slots[slots[ROW_CURVE] + i], slots[slots[ROW_CURVE] + i + 1]):
-            of = slots[slots[CURVE_ELEMENT] + k]
-            hazard = values[slots[CURVE_MONTHS] + k] * math.exp(work[element + of])
-            work[to_element + of] += by_location * hazard / cumulative
+        _back_to_curve(i, _off_curve(i, work, slots, values), by_location, work, slots, values)
     return total
 
 

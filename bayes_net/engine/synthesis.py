@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from bayes_net.engine.posterior import Posterior, Variable, matrix, packed
-from bayes_net.evidence.statistics import STUDENT_DF
-from bayes_net.model.likelihoods import student_rows
+from bayes_net.errors import InputError
+from bayes_net.evidence.curves import log_cumulative_hazard, restricted_mean
+from bayes_net.evidence.statistics import STUDENT_DF, Quantity
+from bayes_net.model.likelihoods import curve_functionals, student_rows
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_names, scale_names, scaling
 from bayes_net.model.priors import Borrowing, HalfCauchy
@@ -101,12 +103,16 @@ def _patients(arrays: Mapping, where: Mapping) -> tuple[np.ndarray, dict]:
 
 def _rows(network: Network, arrays: Mapping, where: Mapping) -> dict:
     """Rows that are normal or Student's t and of a power above 0; the others add nothing."""
-    value, se, power, _ = arrays["rows"]
+    value, se, power = arrays["rows"]
     student, root = student_rows(network), arrays["root"]
     used = np.flatnonzero((root != 0).any(axis=0) | (student * power > 0))
-    of_curves = np.zeros((len(value), len(arrays["intercept"])))
+    months, mean = np.zeros((len(value), len(arrays["intercept"]))), np.zeros(len(value))
     if "curve_rows" in where:
-        of_curves[:, where["curve_rows"]] = arrays["row_months"]
+        own = np.flatnonzero(network.is_of(Quantity.CURVE))
+        elements = where["curve_rows"].reshape(arrays["curve_months"].shape)
+        months[own[:, None], elements] = arrays["curve_months"]
+        for function, at in curve_functionals(network):
+            mean[own[at]] = _is_mean(function)
     return {
         "row_location": where["location"][used],
         "row_inflation": where["log_inflation"][used],
@@ -114,9 +120,19 @@ def _rows(network: Network, arrays: Mapping, where: Mapping) -> dict:
         "row_se": se[used],
         "row_power": power[used],
         "row_student": STUDENT_DF * student[used],
-        **matrix("row_curve", of_curves[used], "curve_element", "curve_months"),
+        "row_mean": mean[used],
+        **matrix("row_curve", months[used], "curve_element", "curve_months"),
         **matrix("root", root[np.ix_(used, used)], "root_row", "root_by"),
     }
+
+
+def _is_mean(function: Callable) -> bool:
+    if function not in (log_cumulative_hazard, restricted_mean):
+        raise InputError(
+            f"the engine cannot read {function.__name__} off a curve; expected log_cumulative_hazard or "
+            'restricted_mean: fit with engine = "pymc"'
+        )
+    return function is restricted_mean
 
 
 def _counts(arrays: Mapping, where: Mapping) -> dict:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.polynomial.legendre import leggauss
 from scipy.special import expit, ndtri
 
-from bayes_net.model.likelihoods import below as shares_below
-from bayes_net.model.participants import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
+from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
+from bayes_net.evidence.counts import below as shares_below
 from bayes_net.schema import POINTS_PER_UNIT
 
 NODES = 16

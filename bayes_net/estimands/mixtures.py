@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special, stats
 
 from bayes_net.errors import InputError
 
@@ -39,46 +40,46 @@ class NormalMixture:
                 "tuples of one length and finite values, weights >= 0 with sum 1 and sds > 0"
             )
 
+    @cached_property
+    def _scipy(self) -> stats.Mixture:
+        """SciPy's mixture, without components of weight 0: it would take the logarithm of their weight."""
+        parts = [part for part in zip(self.weights, self.means, self.sds, strict=True) if part[0] > 0]
+        return stats.Mixture(
+            [stats.Normal(mu=m, sigma=s) for _, m, s in parts], weights=[w for w, _, _ in parts]
+        )
+
     @property
     def mean(self) -> float:
         """Mean of the mixture."""
-        return float(np.dot(self.weights, self.means))
+        return float(self._scipy.mean())
 
     @property
     def sd(self) -> float:
         """Standard deviation of the mixture: variance within components and between them."""
-        spread = np.hypot(self.sds, np.subtract(self.means, self.mean))
-        return float(np.sqrt(np.dot(self.weights, spread**2)))
+        return float(self._scipy.standard_deviation())
 
     def logpdf(self, x: np.ndarray) -> np.ndarray:
         """Log density at ``x``, elementwise."""
-        return special.logsumexp(_log_terms(self, x), axis=-1)
+        return self._scipy.logpdf(x)
 
     def pdf(self, x: np.ndarray) -> np.ndarray:
         """Density at ``x``, elementwise."""
-        return np.exp(self.logpdf(x))
+        return self._scipy.pdf(x)
 
     def cdf(self, x: np.ndarray) -> np.ndarray:
         """Probability of at most ``x``, elementwise."""
-        return special.ndtr((np.asarray(x)[..., None] - self.means) / self.sds) @ np.array(self.weights)
+        return self._scipy.cdf(x)
 
     def quantile(self, q: np.ndarray) -> np.ndarray:
         """Value below which the mixture has probability ``q``, elementwise."""
         if not ((np.asarray(q) >= 0) & (np.asarray(q) <= 1)).all():
             raise InputError(f"quantiles are asked at {q}; expected probabilities, 0 to 1")
-
-        def solve(p: float) -> float:
-            # the components' own quantiles enclose the mixture's; one sd more keeps rounding away
-            ends = stats.norm.ppf(p, self.means, self.sds)
-            lower, upper = ends.min() - max(self.sds), ends.max() + max(self.sds)
-            return optimize.brentq(lambda x: self.cdf(x) - p, lower, upper, xtol=1e-13 * min(self.sds))
-
-        return np.vectorize(lambda p: solve(p) if 0 < p < 1 else special.ndtri(p), otypes=[float])(q)[()]
+        # SciPy's bracket is finite: the ends are those of a normal
+        return np.where(np.isin(q, (0, 1)), special.ndtri(q), self._scipy.icdf(q))[()]
 
     def draw(self, rng: np.random.Generator, size: int | tuple[int, ...]) -> np.ndarray:
         """Independent draws of the given size."""
-        component = rng.choice(len(self.weights), size, p=self.weights)
-        return rng.normal(np.array(self.means)[component], np.array(self.sds)[component])
+        return self._scipy.sample(size, rng=rng)
 
 
 def _mixture(weights: np.ndarray, means: np.ndarray, sds: np.ndarray) -> NormalMixture:

@@ -7,8 +7,8 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.estimands.mixtures import binomial_information, elir, fit_mixture, robustify
-from bayes_net.estimands.synthesis import curve_log_hazard, flat
-from bayes_net.model.likelihoods import log_cumulative_hazard
+from bayes_net.estimands.synthesis import curve_hazard, flat
+from bayes_net.evidence.curves import log_cumulative_hazard
 from bayes_net.model.network import Network
 from bayes_net.model.priors import FULL, VAGUE_SD, Fixed
 from bayes_net.schema import SAMPLE_DIMS
@@ -69,7 +69,7 @@ def _new_levels(draws: xr.Dataset, network: Network, seed: int):
     for endpoint in dict.fromkeys(label.split(" ")[0] for label in network.levels):
         curve = (endpoint, network.assumptions.reference, network.assumptions.arms[-1])
         whole = log_cumulative_hazard(
-            curve_log_hazard(draws, curve)[:, None, :], network.months(np.array([12.0]))
+            curve_hazard(draws, curve)[:, None, :], network.months(np.array([12.0]))
         )[:, 0]
         if borrowing.kind == FULL:
             own = 0.0

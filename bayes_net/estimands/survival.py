@@ -1,7 +1,8 @@
 """What a fit says about quantities that matter: labelled draws in, labelled draws out.
 
-Every function takes a fit (a DataTree with ``posterior`` and ``constant_data``, with or without a
-``landmark`` dimension) and returns draws with dims (chain, draw, ...). Hazards are constant within
+Every function takes a fit (a DataTree with ``posterior`` and ``constant_data``), of patients, with or without
+a ``landmark`` dimension, or of a synthesis, and returns draws with dims (chain, draw, ...). In place of (arm,
+shrinkage) a synthesis has curves: whole arms of studies from randomisation. Hazards are constant within
 intervals, so integrals are exact. Beyond the last follow-up the open last interval extrapolates.
 """
 
@@ -15,6 +16,7 @@ import xarray as xr
 from bayes_net.data.exposure import Exposure, Shrinkage, measure_of, person_time
 from bayes_net.errors import InputError
 from bayes_net.estimands.summary import SMALL
+from bayes_net.estimands.synthesis import slopes_of
 from bayes_net.inference.closed_form import linear_predictor
 from bayes_net.schema import (
     ARM,
@@ -29,22 +31,32 @@ from bayes_net.schema import (
     TIME,
 )
 
-SHRINKAGE = "shrinkage"
+SHRINKAGE, EFFECT = "shrinkage", "arm_effect"
 
 
 def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:
     """Hazard ratio of each arm for ``per`` points more shrinkage, or of response against none.
 
-    Below 1: shrinkage goes with longer survival. Dims (chain, draw, [landmark,] arm).
+    Below 1: shrinkage goes with longer survival. Dims (chain, draw, [landmark,] arm); of a synthesis (chain,
+    draw, slope_of, landmark), where "no limit" comes twice: without its bias, and as observed.
+
+    Raises
+    ------
+    InputError
+        The model has no slope.
     """
-    slope = _slope(fit)
-    if isinstance(measure_of(fit.attrs), Shrinkage):
+    if SLOPE not in fit["posterior"]:
+        raise InputError("this model has no slope, so no hazard ratio of shrinkage")
+    of_patients = _is_of_patients(fit)
+    slope = fit["posterior"][SLOPE] if of_patients else slopes_of(fit["posterior"].to_dataset())
+    if not of_patients or isinstance(measure_of(fit.attrs), Shrinkage):
         slope = slope * (per / POINTS_PER_UNIT)
     return np.exp(slope).rename("hazard_ratio")
 
 
 def interaction(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:
-    """Ratio of the hazard ratios of each later arm to the first arm's, dims (..., arm)."""
+    """Ratio of the hazard ratios of each later arm to the first arm's, dims (..., arm); of patients."""
+    _need_patients(fit, "the slopes of its arms, by hazard_ratio, can be divided by each other")
     ratio = hazard_ratio(fit, per=per)
     return (ratio.isel({ARM: slice(1, None)}) / ratio.isel({ARM: 0}, drop=True)).rename(
         "ratio_of_hazard_ratios"
@@ -55,14 +67,21 @@ def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] | None = No
     """Hazard ratio of each later arm to the first among patients of the given shrinkage (points).
 
     By default at the measure's reference, or without response: with a slope in each arm the ratio differs
-    from one shrinkage to another. Dims (chain, draw, [landmark,] arm, shrinkage).
+    from one shrinkage to another. Dims (chain, draw, [landmark,] arm, shrinkage); of a synthesis, whose arms
+    are compared as a whole, (chain, draw, effect), an endpoint and study each.
 
     Raises
     ------
     InputError
         There is one arm, or the arms have baselines of their own: then their hazard ratio changes over time.
+        Or no study of a synthesis compares arms, or its arms are asked about at a shrinkage.
     """
     posterior = fit["posterior"]
+    if not _is_of_patients(fit):
+        _need_whole_arms(shrinkage)
+        if EFFECT not in posterior:
+            raise InputError("no study of this synthesis compares its arms")
+        return np.exp(posterior[EFFECT]).rename("arm_hazard_ratio")
     if posterior.sizes[ARM] == 1:
         raise InputError(f"the only arm is {posterior[ARM].values[0]}; a hazard ratio of arms needs two")
     if ARM_EFFECT not in posterior:
@@ -88,12 +107,29 @@ def reference_shrinkage(fit: xr.DataTree) -> float:
 
 
 def covariate_hazard_ratio(fit: xr.DataTree) -> xr.DataArray:
-    """Hazard ratio of each covariate per its scale, dims (chain, draw, [landmark,] covariate)."""
+    """Hazard ratio of each covariate per its scale, dims (chain, draw, [landmark,] covariate).
+
+    Raises
+    ------
+    InputError
+        The model has no covariates; that of a synthesis never has.
+    """
+    if COVARIATE_EFFECT not in fit["posterior"]:
+        raise InputError("this model has no covariates")
     return np.exp(fit["posterior"][COVARIATE_EFFECT]).rename("covariate_hazard_ratio")
 
 
 def baseline_hazard(fit: xr.DataTree) -> xr.DataArray:
-    """Hazard per month at shrinkage reference and covariates 0, dims (..., arm, interval)."""
+    """Hazard per month at shrinkage reference and covariates 0, dims (..., arm, interval); of a synthesis
+    that of each whole arm, dims (..., curve, interval).
+
+    Raises
+    ------
+    InputError
+        It is a synthesis without curves.
+    """
+    if LOG_HAZARD not in fit["posterior"]:
+        raise InputError("this synthesis has no curves, so no hazard and no survival")
     return np.exp(fit["posterior"][LOG_HAZARD]).rename("hazard")
 
 
@@ -101,25 +137,32 @@ def cumulative_hazard(
     fit: xr.DataTree,
     times: Sequence[float],
     *,
-    shrinkage: Sequence[float] = (0.0,),
+    shrinkage: Sequence[float] | None = None,
     covariates: Mapping[str, float] | None = None,
 ) -> xr.DataArray:
-    """Cumulative hazard by ``times`` (months after the landmark), dims (..., arm, shrinkage, time)."""
+    """Cumulative hazard by ``times`` (months after the landmark), dims (..., arm, shrinkage, time).
+
+    Without ``shrinkage`` (points) it is that of patients whose tumours did not change, and in a synthesis
+    that of whole arms from randomisation, dims (..., curve, time).
+
+    Raises
+    ------
+    InputError
+        A synthesis is asked for a shrinkage or covariates, or a covariate is not in the model.
+    """
     months = _by_interval(fit, np.asarray(times, float)).assign_coords({TIME: list(map(float, times))})
     baseline = xr.dot(_hazard(fit), months, dim=INTERVAL)
-    return (baseline * _relative_hazard(fit, shrinkage, covariates)).transpose(
-        *_order(baseline), SHRINKAGE, TIME
-    )
+    return (baseline * _relative_hazard(fit, shrinkage, covariates)).transpose(..., TIME)
 
 
 def survival(
     fit: xr.DataTree,
     times: Sequence[float],
     *,
-    shrinkage: Sequence[float] = (0.0,),
+    shrinkage: Sequence[float] | None = None,
     covariates: Mapping[str, float] | None = None,
 ) -> xr.DataArray:
-    """Probability of being free of the event at ``times``, dims (..., arm, shrinkage, time)."""
+    """Probability of being free of the event at ``times``, dims and arguments of ``cumulative_hazard``."""
     return np.exp(-cumulative_hazard(fit, times, shrinkage=shrinkage, covariates=covariates)).rename(
         "survival"
     )
@@ -130,7 +173,7 @@ def conditional_survival(
     times: Sequence[float],
     *,
     given: float,
-    shrinkage: Sequence[float] = (0.0,),
+    shrinkage: Sequence[float] | None = None,
     covariates: Mapping[str, float] | None = None,
 ) -> xr.DataArray:
     """Probability of being event-free ``times`` months after having been so for ``given`` months."""
@@ -141,7 +184,10 @@ def conditional_survival(
 
 
 def median_survival(
-    fit: xr.DataTree, *, shrinkage: Sequence[float] = (0.0,), covariates: Mapping[str, float] | None = None
+    fit: xr.DataTree,
+    *,
+    shrinkage: Sequence[float] | None = None,
+    covariates: Mapping[str, float] | None = None,
 ) -> xr.DataArray:
     """Median survival in months after the landmark, dims (..., arm, shrinkage).
 
@@ -165,7 +211,7 @@ def rmst(
     fit: xr.DataTree,
     *,
     horizon: float,
-    shrinkage: Sequence[float] = (0.0,),
+    shrinkage: Sequence[float] | None = None,
     covariates: Mapping[str, float] | None = None,
 ) -> xr.DataArray:
     """Restricted mean survival time to ``horizon`` months after the landmark, dims (..., arm, shrinkage).
@@ -201,10 +247,22 @@ def standardised_survival(fit: xr.DataTree, data: Exposure, times: Sequence[floa
     return xr.DataArray(curves, dims=(*SAMPLE_DIMS, ARM, TIME), coords=coords, name="survival")
 
 
-def _slope(fit: xr.DataTree) -> xr.DataArray:
-    if SLOPE not in fit["posterior"]:
-        raise InputError("this model has no slope (slopes = 'none'), so no hazard ratio of shrinkage")
-    return fit["posterior"][SLOPE]
+def _is_of_patients(fit: xr.DataTree) -> bool:
+    """A fit of patients knows how shrinkage was measured; one of a synthesis is per 10 points always."""
+    return "measure" in fit.attrs
+
+
+def _need_patients(fit: xr.DataTree, instead: str) -> None:
+    if not _is_of_patients(fit):
+        raise InputError(f"expected a fit of patients, and this is one of a synthesis: {instead}")
+
+
+def _need_whole_arms(shrinkage: Sequence[float] | None, covariates: Mapping | None = None) -> None:
+    if shrinkage is not None or covariates:
+        raise InputError(
+            "curves and comparisons of a synthesis are of whole arms; expected neither shrinkage nor "
+            "covariates (survival given shrinkage is in the table survival of its analysis)"
+        )
 
 
 def _scores(fit: xr.DataTree, shrinkage: Sequence[float]) -> xr.DataArray:
@@ -215,10 +273,13 @@ def _scores(fit: xr.DataTree, shrinkage: Sequence[float]) -> xr.DataArray:
 
 
 def _relative_hazard(
-    fit: xr.DataTree, shrinkage: Sequence[float], covariates: Mapping[str, float] | None
-) -> xr.DataArray:
-    """exp(slope * score + covariates' effects), with a dim ``shrinkage``."""
-    posterior, scores = fit["posterior"], _scores(fit, shrinkage)
+    fit: xr.DataTree, shrinkage: Sequence[float] | None, covariates: Mapping[str, float] | None
+) -> xr.DataArray | float:
+    """exp(slope * score + covariates' effects), with a dim ``shrinkage``; of whole arms 1."""
+    if not _is_of_patients(fit):
+        _need_whole_arms(shrinkage, covariates)
+        return 1.0
+    posterior, scores = fit["posterior"], _scores(fit, [0.0] if shrinkage is None else shrinkage)
     eta = posterior[SLOPE] * scores if SLOPE in posterior else xr.zeros_like(scores)
     for name, value in (covariates or {}).items():
         known = posterior[COVARIATE].values.tolist() if COVARIATE_EFFECT in posterior else []
@@ -234,6 +295,10 @@ def _hazard(fit: xr.DataTree) -> xr.DataArray:
 
 
 def _edges(fit: xr.DataTree) -> tuple[xr.DataArray, xr.DataArray]:
+    if "constant_data" not in fit.children:
+        raise InputError(
+            "the fit does not say where its intervals end, as those of earlier versions; fit anew"
+        )
     return fit["constant_data"]["interval_start"], fit["constant_data"]["interval_end"]
 
 
@@ -241,7 +306,3 @@ def _by_interval(fit: xr.DataTree, times: np.ndarray) -> xr.DataArray:
     """Months of each time spent in each interval, dims ([landmark,] interval, time)."""
     start, end = _edges(fit)
     return (xr.DataArray(times, dims=TIME).clip(start, end) - start).fillna(0.0)
-
-
-def _order(values: xr.DataArray) -> list[str]:
-    return [dim for dim in values.dims if dim != TIME]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,18 +12,19 @@ import xarray as xr
 from scipy.special import expit
 
 from bayes_net.estimands.conditional import log_conditional
-from bayes_net.evidence.statistics import FLOOR_INFLATION, SLOPES, datum
-from bayes_net.model.likelihoods import below as share_below
-from bayes_net.model.likelihoods import log_cumulative_hazard
+from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
+from bayes_net.evidence.counts import below as share_below
+from bayes_net.evidence.curves import log_cumulative_hazard
+from bayes_net.evidence.kinds import KINDS
+from bayes_net.evidence.statistics import Quantity
 from bayes_net.model.network import Curve, Network
-from bayes_net.model.participants import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
 from bayes_net.schema import CHAIN, DRAW, NO_LIMIT, OBSERVED, SAMPLE_DIMS
 
 
-def slopes_of(draws: xr.Dataset, network: Network) -> xr.DataArray:
+def slopes_of(draws: xr.Dataset) -> xr.DataArray:
     """Log hazard ratios per 10 points, with "no limit" as observed beside it."""
     slope = draws["slope"].transpose(*SAMPLE_DIMS, "slope_of", "landmark")
-    if NO_LIMIT not in network.landmarks:
+    if NO_LIMIT not in slope["landmark"].values:
         return slope
     observed = slope.sel(landmark=[NO_LIMIT]).assign_coords(landmark=[OBSERVED])
     if "bias" in draws:
@@ -30,10 +33,10 @@ def slopes_of(draws: xr.Dataset, network: Network) -> xr.DataArray:
     return xr.concat([slope, observed], dim="landmark").transpose(*slope.dims)
 
 
-def curve_log_hazard(draws: xr.Dataset, curve: Curve) -> np.ndarray:
-    """Log hazard of a curve, (draw, interval), all chains after each other."""
+def curve_hazard(draws: xr.Dataset, curve: Curve) -> np.ndarray:
+    """Hazard of a curve per month, (draw, interval), all chains after each other."""
     own = draws["log_hazard"].sel(curve=" ".join(curve)).transpose(*SAMPLE_DIMS, "interval").values
-    return own.reshape(-1, own.shape[-1])
+    return np.exp(own).reshape(-1, own.shape[-1])
 
 
 def flat(x: xr.DataArray) -> np.ndarray:
@@ -45,11 +48,11 @@ def log_hazards_of(draws: xr.Dataset, network: Network, row, times: np.ndarray) 
     """log cumulative hazard at ``times`` of the curve that a row is about, (draw, time): the whole arm's,
     or by quadrature over shrinkage that of a subgroup."""
     curve = (row.endpoint, row.study, row.arm)
-    whole = log_cumulative_hazard(curve_log_hazard(draws, curve)[:, None, :], network.months(times))
+    whole = log_cumulative_hazard(curve_hazard(draws, curve)[:, None, :], network.months(times))
     if row.subgroup == "all":
         return whole
     lower, upper = subgroup_bounds(row.subgroup)
-    return log_conditional(whole, *shrinkage_law(draws, network, curve), above=lower, below=upper)
+    return log_conditional(whole, *shrinkage_law(draws, curve), above=lower, below=upper)
 
 
 def subgroup_bounds(subgroup: str) -> tuple[float, float]:
@@ -59,12 +62,10 @@ def subgroup_bounds(subgroup: str) -> tuple[float, float]:
     return SMALLEST_SHRINKAGE, float(subgroup[1:])
 
 
-def shrinkage_law(
-    draws: xr.Dataset, network: Network, curve: Curve
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def shrinkage_law(draws: xr.Dataset, curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Observed slope of "no limit", and location and spread of best shrinkage, each (draw,)."""
     endpoint, study, arm = curve
-    slope = slopes_of(draws, network).sel(slope_of=f"{endpoint} {arm}", landmark=OBSERVED)
+    slope = slopes_of(draws).sel(slope_of=f"{endpoint} {arm}", landmark=OBSERVED)
     law = draws.sel(shrinkage_of=f"{study} {arm}")
     return flat(slope), flat(law["shrinkage_location"]), np.exp(flat(law["shrinkage_log_spread"]))
 
@@ -81,10 +82,11 @@ def checks(
     rng = np.random.default_rng(seed)
     table = []
     for row in held_out.itertuples():
-        predicted = _replicated(draws, network, row, rng)
-        if predicted is None:
+        kind, predicted = KINDS[row.statistic], Prediction(draws, network, row)
+        errors = kind.datum(row).errors(rng, draws.sizes[CHAIN] * draws.sizes[DRAW])
+        if not predicted.known:
             continue
-        replicated, observed = predicted
+        replicated, observed = kind.replicate(row, predicted, errors, rng), kind.compared(row)
         above = float((replicated > observed).mean() + 0.5 * (replicated == observed).mean())
         lower, middle, upper = np.quantile(replicated, (tail, 0.5, 1 - tail))
         entry = {
@@ -96,35 +98,57 @@ def checks(
     return pd.DataFrame(table)
 
 
-def _replicated(draws, network: Network, row, rng) -> tuple[np.ndarray, float] | None:
-    """What studies like the row's would print, one a draw, and what it printed."""
-    known = _is_curve(draws, network, row)
-    d, n = datum(row), draws.sizes[CHAIN] * draws.sizes[DRAW]
-    error = d.se * rng.normal(size=n) if np.isfinite(d.se) else np.zeros(n)
-    if d.inflated:
-        error = error * np.exp(rng.normal(*FLOOR_INFLATION, size=n))
-    if row.statistic == "survival" and known:
-        log_h = log_hazards_of(draws, network, row, np.array([d.time]))[:, 0]
-        return np.exp(-np.exp(log_h + error)), float(row.value)
-    if row.statistic == "median" and known:
-        target = d.value + error
-        return _time_at(draws, network, row, target), float(
-            row.value if np.isfinite(row.value) else row.lower
-        )
-    if row.statistic == "hazard ratio" and f"{row.endpoint} {row.study}" in network.effects:
-        of = draws["arm_effect"].sel(effect=f"{row.endpoint} {row.study}")
-        return np.exp(flat(of) + error), float(row.value)
-    sloped = f"{row.endpoint} {row.arm}" in network.slope_groups and row.landmark in network.landmarks
-    if row.statistic in SLOPES and sloped:
-        label = OBSERVED if row.landmark == NO_LIMIT else row.landmark
-        slope = slopes_of(draws, network).sel(slope_of=f"{row.endpoint} {row.arm}", landmark=label)
-        return np.exp((flat(slope) + error) / 10.0), float(np.exp(d.value / 10.0))
-    if row.statistic == "count":
-        return _replicated_counts(draws, network, row, rng)
-    return None
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the draws of a network say of the quantity that a row informs, where it is ``known``."""
+
+    draws: xr.Dataset
+    network: Network
+    row: Any
+
+    @property
+    def cuts(self) -> np.ndarray:
+        """Months at which hazards may change."""
+        return np.array(self.network.assumptions.cuts)
+
+    @property
+    def known(self) -> bool:
+        """Whether the network has that quantity."""
+        row, network = self.row, self.network
+        group = f"{row.endpoint} {row.arm}"
+        return {
+            Quantity.ARM_EFFECT: f"{row.endpoint} {row.study}" in network.effects,
+            Quantity.SLOPE: group in network.slope_groups and row.landmark in network.landmarks,
+            Quantity.COMPLETION: "completion" in network.free,
+            Quantity.CURVE: _is_curve(network, row),
+            Quantity.SHARE: f"{row.study} {row.arm}" in network.groups(row.endpoint),
+        }[KINDS[row.statistic].quantity]
+
+    def value(self) -> np.ndarray:
+        """The log hazard ratio, slope as observed, log odds ratio or probability, (draw,)."""
+        row, draws = self.row, self.draws
+        quantity = KINDS[row.statistic].quantity
+        if quantity is Quantity.ARM_EFFECT:
+            return flat(draws["arm_effect"].sel(effect=f"{row.endpoint} {row.study}"))
+        if quantity is Quantity.SLOPE:
+            label = OBSERVED if row.landmark == NO_LIMIT else row.landmark
+            slope = slopes_of(draws)
+            return flat(slope.sel(slope_of=f"{row.endpoint} {row.arm}", landmark=label))
+        if quantity is Quantity.COMPLETION:
+            return flat(draws["completion"].isel(completion_of=0))
+        group = f"{row.study} {row.arm}"
+        if row.endpoint == "response":
+            return expit(flat(draws["response"].sel(response_group=group)))
+        law = draws.sel(shrinkage_of=group)
+        location, spread = flat(law["shrinkage_location"]), np.exp(flat(law["shrinkage_log_spread"]))
+        return 1.0 - share_below(row.threshold, location, spread)
+
+    def log_cumulative_hazard(self, months: np.ndarray) -> np.ndarray:
+        """log H of the row's curve at these months, (draw, month)."""
+        return log_hazards_of(self.draws, self.network, self.row, months)
 
 
-def _is_curve(draws: xr.Dataset, network: Network, row) -> bool:
+def _is_curve(network: Network, row) -> bool:
     """Whether the model has the row's curve; that of a subgroup needs slopes and a law of shrinkage too."""
     curve = (row.endpoint, row.study, row.arm)
     if curve not in network.curves:
@@ -137,26 +161,6 @@ def has_law(network: Network, curve: Curve) -> bool:
     endpoint, study, arm = curve
     known = f"{study} {arm}" in network.groups("shrinkage") and f"{endpoint} {arm}" in network.slope_groups
     return known and NO_LIMIT in network.landmarks
-
-
-def _replicated_counts(draws, network: Network, row, rng) -> tuple[np.ndarray, float] | None:
-    group = f"{row.study} {row.arm}"
-    if row.endpoint == "response" and group in network.groups("response"):
-        p = expit(flat(draws["response"].sel(response_group=group)))
-    elif row.endpoint == "shrinkage" and group in network.groups("shrinkage"):
-        law = draws.sel(shrinkage_of=group)
-        location, spread = flat(law["shrinkage_location"]), np.exp(flat(law["shrinkage_log_spread"]))
-        p = 1.0 - share_below(row.threshold, location, spread)
-    else:
-        return None
-    return rng.binomial(int(row.n), p).astype(float), float(row.value)
-
-
-def _time_at(draws, network: Network, row, target: np.ndarray) -> np.ndarray:
-    """The month at which each draw's log cumulative hazard reaches its target (the grid's end if later)."""
-    times = np.concatenate([np.linspace(0.5, 60, 60), np.linspace(62, 240, 45)])
-    log_h = log_hazards_of(draws, network, row, times)
-    return np.array([np.interp(t, h, times) for t, h in zip(target, log_h, strict=True)])
 
 
 def profiles(
@@ -175,11 +179,11 @@ def profiles(
     """
     draws, parts = fit["posterior"].to_dataset(), []
     for curve in network.curves:
-        whole = log_cumulative_hazard(curve_log_hazard(draws, curve)[:, None, :], network.months(times))
+        whole = log_cumulative_hazard(curve_hazard(draws, curve)[:, None, :], network.months(times))
         found = {"whole arm": whole}
         endpoint, study, arm = curve
         if has_law(network, curve):
-            law = shrinkage_law(draws, network, curve)
+            law = shrinkage_law(draws, curve)
             found |= {f"{s:g} points": log_conditional(whole, *law, above=s, below=s) for s in points}
         for profile, log_h in found.items():
             tail = ((1 - level) / 2, 0.5, (1 + level) / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from math import isnan
 
@@ -9,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.data.reading import problem
-from bayes_net.evidence.statistics import CURVE, CURVES, correlation_matrix, datum, declared_correlations
+from bayes_net.evidence.kinds import datum, kind_of
+from bayes_net.evidence.statistics import Datum, Quantity
 
-ARM_EFFECTS = ("hazard ratio", "log effect")
-
-
-SLOPE = "hazard ratio per point"
+CURVE = "curve"
+"""The correlation of two points of one curve, which follows from their own standard errors."""
 
 
 def correlation_problems(table: pd.DataFrame) -> list[str]:
@@ -54,25 +54,20 @@ def _declaration_problems(table: pd.DataFrame) -> list[str]:
 
 
 def _wrong_value(a, b, value: str) -> str:
-    if "count" in (a.statistic, b.statistic):
+    kinds = kind_of(a), kind_of(b)
+    if Quantity.SHARE in (kind.quantity for kind in kinds):
         return "counts are independent binomials and have none"
     if value != CURVE:
         try:
             return "" if -1 < float(value) < 1 else f"{value} is out of range"
         except ValueError:
             return f"{value!r} is neither"
-    both = a.statistic in CURVES and b.statistic in CURVES
-    return "" if both and _curve(a) == _curve(b) and _month(a) != _month(b) else "they are not of one curve"
+    same = all(kind.by_increments for kind in kinds) and _curve(a) == _curve(b)
+    return "" if same and kinds[0].month(a) != kinds[1].month(b) else "they are not of one curve"
 
 
 def _curve(row) -> tuple:
     return row.cohort_id, row.endpoint, row.arm, row.subgroup
-
-
-def _month(row) -> float:
-    if row.statistic == "survival":
-        return row.time
-    return row.lower if isnan(row.value) else row.value
 
 
 def _repetitions(used: pd.DataFrame, declared: set[frozenset]) -> list[str]:
@@ -93,20 +88,20 @@ def _repetitions(used: pd.DataFrame, declared: set[frozenset]) -> list[str]:
 
 def _same_parameter(a, b) -> str:
     """What two rows of one cohort both inform, or ""."""
-    statistics = {a.statistic, b.statistic}
-    if a.endpoint != b.endpoint:
+    quantity = kind_of(a).quantity
+    if a.endpoint != b.endpoint or kind_of(b).quantity is not quantity:
         return ""
-    if statistics <= set(ARM_EFFECTS):
+    if quantity is Quantity.ARM_EFFECT:
         return f"the effect of the arm on {a.endpoint}"
-    if statistics == {"odds ratio"}:
+    if quantity is Quantity.COMPLETION:
         return f"the odds ratio of {a.endpoint}"
-    return _same_of_arm(a, b, statistics) if a.arm == b.arm else ""
+    return _same_of_arm(a, b, quantity) if a.arm == b.arm else ""
 
 
-def _same_of_arm(a, b, statistics: set[str]) -> str:
-    if statistics == {SLOPE}:
+def _same_of_arm(a, b, quantity: Quantity | None) -> str:
+    if quantity is Quantity.SLOPE:
         return f"the slope of {a.endpoint} on shrinkage in {a.arm}"
-    if statistics <= set(CURVES):
+    if quantity is Quantity.CURVE:
         if a.subgroup == b.subgroup:
             return f"the {a.endpoint} curve of {a.arm}"
         return (
@@ -114,20 +109,22 @@ def _same_of_arm(a, b, statistics: set[str]) -> str:
             if "all" in (a.subgroup, b.subgroup)
             else ""
         )
-    if statistics == {"count"} and (a.threshold == b.threshold or isnan(a.threshold) or isnan(b.threshold)):
+    if quantity is not Quantity.SHARE:
+        return ""
+    if a.threshold == b.threshold or isnan(a.threshold) or isnan(b.threshold):
         return f"the same {a.endpoint} count of {a.arm}"
-    if statistics == {"count"} and a.n != b.n:
+    if a.n != b.n:
         return f"shares of {a.endpoint} of {a.arm} among different numbers of patients ({a.n:g} and {b.n:g})"
     return ""
 
 
 def _ratio_of_curves(rows: list) -> list[tuple]:
     """A hazard ratio with the treated arm's rows, where the curves of both its arms are there too."""
-    curves = [row for row in rows if row.statistic in CURVES]
+    curves = [row for row in rows if kind_of(row).quantity is Quantity.CURVE]
     return [
         (ratio, treated, f"the {ratio.endpoint} difference of the arms, as the control curve is there too")
         for ratio in rows
-        if ratio.statistic in ARM_EFFECTS
+        if kind_of(ratio).quantity is Quantity.ARM_EFFECT
         and any((c.arm, c.endpoint) == (ratio.reference_arm, ratio.endpoint) for c in curves)
         for treated in curves
         if (treated.arm, treated.endpoint) == (ratio.arm, ratio.endpoint)
@@ -167,3 +164,35 @@ def matrix_problems(table: pd.DataFrame) -> list[str]:
             got = f"the correlations of {', '.join(sorted(group))} contradict each other"
             found.append(problem("evidence", got, "a positive definite matrix", todo))
     return found
+
+
+def declared_correlations(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Each declared pair of ids with its correlation as text; a row with several has them after ";"."""
+    return [
+        (row.id, other.strip(), value.strip())
+        for row in rows.itertuples()
+        if row.correlated_with
+        for other, value in zip(row.correlated_with.split(";"), row.correlation.split(";"), strict=True)
+    ]
+
+
+def correlation_matrix(rows: pd.DataFrame, data: Sequence[Datum]) -> np.ndarray:
+    """Correlations of the estimation errors of the normal data among ``data``, in their order.
+
+    Cumulative hazards grow by independent increments, so of one curve with V(t) = (SE(log H(t)) H(t))^2
+    the correlation of two points s < t is sqrt(V(s) / V(t)).
+    """
+    normal = [one for one in data if one.kind == "normal"]
+    place = {one.id: i for i, one in enumerate(normal)}
+    matrix = np.eye(len(normal))
+    for a, b, value in declared_correlations(rows):
+        if a in place and b in place:
+            i, j = place[a], place[b]
+            number = _of_one_curve(normal[i], normal[j]) if value == CURVE else float(value)
+            matrix[i, j] = matrix[j, i] = number
+    return matrix
+
+
+def _of_one_curve(a: Datum, b: Datum) -> float:
+    early, late = sorted((a, b), key=lambda point: point.time)
+    return early.se * np.exp(early.value) / (late.se * np.exp(late.value))

@@ -14,9 +14,10 @@ import pandas as pd
 from bayes_net.data.reading import Table, parsed, problem, read_table, text
 from bayes_net.display import shown
 from bayes_net.errors import CohortError, InputError, listed
-from bayes_net.evidence.pairs import correlation_problems, matrix_problems
+from bayes_net.evidence.kinds import kind_of
+from bayes_net.evidence.pairs import correlation_problems, declared_correlations, matrix_problems
+from bayes_net.evidence.rounding import p_range
 from bayes_net.evidence.rules import USES, identity_problems, row_problems
-from bayes_net.evidence.statistics import declared_correlations, p_range
 
 COLUMNS = (
     *("id", "study", "cohort_id", "arm", "reference_arm", "subgroup", "endpoint", "statistic"),
@@ -193,7 +194,7 @@ def _as_printed(row) -> str:
     if lower and not upper:
         return f"{value} (≥ {lower})" if value else f"≥ {lower}"
     text = f"{value} ({lower} to {upper})" if lower else value
-    return f"{text} of {row.n:g}" if row.statistic == "count" and not math.isnan(row.n) else text
+    return kind_of(row).as_printed(row, text)
 
 
 def _uncorrelated(table: pd.DataFrame, leave_out) -> pd.DataFrame:

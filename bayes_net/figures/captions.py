@@ -1,35 +1,47 @@
-"""What the figures of a synthesis show, in words: their alternative texts."""
+"""The texts of figures: where in a report each belongs, its caption, and what it shows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import pandas as pd
+from matplotlib.axes import Axes
 
 from bayes_net import schema
+from bayes_net.figures.style import Figure
+from bayes_net.numbers import format_count, rounded, significant
 from bayes_net.report.evidence_tables import interpretable
-from bayes_net.report.synthesis_words import NOTHING, inside
+from bayes_net.report.synthesis_words import LEAST_CONTRACTION, inside
 from bayes_net.report.words import extremes
 from bayes_net.results.synthesis import PREDICTED
 
 
-def finding(kind: str, *plotted: pd.DataFrame) -> str:
-    """What the figure that ``plots.<kind>(*plotted)`` draws shows, in words: its alternative text."""
-    return _FINDINGS[kind](*plotted)
-
-
 def _forest(table: pd.DataFrame) -> str:
-    passed = table[table["gate"] == schema.PASSED]
+    passed = table[table["gate"] != schema.FAILED]
     if passed.empty:
         return "forest plot without estimates, because the gate failed."
     counted = passed[~passed["biased"].astype(bool)]
     kind, counted = ("biased no-limit", passed) if counted.empty else ("landmark", counted)
     apart = int(((counted["lower"] > 1) | (counted["upper"] < 1)).sum())
     excluding = f"{apart} of {len(counted)} intervals exclude 1"
-    return f"forest plot; {kind} hazard ratios run from {extremes(counted)}; {excluding}."
+    text = f"forest plot; {kind} hazard ratios run from {extremes(counted)}; {excluding}"
+    if not (table["status"] != "").any():
+        return f"{text}."
+    predicted, prior = (
+        (counted["status"] == PREDICTED).sum(),
+        (counted["contraction"] < LEAST_CONTRACTION).sum(),
+    )
+    return (
+        f"{text}; {predicted} of {len(counted)} are predicted without a printed number, and {prior} are the "
+        "prior."
+    )
 
 
 def _survival(bands: pd.DataFrame, *_observed: pd.DataFrame) -> str:
     ends = bands.loc[bands.groupby("group", sort=False)["time"].idxmax()]
-    texts = [f"{row.group} {row.estimate:.2f} at {row.time:.3g} months" for row in ends.itertuples()]
+    texts = [
+        f"{row.group} {rounded(row.estimate)} at {significant(row.time)} months" for row in ends.itertuples()
+    ]
     return f"survival curves; the posterior median ends at {'; '.join(texts)}."
 
 
@@ -38,7 +50,8 @@ def _baseline_hazard(hazards: pd.DataFrame) -> str:
     for arm, steps in hazards.groupby("arm", sort=False):
         top = steps.loc[steps["estimate"].idxmax()]
         texts.append(
-            f"{arm} {top['estimate']:.2g} per month from {top['start']:.3g} to {top['end']:.3g} months"
+            f"{arm} {significant(top['estimate'], 2)} per month from {significant(top['start'])} to "
+            f"{significant(top['end'])} months"
         )
     return f"hazard by interval; the highest posterior median is {'; '.join(texts)}."
 
@@ -54,7 +67,9 @@ def _waterfall(best: pd.DataFrame) -> str:
 def _attrition(attrition: pd.DataFrame) -> str:
     texts = []
     for (landmark, arm), steps in attrition.groupby(["landmark", "arm"], sort=False):
-        texts.append(f"{landmark}, {arm}: {steps['n'].iloc[-1]:.0f} of {steps['n'].iloc[0]:.0f}")
+        texts.append(
+            f"{landmark}, {arm}: {format_count(steps['n'].iloc[-1])} of {format_count(steps['n'].iloc[0])}"
+        )
     return f"bar chart of patients analysed out of all; {'; '.join(texts)}."
 
 
@@ -62,7 +77,7 @@ def _prior_posterior(densities: pd.DataFrame) -> str:
     texts = []
     for arm, curve in densities.groupby("arm", sort=False):
         prior, posterior = (curve["hr"].loc[curve[name].idxmax()] for name in ("prior", "posterior"))
-        texts.append(f"{arm}, from {prior:.2f} before to {posterior:.2f} after the data")
+        texts.append(f"{arm}, from {rounded(prior)} before to {rounded(posterior)} after the data")
     return f"densities of the hazard ratio; the peak moves in {'; '.join(texts)}."
 
 
@@ -77,39 +92,9 @@ def _ppc(replicated: pd.DataFrame, observed: pd.DataFrame) -> str:
     return f"observed against replicated curves; inside the replicated band are {'; '.join(texts)}."
 
 
-_FINDINGS = {
-    "forest": _forest,
-    "survival": _survival,
-    "baseline_hazard": _baseline_hazard,
-    "waterfall": _waterfall,
-    "attrition_flow": _attrition,
-    "prior_posterior": _prior_posterior,
-    "ppc": _ppc,
-}
-
-
-def synthesis_finding(kind: str, plotted: pd.DataFrame) -> str:
-    """The finding of a figure of this kind that draws this table."""
-    return _SYNTHESIS_FINDINGS[kind](plotted)
-
-
-def _synthesis_forest(table: pd.DataFrame) -> str:
-    rows = table[~table["biased"].astype(bool)]
-    kind = "landmark" if len(rows) else "biased no-limit"
-    rows = rows if len(rows) else table
-    ends = [rows.loc[rows["hr"].idxmin()], rows.loc[rows["hr"].idxmax()]]
-    extremes = " to ".join(f"{row['hr']:.2f} ({row['arm']}, {row['landmark']})" for row in ends)
-    apart = int(((rows["lower"] > 1) | (rows["upper"] < 1)).sum())
-    predicted, prior = (rows["status"] == PREDICTED).sum(), (rows["contraction"] < NOTHING).sum()
-    return (
-        f"forest plot; {kind} hazard ratios run from {extremes}; {apart} of {len(rows)} intervals exclude 1; "
-        f"{predicted} of {len(rows)} are predicted without a printed number, and {prior} are the prior."
-    )
-
-
 def _response(table: pd.DataFrame) -> str:
     texts = [
-        f"{row.response_group} {row.estimate:.2f} ({row.lower:.2f} to {row.upper:.2f})"
+        f"{row.response_group} {rounded(row.estimate)} ({rounded(row.lower)} to {rounded(row.upper)})"
         for row in table.itertuples()
     ]
     return f"probabilities of response; {'; '.join(texts)}."
@@ -120,7 +105,7 @@ def _synthesis_survival(table: pd.DataFrame) -> str:
     whole = table[(table["profile"] == "whole arm") & ~table["beyond_data"].astype(bool)]
     for (study, arm), curve in whole.groupby(["study", "arm"], sort=False):
         end = curve.loc[curve["time"].idxmax()]
-        texts.append(f"{study} {arm} {end['estimate']:.2f} at {end['time']:.3g} months")
+        texts.append(f"{study} {arm} {rounded(end['estimate'])} at {significant(end['time'])} months")
     return f"survival curves; the posterior median at the last month with data is {'; '.join(texts)}."
 
 
@@ -128,7 +113,7 @@ def _contraction(table: pd.DataFrame) -> str:
     rows = interpretable(table)
     least = [
         f"{row.parameter.replace('_', ' ')} {row.label}"
-        for row in rows[rows["contraction"] < NOTHING].itertuples()
+        for row in rows[rows["contraction"] < LEAST_CONTRACTION].itertuples()
     ]
     said = f"the prior speaks for {', '.join(least)}" if least else "the evidence narrows the prior of each"
     return f"prior against posterior standard deviations of {len(rows)} parameters; {said}."
@@ -141,10 +126,92 @@ def _checks(table: pd.DataFrame) -> str:
     return f"held-out numbers; {count} lie inside their predictive interval{outside}."
 
 
-_SYNTHESIS_FINDINGS = {
-    "forest": _synthesis_forest,
-    "response": _response,
-    "survival": _synthesis_survival,
-    "contraction": _contraction,
-    "checks": _checks,
+Kinds = Mapping[str, tuple[str, str, Callable[..., str]]]
+"""Section, caption and finding of every kind of figure."""
+
+
+_TO_READ_A_RATIO = (
+    "Shaded: 0.9 to 1.11, too small to matter. Below 1: greater shrinkage goes with longer time to event."
+)
+
+
+PATIENTS: Kinds = {
+    "attrition_flow": (
+        "data",
+        "Analysed at each landmark (colour); who left before, and why (greys).",
+        _attrition,
+    ),
+    "forest": (
+        "hazard-ratios",
+        f"Posterior median hazard ratios with intervals by landmark and arm. {_TO_READ_A_RATIO} Hollow "
+        "markers: no limit, biased.",
+        _forest,
+    ),
+    "survival": (
+        "survival",
+        "Kaplan–Meier estimate (steps; ticks are censored patients) over the posterior median (thin "
+        "line) and its interval (band). Numbers at risk beneath.",
+        _survival,
+    ),
+    "baseline_hazard": (
+        "baseline-hazard",
+        "Posterior median hazard of each interval (line) and its interval (band), at the reference "
+        "shrinkage and covariates.",
+        _baseline_hazard,
+    ),
+    "waterfall": (
+        "waterfall",
+        "Best change from baseline, one bar a patient; lines at −30 % and +20 %.",
+        _waterfall,
+    ),
+    "prior_posterior": (
+        "model",
+        "Prior (dashed grey) and posterior density of the hazard ratio.",
+        _prior_posterior,
+    ),
+    "ppc": ("ppc", "Observed Kaplan–Meier curves over the bands of those that the model replicates.", _ppc),
 }
+
+
+SYNTHESIS: Kinds = {
+    "forest": (
+        "hazard-ratios",
+        "Posterior median hazard ratios with intervals by landmark and arm (hollow: no limit); printed ones "
+        f"are open diamonds just below. Grey markers: predicted, no printed number. {_TO_READ_A_RATIO}",
+        _forest,
+    ),
+    "response": (
+        "response",
+        "Probability of response: posterior median and interval. Grey: prediction for a new study.",
+        _response,
+    ),
+    "survival": (
+        "survival",
+        "Predicted survival of whole arms: posterior median (line) and interval (band). Grey and dashed: "
+        "beyond the data.",
+        _synthesis_survival,
+    ),
+    "contraction": (
+        "learnt",
+        "How far the evidence narrows the prior: from 1 (nothing learnt) to the dot. Grey: the prior speaks.",
+        _contraction,
+    ),
+    "checks": (
+        "checks",
+        "Held-out numbers (diamonds, with their printed limits) on what the model predicts (bars; the stroke "
+        "is the median), each on its own scale.",
+        _checks,
+    ),
+}
+
+
+def described(
+    kinds: Kinds, kind: str, name: str, axes: Axes, plotted: tuple[pd.DataFrame, ...], *, subject: str = ""
+) -> Figure:
+    """The figure of this kind that draws the tables ``plotted``, with its texts.
+
+    ``subject`` says what the figure is about, for example ``"PFS, landmark 180 d"``.
+    """
+    section, caption, finding = kinds[kind]
+    about = f"{subject}: " if subject else ""
+    return Figure(name, section, axes, caption=about + caption, alt=about + finding(*plotted))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from bayes_net.checks.predictive import kaplan_meier
 from bayes_net.data.exposure import Response
 from bayes_net.figures import plots
+from bayes_net.figures.captions import PATIENTS, described
+from bayes_net.figures.style import Figure
 from bayes_net.model.priors import Flat, Prior
 from bayes_net.results.curves import (
     CURVE_POINTS,
@@ -25,20 +25,6 @@ from bayes_net.results.curves import (
 from bayes_net.results.fits import Fitted
 from bayes_net.results.patients import primary
 from bayes_net.schema import ARM, ENDPOINT_LABELS, landmark_label
-
-
-@dataclass(frozen=True, eq=False)
-class Figure:
-    """A drawn figure: its file name, the function of ``plots`` that drew it, and the tables drawn."""
-
-    name: str
-    kind: str
-    axes: Axes
-    plotted: tuple[pd.DataFrame, ...]
-    subject: str
-
-    def __repr__(self) -> str:
-        return f"<figure: {self.name}, {self.subject}>"
 
 
 def draw(
@@ -134,4 +120,5 @@ def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], level:
 
 
 def _figure(name: str, kind: str, *plotted: pd.DataFrame, arms: Sequence[str], subject: str) -> Figure:
-    return Figure(name, kind, getattr(plots, kind)(*plotted, arms=arms), plotted, subject)
+    axes = getattr(plots, kind)(*plotted, arms=arms)
+    return described(PATIENTS, kind, name, axes, plotted, subject=subject)

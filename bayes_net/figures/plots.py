@@ -35,6 +35,7 @@ from bayes_net.figures.style import (
     spread,
     svg,
 )
+from bayes_net.numbers import format_count
 
 __all__ = [
     "attrition_flow",
@@ -109,7 +110,13 @@ def _numbers_at_risk(ax: Axes, at_risk: pd.DataFrame, colours: dict[str, str]) -
         ax.annotate(f"At risk: {short(group)}", (0, 0), (8, y), fontsize=9, parse_math=False, **below)
         for row in numbers.itertuples(index=False):
             ax.annotate(
-                f"{row.n:.0f}", (row.time, 0), (0, y - 12), ha="center", fontsize=9, gid="at risk", **below
+                format_count(row.n),
+                (row.time, 0),
+                (0, y - 12),
+                ha="center",
+                fontsize=9,
+                gid="at risk",
+                **below,
             )
         y -= 27
 
@@ -209,7 +216,9 @@ def _segment(ax: Axes, y: float, start: float, count: float, colour: str, *, tot
     if count:
         ax.barh(y, count, left=start, height=0.8, color=colour, edgecolor="white", linewidth=0.6)
     if count >= 0.045 * total:  # a narrower piece has no room for its number, which the table gives
-        ax.text(start + count / 2, y, f"{count:.0f}", ha="center", va="center", color=ink(colour), fontsize=9)
+        ax.text(
+            start + count / 2, y, format_count(count), ha="center", va="center", color=ink(colour), fontsize=9
+        )
     return count
 
 

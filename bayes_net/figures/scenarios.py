@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -19,6 +19,7 @@ from bayes_net.figures.style import (
     RATIO_TICKS,
     STYLE,
     WIDTH,
+    Figure,
     add_legend,
     arm_colours,
     arm_marker,
@@ -29,14 +30,12 @@ from bayes_net.figures.style import (
     ratio_axis,
     short,
 )
+from bayes_net.numbers import rounded
 from bayes_net.results.scenarios import groups, usable
-from bayes_net.schema import AS_SPECIFIED, NO_LIMIT, PASSED, words
+from bayes_net.schema import AS_SPECIFIED, ASSOCIATION, NO_LIMIT, PASSED, words
 
 MOST_BARS = 16
 """A tornado shows so many single changes, those that move the hazard ratio most."""
-
-
-Drawn = tuple[str, Axes, str, str]
 
 
 @rc_context(STYLE)
@@ -55,7 +54,7 @@ def specification_curve(
     keys = list(dict.fromkeys(choices["key"]))
     pairs = dict.fromkeys(zip(choices["key"], choices["value"], strict=True))
     rows = sorted(pairs, key=lambda pair: keys.index(pair[0]))
-    figure = Figure(figsize=(WIDTH, 2.8 + 0.19 * len(rows)), layout="constrained")
+    figure = Canvas(figsize=(WIDTH, 2.8 + 0.19 * len(rows)), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 0.19 * max(len(rows), 1)])
     step = 0.3 / max(len(colours), 1)
     for number, (arm, own) in enumerate(scenarios.groupby("arm", sort=False)):
@@ -93,11 +92,12 @@ def tornado(scenarios: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax, height=0.9 + 0.27 * len(rows))
     for y, row in enumerate(rows.itertuples()):
         ax.plot([base, row.hr], [y, y], color=GREYS[1], linewidth=6, solid_capstyle="butt", gid="bar")
-        beside(ax, f"{row.hr:.2f}", 34, y)
+        beside(ax, rounded(row.hr), 34, y)
     no_effect(ax)
     ax.axvline(base, color=GREYS[0], linewidth=0.8, linestyle="--")
     ends = [base, 1.0, *rows["hr"]]
-    ratio_axis(ax, 0.95 * min(ends), 1.05 * max(ends), f"Hazard ratio (dashed: {base:.2f}, as specified)")
+    label = f"Hazard ratio (dashed: {rounded(base)}, as specified)"
+    ratio_axis(ax, 0.95 * min(ends), 1.05 * max(ends), label)
     ax.set_yticks(range(len(rows)), labels=[short(n, 36) for n in rows["scenario"]], parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(rows) - 0.4, -0.6)
@@ -117,7 +117,7 @@ def heat_map(cells: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.imshow(logs, cmap="RdBu_r", norm=TwoSlopeNorm(0.0, -reach, reach), aspect="auto")
     for i, j in np.ndindex(logs.shape):
         strong = abs(logs[i, j]) > 0.7 * reach
-        text = "–" if np.isnan(logs[i, j]) else f"{np.exp(logs[i, j]):.2f}"
+        text = rounded(np.exp(logs[i, j]))
         ax.text(j, i, text, ha="center", va="center", color="white" if strong else "black", gid="cell")
     for axis, names, title in (
         (ax.xaxis, cells.columns, cells.columns.name),
@@ -131,14 +131,12 @@ def heat_map(cells: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def draw_scenarios(scenarios: pd.DataFrame, changes: pd.DataFrame) -> Iterator[Drawn]:
-    """Name, axes, caption and alternative text of every figure: of each endpoint's first true landmark."""
+def draw_scenarios(scenarios: pd.DataFrame, changes: pd.DataFrame) -> Iterator[Figure]:
+    """Every figure, of each endpoint's first true landmark."""
     rows = usable(scenarios)
-    if "landmark" not in rows or not (rows["scenario"] == AS_SPECIFIED).any():
+    if not (rows["scenario"] == AS_SPECIFIED).any():
         return
-    rows = rows[rows["landmark"].fillna("") != ""]
-    if "estimand" in rows:
-        rows = rows[rows["estimand"].fillna("association") == "association"]
+    rows = rows[(rows["landmark"] != "") & (rows["estimand"] == ASSOCIATION)]
     true = rows[~rows["landmark"].isin([NO_LIMIT])]
     rows = true if len(true) else rows
     for endpoint, own in rows.groupby("endpoint", sort=False):
@@ -149,19 +147,20 @@ def draw_scenarios(scenarios: pd.DataFrame, changes: pd.DataFrame) -> Iterator[D
             chosen["hr"].min(),
             chosen["hr"].max(),
         )
-        yield (
+        yield Figure(
             f"specification_curve_{endpoint}",
+            "figures",
             specification_curve(chosen, changes)[0],
             f"{about}: hazard ratios of all scenarios with intervals, sorted, and beneath the choices of "
             "each. Filled: as specified.",
-            f"{about}: specification curve; posterior medians run from {fewest:.2f} to {most:.2f}.",
+            f"{about}: specification curve; posterior medians run from {rounded(fewest)} to {rounded(most)}.",
         )
         yield from _single_and_pairs(chosen, changes, endpoint, about)
 
 
 def _single_and_pairs(
     chosen: pd.DataFrame, changes: pd.DataFrame, endpoint: str, about: str
-) -> Iterator[Drawn]:
+) -> Iterator[Figure]:
     counts = changes.groupby("scenario")["key"].nunique()
     single = {AS_SPECIFIED, *counts[counts == 1].index}
     for number, (key, own) in enumerate(groups(chosen), start=1):
@@ -169,21 +168,23 @@ def _single_and_pairs(
         rows = own[own["scenario"].isin(single)]
         if len(rows) > 1 and (rows["scenario"] == AS_SPECIFIED).any():
             ends = rows["hr"].min(), rows["hr"].max()
-            yield (
+            yield Figure(
                 f"tornado_{endpoint}_{number}",
+                "figures",
                 tornado(rows),
                 f"{who}: what single changes do to the hazard ratio, the largest first.",
                 f"{who}: tornado of {len(rows) - 1} single changes; they move the hazard ratio to between "
-                f"{ends[0]:.2f} and {ends[1]:.2f}.",
+                f"{rounded(ends[0])} and {rounded(ends[1])}.",
             )
         cells = _cells(own, changes)
         if cells is not None:
-            yield (
+            yield Figure(
                 f"heat_map_{endpoint}_{number}",
+                "figures",
                 heat_map(cells),
                 f"{who}: hazard ratio over {cells.index.name} and {cells.columns.name}.",
-                f"{who}: heat map of {cells.size} hazard ratios from {cells.min(axis=None):.2f} to "
-                f"{cells.max(axis=None):.2f}.",
+                f"{who}: heat map of {cells.size} hazard ratios from {rounded(cells.min(axis=None))} to "
+                f"{rounded(cells.max(axis=None))}.",
             )
 
 
@@ -218,7 +219,7 @@ def censoring_curves(curve: pd.DataFrame) -> list[Axes]:
     landmarks = list(dict.fromkeys(curve["landmark"]))
     columns = min(2, len(landmarks))
     height = -(-len(landmarks) // columns)
-    figure = Figure(figsize=(WIDTH, 1.1 + 1.9 * height), layout="constrained")
+    figure = Canvas(figsize=(WIDTH, 1.1 + 1.9 * height), layout="constrained")
     panels = figure.subplots(height, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for panel, landmark in zip(panels, landmarks, strict=False):
         biased = landmark == NO_LIMIT
@@ -248,7 +249,7 @@ def _draw_arm(panel: Axes, rows: pd.DataFrame, colour: str, rank: int, *, beside
         panel.plot(place, row.hr, MARKERS[rank % len(MARKERS)], markersize=size, gid="hr", **style)
 
 
-def _legend(figure: Figure, colours: Mapping[str, str]) -> None:
+def _legend(figure: Canvas, colours: Mapping[str, str]) -> None:
     """One for all panels; texts are set afterwards, as matplotlib drops labels that begin with ``_``."""
     handles = [arm_marker(colour, rank) for rank, colour in enumerate(colours.values())]
     legend = figure.legend(
@@ -276,22 +277,23 @@ def _factor_axes(panels: Sequence[Axes], rows: pd.DataFrame) -> None:
         panel.tick_params(labelbottom=True)
 
 
-def draw_censoring(curve: pd.DataFrame) -> Iterator[Drawn]:
-    """Name, axes, caption and alternative text: for each endpoint, its first measure within the arms."""
+def draw_censoring(curve: pd.DataFrame) -> Iterator[Figure]:
+    """A figure of each endpoint: its first measure within the arms."""
     if not len(curve):
         return
-    rows = curve[(curve["gate"] == PASSED) & (curve["estimand"] == "association")]
+    rows = curve[(curve["gate"] == PASSED) & (curve["estimand"] == ASSOCIATION)]
     for endpoint, own in rows.groupby("endpoint", sort=False):
         chosen = own[own["measure"] == own["measure"].iloc[0]]
         about = f"{words(endpoint)}, {chosen['measure'].iloc[0]}"
+        ends = " to ".join(rounded(end) for end in (chosen["hr"].min(), chosen["hr"].max()))
         held = chosen[~chosen["as_specified"] & (chosen["landmark"] != NO_LIMIT)]["holds"]
-        yield (
+        yield Figure(
             f"censoring_{endpoint}",
+            "censoring",
             censoring_curves(chosen)[0],
             f"{about}: posterior median hazard ratios with intervals over the factor on the hazard after "
             "censoring; at 1 censoring tells nothing. Large: as specified. Filled: its word holds; hollow: "
             "it is lost, or there is none.",
-            f"{about}: hazard ratios over the factor run from {chosen['hr'].min():.2f} to "
-            f"{chosen['hr'].max():.2f}; the word of the analysis as specified holds in {int(held.sum())} of "
-            f"{len(held)} refits.",
+            f"{about}: hazard ratios over the factor run from {ends}; the word of the analysis as specified "
+            f"holds in {int(held.sum())} of {len(held)} refits.",
         )

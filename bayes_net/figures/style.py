@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
+from bayes_net.results.folder import Illustration
 from bayes_net.schema import EQUIVALENCE
 
 ARM_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -68,14 +70,38 @@ RATIO_TICKS = (
 )
 
 
-def svg(figure: Axes | Figure) -> str:
+class Figure(NamedTuple):
+    """A drawn figure: file name, section of the report, axes, caption, and in ``alt`` what it shows."""
+
+    name: str
+    section: str
+    axes: Axes
+    caption: str
+    alt: str
+
+    def __repr__(self) -> str:
+        return f"<figure: {self.name}, {self.caption}>"
+
+
+def illustrate(figures: Iterable[Figure], folder: Path) -> dict[str, Illustration]:
+    """The figures by name as a report shows them, saved to ``folder`` as SVG and PNG on the way."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {}
+    for figure in figures:
+        vector, _ = save(figure.axes, folder / figure.name)
+        text = vector.read_text(encoding="utf-8")
+        drawn[figure.name] = Illustration(figure.section, text, figure.caption, figure.alt)
+    return drawn
+
+
+def svg(figure: Axes | Canvas) -> str:
     """The figure as an ``<svg>`` element whose text is text; the same figure gives the same bytes."""
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     text = _written(figure, format="svg", metadata=nothing).decode("utf-8")
     return text[text.index("<svg") :]
 
 
-def save(figure: Axes | Figure, stem: str | Path) -> tuple[Path, Path]:
+def save(figure: Axes | Canvas, stem: str | Path) -> tuple[Path, Path]:
     """Write ``stem.svg`` and ``stem.png`` (200 dots per inch) and return their paths."""
     stem = Path(stem)
     vector, pixels = stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".png")
@@ -84,7 +110,7 @@ def save(figure: Axes | Figure, stem: str | Path) -> tuple[Path, Path]:
     return vector, pixels
 
 
-def _written(figure: Axes | Figure, **options) -> bytes:
+def _written(figure: Axes | Canvas, **options) -> bytes:
     buffer = io.BytesIO()
     with rc_context(STYLE), warnings.catch_warnings():
         # A label may hold letters that matplotlib's font lacks; whoever shows the SVG has a font for them.
@@ -95,7 +121,7 @@ def _written(figure: Axes | Figure, **options) -> bytes:
 
 def new_axes(ax: Axes | None, *, height: float) -> Axes:
     """Axes to draw on: those given, or new ones of the report's width."""
-    return Figure(figsize=(WIDTH, height), layout="constrained").add_subplot() if ax is None else ax
+    return Canvas(figsize=(WIDTH, height), layout="constrained").add_subplot() if ax is None else ax
 
 
 def present(table: pd.DataFrame) -> list[str]:

@@ -12,43 +12,29 @@ import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from bayes_net.figures.captions import synthesis_finding
-from bayes_net.figures.forest import PRINTED, synthesis_forest
+from bayes_net.evidence.kinds import kind_of
+from bayes_net.figures.captions import SYNTHESIS, described
+from bayes_net.figures.forest import PRINTED, forest
 from bayes_net.figures.style import (
     ARM_COLOURS,
     GREYS,
     STYLE,
     WIDTH,
+    Figure,
     arm_colours,
     beside,
     month_ticks,
     new_axes,
     short,
 )
-from bayes_net.numbers import format_interval, format_probability
+from bayes_net.numbers import format_interval, format_probability, percent, rounded
 from bayes_net.report.evidence_tables import KINDS, interpretable
-from bayes_net.report.synthesis_words import NOTHING, describe, slope_label, whole_failed
+from bayes_net.report.synthesis_words import LEAST_CONTRACTION, describe, slope_label, whole_failed
 from bayes_net.schema import PER_10_POINTS, words
-
-_CAPTIONS = {
-    "forest": "Posterior median hazard ratios with intervals by landmark and arm (hollow: no limit); printed "
-    "ones are open diamonds just below. Grey markers: predicted, no printed number. Shaded: 0.9 to 1.11, too "
-    "small to matter. Below 1: greater shrinkage goes with longer time to event.",
-    "response": "Probability of response: posterior median and interval. Grey: prediction for a new study.",
-    "survival": "Predicted survival of whole arms: posterior median (line) and interval (band). Grey and "
-    "dashed: beyond the data.",
-    "contraction": "How far the evidence narrows the prior: from 1 (nothing learnt) to the dot. Grey: the "
-    "prior speaks.",
-    "checks": "Held-out numbers (diamonds, with their printed limits) on what the model predicts (bars; the "
-    "stroke is the median), each on its own scale.",
-}
-
-
-Drawn = tuple[str, str, Axes, str, str]
 
 
 @rc_context(STYLE)
@@ -67,10 +53,13 @@ def contraction_plot(parameters: pd.DataFrame, *, ax: Axes | None = None) -> Axe
         ax.text(0, y, KINDS[kind], parse_math=False, **place).set_in_layout(False)
         for row in own.itertuples():
             y += 1
-            share, colour = row.sd / row.prior_sd, GREYS[1] if row.contraction < NOTHING else ARM_COLOURS[0]
+            share, colour = (
+                row.sd / row.prior_sd,
+                GREYS[1] if row.contraction < LEAST_CONTRACTION else ARM_COLOURS[0],
+            )
             ax.plot([1, share], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
             ax.plot(share, y, marker="o", color=colour, markersize=6, gid="share")
-            beside(ax, f"{row.prior_sd:.2f} → {row.sd:.2f}", 76, y)
+            beside(ax, f"{rounded(row.prior_sd)} → {rounded(row.sd)}", 76, y)
             ticks.append(y)
             labels.append("" if row.label == kind else short(slope_label(row.label), 24))
         y += 1
@@ -95,7 +84,7 @@ def synthesis_survival(survival: pd.DataFrame, *, arms: Sequence[str] = ()) -> l
     studies, colours = list(whole["study"].unique()), arm_colours(whole["arm"], arms)
     columns = min(2, len(studies))
     lines = -(-len(studies) // columns)
-    figure = Figure(figsize=(WIDTH, 0.5 + 2.7 * lines), layout="constrained")
+    figure = Canvas(figsize=(WIDTH, 0.5 + 2.7 * lines), layout="constrained")
     grid = np.ravel(figure.subplots(lines, columns, sharey=True, squeeze=False))
     for ax in grid[len(studies) :]:
         ax.remove()
@@ -143,44 +132,43 @@ def response_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(labels)), labels=labels, parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.set(xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xticks=np.linspace(0, 1, 6))
-    ax.set_xlabel(f"Probability of response ({100 * responses['level'].iloc[0]:.3g} % CrI)")
+    ax.set_xlabel(f"Probability of response ({percent(responses['level'].iloc[0])} CrI)")
     ax.spines["left"].set_visible(False)
     return ax
 
 
-def draw_synthesis(found: Mapping[str, pd.DataFrame]) -> Iterator[Drawn]:
-    """Name, section of the report, axes, caption and alternative text of every figure of a synthesis.
+def draw_synthesis(found: Mapping[str, pd.DataFrame]) -> Iterator[Figure]:
+    """Every figure of a synthesis.
 
     None when the gate of the fit of all evidence failed: a picture would be believed.
     """
     if whole_failed(found):
         return
-    for kind, section, subject, plotted, draw in _plan(found):
+    for kind, subject, plotted, draw in _plan(found):
         drawn = draw(plotted)
         axes = drawn[0] if isinstance(drawn, list) else drawn
-        about = f"{subject}: " if subject else ""
         name = f"{kind}_{subject}".rstrip("_").lower()
-        yield name, section, axes, about + _CAPTIONS[kind], about + synthesis_finding(kind, plotted)
+        yield described(SYNTHESIS, kind, name, axes, (plotted,), subject=subject)
 
 
-def _plan(found: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str, str, pd.DataFrame, Callable]]:
+def _plan(found: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str, pd.DataFrame, Callable]]:
     if "hazard_ratios" in found:
         table = found["hazard_ratios"]
         arms = list(table["arm"].unique())
         rows = table[table["measure"] == PER_10_POINTS]
         for endpoint, own in rows.groupby("endpoint", sort=False):
-            yield "forest", "hazard-ratios", words(endpoint), own, partial(synthesis_forest, arms=arms)
+            yield "forest", words(endpoint), own, partial(forest, arms=arms)
     if "responses" in found:
-        yield "response", "response", "", found["responses"], response_plot
+        yield "response", "", found["responses"], response_plot
     if "survival" in found:
         arms = list(found.get("hazard_ratios", found["survival"])["arm"].unique())
         for endpoint, own in found["survival"].groupby("endpoint", sort=False):
             if (own["profile"] == "whole arm").any():
-                yield "survival", "survival", words(endpoint), own, partial(synthesis_survival, arms=arms)
+                yield "survival", words(endpoint), own, partial(synthesis_survival, arms=arms)
     if "parameters" in found and len(interpretable(found["parameters"])):
-        yield "contraction", "learnt", "", found["parameters"], contraction_plot
+        yield "contraction", "", found["parameters"], contraction_plot
     if "checks" in found:
-        yield "checks", "checks", "", found["checks"], checks_plot
+        yield "checks", "", found["checks"], checks_plot
 
 
 @rc_context(STYLE)
@@ -189,7 +177,7 @@ def checks_plot(checks: pd.DataFrame) -> list[Axes]:
 
     Probabilities run from 0 to 1; months, hazard ratios and counts have axes of their own.
     """
-    figure = Figure(figsize=(WIDTH, 0.7 + 0.95 * len(checks)), layout="constrained")
+    figure = Canvas(figsize=(WIDTH, 0.7 + 0.95 * len(checks)), layout="constrained")
     panels = list(np.ravel(figure.subplots(len(checks), 1, squeeze=False)))
     for ax, row in zip(panels, checks.itertuples(index=False), strict=True):
         ax.plot(
@@ -202,7 +190,9 @@ def checks_plot(checks: pd.DataFrame) -> list[Axes]:
         ax.plot(row.printed, 0.5, gid="printed", **PRINTED)
         ax.set_ylim(-0.6, 0.95)
         _check_scale(ax, row)
-        title = short(f"{row.row}: {describe(row)}", 60).replace("median", "median (mo)", 1)
+        title = short(f"{row.row}: {describe(row)}", 60)
+        if unit := kind_of(row).unit:
+            title = title.replace(row.statistic, f"{row.statistic} ({unit})", 1)
         ax.set_title(title, fontsize=9, loc="left", parse_math=False)
         ax.set_title(f"p = {format_probability(row.p_value)}", fontsize=9, loc="right")
         ax.set_yticks([])
@@ -216,9 +206,10 @@ def checks_plot(checks: pd.DataFrame) -> list[Axes]:
 def _check_scale(ax: Axes, row) -> None:
     values = [v for v in (row.lower, row.upper, row.printed, row.printed_lower, row.printed_upper) if v == v]
     low, high = min(values), max(values)
-    if row.statistic in ("survival", "rate"):
+    axis = kind_of(row).axis
+    if axis == "probability":
         ax.set(xlim=(0, 1), xticks=np.linspace(0, 1, 6))
-    elif row.statistic == "count" or low <= 0 or high < 3 * low:
+    elif axis == "linear" or low <= 0 or high < 3 * low:
         ax.set_xlim(min(0, low), 1.08 * high)
     else:
         ticks = [tick * 10.0**power for power in range(-3, 4) for tick in (1, 2, 3, 5, 7)]

@@ -13,10 +13,10 @@ import xarray as xr
 from scipy import special, stats
 
 from bayes_net.data.gauss import NODES, compress
-from bayes_net.evidence.statistics import CURVES, STUDENT_DF
-from bayes_net.model.likelihoods import count_log_likelihood, count_rows, row_location, row_months
+from bayes_net.evidence.counts import COUNTED, count_log_likelihood
+from bayes_net.evidence.statistics import STUDENT_DF, Quantity
+from bayes_net.model.likelihoods import count_rows, curve_derivatives, row_location
 from bayes_net.model.network import Network
-from bayes_net.model.participants import COUNTED
 from bayes_net.model.predictors import (
     derive,
     derived_dims,
@@ -53,12 +53,12 @@ def information(
 def _observations(jacobian, parts, arrays, network: Network) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What is seen as (its derivative by the effects, its precision matrix)."""
     if "rows" in arrays:
-        _, se, power, _ = arrays["rows"]
+        _, se, power = arrays["rows"]
         own = jacobian[parts["location"]].copy()
         if "curve_rows" in parts:
-            share = network.curve_months / network.curve_months.sum(axis=1, keepdims=True)
-            by_interval = jacobian[parts["curve_rows"]].reshape(*share.shape, -1)
-            own[network.is_of(CURVES)] = np.einsum("rk,rke->re", share, by_interval)
+            slopes = curve_derivatives(network)
+            by_interval = jacobian[parts["curve_rows"]].reshape(*slopes.shape, -1)
+            own[network.is_of(Quantity.CURVE)] = np.einsum("rk,rke->re", slopes, by_interval)
         student = np.array([d.kind == "student" for d in network.data])
         precision = arrays["root"].T @ arrays["root"] + np.diag(power * student)
         yield own / se[:, None], precision
@@ -121,7 +121,6 @@ def inputs(network: Network) -> dict[str, np.ndarray]:
                 [d.value if u else 0.0 for d, u in zip(network.data, located, strict=True)],
                 [d.se if u else 1.0 for d, u in zip(network.data, located, strict=True)],
                 network.power,
-                ~network.is_of(CURVES),
             ],
             float,
         )
@@ -131,7 +130,7 @@ def inputs(network: Network) -> dict[str, np.ndarray]:
             counts = count_rows(network, endpoint)
             arrays[f"{endpoint}_counts"] = np.vstack([counts.array, network.power[counts.rows]])
     if "curve_rows" in linear.parts:
-        arrays["row_months"] = row_months(network)
+        arrays["curve_months"] = network.curve_months
     arrays |= _patient_inputs(network)
     if scale_names(network):
         arrays["scale_sd"] = scale_hyperparameters(network)

@@ -34,7 +34,9 @@ from bayes_net.schema import (
 )
 
 
-def hazard_model(data: AnyExposure, hazard: Hazard | None = None, *, shape: Layout | None = None) -> pm.Model:
+def flat_hazard_model(
+    data: AnyExposure, hazard: Hazard | None = None, *, shape: Layout | None = None
+) -> pm.Model:
     """The PyMC model of ``data``.
 
     Variables: ``log_hazard`` (arm, interval), log hazard per month at score and covariates 0; ``level``

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from bayes_net.evidence.counts import COUNTED, count_log_likelihood
+from bayes_net.evidence.statistics import student_log_density
 from bayes_net.inference.arrays import conditional_scale, design, inputs
-from bayes_net.model.backend import pm, pt, times
-from bayes_net.model.likelihoods import Maths, count_log_likelihood, student_log_density, student_rows
+from bayes_net.model.backend import GRAPH, pm, pt, times
+from bayes_net.model.likelihoods import curve_location, student_rows
 from bayes_net.model.network import Network
-from bayes_net.model.participants import COUNTED
 from bayes_net.model.predictors import effect_labels, effect_names, scale_labels, scale_names, scaling
 from bayes_net.model.priors import Borrowing, HalfCauchy
 
-GRAPH = Maths(pt.exp, pt.log, pt.erf, pt.softplus)
 
-
-def synthesis_model(network: Network) -> pm.Model:
+def flat_synthesis_model(network: Network) -> pm.Model:
     """The PyMC model of a network.
 
     Variables: ``z`` (effect_label), effects on the sampler's scale, and ``scale`` (sd_label), standard
@@ -102,11 +101,11 @@ def _terms(parts, network: Network, d) -> list:
 
 def _published(parts, network: Network, d):
     """Normal rows, with their precision matrix, and Student-t rows, on standardised residuals."""
-    value, se, power, no_curve = (d["rows"][i] for i in range(4))
+    value, se, power = (d["rows"][i] for i in range(3))
     location = parts["location"]
     if "curve_rows" in parts:
-        # log H of rows that are points of a curve; of others, the log of 1
-        location = location + pt.log(no_curve + times(d["row_months"], pt.exp(parts["curve_rows"])))
+        hazard = pt.exp(parts["curve_rows"]).reshape(network.curve_months.shape)
+        location = location + curve_location(hazard, d["curve_months"], network, GRAPH)
     z = (value - location) / (se * pt.exp(parts["log_inflation"]))
     each = -0.5 * times(d["root"], z) ** 2 - power * parts["log_inflation"]
     if student_rows(network).any():

@@ -235,7 +235,7 @@ def fit_imputed(
     once more, more carefully.
     """
     from bayes_net.inference.patients import fit as refit
-    from bayes_net.inference.sampling import Sampler
+    from bayes_net.inference.sampling import Sampler, careful
 
     sampler = sampler or Sampler()
     if concerned is None:
@@ -244,11 +244,12 @@ def fit_imputed(
     shape = layout([data, *beside, *completed])
     trees = []
     for own, own_seed in zip(completed, _seeds(seed, censoring.imputations), strict=True):
-        tree = _brief(refit(own, hazard, seed=own_seed, sampler=sampler, shape=shape))
-        if passes is not None and not passes(tree):
-            again, _ = _seeds(own_seed, 2)
-            tree = _brief(refit(own, hazard, seed=again, sampler=sampler.more_careful(), shape=shape))
-        trees.append(tree)
+
+        def sampled(how: Sampler, seed: int, own: Exposure = own) -> xr.DataTree:
+            return _brief(refit(own, hazard, seed=seed, sampler=how, shape=shape))
+
+        seeds = [own_seed] if passes is None else [own_seed, _seeds(own_seed, 2)[0]]
+        trees.append(careful(sampled, passes or (lambda _: True), sampler=sampler, seeds=seeds))
     return _pooled(fit, trees, data, completed, concerned, censoring)
 
 

@@ -82,12 +82,13 @@ def fit(
 
 
 def _compile_once(data: AnyExposure, hazard: Hazard, shape: Layout) -> Compiled:
-    from bayes_net.inference.engine_patients import hazard_model  # PyMC is imported where it is asked for
+    # PyMC is imported where it is asked for
+    from bayes_net.inference.engine_patients import flat_hazard_model
 
     kinds = tuple((name, type(prior), dims) for name, (prior, dims) in free_variables(hazard, data).items())
     key = (shape, kinds)
     if key not in _compiled:
-        _compiled[key] = compile_model(hazard_model(data, hazard, shape=shape), derived=False)
+        _compiled[key] = compile_model(flat_hazard_model(data, hazard, shape=shape), derived=False)
     return _compiled[key]
 
 

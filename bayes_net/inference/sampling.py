@@ -6,7 +6,8 @@ compile than to sample, so what is compiled can be given other data of the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from inspect import signature
@@ -154,6 +155,37 @@ def _draws(model, seed: int, sampler: Sampler, progress: bool) -> xr.DataTree:
         "sample_stats": stats[[name for name in _KEPT_STATS if name in stats]].drop_attrs(),
     }
     return as_tree(groups, {"seed": int(seed)} | {f"version {name}": version(name) for name in PACKAGES})
+
+
+def seed_of(seed: int, attempt: int = 1, *, label: str | None = None) -> int:
+    """The seed of one attempt at a model of a run whose seed is ``seed``.
+
+    Models side by side in a run have labels, and each a seed of its own derived from its label: adding a
+    landmark leaves the others' draws as they were. A model that is alone in its run, a synthesis, has no
+    label and the run's own seed (the next for a second attempt), so that ``fit_synthesis`` with that seed
+    repeats its draws.
+    """
+    if label is None:
+        return seed + attempt - 1
+    return int(np.random.SeedSequence([seed, zlib.crc32(label.encode()), attempt]).generate_state(1)[0])
+
+
+def careful(
+    fit: Callable[[Sampler, int], xr.DataTree],
+    passes: Callable[[xr.DataTree], bool],
+    *,
+    sampler: Sampler,
+    seeds: Sequence[int],
+) -> xr.DataTree:
+    """The first fit that ``passes``, in as many attempts as there are ``seeds``, each more careful than the
+    one before (``Sampler.more_careful``); else the last. Its attribute ``attempts`` counts them."""
+    for number, seed in enumerate(seeds, start=1):
+        tree = fit(sampler, seed)
+        tree.attrs["attempts"] = number
+        if passes(tree):
+            break
+        sampler = sampler.more_careful()
+    return tree
 
 
 def _thinned(draws: xr.Dataset, thin: int) -> xr.Dataset:

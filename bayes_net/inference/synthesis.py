@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import xarray as xr
 
 from bayes_net.engine.synthesis import synthesis_posterior
@@ -27,7 +30,7 @@ from bayes_net.inference.sampling import (
 )
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_names, scale_names, scaling, split
-from bayes_net.schema import CHAIN, DRAW, SAMPLE_DIMS
+from bayes_net.schema import CHAIN, DRAW, INTERVAL, SAMPLE_DIMS
 
 SAMPLER = Sampler(draws=1500, tune=1000, target_accept=0.99)
 
@@ -48,7 +51,8 @@ def fit_synthesis(
     Groups: ``posterior`` (free variables, and derived from them log_hazard (curve, interval), arm_effect,
     study_level, slope (slope_of, landmark), bias, response), ``prior`` (the same, drawn from the priors),
     ``sample_stats``, ``log_likelihood`` (variable ``published``, dims chain, draw, row: of each number given
-    those it is correlated with). ``engine``: "numba" compiles nothing anew, "pymc" the PyMC model.
+    those it is correlated with), ``constant_data`` (start and end of each interval, months). ``engine``:
+    "numba" compiles nothing anew, "pymc" the PyMC model.
     """
     check_engine(engine)
     data, how = inputs(network), {"seed": seed, "sampler": sampler, "progress": progress}
@@ -64,17 +68,25 @@ def fit_synthesis(
         "prior": draw_prior(network, draws=PRIOR_DRAWS * 4, seed=seed),
         "sample_stats": tree["sample_stats"].to_dataset(),
     }
+    if network.curves:
+        groups["constant_data"] = _intervals(network.assumptions.cuts, posterior[INTERVAL])
     if len(network.rows):
         groups["log_likelihood"] = published_log_likelihood(posterior, network).to_dataset(name="published")
     return xr.DataTree.from_dict(groups, name="fit")
 
 
+def _intervals(cuts: Sequence[float], labels: xr.DataArray) -> xr.Dataset:
+    edges = {"interval_start": (INTERVAL, [0.0, *cuts]), "interval_end": (INTERVAL, [*cuts, np.inf])}
+    return xr.Dataset(edges, {INTERVAL: labels})
+
+
 def _compile_once(network: Network) -> Compiled:
-    from bayes_net.inference.engine_synthesis import synthesis_model  # PyMC is imported where it is asked for
+    # PyMC is imported where it is asked for
+    from bayes_net.inference.engine_synthesis import flat_synthesis_model
 
     key = signature(network)
     if key not in _compiled:
-        _compiled[key] = compile_model(synthesis_model(network))
+        _compiled[key] = compile_model(flat_synthesis_model(network))
     return _compiled[key]
 
 

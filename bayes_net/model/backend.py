@@ -1,4 +1,4 @@
-"""The one place where PyMC is imported, so that its import is quiet on every machine.
+"""PyMC, imported quietly on every machine and here only, and stated priors as its variables.
 
 Sampling runs on PyTensor's numba backend, which needs neither a C++ compiler nor a BLAS of its own.
 PyTensor would search for both, and warn that its C backend will be slow without: not true of anything
@@ -13,6 +13,20 @@ import os
 import shutil
 import sys
 import warnings
+
+import numpy as np
+
+from bayes_net.evidence.statistics import Maths
+from bayes_net.model.priors import (
+    Borrowing,
+    Fixed,
+    Flat,
+    HalfCauchy,
+    HalfNormal,
+    Heterogeneity,
+    Normal,
+    Prior,
+)
 
 
 def _quiet_flags() -> str:
@@ -38,8 +52,67 @@ with warnings.catch_warnings():
 
 
 __all__ = ["pm", "pt"]
+GRAPH = Maths(pt.exp, pt.log, pt.erf, pt.softplus, pt.expm1)
+"""The operations of PyTensor under the names that numpy's have in ``statistics.NUMPY``."""
 
 
 def times(matrix, vector):
     """Matrix times vector: ``pt.dot`` would take longer to compile than everything else together."""
     return pt.sum(matrix * vector[..., None, :], axis=-1)
+
+
+Dims = tuple[str, ...]
+
+
+def random_variable(name: str, prior: Prior | Heterogeneity | Borrowing, dims: Dims = ()):
+    """The variable ``name`` of the model in whose context this is called, with its stated prior.
+
+    A ``Borrowing`` of two components is weight * N(0, sd) + (1 - weight) * N(0, vague_sd), element by element
+    (Schmidli et al. 2014, doi:10.1111/biom.12242). What is ``Fixed`` is no variable: its value comes back, an
+    array of the same dims. ``Flat`` is improper: a model with one has a posterior, but no prior to draw from.
+
+    Raises
+    ------
+    TypeError
+        The prior is of none of these kinds.
+    """
+    match prior:
+        case Normal(mean, sd):
+            return pm.Normal(name, _exact(mean), _exact(sd), dims=dims)
+        case HalfNormal(sd):
+            return pm.HalfNormal(name, _exact(sd), dims=dims)
+        case HalfCauchy(scale):
+            return pm.HalfCauchy(name, _exact(scale), dims=dims)
+        case Flat():
+            return pm.Flat(name, dims=dims)
+        case Borrowing(weight=weight, sd=sd, vague_sd=vague_sd):
+            weights, sds = _exact([weight, 1.0 - weight]), _exact([sd, vague_sd])
+            return pm.NormalMixture(name, w=weights, mu=0.0, sigma=sds, dims=dims)
+        case Fixed(value):
+            return np.full([len(pm.modelcontext(None).coords[dim]) for dim in dims], value)
+    raise TypeError(
+        f"prior of {name} is {prior!r}; expected Normal, HalfNormal, HalfCauchy, Flat, Fixed or Borrowing"
+    )
+
+
+def _exact(value) -> np.ndarray:
+    """In double precision: of a bare number such as 0.5, which fits a shorter one, PyTensor would take the
+    logarithm to seven digits only."""
+    return np.asarray(value, np.float64)
+
+
+def random_walk(level: Prior, step_sd: Prior, basis: np.ndarray, dims: Dims, *, prefix: str = ""):
+    """A log hazard by interval, dims (*dims, interval): a random walk whose average over time is ``level``.
+
+        log h[k] = level + step_sd * sum_b basis[k, b] * step[b],    step[b] ~ N(0, 1)
+
+    ``basis``, (interval, boundary), is that of ``structure.walk_basis``: ``step_sd`` is the SD over a year.
+    Variables: ``level``, ``step_sd`` (dims) and ``step`` (dims, boundary), with ``prefix`` before each name;
+    of a single interval ``level`` alone.
+    """
+    mean = random_variable(f"{prefix}level", level, dims)
+    if not basis.shape[1]:
+        return mean[..., None]
+    sd = random_variable(f"{prefix}step_sd", step_sd, dims)
+    step = pm.Normal(f"{prefix}step", 0.0, 1.0, dims=(*dims, f"{prefix}boundary"))
+    return mean[..., None] + (sd[..., None] * step) @ basis.T

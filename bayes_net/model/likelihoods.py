@@ -1,73 +1,63 @@
-"""Log densities of published numbers, for numpy (draws) and PyTensor (graph) alike."""
+"""What published numbers are expected to be, and counts in nested form: arrays of a network's rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from scipy import special
 
-from bayes_net.evidence.statistics import CURVES, STUDENT_DF
+from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE, place
+from bayes_net.evidence.kinds import KINDS
+from bayes_net.evidence.statistics import NUMPY, Maths, Quantity, Values
 from bayes_net.model.network import Network
-from bayes_net.model.participants import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
-
-TINY = 1e-12
-"""Keeps the log of a probability finite where a chain visits laws of shrinkage that exclude a group."""
 
 
-FARTHEST = 1e3
-"""Stands for the logit of 0 and 1."""
+def curve_functionals(network: Network) -> Iterator[tuple]:
+    """What is read off curves: each function ``of_curve``, and which of ``curve_rows`` it is for."""
+    own = network.rows["statistic"][network.is_of(Quantity.CURVE)]
+    functions = [KINDS[name].of_curve for name in own]
+    for function in dict.fromkeys(functions):
+        yield function, np.flatnonzero([one is function for one in functions])
 
 
-@dataclass(frozen=True)
-class Maths:
-    """The operations of one library."""
-
-    exp: Callable
-    log: Callable
-    erf: Callable
-    softplus: Callable
-
-
-NUMPY = Maths(np.exp, np.log, special.erf, lambda x: np.logaddexp(0.0, x))
+def curve_location(hazard, months, network: Network, maths: Maths = NUMPY):
+    """What rows that are read off curves are expected to be, (..., row), 0 for the others, from
+    ``hazard`` (..., curve row, interval) and ``months`` (curve row, interval)."""
+    rows, total = np.flatnonzero(network.is_of(Quantity.CURVE)), 0.0
+    for function, own in curve_functionals(network):
+        at = own if len(own) < len(rows) else slice(None)
+        value = function(hazard[..., at, :], months[at], maths)
+        total = total + (np.eye(len(network.rows))[:, rows[own]] * value[..., None, :]).sum(axis=-1)
+    return total
 
 
-Values = Mapping[str, Any]
-
-
-def row_months(network: Network) -> np.ndarray:
-    """Matrix from hazards of ``curve_rows`` to cumulative hazards of all rows, (row, row and interval)."""
-    n, k = network.curve_months.shape
-    spread = np.zeros((len(network.rows), n, k))
-    spread[np.flatnonzero(network.is_of(CURVES)), np.arange(n)] = network.curve_months
-    return spread.reshape(len(network.rows), n * k)
+def curve_derivatives(network: Network) -> np.ndarray:
+    """Derivatives of what is read off each of ``curve_rows`` by the log hazards of its curve, (curve row,
+    interval), where these are all about the prior mean of their level; by the complex step."""
+    months, step = network.curve_months, 2.0**-100
+    # powers of two, so that neither the hazard nor the step rounds anything
+    hazard = 2.0 ** np.round(network.assumptions.level.mean / np.log(2.0))
+    moved = hazard * (1.0 + 1j * step * np.eye(months.shape[1]))
+    found = np.zeros(months.shape)
+    for function, own in curve_functionals(network):
+        found[own] = function(moved[:, None, :], months[own]).imag.T / step
+    return found
 
 
 def row_location(parts: Values, network: Network) -> np.ndarray:
     """What each row is expected to be, on its scale: (..., row)."""
-    location = parts["location"].copy()
+    location = parts["location"]
     if "curve_rows" in parts:
-        own = network.is_of(CURVES)
-        location[..., own] = np.log(np.exp(parts["curve_rows"]) @ row_months(network)[own].T)
+        months = network.curve_months
+        hazard = np.exp(parts["curve_rows"]).reshape(*location.shape[:-1], *months.shape)
+        location = location + curve_location(hazard, months, network)
     return location
-
-
-def log_cumulative_hazard(log_hazard: np.ndarray, months: np.ndarray) -> np.ndarray:
-    """log H of curves, (..., row), at times that spent ``months`` (row, interval) in each interval;
-    ``log_hazard`` (..., row, interval)."""
-    return np.log((np.exp(log_hazard) * months).sum(axis=-1))
 
 
 def student_rows(network: Network) -> np.ndarray:
     """1 for rows with a Student-t likelihood, else 0."""
     return np.array([d.kind == "student" for d in network.data], float)
-
-
-def student_log_density(z, maths: Maths = NUMPY):
-    """Log density of Student's t with ``STUDENT_DF`` degrees of freedom, without its constant."""
-    return -0.5 * (STUDENT_DF + 1) * maths.log(1.0 + z**2 / STUDENT_DF)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +87,7 @@ def count_rows(network: Network, endpoint: str, *, given_lower: bool = False) ->
     under, whole = np.full(len(n), SMALLEST_SHRINKAGE), n
     if given_lower:
         under, whole = _of_next(threshold, lower, SMALLEST_SHRINKAGE), _of_next(k, lower, n)
-    places = (_place(x) for x in (threshold, above, under))
+    places = (place(x) for x in (threshold, above, under))
     return replace(printed, array=np.stack([k - aside, whole - aside, *places]))
 
 
@@ -110,9 +100,7 @@ def _of_next(values: np.ndarray, following: list[int | None], otherwise) -> np.n
 def _nested(network: Network, endpoint: str) -> tuple[Counts, list[int | None], list[int | None]]:
     """The counts as printed (successes, numbers, thresholds), and the place of each one's next higher and
     next lower count of the same patients."""
-    own = np.flatnonzero(
-        ((network.rows["endpoint"] == endpoint) & (network.rows["statistic"] == "count")).to_numpy()
-    )
+    own = np.flatnonzero(network.is_of(Quantity.SHARE) & (network.rows["endpoint"] == endpoint).to_numpy())
     labels, table = network.groups(endpoint), network.rows.iloc[own]
     group = np.array([labels.index(f"{row.study} {row.arm}") for row in table.itertuples()], int)
     k = np.array([network.data[i].successes for i in own], float)
@@ -127,38 +115,3 @@ def _nested(network: Network, endpoint: str) -> tuple[Counts, list[int | None], 
     nested = endpoint == "shrinkage"
     higher, lower = ([nearest(i, step) if nested else None for i in range(len(own))] for step in (1.0, -1.0))
     return Counts(own, group, np.stack([k, n, threshold])), higher, lower
-
-
-def _place(shrinkage: np.ndarray) -> np.ndarray:
-    """Logit of the way from the smallest to the largest shrinkage."""
-    with np.errstate(divide="ignore"):
-        way = np.clip((shrinkage - SMALLEST_SHRINKAGE) / (LARGEST_SHRINKAGE - SMALLEST_SHRINKAGE), 0.0, 1.0)
-        return np.clip(special.logit(way), -FARTHEST, FARTHEST)
-
-
-def below(shrinkage: np.ndarray, location, spread, maths: Maths = NUMPY):
-    """Probability of a best shrinkage below ``shrinkage`` points, whose place between -20 and 100 points is
-    logit-normal."""
-    return _below(_place(shrinkage), location, spread, maths)
-
-
-def _below(place, location, spread, maths: Maths):
-    return 0.5 * (1.0 + maths.erf((place - location) / (spread * np.sqrt(2.0))))
-
-
-def count_log_likelihood(parts: Values, counted, endpoint: str, maths: Maths = NUMPY):
-    """Binomial log-likelihood of each count of ``endpoint``, without the binomial coefficient.
-
-    ``parts`` are those of ``linear_parts``; ``counted`` begins with the array of ``count_rows``.
-    """
-    k, n = counted[0], counted[1]
-    if endpoint == "response":
-        logit = parts["response"]
-        return -k * maths.softplus(-logit) - (n - k) * maths.softplus(logit)
-    location, spread = parts["shrinkage_location"], maths.exp(parts["shrinkage_log_spread"])
-    at, upper, lower = (_below(counted[i], location, spread, maths) for i in (2, 3, 4))
-    return (
-        k * maths.log(upper - at + TINY)
-        + (n - k) * maths.log(at - lower + TINY)
-        - n * maths.log(upper - lower + TINY)
-    )

@@ -18,15 +18,9 @@ import pandas as pd
 from bayes_net.data.exposure import person_time
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError, listed
-from bayes_net.evidence.statistics import (
-    CURVES,
-    EFFECTS,
-    FLOOR_INFLATION,
-    SLOPES,
-    Datum,
-    correlation_matrix,
-    datum,
-)
+from bayes_net.evidence.kinds import KINDS, datum, names_of
+from bayes_net.evidence.pairs import correlation_matrix
+from bayes_net.evidence.statistics import FLOOR_INFLATION, Datum, Quantity
 from bayes_net.evidence.table import COLUMNS
 from bayes_net.model.assumptions import Assumptions
 from bayes_net.model.layout import walk_basis
@@ -74,9 +68,7 @@ class Network:
     @cached_property
     def curves(self) -> tuple[Curve, ...]:
         """Every curve that a row or a cohort is about, and the other arm of a two-arm study."""
-        found = [
-            (row.endpoint, row.study, row.arm) for row in self.rows.itertuples() if row.statistic in CURVES
-        ]
+        found = [(row.endpoint, row.study, row.arm) for row in self.about(Quantity.CURVE)]
         found += [
             (c.endpoint, c.study, arm) for c in self.cohorts if c.events.size for arm in self._entered(c)
         ]
@@ -107,14 +99,13 @@ class Network:
     @cached_property
     def curve_rows(self) -> tuple[Curve, ...]:
         """The curve of every row that is a point of one, in the order of the rows."""
-        own = self.rows[self.is_of(CURVES)]
-        return tuple((row.endpoint, row.study, row.arm) for row in own.itertuples())
+        return tuple((row.endpoint, row.study, row.arm) for row in self.about(Quantity.CURVE))
 
     @cached_property
     def curve_months(self) -> np.ndarray:
         """Months that each of these rows has spent in each interval, (row, interval)."""
         return self.months(
-            np.array([d.time for d, use in zip(self.data, self.is_of(CURVES), strict=True) if use])
+            np.array([d.time for d, use in zip(self.data, self.is_of(Quantity.CURVE), strict=True) if use])
         )
 
     @property
@@ -125,13 +116,13 @@ class Network:
     @cached_property
     def effects(self) -> tuple[str, ...]:
         """Endpoint and study of every comparison of the arms."""
-        found = [
-            f"{row.endpoint} {row.study}"
-            if row.statistic in EFFECTS
-            else self.effect_of(row.endpoint, row.study)
-            for row in self.rows.itertuples()
-            if row.statistic in EFFECTS or (row.statistic in CURVES and self._is_treated(row.arm))
-        ]
+        found = []
+        for row in self.rows.itertuples():
+            quantity = KINDS[row.statistic].quantity
+            if quantity is Quantity.ARM_EFFECT:
+                found.append(f"{row.endpoint} {row.study}")
+            elif quantity is Quantity.CURVE and self._is_treated(row.arm):
+                found.append(self.effect_of(row.endpoint, row.study))
         found += [
             self.effect_of(c.endpoint, c.study)
             for c in self.cohorts
@@ -152,8 +143,8 @@ class Network:
     @cached_property
     def _comparative(self) -> set[tuple[str, str]]:
         """Endpoint and study of every comparison of arms within a study."""
-        found = {(row.endpoint, row.study) for row in self.rows.itertuples() if row.statistic in EFFECTS}
-        arms = {(r.endpoint, r.study, r.arm) for r in self.rows.itertuples() if r.statistic in CURVES}
+        found = {(row.endpoint, row.study) for row in self.about(Quantity.ARM_EFFECT)}
+        arms = {(r.endpoint, r.study, r.arm) for r in self.about(Quantity.CURVE)}
         arms |= {(c.endpoint, c.study, arm) for c in self.cohorts for arm in self._entered(c)}
         of = [curve[:2] for curve in arms]
         return found | {one for one in of if of.count(one) > 1}
@@ -180,7 +171,7 @@ class Network:
     @cached_property
     def slope_groups(self) -> tuple[str, ...]:
         """Endpoint and arm of every slope of shrinkage."""
-        endpoints = [row.endpoint for row in self.rows.itertuples() if row.statistic in SLOPES]
+        endpoints = [row.endpoint for row in self.about(Quantity.SLOPE)]
         endpoints += [c.endpoint for c in self.cohorts if c.exposure is not None]
         return tuple(f"{e} {arm}" for e in dict.fromkeys(endpoints) for arm in self.assumptions.arms)
 
@@ -196,8 +187,8 @@ class Network:
 
     def groups(self, endpoint: str) -> tuple[str, ...]:
         """Study and arm of every count of ``endpoint``: response, or shrinkage."""
-        own = self.rows[(self.rows["endpoint"] == endpoint) & (self.rows["statistic"] == "count")]
-        return tuple(dict.fromkeys(f"{row.study} {row.arm}" for row in own.itertuples()))
+        own = [row for row in self.about(Quantity.SHARE) if row.endpoint == endpoint]
+        return tuple(dict.fromkeys(f"{row.study} {row.arm}" for row in own))
 
     @cached_property
     def pooled_responses(self) -> np.ndarray:
@@ -216,9 +207,13 @@ class Network:
             if row.endpoint == endpoint and f"{row.study} {row.arm}" == group
         )
 
-    def is_of(self, statistics: Sequence[str]) -> np.ndarray:
-        """Which rows are of one of these statistics."""
-        return self.rows["statistic"].isin(statistics).to_numpy()
+    def is_of(self, quantity: Quantity) -> np.ndarray:
+        """Which rows inform ``quantity``, (row,)."""
+        return self.rows["statistic"].isin(names_of(quantity)).to_numpy()
+
+    def about(self, quantity: Quantity) -> list:
+        """The rows that inform ``quantity``, as tuples of ``itertuples``."""
+        return list(self.rows[self.is_of(quantity)].itertuples())
 
     # --- numbers ------------------------------------------------------------------------------------
 
@@ -289,7 +284,7 @@ class Network:
             A row does not fit, or counts patients of whom there is a count already.
         """
         key = ["study", "arm", "endpoint"]
-        known = set(self.rows.loc[self.rows["statistic"] == "count", key].itertuples(index=False, name=None))
+        known = set(self.rows.loc[self.is_of(Quantity.SHARE), key].itertuples(index=False, name=None))
         twice = rows[[tuple(row) in known for row in rows[key].to_numpy()]]
         if len(twice):
             raise InputError(
@@ -366,12 +361,9 @@ class Network:
     @cached_property
     def biased_groups(self) -> tuple[str, ...]:
         """Slope groups whose printed "no limit" value carries a bias term."""
-        given = [f"{row.endpoint} {row.arm}" for row in self.rows.itertuples() if self._is_biased(row)]
+        slopes = [row for row in self.about(Quantity.SLOPE) if row.landmark == NO_LIMIT]
+        given = [f"{row.endpoint} {row.arm}" for row in slopes]
         return tuple(g for g in dict.fromkeys(given) if g.split(" ", 1)[1] in self.assumptions.bias)
-
-    @staticmethod
-    def _is_biased(row) -> bool:
-        return row.statistic in SLOPES and row.landmark == NO_LIMIT
 
     @cached_property
     def bias_prior(self) -> np.ndarray:
@@ -392,7 +384,7 @@ class Network:
         shrunk = {"shrinkage_of": self.groups("shrinkage")}
         free["shrinkage_location"] = Free(shrunk, a.shrinkage_location)
         free["shrinkage_log_spread"] = Free(shrunk, a.shrinkage_log_spread)
-        completion = ("completion",) if (self.rows["endpoint"] == "completion").any() else ()
+        completion = ("completion",) if self.is_of(Quantity.COMPLETION).any() else ()
         free["completion"] = Free({"completion_of": completion}, a.completion)
         return free
 

@@ -10,23 +10,11 @@ import pandas as pd
 
 from bayes_net.data.exposure import Exposure
 from bayes_net.errors import InputError, listed
-from bayes_net.evidence.statistics import CURVES, EFFECTS, SLOPES
+from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
+from bayes_net.evidence.kinds import KINDS, names_of
+from bayes_net.evidence.statistics import Quantity
 from bayes_net.model.assumptions import Assumptions
 from bayes_net.schema import ENDPOINTS
-
-SMALLEST_SHRINKAGE, LARGEST_SHRINKAGE = -20.0, 100.0
-"""Best responses of growth by 20 % are progression and not analysed; a tumour cannot shrink by more than
-its size."""
-
-
-COUNTED = ("response", "shrinkage")
-"""Endpoints that have counts."""
-
-
-_EXPECTED_ENDPOINTS = {
-    "count": COUNTED,
-    "odds ratio": ("completion",),
-} | dict.fromkeys((*CURVES, *EFFECTS, *SLOPES), ENDPOINTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +71,7 @@ def _misfits(row, assumptions: Assumptions, cohorts: Sequence[Participants]) -> 
 
 
 def _wrong_endpoint(row, assumptions: Assumptions) -> str:
-    expected = _EXPECTED_ENDPOINTS[row.statistic]
+    expected = KINDS[row.statistic].endpoints
     if row.endpoint in expected:
         return ""
     return (
@@ -93,11 +81,12 @@ def _wrong_endpoint(row, assumptions: Assumptions) -> str:
 
 
 def _wrong_arm(row, assumptions: Assumptions) -> str:
-    if row.statistic == "odds ratio":
+    quantity = KINDS[row.statistic].quantity
+    if quantity is Quantity.COMPLETION:
         return ""
     if row.arm not in assumptions.arms:
         return f"arm {row.arm!r}; expected one of {', '.join(assumptions.arms)}"
-    if row.statistic in EFFECTS and (row.reference_arm, row.arm) != assumptions.arms[:2]:
+    if quantity is Quantity.ARM_EFFECT and (row.reference_arm, row.arm) != assumptions.arms[:2]:
         expected = " against ".join(assumptions.arms[1::-1])
         return f"{row.arm} against {row.reference_arm}; expected {expected}"
     return ""
@@ -105,7 +94,7 @@ def _wrong_arm(row, assumptions: Assumptions) -> str:
 
 def _wrong_landmark(row, assumptions: Assumptions) -> str:
     labels = [landmark.label for landmark in assumptions.landmarks]
-    if row.statistic not in SLOPES or row.landmark in labels:
+    if KINDS[row.statistic].quantity is not Quantity.SLOPE or row.landmark in labels:
         return ""
     return f"landmark {row.landmark!r}; expected one of {', '.join(labels)}"
 
@@ -113,7 +102,7 @@ def _wrong_landmark(row, assumptions: Assumptions) -> str:
 def _subgroup(row, assumptions: Assumptions) -> str:
     if row.subgroup == "all":
         return ""
-    what = "curve" if row.statistic in CURVES else row.statistic
+    what = "curve" if KINDS[row.statistic].quantity is Quantity.CURVE else row.statistic
     return (
         f"the {what} of the subgroup {row.subgroup}; only whole arms are modelled. Give it "
         'use = "check", or make arms of the subgroups (model.subgroups_of)'
@@ -131,10 +120,11 @@ def _unreachable(row, assumptions: Assumptions) -> str:
 
 def _printed_twice(row, cohorts: Sequence[Participants]) -> str:
     """Patients from randomisation say what curves and comparisons do, those at a landmark what slopes do."""
+    quantity = KINDS[row.statistic].quantity
     for cohort in cohorts:
         same = (cohort.study, cohort.endpoint) == (row.study, row.endpoint)
-        from_start = cohort.person_time.any() and row.statistic in (*CURVES, *EFFECTS)
-        from_landmark = cohort.exposure is not None and row.statistic in SLOPES
+        from_start = cohort.person_time.any() and quantity in (Quantity.CURVE, Quantity.ARM_EFFECT)
+        from_landmark = cohort.exposure is not None and quantity is Quantity.SLOPE
         if same and (from_start or from_landmark):
             return (
                 f"{row.statistic} of {row.endpoint} in {row.study}, whose patients are there too: every "
@@ -145,7 +135,7 @@ def _printed_twice(row, cohorts: Sequence[Participants]) -> str:
 
 def _nesting(rows: pd.DataFrame) -> list[str]:
     """Counts of one group at several thresholds: of the same patients, and no more at a higher one."""
-    counts = rows[(rows["statistic"] == "count") & (rows["endpoint"] == "shrinkage")]
+    counts = rows[rows["statistic"].isin(names_of(Quantity.SHARE)) & (rows["endpoint"] == "shrinkage")]
     found = []
     for (study, arm), own in counts.groupby(["study", "arm"], sort=False):
         own = own.sort_values("threshold")

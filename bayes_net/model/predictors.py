@@ -13,10 +13,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bayes_net.evidence.statistics import EFFECTS, SLOPES
+from bayes_net.evidence.kinds import KINDS
+from bayes_net.evidence.statistics import Quantity, Values
 from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED, Hazard
 from bayes_net.model.layout import AnyExposure
-from bayes_net.model.likelihoods import Values, count_rows
+from bayes_net.model.likelihoods import count_rows
 from bayes_net.model.network import Network
 from bayes_net.model.priors import (
     EXCHANGEABLE,
@@ -314,16 +315,17 @@ def _locations(derived: Values, effects: Values, network: Network):
     total = 0.0
     for i, row in enumerate(network.rows.itertuples()):
         place = np.eye(len(network.rows))[i]
-        if row.statistic in EFFECTS:
+        quantity = KINDS[row.statistic].quantity
+        if quantity is Quantity.ARM_EFFECT:
             value = derived["arm_effect"][..., network.effects.index(f"{row.endpoint} {row.study}")]
-        elif row.statistic in SLOPES:
+        elif quantity is Quantity.SLOPE:
             group = f"{row.endpoint} {row.arm}"
             value = derived["slope"][
                 ..., network.slope_groups.index(group), network.landmarks.index(row.landmark)
             ]
             if row.landmark == NO_LIMIT and group in network.biased_groups:
                 value = value + derived["bias"][..., network.biased_groups.index(group)]
-        elif row.statistic == "odds ratio":
+        elif quantity is Quantity.COMPLETION:
             value = effects["completion"][..., 0]
         else:
             continue

@@ -27,14 +27,14 @@ from bayes_net.report.evidence_tables import (
 )
 from bayes_net.report.evidence_tables import survival_table as synthesis_survival_table
 from bayes_net.report.synthesis_words import (
-    NOTHING,
+    LEAST_CONTRACTION,
     WHOLE,
     comparison,
-    failed_rows,
     unpredicted,
     whole_failed,
 )
 from bayes_net.report.tables import hazard_ratio_table, survival_table
+from bayes_net.report.words import failed_rows
 from bayes_net.schema import ASSOCIATION, words
 
 Tables = Mapping[str, pd.DataFrame]
@@ -209,8 +209,8 @@ _PRINTED = "Printed: a publication has it per point; per 10 points it is the ten
 
 
 _CONTRACTION = (
-    f"Contraction: 1 − posterior SD / prior SD; below {NOTHING} the evidence says nothing and the prior "
-    "speaks."
+    f"Contraction: 1 − posterior SD / prior SD; below {LEAST_CONTRACTION} the evidence says nothing and the "
+    "prior speaks."
 )
 
 

@@ -10,9 +10,19 @@ import pandas as pd
 from bayes_net import schema
 from bayes_net.checks.power import ABOUT, ALL_PRIORS, LIKELIHOOD, SENSITIVE
 from bayes_net.estimands.summary import direction
-from bayes_net.numbers import MISSING, format_interval, format_probability
+from bayes_net.evidence.kinds import kind_of
+from bayes_net.numbers import (
+    MISSING,
+    error_text,
+    format_interval,
+    format_probability,
+    percent,
+    rounded,
+    significant,
+)
 from bayes_net.report import tables
-from bayes_net.report.synthesis_words import NOTHING, WHOLE, describe, failed_rows, inside, slope_label
+from bayes_net.report.synthesis_words import LEAST_CONTRACTION, WHOLE, describe, inside, slope_label
+from bayes_net.report.words import failed_rows
 from bayes_net.results.synthesis import PREDICTED
 from bayes_net.schema import (
     ARM,
@@ -55,7 +65,7 @@ def plain_interval(estimate: float, lower: float, upper: float) -> str:
     """A printed hazard ratio with its limits, if it has any."""
     if pd.isna(estimate):
         return MISSING
-    return f"{estimate:.3f}" if pd.isna(lower) else format_interval(estimate, lower, upper, 0.0)
+    return rounded(estimate, 3) if pd.isna(lower) else format_interval(estimate, lower, upper, 0.0)
 
 
 def ratio_table(hazard_ratios: pd.DataFrame, *, label: str) -> pd.DataFrame:
@@ -70,8 +80,8 @@ def ratio_table(hazard_ratios: pd.DataFrame, *, label: str) -> pd.DataFrame:
             ],
             _PRINTED: [plain_interval(row.printed, row.printed_lower, row.printed_upper) for row in rows],
             "Status": [_status(row) for row in rows],
-            "Contraction": [_signed(row.contraction) for row in rows],
-            "MCSE": [f"{row.mcse_hr:.1g}" for row in rows],
+            "Contraction": [rounded(row.contraction) for row in rows],
+            "MCSE": [error_text(row.mcse_hr) for row in rows],
         }
     )
     return table if hazard_ratios["printed"].notna().any() else table.drop(columns=_PRINTED)
@@ -79,15 +89,10 @@ def ratio_table(hazard_ratios: pd.DataFrame, *, label: str) -> pd.DataFrame:
 
 def _status(row) -> str:
     if row.status == PREDICTED:
-        return "predicted: only the prior" if row.contraction < NOTHING else "predicted, not in print"
-    return f"{row.status}; the prior speaks" if row.contraction < NOTHING else row.status
-
-
-def _signed(value: float, style: str = ".2f") -> str:
-    """Two decimals with a minus sign that is none before a zero."""
-    if pd.isna(value):
-        return MISSING
-    return f"{round(value, 2) + 0.0:{style}}".replace("-", "−")
+        return (
+            "predicted: only the prior" if row.contraction < LEAST_CONTRACTION else "predicted, not in print"
+        )
+    return f"{row.status}; the prior speaks" if row.contraction < LEAST_CONTRACTION else row.status
 
 
 def probability_table(hazard_ratios: pd.DataFrame, *, failed: bool) -> pd.DataFrame:
@@ -95,7 +100,7 @@ def probability_table(hazard_ratios: pd.DataFrame, *, failed: bool) -> pd.DataFr
     gate = "failed" if failed else schema.PASSED
     rows = by_landmark(hazard_ratios).assign(gate=gate)
     table = tables.probability_table(rows)
-    silent = (rows["contraction"] < NOTHING).to_numpy() & ~rows["biased"].to_numpy(bool)
+    silent = (rows["contraction"] < LEAST_CONTRACTION).to_numpy() & ~rows["biased"].to_numpy(bool)
     if not failed:
         table.loc[silent, table.columns[-1]] = "not interpreted (this is the prior)"
     return table
@@ -112,7 +117,7 @@ def arm_table(arms: pd.DataFrame, *, label: str, comparison: str, failed: bool) 
             f"HR ({label})": [format_interval(row.hr, row.lower, row.upper, row.mcse_hr) for row in rows],
             "Pr(HR < 1)": [format_probability(row.prob_below_1) for row in rows],
             "In words": [_arm_words(row, failed) for row in rows],
-            "Contraction": [_signed(row.contraction) for row in rows],
+            "Contraction": [rounded(row.contraction) for row in rows],
         }
     )
 
@@ -120,7 +125,7 @@ def arm_table(arms: pd.DataFrame, *, label: str, comparison: str, failed: bool) 
 def _arm_words(row, failed: bool) -> str:
     if failed or row.estimand != "arm":
         return f"not interpreted ({'gate failed' if failed else 'time zero and selection differ'})"
-    if row.contraction < NOTHING:
+    if row.contraction < LEAST_CONTRACTION:
         return "not interpreted (this is the prior)"
     return " ".join(direction(row.prob_below_1)).strip()
 
@@ -134,7 +139,7 @@ def response_table(responses: pd.DataFrame, *, label: str) -> pd.DataFrame:
         {
             "Study and arm": [name or r.response_group for name, r in zip(names, rows, strict=True)],
             f"Probability ({label})": values,
-            "Contraction": [_signed(row.contraction) for row in rows],
+            "Contraction": [rounded(row.contraction) for row in rows],
         }
     )
 
@@ -175,10 +180,10 @@ def parameter_table(parameters: pd.DataFrame) -> pd.DataFrame:
         {
             "Parameter": [KINDS[row.parameter] for row in rows],
             "Of": [_of(row.label) for row in rows],
-            "Prior SD": [f"{row.prior_sd:.2f}" for row in rows],
-            "Posterior SD": [f"{row.sd:.2f}" for row in rows],
-            "Contraction": [_signed(row.contraction) for row in rows],
-            "": ["the prior speaks" if row.contraction < NOTHING else "" for row in rows],
+            "Prior SD": [rounded(row.prior_sd) for row in rows],
+            "Posterior SD": [rounded(row.sd) for row in rows],
+            "Contraction": [rounded(row.contraction) for row in rows],
+            "": ["the prior speaks" if row.contraction < LEAST_CONTRACTION else "" for row in rows],
         }
     )
 
@@ -199,7 +204,7 @@ def movement_table(influence: pd.DataFrame, *, sources: Sequence[str], failed: s
             its_own = any(
                 source == part for part in (label, label.rpartition(" ")[0], label.partition(" ")[2])
             )
-            value = "gate failed" if fit in failed else _signed(moved.get(fit, float("nan")), "+.2f")
+            value = "gate failed" if fit in failed else rounded(moved.get(fit, float("nan")), sign="+")
             line[f"Without {source}"] = f"[{value}]" if its_own else value
         body.append(line)
     order = {KINDS[kind]: i for i, kind in enumerate(KINDS)}
@@ -214,15 +219,19 @@ def decided_table(power_scaling: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 "Hazard ratio": _reported(dict(zip(ABOUT, about, strict=True))),
-                "Data": f"{part[LIKELIHOOD]:.2f}",
-                "Most by": _strongest(part, _LIKELIHOOD_OF),
-                "Priors": f"{part[ALL_PRIORS]:.2f}",
-                "Most by that of": _strongest(part, _PRIOR_OF),
+                "Data": rounded(part[LIKELIHOOD]),
+                "Study that moves it most": _strongest(part, _LIKELIHOOD_OF),
+                "Priors": rounded(part[ALL_PRIORS]),
+                "Prior that moves it most": _strongest(part, _PRIOR_OF),
                 "Reading": own["reading"].iloc[0],
             }
         )
     table = pd.DataFrame(rows)
-    return table if (table["Most by"] != MISSING).any() else table.drop(columns="Most by")
+    return (
+        table
+        if (table["Study that moves it most"] != MISSING).any()
+        else table.drop(columns="Study that moves it most")
+    )
 
 
 _LIKELIHOOD_OF, _PRIOR_OF = f"{LIKELIHOOD} of ", "prior of "
@@ -246,8 +255,8 @@ def _reported(about: Mapping[str, object]) -> str:
 
 def without_table(study_influence: pd.DataFrame) -> pd.DataFrame:
     """Each hazard ratio with all evidence and without each study; none of which the evidence says nothing."""
-    told = study_influence[study_influence["contraction"] >= NOTHING]
-    label = f"HR ({100 * study_influence['level'].iloc[0]:.3g} % CrI)"
+    told = study_influence[study_influence["contraction"] >= LEAST_CONTRACTION]
+    label = f"HR ({percent(study_influence['level'].iloc[0])} CrI)"
     rows = []
     for about, own in told.groupby(list(ABOUT), sort=False, dropna=False):
         first = own.iloc[0]
@@ -264,7 +273,7 @@ def without_table(study_influence: pd.DataFrame) -> pd.DataFrame:
 def _without(row) -> str:
     if not row.reliable:
         return "not known: needs a refit"
-    if row.contraction_without < NOTHING:
+    if row.contraction_without < LEAST_CONTRACTION:
         return "only the prior"
     return format_interval(row.hr_without, row.lower_without, row.upper_without, row.mcse_hr)
 
@@ -276,8 +285,8 @@ def number_table(loo: pd.DataFrame, evidence: pd.DataFrame | None) -> pd.DataFra
         {
             "Row": loo["row"].astype(str),
             "What": [named.get(row, MISSING) for row in loo["row"]],
-            "elpd": [_signed(value) for value in loo["elpd"]],
-            "Pareto k": [f"{value:.2f}" for value in loo["pareto_k"]],
+            "elpd": [rounded(value) for value in loo["elpd"]],
+            "Pareto k": [rounded(value) for value in loo["pareto_k"]],
             "How": ["refitted without it" if exact else "importance sampling" for exact in loo["exact"]],
         }
     )
@@ -286,7 +295,7 @@ def number_table(loo: pd.DataFrame, evidence: pd.DataFrame | None) -> pd.DataFra
 def check_table(checks: pd.DataFrame) -> pd.DataFrame:
     """Printed against predicted, with the predictive p-value."""
     rows, within = list(checks.itertuples(index=False)), inside(checks)
-    label = f"{100 * rows[0].level:.3g} %"
+    label = percent(rows[0].level)
     return pd.DataFrame(
         {
             "Row": [row.row for row in rows],
@@ -346,9 +355,7 @@ def _as_printed(value: float, lower: float, upper: float) -> str:
 
 
 def _evidence_value(row) -> str:
-    text = _as_printed(row.value, row.lower, row.upper)
-    if row.statistic == "count" and pd.notna(row.n):
-        text = f"{text} of {row.n:g}"
+    text = kind_of(row).as_printed(row, _as_printed(row.value, row.lower, row.upper))
     p = _text(row.p)
     return f"{text}; p {p if p.startswith('<') else '= ' + p}" if p else text
 
@@ -364,6 +371,6 @@ def refit_table(diagnostics: pd.DataFrame) -> pd.DataFrame:
     failed = set(failed_rows(refits)["fit"])
     body = []
     for fit, own in refits.groupby("fit", sort=False):
-        values = {row.check: f"{row.worst:.4g}" for row in own.itertuples()}
+        values = {row.check: significant(row.worst, 4) for row in own.itertuples()}
         body.append({"Fit": fit} | values | {"Passed": "no" if fit in failed else "yes"})
     return pd.DataFrame(body).fillna(MISSING)

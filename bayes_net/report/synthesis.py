@@ -1,23 +1,14 @@
-"""The report of a synthesis of published numbers: one self-contained HTML file, answer first.
-
-``render_synthesis`` decides nothing about the statistics: it takes finished tables, puts them in order and
-shows what is printed, what is predicted and what is only the prior apart from each other.
-"""
+"""The report of a synthesis of published numbers: its sections, with what is printed, what is predicted and
+what is only the prior shown apart from each other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
-import pandas as pd
+from markupsafe import Markup
 
-from bayes_net import numbers, schema
-from bayes_net.display import template
 from bayes_net.errors import InputError
-from bayes_net.estimands import summary
-from bayes_net.numbers import listed_and, plain_table
-from bayes_net.report import synthesis_words, tables
-from bayes_net.report.checklists import checklists
+from bayes_net.numbers import listed_and, percent
 from bayes_net.report.evidence_tables import (
     arm_table,
     check_table,
@@ -33,261 +24,334 @@ from bayes_net.report.evidence_tables import (
     survival_table,
     without_table,
 )
-from bayes_net.report.page import row_groups
+from bayes_net.report.page import (
+    ASSOCIATION,
+    EQUIVALENCE,
+    FIGURES,
+    POWER_SCALING,
+    Part,
+    Section,
+    bullets,
+    checklist_parts,
+    data_notes,
+    failed_list,
+    grouped,
+    meaning_of_words,
+    model_terms,
+    note,
+    plain,
+    provenance,
+    render,
+    scenario_parts,
+    table,
+    text,
+)
 from bayes_net.report.synthesis_words import (
-    NOTHING,
+    LEAST_CONTRACTION,
     WHOLE,
     answer,
     comparison,
     contents,
-    failed_rows,
     movement_sentences,
     unpredicted,
+    whole_failed,
 )
-from bayes_net.results.folder import Illustration, ResultFolder
-from bayes_net.schema import PER_10_POINTS, words
-
-SECTIONS = {
-    "answer": "Answer",
-    "hazard-ratios": "Hazard ratios of shrinkage",
-    "probabilities": "Probabilities",
-    "arms": "Arms and studies",
-    "response": "Response",
-    "survival": "Predicted survival",
-    "model": "Model and priors",
-    "learnt": "What the evidence says about what",
-    "left-out": "Leave one out",
-    "checks": "Held-out checks",
-    "sensitivity": "Sensitivity",
-    "evidence": "Evidence",
-    "diagnostics": "Diagnostics",
-    "limitations": "Limitations",
-    "provenance": "Provenance and specification",
-    "checklists": "Reporting checklists",
-}
-"""Anchor and heading of every section, in the order of reading."""
-
-
-_NEEDS = {
-    "hazard-ratios": ("hazard_ratios",),
-    "probabilities": ("hazard_ratios",),
-    "arms": ("arms_and_studies",),
-    "response": ("responses",),
-    "survival": ("survival",),
-    "model": ("priors",),
-    "learnt": ("parameters",),
-    "left-out": ("influence", "loo"),
-    "checks": ("checks",),
-    "sensitivity": ("power_scaling", "study_influence", "sensitivity"),
-    "evidence": ("evidence",),
-}
-"""The tables without any of which a section is left out."""
-
-
-Part = tuple[str, pd.DataFrame]
-"""Caption and presentation table."""
-
-
-@dataclass(frozen=True, eq=False)
-class SynthesisReport:
-    """Everything that the report of a synthesis shows, already computed.
-
-    ``tables`` are those of ``SynthesisAnalysis``; only ``diagnostics`` must be there, and a section whose
-    table is absent is left out. ``model`` explains the model by heading; a heading that begins with
-    "Equation" is set as mathematics. ``notes`` are pairs (kind, message). ``level`` is that of the intervals.
-    """
-
-    title: str
-    tables: Mapping[str, pd.DataFrame]
-    specification_toml: str
-    provenance: Mapping[str, str]
-    model: Mapping[str, str] = field(default_factory=dict)
-    description: str = ""
-    synthetic: bool = False
-    notes: tuple[tuple[str, str], ...] = ()
-    figures: Mapping[str, Illustration] = field(default_factory=dict)
-    level: float = 0.95
-    sensitivity_words: tuple[str, ...] = ()
-
-    def __post_init__(self):
-        astray = {figure.section for figure in self.figures.values()} - set(SECTIONS)
-        if astray:
-            raise InputError(f"no section {sorted(astray)} in the report; expected one of {list(SECTIONS)}")
-        if "diagnostics" not in self.tables:
-            raise InputError(
-                f"tables has {', '.join(self.tables) or 'nothing'}; expected diagnostics among them, since a "
-                "report must say whether its numbers can be used"
-            )
-
-    @property
-    def label(self) -> str:
-        """``95 % CrI``."""
-        return f"{100 * self.level:.3g} % CrI"
-
-    @property
-    def whole_failed(self) -> bool:
-        """True when the fit of all evidence failed a check or was never checked."""
-        return synthesis_words.whole_failed(self.tables)
-
-    @property
-    def failed_checks(self) -> pd.DataFrame:
-        """Failed checks of the fit of all evidence."""
-        failed = failed_rows(self.tables["diagnostics"])
-        return failed[failed["fit"] == WHOLE]
-
-    @property
-    def failed_refits(self) -> list[str]:
-        """Names of the refits that failed a check."""
-        failed = failed_rows(self.tables["diagnostics"])["fit"]
-        return [name for name in dict.fromkeys(failed) if name != WHOLE]
-
+from bayes_net.report.words import failed_rows
+from bayes_net.results.folder import ResultFolder
+from bayes_net.schema import NO_LIMIT_WARNING, PER_10_POINTS, words
 
 SYNTHESIS = "synthesis"
-"""Kind of the results that ``synthesis_content_of`` knows."""
+"""Kind of the results that ``synthesis_page`` knows."""
 
 
-def synthesis_content_of(result: ResultFolder) -> SynthesisReport:
-    """What the report of a stored synthesis shows."""
-    words = result.words
-    return SynthesisReport(
-        title=words["title"],
-        description=words["description"],
-        synthetic=words["synthetic"],
-        tables=result.tables,
-        notes=tuple((kind, message) for kind, message in words["notes"]),
-        specification_toml=result.specification,
-        provenance=words["provenance"],
-        model=words["model"],
-        figures=result.figures,
-        level=words["level"],
-        sensitivity_words=tuple(words.get("sensitivity", ())),
+def synthesis_page(result: ResultFolder) -> str:
+    """The whole report as one HTML page: no request to any address, no script.
+
+    Raises
+    ------
+    InputError
+        The table ``diagnostics`` is missing.
+    """
+    if "diagnostics" not in result.tables:
+        raise InputError(
+            f"tables has {', '.join(result.tables) or 'nothing'}; expected diagnostics among them, since a "
+            "report must say whether its numbers can be used"
+        )
+    about = contents(result.tables)
+    return render(
+        result,
+        SECTIONS,
+        heading=result.words["title"],
+        description=result.words["description"],
+        alarm=list(_alarm(result)),
+        signs=["GATE FAILED"] if whole_failed(result.tables) else [],
+        synthetic="Some or all of the patients in this synthesis were" if result.words["synthetic"] else "",
+        footer="Association, not effect." if about["slopes"] or about["response_arms"] else "",
     )
 
 
-def render_synthesis(content: SynthesisReport) -> str:
-    """The whole report as one HTML page: no request to any address, no script."""
-    filled = [
-        key for key in SECTIONS if key not in _NEEDS or any(name in content.tables for name in _NEEDS[key])
-    ]
-    return template("pool_report.html.j2").render(
-        content=content,
-        numbers=numbers,
-        schema=schema,
-        tables=tables,
-        summary=summary,
-        sections={key: SECTIONS[key] for key in filled},
-        checklists=checklists(filled),
-        figures={key: [f for f in content.figures.values() if f.section == key] for key in SECTIONS},
-        parts={key: list(_PARTS[key](content)) for key in filled if key in _PARTS},
-        answer=answer(content.tables, level=content.level),
-        moved=movement_sentences(content.tables) if "influence" in content.tables else [],
-        unpredicted=unpredicted(content.tables),
-        row_groups=row_groups,
-        and_=listed_and,
-        nothing=NOTHING,
-        no_limit_warning=schema.NO_LIMIT_WARNING,
-        about=contents(content.tables),
+def _alarm(result: ResultFolder) -> Iterator[Part]:
+    failed, whole = failed_rows(result.tables["diagnostics"]), whole_failed(result.tables)
+    own, refits = failed[failed["fit"] == WHOLE], failed_refits(result)
+    sign = Markup("<strong>GATE FAILED.</strong> {}: do not use these numbers.")
+    if whole and own.empty:
+        yield text(sign.format("No convergence check of the fit of all evidence was made"))
+    elif whole:
+        checks = f"{len(own)} convergence check{'s' * (len(own) > 1)}"
+        yield text(sign.format(f"The fit of all evidence did not pass {checks}"))
+        yield failed_list(own, with_fit=False)
+    if refits:
+        lead = "Refits failed too" if whole else "REFITS FAILED"
+        end = "." if whole else "; the fit of all evidence passed."
+        useless = f"{listed_and(refits)}. What they say about leaving something out cannot be used{end}"
+        yield text(Markup("<strong>{}:</strong> {}").format(lead, useless))
+    if whole or refits:
+        yield text(Markup('<a href="#diagnostics">All checks</a>'))
+
+
+def failed_refits(result: ResultFolder) -> list[str]:
+    """Names of the refits that failed a check."""
+    failed = failed_rows(result.tables["diagnostics"])["fit"]
+    return [name for name in dict.fromkeys(failed) if name != WHOLE]
+
+
+def _label(result: ResultFolder) -> str:
+    """``95 % CrI``."""
+    return f"{percent(result.words['level'])} CrI"
+
+
+def _answer(result: ResultFolder) -> Iterator[Part]:
+    about = contents(result.tables)
+    yield bullets(answer(result.tables, level=result.words["level"]))
+    meaning = "A hazard ratio below 1 goes with longer time to event in the arm that is named first."
+    if about["slopes"]:
+        meaning = (
+            "Association, not effect: a hazard ratio of shrinkage below 1 means that greater shrinkage goes "
+            "with longer time to event, not that shrinking a tumour changes the outcome."
+        )
+    elif about["response_arms"]:
+        meaning = (
+            "Association, not effect: who responds is known only afterwards, and a hazard ratio below 1 does "
+            "not mean that responding changes the outcome."
+        )
+    where = Markup('{} What the words mean: <a href="#probabilities">probabilities</a>.')
+    yield note(where.format(meaning) if "hazard_ratios" in result.tables else meaning)
+
+
+def _hazard_ratios(result: ResultFolder) -> Iterator[Part]:
+    about = contents(result.tables)
+    beside = (
+        ", beside the printed hazard ratios. A publication prints one per point; per 10 points it is its "
+        "tenth power"
+    )
+    yield text(
+        f"Posterior medians with equal-tailed credible intervals{beside * about['printed_slopes']}. "
+        "“Predicted” rows have no printed number: they are what the model expects at a landmark that nobody "
+        "printed. Contraction is 1 − posterior SD / prior SD of the log hazard ratio; below "
+        f"{LEAST_CONTRACTION} the evidence says nothing and the row is “only the prior”."
+    )
+    yield FIGURES
+    for caption, rows in grouped(result.tables.get("hazard_ratios"), by=("endpoint", "measure")):
+        yield table(caption, ratio_table(rows, label=_label(result)))
+    if about["no_limit"]:
+        yield note(
+            Markup(
+                "<strong>No limit is biased</strong>: it {}. “As observed” is what a publication prints. "
+                "“Bias taken off” subtracts a guarantee-time bias whose size comes from simulation, not from "
+                "these numbers."
+            ).format(NO_LIMIT_WARNING)
+        )
+
+
+def _probabilities(result: ResultFolder) -> Iterator[Part]:
+    yield FIGURES
+    ratios = result.tables["hazard_ratios"]
+    rows = ratios[ratios["measure"] == PER_10_POINTS]
+    for caption, own in grouped(rows, by=("endpoint", "measure")):
+        frame = probability_table(own, failed=whole_failed(result.tables))
+        yield table(f"Posterior probabilities: {caption}", frame)
+    yield from meaning_of_words()
+    yield text(
+        f"{EQUIVALENCE} Rows that are biased or rest on an assumed bias, that are the prior, or whose gate "
+        "failed are given no words."
     )
 
 
-def _hazard_ratios(content: SynthesisReport) -> Iterator[Part]:
-    for (endpoint, measure), rows in content.tables["hazard_ratios"].groupby(
-        ["endpoint", "measure"], sort=False
-    ):
-        yield f"{words(endpoint)}; {measure}", ratio_table(rows, label=content.label)
-
-
-def _probabilities(content: SynthesisReport) -> Iterator[Part]:
-    table = content.tables["hazard_ratios"]
-    for endpoint, rows in table[table["measure"] == PER_10_POINTS].groupby("endpoint", sort=False):
-        caption = f"Posterior probabilities: {words(endpoint)}; {PER_10_POINTS}"
-        yield caption, probability_table(rows, failed=content.whole_failed)
-
-
-def _arms(content: SynthesisReport) -> Iterator[Part]:
-    table = arm_table(
-        content.tables["arms_and_studies"],
-        label=content.label,
-        comparison=comparison(content.tables),
-        failed=content.whole_failed,
+def _arms(result: ResultFolder) -> Iterator[Part]:
+    yield text(
+        "Arms are compared within a study that has both. A study’s level is its hazard against that of the "
+        "reference study in the same arm; it mixes case mix, time zero and selection, and is no comparison "
+        "of treatments."
     )
-    yield "Hazard ratios between arms, and hazard levels between studies", table
+    yield FIGURES
+    about = {"comparison": comparison(result.tables), "failed": whole_failed(result.tables)}
+    frame = arm_table(result.tables["arms_and_studies"], label=_label(result), **about)
+    yield table("Hazard ratios between arms, and hazard levels between studies", frame)
 
 
-def _response(content: SynthesisReport) -> Iterator[Part]:
-    table = response_table(content.tables["responses"], label=content.label)
-    yield "Probability of response", table
+def _response(result: ResultFolder) -> Iterator[Part]:
+    yield text(
+        "Response by study and arm, as each study defines it. “New study” is the prediction for a further "
+        "study of the last arm: its width is the difference between the studies seen."
+    )
+    yield FIGURES
+    yield table("Probability of response", response_table(result.tables["responses"], label=_label(result)))
 
 
-def _survival(content: SynthesisReport) -> Iterator[Part]:
-    for endpoint, rows in content.tables["survival"].groupby("endpoint", sort=False):
+def _survival(result: ResultFolder) -> Iterator[Part]:
+    yield text(
+        "Curves of whole arms, and of patients who will turn out to have shrunk by so many points at best: "
+        "the latter condition on the future, with the slope of “no limit” as observed, and cannot be known "
+        "at the start. “Beyond the data” marks months of which no printed number speaks."
+    )
+    yield FIGURES
+    for endpoint, rows in result.tables["survival"].groupby("endpoint", sort=False):
         caption = f"{words(endpoint)} from randomisation or start of treatment: posterior median"
-        yield f"{caption} ({content.label})", survival_table(rows)
+        yield table(f"{caption} ({_label(result)})", survival_table(rows))
 
 
-def _model(content: SynthesisReport) -> Iterator[Part]:
-    priors = content.tables["priors"][["parameter", "statement", "implies"]]
-    yield "Priors, and what they imply", plain_table(priors)
+def _model(result: ResultFolder) -> Iterator[Part]:
+    yield model_terms(result.words["model"])
+    yield FIGURES
+    yield plain("Priors, and what they imply", result.tables["priors"][["parameter", "statement", "implies"]])
 
 
-def _learnt(content: SynthesisReport) -> Iterator[Part]:
-    yield (
-        "Prior and posterior standard deviations",
-        parameter_table(content.tables["parameters"]),
+def _learnt(result: ResultFolder) -> Iterator[Part]:
+    yield text(
+        "A contraction near 1 means that the evidence decides, near 0 that the prior does; small negative "
+        f"values are Monte-Carlo error. Below {LEAST_CONTRACTION} the prior speaks. Every other parameter is "
+        "in the table of parameters."
+    )
+    yield FIGURES
+    yield table("Prior and posterior standard deviations", parameter_table(result.tables["parameters"]))
+
+
+def _left_out(result: ResultFolder) -> Iterator[Part]:
+    influence, loo = result.tables.get("influence"), result.tables.get("loo")
+    if influence is not None and (sentences := movement_sentences(result.tables)):
+        yield bullets(sentences)
+    yield text(
+        "Movement is (mean without − mean with) / posterior SD with all evidence. In square brackets: "
+        "parameters of the source itself, which fall back on the other studies and the prior without it. "
+        "Where a Pareto k exceeds 0.5, importance sampling cannot be relied on and the number was left out "
+        "by refitting. An elpd compares with others on the same scale of measurement only."
+    )
+    yield FIGURES
+    numbers = set() if loo is None else set(loo["row"])
+    refits = [] if influence is None else influence["fit"].unique()
+    if sources := [source for fit in refits if (source := fit.removeprefix("without ")) not in numbers]:
+        moved = movement_table(influence, sources=sources, failed=set(failed_refits(result)))
+        yield table("Movement of posterior means without a source, in posterior SDs", moved)
+    if loo is not None:
+        frame = number_table(loo, result.tables.get("evidence"))
+        yield table("Each number predicted from all others", frame)
+
+
+def _checks(result: ResultFolder) -> Iterator[Part]:
+    yield text(
+        "These numbers are in print but were kept out of the fit. The predictive interval is what a study of "
+        "the same size would print; p is the smaller tail, doubled."
+    )
+    yield FIGURES
+    yield table("Held-out numbers against their predictions", check_table(result.tables["checks"]))
+    if absent := unpredicted(result.tables):
+        lead = "Held out, but without a prediction, since the model has no such curve or limit"
+        yield text(f"{lead}: {listed_and(absent)}.")
+
+
+def _sensitivity(result: ResultFolder) -> Iterator[Part]:
+    found = result.tables
+    if "power_scaling" in found:
+        yield text(
+            f"What decides: h{POWER_SCALING} Beside each the study, and the stated prior, that move it most "
+            "by themselves."
+        )
+        yield table("What decides each hazard ratio", decided_table(found["power_scaling"]))
+    if "study_influence" in found:
+        yield text(
+            "Without a study: “only the prior” means that nothing else in the evidence speaks about that "
+            "hazard ratio; rows that are the prior already are left out."
+        )
+        frame = without_table(found["study_influence"])
+        if len(frame):
+            yield table("Each hazard ratio without each study", frame)
+    yield from scenario_parts(result)
+    yield FIGURES
+
+
+def _evidence(result: ResultFolder) -> Iterator[Part]:
+    yield FIGURES
+    yield table("Every printed number", evidence_table(result.tables["evidence"]))
+
+
+def _diagnostics(result: ResultFolder) -> Iterator[Part]:
+    diagnostics, refits = result.tables["diagnostics"], failed_refits(result)
+    verdict = "failed" if whole_failed(result.tables) else "passed"
+    named = f"; failed refits: {listed_and(refits)}" if refits else ""
+    yield text(
+        "The gate asks of every fit that its chains agree and hold enough independent draws; refits need "
+        f"fewer. The fit of all evidence {verdict}{named}."
+    )
+    yield from data_notes(result)
+    yield FIGURES
+    whole = diagnostics[diagnostics["fit"] == WHOLE]
+    yield plain("Gate of the fit of all evidence", whole, digits=4)
+    if len(whole) < len(diagnostics):
+        yield table("Worst value of each check in every refit", refit_table(diagnostics))
+
+
+_LIMITATIONS = {
+    "slopes": ASSOCIATION,
+    "response_arms": "The groups that are compared are made by response, which is known only afterwards: who "
+    "responded had to live without progression until then (guarantee-time bias), so the comparison favours "
+    "the responders. It is an association, and no effect of responding.",
+    "no_limit": f"No limit {NO_LIMIT_WARNING}. The bias that is taken off was sized by simulation of one "
+    "trial design; if it is wrong, so is the row “bias taken off”, and the printed numbers cannot tell.",
+    "printed_slopes": "Only striking hazard ratios are in print. Of many landmarks, those with a small "
+    "p-value were reported with numbers (significance filter), so that printed hazard ratios tend to lie too "
+    "far from 1, and so do the posteriors that rest on them.",
+    "predicted": "Between landmarks with data, slopes are what a smooth prior makes of their neighbours: the "
+    "word for a predicted landmark is a statement about that prior too.",
+    "correlated": "The same patients stand behind several numbers. Their correlations are not in print; they "
+    "are assumed, as the evidence table says.",
+    "bare_medians": "Medians printed without limits enter with an assumed standard error.",
+    "single_arm": "Single-arm studies differ in time zero and in who was selected for treatment; no slope or "
+    "arm comparison should rest on them.",
+    "responses": "The pool of responses mixes definitions of response, times of assessment and reviewers.",
+    "survival": "Beyond the last month of the evidence a curve is an extrapolation of the smooth hazard.",
+}
+"""What limits a synthesis that has this in it (``contents``)."""
+
+
+def _limitations(result: ResultFolder) -> Iterator[Part]:
+    about = contents(result.tables)
+    generated = "Some patients are synthetic: the results describe the generator, not patients."
+    yield bullets(
+        [
+            generated if result.words["synthetic"] else "",
+            *(sentence for name, sentence in _LIMITATIONS.items() if about[name]),
+        ]
     )
 
 
-def _left_out(content: SynthesisReport) -> Iterator[Part]:
-    influence, loo = content.tables.get("influence"), content.tables.get("loo")
-    numbers = set() if loo is None else set(loo["row"])
-    made = [] if influence is None else influence["fit"].unique()
-    fits = [name.removeprefix("without ") for name in made]
-    sources = [name for name in fits if name not in numbers]
-    if sources:
-        moved = movement_table(influence, sources=sources, failed=set(content.failed_refits))
-        yield "Movement of posterior means without a source, in posterior SDs", moved
-    if loo is not None:
-        table = number_table(loo, content.tables.get("evidence"))
-        yield "Each number predicted from all others", table
-
-
-def _checks(content: SynthesisReport) -> Iterator[Part]:
-    yield "Held-out numbers against their predictions", check_table(content.tables["checks"])
-
-
-def _sensitivity(content: SynthesisReport) -> Iterator[Part]:
-    found = content.tables
-    if "power_scaling" in found:
-        yield "What decides each hazard ratio", decided_table(found["power_scaling"])
-    if "study_influence" in found:
-        table = without_table(found["study_influence"])
-        if len(table):
-            yield "Each hazard ratio without each study", table
-
-
-def _evidence(content: SynthesisReport) -> Iterator[Part]:
-    yield "Every printed number", evidence_table(content.tables["evidence"])
-
-
-def _diagnostics(content: SynthesisReport) -> Iterator[Part]:
-    diagnostics = content.tables["diagnostics"].drop(columns="synthetic", errors="ignore")
-    whole = diagnostics[diagnostics["fit"] == WHOLE]
-    yield "Gate of the fit of all evidence", plain_table(whole, digits=4)
-    if len(whole) < len(diagnostics):
-        yield "Worst value of each check in every refit", refit_table(diagnostics)
-
-
-_PARTS = {
-    "hazard-ratios": _hazard_ratios,
-    "probabilities": _probabilities,
-    "arms": _arms,
-    "response": _response,
-    "survival": _survival,
-    "model": _model,
-    "learnt": _learnt,
-    "left-out": _left_out,
-    "checks": _checks,
-    "sensitivity": _sensitivity,
-    "evidence": _evidence,
-    "diagnostics": _diagnostics,
-}
+SECTIONS = (
+    Section("answer", "Answer", _answer),
+    Section("hazard-ratios", "Hazard ratios of shrinkage", _hazard_ratios, needs=("hazard_ratios",)),
+    Section("probabilities", "Probabilities", _probabilities, needs=("hazard_ratios",)),
+    Section("arms", "Arms and studies", _arms, needs=("arms_and_studies",)),
+    Section("response", "Response", _response, needs=("responses",)),
+    Section("survival", "Predicted survival", _survival, needs=("survival",)),
+    Section("model", "Model and priors", _model, needs=("priors",)),
+    Section("learnt", "What the evidence says about what", _learnt, needs=("parameters",)),
+    Section("left-out", "Leave one out", _left_out, needs=("influence", "loo")),
+    Section("checks", "Held-out checks", _checks, needs=("checks",)),
+    Section(
+        "sensitivity", "Sensitivity", _sensitivity, needs=("power_scaling", "study_influence", "sensitivity")
+    ),
+    Section("evidence", "Evidence", _evidence, needs=("evidence",)),
+    Section("diagnostics", "Diagnostics", _diagnostics),
+    Section("limitations", "Limitations", _limitations),
+    Section("provenance", "Provenance and specification", provenance),
+    Section("checklists", "Reporting checklists", lambda result: checklist_parts(result, SECTIONS)),
+)
+"""Every section, in the order of reading."""

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 import pandas as pd
 
 from bayes_net.estimands.summary import direction
-from bayes_net.evidence.statistics import SLOPES
-from bayes_net.numbers import format_interval, format_probability, listed_and, unbroken
-from bayes_net.report.words import direction_sentence
+from bayes_net.evidence.kinds import kind_of, names_of
+from bayes_net.evidence.statistics import Quantity
+from bayes_net.numbers import format_interval, format_probability, listed_and, percent, rounded, unbroken
+from bayes_net.report.words import direction_sentence, failed_rows
 from bayes_net.results.synthesis import FROM_PATIENTS, HELD_OUT, IN_PRINT, PREDICTED
 from bayes_net.schema import PER_10_POINTS, words
 
@@ -22,12 +23,12 @@ WHOLE = "all evidence"
 """The fit whose failed check makes every number unusable."""
 
 
-NOTHING = 0.1
-"""A smaller contraction, 1 - posterior SD / prior SD, is no information: the prior speaks."""
+LEAST_CONTRACTION = 0.1
+"""With a smaller contraction, 1 - posterior SD / prior SD, the evidence is taken to say nothing."""
 
 
-STILL = 0.1
-"""A mean that moved by fewer posterior SDs did not move: two fits of the same evidence differ so."""
+LEAST_MOVE = 0.1
+"""By fewer posterior SDs a mean is not said to move: two fits of the same evidence differ as much."""
 
 
 PRIOR = "the evidence says nothing here: this is the prior"
@@ -45,11 +46,6 @@ _STATUSES = {
 
 
 Tables = Mapping[str, pd.DataFrame]
-
-
-def failed_rows(diagnostics: pd.DataFrame) -> pd.DataFrame:
-    """The checks that did not pass; a check with an unknown result did not."""
-    return diagnostics[~diagnostics["passed"].eq(True).fillna(False).astype(bool)]
 
 
 def whole_failed(found: Tables) -> bool:
@@ -84,7 +80,7 @@ def _slope_sentence(endpoint: str, arm: str, rows: pd.DataFrame, level: float) -
         parts.append(_without_print(rows))
     for status, lead in _STATUSES.items():
         own = usable[usable["status"] == status]
-        told = own[own["contraction"] >= NOTHING]
+        told = own[own["contraction"] >= LEAST_CONTRACTION]
         if len(told):
             parts.append(direction_sentence(lead[:1].upper() + lead[1:], told))
             if status != PREDICTED:
@@ -104,7 +100,7 @@ def _without_print(rows: pd.DataFrame) -> str:
 def _sizes(rows: pd.DataFrame, level: float) -> str:
     found = [
         f"{ratio(row, level)} at {unbroken(row.landmark)}"
-        + (f" (printed: {row.printed:.2f})" if pd.notna(row.printed) else "")
+        + (f" (printed: {rounded(row.printed)})" if pd.notna(row.printed) else "")
         for row in rows.itertuples()
     ]
     return f"Posterior median hazard ratio per 10 points: {listed_and(found)}."
@@ -113,7 +109,7 @@ def _sizes(rows: pd.DataFrame, level: float) -> str:
 def ratio(row, level: float) -> str:
     """``0.53 (95 % CrI 0.32–0.90)``."""
     text = format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
-    return text.replace("(", f"({100 * level:.3g}\N{NO-BREAK SPACE}% CrI ", 1)
+    return text.replace("(", f"({unbroken(percent(level))} CrI ", 1)
 
 
 def comparison(found: Tables) -> str:
@@ -132,7 +128,7 @@ def _arm_sentences(found: Tables, *, level: float) -> list[str]:
     for row in rows.itertuples():
         endpoint = words(row.endpoint)
         place = f"{endpoint} {row.study}" if row.study.startswith("(") else f"{endpoint} ({row.study})"
-        if row.contraction < NOTHING:
+        if row.contraction < LEAST_CONTRACTION:
             said.append(f"{place}: {PRIOR}")
             continue
         word, longer = direction(row.prob_below_1)
@@ -148,13 +144,13 @@ def _response_sentences(found: Tables, *, level: float) -> list[str]:
     if not new.any():
         return []
     row = next(responses[new].itertuples())
-    if row.contraction < NOTHING:
+    if row.contraction < LEAST_CONTRACTION:
         return [f"Response in a new study: {PRIOR}."]
     text = format_interval(row.estimate, row.lower, row.upper, row.mcse, most=2)
-    text = text.replace("(", f"({100 * level:.3g}\N{NO-BREAK SPACE}% CrI ", 1)
+    text = text.replace("(", f"({unbroken(percent(level))} CrI ", 1)
     seen = responses[~new & ~responses["response_group"].isin(_alone(found))]
     ends = [seen.loc[seen["estimate"].idxmin()], seen.loc[seen["estimate"].idxmax()]]
-    groups = " to ".join(f"{end['estimate']:.2f} ({end['response_group']})" for end in ends)
+    groups = " to ".join(f"{rounded(end['estimate'])} ({end['response_group']})" for end in ends)
     return [
         f"Response in a new study: predicted probability {text}; posterior medians of the {len(seen)} groups "
         f"behind it run from {groups}."
@@ -169,11 +165,10 @@ def _alone(found: Tables) -> list[str]:
 
 def describe(row) -> str:
     """``PFS survival at 20 mo, NETTER-1 177Lu``: what a row of the evidence or of the checks is about."""
-    time = getattr(row, "time", float("nan"))
     who = [f"{row.study} {row.arm}"]
     if isinstance(row.subgroup, str) and row.subgroup not in ("", "all"):
         who.append(f"shrinkage {row.subgroup.replace('>=', '≥ ').replace('<', '< ')} points")
-    text = f"{words(row.endpoint)} {row.statistic}" + (f" at {time:g} mo" if pd.notna(time) else "")
+    text = f"{words(row.endpoint)} {kind_of(row).in_words(row)}"
     return ", ".join([text[:1].upper() + text[1:], *who])
 
 
@@ -183,11 +178,12 @@ def inside(checks: pd.DataFrame) -> pd.Series:
 
 
 def _held_out_sentences(checks: pd.DataFrame) -> list[str]:
-    shown = checks[checks["statistic"] == "survival"]
     said = [
-        f"{describe(row)}: printed {row.printed:.2f}, predicted {row.predicted:.2f} ({100 * row.level:.3g} % "
-        f"predictive interval {row.lower:.2f}–{row.upper:.2f}, p = {format_probability(row.p_value)})"
-        for row in shown.itertuples()
+        f"{describe(row)}: printed {rounded(row.printed)}, predicted {rounded(row.predicted)} "
+        f"({percent(row.level)} predictive interval {rounded(row.lower)}–{rounded(row.upper)}, "
+        f"p = {format_probability(row.p_value)})"
+        for row in checks.itertuples()
+        if kind_of(row).axis == "probability"
     ]
     count = f"{int(inside(checks).sum())} of {len(checks)} held-out numbers lie inside their intervals"
     return [f"Held out and then predicted: {'; '.join([*said, count])}."]
@@ -203,7 +199,7 @@ def contents(found: Tables) -> dict[str, bool]:
         "slopes": bool(len(slopes)),
         "no_limit": bool(len(slopes) and slopes["biased"].astype(bool).any()),
         "predicted": bool(len(slopes) and (slopes["status"] == PREDICTED).any()),
-        "printed_slopes": bool(len(used) and used["statistic"].isin(SLOPES).any()),
+        "printed_slopes": bool(len(used) and used["statistic"].isin(names_of(Quantity.SLOPE)).any()),
         "correlated": bool(len(used) and (used["correlated_with"].fillna("") != "").any()),
         "bare_medians": bool(len(medians) and medians["lower"].isna().any()),
         "response_arms": bool(arms.str.contains(">=", regex=False).any()),
@@ -241,10 +237,10 @@ def movement_sentences(found: Tables) -> list[str]:
         if own.empty:
             continue
         top = own.loc[own["moved_by_sd"].abs().idxmax()]
-        moved = "did not move the slopes" if abs(top["moved_by_sd"]) < STILL else "moved the slopes"
+        moved = "did not move the slopes" if abs(top["moved_by_sd"]) < LEAST_MOVE else "moved the slopes"
         sentences.append(
             f"Leaving out {study}, a single-arm study, {moved}: the largest movement is "
-            f"{abs(top['moved_by_sd']):.2f} posterior SD ({slope_label(top['label'])})."
+            f"{rounded(abs(top['moved_by_sd']))} posterior SD ({slope_label(top['label'])})."
         )
     return sentences
 

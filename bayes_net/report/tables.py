@@ -19,6 +19,8 @@ from bayes_net.numbers import (
     format_probability,
     interval_label,
     plain,
+    rounded,
+    significant,
 )
 from bayes_net.schema import WITHOUT_BIAS, landmark_label
 
@@ -90,8 +92,8 @@ def predictive_table(ppc: pd.DataFrame) -> pd.DataFrame:
     for row in ppc.itertuples(index=False):
         line = body.setdefault((row.fit, row.arm), {"Fit": row.fit, "Arm": row.arm})
         replicated = format_interval(row.replicated, row.lower, row.upper, math.nan, most=2)
-        told = f"{row.observed:.2f}; {replicated}; p\N{NO-BREAK SPACE}{format_probability(row.p)}"
-        line[f"At {row.months:.3g} mo"] = told
+        told = f"{rounded(row.observed)}; {replicated}; p\N{NO-BREAK SPACE}{format_probability(row.p)}"
+        line[f"At {significant(row.months)} mo"] = told
     return pd.DataFrame(body.values()).fillna(MISSING)
 
 
@@ -102,10 +104,10 @@ def loo_table(loo: pd.DataFrame) -> pd.DataFrame:
         {
             "Fit": [row.fit for row in rows],
             "Patients": [format_count(row.n) for row in rows],
-            "elpd": [f"{row.elpd:.1f}".replace("-", "−") for row in rows],
-            "SE": [f"{row.elpd_se:.1f}" for row in rows],
-            "Effective parameters": [f"{row.p_loo:.1f}" for row in rows],
-            "Worst Pareto k": [f"{row.worst_pareto_k:.2f}" for row in rows],
+            "elpd": [rounded(row.elpd, 1) for row in rows],
+            "SE": [rounded(row.elpd_se, 1) for row in rows],
+            "Effective parameters": [rounded(row.p_loo, 1) for row in rows],
+            "Worst Pareto k": [rounded(row.worst_pareto_k) for row in rows],
             "Patients with k above 0.7": [format_count(row.n_high_pareto_k) for row in rows],
         }
     )
@@ -126,8 +128,8 @@ _PRIORS = {
 
 
 def sensitivity_table(power_scaling: pd.DataFrame, tipping: pd.DataFrame | None) -> pd.DataFrame:
-    """Per landmark and arm: sensitivity to data and priors, the prior that moves it most, and what bias it
-    would take to lose its word."""
+    """Per landmark and arm: sensitivity to data and priors, the prior that moves it most, and the bias that
+    would change the verbal conclusion."""
     keys = ["endpoint", "population", "measure", "landmark", "arm"]
     factors = {} if tipping is None else tipping.set_index(keys)["factor"].to_dict()
     rows = []
@@ -140,11 +142,13 @@ def sensitivity_table(power_scaling: pd.DataFrame, tipping: pd.DataFrame | None)
             {
                 "Landmark": landmark_label(key[3], biased),
                 "Arm": plain(key[4], 3),
-                "Data": _sense(part["sensitivity"].get("likelihood")),
-                "Priors": _sense(part["sensitivity"].get("all priors")),
-                "Most by that of": _PRIORS.get(strongest, strongest) or MISSING,
+                "Data": rounded(part["sensitivity"].get("likelihood", math.nan)),
+                "Priors": rounded(part["sensitivity"].get("all priors", math.nan)),
+                "Prior that moves it most": _PRIORS.get(strongest, strongest) or MISSING,
                 "Reading": own["reading"].iloc[0],
-                "Word lost at bias": MISSING if math.isnan(factor) or biased else f"× {factor:.2f}",
+                "Bias that would change the conclusion": MISSING
+                if math.isnan(factor) or biased
+                else f"× {rounded(factor)}",
             }
         )
     return pd.DataFrame(rows)
@@ -156,7 +160,7 @@ def influence_table(influence: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             **_where(influence),
-            "HR": [f"{row.hr:.2f} → {row.hr_without:.2f}" for row in rows],
+            "HR": [f"{rounded(row.hr)} → {rounded(row.hr_without)}" for row in rows],
             "Moved": [_moved(row) for row in rows],
             "Pr(HR < 1)": [
                 f"{format_probability(row.prob_below_1)} → {format_probability(row.prob_below_1_without)}"
@@ -164,7 +168,7 @@ def influence_table(influence: pd.DataFrame) -> pd.DataFrame:
             ],
             "Pareto k": [_reliance(row) for row in rows],
         }
-    ).replace("nan → nan", MISSING)
+    ).replace(f"{MISSING} → {MISSING}", MISSING)
 
 
 def _moved(row) -> str:
@@ -178,12 +182,8 @@ def _moved(row) -> str:
 
 def _reliance(row) -> str:
     """The k of the patient who moves it most, and of how many others the change is not known."""
-    own = MISSING if math.isnan(row.pareto_k) else f"{row.pareto_k:.2f}" + ", refitted" * bool(row.refitted)
+    own = rounded(row.pareto_k) + ", refitted" * bool(row.refitted)
     return f"{own}; {row.n_unreliable} not known" if row.n_unreliable else own
-
-
-def _sense(value: float | None) -> str:
-    return MISSING if value is None or math.isnan(value) else f"{value:.2f}"
 
 
 def _where(table: pd.DataFrame) -> dict[str, list[str]]:
@@ -202,4 +202,4 @@ def _quantity(quantity: str, time: float) -> str:
         "conditional": "Conditional",
     }
     name = names.get(quantity, quantity)
-    return name if quantity == "median" or math.isnan(time) else f"{name} (at {time:.3g} mo)"
+    return name if quantity == "median" or math.isnan(time) else f"{name} (at {significant(time)} mo)"

@@ -10,8 +10,13 @@ import pandas as pd
 
 from bayes_net import schema
 from bayes_net.estimands.summary import STRENGTHS, UNCLEAR, direction
-from bayes_net.numbers import format_estimate, listed_and, unbroken
+from bayes_net.numbers import format_estimate, listed_and, rounded, unbroken
 from bayes_net.schema import ASSOCIATION, PER_10_POINTS, words
+
+
+def failed_rows(diagnostics: pd.DataFrame) -> pd.DataFrame:
+    """The checks that did not pass; a check with an unknown result did not."""
+    return diagnostics[~diagnostics["passed"].eq(True).fillna(False).astype(bool)]
 
 
 def primary_rows(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +76,8 @@ def _size_sentence(rows: pd.DataFrame) -> str:
     strong = int((rows["prob_below_0.8"] >= smallest).sum())
     return (
         f"Posterior median hazard ratios ({rows['measure'].iloc[0]}) run from {extremes(rows)}; a hazard "
-        f"ratio below 0.8 is at least probable ({smallest:.2f} or more) in {strong} of {len(rows)} analyses."
+        f"ratio below 0.8 is at least probable ({rounded(smallest)} or more) in {strong} of {len(rows)} "
+        "analyses."
     )
 
 

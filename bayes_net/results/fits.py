@@ -15,22 +15,25 @@ from bayes_net.data.landmarks import Landmark, LandmarkSet
 from bayes_net.display import shown
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio, interaction
-from bayes_net.numbers import plain_table
+from bayes_net.numbers import plain_table, significant
+from bayes_net.results.columns import HAZARD_RATIO_BOUNDS, hazard_ratio_columns
 from bayes_net.schema import (
     ARM,
     ARM_EFFECT,
+    ASSOCIATION,
     COVARIATE,
     COVARIATE_EFFECT,
-    EQUIVALENCE,
+    FAILED,
     LOG_HAZARD,
+    PASSED,
+    PER_1_POINT,
+    PER_10_POINTS,
     POINTS_PER_UNIT,
+    SAMPLE_DIMS,
     landmark_labels,
 )
 
 _SHOWN = ("landmark", "arm", "n", "events", "hr", "lower", "upper", "gate")
-
-
-HAZARD_RATIO_BOUNDS = {"prob_below_1": (0, 1), "prob_below_0.8": (0, 0.8), "prob_0.9_to_1.11": EQUIVALENCE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +84,12 @@ class Fitted:
 
     def _repr_html_(self) -> str:
         ratios = hazard_ratio_table([self], level=0.95, interval="equal-tailed")
-        ratios = ratios[ratios["measure"] != "shrinkage, per 1 point"]
+        ratios = ratios[ratios["measure"] != PER_1_POINT]
         checks = self.gate.table
-        failed = [f"{row.check} {row.worst:.4g}" for row in checks[~checks["passed"].eq(True)].itertuples()]
+        failed = [
+            f"{row.check} {significant(row.worst, 4)}"
+            for row in checks[~checks["passed"].eq(True)].itertuples()
+        ]
         unusable = f"Do not use these numbers: {', '.join(failed) or 'no checks'}"
         told = "Gate passed" if self._sound else unusable
         return shown(
@@ -146,7 +152,7 @@ def _ratios(fitted: Fitted) -> Iterator[tuple[str, str, xr.DataArray]]:
     fit, measure = fitted.fit, fitted.job.measure
     scales = list(reported_scales(measure))
     for name, per in scales:
-        yield name, "association", hazard_ratio(fit, per=per)
+        yield name, ASSOCIATION, hazard_ratio(fit, per=per)
         if _arms_differ(fit):
             yield name, "interaction", interaction(fit, per=per)
     name = scales[0][0]
@@ -159,7 +165,7 @@ def _ratios(fitted: Fitted) -> Iterator[tuple[str, str, xr.DataArray]]:
 def reported_scales(measure: Measure) -> Iterator[tuple[str, float]]:
     """Names of the scales on which a hazard ratio is reported, and the points of each."""
     if isinstance(measure, Shrinkage):
-        yield from (("shrinkage, per 10 points", 10.0), ("shrinkage, per 1 point", 1.0))
+        yield from ((PER_10_POINTS, 10.0), (PER_1_POINT, 1.0))
     else:
         yield measure.label.replace("response", "response,"), POINTS_PER_UNIT
 
@@ -174,11 +180,8 @@ def _reference_label(measure: Measure) -> str:
 def _hazard_ratio_rows(
     fitted: Fitted, measure: str, estimand: str, ratios: xr.DataArray, level: float, interval: str
 ) -> pd.DataFrame:
-    job, logs = fitted.job, np.log(ratios)
-    table = summarise(ratios, prob=level, interval=interval)
-    table = table.rename(columns={"estimate": "hr", "mcse": "mcse_hr", "interval_kind": "interval"})
-    for name, (above, below) in HAZARD_RATIO_BOUNDS.items():
-        table[name] = probability(ratios, above=above, below=below).values
+    job = fitted.job
+    table = ratio_summary(ratios, np.log(ratios), level=level, interval=interval)
     counts = {
         arm: (n, d)
         for arm, n, d in zip(job.data.arms, job.data.n_by_arm, job.data.events.sum(1), strict=True)
@@ -191,16 +194,33 @@ def _hazard_ratio_rows(
         estimand=estimand,
         landmark=job.landmark.label,
         biased=job.landmark.biased,
-        n=[(counts[a] if estimand == "association" else whole)[0] for a in table[ARM]],
-        events=[int((counts[a] if estimand == "association" else whole)[1]) for a in table[ARM]],
-        log_mean=logs.mean(("chain", "draw")).values,
-        log_sd=logs.std(("chain", "draw"), ddof=1).values,
-        gate="passed" if fitted.gate.passed else "failed",
+        n=[(counts[a] if estimand == ASSOCIATION else whole)[0] for a in table[ARM]],
+        events=[int((counts[a] if estimand == ASSOCIATION else whole)[1]) for a in table[ARM]],
+        gate=PASSED if fitted.gate.passed else FAILED,
     )
-    columns = ["endpoint", "population", "measure", "estimand", "landmark", "biased", ARM, "n", "events"]
-    columns += ["hr", "lower", "upper", "level", "interval", "log_mean", "log_sd", *HAZARD_RATIO_BOUNDS]
-    columns += ["mcse_hr", "mcse_lower", "mcse_upper", "ess_bulk", "ess_tail", "rhat", "gate"]
-    return table[columns]
+    return hazard_ratio_columns(table)
+
+
+def ratio_summary(
+    ratios: xr.DataArray,
+    logs: xr.DataArray,
+    *,
+    level: float,
+    interval: str = "equal-tailed",
+    prior: xr.DataArray | None = None,
+) -> pd.DataFrame:
+    """Median, interval, region probabilities and errors of hazard ratios, one row each, with the moments of
+    their logarithms ``logs``; with draws of the logarithms' ``prior`` also its SD and the contraction."""
+    table = summarise(ratios, prob=level, interval=interval)
+    table = table.rename(columns={"estimate": "hr", "mcse": "mcse_hr", "interval_kind": "interval"})
+    for name, (above, below) in HAZARD_RATIO_BOUNDS.items():
+        table[name] = np.ravel(probability(ratios, above=above, below=below).values)
+    table["log_mean"] = np.ravel(logs.mean(SAMPLE_DIMS).values)
+    table["log_sd"] = np.ravel(logs.std(SAMPLE_DIMS, ddof=1).values)
+    if prior is not None:
+        table["prior_sd"] = np.ravel(prior.std(SAMPLE_DIMS, ddof=1).values)
+        table["contraction"] = 1 - table["log_sd"] / table["prior_sd"]
+    return table
 
 
 def profile_label(measure: Measure, shrinkage: float) -> str:

@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.errors import InputError, listed
+from bayes_net.results.columns import from_version_0_1
 from bayes_net.results.publishing import MANIFEST, read_manifest
 
 CONTENT, SPECIFICATION, POSTERIOR, REPORT = (
@@ -115,7 +116,8 @@ def read_content(folder: Path) -> ResultFolder:
         path=folder,
         kind=content["kind"],
         tables={
-            name: _read_table(folder / f"{name}.csv", types) for name, types in content["tables"].items()
+            name: from_version_0_1(name, _read_table(folder / f"{name}.csv", types))
+            for name, types in content["tables"].items()
         },
         figures={
             name: Illustration(svg=(folder / "figures" / f"{name}.svg").read_text(encoding="utf-8"), **told)

@@ -23,7 +23,7 @@ from bayes_net.estimands.survival import (
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.predictors import free_variables
 from bayes_net.model.priors import Flat, HalfNormal, Prior
-from bayes_net.numbers import format_plainly
+from bayes_net.numbers import format_plainly, significant
 from bayes_net.results.fits import Fitted, Job, profile_label, reported_scales
 from bayes_net.schema import ARM, ARM_EFFECT, COVARIATE, COVARIATE_EFFECT, PFS
 
@@ -203,8 +203,8 @@ def _distribution(prior: Prior) -> str:
     if isinstance(prior, Flat):
         return "flat, improper"
     if isinstance(prior, HalfNormal):
-        return f"half-normal, SD {prior.sd:.3g}"
-    return f"normal, mean {prior.mean:.3g}, SD {prior.sd:.3g}"
+        return f"half-normal, SD {significant(prior.sd)}"
+    return f"normal, mean {significant(prior.mean)}, SD {significant(prior.sd)}"
 
 
 def _implications(fitted: Fitted) -> dict[str, str]:

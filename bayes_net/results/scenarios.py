@@ -8,32 +8,22 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.estimands.summary import direction
-from bayes_net.numbers import MISSING, format_interval, format_probability
+from bayes_net.numbers import MISSING, format_count, format_interval, format_probability, rounded
+from bayes_net.results.columns import KEYS
 from bayes_net.schema import AS_SPECIFIED, ERROR, PASSED, PER_1_POINT, landmark_label, landmark_names, words
-
-KEYS = ["endpoint", "population", "measure", "estimand", "landmark", "arm", "study"]
 
 
 def usable(scenarios: pd.DataFrame) -> pd.DataFrame:
     """Rows with a number that passed its gate; of shrinkage, those per 10 points."""
-    rows = scenarios[scenarios["gate"] == PASSED]
-    return rows[rows["measure"] != PER_1_POINT] if "measure" in rows else rows
-
-
-def keys_of(scenarios: pd.DataFrame) -> list[str]:
-    """The columns that say what a hazard ratio is about."""
-    return [key for key in KEYS if key in scenarios]
+    return scenarios[(scenarios["gate"] == PASSED) & (scenarios["measure"] != PER_1_POINT)]
 
 
 def groups(scenarios: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
     """What a hazard ratio is about, and its row in every scenario that passed."""
-    keys = keys_of(scenarios)
     rows = usable(scenarios)
-    if "landmark" in rows:
-        rows = rows.assign(landmark=landmark_names(rows))
-    rows = rows.assign(**{key: rows[key].fillna("") for key in keys})
-    for values, own in rows.groupby(keys, sort=False):
-        yield dict(zip(keys, values, strict=True)), own
+    rows = rows.assign(landmark=landmark_names(rows))
+    for values, own in rows.groupby(KEYS, sort=False):
+        yield dict(zip(KEYS, values, strict=True)), own
 
 
 def summary(scenarios: pd.DataFrame) -> pd.DataFrame:
@@ -58,7 +48,7 @@ def summary(scenarios: pd.DataFrame) -> pd.DataFrame:
             | {"lowest_prob": own["prob_below_1"].min(), "highest_prob": own["prob_below_1"].max()}
             | {"other_conclusion": int((said != said[base.index[0]]).sum()) if len(base) else None}
         )
-    columns = [*keys_of(scenarios), "hr", "lower", "upper", "mcse_hr", "prob_below_1", "scenarios"]
+    columns = [*KEYS, "hr", "lower", "upper", "mcse_hr", "prob_below_1", "scenarios"]
     columns += ["lowest", "highest", "lowest_in", "highest_in", "lowest_prob", "highest_prob"]
     return pd.DataFrame(rows, columns=[*columns, "other_conclusion"])
 
@@ -75,11 +65,13 @@ def summary_table(found: pd.DataFrame, *, label: str) -> pd.DataFrame:
                 f"HR as specified ({label})": format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
                 if known
                 else "gate failed",
-                "Medians of scenarios": f"{_short(row.lowest)} ({row.lowest_in}) to {_short(row.highest)} "
+                "Medians of scenarios": f"{rounded(row.lowest)} ({row.lowest_in}) to {rounded(row.highest)} "
                 f"({row.highest_in})",
                 "Pr(HR < 1)": f"{format_probability(row.lowest_prob)} to "
                 f"{format_probability(row.highest_prob)}",
-                "Other conclusion": f"{row.other_conclusion:.0f} of {row.scenarios}" if known else MISSING,
+                "Other conclusion": f"{format_count(row.other_conclusion)} of {row.scenarios}"
+                if known
+                else MISSING,
             }
         )
     return pd.DataFrame(rows)
@@ -87,13 +79,9 @@ def summary_table(found: pd.DataFrame, *, label: str) -> pd.DataFrame:
 
 def subject(row) -> str:
     """What a hazard ratio is about, in words."""
-    parts = [getattr(row, name, "") for name in ("estimand", "measure", "landmark", "arm", "study")]
-    parts[2] = landmark_label(parts[2]) if parts[2] else ""
+    landmark = landmark_label(row.landmark) if row.landmark else ""
+    parts = (row.estimand, row.measure, landmark, row.arm, row.study)
     return ", ".join(words(part) for part in parts if part)
-
-
-def _short(hr: float) -> str:
-    return f"{hr:.2f}"
 
 
 def troubles(scenarios: pd.DataFrame) -> pd.DataFrame:
@@ -107,8 +95,8 @@ def troubles(scenarios: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["Scenario", "What happened"])
 
 
-STILL, MUCH = 0.1, 0.5
-"""Posterior SDs: by less than the first nothing moved to speak of; by the second half the uncertainty did."""
+MODERATE, LARGE = 0.1, 0.5
+"""From so many posterior SDs on a change is called moderate, or large; below, negligible."""
 
 
 BIAS = "bias of no limit"
@@ -119,7 +107,7 @@ def strongest(audit: pd.DataFrame) -> pd.DataFrame:
 
     Levels of studies are not among them, nor, but for the prior of its bias, what is biased.
     """
-    rows = audit[audit["estimand"] != "study against reference"] if "estimand" in audit else audit
+    rows = audit[audit["estimand"] != "study against reference"]
     true = rows[~rows["biased"] | (rows["block"] == BIAS)]
     rows = true if len(true) else rows
     top = rows.assign(rank=rows["change"].fillna(np.inf)).sort_values("rank", ascending=False, kind="stable")

@@ -10,16 +10,28 @@ import xarray as xr
 from scipy.special import expit
 
 from bayes_net.estimands.new_study import new_arm_effect, new_response
-from bayes_net.estimands.summary import probability, summarise
-from bayes_net.estimands.synthesis import curve_log_hazard, slopes_of
-from bayes_net.evidence.statistics import PER_POINT_PCHG, SLOPES
+from bayes_net.estimands.summary import summarise
+from bayes_net.estimands.synthesis import curve_hazard, slopes_of
+from bayes_net.evidence.curves import log_cumulative_hazard
+from bayes_net.evidence.kinds import names_of
+from bayes_net.evidence.ratios import PER_POINT_PCHG
+from bayes_net.evidence.statistics import Quantity
 from bayes_net.model.assumptions import Assumptions
-from bayes_net.model.likelihoods import log_cumulative_hazard
 from bayes_net.model.network import Network
 from bayes_net.model.priors import COMMENSURATE, EXCHANGEABLE, FULL, NONE, Borrowing
 from bayes_net.numbers import format_plainly
-from bayes_net.results.fits import HAZARD_RATIO_BOUNDS
-from bayes_net.schema import BIAS_TAKEN_OFF, ENDPOINT_LABELS, NO_LIMIT, OBSERVED, SAMPLE_DIMS
+from bayes_net.results.columns import PRINTED_COLUMNS, hazard_ratio_columns
+from bayes_net.results.fits import ratio_summary
+from bayes_net.schema import (
+    ASSOCIATION,
+    BIAS_TAKEN_OFF,
+    ENDPOINT_LABELS,
+    NO_LIMIT,
+    OBSERVED,
+    PER_1_POINT,
+    PER_10_POINTS,
+    SAMPLE_DIMS,
+)
 
 IN_PRINT, HELD_OUT, PREDICTED = "in print", "in print, held out", "not in print: predicted"
 
@@ -30,7 +42,7 @@ NO_BIAS_TERM = "no bias term"
 FROM_PATIENTS = "from patients"
 
 
-_PRINTED = ("printed", "printed_lower", "printed_upper")
+_PRINTED = PRINTED_COLUMNS[1:]
 
 
 def hazard_ratios(fit: xr.DataTree, network: Network, printed: pd.DataFrame, *, level: float) -> pd.DataFrame:
@@ -43,12 +55,12 @@ def hazard_ratios(fit: xr.DataTree, network: Network, printed: pd.DataFrame, *, 
     """
     if not network.slope_groups:
         return pd.DataFrame()
-    after, before = (slopes_of(fit[group].to_dataset(), network) for group in ("posterior", "prior"))
+    after, before = (slopes_of(fit[group].to_dataset()) for group in ("posterior", "prior"))
     parts = []
-    for per, measure in ((10.0, "shrinkage, per 10 points"), (1.0, "shrinkage, per 1 point")):
-        logs = (before * per / 10.0, after * per / 10.0)
-        table = ratio_summary(np.exp(logs[1]), level=level).assign(measure=measure)
-        parts.append(table.assign(**contraction(*logs)))
+    for per, measure in ((10.0, PER_10_POINTS), (1.0, PER_1_POINT)):
+        logs, prior = after * per / 10.0, before * per / 10.0
+        part = ratio_summary(np.exp(logs), logs, level=level, prior=prior)
+        parts.append(part.assign(measure=measure))
     table = pd.concat(parts, ignore_index=True)
     table[["endpoint", "arm"]] = table["slope_of"].str.split(" ", n=1, expand=True)
     table["biased"] = table["landmark"].isin((NO_LIMIT, OBSERVED))
@@ -62,18 +74,7 @@ def hazard_ratios(fit: xr.DataTree, network: Network, printed: pd.DataFrame, *, 
     keys = zip(table["endpoint"], table["landmark"], table["arm"], strict=True)
     observed = np.array([key in known for key in keys])
     table.loc[observed & (table["status"] == PREDICTED), "status"] = FROM_PATIENTS
-    first = ["endpoint", "arm", "landmark", "measure", "biased", "hr", "lower", "upper", "level"]
-    first += [*HAZARD_RATIO_BOUNDS, "status", "row", "printed", "printed_lower", "printed_upper"]
-    first += ["prior_sd", "posterior_sd", "contraction"]
-    return table[[*first, "mcse_hr", "mcse_lower", "mcse_upper", "ess_bulk", "ess_tail", "rhat"]]
-
-
-def ratio_summary(ratios: xr.DataArray, *, level: float) -> pd.DataFrame:
-    """Median, interval, region probabilities and errors of hazard ratios, one row each."""
-    table = summarise(ratios, prob=level).rename(columns={"estimate": "hr", "mcse": "mcse_hr"})
-    for name, (above, below) in HAZARD_RATIO_BOUNDS.items():
-        table[name] = np.ravel(probability(ratios, above=above, below=below).values)
-    return table
+    return hazard_ratio_columns(table.assign(estimand=ASSOCIATION), more=PRINTED_COLUMNS)
 
 
 def contraction(before: xr.DataArray, after: xr.DataArray) -> dict[str, np.ndarray]:
@@ -84,7 +85,7 @@ def contraction(before: xr.DataArray, after: xr.DataArray) -> dict[str, np.ndarr
 
 def _beside(table: pd.DataFrame, printed: pd.DataFrame, *, with_bias: Collection[str]) -> pd.DataFrame:
     """The printed value of each row's endpoint, arm, landmark and unit, and whether it entered."""
-    own = printed[printed["statistic"].isin(SLOPES) & (printed["use"] != "record")]
+    own = printed[printed["statistic"].isin(names_of(Quantity.SLOPE)) & (printed["use"] != "record")]
     own = own.sort_values("use", key=lambda use: use != "likelihood", kind="stable")
     found = []
     for row in table.itertuples():
@@ -119,8 +120,8 @@ def arm_hazard_ratios(fit: xr.DataTree, network: Network, *, level: float, seed:
     for name, what in (("arm_effect", "arm"), ("study_level", "study against reference")):
         if name in draws:
             dim = "effect" if name == "arm_effect" else "level_of"
-            part = ratio_summary(np.exp(draws[name]), level=level).rename(columns={dim: "of"})
-            parts.append(part.assign(estimand=what, **contraction(prior[name], draws[name])))
+            part = ratio_summary(np.exp(draws[name]), draws[name], level=level, prior=prior[name])
+            parts.append(part.rename(columns={dim: "of"}).assign(estimand=what))
     if network.pools_effects:
         parts += _pooled_effects(draws, prior, network, level, seed)
     if not parts:
@@ -128,33 +129,21 @@ def arm_hazard_ratios(fit: xr.DataTree, network: Network, *, level: float, seed:
     table = pd.concat(parts, ignore_index=True)
     table[["endpoint", "study"]] = table["of"].str.split(" ", n=1, expand=True)
     reference, *others = network.assumptions.arms
-    told = f"{', '.join(others)} against {reference}"
-    table["comparison"] = np.where(table["estimand"] == "arm", told, "")
-    first = [
-        "endpoint",
-        "estimand",
-        "comparison",
-        "study",
-        "hr",
-        "lower",
-        "upper",
-        "level",
-        *HAZARD_RATIO_BOUNDS,
-    ]
-    first += ["prior_sd", "posterior_sd", "contraction"]
-    return table[[*first, "mcse_hr", "mcse_lower", "mcse_upper", "ess_bulk", "ess_tail", "rhat"]]
+    against = f"{', '.join(others)} against {reference}"
+    table["comparison"] = np.where(table["estimand"] == "arm", against, "")
+    return hazard_ratio_columns(table, more=["comparison"])
 
 
 def _pooled_effects(draws, prior, network: Network, level: float, seed: int) -> list[pd.DataFrame]:
     parts = []
     for label, with_new in (("pooled mean", False), ("new study", True)):
-        logs = [
+        before, after = (
             new_arm_effect(d, network, seed=seed) if with_new else d["arm_effect_mean"]
             for d in (prior, draws)
-        ]
-        part = ratio_summary(np.exp(logs[1]), level=level)
+        )
+        part = ratio_summary(np.exp(after), after, level=level, prior=before)
         part["of"] = part.pop("effect_endpoint") + f" ({label})"
-        parts.append(part.assign(estimand="arm", **contraction(*logs)))
+        parts.append(part.assign(estimand="arm"))
     return parts
 
 
@@ -256,7 +245,7 @@ def _ratio_row(name: str, statement: str, logs: xr.DataArray) -> tuple[str, str,
 
 
 def _log_hazard_at(draws: xr.Dataset, network: Network, month: float) -> np.ndarray:
-    first = curve_log_hazard(draws, network.curves[0])
+    first = curve_hazard(draws, network.curves[0])
     return log_cumulative_hazard(first[:, None, :], network.months(np.array([month])))
 
 

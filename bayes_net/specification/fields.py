@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from bayes_net.errors import InputError, listed
 from bayes_net.schema import ENDPOINTS, NO_LIMIT, Duration, duration
@@ -75,13 +75,20 @@ Whole = Annotated[int, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 
 
-Length = Annotated[Duration, BeforeValidator(duration), PlainSerializer(str)]
+def _words(text: str) -> WithJsonSchema:
+    """What the documentation says of the values of a type that JSON has no name for."""
+    return WithJsonSchema({"format": text})
 
 
-PositiveLength = Annotated[Duration, BeforeValidator(_later), PlainSerializer(str)]
+Length = Annotated[Duration, BeforeValidator(duration), PlainSerializer(str), _words("duration")]
 
 
-LandmarkText = Annotated[str, BeforeValidator(_landmark)]
+PositiveLength = Annotated[
+    Duration, BeforeValidator(_later), PlainSerializer(str), _words("duration above 0")
+]
+
+
+LandmarkText = Annotated[str, BeforeValidator(_landmark), _words('duration, or `"no limit"`')]
 
 
 Share = Annotated[float, Field(strict=True, ge=0.5, le=0.999)]
@@ -91,13 +98,17 @@ Share = Annotated[float, Field(strict=True, ge=0.5, le=0.999)]
 _AnyLimits = tuple[float, float] | Literal["flat"]
 
 
-Limits = Annotated[_AnyLimits, BeforeValidator(_limits)]
+Limits = Annotated[
+    _AnyLimits, BeforeValidator(_limits), _words('two numbers above 0, the smaller first, or `"flat"`')
+]
 
 
 _Lengths = tuple[Length, ...]
 
 
-Cuts = Annotated[dict[str, _Lengths] | _Lengths | None, BeforeValidator(_cuts)]
+Cuts = Annotated[
+    dict[str, _Lengths] | _Lengths | None, BeforeValidator(_cuts), _words("list of rising durations")
+]
 
 
 def repeated(values: Iterable[Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The analyses that come with the package, and how to find them."""
+"""From a TOML file, or from plain values, to a validated specification."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from bayes_net.errors import SpecificationError
+from bayes_net.errors import InputError, SpecificationError
+from bayes_net.specification.base import Plan
 from bayes_net.specification.fields import complaints
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.sections import (
@@ -21,7 +22,7 @@ from bayes_net.specification.sections import (
     SamplingSection,
     ScenarioSection,
 )
-from bayes_net.specification.synthesis import SynthesisPlan, parse_synthesis
+from bayes_net.specification.synthesis import SYNTHESIS_SECTIONS, SynthesisPlan
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "data": DataSection,
@@ -37,7 +38,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
 """The tables of a specification by name; ``covariates`` may come several times."""
 
 
-def read_specification(path: str | Path) -> PatientsPlan | SynthesisPlan:
+def read_specification(path: str | Path) -> Plan:
     """The validated specification in ``path``; data paths in it are relative to the file.
 
     A file with a section [model], [evidence] or [[cohorts]] specifies a synthesis.
@@ -59,19 +60,23 @@ def read_specification(path: str | Path) -> PatientsPlan | SynthesisPlan:
         ) from problem
     except tomllib.TOMLDecodeError as problem:
         raise SpecificationError(f"{path}: not valid TOML: {problem}") from problem
-    if values.keys() & {"model", "evidence", "cohorts"}:
-        return parse_synthesis(values, where=path)
     return parse_specification(values, where=path)
 
 
-def parse_specification(values: dict, *, where: Path) -> PatientsPlan:
-    """The specification in plain ``values``, as read from the file ``where``."""
+def parse_specification(values: dict, *, where: Path) -> Plan:
+    """The specification in plain ``values``, as read from the file ``where``: of a synthesis if it has a key
+    model, evidence or cohorts."""
+    of_synthesis = bool(values.keys() & {"model", "evidence", "cohorts"})
+    kind, sections = (SynthesisPlan, SYNTHESIS_SECTIONS) if of_synthesis else (PatientsPlan, SECTIONS)
     try:
-        specification = PatientsPlan.model_validate(values)
-    except ValidationError as problem:
-        lines = complaints(problem.errors(), top=PatientsPlan, sections=SECTIONS)
+        plan = kind.model_validate(values)
+        plan._folder = where.resolve().parent
+        plan.check()
+    except (ValidationError, InputError) as problem:
+        lines = [str(problem)]
+        if isinstance(problem, ValidationError):
+            lines = complaints(problem.errors(), top=kind, sections=sections)
         raise SpecificationError(
             f"{where}: the specification is not usable\n  " + "\n  ".join(lines)
         ) from None
-    specification._folder = where.resolve().parent
-    return specification
+    return plan

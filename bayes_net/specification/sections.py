@@ -41,9 +41,14 @@ from bayes_net.specification.fields import (
 
 
 class Section(BaseModel):
-    """A table whose keys are fixed: what it does not know is refused."""
+    """A table whose keys are fixed: what it does not know is refused.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    The text below a key is its description: what the documentation says of it.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True
+    )
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """What ``repr`` and ``str`` show: every value, identifiers of patients withheld."""
@@ -55,11 +60,15 @@ class ScenarioSection(Section):
     """A named change of the specification: keys with dots, such as "priors.median_months", and new values."""
 
     name: Annotated[str, Field(min_length=1)]
+    """Name of the scenario, in the table of results."""
     change: Annotated[dict[str, Any], Field(min_length=1)]
+    """Keys with dots, such as `priors.median_months`, and their new values."""
 
 
-Grid = dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]]
-"""Keys with dots and the values that each takes in turn: every combination is a scenario."""
+Grid = Annotated[
+    dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]],
+    Field(description="Keys with dots, each with a list of values: every combination is a scenario."),
+]
 
 
 def listed_tables(name: str) -> BeforeValidator:
@@ -107,18 +116,33 @@ class DataSection(Section):
     """Where the patients come from: two tables, or the built-in generator of a synthetic cohort."""
 
     synthetic: Flag = False
+    """Generate the patients instead of reading tables. Remove the other keys of `[data]` then."""
     synthetic_seed: Annotated[Whole, Field(ge=0)] | None = None
+    """Seed of the generator. Required with `synthetic`."""
     patients: Path | None = None
+    """One row a patient; `.csv` or `.parquet`. Required, unless `synthetic`. Paths start at the folder of the
+    specification."""
     scans: Path | None = None
+    """One row a scan; `.csv` or `.parquet`. Required, unless `synthetic`."""
     time_unit: Literal["days", "weeks", "months", "years"] | None = None
+    """Unit of every time in both tables. Required, unless `synthetic`."""
     size_unit: Literal["mm", "cm"] | None = None
+    """Unit of the sum of diameters. Leave it out if scans have the percent change `pchg`."""
     patient_columns: dict[str, str] = {}
+    """Your own names of the columns of the patient table, where they differ from `patient`, `arm`,
+    `pfs_time`, `pfs_event`, `os_time`, `os_event` and `study`."""
     scan_columns: dict[str, str] = {}
+    """The same for the scan table: `patient`, `time`, `size` or `pchg`, `new_lesion`, `response`."""
     arms: tuple[str, ...] = ()
+    """Every arm, the reference first. `[]`: in alphabetical order."""
     baseline_window: Length = Duration(0.0, "d")
+    """Scans until then are baseline candidates; the last of them is the baseline."""
     scans_after_death: Literal["refuse", "drop"] = "refuse"
+    """Refuse the tables, or drop such scans and count them in the report."""
     exclude_patients: tuple[str, ...] = ()
+    """Identifiers in quotes; counted in the report, never named in it."""
     study: str | None = None
+    """Name of the study, if the patient table has no column of it."""
 
     @property
     def needs_scans(self) -> bool:
@@ -144,9 +168,13 @@ class CovariateSection(Section):
     """A further covariate: numeric (per ``scale``, from ``reference``) or with ``levels``."""
 
     name: str
+    """Column of the patient table, or its name before `patient_columns`."""
     reference: Number | None = None
+    """For numbers: the covariate enters as (value − reference) / scale."""
     scale: Positive = 1.0
+    """For numbers: the hazard ratio is per so much."""
     levels: tuple[str, ...] = ()
+    """For categories: all levels, the reference first. Every other level gets a hazard ratio."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> CovariateSection:
@@ -165,11 +193,18 @@ class LandmarkSection(Section):
     """Landmarks, endpoints and how shrinkage enters."""
 
     times: Annotated[tuple[LandmarkText, ...], Field(min_length=1)]
+    """Times from randomisation. `no limit` takes the best change of all follow-up; it is biased and labelled
+    so."""
     endpoints: Annotated[tuple[Literal["pfs", "os"], ...], Field(min_length=1)] = (PFS,)
+    """Endpoints to analyse."""
     os_population: Literal["pfs risk set", "alive"] = AT_RISK
+    """Who enters the analysis of OS: the PFS risk set, or all who are alive."""
     shrinkage_reference: Number = 0.0
+    """Shrinkage in points at which baseline hazards and arms are compared."""
     thresholds: tuple[Annotated[Number, Field(gt=0, le=100)], ...] = ()
+    """Cut shrinkage in two at these percentages too, each in a model of its own."""
     intention_to_treat: Flag = False
+    """For thresholds: no scan by the landmark counts as no response."""
 
     @model_validator(mode="after")
     def _one_of_each(self) -> LandmarkSection:
@@ -196,11 +231,18 @@ class BaselineSection(Section):
     """Intervals of the piecewise-constant hazard, and how its levels hang together."""
 
     arms: Literal["per arm", "shared"] = "per arm"
+    """A baseline hazard for each arm, or one that is shared: then the arms' hazards are proportional."""
     smoothing: Literal["rw1", "independent"] = "rw1"
+    """Neighbouring intervals are alike (a random walk), or every interval stands by itself."""
     cuts: Cuts = None
+    """Cut-points after the landmark; `[]` is one interval. A table such as `{pfs = ["3mo"], os = ["6mo"]}`
+    gives each endpoint its own. Give `cuts`, or `intervals`, or the grid."""
     intervals: Annotated[Whole, Field(ge=1, le=MOST_INTERVALS)] | None = None
+    """So many intervals with equal numbers of events, at each landmark."""
     grid_width: PositiveLength | None = None
+    """A cut-point every so much, up to `grid_until`."""
     grid_until: PositiveLength | None = None
+    """The last cut-point of the grid."""
 
     @model_validator(mode="after")
     def _one_rule(self) -> BaselineSection:
@@ -228,13 +270,21 @@ class PriorSection(Section):
     """Priors as statements about observable quantities; each pair holds with ``probability``."""
 
     probability: Share = 0.95
+    """With this probability each pair of limits below holds."""
     median_months: Limits = (2.0, 80.0)
+    """Median survival after the landmark in months."""
     hazard_change_per_year: Annotated[Number, Field(gt=1, le=1000)] = 4.0
+    """Hazards a year apart are within this factor (`rw1`)."""
     log_hazard: tuple[Number, Positive] | None = None
+    """Instead of the median: mean and SD of the log hazard per month."""
     hazard_ratio_per_10_points: Limits = (0.5, 2.0)
+    """Hazard ratio per 10 points of shrinkage."""
     hazard_ratio_response: Limits = (0.2, 5.0)
+    """Hazard ratio of response against none."""
     hazard_ratio_arm: Limits = (0.1, 10.0)
+    """Hazard ratio of an arm against the first (`shared` baseline)."""
     hazard_ratio_covariate: Limits = (0.25, 4.0)
+    """Hazard ratio of each covariate."""
 
     @model_validator(mode="after")
     def _one_level(self) -> PriorSection:
@@ -274,11 +324,19 @@ class CensoringSection(Section):
     """What is assumed of patients after their censoring, if it is not what the model says of all others."""
 
     factor: Annotated[Number, Field(ge=0)] = 1.0
+    """From its censoring on, a patient's hazard is the model's times this. 1: no departure; above 1 the
+    censored would have had their events sooner, below 1 later."""
     imputations: Annotated[Whole, Field(ge=2, le=MOST_IMPUTATIONS)] = 20
+    """How often follow-up is completed; each takes a fit."""
     arms: tuple[str, ...] = ()
+    """Whose censoring it is about. `[]`: that of all arms."""
     shrinkage_at_least: Annotated[Number, Field(le=100)] | None = None
+    """Only of patients with so much shrinkage, in points."""
     shrinkage_below: Annotated[Number, Field(le=100)] | None = None
+    """Only of patients with less shrinkage, in points; one that is not known counts as less."""
     horizon: PositiveLength | None = None
+    """Follow-up is imputed until then after the landmark, and never beyond the arm's longest follow-up, which
+    is the default."""
 
     @model_validator(mode="after")
     def _somebody(self) -> CensoringSection:
@@ -293,30 +351,48 @@ class CensoringSection(Section):
         return self
 
 
+Draws = Annotated[Whole, Field(ge=100, description="Draws of each chain that are kept.")]
+
+
+Tune = Annotated[Whole, Field(ge=100, description="Draws of each chain before these.")]
+
+
+TargetAccept = Annotated[Number, Field(ge=0.5, lt=1, description="Nearer to 1 is slower and more careful.")]
+
+
 class SamplingSection(Section):
     """Length of the chains; the seed makes the draws repeatable."""
 
     seed: Annotated[Whole, Field(ge=0)]
-    draws: Annotated[Whole, Field(ge=100)] = 1000
-    tune: Annotated[Whole, Field(ge=100)] = 500
+    """Any whole number from 0; the same seed gives the same draws."""
+    draws: Draws = 1000
+    tune: Tune = 500
     chains: Annotated[Whole, Field(ge=2)] = 4
-    target_accept: Annotated[Number, Field(ge=0.5, lt=1)] = 0.98
+    """Number of chains."""
+    target_accept: TargetAccept = 0.98
     retry: Flag = True
+    """Sample a fit that fails its gate once more, more carefully."""
 
 
 class ReportSection(Section):
     """What is written out beside the hazard ratios."""
 
     level: Share = 0.95
+    """Level of the intervals."""
     interval: Literal["equal-tailed", "hdi"] = "equal-tailed"
+    """Kind of interval: equal tails, or highest density."""
     survival_times: Annotated[tuple[PositiveLength, ...], Field(min_length=1)] = (
         Duration(6, "mo"),
         Duration(12, "mo"),
         Duration(24, "mo"),
     )
+    """Times after the landmark at which survival is reported."""
     horizon: PositiveLength = Duration(12, "mo")
+    """Until when the restricted mean survival time counts, after the landmark."""
     profiles: Annotated[tuple[Annotated[Number, Field(le=100)], ...], Field(min_length=1)] = (0.0, 30.0)
+    """Shrinkage in points of the patients whose survival is shown; below 0 is growth."""
     patient_level_figures: Flag = False
+    """Add the waterfall plot, in which every bar is a patient."""
 
     @model_validator(mode="after")
     def _one_of_each(self) -> ReportSection:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-import tomli_w
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from bayes_net.data.landmarks import landmark_times
-from bayes_net.display import shown
-from bayes_net.errors import InputError, SpecificationError
+from bayes_net.errors import InputError
 from bayes_net.model.assumptions import Assumptions, SlopePrior
 from bayes_net.model.priors import (
     Borrowing,
@@ -22,6 +18,7 @@ from bayes_net.model.priors import (
     probability_prior,
 )
 from bayes_net.schema import PFS, Duration
+from bayes_net.specification.base import Plan
 from bayes_net.specification.fields import (
     Cuts,
     Flag,
@@ -31,20 +28,20 @@ from bayes_net.specification.fields import (
     Positive,
     PositiveLength,
     Share,
-    Whole,
-    complaints,
     repeated,
 )
 from bayes_net.specification.sections import (
     DataSection,
+    Draws,
     Grid,
+    SamplingSection,
     Scenarios,
     ScenarioSection,
     Section,
+    TargetAccept,
+    Tune,
     hazard_change,
     listed_tables,
-    without_empty,
-    without_identifiers,
 )
 
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
@@ -54,10 +51,15 @@ class EvidenceSection(Section):
     """Files of published numbers, and how this analysis uses them otherwise than they say."""
 
     files: Annotated[tuple[Path, ...], Field(min_length=1)]
+    """CSV files of published numbers."""
     use: dict[str, Literal["likelihood", "check", "record"]] = Field(default_factory=dict)
+    """By row id: use it otherwise than the file says."""
     correlation: dict[str, float | Literal["curve"]] = Field(default_factory=dict)
+    """Of two rows, such as {"N10 N11" = 0.58}, or "curve" for two points of one curve."""
     power: dict[str, Fraction] = Field(default_factory=dict)
+    """Weight from 0 to 1 of single rows or whole studies, such as {"NETTER-1" = 0.5}."""
     only: tuple[Literal["pfs", "os", "response", "shrinkage", "completion"], ...] = ()
+    """Endpoints to use; rows of others are kept as records. `[]`: all."""
 
     @model_validator(mode="after")
     def _pairs(self) -> EvidenceSection:
@@ -70,13 +72,24 @@ class EvidenceSection(Section):
 class CohortSection(DataSection):
     """Patients of one study."""
 
+    scans: Path | None = None
+    """One row a scan; `.csv` or `.parquet`. Required where there is a `landmark`."""
+    study: str | None = None
+    """Name under which the patients are pooled. Required."""
     arm_names: dict[str, str] = Field(default_factory=dict)
+    """From the data's names of arms to those of [model]."""
     endpoint: Literal["pfs", "os"] = PFS
+    """Which survival the patients inform."""
     landmark: LandmarkText | None = None
+    """One of `landmarks` of `[slopes]`: patients at risk after it inform the slopes."""
     landmark_cuts: Cuts = None
+    """Cut-points of the hazard after the landmark; the same number in every cohort."""
     curve: Flag = True
+    """Every patient's survival from randomisation informs the curves."""
     counts: Flag = True
+    """Best shrinkage enters as counts."""
     weight: Fraction = 1.0
+    """Power of the patients' likelihood."""
 
     @property
     def needs_scans(self) -> bool:
@@ -102,11 +115,17 @@ class ModelSection(Section):
     """Arms, studies and intervals."""
 
     arms: Annotated[tuple[str, ...], Field(min_length=1)]
+    """One or two, the reference arm first."""
     reference: str
+    """The study on whose baseline hazard single-arm studies stand."""
     own_baseline: tuple[str, ...] = ()
+    """Further studies with a baseline hazard of their own."""
     cuts: Cuts
+    """Cut-points of every curve, in time from randomisation."""
     smoothing: Literal["rw1", "independent"] = "rw1"
+    """Neighbouring intervals are alike (a random walk), or every interval stands by itself."""
     subgroups_of: str | None = None
+    """Make arms of the subgroups of this arm, such as `177Lu >=30`."""
 
     @model_validator(mode="after")
     def _different(self) -> ModelSection:
@@ -123,13 +142,22 @@ class SlopeSection(Section):
     """Slopes of shrinkage over landmark time."""
 
     landmarks: tuple[LandmarkText, ...] = ()
+    """Landmarks at which there is a slope. `[]`: no slopes."""
     structure: Literal["gaussian process", "independent", "exchangeable"] = "gaussian process"
+    """How slopes at different landmarks hang together: over log landmark time, not at all, or as draws from
+    one distribution."""
     length: Positive = 1.0
+    """Of the Gaussian process, in log time."""
     level: Fraction = 0.5
+    """Share of the variance that is common to all landmarks."""
     hazard_ratio_per_10_points: Limits = (0.375, 2.667)
+    """95 % of hazard ratios at a landmark."""
     heterogeneity: Positive = 0.25
+    """Half-normal scale between landmarks ("exchangeable")."""
     between_studies: Positive = 0.25
+    """Half-normal scale between studies with patients."""
     no_limit_at: PositiveLength | None = None
+    """Gives "no limit" a place among the landmarks: pools it with them."""
 
     def value(self) -> SlopePrior:
         """The prior as the model takes it."""
@@ -144,16 +172,25 @@ class SlopeSection(Section):
         )
 
 
-BorrowingKind = Literal["exchangeable", "robust mixture", "commensurate", "full", "none"]
+BorrowingKind = Annotated[
+    Literal["exchangeable", "robust mixture", "commensurate", "full", "none"],
+    Field(description="Rule of borrowing."),
+]
+
+
+_SD = "SD of differences between studies that belong together; `exchangeable`: half-normal scale."
+StudySd = Annotated[Positive, Field(description=_SD)]
 
 
 class BorrowingSection(Section):
     """How studies lean on each other in one kind of parameter."""
 
     kind: BorrowingKind
-    sd: Positive
+    sd: StudySd
     weight: Fraction = 0.5
+    """Probability that they belong together."""
     vague_sd: Positive = 2.0
+    """SD of differences between studies that do not."""
 
     def value(self) -> Borrowing:
         """The rule as the model takes it."""
@@ -164,21 +201,23 @@ class LevelSection(BorrowingSection):
     """Hazard levels: single-arm studies may differ from the reference study or not belong to it at all."""
 
     kind: BorrowingKind = "robust mixture"
-    sd: Positive = 0.4
+    sd: StudySd = 0.4
 
 
 class ResponseSection(BorrowingSection):
     """Logits of response."""
 
     kind: BorrowingKind = "exchangeable"
-    sd: Positive = 1.0
+    sd: StudySd = 1.0
 
 
 class BiasSection(Section):
     """Guarantee-time bias of "no limit": mean and SD by arm, log hazard ratio per point of shrinkage."""
 
     by_arm: dict[str, tuple[Number, Positive]] = Field(default_factory=dict)
+    """By arm: mean and SD of the bias, log hazard ratio per point of shrinkage."""
     scale: Annotated[Number, Field(ge=0, le=10)] = 1.0
+    """Multiplies both."""
 
 
 class BorrowSections(Section):
@@ -192,31 +231,38 @@ class SynthesisPriorSection(Section):
     """Priors as statements about observable quantities (95 % each)."""
 
     median_months: Limits = (2.0, 80.0)
+    """Median of a curve with the average hazard, in months."""
     hazard_change_per_year: Annotated[Number, Field(gt=1, le=1000)] = 4.0
+    """Hazards a year apart are within this factor."""
     hazard_ratio_arm: Limits = (0.05, 20.0)
+    """Hazard ratio of the arms."""
     arm_heterogeneity: Positive = 0.5
+    """Half-normal scale of the arms' log hazard ratio between studies."""
     response_probability: tuple[Fraction, Fraction] = (0.02, 0.75)
+    """Probability of response."""
     odds_ratio_completion: Limits = (0.0067, 150.0)
+    """Odds ratio of response at completion given response at mid-treatment."""
 
 
-class SynthesisSamplingSection(Section):
+class SynthesisSamplingSection(SamplingSection):
     """Length of the chains; the seed makes the draws repeatable."""
 
-    seed: Annotated[Whole, Field(ge=0)]
-    draws: Annotated[Whole, Field(ge=100)] = 1500
-    tune: Annotated[Whole, Field(ge=100)] = 1000
-    chains: Annotated[Whole, Field(ge=2)] = 4
-    target_accept: Annotated[Number, Field(ge=0.5, lt=1)] = 0.99
-    retry: Flag = True
+    draws: Draws = 1500
+    tune: Tune = 1000
+    target_accept: TargetAccept = 0.99
 
 
 class SynthesisReportSection(Section):
     """What is written out beside the hazard ratios."""
 
     level: Share = 0.95
+    """Level of the intervals."""
     profiles: tuple[Annotated[Number, Field(gt=-20, lt=100)], ...] = (0.0, 30.0)
+    """Points of shrinkage for which survival is predicted."""
     predict_until: PositiveLength = Duration(30, "mo")
+    """Until when survival is predicted. What lies beyond the evidence is marked."""
     leave_one_out: Flag = True
+    """Refit without each source, and predict each number from the others."""
 
 
 def _proper(limits: tuple[float, float] | str) -> tuple[float, float]:
@@ -227,11 +273,10 @@ def _proper(limits: tuple[float, float] | str) -> tuple[float, float]:
     return limits
 
 
-class SynthesisPlan(Section):
+class SynthesisPlan(Plan):
     """A whole synthesis."""
 
-    title: str
-    description: str = ""
+    _name: ClassVar[str] = "specification of a synthesis"
     evidence: EvidenceSection | None = None
     cohorts: Annotated[tuple[CohortSection, ...], listed_tables("cohorts")] = ()
     model: ModelSection
@@ -243,7 +288,6 @@ class SynthesisPlan(Section):
     report: SynthesisReportSection = SynthesisReportSection()
     scenarios: Scenarios = ()
     grid: Grid = Field(default_factory=dict)
-    _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
     def _something(self) -> SynthesisPlan:
@@ -252,6 +296,10 @@ class SynthesisPlan(Section):
         if twice := repeated(cohort.study for cohort in self.cohorts):
             raise ValueError(f"cohorts has study {', '.join(twice)} twice: its patients would count twice")
         return self
+
+    def check(self) -> None:
+        """Refuse priors that are no distributions."""
+        self.assumptions()
 
     def assumptions(self) -> Assumptions:
         """The priors and structure as the model takes them."""
@@ -276,46 +324,6 @@ class SynthesisPlan(Section):
             bias_scale=self.bias.scale,
         )
 
-    def file(self, path: Path) -> Path:
-        """A data file; relative paths start at the specification's own folder."""
-        return self._folder / path
-
-    @property
-    def folder(self) -> Path:
-        """Where relative paths start."""
-        return self._folder
-
-    @property
-    def _plain(self) -> dict[str, Any]:
-        return without_empty(self.model_dump(mode="json", exclude_none=True))
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The analysis as plain values, defaults included, without its scenarios: what these change."""
-        return {key: value for key, value in self._plain.items() if key not in ("scenarios", "grid")}
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the content: comments and order of keys do not change it."""
-        return hashlib.sha256(json.dumps(self._plain, sort_keys=True).encode()).hexdigest()
-
-    def public_toml(self) -> str:
-        """The whole specification, defaults included, as TOML without patient identifiers."""
-        return tomli_w.dumps(without_identifiers(self._plain))
-
-    def __repr__(self) -> str:
-        return f"<specification of a synthesis: {self.title}, SHA-256 {self.digest[:12]}>"
-
-    def _repr_html_(self) -> str:
-        facts = [self.description] if self.description else []
-        return shown(self.title, facts, folded={"Specification (TOML)": self.public_toml()})
-
-    def with_seed(self, seed: int | None) -> SynthesisPlan:
-        """The same synthesis with another seed (None keeps its own)."""
-        if seed is None:
-            return self
-        return self.model_copy(update={"sampling": self.sampling.model_copy(update={"seed": seed})})
-
 
 SYNTHESIS_SECTIONS: dict[str, type[BaseModel]] = {
     "evidence": EvidenceSection,
@@ -329,19 +337,3 @@ SYNTHESIS_SECTIONS: dict[str, type[BaseModel]] = {
     "report": SynthesisReportSection,
     "scenarios": ScenarioSection,
 }
-
-
-def parse_synthesis(values: dict, *, where: Path) -> SynthesisPlan:
-    """The specification in plain ``values``, as read from the file ``where``."""
-    try:
-        specification = SynthesisPlan.model_validate(values)
-        specification._folder = where.resolve().parent
-        specification.assumptions()
-    except ValidationError as problem:
-        lines = complaints(problem.errors(), top=SynthesisPlan, sections=SYNTHESIS_SECTIONS)
-        raise SpecificationError(
-            f"{where}: the specification is not usable\n  " + "\n  ".join(lines)
-        ) from None
-    except InputError as problem:
-        raise SpecificationError(f"{where}: the specification is not usable\n  {problem}") from problem
-    return specification

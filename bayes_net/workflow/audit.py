@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from bayes_net.checks.power import prior_blocks
 from bayes_net.data.exposure import Response
 from bayes_net.model.predictors import free_variables
 from bayes_net.schema import ARM_EFFECT, COVARIATE_EFFECT
-from bayes_net.specification.patients import PatientsPlan
-from bayes_net.specification.synthesis import SynthesisPlan
-from bayes_net.workflow.patients import Prepared, prepare
-from bayes_net.workflow.synthesis import PreparedSynthesis, prepare_synthesis
+from bayes_net.specification.base import Plan
+from bayes_net.workflow.analysis import Prepared, prepare
+from bayes_net.workflow.patients import PreparedPatients
+from bayes_net.workflow.synthesis import PreparedNetwork
 
 WIDER = 4.0
 """A weakened prior has so many times its SD, and so a sixteenth of its precision."""
@@ -49,7 +50,7 @@ class Step:
     change: Mapping[str, Any]
 
 
-def audit_steps(specification: PatientsPlan | SynthesisPlan) -> tuple[Step, ...]:
+def audit_steps(plan: Plan) -> tuple[Step, ...]:
     """Every change of the audit of a specification.
 
     A prior of a location is made ``WIDER`` times as wide, and its mean is moved up by one SD; a prior of a
@@ -61,12 +62,23 @@ def audit_steps(specification: PatientsPlan | SynthesisPlan) -> tuple[Step, ...]
     InputError
         The specification's data are not usable.
     """
-    if isinstance(specification, SynthesisPlan):
-        prepared = prepare_synthesis(specification)
-        steps = [*_priors(_synthesis_priors(specification, prepared)), *_studies(specification, prepared)]
-    else:
-        steps = [*_priors(_patients_priors(specification, prepare(specification)))]
-    return tuple(steps)
+    return tuple(_steps(prepare(plan)))
+
+
+@singledispatch
+def _steps(prepared: Prepared) -> Iterator[Step]:
+    raise NotImplementedError(type(prepared).__name__)
+
+
+@_steps.register
+def _of_patients(prepared: PreparedPatients) -> Iterator[Step]:
+    return _priors(_patients_priors(prepared))
+
+
+@_steps.register
+def _of_network(prepared: PreparedNetwork) -> Iterator[Step]:
+    yield from _priors(_network_priors(prepared))
+    yield from _studies(prepared)
 
 
 Variants = tuple[tuple[str, str, Any], ...]
@@ -79,14 +91,14 @@ Stated = Iterator[tuple[str, str, Variants]]
 
 def _priors(stated: Stated) -> Iterator[Step]:
     for block, key, variants in stated:
-        for how, told, value in variants:
-            yield Step(f"{block}, {told}", block, how, {key: value})
+        for how, label, value in variants:
+            yield Step(f"{block}, {label}", block, how, {key: value})
 
 
-def _patients_priors(specification: PatientsPlan, prepared: Prepared) -> Stated:
-    priors, used = specification.priors, set()
+def _patients_priors(prepared: PreparedPatients) -> Stated:
+    priors, used = prepared.plan.priors, set()
     for job in prepared.jobs:
-        names = free_variables(specification.hazard(job.measure), job.data)
+        names = free_variables(prepared.plan.hazard(job.measure), job.data)
         response = "response" if isinstance(job.measure, Response) else "shrinkage"
         used |= {f"{response} slope" if name in ("slope", "common_slope") else name for name in names}
     z = float(stats.norm.ppf((1 + priors.probability) / 2))
@@ -107,10 +119,9 @@ def _patients_priors(specification: PatientsPlan, prepared: Prepared) -> Stated:
         yield "change over time", key, _factor(priors.hazard_change_per_year)
 
 
-def _synthesis_priors(specification: SynthesisPlan, prepared: PreparedSynthesis) -> Stated:
-    priors, slopes, borrowing = specification.priors, specification.slopes, specification.borrowing
-    z = float(stats.norm.ppf(0.975))
-    by_arm = specification.bias.by_arm
+def _network_priors(prepared: PreparedNetwork) -> Stated:
+    plan, z = prepared.plan, float(stats.norm.ppf(0.975))
+    priors, slopes, borrowing, by_arm = plan.priors, plan.slopes, plan.borrowing, plan.bias.by_arm
     stated: dict[str, tuple[str, Callable[[], Variants]]] = {
         "slope": (
             "slopes.hazard_ratio_per_10_points",
@@ -143,16 +154,15 @@ def _synthesis_priors(specification: SynthesisPlan, prepared: PreparedSynthesis)
             yield block, key, variants()
 
 
-def _studies(specification: SynthesisPlan, prepared: PreparedSynthesis) -> Iterator[Step]:
-    made, evidence = prepared.network, specification.evidence
-    studies = list(dict.fromkeys([*made.rows["study"], *(c.study for c in made.cohorts)]))
+def _studies(prepared: PreparedNetwork) -> Iterator[Step]:
+    evidence = prepared.plan.evidence
     printed = set() if prepared.evidence is None else set(prepared.evidence.rows("likelihood")["study"])
-    for study in studies if len(studies) > 1 else ():
+    for study in prepared.sources:
         change: dict[str, Any] = {}
         if evidence is not None and study in printed:
             others = {name: power for name, power in evidence.power.items() if name != study}
             change["evidence.power"] = others | {study: 0.0}  # the last word on each row of the study
-        for number, cohort in enumerate(specification.cohorts, start=1):
+        for number, cohort in enumerate(prepared.plan.cohorts, start=1):
             if cohort.study == study:
                 change[f"cohorts.{number}.weight"] = 0.0
         yield Step(f"without {study}", study, LEFT_OUT, change)
@@ -200,8 +210,8 @@ def _by_arm(by_arm: Mapping[str, tuple[float, float]]) -> Variants:
     each = {arm: _normal(*pair) for arm, pair in by_arm.items()}
     first = next(iter(each.values()))
     return tuple(
-        (how, told, {arm: [_rounded(x) for x in own[i][2]] for arm, own in each.items()})
-        for i, (how, told, _) in enumerate(first)
+        (how, label, {arm: [_rounded(x) for x in own[i][2]] for arm, own in each.items()})
+        for i, (how, label, _) in enumerate(first)
     )
 
 
@@ -222,6 +232,6 @@ def _borrowed(section) -> Variants:
         return ()
     plain = section.model_dump(mode="json")
     return tuple(
-        (how, told, plain | {name: _rounded(by * plain[name]) for name in ("sd", "vague_sd")})
-        for how, told, by in ((WEAKENED, _WIDE, WIDER), (NARROWED, _NARROW, 1 / WIDER))
+        (how, label, plain | {name: _rounded(by * plain[name]) for name in ("sd", "vague_sd")})
+        for how, label, by in ((WEAKENED, _WIDE, WIDER), (NARROWED, _NARROW, 1 / WIDER))
     )

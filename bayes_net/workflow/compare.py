@@ -15,22 +15,17 @@ import pandas as pd
 from bayes_net import schema
 from bayes_net.errors import InputError
 from bayes_net.numbers import format_interval
+from bayes_net.results.columns import KEYS
 from bayes_net.results.folder import ResultFolder, read_result, short_names
-from bayes_net.schema import landmark_label, landmark_names
+from bayes_net.schema import PER_1_POINT, landmark_label, landmark_names
 
 ABSENT = "–"
-
-
-_KEYS = ["endpoint", "population", "measure", "estimand", "landmark", "arm", "study"]
 
 
 _TABLES = ("hazard_ratios", "arms_and_studies")
 
 
 _SHOWN = ["hr", "lower", "upper", "level", "mcse_hr", "prob_below_1", "gate"]
-
-
-_PER_1_POINT = "shrinkage, per 1 point"
 
 
 _DIGEST = 12
@@ -53,26 +48,25 @@ class Comparison:
 
     def to_read(self) -> list[pd.DataFrame]:
         """Both tables as text, each with its heading in ``attrs["title"]``; of shrinkage, per 10 points."""
-        made = [(self._ratios_to_read(), f"Hazard ratios, against {self.names[0]}")]
-        made.append((_shortened(self.differences), "What differed"))
-        for table, title in made:
+        tables = [(self._ratios_to_read(), f"Hazard ratios, against {self.names[0]}")]
+        tables.append((_shortened(self.differences), "What differed"))
+        for table, title in tables:
             table.attrs["title"] = title if len(table) else f"{title}: nothing"
-        return [table for table, _ in made]
+        return [table for table, _ in tables]
 
     def _ratios_to_read(self) -> pd.DataFrame:
-        table = self.hazard_ratios[self.hazard_ratios["measure"] != _PER_1_POINT]
-        keys = list(table.columns[: table.columns.get_loc("result")])
+        table = self.hazard_ratios[self.hazard_ratios["measure"] != PER_1_POINT]
         rows = []
-        for key, own in table.groupby(keys, sort=False):
+        for key, own in table.groupby(KEYS, sort=False):
             found = {row.result: row for row in own.itertuples()}
             cells = [_ratio(found.get(name)) for name in self.names]
             moved = [_movement(found.get(name)) for name in self.names[1:]]
-            labels = dict(zip(keys, key, strict=True))
+            labels = dict(zip(KEYS, key, strict=True))
             labels["landmark"] = landmark_label(labels["landmark"])
             rows.append([*labels.values(), *cells, *moved])
         titles = [f"{name}: ratio, shift" for name in self.names[1:]]
-        read = pd.DataFrame(rows, columns=[*keys, *self.names, *titles])
-        same = [key for key in keys if key != "landmark" and len(set(read[key])) == 1]
+        read = pd.DataFrame(rows, columns=[*KEYS, *self.names, *titles])
+        same = [key for key in KEYS if key != "landmark" and len(set(read[key])) == 1]
         return read.drop(columns=same)
 
 
@@ -89,10 +83,10 @@ def _movement(row) -> str:
 
 
 def _shortened(differences: pd.DataFrame) -> pd.DataFrame:
-    shown = differences.copy()
-    hashed = shown["setting"].str.contains("sha256")
-    shown.loc[hashed, shown.columns[1:]] = shown.loc[hashed, shown.columns[1:]].map(lambda x: x[:_DIGEST])
-    return shown
+    table = differences.copy()
+    hashed = table["setting"].str.contains("sha256")
+    table.loc[hashed, table.columns[1:]] = table.loc[hashed, table.columns[1:]].map(lambda x: x[:_DIGEST])
+    return table
 
 
 def compare(folders: Sequence[Path | str]) -> Comparison:
@@ -111,52 +105,45 @@ def compare(folders: Sequence[Path | str]) -> Comparison:
         raise InputError("the same folder is given twice; expected different results")
     parts = [_ratios(result).assign(result=name) for name, result in zip(names, results, strict=True)]
     table = pd.concat(parts, ignore_index=True)
-    keys = [key for key in _KEYS if key in table]
-    table[keys] = table[keys].fillna("")
-    if table.groupby(keys)["result"].nunique().max() < 2:
+    if table.groupby(KEYS)["result"].nunique().max() < 2:
         raise InputError(f"{', '.join(names)} have no endpoint, arm, landmark and measure in common")
-    return Comparison(tuple(names), _against_first(table, keys, names[0]), _differences(names, results))
+    return Comparison(tuple(names), _against_first(table, names[0]), _differences(names, results))
 
 
 def _ratios(result: ResultFolder) -> pd.DataFrame:
     found = [result.tables[name] for name in _TABLES if name in result.tables]
     if not found:
         raise InputError(f"{result.path} has no hazard ratios to compare")
-    wanted = [*_KEYS, *_SHOWN, "log_sd"]
-    named = [table.rename(columns={"posterior_sd": "log_sd"}) for table in map(_labelled, found)]
-    return pd.concat([t[[name for name in wanted if name in t]] for t in named], ignore_index=True)
+    # a synthesis's "no limit" without its bias is not the "no limit" of patients
+    named = [table.assign(landmark=landmark_names(table)) for table in found]
+    return pd.concat([table[[*KEYS, *_SHOWN, "log_sd"]] for table in named], ignore_index=True)
 
 
-def _labelled(table: pd.DataFrame) -> pd.DataFrame:
-    """A synthesis's "no limit" without its bias is not the "no limit" of patients."""
-    return table.assign(landmark=landmark_names(table)) if "landmark" in table else table
-
-
-def _against_first(table: pd.DataFrame, keys: list[str], first: str) -> pd.DataFrame:
-    own = table.loc[table["result"] == first, [*keys, "hr", "log_sd"]]
-    table = table.merge(own, on=keys, how="left", suffixes=("", "_first"), validate="many_to_one")
+def _against_first(table: pd.DataFrame, first: str) -> pd.DataFrame:
+    own = table.loc[table["result"] == first, [*KEYS, "hr", "log_sd"]]
+    table = table.merge(own, on=KEYS, how="left", suffixes=("", "_first"), validate="many_to_one")
     table["ratio"] = table["hr"] / table["hr_first"]
     table["shift"] = np.log(table["ratio"]) / table["log_sd_first"]
-    table["place"] = table.groupby(keys, sort=False).ngroup()
+    table["place"] = table.groupby(KEYS, sort=False).ngroup()
     table = table.sort_values("place", kind="stable", ignore_index=True)
-    return table[[*keys, "result", *_SHOWN, "ratio", "shift"]]
+    return table[[*KEYS, "result", *_SHOWN, "ratio", "shift"]]
 
 
 def _differences(names: Sequence[str], results: Sequence[ResultFolder]) -> pd.DataFrame:
-    told = [_settings(result) for result in results]
-    settings = dict.fromkeys(chain.from_iterable(told))
-    rows = [[setting, *(each.get(setting, ABSENT) for each in told)] for setting in settings]
+    own = [_settings(result) for result in results]
+    settings = dict.fromkeys(chain.from_iterable(own))
+    rows = [[setting, *(each.get(setting, ABSENT) for each in own)] for setting in settings]
     return pd.DataFrame([row for row in rows if len(set(row[1:])) > 1], columns=["setting", *names])
 
 
 def _settings(result: ResultFolder) -> dict[str, str]:
     """Every key of the specification, and data and versions, as text."""
-    made = {
+    provenance = {
         name: str(value)
         for name, value in result.told.items()
         if name.startswith(("data_sha256", "evidence_sha256", "version "))
     }
-    return dict(_flat(tomllib.loads(result.specification))) | made
+    return dict(_flat(tomllib.loads(result.specification))) | provenance
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

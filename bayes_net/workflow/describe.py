@@ -1,24 +1,144 @@
-"""What a synthesis assumes, for its report: the model in words, its equations, and what its priors imply."""
+"""What is analysed, what was found, and the model in words: for the terminal and for the report."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from functools import singledispatch
 
-from bayes_net.evidence.statistics import CURVES, EFFECTS, SLOPES
+import pandas as pd
+
+from bayes_net.data.exposure import Exposure
+from bayes_net.evidence.kinds import KINDS
 from bayes_net.model.assumptions import PER_ARM, Hazard, SlopePrior
 from bayes_net.model.network import Network
 from bayes_net.model.priors import EXCHANGEABLE, GAUSSIAN_PROCESS, INDEPENDENT, Fixed, HalfCauchy
+from bayes_net.numbers import format_interval, format_probability
 from bayes_net.report.patients import CENSORING
+from bayes_net.report.tables import hazard_ratio_table
+from bayes_net.results.fits import Fitted
 from bayes_net.results.synthesis import borrowing_in_words
-from bayes_net.schema import ENDPOINT_LABELS
-from bayes_net.workflow.analysis import Analysis
-from bayes_net.workflow.patients import censoring_of
+from bayes_net.schema import ASSOCIATION, ENDPOINT_LABELS, PER_1_POINT, PER_10_POINTS
+from bayes_net.specification.patients import PatientsPlan
+from bayes_net.workflow.analysis import Analysis, Prepared
+from bayes_net.workflow.patients import PreparedPatients, censoring_of
+from bayes_net.workflow.synthesis import PreparedNetwork
+
+Titled = tuple[str, pd.DataFrame]
+"""A heading and a table of text."""
 
 
-def model_in_words(analysis: Analysis, hazard: Hazard) -> dict[str, str]:
-    """The model by heading, for the report."""
-    specification, data = analysis.prepared.specification, analysis.fits[0].job.data
-    wanted, sampling = specification.landmarks, specification.sampling
+@singledispatch
+def data_in_words(prepared: Prepared) -> list[str]:
+    """What will be analysed, a line each."""
+    raise NotImplementedError(type(prepared).__name__)
+
+
+@data_in_words.register
+def _patients_data(prepared: PreparedPatients) -> list[str]:
+    return [str(prepared.cohort), f"{len(prepared.jobs)} models to fit"]
+
+
+@data_in_words.register
+def _network_data(prepared: PreparedNetwork) -> list[str]:
+    return [] if prepared.evidence is None else [str(prepared.evidence)]
+
+
+@singledispatch
+def entering(prepared: Prepared) -> tuple[pd.DataFrame, list[str]]:
+    """What enters the models: a table of text, and lines below it."""
+    raise NotImplementedError(type(prepared).__name__)
+
+
+@entering.register
+def _at_risk(prepared: PreparedPatients) -> tuple[pd.DataFrame, list[str]]:
+    """Patients at risk and events of every landmark and arm."""
+    first = {(job.endpoint, job.landmark.label): job for job in reversed(prepared.jobs)}
+    rows = [
+        (endpoint.upper(), label, arm, str(n), f"{events:.0f}")
+        for endpoint, label in dict.fromkeys((job.endpoint, job.landmark.label) for job in prepared.jobs)
+        for arm, n, events in _counted(first[endpoint, label].data)
+    ]
+    return pd.DataFrame(rows, columns=["endpoint", "landmark", "arm", "patients", "events"]), []
+
+
+def _counted(data: Exposure) -> Iterator[tuple[str, int, float]]:
+    return zip(data.arms, data.n_by_arm, data.events.sum(axis=1), strict=True)
+
+
+@entering.register
+def _in_print(prepared: PreparedNetwork) -> tuple[pd.DataFrame, list[str]]:
+    """The published numbers that enter or are held out, and the patients."""
+    columns = ["id", "study", "arm", "endpoint", "statistic", "use"]
+    rows = prepared.printed.loc[prepared.printed["use"] != "record", columns].rename(columns={"id": "row"})
+    lines = []
+    for cohort in prepared.network.cohorts:
+        n = f"{cohort.events.sum():.0f} events in {cohort.person_time.sum():.0f} months from randomisation"
+        after = f"; {cohort.exposure.n} patients at {cohort.landmark}" if cohort.exposure is not None else ""
+        lines.append(f"{cohort.study}, {cohort.endpoint.upper()}: {n}{after}")
+    return rows, lines
+
+
+def found_in_words(analysis: Analysis) -> Iterator[Titled]:
+    """The hazard ratios of a finished run, in tables of text."""
+    return _found(analysis.prepared, analysis)
+
+
+@singledispatch
+def _found(prepared: Prepared, analysis: Analysis) -> Iterator[Titled]:
+    raise NotImplementedError(type(prepared).__name__)
+
+
+@_found.register
+def _patients_found(prepared: PreparedPatients, analysis: Analysis) -> Iterator[Titled]:
+    rows = analysis.tables["hazard_ratios"]
+    rows = rows[(rows["estimand"] == ASSOCIATION) & (rows["measure"] != PER_1_POINT)]
+    for (endpoint, measure), part in rows.groupby(["endpoint", "measure"], sort=False):
+        yield f"{endpoint.upper()}: {measure}", hazard_ratio_table(part)
+
+
+@_found.register
+def _network_found(prepared: PreparedNetwork, analysis: Analysis) -> Iterator[Titled]:
+    interval = f"HR ({100 * prepared.plan.report.level:.3g} % CrI)"
+    mark = "" if analysis.fits[0].gate.passed else " (the gate failed: not to be used)"
+
+    def ratio(row) -> tuple[str, str]:
+        limits = format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
+        return limits, format_probability(row.prob_below_1)
+
+    if "hazard_ratios" in analysis.tables:
+        table = analysis.tables["hazard_ratios"]
+        rows = [
+            (row.endpoint.upper(), row.arm, row.landmark, *ratio(row), row.status, _in_brackets(row))
+            for row in table[table["measure"] == PER_10_POINTS].itertuples()
+        ]
+        columns = ["endpoint", "arm", "landmark", interval, "Pr(HR < 1)", "", "printed"]
+        yield f"Shrinkage, per 10 points{mark}", pd.DataFrame(rows, columns=columns)
+    if "arms_and_studies" in analysis.tables:
+        rows = [
+            (row.endpoint.upper(), row.estimand, row.study, *ratio(row))
+            for row in analysis.tables["arms_and_studies"].itertuples()
+        ]
+        columns = ["endpoint", "estimand", "study", interval, "Pr(HR < 1)"]
+        yield f"Arms and studies{mark}", pd.DataFrame(rows, columns=columns)
+
+
+def _in_brackets(row) -> str:
+    if math.isnan(row.printed):
+        return ""
+    return f"{row.printed:.2f} ({row.printed_lower:.2f}–{row.printed_upper:.2f})"
+
+
+@singledispatch
+def model_in_words(prepared: Prepared, fits: Sequence) -> dict[str, str]:
+    """The model by heading, for the report; a heading that begins with "Equation" is set as mathematics."""
+    raise NotImplementedError(type(prepared).__name__)
+
+
+@model_in_words.register
+def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[str, str]:
+    plan, job = prepared.plan, fits[0].job
+    wanted, sampling, data, hazard = plan.landmarks, plan.sampling, job.data, plan.hazard(job.measure)
     endpoints = " and ".join(ENDPOINT_LABELS[endpoint] for endpoint in wanted.endpoints)
     baseline = (
         "each arm has a baseline of its own"
@@ -43,12 +163,12 @@ def model_in_words(analysis: Analysis, hazard: Hazard) -> dict[str, str]:
         ),
         "Response": _response_in_words(wanted.thresholds, wanted.intention_to_treat),
         "Hazard": (
-            f"Constant within intervals ({_intervals_in_words(analysis)}); {baseline}; its logarithm is "
+            f"Constant within intervals ({_intervals_in_words(fits)}); {baseline}; its logarithm is "
             f"{smoothing}; {slopes}. Every landmark has parameters of its own."
         ),
         "Equation": _equation(hazard, wanted.shrinkage_reference, bool(data.covariate_names)),
         "Covariates": ", ".join(data.covariate_names),
-        CENSORING: _censoring_in_words(analysis),
+        CENSORING: _censoring_in_words(plan, fits),
         "Estimation": (
             f"No-U-Turn sampler, {sampling.chains} chains of {sampling.draws} draws "
             f"after {sampling.tune} of tuning."
@@ -70,12 +190,12 @@ def _response_in_words(thresholds: Sequence[float], intention_to_treat: bool) ->
     return f"Shrinkage of at least {rules} % against less, in models of their own; {who}."
 
 
-def _censoring_in_words(analysis: Analysis) -> str:
-    censoring = censoring_of(analysis.prepared.specification)
+def _censoring_in_words(plan: PatientsPlan, fits: Sequence[Fitted]) -> str:
+    censoring = censoring_of(plan)
     if censoring is None:
         return ""
     counted = []
-    for f in analysis.fits:
+    for f in fits:
         known = f.fit["constant_data"].sum()
         open_ended = float(known["n"] - known["n_events"])
         imputed = f"{float(known['imputed_events']):.1f}"
@@ -88,9 +208,9 @@ def _censoring_in_words(analysis: Analysis) -> str:
     )
 
 
-def _intervals_in_words(analysis: Analysis) -> str:
+def _intervals_in_words(fits: Sequence[Fitted]) -> str:
     numbers: dict[str, set[int]] = {}
-    for f in analysis.fits:
+    for f in fits:
         numbers.setdefault(ENDPOINT_LABELS[f.job.endpoint], set()).add(f.job.data.n_intervals)
     return ", ".join(
         f"{name} {min(found)}" + (f" to {max(found)}" if len(found) > 1 else "")
@@ -106,16 +226,13 @@ def _equation(hazard: Hazard, reference: float, covariates: bool) -> str:
     return f"log h(t) = {baseline} + {slope} · {score} / 10" + (" + γ · covariates" if covariates else "")
 
 
-_LIKELIHOODS = (
-    (CURVES, "points of a curve (survival at a time, medians): normal on the log cumulative hazard"),
-    (EFFECTS, "hazard ratios of arms: normal on the log scale"),
-    (SLOPES, "hazard ratios per point of shrinkage: normal on the log scale"),
-    (("count",), "counts: binomial, thresholds of the same patients nested"),
-)
+@model_in_words.register
+def _network_model(prepared: PreparedNetwork, fits: Sequence) -> dict[str, str]:
+    return synthesis_in_words(prepared.network)
 
 
 def synthesis_in_words(network: Network) -> dict[str, str]:
-    """The model by heading; a heading that begins with "Equation" is set as mathematics."""
+    """The model of a network by heading."""
     assumed = network.assumptions
     words = {
         "Estimand": _estimand(network),
@@ -142,26 +259,26 @@ def _estimand(network: Network) -> str:
         parts.append("the hazard ratio of whole arms from randomisation")
     if network.groups("response"):
         parts.append("the probability of response as each study defines it")
-    said = "; ".join(parts)
-    return f"{said[:1].upper()}{said[1:]}." if said else ""
+    sentence = "; ".join(parts)
+    return f"{sentence[:1].upper()}{sentence[1:]}." if sentence else ""
 
 
 def _curves(network: Network) -> str:
     assumed = network.assumptions
     smooth = "a random walk" if assumed.smoothing == "rw1" else "independent intervals"
-    said = (
+    sentence = (
         "The survival of one arm of one study, averaged over shrinkage, from randomisation or start of "
         f"treatment. Its log hazard is constant within {network.n_intervals} intervals ({smooth}); the arms’ "
         "hazards are proportional."
     )
     if network.levels:
-        said += (
+        sentence += (
             f" Studies without a baseline of their own have that of {assumed.reference} times a level; "
             f"levels are {borrowing_in_words(assumed.study_level)}."
         )
     if network.pools_effects:
-        said += f" Arm effects of studies are exchangeable, {_spread(assumed.arm_heterogeneity)}."
-    return said
+        sentence += f" Arm effects of studies are exchangeable, {_spread(assumed.arm_heterogeneity)}."
+    return sentence
 
 
 def _curve_equation(network: Network) -> str:
@@ -179,13 +296,13 @@ def _slopes(slopes: SlopePrior, network: Network) -> str:
         f"{slopes.length:g}; {100 * slopes.level:.3g} % of the variance is common to all landmarks)",
         EXCHANGEABLE: f"landmarks vary around a common mean, {_spread(slopes.heterogeneity)}",
     }.get(slopes.structure, "every landmark has a slope of its own")
-    said = f"Log hazard ratio per 10 points of shrinkage, in each arm at each landmark: {how}."
+    sentence = f"Log hazard ratio per 10 points of shrinkage, in each arm at each landmark: {how}."
     if network.biased_groups:
-        said += (
+        sentence += (
             " “No limit” stands apart: what is printed is its slope plus a guarantee-time bias, whose prior "
             "comes from simulations of a trial without any association."
         )
-    return said
+    return sentence
 
 
 def _slope_equation(slopes: SlopePrior, network: Network) -> str:
@@ -218,9 +335,8 @@ def _spread(prior) -> str:
 
 
 def _published(network: Network) -> str:
-    found = [
-        text for statistics, text in _LIKELIHOODS if len(network.rows) and network.is_of(statistics).any()
-    ]
+    kinds = [kind for name, kind in KINDS.items() if (network.rows["statistic"] == name).any()]
+    found = list(dict.fromkeys(kind.likelihood for kind in kinds if kind.likelihood))
     if not found:
         return ""
     found.append("standard errors come from the printed limits; numbers of the same patients are correlated")
@@ -231,8 +347,8 @@ def _patients(network: Network) -> str:
     studies = list(dict.fromkeys(cohort.study for cohort in network.cohorts))
     if not studies:
         return ""
-    said = f"{', '.join(studies)}: events and time at risk of every patient inform the curves"
+    sentence = f"{', '.join(studies)}: events and time at risk of every patient inform the curves"
     if network.landmark_cohorts:
         at = ", ".join(dict.fromkeys(f"{c.study} at {c.landmark}" for c in network.landmark_cohorts))
-        said += f"; those at risk at the landmark ({at}) inform the slopes"
-    return said + "."
+        sentence += f"; those at risk at the landmark ({at}) inform the slopes"
+    return sentence + "."

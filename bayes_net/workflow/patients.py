@@ -1,43 +1,87 @@
-"""From a specification to patients at every landmark: all that can be done, and refused, before sampling."""
+"""An analysis of patients: its data at every landmark, its models, and the tables of their fits."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
+from bayes_net.checks.gate import Gate, gate, loo, worst_of
+from bayes_net.checks.influence import influence
 from bayes_net.data.cohort import Cohort, read_cohort
-from bayes_net.data.exposure import Measure, Response, Shrinkage, equal_event_cuts, expose, grid_cuts
+from bayes_net.data.exposure import (
+    Exposure,
+    Measure,
+    Response,
+    equal_event_cuts,
+    expose,
+    grid_cuts,
+)
 from bayes_net.data.landmarks import LandmarkSet, landmark
-from bayes_net.data.notes import Note
 from bayes_net.data.reading import read_table
-from bayes_net.errors import CohortWarning, InputError, listed
-from bayes_net.inference.imputation import Censoring, concerned_patients, follow_up_ends
-from bayes_net.model.assumptions import PER_ARM, SHARED
-from bayes_net.model.priors import INDEPENDENT, Flat
-from bayes_net.results.fits import Job
-from bayes_net.schema import OS, POINTS_PER_UNIT
+from bayes_net.errors import CohortWarning, InputError
+from bayes_net.estimands.summary import STRENGTHS
+from bayes_net.inference.imputation import Censoring, concerned_patients, fit_imputed
+from bayes_net.model.layout import Layout, layout
+from bayes_net.report.patients import LANDMARKS
+from bayes_net.results.curves import predictive_table
+from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, reported_quantities
+from bayes_net.results.patients import (
+    diagnostics_table,
+    gate_table,
+    influence_table,
+    loo_table,
+    power_scaling_table,
+    prior_table,
+    survival_quantities,
+    survival_table,
+    tipping_table,
+)
+from bayes_net.schema import OS, SAMPLE_DIMS
 from bayes_net.simulate.cohort import simulate_cohort
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.sections import DataSection
+from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare
+from bayes_net.workflow.cautions import (
+    check_covariates,
+    far_reference,
+    nobody_concerned,
+    refuse_improper,
+    thin_arms,
+)
 
-FAR_POINTS = 20.0
-"""Points between the reference and the patients' median shrinkage from which a note is due."""
+if TYPE_CHECKING:
+    from bayes_net.inference.sampling import Sampler
+
+MOST_REFITS = 3
+"""Patients of one fit that an ordinary run leaves out by refitting, at about a second each."""
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """A validated specification with its patients at every landmark: all that sampling needs."""
+class PreparedPatients(Prepared):
+    """A validated plan with its patients at every landmark, and a job for each of its models."""
 
-    specification: PatientsPlan
+    plan: PatientsPlan
     cohort: Cohort
     sets: Mapping[tuple[str, bool], LandmarkSet]
     jobs: tuple[Job, ...]
-    notes: tuple[Note, ...]
+    kind = LANDMARKS
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the cohort."""
+        return {"data_sha256": self.cohort.digest}
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the patients are simulated."""
+        return self.cohort.synthetic
 
     @property
     def attrition(self) -> pd.DataFrame:
@@ -52,15 +96,185 @@ class Prepared:
             ["endpoint", "population", "landmark", "arm", "reason", "n"]
         ]
 
+    def models(self, *, brief: bool = False) -> tuple[ModelToFit, ...]:
+        """A model for every job; one of each layout is compiled."""
+        return tuple(self._model(job, brief) for job in self.jobs)
 
-def load_cohort(specification: PatientsPlan) -> Cohort:
-    """The cohort that a specification names, read and validated, or generated."""
-    covariates = tuple(c.name for c in specification.covariates)
-    return load_data(specification.data, specification.folder, covariates=covariates)
+    def _model(self, job: Job, brief: bool) -> ModelToFit:
+        hazard = self.plan.hazard(job.measure)
+
+        def sampled(sampler: Sampler, seed: int) -> xr.DataTree:
+            from bayes_net.inference.patients import fit
+
+            return fit(job.data, hazard, seed=seed, sampler=sampler, shape=self._layout(job))
+
+        def reported(tree: xr.DataTree) -> dict[str, xr.DataArray]:
+            others = {} if brief else survival_quantities(job, tree, **self._survival)
+            return reported_quantities(tree) | others
+
+        def finished(tree: xr.DataTree, judged: Gate) -> Fitted:
+            if job.concerned is not None:
+                tree, judged = self._imputed(job, tree, judged, reported)
+            known = loo(tree) if "log_likelihood" in tree.children and not brief else {}
+            return Fitted(job, tree, judged, known)
+
+        key = (*_shape_key(job), hazard.baseline, hazard.smoothing, hazard.slopes)
+        return ModelToFit(job.label, key, sampled, reported, finished)
+
+    def _layout(self, job: Job) -> Layout:
+        """The layout that all jobs of its kind share."""
+        return layout(self._beside(job))
+
+    def _beside(self, job: Job) -> list[Exposure]:
+        return [other.data for other in self.jobs if _shape_key(other) == _shape_key(job)]
+
+    def _imputed(
+        self, job: Job, ordinary: xr.DataTree, judged: Gate, reported: Callable
+    ) -> tuple[xr.DataTree, Gate]:
+        """The fit to completed follow-up, in the place of the ordinary one, whose gate counts too."""
+        from bayes_net.inference.sampling import seed_of
+
+        wanted = self.plan.sampling
+        tree = fit_imputed(
+            job.data,
+            ordinary,
+            censoring_of(self.plan),
+            self.plan.hazard(job.measure),
+            seed=seed_of(wanted.seed, label=job.label),
+            sampler=self.sampler,
+            concerned=job.concerned,
+            beside=self._beside(job),
+            passes=(lambda each: gate(each, reported(each)).passed) if wanted.retry else None,
+        )
+        return tree, worst_of({"before imputation": judged, "": gate(tree, reported(tree))})
+
+    @property
+    def _survival(self) -> dict[str, Any]:
+        """Times, horizon (months) and profiles (points) at which survival is reported."""
+        report = self.plan.report
+        times = [time.months for time in report.survival_times]
+        return {"times": times, "horizon": report.horizon.months, "profiles": report.profiles}
+
+    def tables(self, fits: Sequence[Fitted], steps: Steps) -> dict[str, pd.DataFrame]:
+        """Every table of the run; a few patients of each fit are left out by refitting."""
+        steps.next("tables")
+        how = {"level": self.plan.report.level, "interval": self.plan.report.interval}
+        tables = {
+            "hazard_ratios": hazard_ratio_table(fits, **how),
+            "survival": survival_table(fits, **self._survival, **how),
+            "attrition": self.attrition,
+            "priors": self._priors(fits),
+            DIAGNOSTICS: gate_table(fits),
+            "sampling": diagnostics_table(fits),
+            "predictive_check": self._predictive(fits),
+            "loo": loo_table(fits),
+            "power_scaling": power_scaling_table(fits),
+            "tipping_points": tipping_table(fits, [band for band, _ in STRENGTHS]),
+            "influence": influence_table(list(self._influences(fits))),
+        }
+        if self.plan.censoring is not None:
+            for name in ("hazard_ratios", "survival"):
+                tables[name] = tables[name].assign(censoring_factor=self.plan.censoring.factor)
+        return tables
+
+    def _priors(self, fits: Sequence[Fitted]) -> pd.DataFrame:
+        """The priors of every way in which shrinkage enters; what they share is said once."""
+        first = {f.job.measure: f for f in reversed(fits)}
+        tables = [
+            prior_table(first[measure], self.plan.hazard(measure))
+            for measure in dict.fromkeys(f.job.measure for f in fits)
+        ]
+        return pd.concat(tables, ignore_index=True).drop_duplicates("parameter", ignore_index=True)
+
+    def _predictive(self, fits: Sequence[Fitted]) -> pd.DataFrame:
+        if self.plan.censoring is not None:
+            return pd.DataFrame()  # replicates would follow completed follow-up, which nobody observed
+        table = predictive_table(fits, self._survival["times"], level=self.plan.report.level)
+        columns = ["fit", "arm", "time", "observed", "estimate", "lower", "upper", "p_value"]
+        return table[columns].rename(columns={"time": "months", "estimate": "replicated", "p_value": "p"})
+
+    def _influences(self, fits: Sequence[Fitted]) -> Iterator[tuple[Fitted, xr.Dataset]]:
+        """What every patient does to each fit, by a few refits where importance sampling is not reliable; of
+        fits to imputed follow-up, which are not those patients', nothing."""
+        for f in fits:
+            if "log_likelihood" in f.fit.children:
+                how = {"shape": self._layout(f.job), "sampler": self.sampler, "most_refits": MOST_REFITS}
+                yield f, influence(f.fit, f.job.data, self.plan.hazard(f.job.measure), **how)
+
+    def ratios(self, fits: Sequence[Fitted]) -> pd.DataFrame:
+        """The hazard-ratio table of a run."""
+        report = self.plan.report
+        return hazard_ratio_table(fits, level=report.level, interval=report.interval)
+
+    def posterior(self, fits: Sequence[Fitted]) -> xr.DataTree:
+        """A group for each endpoint and measure, landmarks side by side.
+
+        Nothing in it belongs to a single patient: of the log-likelihood only the total per draw is kept, and
+        of leave-one-patient-out only the sums.
+        """
+        from bayes_net.inference.patients import stack
+
+        groups: dict[str, xr.DataTree] = {}
+        for name in dict.fromkeys(f.job.analysis for f in fits):
+            own = {f.job.landmark.label: f for f in fits if f.job.analysis == name}
+            tree = stack({label: _compact(f.fit) for label, f in own.items()}, dim="landmark")
+            if all(f.loo for f in own.values()):
+                kept = pd.DataFrame([f.loo for f in own.values()], index=pd.Index(own, name="landmark"))
+                tree["loo"] = xr.DataTree(xr.Dataset.from_dataframe(kept))
+            tree["constant_data"] = xr.DataTree(
+                tree["constant_data"]
+                .to_dataset()
+                .assign(
+                    biased=("landmark", [f.job.landmark.biased for f in own.values()]),
+                    gate_passed=("landmark", [f.gate.passed for f in own.values()]),
+                )
+            )
+            tree.attrs |= {"endpoint": next(iter(own.values())).job.endpoint}
+            groups[name] = tree
+        return xr.DataTree(name="bayes_net", children=groups)
 
 
-def load_data(data: DataSection, folder: Path, *, covariates: Sequence[str] = ()) -> Cohort:
-    """The cohort of one table of a specification whose relative paths start at ``folder``."""
+def _shape_key(job: Job) -> tuple:
+    return job.data.arms, job.data.covariate_names, job.data.n_intervals
+
+
+def _compact(fit: xr.DataTree) -> xr.DataTree:
+    """The fit without what the rest determines: the walk's standardised steps (log_hazard has them), and
+    of the log-prior all but each variable's sum."""
+    groups = {name: node.to_dataset() for name, node in fit.children.items()}
+    for name in ("posterior", "prior"):
+        if name in groups:
+            groups[name] = groups[name].drop_vars(["step", "log_baseline"], errors="ignore")
+            groups[name] = groups[name].drop_dims("boundary", errors="ignore")
+    if "log_prior" in groups:
+        groups["log_prior"] = groups["log_prior"].map(
+            lambda x: x.sum([dim for dim in x.dims if dim not in SAMPLE_DIMS])
+        )
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=fit.attrs), **groups})
+
+
+def load_data(
+    data: DataSection,
+    folder: Path,
+    *,
+    covariates: Sequence[str] = (),
+    cohorts: dict[str, Cohort] | None = None,
+) -> Cohort:
+    """The cohort of one table of a plan whose relative paths start at ``folder``: from ``cohorts``, if it was
+    read already, or else read and validated, or generated, and kept there.
+
+    What calls for judgement is in its notes, and no warning besides.
+    """
+    asked = repr((data.model_dump(include=set(DataSection.model_fields)), sorted(covariates), folder))
+    cohorts = {} if cohorts is None else cohorts
+    if asked not in cohorts:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CohortWarning)
+            cohorts[asked] = _read(data, folder, covariates)
+    return cohorts[asked]
+
+
+def _read(data: DataSection, folder: Path, covariates: Sequence[str]) -> Cohort:
     if data.synthetic:
         return simulate_cohort(seed=data.synthetic_seed)
     patients = folder / data.patients
@@ -87,22 +301,19 @@ def _says_synthetic(patients: Path) -> bool:
     return "synthetic" in frame and bool((frame["synthetic"].astype(str).str.lower() == "true").all())
 
 
-def prepare(specification: PatientsPlan, *, cohort: Cohort | None = None) -> Prepared:
-    """Read and validate the data and lay out every model to fit; nothing is sampled.
-
-    ``cohort`` is what ``load_cohort`` gives, where it has been read already.
+@prepare.register
+def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = None) -> PreparedPatients:
+    """Patients at every landmark, and a job for every endpoint, measure and landmark.
 
     Raises
     ------
     InputError
         The data break a rule, or a landmark has no patient or no event.
     """
-    with warnings.catch_warnings():
-        # What calls for judgement is in the cohort's notes, which the caller shows once.
-        warnings.simplefilter("ignore", CohortWarning)
-        cohort = load_cohort(specification) if cohort is None else cohort
-    _check_covariates(specification, cohort)
-    wanted = specification.landmarks
+    covariates = [covariate.name for covariate in plan.covariates]
+    cohort = load_data(plan.data, plan.folder, covariates=covariates, cohorts=cohorts)
+    check_covariates(plan, cohort)
+    wanted = plan.landmarks
     if OS in wanted.endpoints and OS not in cohort.endpoints:
         raise InputError("landmarks.endpoints asks for OS, but the patient table has no os_time and os_event")
     sets = {
@@ -117,45 +328,45 @@ def prepare(specification: PatientsPlan, *, cohort: Cohort | None = None) -> Pre
         for itt in ((False, True) if wanted.intention_to_treat and wanted.thresholds else (False,))
     }
     jobs = tuple(
-        _job(specification, sets, endpoint, measure, at)
+        _job(plan, sets, endpoint, measure, at)
         for endpoint in wanted.endpoints
         for measure in wanted.measures()
         for at in sets[endpoint, False].landmarks
     )
-    _refuse_improper(specification, jobs)
-    notes = cohort.notes + _thin_arms(jobs) + _far_reference(jobs) + _nobody_concerned(specification, jobs)
-    return Prepared(specification, cohort, sets, jobs, notes)
+    refuse_improper(plan, jobs)
+    notes = cohort.notes + thin_arms(jobs) + far_reference(jobs) + nobody_concerned(censoring_of(plan), jobs)
+    return PreparedPatients(plan, notes, cohort, sets, jobs)
 
 
-def censoring_of(specification: PatientsPlan) -> Censoring | None:
-    """What the specification assumes of patients after their censoring; None: that it tells nothing."""
-    section = specification.censoring
+def censoring_of(plan: PatientsPlan) -> Censoring | None:
+    """What the plan assumes of patients after their censoring; None: that it tells nothing."""
+    section = plan.censoring
     if section is None:
         return None
     horizon = None if section.horizon is None else section.horizon.months
     return Censoring(**section.model_dump(exclude={"horizon"}), horizon=horizon)
 
 
-def _job(specification: PatientsPlan, sets: Mapping, endpoint: str, measure: Measure, at) -> Job:
-    itt = specification.landmarks.intention_to_treat and isinstance(measure, Response)
+def _job(plan: PatientsPlan, sets: Mapping, endpoint: str, measure: Measure, at) -> Job:
+    itt = plan.landmarks.intention_to_treat and isinstance(measure, Response)
     chosen = sets[endpoint, itt]
     rows = chosen.at(at.label)
     data = expose(
         chosen,
         at.label,
-        cuts=_cuts(specification, endpoint, rows),
+        cuts=_cuts(plan, endpoint, rows),
         measure=measure,
-        covariates=[c.value() for c in specification.covariates],
+        covariates=[c.value() for c in plan.covariates],
     )
     population = chosen.population + (", intention to treat" if itt else "")
-    censoring, concerned = censoring_of(specification), None
+    censoring, concerned = censoring_of(plan), None
     if censoring is not None:
         concerned = concerned_patients(data, censoring, shrinkage=rows["shrinkage"])
     return Job(endpoint, population, at, measure, data, concerned)
 
 
-def _cuts(specification: PatientsPlan, endpoint: str, rows: pd.DataFrame) -> np.ndarray:
-    baseline = specification.baseline
+def _cuts(plan: PatientsPlan, endpoint: str, rows: pd.DataFrame) -> np.ndarray:
+    baseline = plan.baseline
     if not rows["event"].sum():
         return np.array([])  # the exposure refuses it, with a better message than any rule of cut-points
     if baseline.intervals is not None:
@@ -170,95 +381,3 @@ def _cuts(specification: PatientsPlan, endpoint: str, rows: pd.DataFrame) -> np.
             raise InputError(f"baseline.cuts has no cut-points for {endpoint}; it has {', '.join(cuts)}")
         cuts = cuts[endpoint]
     return np.array([cut.months for cut in cuts])
-
-
-def _thin_arms(jobs: Sequence[Job]) -> tuple[Note, ...]:
-    """A note for every arm whose hazard ratio has next to nothing but the prior to go by."""
-    bare = {}
-    for job in jobs:
-        for a, arm in enumerate(job.data.arms):
-            where = f"{job.endpoint.upper()}, {job.landmark.label}, {arm}"
-            if not job.data.events[a].sum():
-                bare[where] = "no event: its hazard ratios rest on the prior and on time at risk alone"
-            elif np.ptp(job.data.score[job.data.arm == a]) == 0:
-                bare[f"{where}, {job.measure.label}"] = (
-                    "all patients are alike: its hazard ratio is the prior's"
-                )
-    return tuple(
-        Note("warning", "arm-without-information", f"{where}: {why}", 1)
-        for where, why in sorted(bare.items())
-    )
-
-
-def _nobody_concerned(specification: PatientsPlan, jobs: Sequence[Job]) -> tuple[Note, ...]:
-    """A note for every model in which no follow-up can be imputed; without any other, a refusal."""
-    censoring = censoring_of(specification)
-    if censoring is None:
-        return ()
-    idle = [
-        job.label
-        for job in jobs
-        if not (job.concerned & (job.data.time < follow_up_ends(job.data, censoring))).any()
-    ]
-    if len(idle) == len(jobs):
-        raise InputError(
-            f"[censoring] is about {censoring.whose}, and there is none with follow-up left to impute; "
-            "expected some in at least one model"
-        )
-    message = f"no follow-up to impute in {listed(idle)}: the factor of [censoring] changes nothing there"
-    return (Note("warning", "nobody-concerned", message, len(idle)),) if idle else ()
-
-
-def _refuse_improper(specification: PatientsPlan, jobs: Sequence[Job]) -> None:
-    """Flat priors where the data say nothing leave no posterior at all."""
-    for job in jobs:
-        hazard, events = specification.hazard(job.measure), job.data.events
-        priors, by_arm = hazard.priors, events.sum(axis=1)
-        cells = events if hazard.baseline == PER_ARM else events.sum(axis=0)
-        levels = cells if hazard.smoothing == INDEPENDENT else cells.sum(axis=-1)
-        slopes = by_arm if hazard.slopes == PER_ARM else by_arm.sum()
-        flat = {
-            "median_months (an interval or arm)": isinstance(priors.level, Flat) and not np.all(levels),
-            "hazard_ratio_per_10_points or hazard_ratio_response": isinstance(priors.slope, Flat)
-            and not np.all(slopes),
-            "hazard_ratio_arm": isinstance(priors.arm_effect, Flat)
-            and hazard.baseline == SHARED
-            and not np.all(by_arm),
-        }
-        for name, improper in flat.items():
-            if improper:
-                raise InputError(
-                    f"{job.label}: prior {name} is flat where there is no event, so there is no posterior; "
-                    "give limits instead of 'flat', fewer intervals, or leave this landmark out"
-                )
-
-
-def _check_covariates(specification: PatientsPlan, cohort: Cohort) -> None:
-    """A covariate with a reference has to be a number for every patient."""
-    for covariate in specification.covariates:
-        if covariate.reference is not None and cohort.patients[covariate.name].dtype.kind != "f":
-            found = sorted(set(cohort.patients[covariate.name].astype(str)))
-            raise InputError(
-                f"covariate {covariate.name!r} has a reference, as numbers have, but its values are text "
-                f"({listed(found)}); give levels instead"
-            )
-
-
-def _far_reference(jobs: Sequence[Job]) -> tuple[Note, ...]:
-    """A note if baseline hazards refer to a shrinkage far from the patients' own.
-
-    Their prior then says something about the slope as well: the hazard that is observed at 40 points is the
-    baseline at 0 times the slope's effect over 40 points.
-    """
-    continuous = [job for job in jobs if isinstance(job.measure, Shrinkage)]
-    typical = {job.label: float(np.median(job.data.score)) * POINTS_PER_UNIT for job in continuous}
-    worst = max(typical, key=lambda label: abs(typical[label]))
-    if abs(typical[worst]) <= FAR_POINTS:
-        return ()
-    reference = continuous[0].measure.reference
-    message = (
-        f"baseline hazards are those at a shrinkage of {reference:g} points, but the median at {worst} is "
-        f"{reference + typical[worst]:.0f}: the prior of the baseline then bears on the slope. Consider "
-        "landmarks.shrinkage_reference nearer to the patients' own"
-    )
-    return (Note("warning", "far-reference", message, 1),)

@@ -8,37 +8,24 @@ seeds of an ordinary run, so that where and in which order it is computed change
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bayes_net.checks.gate import gate
 from bayes_net.errors import InputError, SpecificationError, listed
-from bayes_net.results.fits import Fitted, hazard_ratio_table, reported_quantities
+from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.results.publishing import write_whole
-from bayes_net.results.synthesis import arm_hazard_ratios, hazard_ratios
-from bayes_net.schema import AS_SPECIFIED, ERROR, FAILED, PASSED
-from bayes_net.specification.patients import PatientsPlan
+from bayes_net.schema import AS_SPECIFIED, ERROR
+from bayes_net.specification.base import Plan
 from bayes_net.specification.read import parse_specification
 from bayes_net.specification.sections import without_identifiers
-from bayes_net.specification.synthesis import SynthesisPlan, parse_synthesis
-from bayes_net.workflow.analysis import fit_jobs
+from bayes_net.workflow.analysis import Prepared, Progress, fit_models, prepare
 from bayes_net.workflow.audit import Step, audit_steps
-from bayes_net.workflow.patients import Prepared, prepare
-from bayes_net.workflow.synthesis import PreparedSynthesis, fit_whole, prepare_synthesis
-
-Progress = Callable[[str, int, int], None]
-"""Called with what was done, how many scenarios are done, and how many there are."""
-
-
-Plan = PatientsPlan | SynthesisPlan
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +41,9 @@ class Scenario:
     step: Step | None = None
 
     @property
-    def told(self) -> dict[str, str]:
+    def changes_in_words(self) -> dict[str, str]:
         """The changes as text, identifiers of patients withheld."""
-        return {key: shown(value) for key, value in without_identifiers(_plain(self.changes)).items()}
+        return {key: in_words(value) for key, value in without_identifiers(_plain(self.changes)).items()}
 
 
 def plan(specification: Plan, *, only: Sequence[str] = (), audit: bool = False) -> tuple[Scenario, ...]:
@@ -84,17 +71,17 @@ def plan(specification: Plan, *, only: Sequence[str] = (), audit: bool = False) 
         raise SpecificationError(f"scenarios {listed(twice)} come twice; give each a name of its own")
     if unknown := [name for name in only if name not in names]:
         raise SpecificationError(f"no scenario {listed(unknown)}; there are {listed(names, limit=20)}")
-    made, problems = [], []
+    scenarios, problems = [], []
     for name, changes, step in [(AS_SPECIFIED, {}, None), *wanted]:
         if only and name not in (*only, AS_SPECIFIED):
             continue
         try:
-            made.append(Scenario(name, changes, _changed(specification, changes, name), step))
+            scenarios.append(Scenario(name, changes, _changed(specification, changes, name), step))
         except InputError as problem:
             problems.append(str(problem))
     if problems:
         raise SpecificationError("\n".join(problems))
-    return tuple(made)
+    return tuple(scenarios)
 
 
 def _combinations(grid: Mapping[str, Sequence]) -> Iterator[dict[str, Any]]:
@@ -104,7 +91,7 @@ def _combinations(grid: Mapping[str, Sequence]) -> Iterator[dict[str, Any]]:
 
 def _named(changes: Mapping[str, Any]) -> str:
     public = without_identifiers(_plain(changes))
-    return ", ".join(f"{key.rpartition('.')[2]} {shown(value)}" for key, value in public.items())
+    return ", ".join(f"{key.rpartition('.')[2]} {in_words(value)}" for key, value in public.items())
 
 
 def _plain(value: Any) -> Any:
@@ -114,12 +101,12 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def shown(value: Any) -> str:
+def in_words(value: Any) -> str:
     """A value of a specification on one line."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {shown(part)}" for key, part in value.items())
+        return ", ".join(f"{key} {in_words(part)}" for key, part in value.items())
     if isinstance(value, list | tuple):
-        return "–".join(map(shown, value))
+        return "–".join(map(in_words, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -129,8 +116,7 @@ def _changed(specification: Plan, changes: Mapping[str, Any], name: str) -> Plan
     where = specification.folder / f"scenario {name!r}".replace("/", "\N{DIVISION SLASH}")
     for key, value in changes.items():
         _put(values, key, value, where)
-    parse = parse_synthesis if isinstance(specification, SynthesisPlan) else parse_specification
-    return parse(values, where=where)
+    return parse_specification(values, where=where)
 
 
 def _put(values: dict, key: str, value: Any, where: Path) -> None:
@@ -175,15 +161,14 @@ def run_scenarios(
     with _workers(jobs, scheduler) as compute:
         prepared = _prepare_all(scenarios)
         files = {
-            each.name: store / f"{_key(each, ready)}.parquet"
-            for each, ready in zip(scenarios, prepared, strict=True)
+            each.name: store / f"{ready.key}.parquet" for each, ready in zip(scenarios, prepared, strict=True)
         }
         todo = [
             (e.name, ready)
             for e, ready in zip(scenarios, prepared, strict=True)
             if not files[e.name].exists()
         ]
-        todo.sort(key=lambda pair: _shape(pair[1]))
+        todo.sort(key=lambda pair: pair[1].shape)
         known = len(scenarios) - len(todo)
         for done, (name, table, error) in enumerate(compute(todo), start=known + 1):
             if error:
@@ -196,44 +181,16 @@ def run_scenarios(
     return pd.concat(parts, ignore_index=True)
 
 
-def _prepare_all(scenarios: Sequence[Scenario]) -> list[Prepared | PreparedSynthesis]:
-    made, problems, cohorts = [], [], {}
+def _prepare_all(scenarios: Sequence[Scenario]) -> list[Prepared]:
+    prepared, problems, cohorts = [], [], {}  # most scenarios have the same patients: they are read once
     for each in scenarios:
         try:
-            own = each.specification
-            if isinstance(own, SynthesisPlan):
-                made.append(prepare_synthesis(own))
-                continue
-            # most scenarios have the same patients: they are read once
-            source = repr((own.data.model_dump(), own.covariates, own.folder))
-            made.append(prepare(own, cohort=cohorts.get(source)))
-            cohorts[source] = made[-1].cohort
+            prepared.append(prepare(each.specification, cohorts=cohorts))
         except InputError as problem:
             problems.append(f"scenario {each.name!r}: {problem}")
     if problems:
         raise InputError("\n".join(problems))
-    return made
-
-
-def _key(scenario: Scenario, prepared: Prepared | PreparedSynthesis) -> str:
-    """What a stored result belongs to: specification, data, and versions of what computes it."""
-    if isinstance(prepared, PreparedSynthesis):
-        data = [*prepared.data_digests.values(), prepared.evidence.digest if prepared.evidence else ""]
-    else:
-        data = [prepared.cohort.digest]
-    versions = [version(name) for name in ("bayes-net", "pymc", "nutpie", "numpy")]
-    told = "\n".join([scenario.specification.digest, *data, *versions])
-    return hashlib.sha256(told.encode()).hexdigest()[:24]
-
-
-def _shape(prepared: Prepared | PreparedSynthesis) -> str:
-    """Scenarios of the same text are likely to share a compiled model: they are fitted one after another."""
-    if isinstance(prepared, PreparedSynthesis):
-        return repr((prepared.network.curves, prepared.network.landmarks, len(prepared.network.rows)))
-    hazard = prepared.specification.hazard(prepared.jobs[0].measure)
-    return repr(
-        (hazard.baseline, hazard.smoothing, hazard.slopes, [job.data.n_intervals for job in prepared.jobs])
-    )
+    return prepared
 
 
 Outcome = tuple[str, pd.DataFrame | None, str]
@@ -282,7 +239,7 @@ def _backend(scheduler: str | None) -> Iterator[None]:
         yield
 
 
-def _fitted(name: str, prepared: Prepared | PreparedSynthesis) -> tuple[str, pd.DataFrame | None, str]:
+def _fitted(name: str, prepared: Prepared) -> Outcome:
     """A scenario's hazard ratios, or what went wrong: one that fails must not take the others with it."""
     try:
         return name, _ratios(prepared), ""
@@ -290,28 +247,14 @@ def _fitted(name: str, prepared: Prepared | PreparedSynthesis) -> tuple[str, pd.
         return name, None, f"{type(problem).__name__}: {problem}"
 
 
-def _ratios(prepared: Prepared | PreparedSynthesis) -> pd.DataFrame:
-    report = prepared.specification.report
-    if isinstance(prepared, PreparedSynthesis):
-        fit, passed, _ = fit_whole(prepared)
-        seed = prepared.specification.sampling.seed
-        tables = [
-            hazard_ratios(fit, prepared.network, prepared.printed, level=report.level),
-            arm_hazard_ratios(fit, prepared.network, level=report.level, seed=seed),
-        ]
-        table = pd.concat([t for t in tables if len(t)], ignore_index=True)
-        return table.assign(gate=PASSED if passed.passed else FAILED, synthetic=prepared.synthetic)
-    fits = fit_jobs(prepared, check=_brief)
-    table = hazard_ratio_table(fits, level=report.level, interval=report.interval)
-    return table.assign(synthetic=prepared.cohort.synthetic)
-
-
-def _brief(job, fit) -> Fitted:
-    """A fit with the gate of what a scenario reports; nobody asks it for survival curves."""
-    return Fitted(job, fit, gate(fit, reported_quantities(fit)), {})
+def _ratios(prepared: Prepared) -> pd.DataFrame:
+    return prepared.ratios(fit_models(prepared, brief=True)).assign(synthetic=prepared.synthetic)
 
 
 def _part(scenario: Scenario, path: Path, error: str) -> pd.DataFrame:
-    table = pd.DataFrame({"gate": [ERROR], "synthetic": False}) if error else pd.read_parquet(path)
+    if error:
+        table = hazard_ratio_columns(pd.DataFrame({"gate": [ERROR]})).assign(synthetic=False)
+    else:
+        table = pd.read_parquet(path)
     table.insert(0, "scenario", scenario.name)
     return table.assign(error=error)

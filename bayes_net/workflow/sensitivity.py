@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,18 +15,19 @@ import pandas as pd
 from bayes_net.checks.tipping import FACTORS, censoring_tipping, with_words
 from bayes_net.errors import InputError, SpecificationError
 from bayes_net.figures.scenarios import draw_censoring, draw_scenarios
-from bayes_net.figures.style import save
-from bayes_net.report.scenarios import SCENARIOS, scenario_page
-from bayes_net.results.folder import REPORT, Illustration, write_content, write_manifest
+from bayes_net.report.scenarios import SCENARIOS
+from bayes_net.results.columns import KEYS
 from bayes_net.results.publishing import publish
-from bayes_net.results.scenarios import keys_of, strongest, summary, troubles, usable
+from bayes_net.results.scenarios import strongest, summary, troubles, usable
 from bayes_net.schema import AS_SPECIFIED, ERROR, PER_1_POINT
+from bayes_net.specification.base import Plan
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.sections import ScenarioSection
-from bayes_net.specification.synthesis import SynthesisPlan
+from bayes_net.workflow.analysis import Progress
 from bayes_net.workflow.audit import LEFT_OUT, MOVED, NARROWED, WEAKENED
 from bayes_net.workflow.patients import censoring_of
-from bayes_net.workflow.scenarios import Plan, Progress, Scenario, plan, run_scenarios
+from bayes_net.workflow.scenarios import Scenario, plan, run_scenarios
+from bayes_net.workflow.write import write_report
 
 UNFINISHED = ".unfinished"
 
@@ -103,7 +105,7 @@ def sensitivity(
 
 
 def _together(scenarios: Sequence[Scenario], table: pd.DataFrame) -> Sensitivity:
-    rows = [(each.name, key, value) for each in scenarios for key, value in each.told.items()]
+    rows = [(each.name, key, value) for each in scenarios for key, value in each.changes_in_words.items()]
     changes = pd.DataFrame(rows, columns=["scenario", "key", "value"])
     curve = curve_of(scenarios, table)
     return Sensitivity(
@@ -128,38 +130,27 @@ def _store(out: Path, resume: bool) -> Path:
 
 
 def _write(found: Sensitivity, specification: Plan, folder: Path) -> None:
-    (folder / "figures").mkdir()
-    drawn = {}
-    for section, figures in (
-        ("censoring", draw_censoring(found.censoring)),
-        ("figures", draw_scenarios(found.hazard_ratios, found.changes)),
-    ):
-        for name, axes, caption, alt in figures:
-            svg, _ = save(axes, folder / "figures" / name)
-            drawn[name] = Illustration(section, svg.read_text(encoding="utf-8"), caption, alt)
-    passed = "passed" if found.troubles.empty else "failed"
-    told = {
+    figures = chain(draw_censoring(found.censoring), draw_scenarios(found.hazard_ratios, found.changes))
+    provenance = {
         "title": specification.title,
         "specification_sha256": specification.digest,
         "seed": str(specification.sampling.seed),
-        "gate": passed,
+        "gate": "passed" if found.troubles.empty else "failed",
     }
-    result = write_content(
+    words = {
+        "level": specification.report.level,
+        "synthetic": bool(found.hazard_ratios["synthetic"].any()),
+        "censoring": found.assumed,
+    }
+    write_report(
         folder,
+        specification,
         kind=SCENARIOS,
         tables=_tables(found),
-        figures=drawn,
-        words={
-            "title": specification.title,
-            "level": specification.report.level,
-            "synthetic": bool(found.hazard_ratios["synthetic"].any()),
-            "censoring": found.assumed,
-            "provenance": told,
-        },
-        specification=specification.public_toml(),
+        figures=figures,
+        words=words,
+        provenance=provenance,
     )
-    (folder / REPORT).write_text(scenario_page(result), encoding="utf-8")
-    write_manifest(folder, told)
 
 
 def _tables(found: Sensitivity) -> dict[str, pd.DataFrame]:
@@ -179,7 +170,7 @@ def with_factors(specification: Plan, factors: Sequence[float] = FACTORS) -> Pat
     SpecificationError
         It is a synthesis: published numbers have no censored patients to impute.
     """
-    if isinstance(specification, SynthesisPlan):
+    if not hasattr(specification, "censoring"):
         raise SpecificationError("censoring can be imputed in analyses of patients, and this is a synthesis")
     known = [section.change[FACTOR] for section in specification.scenarios if [*section.change] == [FACTOR]]
     known += specification.grid[FACTOR] if [*specification.grid] == [FACTOR] else []
@@ -199,13 +190,13 @@ def curve_of(scenarios: Sequence[Scenario], table: pd.DataFrame) -> pd.DataFrame
     base = censoring_of(scenarios[0].specification)
     factors = {AS_SPECIFIED: 1.0 if base is None else base.factor} | factors
     rows = table[table["scenario"].isin(factors) & (table["gate"] != ERROR)]
-    rows = rows[rows["measure"] != PER_1_POINT] if "measure" in rows else rows
+    rows = rows[rows["measure"] != PER_1_POINT]
     rows = rows.assign(
         factor=rows["scenario"].map(factors).astype(float), as_specified=rows["scenario"] == AS_SPECIFIED
     )
-    columns = [*(key for key in keys_of(rows) if key != "study"), "biased", "factor", "as_specified"]
+    columns = [*(key for key in KEYS if key != "study"), "biased", "factor", "as_specified"]
     columns += ["hr", "lower", "upper", "level", "interval", "log_sd", "prob_below_1", "mcse_hr", "gate"]
-    return with_words(rows[[name for name in columns if name in rows]].reset_index(drop=True))
+    return with_words(rows[columns].reset_index(drop=True))
 
 
 def tipping_of(curve: pd.DataFrame) -> pd.DataFrame:
@@ -238,13 +229,9 @@ def audit_table(scenarios: Sequence[Scenario], found: pd.DataFrame) -> pd.DataFr
     width ratios. A scenario that failed leaves its columns missing.
     """
     rows = usable(found)
-    if "hr" not in rows or not any(each.step for each in scenarios):
+    if rows.empty or not any(each.step for each in scenarios):
         return pd.DataFrame()
-    keys = keys_of(rows)
-    rows = rows.assign(**{key: rows[key].fillna("") for key in keys})
-    rows = rows.assign(biased=rows["biased"].eq(True)) if "biased" in rows else rows.assign(biased=False)
-    base = rows[rows["scenario"] == AS_SPECIFIED].set_index(keys)
-    sd = base["posterior_sd" if "posterior_sd" in base else "log_sd"]
+    base = rows[rows["scenario"] == AS_SPECIFIED].set_index(KEYS)
     parts = []
     for block in dict.fromkeys(each.step.block for each in scenarios if each.step):
         own = [each for each in scenarios if each.step and each.step.block == block]
@@ -256,7 +243,7 @@ def audit_table(scenarios: Sequence[Scenario], found: pd.DataFrame) -> pd.DataFr
             end = "weakened" if each.step.how in _FIRST else "other"
             if end == "other":
                 part["other"] = each.step.how
-            moved = _moved(base, rows[rows["scenario"] == each.name].set_index(keys), sd)
+            moved = _moved(base, rows[rows["scenario"] == each.name].set_index(KEYS))
             part[[f"{c}_{end}" for c in COLUMNS]] = moved.reindex(part.index).to_numpy()
         parts.append(part.reset_index())
     table = pd.concat(parts, ignore_index=True)
@@ -266,14 +253,15 @@ def audit_table(scenarios: Sequence[Scenario], found: pd.DataFrame) -> pd.DataFr
     order = strongest(table)["block"].tolist()
     table = table.assign(rank=table["block"].map(order.index))
     table = table.sort_values(["rank", "change"], ascending=[True, False], kind="stable", ignore_index=True)
-    first = ["block", "kind", *keys, "biased", "hr", "lower", "upper", "mcse_hr"]
+    first = ["block", "kind", *KEYS, "biased", "hr", "lower", "upper", "mcse_hr"]
     first += [f"{c}_weakened" for c in COLUMNS] + ["other"] + [f"{c}_other" for c in COLUMNS]
     return table[[*first, "change"]]
 
 
-def _moved(base: pd.DataFrame, after: pd.DataFrame, sd: pd.Series) -> pd.DataFrame:
+def _moved(base: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """Hazard ratio, shift in posterior SDs, ratio of interval widths, Monte-Carlo error of the shift."""
     errors = np.hypot(base["mcse_hr"] / base["hr"], after["mcse_hr"] / after["hr"])
     widths = [np.log(x["upper"] / x["lower"]) for x in (base, after)]
-    columns = (after["hr"], np.log(after["hr"] / base["hr"]) / sd, widths[1] / widths[0], errors / sd)
+    columns = (after["hr"], np.log(after["hr"] / base["hr"]) / base["log_sd"], widths[1] / widths[0])
+    columns += (errors / base["log_sd"],)
     return pd.concat(dict(zip(COLUMNS, columns, strict=True)), axis=1)

@@ -1,52 +1,75 @@
-"""From the specification of a synthesis to its results: reads, fits, checks, leaves out, tabulates."""
+"""A synthesis: its published numbers and patients, its model, what is left out, and its tables."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayes_net.checks.gate import Gate, gate
-from bayes_net.checks.influence import study_influence
+from bayes_net.checks.influence import leave_one_number_out, left_out, study_influence
 from bayes_net.checks.power import synthesis_power_scaling
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.exposure import expose, person_time
 from bayes_net.data.landmarks import landmark
-from bayes_net.data.notes import Note
-from bayes_net.errors import CohortWarning, InputError, listed
+from bayes_net.errors import InputError, listed
 from bayes_net.estimands.new_study import new_study_priors
 from bayes_net.estimands.synthesis import checks, profiles
 from bayes_net.evidence.table import Evidence, read_evidence
 from bayes_net.model.network import Curve, Network, combine_network, with_labels
 from bayes_net.model.participants import Participants
+from bayes_net.report.synthesis import SYNTHESIS
 from bayes_net.results.synthesis import arm_hazard_ratios, hazard_ratios, parameters, prior_table, responses
-from bayes_net.schema import NO_LIMIT
+from bayes_net.schema import FAILED, NO_LIMIT, PASSED
 from bayes_net.specification.synthesis import CohortSection, SynthesisPlan
+from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare
 from bayes_net.workflow.patients import load_data
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many steps are done, and how many there are."""
-
+if TYPE_CHECKING:
+    from bayes_net.inference.sampling import Sampler
 
 REFIT_RHAT, REFIT_ESS, REFIT_ACCEPT = 1.03, 100, 0.99
 """Enough to see by how much of its standard deviation a parameter moves; what fails is refitted as carefully
 as the whole."""
 
 
-@dataclass(frozen=True, eq=False)
-class PreparedSynthesis:
-    """A validated specification with its published numbers and patients: all that sampling needs."""
+WHOLE = "all evidence"
+"""Name of the fit from which nothing is left out."""
 
-    specification: SynthesisPlan
+
+@dataclass(frozen=True, eq=False)
+class FittedNetwork:
+    """The fit of all evidence, and its gate."""
+
+    network: Network
+    fit: xr.DataTree
+    gate: Gate
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedNetwork(Prepared):
+    """A validated plan of a synthesis with its published numbers and patients, and the network they make."""
+
+    plan: SynthesisPlan
     evidence: Evidence | None
     network: Network
-    notes: tuple[tuple[str, Note], ...]
-    synthetic: bool
-    data_digests: Mapping[str, str]
+    cohorts: Mapping[str, Cohort]
+    kind = SYNTHESIS
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the evidence, and of each study's patients."""
+        evidence = {} if self.evidence is None else {"evidence_sha256": self.evidence.digest}
+        return evidence | {f"data_sha256 {study}": own.digest for study, own in self.cohorts.items()}
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether patients of any study are simulated."""
+        return any(cohort.synthetic for cohort in self.cohorts.values())
 
     @property
     def printed(self) -> pd.DataFrame:
@@ -57,59 +80,134 @@ class PreparedSynthesis:
         own = with_labels(self.evidence.table)
         return pd.concat([own, rows[~rows["id"].isin(own["id"])]], ignore_index=True)
 
+    @property
+    def sources(self) -> list[str]:
+        """Studies that can be left out, if there is another."""
+        studies = list(dict.fromkeys([*self.network.rows["study"], *(c.study for c in self.network.cohorts)]))
+        return studies if len(studies) > 1 else []
 
-@dataclass(frozen=True, eq=False)
-class SynthesisAnalysis:
-    """A finished synthesis: its fit and the tables that are written out."""
+    def models(self, *, brief: bool = False) -> tuple[ModelToFit, ...]:
+        """The one model; its gate looks at the same parameters, ``brief`` or not."""
+        network = self.network
 
-    prepared: PreparedSynthesis
-    fit: xr.DataTree
-    gate: Gate
-    attempts: int
-    tables: Mapping[str, pd.DataFrame]
+        def sampled(sampler: Sampler, seed: int) -> xr.DataTree:
+            from bayes_net.inference.synthesis import fit_synthesis
+
+            return fit_synthesis(network, seed=seed, sampler=sampler)
+
+        def finished(tree: xr.DataTree, judged: Gate) -> FittedNetwork:
+            return FittedNetwork(network, tree, judged)
+
+        key = (network.curves, network.landmarks, len(network.rows))
+        return (ModelToFit(WHOLE, key, sampled, reported, finished, alone=True),)
 
     @property
-    def passed(self) -> bool:
-        """Whether the fit, and every refit with something left out, passed its gate."""
-        return bool(self.tables["diagnostics"]["passed"].all())
+    def n_refits(self) -> int:
+        """Each source, and then all single numbers."""
+        return (len(self.sources) + 1) * self.plan.report.leave_one_out
+
+    def tables(self, fits: Sequence[FittedNetwork], steps: Steps) -> dict[str, pd.DataFrame]:
+        """Every table of the run; each source, and each number that asks for it, is left out by refitting."""
+        (whole,), network, level = fits, self.network, self.plan.report.level
+        tables, without = {DIAGNOSTICS: [whole.gate.table.assign(fit=WHOLE)]}, {}
+        if self.plan.report.leave_one_out:
+            loo, refits = self._leave_out(whole.fit, steps)
+            gates = {name: refit_gate(tree) for name, tree in refits.items()}
+            tables[DIAGNOSTICS] += [each.table.assign(fit=name) for name, each in gates.items()]
+            tables["influence"] = [_moved(whole.fit, tree).assign(fit=name) for name, tree in refits.items()]
+            tables["loo"] = [loo]
+            without = {
+                name.removeprefix("without "): tree for name, tree in refits.items() if gates[name].passed
+            }
+        tables["study_influence"] = [study_influence(whole.fit, network, level=level, refits=without)]
+        steps.next("tables")
+        joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}
+        columns = ["fit", "check", "worst", "threshold", "passed", "where"]
+        joined[DIAGNOSTICS] = joined[DIAGNOSTICS][columns]
+        joined |= tabulate(whole.fit, self, level=level)
+        return {name: _with_gate(table, name, whole, joined[DIAGNOSTICS]) for name, table in joined.items()}
+
+    def _leave_out(self, fit: xr.DataTree, steps: Steps) -> tuple[pd.DataFrame, dict[str, xr.DataTree]]:
+        """Leave-one-number-out results, and the fits without a source or a number."""
+        from bayes_net.inference.sampling import careful
+        from bayes_net.inference.synthesis import fit_synthesis
+
+        network, whole, wanted = self.network, self.sampler, self.plan.sampling
+        brief = replace(whole, draws=max(whole.draws * 2 // 5, 100), tune=max(whole.tune * 2 // 5, 100))
+        brief = replace(brief, target_accept=min(whole.target_accept, REFIT_ACCEPT))
+
+        def refit(smaller: Network) -> xr.DataTree:
+            return careful(
+                lambda sampler, seed: fit_synthesis(smaller, seed=seed, sampler=sampler),
+                lambda tree: refit_gate(tree).passed,
+                sampler=brief,
+                seeds=[wanted.seed] * (2 if wanted.retry else 1),
+            )
+
+        refits = {}
+        for source in self.sources:
+            steps.next(f"without {source}")
+            refits[f"without {source}"] = refit(left_out(network, [source]))
+        if not len(network.rows):
+            return pd.DataFrame(), refits
+        steps.next("each number left out")
+        loo, exact = leave_one_number_out(fit, network, refit)
+        return loo, refits | {f"without {name}": tree for name, tree in exact.items()}
+
+    def ratios(self, fits: Sequence[FittedNetwork]) -> pd.DataFrame:
+        """Hazard ratios of shrinkage, then those of arms and studies."""
+        (whole,), level, seed = fits, self.plan.report.level, self.plan.sampling.seed
+        tables = [
+            hazard_ratios(whole.fit, self.network, self.printed, level=level),
+            arm_hazard_ratios(whole.fit, self.network, level=level, seed=seed),
+        ]
+        table = pd.concat([t for t in tables if len(t)], ignore_index=True)
+        return table.assign(gate=PASSED if whole.gate.passed else FAILED)
+
+    def posterior(self, fits: Sequence[FittedNetwork]) -> xr.DataTree:
+        """Posterior, prior, sampler statistics, and of the published numbers' log-likelihood every row's."""
+        return fits[0].fit.copy()
 
 
-def prepare_synthesis(specification: SynthesisPlan) -> PreparedSynthesis:
-    """Read and validate everything and lay the model out; nothing is sampled.
+@prepare.register
+def prepare_network(plan: SynthesisPlan, *, cohorts: dict[str, Cohort] | None = None) -> PreparedNetwork:
+    """Published numbers and patients, and the network that they make.
 
     Raises
     ------
     InputError
         A published number or a patient breaks a rule, or does not fit the model.
     """
-    evidence = _evidence(specification)
-    _check_studies(specification, evidence)
-    assumptions = specification.assumptions()
-    loaded = [(section, _patients(section, specification)) for section in specification.cohorts]
-    cohorts = [_cohort(section, patients, specification) for section, patients in loaded]
-    section = specification.evidence
-    made = combine_network(
-        evidence, assumptions, cohorts=cohorts, power=dict(section.power) if section else None
+    evidence = _evidence(plan)
+    _check_studies(plan, evidence)
+    loaded = [(section, load_data(section, plan.folder, cohorts=cohorts)) for section in plan.cohorts]
+    network = combine_network(
+        evidence,
+        plan.assumptions(),
+        cohorts=[_cohort(section, patients, plan) for section, patients in loaded],
+        power=dict(plan.evidence.power) if plan.evidence else None,
     )
     for section, patients in loaded:
-        if counts := _counts(section, patients, specification):
-            made = made.with_rows(pd.DataFrame(counts), power=section.weight)
-    notes = tuple((section.study, note) for section, patients in loaded for note in patients.notes)
-    digests = {section.study: patients.digest for section, patients in loaded}
-    return PreparedSynthesis(
-        specification, evidence, made, notes, any(p.synthetic for _, p in loaded), digests
+        if counts := _counts(section, patients):
+            network = network.with_rows(pd.DataFrame(counts), power=section.weight)
+    notes = tuple(
+        replace(note, message=f"{section.study}: {note.message}")
+        for section, patients in loaded
+        for note in patients.notes
     )
+    read = {section.study: patients for section, patients in loaded}
+    return PreparedNetwork(plan, notes, evidence, network, read)
 
 
-def _evidence(specification: SynthesisPlan) -> Evidence | None:
-    section = specification.evidence
+def _evidence(plan: SynthesisPlan) -> Evidence | None:
+    section = plan.evidence
     if section is None:
         return None
-    evidence = read_evidence(*(specification.file(path) for path in section.files))
+    evidence = read_evidence(*(plan.file(path) for path in section.files))
     for pair, value in section.correlation.items():
         evidence = evidence.correlate(*pair.split(), value)
-    if specification.model.subgroups_of:
-        evidence = _subgroups_as_arms(evidence, specification.model.subgroups_of)
+    if plan.model.subgroups_of:
+        evidence = _subgroups_as_arms(evidence, plan.model.subgroups_of)
     uses = dict(section.use)
     if section.only:
         other = evidence.table[~evidence.table["endpoint"].isin(section.only)]
@@ -117,10 +215,10 @@ def _evidence(specification: SynthesisPlan) -> Evidence | None:
     return evidence.choose(uses) if uses else evidence
 
 
-def _check_studies(specification: SynthesisPlan, evidence: Evidence | None) -> None:
-    known = [section.study for section in specification.cohorts]
+def _check_studies(plan: SynthesisPlan, evidence: Evidence | None) -> None:
+    known = [section.study for section in plan.cohorts]
     known += [] if evidence is None else list(dict.fromkeys(evidence.table["study"]))
-    model = specification.model
+    model = plan.model
     if unknown := [name for name in (model.reference, *model.own_baseline) if name not in known]:
         raise InputError(
             f"model.reference and model.own_baseline name {listed(unknown)}; expected studies among "
@@ -142,18 +240,12 @@ def _subgroups_as_arms(evidence: Evidence, arm: str) -> Evidence:
     return Evidence(table)
 
 
-def _patients(section: CohortSection, specification: SynthesisPlan) -> Cohort:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CohortWarning)
-        return load_data(section, specification.folder)
-
-
 def _arm(section: CohortSection, names: pd.Series) -> pd.Series:
     return names.replace(section.arm_names)
 
 
-def _cohort(section: CohortSection, patients: Cohort, specification: SynthesisPlan) -> Participants:
-    arms = specification.model.arms
+def _cohort(section: CohortSection, patients: Cohort, plan: SynthesisPlan) -> Participants:
+    arms = plan.model.arms
     table = patients.patients.assign(arm=_arm(section, patients.patients["arm"].astype(str)))
     unknown = sorted(set(table["arm"]) - set(arms))
     if unknown:
@@ -166,7 +258,7 @@ def _cohort(section: CohortSection, patients: Cohort, specification: SynthesisPl
             f"patients of {section.study} have no {section.endpoint}_time and {section.endpoint}_event; "
             f"expected both for endpoint = {section.endpoint!r}. Name the columns in patient_columns"
         )
-    cuts = np.array([cut.months for cut in specification.model.cuts or ()])
+    cuts = np.array([cut.months for cut in plan.model.cuts or ()])
     time = table[f"{section.endpoint}_time"].to_numpy(float)
     event = table[f"{section.endpoint}_event"].to_numpy(float)
     months, interval = person_time(time, cuts), np.searchsorted(cuts, time, side="left")
@@ -175,20 +267,20 @@ def _cohort(section: CohortSection, patients: Cohort, specification: SynthesisPl
         own = (table["arm"] == arm).to_numpy()
         exposure[a] = months[own].sum(axis=0)
         np.add.at(events[a], interval[own], event[own])
-    made = Participants(
+    participants = Participants(
         section.study, section.endpoint, events, exposure, weight=section.weight, longest=float(time.max())
     )
     if section.landmark is None:
-        return made
+        return participants
     chosen = landmark(patients, [section.landmark], endpoint=section.endpoint)
     at = chosen.landmarks[0].label
     data = expose(chosen, at, cuts=list(section.landmark_cuts))
     renamed = [dict(section.arm_names).get(arm, arm) for arm in data.arms]
     order = np.array([arms.index(arm) for arm in renamed])
-    return replace(made, landmark=at, exposure=replace(data, arm=order[data.arm], arms=tuple(arms)))
+    return replace(participants, landmark=at, exposure=replace(data, arm=order[data.arm], arms=tuple(arms)))
 
 
-def _counts(section: CohortSection, patients: Cohort, specification: SynthesisPlan) -> list[dict]:
+def _counts(section: CohortSection, patients: Cohort) -> list[dict]:
     """Best shrinkage of patients as counts, by which they join the shrinkage law and the responses."""
     if not section.counts or not len(patients.scans):
         return []
@@ -211,160 +303,78 @@ def _counts(section: CohortSection, patients: Cohort, specification: SynthesisPl
     return rows
 
 
-def analyse_synthesis(prepared: PreparedSynthesis, *, progress: Progress | None = None) -> SynthesisAnalysis:
-    """Fit and check what was prepared; leave each source and each number out; tabulate."""
-    made, report = prepared.network, prepared.specification.report
-    steps = _Steps(progress, 2 + (len(_sources(made)) + 1) * report.leave_one_out)
-    steps.next("all evidence")
-    fit, passed, attempts = fit_whole(prepared)
-    tables, without = {"diagnostics": [passed.table.assign(fit="all evidence")]}, {}
-    if report.leave_one_out:
-        loo, refits = _leave_out(prepared, fit, steps)
-        gates = {name: refit_gate(tree, made) for name, tree in refits.items()}
-        tables["diagnostics"] += [each.table.assign(fit=name) for name, each in gates.items()]
-        tables["influence"] = [_moved(fit, tree, made).assign(fit=name) for name, tree in refits.items()]
-        tables["loo"] = [loo]
-        without = {name.removeprefix("without "): tree for name, tree in refits.items() if gates[name].passed}
-    tables["study_influence"] = [study_influence(fit, made, level=report.level, refits=without)]
-    steps.next("tables")
-    joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}
-    columns = ["fit", "check", "worst", "threshold", "passed", "where"]
-    joined["diagnostics"] = joined["diagnostics"][columns]
-    joined |= tabulate(fit, prepared, level=report.level)
-    steps.next("done")
-    return SynthesisAnalysis(
-        prepared, fit, passed, attempts, {name: t for name, t in joined.items() if len(t)}
-    )
-
-
-def fit_whole(prepared: PreparedSynthesis) -> tuple[xr.DataTree, Gate, int]:
-    """The fit of all evidence, a second time and more carefully if the first fails its gate."""
-    from bayes_net.inference.synthesis import fit_synthesis
-
-    made, wanted = prepared.network, prepared.specification.sampling
-    for attempt, how in enumerate((_sampler(prepared), _sampler(prepared).more_careful()), start=1):
-        fit = fit_synthesis(made, seed=wanted.seed + attempt - 1, sampler=how)
-        passed = gate(fit, reported(fit, made))
-        if passed.passed or not wanted.retry:
-            break
-    return fit, passed, attempt
-
-
-def _sampler(prepared: PreparedSynthesis):
-    from bayes_net.inference.sampling import Sampler
-
-    wanted = prepared.specification.sampling
-    return Sampler(wanted.draws, wanted.tune, wanted.chains, wanted.target_accept)
-
-
-def _leave_out(
-    prepared: PreparedSynthesis, fit: xr.DataTree, steps: _Steps
-) -> tuple[pd.DataFrame, dict[str, xr.DataTree]]:
-    """Leave-one-number-out results, and the fits without a source or a number."""
-    from bayes_net.checks.influence import leave_one_number_out, left_out
-    from bayes_net.inference.synthesis import fit_synthesis
-
-    made, whole = prepared.network, _sampler(prepared)
-    brief = replace(whole, draws=max(whole.draws * 2 // 5, 100), tune=max(whole.tune * 2 // 5, 100))
-    brief = replace(brief, target_accept=min(whole.target_accept, REFIT_ACCEPT))
-
-    def refit(smaller: Network) -> xr.DataTree:
-        retry = prepared.specification.sampling.retry
-        for how in (brief, brief.more_careful()) if retry else (brief,):
-            tree = fit_synthesis(smaller, seed=prepared.specification.sampling.seed, sampler=how)
-            if refit_gate(tree, smaller).passed:
-                break
-        return tree
-
-    refits = {}
-    for source in _sources(made):
-        steps.next(f"without {source}")
-        refits[f"without {source}"] = refit(left_out(made, [source]))
-    if not len(made.rows):
-        return pd.DataFrame(), refits
-    steps.next("each number left out")
-    loo, exact = leave_one_number_out(fit, made, refit)
-    return loo, refits | {f"without {name}": tree for name, tree in exact.items()}
-
-
-def refit_gate(refit: xr.DataTree, made: Network) -> Gate:
+def refit_gate(refit: xr.DataTree) -> Gate:
     """The gate of a fit that only shows what moves: of reported parameters, and with fewer draws."""
-    shown = xr.Dataset({str(name): draws for name, draws in reported(refit, made).items()})
-    tree = xr.DataTree.from_dict({"posterior": shown, "sample_stats": refit["sample_stats"].to_dataset()})
+    moving = xr.Dataset({str(name): draws for name, draws in reported(refit).items()})
+    tree = xr.DataTree.from_dict({"posterior": moving, "sample_stats": refit["sample_stats"].to_dataset()})
     return gate(tree, max_rhat=REFIT_RHAT, min_ess=REFIT_ESS)
 
 
-class _Steps:
-    """Tells a progress display what is being done."""
+def _with_gate(
+    table: pd.DataFrame, name: str, whole: FittedNetwork, diagnostics: pd.DataFrame
+) -> pd.DataFrame:
+    """The table with whether the fit behind each row passed its gate, which must travel with its numbers."""
+    if name in (DIAGNOSTICS, "evidence", "priors"):
+        return table
+    found: object = PASSED if whole.gate.passed else FAILED
+    if "fit" in table and whole.gate.passed:
+        each = diagnostics.groupby("fit")["passed"].all()
+        found = np.where(table["fit"].map(each), PASSED, FAILED)
+    return table.assign(gate=found)
 
-    def __init__(self, tell, total: int) -> None:
-        self.tell, self.total, self.done = tell, total, 0
 
-    def next(self, label: str) -> None:
-        """Say what comes next."""
-        if self.tell:
-            self.tell(label, min(self.done, self.total), self.total)
-        self.done += 1
-
-
-def tabulate(fit: xr.DataTree, prepared: PreparedSynthesis, *, level: float) -> dict[str, pd.DataFrame]:
+def tabulate(fit: xr.DataTree, prepared: PreparedNetwork, *, level: float) -> dict[str, pd.DataFrame]:
     """Every table of the posterior, by file name."""
-    specification, made = prepared.specification, prepared.network
-    seed = specification.sampling.seed
-    held_out = made.rows[:0] if prepared.evidence is None else with_labels(prepared.evidence.rows("check"))
-    until = specification.report.predict_until.months
+    plan, network = prepared.plan, prepared.network
+    seed = plan.sampling.seed
+    held_out = network.rows[:0] if prepared.evidence is None else with_labels(prepared.evidence.rows("check"))
+    until = plan.report.predict_until.months
     times = np.linspace(0.0, until, 61)[1:]
     return {
-        "hazard_ratios": hazard_ratios(fit, made, prepared.printed, level=level),
-        "arms_and_studies": arm_hazard_ratios(fit, made, level=level, seed=seed),
-        "responses": responses(fit, made, level=level, seed=seed),
-        "new_study_priors": new_study_priors(fit, made, seed=seed),
-        "priors": prior_table(fit, made),
-        "parameters": parameters(fit, made, level=level),
-        "power_scaling": synthesis_power_scaling(fit, made),
-        "checks": checks(fit, made, held_out, level=level, seed=seed),
+        "hazard_ratios": hazard_ratios(fit, network, prepared.printed, level=level),
+        "arms_and_studies": arm_hazard_ratios(fit, network, level=level, seed=seed),
+        "responses": responses(fit, network, level=level, seed=seed),
+        "new_study_priors": new_study_priors(fit, network, seed=seed),
+        "priors": prior_table(fit, network),
+        "parameters": parameters(fit, network, level=level),
+        "power_scaling": synthesis_power_scaling(fit, network),
+        "checks": checks(fit, network, held_out, level=level, seed=seed),
         "survival": profiles(
             fit,
-            made,
-            points=specification.report.profiles,
+            network,
+            points=plan.report.profiles,
             times=times,
-            known_until=known_until(made),
+            known_until=known_until(network),
             level=level,
         ),
         "evidence": prepared.printed.drop(columns=[c for c in prepared.printed if c.startswith("printed_")]),
     }
 
 
-def known_until(made: Network) -> dict[Curve, float]:
+def known_until(network: Network) -> dict[Curve, float]:
     """The last month at which each curve's evidence speaks: of the study's own rows or patients, of either
     arm; 0 for a study that has none."""
     own: dict[tuple[str, str], float] = {}
-    for row, datum in zip(made.rows.itertuples(), made.data, strict=True):
+    for row, datum in zip(network.rows.itertuples(), network.data, strict=True):
         if np.isfinite(datum.time):
             own[row.endpoint, row.study] = max(own.get((row.endpoint, row.study), 0.0), datum.time)
-    for cohort in made.cohorts:
+    for cohort in network.cohorts:
         if cohort.person_time.any():
             key = (cohort.endpoint, cohort.study)
             own[key] = max(own.get(key, 0.0), cohort.longest)
-    return {curve: own.get(curve[:2], 0.0) for curve in made.curves}
+    return {curve: own.get(curve[:2], 0.0) for curve in network.curves}
 
 
-def reported(fit: xr.DataTree, made: Network) -> dict[str, xr.DataArray]:
+def reported(fit: xr.DataTree) -> dict[str, xr.DataArray]:
     """The draws behind the tables, for the gate."""
     draws = fit["posterior"].to_dataset()
     names = ("log_hazard", "arm_effect", "arm_effect_mean", "study_level", "slope", "bias", "response")
     return {name: draws[name] for name in (*names, "completion") if name in draws}
 
 
-def _sources(made: Network) -> list[str]:
-    """Studies that can be left out, if there is another."""
-    studies = list(dict.fromkeys([*made.rows["study"], *(c.study for c in made.cohorts)]))
-    return studies if len(studies) > 1 else []
-
-
-def _moved(fit: xr.DataTree, refit: xr.DataTree, made: Network) -> pd.DataFrame:
+def _moved(fit: xr.DataTree, refit: xr.DataTree) -> pd.DataFrame:
     """Mean and SD of every reported parameter before and after leaving something out."""
-    whole, without = reported(fit, made), reported(refit, made)
+    whole, without = reported(fit), reported(refit)
     parts = []
     for name, draws in whole.items():
         labels = [d for d in draws.dims if d not in ("chain", "draw")]

@@ -4,54 +4,83 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import singledispatch
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayes_net.errors import InputError
-from bayes_net.figures.captions import finding
 from bayes_net.figures.patients import draw
-from bayes_net.figures.style import save
+from bayes_net.figures.style import Figure, illustrate
 from bayes_net.figures.synthesis import draw_synthesis
-from bayes_net.model.assumptions import Hazard
-from bayes_net.report.patients import KINDS, LANDMARKS, content_of, render
+from bayes_net.report.patients import LANDMARKS, patients_page
 from bayes_net.report.scenarios import SCENARIOS, answer_of, scenario_page, summary_to_read
-from bayes_net.report.synthesis import SYNTHESIS, render_synthesis, synthesis_content_of
-from bayes_net.results.curves import predictive_table
+from bayes_net.report.synthesis import SYNTHESIS, synthesis_page
 from bayes_net.results.folder import (
     CONTENT,
     POSTERIOR,
     REPORT,
-    Illustration,
     ResultFolder,
     read_content,
     read_result,
     write_content,
     write_manifest,
 )
-from bayes_net.results.patients import diagnostics_table, prior_table
 from bayes_net.results.publishing import publish
-from bayes_net.workflow.analysis import Analysis, posterior_tree, provenance
-from bayes_net.workflow.describe import model_in_words, synthesis_in_words
-from bayes_net.workflow.synthesis import SynthesisAnalysis
+from bayes_net.specification.base import Plan
+from bayes_net.workflow.analysis import Analysis, Prepared, Progress, analyse, prepare
+from bayes_net.workflow.describe import model_in_words
+from bayes_net.workflow.patients import PreparedPatients
+from bayes_net.workflow.synthesis import PreparedNetwork
 
 
-def write_analysis(analysis: Analysis, out: Path) -> Path:
+def run(plan: Plan, out: Path | str | None = None, *, progress: Progress | None = None) -> Analysis:
+    """Fit and check every model of a plan, of patients or of a synthesis; with ``out`` the results are
+    written there, and the analysis knows its ``folder`` (``write``).
+
+    Raises
+    ------
+    InputError
+        The plan's data break a rule.
+    """
+    analysis = analyse(prepare(plan), progress=progress)
+    return analysis if out is None else replace(analysis, folder=write(analysis, Path(out)))
+
+
+def write(analysis: Analysis, out: Path | str) -> Path:
     """Write all files of a run and return the folder they are in.
 
     A run whose gate failed never replaces a result whose gate passed: it goes to a folder of its own
     beside it, named with ``-gate-failed``.
     """
-    return publish(out, lambda folder: _write_files(analysis, folder), gate_passed=analysis.passed)
+    return publish(Path(out), lambda folder: _write_files(analysis, folder), gate_passed=analysis.passed)
 
 
 def _write_files(analysis: Analysis, folder: Path) -> None:
-    write_netcdf(posterior_tree(analysis), folder / POSTERIOR)
-    content = content_of(write_parts(analysis, folder))
-    (folder / REPORT).write_text(render(content), encoding="utf-8")
-    write_manifest(folder, provenance(analysis))
+    prepared, provenance = analysis.prepared, analysis.provenance
+    tree = prepared.posterior(analysis.fits)
+    tree.attrs = provenance
+    write_netcdf(tree, folder / POSTERIOR)
+    words = {
+        "description": prepared.plan.description,
+        "synthetic": prepared.synthetic,
+        "model": model_in_words(prepared, analysis.fits),
+        "level": prepared.plan.report.level,
+        "notes": [(note.kind, note.message) for note in prepared.notes],
+    }
+    write_report(
+        folder,
+        prepared.plan,
+        kind=prepared.kind,
+        tables=analysis.tables,
+        figures=_figures(prepared, analysis),
+        words=words,
+        provenance=provenance,
+    )
 
 
 def write_netcdf(tree: xr.DataTree, path: Path) -> None:
@@ -63,180 +92,56 @@ def write_netcdf(tree: xr.DataTree, path: Path) -> None:
     tree.to_netcdf(path, engine="h5netcdf", encoding={k: v for k, v in encoding.items() if v})
 
 
-def write_parts(analysis: Analysis, folder: Path) -> ResultFolder:
-    """Write tables, figures and words, of which the report is made, and return them as they are read back."""
-    prepared, specification = analysis.prepared, analysis.prepared.specification
-    hazard = specification.hazard(analysis.fits[0].job.measure)
-    tables = {
-        "hazard_ratios": analysis.hazard_ratios,
-        "survival": analysis.survival,
-        "attrition": prepared.attrition,
-        "priors": _priors(analysis),
-        "diagnostics": analysis.gate,
-        "sampling": diagnostics_table(analysis.fits),
-        "predictive_check": _predictive(analysis),
-        "loo": analysis.loo,
-        "power_scaling": analysis.power_scaling,
-        "tipping_points": analysis.tipping,
-        "influence": analysis.influence,
-    }
-    tables = {name: table for name, table in tables.items() if len(table)}
-    if specification.censoring is not None:
-        told = {"censoring_factor": specification.censoring.factor}
-        tables |= {
-            name: tables[name].assign(**told) for name in ("hazard_ratios", "survival") if name in tables
-        }
-    if prepared.cohort.synthetic:
-        tables = {name: table.assign(synthetic=True) for name, table in tables.items()}
-    return write_content(
+def write_report(
+    folder: Path,
+    plan: Plan,
+    *,
+    kind: str,
+    tables: Mapping[str, pd.DataFrame],
+    figures: Iterable[Figure],
+    words: Mapping[str, Any],
+    provenance: Mapping[str, str],
+) -> None:
+    """Write tables, figures and words, the report that is made of them, and the manifest of the folder."""
+    listed = {key: text for key, text in provenance.items() if key not in ("specification", "title")}
+    result = write_content(
         folder,
-        kind=LANDMARKS,
+        kind=kind,
         tables=tables,
-        figures=_figures(analysis, hazard, folder / "figures"),
-        words={
-            "title": specification.title,
-            "synthetic": prepared.cohort.synthetic,
-            "model": model_in_words(analysis, hazard),
-            "notes": [(note.kind, note.message) for note in prepared.notes],
-            "provenance": {
-                k: v for k, v in provenance(analysis).items() if k not in ("specification", "title")
-            },
-        },
-        specification=specification.public_toml(),
+        figures=illustrate(figures, folder / "figures"),
+        words={"title": plan.title, **words, "provenance": listed},
+        specification=plan.public_toml(),
     )
+    (folder / REPORT).write_text(report_page(result), encoding="utf-8")
+    write_manifest(folder, provenance)
 
 
-def _figures(analysis: Analysis, hazard: Hazard, folder: Path) -> dict[str, Illustration]:
-    """The figures, saved to ``folder`` as SVG and PNG on the way."""
-    folder.mkdir(parents=True, exist_ok=True)
-    report, drawn = analysis.prepared.specification.report, {}
-    for figure in draw(
+@singledispatch
+def _figures(prepared: Prepared, analysis: Analysis) -> Iterable[Figure]:
+    raise NotImplementedError(type(prepared).__name__)
+
+
+@_figures.register
+def _patients_figures(prepared: PreparedPatients, analysis: Analysis) -> Iterable[Figure]:
+    report, hazard = prepared.plan.report, prepared.plan.hazard(analysis.fits[0].job.measure)
+    return draw(
         analysis.fits,
-        hazard_ratios=analysis.hazard_ratios,
-        attrition=analysis.prepared.attrition,
+        hazard_ratios=analysis.tables["hazard_ratios"],
+        attrition=prepared.attrition,
         slope_prior=hazard.priors.slope,
         level=report.level,
         patient_level=report.patient_level_figures,
-    ):
-        svg, _ = save(figure.axes, folder / figure.name)
-        text = svg.read_text(encoding="utf-8")
-        drawn[figure.name] = illustrate(figure.kind, text, *figure.plotted, subject=figure.subject)
-    return drawn
-
-
-def _priors(analysis: Analysis) -> pd.DataFrame:
-    """The priors of every way in which shrinkage enters; what they share is said once."""
-    first = {f.job.measure: f for f in reversed(analysis.fits)}
-    tables = [
-        prior_table(first[measure], analysis.prepared.specification.hazard(measure))
-        for measure in dict.fromkeys(f.job.measure for f in analysis.fits)
-    ]
-    return pd.concat(tables, ignore_index=True).drop_duplicates("parameter", ignore_index=True)
-
-
-def _predictive(analysis: Analysis) -> pd.DataFrame:
-    report = analysis.prepared.specification.report
-    if analysis.prepared.specification.censoring is not None:
-        return pd.DataFrame()  # replicates would follow completed follow-up, which nobody observed
-    times = [time.months for time in report.survival_times]
-    table = predictive_table(analysis.fits, times, level=report.level)
-    columns = ["fit", "arm", "time", "observed", "estimate", "lower", "upper", "p_value"]
-    return table[columns].rename(columns={"time": "months", "estimate": "replicated", "p_value": "p"})
-
-
-def illustrate(kind: str, svg: str, *plotted: pd.DataFrame, subject: str = "") -> Illustration:
-    """The figure drawn by ``plots.<kind>(*plotted)``, with its caption and a text that states its finding.
-
-    ``subject`` says what the figure is about, for example ``"PFS, landmark 180 d"``.
-    """
-    section, caption = KINDS[kind]
-    about = f"{subject}: " if subject else ""
-    return Illustration(section, svg, caption=about + caption, alt=about + finding(kind, *plotted))
-
-
-def write_synthesis(analysis: SynthesisAnalysis, out: Path) -> Path:
-    """Write all files of a synthesis and return the folder they are in.
-
-    A run whose gate failed never replaces a result whose gate passed: it goes to a folder of its own
-    beside it, named with ``-gate-failed``.
-    """
-    return publish(out, lambda folder: _write_synthesis_files(analysis, folder), gate_passed=analysis.passed)
-
-
-def _write_synthesis_files(analysis: SynthesisAnalysis, folder: Path) -> None:
-    prepared, told = analysis.prepared, synthesis_provenance(analysis)
-    write_netcdf(synthesis_tree(analysis), folder / POSTERIOR)
-    result = write_content(
-        folder,
-        kind=SYNTHESIS,
-        tables={name: _marked(table, name, analysis) for name, table in analysis.tables.items()},
-        figures=_synthesis_figures(analysis, folder / "figures"),
-        words={
-            "title": prepared.specification.title,
-            "description": prepared.specification.description,
-            "synthetic": prepared.synthetic,
-            "model": synthesis_in_words(prepared.network),
-            "level": prepared.specification.report.level,
-            "notes": [(note.kind, f"{study}: {note.message}") for study, note in prepared.notes],
-            "provenance": {k: v for k, v in told.items() if k not in ("specification", "title")},
-        },
-        specification=prepared.specification.public_toml(),
     )
-    (folder / REPORT).write_text(render_synthesis(synthesis_content_of(result)), encoding="utf-8")
-    write_manifest(folder, told)
 
 
-def _marked(table: pd.DataFrame, name: str, analysis: SynthesisAnalysis) -> pd.DataFrame:
-    """The table with what must travel with its numbers: whether the fit behind each row passed its gate, and
-    whether patients are synthetic."""
-    if name not in ("diagnostics", "evidence", "priors"):
-        gate: object = "passed" if analysis.gate.passed else "failed"
-        if "fit" in table and analysis.gate.passed:
-            each = analysis.tables["diagnostics"].groupby("fit")["passed"].all()
-            gate = np.where(table["fit"].map(each), "passed", "failed")
-        table = table.assign(gate=gate)
-    return table.assign(synthetic=True) if analysis.prepared.synthetic else table
-
-
-def _synthesis_figures(analysis: SynthesisAnalysis, folder: Path) -> dict[str, Illustration]:
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = {}
-    for name, section, axes, caption, alt in draw_synthesis(analysis.tables):
-        svg, _ = save(axes, folder / name)
-        drawn[name] = Illustration(section, svg.read_text(encoding="utf-8"), caption, alt)
-    return drawn
-
-
-def synthesis_tree(analysis: SynthesisAnalysis) -> xr.DataTree:
-    """What ``posterior.nc`` holds: posterior, prior, sampler statistics, and of the published numbers'
-    log-likelihood every row's; nothing of a single patient is in it."""
-    tree = analysis.fit.copy()
-    tree.attrs = synthesis_provenance(analysis)
-    return tree
-
-
-def synthesis_provenance(analysis: SynthesisAnalysis) -> dict[str, str]:
-    """Where a result comes from, as plain text attributes."""
-    prepared, specification = analysis.prepared, analysis.prepared.specification
-    told = {
-        "title": specification.title,
-        "synthetic": "yes: patients are simulated" if prepared.synthetic else "no",
-        "specification_sha256": specification.digest,
-        "seed": str(specification.sampling.seed),
-        "attempts": str(analysis.attempts),
-        "gate": "passed" if analysis.passed else "failed",
-        "specification": specification.public_toml(),
-    }
-    if prepared.evidence is not None:
-        told["evidence_sha256"] = prepared.evidence.digest
-    told |= {f"data_sha256 {study}": digest for study, digest in prepared.data_digests.items()}
-    versions = {name: str(v) for name, v in analysis.fit.attrs.items() if name.startswith("version ")}
-    return told | versions
+@_figures.register
+def _network_figures(prepared: PreparedNetwork, analysis: Analysis) -> Iterable[Figure]:
+    return draw_synthesis(analysis.tables)
 
 
 _KINDS = {
-    LANDMARKS: lambda result: render(content_of(result)),
-    SYNTHESIS: lambda result: render_synthesis(synthesis_content_of(result)),
+    LANDMARKS: patients_page,
+    SYNTHESIS: synthesis_page,
     SCENARIOS: scenario_page,
 }
 
@@ -296,8 +201,8 @@ def _with_scenarios(result: ResultFolder, scenarios: ResultFolder) -> dict[str, 
     content["words"]["sensitivity"] = answer_of(scenarios)
     changed = {"sensitivity.csv": table.to_csv(index=False).encode()}
     for name, figure in scenarios.figures.items():
-        told = {"section": "sensitivity", "caption": figure.caption, "alt": figure.alt}
-        content["figures"][f"scenarios_{name}"] = told
+        about = {"section": "sensitivity", "caption": figure.caption, "alt": figure.alt}
+        content["figures"][f"scenarios_{name}"] = about
         for kind in ("svg", "png"):
             drawn = scenarios.path / "figures" / f"{name}.{kind}"
             changed[f"figures/scenarios_{name}.{kind}"] = drawn.read_bytes()

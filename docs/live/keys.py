@@ -1,97 +1,122 @@
-"""The keys of a specification: values and defaults from its models, meanings from its commented template."""
+"""The keys of a specification: what its models say of each key, its values and its default."""
 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, get_args, get_origin
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from sphinx.util import logging
 
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.read import SECTIONS
-from bayes_net.specification.shipped import TEMPLATES
 from bayes_net.specification.synthesis import SYNTHESIS_SECTIONS, BorrowSections, SynthesisPlan
 from live.markdown import first_line, table
-from live.templates import comments_of
-from live.values import default_of, values_of
 
-logger = logging.getLogger(__name__)
-TOLD = tomllib.loads(Path(__file__).with_name("told.toml").read_text(encoding="utf-8"))
-_TEMPLATE_OF = {"landmark": "specification.toml", "synthesis": "synthesis.toml"}
+SEVERAL = ("covariates", "cohorts", "scenarios")
+"""Sections that may come several times."""
+PLANS = {"landmark": (PatientsPlan, SECTIONS), "synthesis": (SynthesisPlan, SYNTHESIS_SECTIONS)}
 
 
 def keys(kind: str) -> str:
     """Every key of a specification of this kind (landmark or synthesis), section by section."""
-    top, sections = _models(kind)
-    told = _told_of(kind)
-    if kind == "synthesis":  # patients of a synthesis have the keys of [data]
-        told["cohorts"] = _told_of("landmark")["data"] | told["cohorts"]
-    own = {name: f for name, f in top.model_fields.items() if not _holds_models(f.annotation)}
-    free = {name: own.pop(name) for name, f in list(own.items()) if get_origin(f.annotation) is dict}
-    words = {name: told["top"].pop(name, "?") for name in free}
-    parts = ["## At the top\n\nBefore the first section.", _table("top", own, told)]
-    for name, model in sections.items():
-        several = name in top.model_fields and get_origin(top.model_fields[name].annotation) is tuple
-        shown = f"[[{name}]]" if several else f"[{name}]"
-        parts += [f"## `{shown}`\n\n{first_line(model.__doc__)}", _table(name, model.model_fields, told)]
-    # tables whose keys are the user's own
-    parts += [f"## `[{name}]`\n\n{_sentence(words[name])} A {values_of(f)}." for name, f in free.items()]
-    if unknown := set(told) - {"top", *sections, *free}:
-        logger.warning("sections %s of a %s specification do not exist", unknown, kind)
+    plan, sections = PLANS[kind]
+    own = [name for name in plan.model_fields if name not in sections and name != "grid"]
+    parts = ["## At the top\n\nBefore the first section.", _table(plan, own)]
+    for name, model in _tables(sections):
+        heading = f"[[{name}]]" if name in SEVERAL else f"[{name}]"
+        parts += [f"## `{heading}`\n\n{first_line(model.__doc__)}", _table(model, model.model_fields)]
+    grid = plan.model_json_schema()["properties"]["grid"]
+    parts += [f"## `[grid]`\n\n{grid['description']} A {values_of(grid)}."]
     text = "\n\n".join(parts)
     # a parameter without data would have no posterior: a synthesis takes no flat prior
     return text.replace(', or `"flat"`', "") if kind == "synthesis" else text
 
 
-def _models(kind: str) -> tuple[type[BaseModel], dict[str, type[BaseModel]]]:
-    if kind == "landmark":
-        return PatientsPlan, SECTIONS
-    sections = {}
-    for name, model in SYNTHESIS_SECTIONS.items():
+def _tables(sections: Mapping[str, type[BaseModel]]) -> Iterator[tuple[str, type[BaseModel]]]:
+    for name, model in sections.items():
         if model is BorrowSections:
-            sections |= {f"{name}.{part}": f.annotation for part, f in model.model_fields.items()}
+            yield from ((f"{name}.{part}", field.annotation) for part, field in model.model_fields.items())
         else:
-            sections[name] = model
-    return SynthesisPlan, sections
+            yield name, model
 
 
-def _holds_models(annotation: Any) -> bool:
-    """Whether a key is a section, or a list of sections."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return True
-    return any(_holds_models(inner) for inner in get_args(annotation))
-
-
-def _told_of(kind: str) -> dict[str, dict[str, str]]:
-    """What each key means: the template's comment, or what is told instead of it."""
-    commented = comments_of(TEMPLATES / _TEMPLATE_OF[kind])
-    return {name: commented.get(name, {}) | TOLD[kind].get(name, {}) for name in [*commented, *TOLD[kind]]}
-
-
-def _table(name: str, fields: Mapping[str, FieldInfo], told: Mapping[str, Mapping[str, str]]) -> str:
-    said = told.get(name, {})
-    untold = [key for key in fields if not said.get(key)]
-    unknown = [key for key in said if key not in fields]
-    if untold or unknown:
-        logger.warning(
-            "keys of [%s]: nothing is told of %s, and %s do not exist; comment them in the template, or see "
-            "docs/live/told.toml",
-            *(name, untold, unknown),
-        )
+def _table(model: type[BaseModel], names: Sequence[str]) -> str:
+    schema = model.model_json_schema()["properties"]
     rows = [
-        (f"`{key}`", values_of(f), default_of(f), _sentence(said.get(key, "?"))) for key, f in fields.items()
+        (
+            f"`{name}`",
+            values_of(schema[name]),
+            _default(model.model_fields[name]),
+            schema[name]["description"],
+        )
+        for name in names
     ]
     return table(("Key", "Values", "Default", "Meaning"), rows)
 
 
-def _sentence(words: str) -> str:
-    """A comment as a sentence; the default has a column of its own."""
-    words = re.sub(r"\s*Default: [^.]*$", "", words)
-    if not words.startswith("`"):
-        words = words[:1].upper() + words[1:]
-    return words if words.endswith(".") else f"{words}."
+def _default(field: FieldInfo) -> str:
+    """A key's default as it would be written in the file."""
+    if field.is_required():
+        return "*required*"
+    value = field.get_default(call_default_factory=True)
+    return "none" if value is None else f"`{_toml(value)}`"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value:g}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return f'"{value}"'
+
+
+_WORDS = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "`true`, `false`",
+    "path": "file",
+}
+_LIMITS = {
+    "minimum": "from {:g}",
+    "exclusiveMinimum": "above {:g}",
+    "maximum": "to {:g}",
+    "exclusiveMaximum": "to below {:g}",
+}
+_COUNTED = re.compile(r"^((whole )?number|duration|text|file|pair|value|list)\b")
+
+
+def values_of(schema: Mapping[str, Any]) -> str:
+    """In words, the values that a JSON schema allows."""
+    match schema:
+        case {"enum": values}:
+            return ", ".join(f"`{_toml(value)}`" for value in values)
+        case {"anyOf": kinds}:
+            return " or ".join(values_of(kind) for kind in kinds if kind != {"type": "null"})
+        case {"prefixItems": [first, second]} if first == second:
+            return f"two {_several(first)}"
+        case {"prefixItems": kinds}:
+            return f"pair: {', then '.join(map(values_of, kinds))}"
+        case {"items": kind}:
+            return f"list of {_several(kind)}"
+        case {"additionalProperties": kind}:
+            return f"table of {_several(kind if kind is not True else {})}"
+    return f"`{_toml(schema['const'])}`" if "const" in schema else _single(schema)
+
+
+def _several(schema: Mapping[str, Any]) -> str:
+    return _COUNTED.sub(lambda one: f"{one[0]}s", values_of(schema))
+
+
+def _single(schema: Mapping[str, Any]) -> str:
+    kind = schema.get("format", schema.get("type", "value"))
+    limits = [limit.format(schema[name]) for name, limit in _LIMITS.items() if name in schema]
+    if limits and limits[0].startswith("to"):
+        limits[0] = f"up {limits[0]}"
+    return " ".join([_WORDS.get(kind, kind), *limits])

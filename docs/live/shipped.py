@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 from sphinx.errors import ExtensionError
@@ -12,7 +13,6 @@ from bayes_net.checks.gate import MAX_RHAT, MIN_BFMI, MIN_ESS
 from bayes_net.evidence.table import COLUMNS, read_evidence
 from bayes_net.specification.read import read_specification
 from bayes_net.specification.shipped import models_folder, shipped_models
-from live.keys import TOLD
 from live.markdown import table
 
 EXAMPLE = "N10"
@@ -27,7 +27,7 @@ def models() -> str:
 
 def columns() -> str:
     """The columns of a file of published numbers, each with what it has in one row."""
-    told = TOLD["columns"]
+    told = tomllib.loads(Path(__file__).with_name("told.toml").read_text(encoding="utf-8"))["columns"]
     if list(told) != list(COLUMNS):
         raise ExtensionError(f"columns of evidence are {COLUMNS}; docs/live/told.toml tells of {list(told)}")
     numbers = read_evidence(models_folder() / "data" / "netter1.csv").table

@@ -45,7 +45,12 @@ TRUTH = {
 }
 """Hazards per month as NETTER-1's control arm; the level is a log hazard ratio against the treated arm."""
 MODULES = (
+    "evidence.rounding",
     "evidence.statistics",
+    "evidence.ratios",
+    "evidence.curves",
+    "evidence.counts",
+    "evidence.pairs",
     "model.priors",
     "model.assumptions",
     "model.participants",

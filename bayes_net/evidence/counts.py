@@ -1,0 +1,107 @@
+"""Counts: how many of how many patients respond, or reach a threshold of shrinkage."""
+
+from __future__ import annotations
+
+from math import isnan
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from bayes_net.evidence.statistics import NUMPY, Datum, Maths, Quantity, Rule, Statistic, Values
+
+SMALLEST_SHRINKAGE, LARGEST_SHRINKAGE = -20.0, 100.0
+"""Best responses of growth by 20 % are progression and not analysed; a tumour cannot shrink by more than
+its size."""
+
+
+COUNTED = ("response", "shrinkage")
+"""Endpoints that have counts."""
+
+
+TINY = 1e-12
+"""Keeps the log of a probability finite where a chain visits laws of shrinkage that exclude a group."""
+
+
+FARTHEST = 1e3
+"""Stands for the logit of 0 and 1."""
+
+
+_WHOLE = ("value", "n", "unit")
+
+
+def _percentage(row) -> bool:
+    unit = row.unit.lower()
+    return "%" in unit or "percent" in unit or unit == "proportion" or 0 < row.value < 1
+
+
+def _not_count(row) -> bool:
+    return not (row.value.is_integer() and row.n.is_integer() and 0 <= row.value <= row.n and row.n > 0)
+
+
+class Count(Statistic):
+    """k of n patients: binomial. Thresholds of the same patients are nested (``count_log_likelihood``)."""
+
+    name = "count"
+    quantity = Quantity.SHARE
+    endpoints = COUNTED
+    likelihood = "counts: binomial, thresholds of the same patients nested"
+    axis = "linear"
+
+    rules = (
+        *Statistic.rules,
+        Rule(_percentage, "a percentage or proportion", "a count: enter k of n, unit patients",
+             _WHOLE, "Work out from the paper how many of how many patients it is."),
+        Rule(lambda r: not _percentage(r) and _not_count(r), "an impossible count",
+             "whole numbers 0 <= value <= n", _WHOLE),
+        Rule(lambda r: r.endpoint == "shrinkage" and isnan(r.threshold), "a count without its threshold",
+             "the points of shrinkage that were reached, 0 for any", ("threshold",)),
+    )  # fmt: skip
+
+    def datum(self, row) -> Datum:
+        """The share, with its successes and number of patients."""
+        k, n = int(row.value), int(row.n)
+        return Datum(row.id, "binomial", k / n, successes=k, n=n)
+
+    def replicate(self, row, predicted, errors, rng) -> np.ndarray:
+        """Counts of as many further groups of n patients, (draw,)."""
+        return rng.binomial(int(row.n), predicted.value()).astype(float)
+
+    def as_printed(self, row, text: str) -> str:
+        """``18 of 117``."""
+        return f"{text} of {row.n:g}" if pd.notna(row.n) else text
+
+
+def place(shrinkage: np.ndarray) -> np.ndarray:
+    """Logit of the way from the smallest to the largest shrinkage."""
+    with np.errstate(divide="ignore"):
+        way = np.clip((shrinkage - SMALLEST_SHRINKAGE) / (LARGEST_SHRINKAGE - SMALLEST_SHRINKAGE), 0.0, 1.0)
+        return np.clip(special.logit(way), -FARTHEST, FARTHEST)
+
+
+def below(shrinkage: np.ndarray, location, spread, maths: Maths = NUMPY):
+    """Probability of a best shrinkage below ``shrinkage`` points, whose place between -20 and 100 points is
+    logit-normal."""
+    return _below(place(shrinkage), location, spread, maths)
+
+
+def _below(at, location, spread, maths: Maths):
+    return 0.5 * (1.0 + maths.erf((at - location) / (spread * np.sqrt(2.0))))
+
+
+def count_log_likelihood(parts: Values, counted, endpoint: str, maths: Maths = NUMPY):
+    """Binomial log-likelihood of each count of ``endpoint``, without the binomial coefficient.
+
+    ``parts`` are those of ``linear_parts``; ``counted`` begins with the array of ``count_rows``.
+    """
+    k, n = counted[0], counted[1]
+    if endpoint == "response":
+        logit = parts["response"]
+        return -k * maths.softplus(-logit) - (n - k) * maths.softplus(logit)
+    location, spread = parts["shrinkage_location"], maths.exp(parts["shrinkage_log_spread"])
+    at, upper, lower = (_below(counted[i], location, spread, maths) for i in (2, 3, 4))
+    return (
+        k * maths.log(upper - at + TINY)
+        + (n - k) * maths.log(at - lower + TINY)
+        - n * maths.log(upper - lower + TINY)
+    )

@@ -1,0 +1,179 @@
+"""Numbers that are read off a survival curve: survival at a month, medians, restricted means.
+
+S(t) goes to log(-log S) = log cumulative hazard, where its limits are symmetric, and a median m to the
+statement that the cumulative hazard at m is log 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import isnan, log, sqrt
+
+import numpy as np
+
+from bayes_net.evidence.rounding import z_of_level
+from bayes_net.evidence.statistics import (
+    LIMITS,
+    NO_VALUE,
+    NOT_POSITIVE,
+    NUMPY,
+    ONE_LIMIT,
+    UNKNOWN_LEVEL,
+    Datum,
+    Maths,
+    Quantity,
+    Rule,
+    Statistic,
+)
+
+MEDIAN_SHAPE = 1.25
+"""k = m h(m) / H(m), which turns the SE of log median into that of log H(m): between 1 and 1.5."""
+
+
+_MONTHS = np.concatenate([np.linspace(0.5, 60, 60), np.linspace(62, 240, 45)])
+"""Where curves are evaluated to find their medians."""
+
+
+def log_cumulative_hazard(hazard, months, maths: Maths = NUMPY):
+    """log H of curves, (..., row), at times that spent ``months`` (row, interval) in each interval;
+    ``hazard`` (..., row, interval)."""
+    return maths.log((hazard * months).sum(axis=-1))
+
+
+def restricted_mean(hazard, months, maths: Maths = NUMPY):
+    """Mean survival time up to a horizon that spent ``months`` (row, interval) in each interval, (..., row).
+
+    The integral of S(t), exact for hazards (..., row, interval) that are constant within intervals
+    (Royston & Parmar 2013, doi:10.1186/1471-2288-13-152).
+    """
+    gained = hazard * months
+    before = gained.cumsum(axis=-1) - gained
+    return (maths.exp(-before) * -maths.expm1(-gained) / hazard).sum(axis=-1)
+
+
+class CurvePoint(Statistic):
+    """A number that is read off a curve: normal around what ``of_curve`` makes of the curve's hazards."""
+
+    quantity = Quantity.CURVE
+    likelihood = "points of a curve (survival at a time, medians): normal on the log cumulative hazard"
+    of_curve = staticmethod(log_cumulative_hazard)
+    """From hazards (..., row, interval) and months in each interval up to the row's time (row, interval)
+    to what is expected of the row, (..., row); of numpy arrays, and of PyTensor's with their ``maths``."""
+
+    @property
+    def by_increments(self) -> bool:
+        """Whether the datum is a log cumulative hazard: two of one curve correlate by its increments."""
+        return self.of_curve is log_cumulative_hazard
+
+    def month(self, row) -> float:
+        """The month up to which the curve is read."""
+        return float(row.time)
+
+
+class Survival(CurvePoint):
+    """Survival at ``time`` months."""
+
+    name = "survival"
+    axis = "probability"
+
+    rules = (
+        *CurvePoint.rules,
+        Rule(lambda r: not 0 < r.value < 1 or r.lower <= 0 or r.upper >= 1, "no probability",
+             "value and limits of S(t) between 0 and 1", LIMITS, "Divide percentages by 100."),
+        Rule(lambda r: not r.time > 0, "no time", "the months at which S(t) is read", ("time",)),
+        Rule(lambda r: isnan(r.lower), "S(t) without limits", "both limits", LIMITS,
+             "Without them it can only be kept with use = record."),
+    )  # fmt: skip
+
+    def datum(self, row) -> Datum:
+        """log(-log S), its SE from the limits on that scale."""
+        low, mid, high = (log(-log(s)) for s in (row.upper, row.value, row.lower))
+        se = (high - low) / (2 * z_of_level(row.level))
+        return Datum(row.id, "normal", mid, se, time=self.month(row))
+
+    def replicate(self, row, predicted, errors, rng) -> np.ndarray:
+        """S(t) of as many further studies, (draw,)."""
+        log_h = predicted.log_cumulative_hazard(np.array([self.month(row)]))[:, 0]
+        return np.exp(-np.exp(log_h + errors))
+
+
+class Median(CurvePoint):
+    """The month at which half of the patients have had the event, or a lower limit of it."""
+
+    name = "median"
+    unit = "mo"
+
+    rules = (
+        replace(NO_VALUE, broken=lambda r: isnan(r.value) and isnan(r.lower)),
+        replace(ONE_LIMIT, broken=lambda r: isnan(r.lower) and not isnan(r.upper)),
+        UNKNOWN_LEVEL,
+        NOT_POSITIVE,
+        Rule(lambda r: not r.n > 0, "a median without its number of patients", "n", ("n",),
+             "Its standard error has a floor that depends on n."),
+        Rule(lambda r: r.unit not in ("", "months"), "a median in another unit", "months", ("unit",)),
+    )  # fmt: skip
+
+    def month(self, row) -> float:
+        """The median, or where it is not reached its lower limit."""
+        return float(row.lower if isnan(row.value) else row.value)
+
+    def datum(self, row) -> Datum:
+        """log log 2 at the median, its SE from the limits but never below what n patients can tell."""
+        floor, target = 1 / (log(2) * sqrt(row.n)), log(log(2))
+        if isnan(row.value):
+            # the lower limit of a log-log interval is where log H is z standard errors below log log 2
+            target -= z_of_level(row.level) * floor
+            return Datum(row.id, "normal", target, floor, time=self.month(row))
+        if isnan(row.lower):
+            return Datum(row.id, "normal", target, floor, inflated=True, time=self.month(row))
+        upper = row.value**2 / row.lower if isnan(row.upper) else row.upper
+        se = MEDIAN_SHAPE * log(upper / row.lower) / (2 * z_of_level(row.level))
+        return Datum(row.id, "normal", target, max(se, floor), time=self.month(row))
+
+    def replicate(self, row, predicted, errors, rng) -> np.ndarray:
+        """The month at which each log cumulative hazard reaches its target (the last one if later)."""
+        log_h = predicted.log_cumulative_hazard(_MONTHS)
+        targets = self.datum(row).value + errors
+        return np.array([np.interp(t, h, _MONTHS) for t, h in zip(targets, log_h, strict=True)])
+
+    def compared(self, row) -> float:
+        """The same month."""
+        return self.month(row)
+
+
+class RestrictedMean(CurvePoint):
+    """Mean survival time up to a horizon of ``time`` months, the area under the curve until then."""
+
+    name = "restricted mean"
+    axis = "linear"
+    unit = "mo"
+    likelihood = "restricted mean survival times: normal, in months"
+    of_curve = staticmethod(restricted_mean)
+    rules = (
+        *CurvePoint.rules,
+        Rule(lambda r: not r.time > 0, "no horizon", "the months up to which survival is averaged",
+             ("time",)),
+        Rule(lambda r: not 0 < r.value < r.time, "no mean of survival up to its horizon",
+             "a value between 0 and time", ("value", "time"), "Enter both in months."),
+        Rule(lambda r: isnan(r.lower), "a restricted mean without limits", "both limits", LIMITS,
+             "Without them it can only be kept with use = record."),
+        Rule(lambda r: r.unit not in ("", "months"), "a restricted mean in another unit", "months",
+             ("unit",)),
+    )  # fmt: skip
+
+    def datum(self, row) -> Datum:
+        """The months as printed, their SE from the limits."""
+        se = (row.upper - row.lower) / (2 * z_of_level(row.level))
+        return Datum(row.id, "normal", float(row.value), se, time=self.month(row))
+
+    def replicate(self, row, predicted, errors, rng) -> np.ndarray:
+        """Restricted means of as many further studies, (draw,), by hazards in hundredths of the horizon."""
+        months = np.union1d(np.linspace(0.0, self.month(row), 101), predicted.cuts)
+        months = months[months <= self.month(row)]
+        cumulative = np.exp(predicted.log_cumulative_hazard(months[1:]))
+        spent = np.diff(months)
+        return restricted_mean(np.diff(cumulative, axis=-1, prepend=0.0) / spent, spent) + errors
+
+    def in_words(self, row) -> str:
+        """``restricted mean to 24 mo``."""
+        return super().in_words(row).replace(" at ", " to ", 1)

@@ -1,0 +1,224 @@
+"""Effects: hazard ratios of arms and per point of shrinkage, odds ratios, and log effects.
+
+Ratios go to the log. Their standard error comes from the limits, or from a p-value printed as a number.
+"""
+
+from __future__ import annotations
+
+import re
+from math import isnan, nan
+
+import numpy as np
+
+from bayes_net.evidence.rounding import (
+    centre,
+    exact,
+    feasible_regions,
+    on_scale,
+    rounding_share,
+    z_of_level,
+    z_of_p,
+)
+from bayes_net.evidence.statistics import LIMITS, NOT_POSITIVE, Datum, Quantity, Rule, Statistic
+from bayes_net.schema import POINTS_PER_UNIT
+
+PER_POINT, PER_POINT_PCHG = "per +1 point of shrinkage", "per +1 point of PCHG"
+
+
+COARSE = 0.15
+"""Limits are coarse where their rounding alone leaves the SE open by more than this share."""
+
+
+_ON_P = re.compile(r"\bp[- ]?values?\b", re.IGNORECASE)
+"""What a note has to speak of to explain why limits and p-value differ."""
+
+
+def agrees(row, *, logs: bool) -> bool:
+    """Whether some estimate and SE give back the row's value, limits and p-value as printed; ``logs`` is true
+    for ratios."""
+    if isnan(row.lower) or not row.p:
+        return True
+    return bool(feasible_regions(*_texts(row), row.p, level=row.level, logs=logs))
+
+
+def _texts(row) -> list[str]:
+    """Value and limits as printed, trailing zeros included where the table kept them."""
+    names = ("value", "lower", "upper")
+    return [getattr(row, f"printed_{name}", "") or str(getattr(row, name)) for name in names]
+
+
+def _contradictory(row, logs: bool) -> bool:
+    """Limits and p-value differ and no note speaks of the p-value; one on something else explains nothing.
+
+    Rows that break other rules are left to those.
+    """
+    sound = 50 <= row.level < 100 and row.lower < row.upper
+    positive = not logs or min(row.lower, row.value) > 0
+    return not _ON_P.search(row.note) and sound and positive and not agrees(row, logs=logs)
+
+
+def _without_se(row, logs: bool) -> bool:
+    """Neither limits nor a p-value that gives one: no effect has p = 1 whatever its SE."""
+    from_p = exact(row.p) and 0 < float(row.p) < 1 and row.value != (1 if logs else 0)
+    return isnan(row.lower) and not from_p
+
+
+def _estimate_rules(*, logs: bool) -> tuple[Rule, ...]:
+    contradictory = Rule(
+        lambda r: _contradictory(r, logs), "limits and p-value contradict each other",
+        "that some standard error gives back all printed digits", (*LIMITS, "p"),
+        "Compare the row with the paper; if it is printed so, say in note how the p-value comes to "
+        "differ, for example: the p-value is that of a stratified test.",
+    )  # fmt: skip
+    without_se = Rule(
+        lambda r: _without_se(r, logs), "no standard error", "two limits, or a p-value printed as a number",
+        (*LIMITS, "p"), "Without either it can only be kept with use = record.",
+    )  # fmt: skip
+    return *Statistic.rules, contradictory, *((NOT_POSITIVE,) if logs else ()), without_se
+
+
+class Effect(Statistic):
+    """An estimate with limits or a p-value: normal around the model's parameter.
+
+    ``logs`` says that the model has the parameter on the log scale and the publication has not.
+    """
+
+    logs = True
+    rules = _estimate_rules(logs=True)
+
+    def datum(self, row) -> Datum:
+        """The estimate and its SE, on the log scale if it is a ratio."""
+        return Datum(row.id, "normal", *self._estimate(row))
+
+    def _estimate(self, row) -> tuple[float, float]:
+        """Estimate and SE on the log scale: from the limits, unless they are coarse or the p-value objects.
+
+        Then both are the mean over everything that gives back every printed digit. Where nothing does, coarse
+        limits yield to the p-value, and others prevail.
+        """
+        value, lower, upper = (on_scale(x, self.logs) for x in (row.value, row.lower, row.upper))
+        if isnan(lower):
+            return value, abs(value) / z_of_p(row.p)
+        from_limits = (upper - lower) / (2 * z_of_level(row.level))
+        if not exact(row.p):
+            return value, from_limits
+        texts = _texts(row)
+        coarse = rounding_share(*texts[1:], self.logs) > COARSE
+        regions = feasible_regions(*texts, row.p, level=row.level, logs=self.logs)
+        if not regions:
+            return value, abs(value) / z_of_p(row.p) if coarse else from_limits
+        low, high = np.vstack(regions).min(axis=0), np.vstack(regions).max(axis=0)
+        mean_value, mean_se = (float(number) for number in centre(regions))
+        se = mean_se if coarse or not low[1] <= from_limits <= high[1] else from_limits
+        return value if low[0] <= value <= high[0] else mean_value, se
+
+    def on_print(self, x):
+        """The ratio, or the effect itself."""
+        return np.exp(x) if self.logs else x
+
+
+class HazardRatio(Effect):
+    """The hazard ratio of an arm against the reference arm."""
+
+    name = "hazard ratio"
+    quantity = Quantity.ARM_EFFECT
+    likelihood = "hazard ratios of arms: normal on the log scale"
+
+    rules = (
+        *Effect.rules,
+        Rule(lambda r: r.reference_arm in ("", r.arm), "a hazard ratio without a reference arm",
+             "another arm in reference_arm", ("arm", "reference_arm"), "Say against which arm it is."),
+    )  # fmt: skip
+
+
+class LogEffect(Effect):
+    """The log hazard ratio of an arm against the reference arm, printed as a log."""
+
+    name = "log effect"
+    quantity = Quantity.ARM_EFFECT
+    likelihood = HazardRatio.likelihood
+    logs = False
+    rules = _estimate_rules(logs=False)
+
+
+class LogEffectWithSE(Statistic):
+    """The log hazard ratio of an arm against the reference arm, printed with its standard error.
+
+    The standard error stands in ``unit``: "SE 0.21".
+    """
+
+    name = "log effect with SE"
+    quantity = Quantity.ARM_EFFECT
+    likelihood = HazardRatio.likelihood
+    rules = (
+        *Statistic.rules,
+        Rule(lambda r: not _standard_error(r) > 0, "no standard error", 'one above 0, as unit "SE 0.21"',
+             ("unit",)),
+        Rule(lambda r: not isnan(r.lower), "limits beside a standard error", "the standard error alone",
+             LIMITS, 'With limits the statistic is "log effect".'),
+    )  # fmt: skip
+
+    def datum(self, row) -> Datum:
+        """Both as they are printed."""
+        return Datum(row.id, "normal", float(row.value), _standard_error(row))
+
+    def as_printed(self, row, text: str) -> str:
+        """``-0.4 (SE 0.21)``."""
+        return f"{text} ({row.unit})" if _standard_error(row) > 0 else text
+
+
+def _standard_error(row) -> float:
+    """The number in a unit "SE 0.21"; NaN of any other."""
+    found = re.fullmatch(r"SE (\d+(?:\.\d+)?)", str(row.unit))
+    return float(found[1]) if found else nan
+
+
+class HazardRatioPerPoint(Effect):
+    """The hazard ratio per point of shrinkage at a landmark, also where it is one of percentage change.
+
+    The datum is ten times its log, of shrinkage.
+    """
+
+    name = "hazard ratio per point"
+    quantity = Quantity.SLOPE
+    likelihood = "hazard ratios per point of shrinkage: normal on the log scale"
+
+    rules = (
+        *Effect.rules,
+        Rule(lambda r: not r.landmark, "a hazard ratio per point without its landmark",
+             "the landmark up to which shrinkage was measured, such as 150d or no limit", ("landmark",)),
+        Rule(lambda r: r.unit not in (PER_POINT, PER_POINT_PCHG), "an unclear sign or unit",
+             f'unit "{PER_POINT}" or "{PER_POINT_PCHG}"', ("unit",),
+             "Shrinkage is the percentage change from baseline (PCHG) with its sign reversed: a hazard ratio "
+             "below 1 per point of shrinkage is one above 1 per point of PCHG. Find out which is meant."),
+    )  # fmt: skip
+
+    def datum(self, row) -> Datum:
+        """Ten times the log hazard ratio per point of shrinkage."""
+        value, se = self._estimate(row)
+        sign = -1.0 if row.unit == PER_POINT_PCHG else 1.0
+        return Datum(row.id, "normal", sign * POINTS_PER_UNIT * value, POINTS_PER_UNIT * se)
+
+    def on_print(self, x):
+        """Per point of shrinkage, whichever the paper used."""
+        return np.exp(x / POINTS_PER_UNIT)
+
+    def compared(self, row) -> float:
+        """The hazard ratio per point of shrinkage."""
+        return float(self.on_print(self.datum(row).value))
+
+
+class OddsRatio(Effect):
+    """The odds ratio of response at completion given response at mid-treatment.
+
+    Student's t where it is known by its p-value only: sparse data exaggerate.
+    """
+
+    name = "odds ratio"
+    quantity = Quantity.COMPLETION
+    endpoints = ("completion",)
+    likelihood = "odds ratios: normal on the log scale, Student t where known by a p-value only"
+
+    def datum(self, row) -> Datum:
+        """The log odds ratio."""
+        return Datum(row.id, "student" if isnan(row.lower) else "normal", *self._estimate(row))

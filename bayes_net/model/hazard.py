@@ -1,0 +1,143 @@
+"""The piecewise-exponential hazard model of one landmark, as it is defined.
+
+    log h_i(t) = log_hazard[arm_i, k] + slope[arm_i] * score_i + covariates_i' log_hr_covariate
+
+for t in interval k. Given the hazard h, events of each patient and interval have the likelihood of Poisson
+counts with mean exposure * h (Holford 1980, doi:10.2307/2530747).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayes_net.data.aggregated import AggregatedExposure
+from bayes_net.data.exposure import Exposure, person_time
+from bayes_net.errors import InputError, listed
+from bayes_net.model.assumptions import PER_ARM, SHARED, Hazard
+from bayes_net.model.backend import pm, pt, random_variable, random_walk
+from bayes_net.model.layout import AnyExposure, walk_basis
+from bayes_net.model.predictors import coordinates
+from bayes_net.model.priors import INDEPENDENT, NONE
+from bayes_net.schema import (
+    ARM,
+    ARM_EFFECT,
+    COVARIATE,
+    COVARIATE_EFFECT,
+    INTERVAL,
+    LOG_HAZARD,
+    PATIENT,
+    SLOPE,
+)
+
+EVENTS, EXPOSURE, PERSON_INTERVAL = "events", "exposure", "person_interval"
+
+
+def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
+    """The PyMC model of the patients of one landmark.
+
+    Free variables, each with its prior in ``hazard.priors``: of a random walk ``level`` (arm), the log hazard
+    per month averaged over time, ``step_sd`` (arm), and ``step`` (arm, boundary), standard normal; of
+    independent intervals ``log_baseline`` (arm, interval); all without arm where arms share their baseline,
+    and then ``log_hr_arm`` (contrast: every arm but the first). ``slope`` (arm) or ``common_slope``, the log
+    hazard ratio per unit of score; ``log_hr_covariate`` (covariate). Derived: ``log_hazard`` (arm, interval),
+    at score and covariates 0, and the ``slope`` that is common.
+
+    Observed: ``events`` (person_interval), 0 or 1 for every patient and interval entered. Their likelihood
+    is that of the patients' times, multiplied by exposure at each event, in which there is no parameter. A
+    replicate keeps the time at risk as it was, and goes on counting after an event: it stands for the events
+    of an arm, an interval or a range of scores together, and not for a patient's survival. ``exposure``
+    (person_interval), in months, ``score`` (patient) and ``covariates`` (patient, covariate) are ``pm.Data``.
+
+    Of an ``AggregatedExposure`` sums alone are known: ``events`` is a potential, the log-likelihood of all
+    patients, and has no replicate.
+
+    Raises
+    ------
+    InputError
+        A patient has no time at risk.
+    """
+    hazard = hazard or Hazard()
+    priors, strata = hazard.priors, () if hazard.baseline == SHARED else (ARM,)
+    slope = log_hr = None
+    with pm.Model(coords=coordinates(data)) as model:
+        if hazard.smoothing == INDEPENDENT:
+            baseline = random_variable("log_baseline", priors.level, (*strata, INTERVAL))
+        else:
+            baseline = random_walk(priors.level, priors.step_sd, walk_basis(data.cuts), strata)
+        if hazard.baseline == SHARED:
+            baseline = _against_first(data, priors.arm_effect)[:, None] + baseline
+        log_hazard = pm.Deterministic(LOG_HAZARD, baseline, dims=(ARM, INTERVAL))
+        if hazard.slopes == PER_ARM:
+            slope = random_variable(SLOPE, priors.slope, (ARM,))
+        elif hazard.slopes != NONE:
+            common = random_variable("common_slope", priors.slope)
+            slope = pm.Deterministic(SLOPE, pt.repeat(common, len(data.arms)), dims=ARM)
+        if data.covariate_names:
+            log_hr = random_variable(COVARIATE_EFFECT, priors.covariate, (COVARIATE,))
+
+        if isinstance(data, AggregatedExposure):
+            pm.Potential(EVENTS, _log_likelihood_of_sums(data, log_hazard, slope, log_hr))
+        else:
+            _observe_events(model, data, log_hazard, slope, log_hr)
+    return model
+
+
+def _against_first(data: AnyExposure, prior):
+    """Log hazard ratio of every arm against the first, (arm,)."""
+    if len(data.arms) == 1:
+        return np.zeros(1)
+    return pt.concatenate([[0.0], random_variable(ARM_EFFECT, prior, ("contrast",))])
+
+
+def _observe_events(model: pm.Model, data: Exposure, log_hazard, slope, log_hr) -> None:
+    """Events of every patient and interval entered, as Poisson counts."""
+    patient, interval, months, event = person_intervals(data)
+    labels = person_interval_labels(patient, interval)
+    model.add_coords({PATIENT: np.arange(data.n), PERSON_INTERVAL: labels})
+    eta = pt.zeros(data.n)
+    if slope is not None:
+        eta = eta + slope[data.arm] * pm.Data("score", data.score, dims=PATIENT)
+    if log_hr is not None:
+        eta = eta + pm.Data("covariates", data.covariates, dims=(PATIENT, COVARIATE)) @ log_hr
+    exposure = pm.Data(EXPOSURE, months, dims=PERSON_INTERVAL)
+    mean = exposure * pt.exp(log_hazard[data.arm[patient], interval] + eta[patient])
+    pm.Poisson(EVENTS, mean, observed=event, dims=PERSON_INTERVAL)
+
+
+def _log_likelihood_of_sums(data: AggregatedExposure, log_hazard, slope, log_hr):
+    """sum of event * log h - H over all patients: the first is linear in the parameters, and time at risk is
+    the ``weight``, in months, of nodes at ``score``, both (pattern, interval, node)."""
+    arm, covariates = data.patterns[:, 0].astype(int), data.patterns[:, 1:]
+    log_h, at_events = log_hazard[arm][..., None], pt.sum(data.events * log_hazard)
+    if slope is not None:
+        log_h = log_h + slope[arm][:, None, None] * data.score
+        at_events = at_events + pt.sum(data.score_events * slope)
+    if log_hr is not None:
+        log_h = log_h + (covariates @ log_hr)[:, None, None]
+        at_events = at_events + pt.sum(data.covariate_events * log_hr)
+    return at_events - pt.sum(data.weight * pt.exp(log_h))
+
+
+def person_intervals(data: Exposure) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Every patient and interval entered, (person_interval,) each: the patient's row, the interval, months at
+    risk, and events, 0 or 1.
+
+    Raises
+    ------
+    InputError
+        A patient has no time at risk.
+    """
+    if not (data.time > 0).all():
+        raise InputError(
+            f"patients in rows {listed(map(str, np.flatnonzero(~(data.time > 0))))} have no time at risk; "
+            "expected follow-up of more than 0 months: leave them out"
+        )
+    months = person_time(data.time, data.cuts)
+    patient, interval = np.nonzero(months)
+    event = (data.event[patient] * (interval == data.interval[patient])).astype(int)
+    return patient, interval, months[patient, interval], event
+
+
+def person_interval_labels(patient: np.ndarray, interval: np.ndarray) -> list[str]:
+    """A label for each, by row number: never an identifier."""
+    return [f"patient {i}, interval {k}" for i, k in zip(patient, interval, strict=True)]

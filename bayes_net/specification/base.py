@@ -1,0 +1,81 @@
+"""What every specification can do, whatever it is of: patients, or a synthesis."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import tomli_w
+from pydantic import PrivateAttr
+
+from bayes_net.display import shown
+from bayes_net.specification.sections import Section, without_empty, without_identifiers
+
+if TYPE_CHECKING:
+    from bayes_net.specification.sections import Grid, SamplingSection, Scenarios
+
+
+class Plan(Section):
+    """A whole analysis: one TOML file that says in full what is analysed and how.
+
+    It is a value: validated before anything runs, hashed into the result, compared in review. It holds no
+    code, and unknown keys are refused.
+    """
+
+    title: str
+    """Title of the report."""
+    description: str = ""
+    """Text for the report's reader."""
+    _folder: Path = PrivateAttr(default=Path())
+    _name: ClassVar[str] = "specification"
+
+    if TYPE_CHECKING:  # fields of every kind of plan, which keep their places in its file
+        sampling: SamplingSection
+        scenarios: Scenarios
+        grid: Grid
+
+    def check(self) -> None:
+        """Refuse values that are each allowed but together make no model."""
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths of data files start."""
+        return self._folder
+
+    def file(self, path: Path) -> Path:
+        """A data file; relative paths start at the specification's own folder."""
+        return self._folder / path
+
+    @property
+    def _plain(self) -> dict[str, Any]:
+        """Every value that holds, defaults included, as TOML and JSON know values."""
+        return without_empty(self.model_dump(mode="json", exclude_none=True))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The analysis as plain values, defaults included, without its scenarios: what these change."""
+        return {key: value for key, value in self._plain.items() if key not in ("scenarios", "grid")}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content: comments and order of keys do not change it."""
+        return hashlib.sha256(json.dumps(self._plain, sort_keys=True).encode()).hexdigest()
+
+    def public_toml(self) -> str:
+        """The whole specification, defaults included, as TOML without patient identifiers."""
+        return tomli_w.dumps(without_identifiers(self._plain))
+
+    def __repr__(self) -> str:
+        return f"<{self._name}: {self.title}, SHA-256 {self.digest[:12]}>"
+
+    def _repr_html_(self) -> str:
+        facts = [self.description] if self.description else []
+        return shown(self.title, facts, folded={"Specification (TOML)": self.public_toml()})
+
+    def with_seed(self, seed: int | None) -> Self:
+        """The same analysis with another seed (None keeps its own)."""
+        if seed is None:
+            return self
+        return self.model_copy(update={"sampling": self.sampling.model_copy(update={"seed": seed})})

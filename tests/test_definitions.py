@@ -1,0 +1,531 @@
+"""The definitions are ordinary PyMC models, with the density that the equations say.
+
+Every term of a model, each prior and each kind of evidence, is compared with a density written anew from rows
+and patients one by one. It is analytic but for its constants, so its gradient by the complex step has no
+truncation error. Models are evaluated by Python's linker, which compiles nothing.
+"""
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytest
+import xarray as xr
+from equations import Equations, log_prior, walk
+from exposures import patients
+from pools import MODELS, assumptions, evidence, log_effect, prrt, ratio, row, slope, specification
+from test_likelihood import VARIANTS
+
+from bayes_net.checks.power import study_log_likelihood
+from bayes_net.data.aggregated import aggregate
+from bayes_net.data.exposure import long_form
+from bayes_net.data.landmarks import landmark_times
+from bayes_net.errors import InputError
+from bayes_net.inference import closed_form
+from bayes_net.inference.arrays import with_derived
+from bayes_net.model.assumptions import SlopePrior
+from bayes_net.model.backend import random_variable
+from bayes_net.model.hazard import hazard_model
+from bayes_net.model.network import combine_network
+from bayes_net.model.participants import Participants
+from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, Normal
+from bayes_net.model.synthesis import synthesis_model
+from bayes_net.specification.read import read_specification
+from bayes_net.specification.synthesis import SynthesisPlan
+from bayes_net.workflow.analysis import prepare
+
+PYTHON = "FAST_COMPILE"
+
+
+@pytest.fixture(autouse=True)
+def _python():
+    """No C++ compiler, and no tens of seconds of numba for a few evaluations."""
+    with pytensor.config.change_flags(cxx=""):
+        yield
+
+
+class Evaluated:
+    """A model as a function of its unconstrained variables: terms by name, derived values, gradient."""
+
+    def __init__(self, model: pm.Model, *, gradient: bool = True):
+        self.model, self.has_gradient = model, gradient
+        self.free = [v.name for v in model.free_RVs]
+        self.terms = [*self.free, *(v.name for v in model.observed_RVs), *(v.name for v in model.potentials)]
+        variables = [model[name] for name in self.terms]
+        self.values = [v for v in model.unobserved_value_vars if not v.name.endswith("__")]
+        outputs = [*model.logp(vars=variables, jacobian=False, sum=False), *self.values]
+        outputs += [model.dlogp()] if gradient else []
+        self.function = model.compile_fn(outputs, on_unused_input="ignore", mode=PYTHON)
+        self.start = model.initial_point()
+
+    def __call__(self, point: dict):
+        found = self.function(point)
+        n = len(self.terms)
+        terms = {name: float(np.sum(v)) for name, v in zip(self.terms, found[:n], strict=True)}
+        values = {v.name: x for v, x in zip(self.values, found[n:], strict=False)}
+        return terms, values, found[-1] if self.has_gradient else None
+
+    def points(self, count=3) -> list[dict]:
+        """Perturbed points, unconstrained."""
+        rng = np.random.default_rng(7)
+        return [{k: v + rng.normal(0, 0.4, np.shape(v)) for k, v in self.start.items()} for _ in range(count)]
+
+    def natural(self, point: dict) -> dict:
+        """The free variables of a point; standard deviations are sampled on the log scale."""
+        logs = {name.removesuffix("_log__"): x for name, x in point.items() if name.endswith("_log__")}
+        return {name: x for name, x in point.items() if not name.endswith("_log__")} | {
+            name: np.exp(x) for name, x in logs.items()
+        }
+
+    def gradient(self, density, point: dict) -> np.ndarray:
+        """Of ``density`` (of the free variables) and the Jacobian, by the complex step."""
+        slopes = []
+        for variable in self.model.value_vars:
+            value = np.asarray(point[variable.name])
+            for i in np.ndindex(value.shape):
+                moved = value.astype(complex)
+                moved[i] += 1e-30j
+                jacobian = moved[i] if variable.name.endswith("_log__") else 0.0
+                slopes.append((density(self.natural(point | {variable.name: moved})) + jacobian).imag / 1e-30)
+        return np.array(slopes)
+
+
+def assert_terms(evaluated: Evaluated, expected) -> None:
+    """Every term, and the gradient of their sum, equals ``expected(free variables)``, values by name."""
+    for point in evaluated.points():
+        terms, _, slopes = evaluated(point)
+        ours = expected(evaluated.natural(point))
+        assert set(terms) == set(ours)
+        for name, value in terms.items():
+            # algebra in another order: sums of up to a few hundred terms
+            assert value == pytest.approx(float(ours[name]), rel=1e-10, abs=1e-10), name
+    if evaluated.has_gradient:
+        exact = evaluated.gradient(lambda free: sum(expected(free).values()), point)
+        np.testing.assert_allclose(slopes, exact, rtol=1e-10, atol=1e-10 * np.abs(exact).max())
+
+
+# --- patients -----------------------------------------------------------------------------------------
+
+
+@lru_cache
+def of_patients(variant: str, aggregated: bool = False):
+    hazard, options = VARIANTS[variant]
+    data = patients(**options)
+    return data, hazard, Evaluated(hazard_model(aggregate(data) if aggregated else data, hazard))
+
+
+def log_hazard(free: dict, data, hazard) -> np.ndarray:
+    """Log hazard by arm and interval."""
+    if hazard.smoothing == "independent":
+        alpha = free["log_baseline"]
+    elif data.n_intervals == 1:
+        alpha = free["level"][..., None]
+    else:
+        alpha = walk(free["level"], free["step_sd"], free["step"], data.cuts)
+    if hazard.baseline == "shared":
+        alpha = alpha + np.concatenate([[0.0], free.get("log_hr_arm", [])])[:, None]
+    return alpha
+
+
+def patients_terms(free: dict, data, hazard, rows, *, constant: float) -> dict:
+    """Each prior, and events * log h - exposure * h of the rows of a Poisson regression."""
+    arm = np.searchsorted(data.arms, rows["arm"])
+    log_h = log_hazard(free, data, hazard)[arm, rows["interval"]]
+    slopes = {"per arm": "slope", "common": "common_slope"}.get(hazard.slopes)
+    if slopes:
+        log_h = log_h + (free[slopes] * np.ones(len(data.arms)))[arm] * rows["score"].to_numpy()
+    if data.covariate_names:
+        log_h = log_h + rows[list(data.covariate_names)].to_numpy() @ free["log_hr_covariate"]
+    declared = free_variables(hazard, data)
+    assert set(free) == set(declared)
+    priors = {name: log_prior(free[name], prior).sum() for name, (prior, _) in declared.items()}
+    each = rows["event"].to_numpy() * log_h - rows["exposure"].to_numpy() * np.exp(log_h)
+    return priors | {"events": each.sum() + constant}
+
+
+def log_exposure(data) -> float:
+    """Sum of event * log exposure in the interval of the event: what a Poisson likelihood has more."""
+    return float(data.event @ np.log(data.since_start))
+
+
+SUMS = (
+    "default",
+    "walk, shared, common, both",
+    "walk, per arm, none, number",
+    "independent, shared, none",
+    "one interval",
+)
+"""Variants to evaluate for aggregated patients too."""
+
+
+@pytest.mark.parametrize(
+    ("variant", "aggregated"), [*((v, False) for v in VARIANTS), *((v, True) for v in SUMS)]
+)
+def test_every_term_of_the_hazard_model_is_what_the_equations_say(variant, aggregated):
+    data, hazard, evaluated = of_patients(variant, aggregated)
+    rows, constant = long_form(data), 0.0 if aggregated else log_exposure(data)
+    assert_terms(evaluated, lambda free: patients_terms(free, data, hazard, rows, constant=constant))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_hazard_model_has_the_variables_and_likelihood_of_a_posterior(variant):
+    """Names, dims and values of what ``fit`` gives, whose steps are on the scale they are sampled on."""
+    data, hazard, evaluated = of_patients(variant)
+    dims = evaluated.model.named_vars_to_dims
+    labels = {dim: list(own) for dim, own in coordinates(data).items()}
+    for point in evaluated.points():
+        terms, values, _ = evaluated(point)
+        given = as_posterior(values, {name: dims.get(name, ()) for name in values}, labels)
+        scale = closed_form.step_scale(given, hazard, data) if "step" in given else 1.0
+        free = given[evaluated.free].assign_coords({dim: labels[dim] for dim in ("arm", "interval")})
+        if "step" in given:
+            free["step"] = (given["step"] * scale).transpose(*given["step"].dims)
+        derived = closed_form.with_derived(free, hazard, data)
+        assert set(given.data_vars) == set(derived.data_vars)
+        for name in set(given.data_vars) - {"step"}:
+            expected = derived[name].transpose(*given[name].dims)
+            np.testing.assert_allclose(given[name].values, expected.values, rtol=1e-10, atol=1e-12)
+        each = closed_form.log_likelihood(derived, data)
+        assert float(each.sum()) + log_exposure(data) == pytest.approx(terms["events"], rel=1e-10)
+        densities = closed_form.log_prior(derived, hazard, data)
+        densities["step"] = densities.get("step", 0.0) + np.log(scale)
+        for name in evaluated.free:
+            assert float(densities[name].sum()) == pytest.approx(terms[name], rel=1e-10, abs=1e-10)
+
+
+def as_posterior(values: dict, dims: dict, labels: dict) -> xr.Dataset:
+    """Values of variables as one draw of a posterior."""
+    found = {n: (("chain", "draw", *dims[n]), np.asarray(v)[None, None]) for n, v in values.items()}
+    used = {dim for own in dims.values() for dim in own}
+    return xr.Dataset(found, {"chain": [0], "draw": [0]} | {dim: list(labels[dim]) for dim in used})
+
+
+def test_patients_without_time_at_risk_are_refused():
+    data = patients(5)
+    data = replace(data, time=np.where(np.arange(5) == 3, 0.0, data.time))
+    with pytest.raises(InputError, match="patients in rows 3 have no time at risk"):
+        hazard_model(data)
+
+
+# --- published numbers --------------------------------------------------------------------------------
+
+LANDMARKS = landmark_times(["150d", "36w", "72w", "no limit"])
+BIAS = {"control": (-0.022, 0.008), "177Lu": (-0.010, 0.005)}
+SLOPES = [
+    slope("S1", -0.0856, 0.0303, "150d", arm="control"),
+    slope("S2", -0.0339, 0.0125, "no limit", arm="control", correlated_with="S1", correlation="0.58"),
+    slope("S3", -0.010, 0.020, "36w"),
+    slope("S4", 0.002, 0.0079, "no limit", correlated_with="S3", correlation="0.3"),
+]
+RATIOS = [log_effect(f"E{k}", e, 0.3, study=f"study {k}") for k, e in enumerate([-0.9, -0.3, 0.1])]
+MEDIAN = row("M1", "median", 29, n=96)
+ONE_TRIAL = [
+    row("M1", "median", 8.4, n=113, arm="control"),
+    row("M2", "survival", 0.11, n=113, lower=0.03, upper=0.23, time=20, arm="control",
+        correlated_with="M1;R1", correlation="curve;-0.4"),
+    ratio("R1", -1.5, 0.3, correlated_with="M1", correlation="-0.3"),
+]  # fmt: skip
+COUNTS = [
+    row("C1", "count", 5, n=50, endpoint="shrinkage", threshold=30),
+    row("C2", "count", 20, n=50, endpoint="shrinkage", threshold=0),
+    row("C3", "count", 0, n=50, endpoint="shrinkage", threshold=60),
+    row("C4", "count", 9, n=50, endpoint="response", arm="control"),
+]
+BORROWED = [
+    row("M1", "median", 8.4, n=113, arm="control"),
+    ratio("R1", -1.5, 0.3),
+    row("M2", "median", 29, n=96, study="B"),
+    row("C1", "count", 4, n=96, endpoint="response", arm="control"),
+    row("C2", "count", 20, n=98, endpoint="response"),
+    row("C3", "count", 9, n=31, endpoint="response", study="B"),
+]
+COMPLETION = [
+    row("O1", "odds ratio", 20.9, p="0.002", endpoint="completion"),
+    ratio("O2", 2.5, 0.7, statistic="odds ratio", endpoint="completion", study="B"),
+]
+SMALL = {
+    "one number": ([MEDIAN], {}),
+    "one arm, a slope": ([slope("S1", -0.05, 0.02, "150d")], {"arms": ("177Lu",), "bias": {}}),
+    "one ratio": ([ratio("R1", -0.5, 0.2)], {}),
+    "one interval": ([MEDIAN], {"cuts": ()}),
+    "one constant hazard": ([MEDIAN], {"cuts": (), "smoothing": "independent"}),
+    "a median not reached": ([row("M1", "median", "", lower=18.4, n=116)], {"smoothing": "independent"}),
+    "counts": (COUNTS, {}),
+    "odds ratios": (COMPLETION, {}),
+    "slopes": (SLOPES, {"slopes": SlopePrior(Normal(0.05, 0.5), length=0.8, level=0.4), "bias_scale": 1.5}),
+    "slopes, exchangeable": (SLOPES, {"slopes": SlopePrior(Normal(0.05, 0.5), "exchangeable")}),
+    "slopes, independent": (SLOPES, {"slopes": SlopePrior(Normal(0.05, 0.5), "independent"), "bias": {}}),
+    "effects, half-Cauchy": (RATIOS, {"arm_heterogeneity": HalfCauchy(25.0)}),
+    "effects, half-normal": (RATIOS, {}),
+    "effects, known": (RATIOS, {"arm_heterogeneity": Fixed(0.3)}),
+    "correlated kinds": (ONE_TRIAL, {}),
+    **{
+        f"{kind}, weight {weight:g}": (BORROWED, {"study_level": rule, "response": rule})
+        for kind, weight in (
+            ("exchangeable", 0.5), ("commensurate", 0.8), ("commensurate", 1.0), ("robust mixture", 0.0),
+            ("full", 0.5), ("none", 0.5),
+        )
+        for rule in [Borrowing(kind, sd=0.3, weight=weight, vague_sd=1.5)]
+    },
+}  # fmt: skip
+WEIGHTS = {"N01": 0.5, "N02": 0.5, "N11": 0.25, "D04": 0.25, "H04": 0.5, "D01": 0.25, "N15": 0.5, "N16": 0.0}
+TRIALS = {
+    "evidence.files": ["data/mid_treatment.csv", "data/dosimetry.csv"],
+    "evidence.use": {"D05": "record"},
+    "model.own_baseline": ["second"],
+    "cohorts": [
+        {"study": study, "synthetic": True, "synthetic_seed": seed, "weight": weight, "landmark": "36w",
+         "landmark_cuts": ["6mo", "12mo"], "arm_names": {"177Lu-DOTATATE": "177Lu"}}
+        for seed, (study, weight) in enumerate([("NETTER-1", 1.0), ("second", 0.5)], start=1)
+    ],
+}  # fmt: skip
+
+
+def trials_alone():
+    """Patients of three trials from randomisation: one leans on another's baseline, and has one arm only."""
+    rng = np.random.default_rng(4)
+    months, events = rng.uniform(20, 90, (3, 2, 3)), rng.integers(0, 9, (3, 2, 3)).astype(float)
+    months[2, 0] = events[2, 0] = 0.0
+    cohorts = [Participants(s, "pfs", d, t) for s, d, t in zip("ABC", events, months, strict=True)]
+    options = {"own_baseline": ("B",), "cuts": (6.0, 12.0), "smoothing": "independent"}
+    return combine_network(None, assumptions(**options), cohorts=cohorts)
+
+
+def shipped() -> dict:
+    """The shipped specifications of a synthesis."""
+    found = {path.stem: read_specification(path) for path in sorted(MODELS.glob("*.toml"))}
+    return {name: given for name, given in found.items() if isinstance(given, SynthesisPlan)}
+
+
+POOLS = {
+    **{name: lambda _, given=given: prepare(given).network for name, given in shipped().items()},
+    **{
+        name: lambda folder, given=given: combine_network(
+            evidence(given[0], folder), assumptions(**{"landmarks": LANDMARKS, "bias": BIAS} | given[1])
+        )
+        for name, given in SMALL.items()
+    },
+    "weights": lambda _: prrt().with_power(WEIGHTS),
+    "nothing": lambda folder: combine_network(
+        evidence(BORROWED, folder), assumptions(), power={"A": 0.0, "B": 0.0}
+    ),
+    "two trials": lambda _: prepare(specification(TRIALS)).network,
+    "trials alone": lambda _: trials_alone(),
+}
+
+
+GRADIENTS = (
+    "prrt_pooled",
+    "counts",
+    "odds ratios",
+    "effects, half-Cauchy",
+    "slopes, exchangeable",
+    "correlated kinds",
+    "commensurate, weight 0.8",
+    "robust mixture, weight 0",
+    "two trials",
+)
+"""Pools that have every operation between them: a gradient takes as long to prepare as all values."""
+
+
+@pytest.fixture(scope="module")
+def of_pool(tmp_path_factory):
+    """The network of that name, and its model evaluated."""
+
+    @lru_cache
+    def made(name: str):
+        network = POOLS[name](tmp_path_factory.mktemp("rows"))
+        return network, Evaluated(synthesis_model(network), gradient=name in GRADIENTS)
+
+    return made
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_every_term_of_the_synthesis_is_what_the_equations_say(name, of_pool):
+    network, evaluated = of_pool(name)
+    assert_terms(evaluated, lambda free: Equations(network, free).terms(evaluated.terms))
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_the_synthesis_has_the_variables_of_a_posterior_and_its_likelihood(name, of_pool):
+    """Names, dims, labels and values of ``network.free`` and of what is derived; and the likelihood, without
+    its constants."""
+    network, evaluated = of_pool(name)
+    model, differences = evaluated.model, []
+    labels = {dim: own for v in network.free.values() for dim, own in v.dims.items()}
+    for point in evaluated.points():
+        terms, values, _ = evaluated(point)
+        free = {name: values[name] for name in network.free}
+        expected = with_derived(
+            as_posterior(free, {n: tuple(network.free[n].dims) for n in free}, labels), network
+        )
+        assert set(values) == set(expected.data_vars)
+        for variable, value in values.items():
+            dims = model.named_vars_to_dims[variable]
+            assert dims == expected[variable].dims[2:]
+            assert all(list(model.coords[dim]) == list(expected[dim].values) for dim in dims)
+            np.testing.assert_allclose(value, expected[variable][0, 0], rtol=1e-10, atol=1e-12)
+        ours = sum(value for term, value in terms.items() if term not in network.free)
+        differences.append(ours - float(study_log_likelihood(expected, network).sum()))
+    # exposure at a landmark is compressed there, and 1e-12 added to probabilities
+    np.testing.assert_allclose(differences, differences[0], atol=1e-7)
+
+
+def test_kinds_of_numbers_between_which_a_correlation_is_declared_are_one_term(of_pool):
+    named = [v.name for v in of_pool("correlated kinds")[1].model.observed_RVs]
+    assert named == ["published_curves_and_published_arm_effects"]
+    assert "published_curves" in of_pool("prrt_pooled")[1].terms
+
+
+def test_a_prior_of_no_known_kind_is_refused():
+    with pm.Model(), pytest.raises(TypeError, match=r"prior of x is 3\.0; expected Normal"):
+        random_variable("x", 3.0)
+
+
+def test_events_that_are_no_counts_are_refused():
+    made = trials_alone()
+    half = replace(made.cohorts[1], events=made.cohorts[1].events + 0.5)
+    with pytest.raises(InputError, match=r"pfs B control, interval 0, .* are no whole numbers"):
+        synthesis_model(replace(made, cohorts=(made.cohorts[0], half)))
+
+
+# --- what PyMC does with them -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def models(of_pool) -> dict[str, pm.Model]:
+    """A model of patients, and that of the shipped synthesis."""
+    return {"patients": of_patients("default")[2].model, "pool": of_pool("prrt_pooled")[1].model}
+
+
+BOTH = pytest.mark.parametrize("which", ["patients", "pool"])
+REPLICATES = 500
+
+
+def groups(drawn) -> xr.DataTree:
+    """Draws as PyMC 6 hands them back."""
+    return drawn if isinstance(drawn, xr.DataTree) else drawn.to_datatree()
+
+
+def at_one_point(model: pm.Model, draws: int) -> xr.Dataset:
+    """A posterior that is the same point at every draw."""
+    values = {v.name: np.full(v.shape.eval(), 0.5 if v.name.endswith("sd") else 0.1) for v in model.free_RVs}
+    dims = {name: model.named_vars_to_dims.get(name, ()) for name in values}
+    one = as_posterior(values, dims, model.coords)
+    return xr.concat([one] * draws, "draw").assign_coords(draw=np.arange(draws))
+
+
+def log_density(model: pm.Model, point: dict, names=None) -> float:
+    """Of the whole model, or of these variables."""
+    variables = None if names is None else [model[name] for name in names]
+    outputs, options = model.logp(vars=variables), {"on_unused_input": "ignore", "mode": PYTHON}
+    return float(model.compile_fn(outputs, inputs=model.value_vars, **options)(point))
+
+
+@BOTH
+def test_the_prior_is_drawn_and_what_it_predicts(which, models):
+    with models[which] as model:
+        drawn = groups(pm.sample_prior_predictive(300, random_seed=1, compile_kwargs={"mode": PYTHON}))
+    assert set(drawn["prior_predictive"].data_vars) == {v.name for v in model.observed_RVs}
+    assert {v.name for v in (*model.free_RVs, *model.deterministics)} <= set(drawn["prior"].data_vars)
+    assert all(np.isfinite(x).all() for x in drawn["prior"].data_vars.values())
+
+
+@BOTH
+def test_replicates_have_the_distribution_of_the_likelihood(which, models):
+    """Mean and variance of every replicate; the log density is another graph, and tested above."""
+    with models[which] as model:
+        drawn = pm.sample_posterior_predictive(
+            at_one_point(model, REPLICATES), random_seed=1, progressbar=False, compile_kwargs={"mode": PYTHON}
+        )
+    replicates = groups(drawn)["posterior_predictive"].isel(chain=0)
+    assert set(replicates.data_vars) == {v.name for v in model.observed_RVs}
+    free = {name: value.values[0, 0] for name, value in at_one_point(model, 1).data_vars.items()}
+    for name, (mean, variance) in moments(which, free).items():
+        found = replicates[name].values
+        z = (found.mean(axis=0) - mean) / np.sqrt(variance / REPLICATES)
+        assert np.abs(z).max() < 4.5, name  # of some 200 that are compared, once in a thousand times
+        # the variance of REPLICATES draws has a relative SD of sqrt(2 / REPLICATES), 0.06
+        np.testing.assert_allclose(found.var(axis=0), variance, rtol=0.25)
+
+
+def moments(which, free) -> dict:
+    """Mean and variance of replicates."""
+    if which == "patients":
+        data, hazard, _ = of_patients("default")
+        rows = long_form(data)
+        arm = np.searchsorted(data.arms, rows["arm"])
+        log_h = log_hazard(free, data, hazard)[arm, rows["interval"]] + free["slope"][arm] * rows["score"]
+        mean = (rows["exposure"] * np.exp(log_h)).to_numpy()
+        return {"events": (mean, mean)}
+    equations = Equations(prrt(), free)
+    found = {}
+    for name in ("published_curves", "published_arm_effects", "published_slopes"):
+        rows = [equations.rows[i] for i in equations.used(name)]
+        factor = [np.exp(equations.of("log_inflation", d.id)) if d.inflated else 1.0 for _, d, _ in rows]
+        mean = np.array([equations.location(r, d) for r, d, _ in rows])
+        found[name] = mean, (np.array([d.se for _, d, _ in rows]) * factor) ** 2
+    counts = [equations.rows[i][:2] for i in equations.used("published_responses")]
+    chance, n = np.array([equations.response(r)[0] for r, _ in counts]), np.array([d.n for _, d in counts])
+    return found | {"published_responses": (n * chance, n * chance * (1 - chance))}
+
+
+@BOTH
+def test_a_variable_can_be_set_and_another_observed(which, models):
+    """do takes the prior of a variable away, observe keeps it: both leave the density of the rest."""
+    model, name = models[which], {"patients": "slope", "pool": "arm_effect_mean"}[which]
+    value = np.array([0.3, -0.2])
+    point = model.initial_point() | {name: value}
+    prior, whole = log_density(model, point, [name]), log_density(model, point)
+    rest = {key: x for key, x in point.items() if key != name}
+    done, observed = pm.do(model, {name: value}), pm.observe(model, {name: value})
+    assert log_density(done, rest) == pytest.approx(whole - prior, rel=1e-10)
+    assert log_density(observed, rest) == pytest.approx(whole, rel=1e-10)
+    assert all(name not in [v.name for v in changed.free_RVs] for changed in (done, observed))
+
+
+def test_a_score_that_is_set_for_everybody_predicts_what_would_have_been(models):
+    data = of_patients("default")[0]
+    model = pm.do(models["patients"], {"score": np.zeros(data.n)})
+    point = model.initial_point()
+    found = [log_density(model, point | {"slope": np.full(2, slope)}, ["events"]) for slope in (5.0, 0.0)]
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
+@BOTH
+def test_a_graph_shows_every_variable(which, models):
+    model = models[which]
+    drawn = pm.model_to_mermaid(model)
+    assert all(v.name in drawn for v in (*model.basic_RVs, *model.deterministics, *model.data_vars))
+
+
+@BOTH
+def test_graphviz_draws_them(which, models):
+    pytest.importorskip("graphviz", reason="pm.model_to_graphviz needs the Python package graphviz")
+    source = pm.model_to_graphviz(models[which]).source
+    assert all(v.name in source for v in models[which].basic_RVs)
+
+
+def test_a_term_of_ones_own_is_added_to_the_density():
+    data = patients()
+    model = hazard_model(data)
+    before = log_density(model, model.initial_point())
+    with model:
+        pm.Normal("alike", model["slope"][1] - model["slope"][0], 0.2, observed=0.1)
+    own = -0.5 * 0.5**2 - np.log(0.2) - 0.5 * np.log(2 * np.pi)
+    assert log_density(model, model.initial_point()) == pytest.approx(before + own, rel=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:.*effective sample size|.*rhat:UserWarning")
+@BOTH
+def test_the_models_are_sampled(which, of_pool):
+    model = of_patients("one interval")[2].model if which == "patients" else of_pool("slopes")[1].model
+    options = {"draws": 10, "tune": 10, "chains": 1, "cores": 1, "random_seed": 1, "progressbar": False}
+    with model:
+        fit = groups(pm.sample(**options, compute_convergence_checks=False, compile_kwargs={"mode": PYTHON}))
+    posterior = fit["posterior"].to_dataset()
+    assert set(posterior.data_vars) == {v.name for v in (*model.free_RVs, *model.deterministics)}
+    assert all(np.isfinite(x).all() for x in posterior.data_vars.values())

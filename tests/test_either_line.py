@@ -1,0 +1,144 @@
+"""What both lines share: retries and seeds, and estimands that take a fit of either, by invented draws."""
+
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+from invented_fits import draws, invented
+
+import bayes_net as bn
+from bayes_net.errors import InputError
+from bayes_net.inference.sampling import careful, seed_of
+from bayes_net.inference.synthesis import _intervals
+from bayes_net.schema import NO_LIMIT, OBSERVED
+
+CUTS = (3.0, 8.0)
+SAMPLES = ("chain", "draw")
+CURVES, EFFECTS, GROUPS = ["pfs A control", "pfs A 177Lu"], ["pfs A"], ["pfs control", "pfs 177Lu"]
+LANDMARKS = ["150 d", NO_LIMIT]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(3)
+
+
+def synthesis(rng, *, without=()) -> xr.DataTree:
+    """Draws of two curves with a constant hazard each, a comparison of their arms, and slopes; that of "no
+    limit" is biased in the second arm."""
+    level = draws(rng, 2, mean=-2.5, sd=0.3)
+    coords = {"curve": CURVES, "interval": ["0", "1", "2"], "effect": EFFECTS, "slope_of": GROUPS}
+    coords |= {"landmark": LANDMARKS, "bias_of": GROUPS[1:]}
+    coords |= {dim: np.arange(n) for dim, n in zip(SAMPLES, level.shape, strict=False)}
+    variables = {
+        "log_hazard": ((*SAMPLES, "curve", "interval"), np.repeat(level[..., None], 3, axis=-1)),
+        "arm_effect": ((*SAMPLES, "effect"), draws(rng, 1, mean=-0.8, sd=0.2)),
+        "slope": ((*SAMPLES, "slope_of", "landmark"), draws(rng, 2, 2, mean=-0.2, sd=0.1)),
+        "bias": ((*SAMPLES, "bias_of"), draws(rng, 1, mean=-0.3, sd=0.05)),
+    }
+    posterior = xr.Dataset({name: v for name, v in variables.items() if name not in without}, coords)
+    groups = {"posterior": posterior, "constant_data": _intervals(CUTS, posterior["interval"])}
+    return xr.DataTree.from_dict(groups)
+
+
+def test_the_slopes_of_a_synthesis_stand_with_and_without_their_bias(rng):
+    fit = synthesis(rng)
+    slope, bias = fit["posterior"]["slope"], fit["posterior"]["bias"].sel(bias_of="pfs 177Lu")
+    ratios = bn.hazard_ratio(fit, per=5)
+    assert ratios.dims == (*SAMPLES, "slope_of", "landmark")
+    assert list(ratios["landmark"].values) == [*LANDMARKS, OBSERVED]
+    np.testing.assert_allclose(ratios.sel(landmark=LANDMARKS), np.exp(slope / 2))
+    observed = np.exp((slope.sel(slope_of="pfs 177Lu", landmark=NO_LIMIT) + bias) / 2)
+    np.testing.assert_allclose(ratios.sel(slope_of="pfs 177Lu", landmark=OBSERVED), observed)
+    xr.testing.assert_allclose(
+        ratios.sel(slope_of="pfs control", landmark=OBSERVED).drop_vars("landmark"),
+        ratios.sel(slope_of="pfs control", landmark=NO_LIMIT).drop_vars("landmark"),
+    )
+    table = bn.summarise(ratios)
+    assert list(table[["slope_of", "landmark"]].iloc[0]) == ["pfs control", "150 d"]
+
+
+def test_exponential_curves_of_a_synthesis_have_their_closed_forms(rng):
+    fit, times = synthesis(rng), [0.0, 2.0, 8.0, 30.0]
+    rate = np.exp(fit["posterior"]["log_hazard"].isel(interval=0, drop=True))
+    found = bn.survival(fit, times)
+    assert found.dims == (*SAMPLES, "curve", "time")
+    np.testing.assert_allclose(found, np.exp(-rate.values[..., None] * np.array(times)))
+    np.testing.assert_allclose(bn.median_survival(fit), np.log(2) / rate)
+    np.testing.assert_allclose(bn.rmst(fit, horizon=12.0), -np.expm1(-12 * rate) / rate)
+    later = bn.conditional_survival(fit, [4.0], given=6.0)
+    np.testing.assert_allclose(later.isel(time=0), np.exp(-4 * rate))
+    np.testing.assert_allclose(bn.baseline_hazard(fit).isel(interval=-1), rate)
+
+
+def test_arms_of_a_synthesis_are_compared_as_a_whole(rng):
+    fit = synthesis(rng)
+    np.testing.assert_allclose(bn.arm_hazard_ratio(fit), np.exp(fit["posterior"]["arm_effect"]))
+    with pytest.raises(InputError, match="are of whole arms"):
+        bn.arm_hazard_ratio(fit, shrinkage=[0.0])
+
+
+@pytest.mark.parametrize(
+    ("missing", "asked", "said"),
+    [
+        (["slope", "bias"], bn.hazard_ratio, "this model has no slope"),
+        (["log_hazard"], lambda fit: bn.survival(fit, [6.0]), "this synthesis has no curves"),
+        (["arm_effect"], bn.arm_hazard_ratio, "no study of this synthesis compares its arms"),
+        ([], bn.covariate_hazard_ratio, "has no covariates"),
+        ([], bn.interaction, "expected a fit of patients, and this is one of a synthesis"),
+        ([], lambda fit: bn.survival(fit, [6.0], shrinkage=[30.0]), "are of whole arms"),
+        ([], lambda fit: bn.rmst(fit, horizon=6.0, covariates={"age": 1.0}), "are of whole arms"),
+        ([], bn.power_scaling, "and its network="),
+        ([], bn.loo, "has no log_likelihood"),
+    ],
+)
+def test_what_a_synthesis_does_not_have_is_refused_in_a_sentence(rng, missing, asked, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        asked(synthesis(rng, without=missing))
+
+
+def test_a_fit_that_does_not_know_its_intervals_is_refused(rng):
+    fit = synthesis(rng)
+    del fit["constant_data"]
+    with pytest.raises(InputError, match="does not say where its intervals end"):
+        bn.survival(fit, [6.0])
+
+
+def test_patients_without_covariates_have_no_hazard_ratio_of_them(rng):
+    fit = invented(draws(rng, 2, 3, mean=-2.5), draws(rng, 2), cuts=CUTS)
+    with pytest.raises(InputError, match="has no covariates"):
+        bn.covariate_hazard_ratio(fit)
+
+
+def attempts(passing: int, seeds) -> tuple[xr.DataTree, list[tuple[bn.Sampler, int]]]:
+    """What ``careful`` returns if the attempt ``passing`` is the first to pass, and what it asked for."""
+    asked = []
+
+    def fit(sampler, seed):
+        asked.append((sampler, seed))
+        return xr.DataTree()
+
+    tree = careful(fit, lambda _: len(asked) == passing, sampler=bn.Sampler(draws=10), seeds=seeds)
+    return tree, asked
+
+
+@pytest.mark.parametrize(("passing", "made"), [(1, 1), (2, 2), (3, 2)])
+def test_a_fit_that_fails_is_sampled_anew_with_its_next_seed_and_more_care(passing, made):
+    tree, asked = attempts(passing, [4, 9])
+    assert tree.attrs["attempts"] == made == len(asked)
+    once = bn.Sampler(draws=10)
+    assert asked == [(once, 4), (once.more_careful(), 9)][:made]
+
+
+def test_a_fit_without_a_second_seed_stands_as_it_is():
+    tree, asked = attempts(2, [4])
+    assert (tree.attrs["attempts"], len(asked)) == (1, 1)
+
+
+def test_a_model_alone_has_the_seed_of_its_run_and_models_side_by_side_their_own():
+    assert [seed_of(7), seed_of(7, 2)] == [7, 8]
+    label = "PFS, shrinkage, 120 d"
+    found = [seed_of(5, attempt, label=label) for attempt in (1, 2)]
+    assert found == [16460276, 621686291]  # stored results were drawn with these
+    assert seed_of(5, label="PFS, shrinkage, 180 d") not in found

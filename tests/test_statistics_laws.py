@@ -1,0 +1,348 @@
+"""What holds for every kind of published number: a new kind adds its examples, and has all laws.
+
+An example's ``location`` is what predicts it on its modelling scale, from the draws of a network; ``scale``
+takes a number from the scale on which it is printed to that one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from pools import ARMS, Density, Graph, assumptions, evidence, log_effect, ratio, row, slope, z_of
+from scipy import special, stats
+
+from bayes_net.data.landmarks import landmark_times
+from bayes_net.errors import InputError
+from bayes_net.estimands.synthesis import Prediction
+from bayes_net.evidence.kinds import KINDS
+from bayes_net.evidence.statistics import Quantity
+from bayes_net.evidence.table import EvidenceError
+from bayes_net.inference.arrays import draw_prior, published_log_likelihood
+from bayes_net.model.network import combine_network
+from bayes_net.report.evidence_tables import evidence_table
+from bayes_net.report.synthesis_words import describe
+from bayes_net.workflow.describe import synthesis_in_words
+
+CUTS = (8.0, 16.0)
+EDGES = np.array([0.0, *CUTS, np.inf])
+REPLICATES = 4000
+
+
+def log_hazard(draws) -> np.ndarray:
+    """Of the control arm, (draw, interval)."""
+    return draws["log_hazard"].sel(curve="pfs A control").transpose("chain", "draw", "interval").values[0]
+
+
+def log_cumulative(month: float):
+    """log H at a month."""
+    spent = np.clip(month, EDGES[:-1], EDGES[1:]) - EDGES[:-1]
+    return lambda draws: np.log(np.exp(log_hazard(draws)) @ spent)
+
+
+def restricted_mean(horizon: float):
+    """The integral of S up to a month, by Gauss-Legendre quadrature within the intervals."""
+    x, weight = np.polynomial.legendre.leggauss(60)
+    edges = [0.0, *CUTS, horizon]
+
+    def area(draws):
+        total = 0.0
+        for start, end in pairwise(edges):
+            for node, share in zip(x, weight, strict=True):
+                month = start + (end - start) * (node + 1) / 2
+                total = total + share * (end - start) / 2 * np.exp(-np.exp(log_cumulative(month)(draws)))
+        return total
+
+    return area
+
+
+def of(name: str):
+    """All draws of a variable with one element."""
+    return lambda draws: draws[name].values.reshape(-1)
+
+
+def log_minus_log(s):
+    return np.log(-np.log(s))
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row of one kind that breaks no rule, and what is known of it apart from the code."""
+
+    row: dict
+    location: Callable
+    scale: Callable = np.asarray
+    law: object = stats.norm
+    inflation: float = 1.0
+    """Root mean square of the factor on the standard error."""
+
+
+def control(id, statistic, value="", **more) -> dict:
+    return row(id, statistic, value, arm=ARMS[0], n="113", **more)
+
+
+EXAMPLES = {
+    "survival": Example(
+        control("S", "survival", "0.45", lower="0.35", upper="0.55", time="12"),
+        log_cumulative(12),
+        log_minus_log,
+    ),
+    "median": Example(control("M", "median", "25.0", lower="20", upper="31"), log_cumulative(25)),
+    "median without limits": Example(
+        control("F", "median", "25.0"), log_cumulative(25), inflation=1.15 * np.exp(0.2**2)
+    ),
+    "restricted mean": Example(
+        control("Q", "restricted mean", "10.0", lower="9.0", upper="11.0", time="20"), restricted_mean(20)
+    ),
+    "hazard ratio": Example(ratio("H", -0.9, 0.2), of("arm_effect"), np.log),
+    "log effect": Example(log_effect("E", -0.9, 0.2), of("arm_effect")),
+    "log effect with SE": Example(
+        row("W", "log effect with SE", "-0.9", unit="SE 0.2", reference_arm=ARMS[0]), of("arm_effect")
+    ),
+    "hazard ratio per point": Example(
+        slope("P", -0.03, 0.01, "150d", arm=ARMS[0]),
+        lambda draws: draws["slope"].sel(slope_of="pfs control", landmark="150 d").values[0],
+        lambda hr: 10 * np.log(hr),
+    ),
+    "odds ratio": Example(
+        ratio("O", 1.2, 0.4, statistic="odds ratio", endpoint="completion"), of("completion"), np.log
+    ),
+    "odds ratio by its p-value": Example(
+        row("B", "odds ratio", "20.9", p="0.002", endpoint="completion"), of("completion"), np.log, stats.t(4)
+    ),
+    "count of response": Example(
+        row("R", "count", "18", n="117", endpoint="response"),
+        lambda draws: special.expit(of("response")(draws)),
+    ),
+    "count of shrinkage": Example(
+        row("K", "count", "34", n="102", endpoint="shrinkage", threshold="30"),
+        lambda draws: stats.norm.sf(
+            special.logit(50 / 120),
+            of("shrinkage_location")(draws),
+            np.exp(of("shrinkage_log_spread")(draws)),
+        ),
+    ),
+}
+LOCATED = [name for name in EXAMPLES if not name.startswith("count")]
+each = pytest.mark.parametrize("name", EXAMPLES)
+located = pytest.mark.parametrize("name", LOCATED)
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """The network of one example alone."""
+
+    @cache
+    def make(name):
+        folder = tmp_path_factory.mktemp("rows")
+        assumed = assumptions(cuts=CUTS, landmarks=landmark_times(["150d"]))
+        return combine_network(evidence([EXAMPLES[name].row], folder), assumed)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def drawn(networks):
+    """A network, draws of its prior, and what is expected of its row in each, (draw,)."""
+
+    @lru_cache
+    def make(name):
+        network = networks(name)
+        draws = draw_prior(network, draws=40, seed=8)
+        return network, draws, EXAMPLES[name].location(draws)
+
+    return make
+
+
+def kind_of(name):
+    return KINDS[EXAMPLES[name].row["statistic"]]
+
+
+def test_every_kind_has_an_example():
+    assert {example.row["statistic"] for example in EXAMPLES.values()} == set(KINDS)
+    assert all(name == kind.name for name, kind in KINDS.items())
+
+
+@each
+def test_a_number_that_is_missing_is_refused(name, tmp_path):
+    """The example itself is accepted: every other test reads it."""
+    with pytest.raises(EvidenceError, match=EXAMPLES[name].row["id"]):
+        evidence([EXAMPLES[name].row | {"value": "", "lower": "", "upper": ""}], tmp_path)
+
+
+def test_an_unknown_kind_is_refused_with_the_list_of_kinds(tmp_path):
+    with pytest.raises(EvidenceError, match="unknown statistic.*" + ", ".join(KINDS)):
+        evidence([row("X", "difference of medians", "3")], tmp_path)
+
+
+@each
+def test_another_endpoint_is_refused(name, tmp_path):
+    kind, other = kind_of(name), "completion" if kind_of(name).quantity is not Quantity.COMPLETION else "pfs"
+    assert other not in kind.endpoints
+    assumed = assumptions(landmarks=landmark_times(["150d"]))
+    with pytest.raises(
+        InputError, match=f"{kind.name} of {other}; expected one of {', '.join(kind.endpoints)}"
+    ):
+        combine_network(evidence([EXAMPLES[name].row | {"endpoint": other}], tmp_path), assumed)
+
+
+@each
+def test_a_datum_has_a_standard_error_or_a_size(name, networks):
+    (made,) = networks(name).data
+    assert made.id == EXAMPLES[name].row["id"]
+    assert (made.kind == "binomial") == (kind_of(name).quantity is Quantity.SHARE)
+    if made.kind == "binomial":
+        assert made.value == made.successes / made.n
+    else:
+        assert 0 < made.se < np.inf
+        assert np.isfinite(made.value)
+
+
+@each
+def test_the_log_density_is_that_of_the_law(name, drawn):
+    """Against scipy, at draws of the prior; a floor of a standard error is multiplied by its draw."""
+    (network, draws, location), example = drawn(name), EXAMPLES[name]
+    (made,) = network.data
+    likely = slice(None)
+    if made.kind == "binomial":
+        expected = stats.binom.logpmf(made.successes, made.n, location)
+        # 1e-12 is added to each probability, which where all are possible changes nothing
+        likely = (location > 0.05) & (location < 0.95)
+        assert likely.sum() > 10
+    else:
+        se = made.se * np.exp(of("log_inflation")(draws) if made.inflated else 0.0)
+        expected = example.law.logpdf((made.value - location) / se) - np.log(se)
+    found = published_log_likelihood(draws, network).values.ravel()
+    np.testing.assert_allclose(
+        found[likely], expected[likely], rtol=1e-10, atol=1e-9 * (made.kind == "binomial")
+    )
+
+
+@located
+def test_no_number_is_likelier_than_the_predicted_one(name, drawn):
+    network, draws, location = drawn(name)
+    (made,), first = network.data, draws.isel(draw=[0])
+
+    def density(value):
+        return float(
+            published_log_likelihood(first, replace(network, data=(replace(made, value=value),))).item()
+        )
+
+    best = density(location[0])
+    assert all(density(location[0] + step * made.se) < best for step in (-1.0, -1e-3, 1e-3, 1.0))
+
+
+@each
+def test_the_sampled_form_has_the_density_and_gradient_of_the_equations(name, networks):
+    assert_sampled_form_is_the_equations(networks(name))
+
+
+def assert_sampled_form_is_the_equations(network):
+    graph = Graph(network)
+    density, points = Density(network, graph), graph.points(4)
+    ours, theirs = zip(*map(graph, points), strict=True), [density(x) for x in points]
+    values, slopes = map(np.array, ours)
+    np.testing.assert_allclose(values - values[0], np.array(theirs) - theirs[0], rtol=1e-10, atol=1e-10)
+    expected = np.array([density.gradient(x) for x in points])
+    np.testing.assert_allclose(slopes, expected, rtol=1e-9, atol=1e-10 * np.abs(expected).max())
+
+
+def test_all_kinds_together_have_the_density_and_gradient_of_the_equations(tmp_path):
+    """Rows that are read off curves in different ways share a model, in whichever order they come."""
+    rows = [example.row | {"cohort_id": name} for name, example in EXAMPLES.items()]
+    assumed = assumptions(cuts=CUTS, landmarks=landmark_times(["150d"]))
+    network = combine_network(evidence(rows, tmp_path), assumed)
+    assert_sampled_form_is_the_equations(network)
+    assert_sampled_form_is_the_equations(combine_network(evidence(rows[::-1], tmp_path), assumed))
+
+
+@each
+def test_power_zero_leaves_the_prior(name, networks):
+    network = networks(name)
+    graph = Graph(network.with_power({EXAMPLES[name].row["id"]: 0.0}))
+    density = Density(network.with_power({EXAMPLES[name].row["id"]: 0.0}), graph)
+    density.normal_rows = density.other_rows = lambda: 0.0
+    for x in graph.points(3):
+        expected = density.gradient(x)
+        np.testing.assert_allclose(graph(x)[1], expected, atol=1e-10 * np.abs(expected).max())
+
+
+@each
+def test_replicates_have_the_mean_and_spread_of_the_law(name, drawn):
+    """What further studies would print, at one draw."""
+    network, draws, location = drawn(name)
+    example, (made,), kind = EXAMPLES[name], network.data, kind_of(name)
+    same = draws.isel(draw=np.zeros(REPLICATES, int)).assign_coords(draw=np.arange(REPLICATES))
+    (printed,) = network.rows.itertuples()
+    predicted, rng = Prediction(same, network, printed), np.random.default_rng(4)
+    assert predicted.known
+    errors = made.errors(rng, REPLICATES)
+    found, expected = kind.replicate(printed, predicted, errors, rng), location[0]
+    if kind.name == "median":
+        # a replicated median is where the curve reaches log 2, up to the error of its log cumulative hazard
+        found, expected = np.array([log_cumulative(m)(draws)[0] for m in found]), made.value
+    else:
+        found = example.scale(found)
+    if made.kind == "binomial":
+        mean, sd = made.n * expected, np.sqrt(made.n * expected * (1 - expected))
+    else:
+        mean, sd = expected, made.se * example.inflation * example.law.std()
+    assert abs(found.mean() - mean) < z_of(2 * len(EXAMPLES)) * sd / np.sqrt(REPLICATES)
+    if made.kind == "student":  # its fourth moment is infinite, and the SD of a sample says little
+        assert stats.kstest((found - mean) / made.se, example.law.cdf).pvalue > 0.0005
+    else:
+        kurtosis = stats.kurtosis(found, fisher=False)
+        error = sd * np.sqrt((kurtosis - 1) / (4 * REPLICATES))
+        assert abs(found.std() - sd) < z_of(2 * len(EXAMPLES)) * error
+
+
+@each
+def test_the_number_itself_is_compared_with_its_replicates(name, networks):
+    """What is compared lies on the printed scale: at the datum, a replicate without error is that number."""
+    (printed,), (made,), kind = networks(name).rows.itertuples(), networks(name).data, kind_of(name)
+    found = kind.compared(printed)
+    assert found == pytest.approx(float(EXAMPLES[name].row["value"]))
+    if made.kind != "binomial" and kind.name != "median":
+        assert EXAMPLES[name].scale(found) == pytest.approx(made.value, rel=1e-6)
+
+
+@each
+def test_a_row_is_described_in_words(name, networks):
+    network = networks(name)
+    (printed,) = network.rows.itertuples()
+    words = describe(printed)
+    assert kind_of(name).name in words
+    assert words.endswith(f"A {printed.arm}")
+    (line,) = evidence_table(network.rows).itertuples()
+    assert words in line.What
+    assert kind_of(name).likelihood
+    assert kind_of(name).likelihood.lower() in synthesis_in_words(network)["Published numbers"].lower()
+
+
+def test_what_belongs_to_a_number_is_printed_with_it(networks):
+    """How many patients a count is of, and the standard error that stands for limits."""
+    expected = {"count of response": "18 of 117", "log effect with SE": "-0.9 (SE 0.2)"}
+    for name, text in expected.items():
+        (line,) = evidence_table(networks(name).rows)["Value (limits)"]
+        assert line == text
+
+
+def test_kinds_that_are_only_kept_are_described_too():
+    kept = SimpleNamespace(
+        study="A", arm="control", subgroup="all", endpoint="os", statistic="rate", time=np.nan
+    )
+    assert describe(kept) == "OS rate, A control"
+    assert describe(pd.Series(vars(kept) | {"time": 6.0})) == "OS rate at 6 mo, A control"
+
+
+def test_a_held_out_number_without_its_parameter_is_not_predicted(networks):
+    """A network of responses has no parameter of the other kinds."""
+    network = networks("count of response")
+    draws = draw_prior(network, draws=3, seed=1)
+    for name in set(EXAMPLES) - {"count of response"}:
+        (other,) = networks(name).rows.itertuples()
+        assert not Prediction(draws, network, other).known
