@@ -23,6 +23,7 @@ FLOW = (
     "simulate",
     "evidence",
     "model",
+    "engine",
     "inference",
     "estimands",
     "specification",
@@ -41,6 +42,7 @@ HEAVY = {"pymc", "pytensor", "nutpie"}
 BACKEND = "model.backend"
 MAY_IMPORT_HEAVY = {
     BACKEND,
+    "engine.nuts",
     "model.hazard",
     "model.synthesis",
     "model.terms",

@@ -16,7 +16,7 @@ from bayes_net.data.landmarks import landmark
 from bayes_net.errors import InputError
 from bayes_net.inference.engine_patients import flat_hazard_model
 from bayes_net.inference.patients import fit, stack
-from bayes_net.inference.sampling import Sampler, compile_model, sample
+from bayes_net.inference.sampling import PYMC, Sampler, compile_model, sample
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.layout import layout, model_data
 from bayes_net.model.priors import Flat, Normal, Priors, hazard_ratio_prior
@@ -91,10 +91,11 @@ def plain_hazard(mean: float) -> Hazard:
 
 def test_a_fit_after_other_data_and_other_priors_is_that_of_a_fresh_compile(monkeypatch):
     one, other = two_groups_of_fifty(1), two_groups_of_fifty(2)
-    fit(other, plain_hazard(0.0), seed=5, sampler=SHORT)
+    how = {"seed": 5, "sampler": SHORT, "engine": PYMC}
+    fit(other, plain_hazard(0.0), **how)
     with monkeypatch.context() as patch:
         patch.setattr(nutpie, "compile_pymc_model", None)  # nothing more is compiled
-        cached = {mean: fit(one, plain_hazard(mean), seed=5, sampler=SHORT) for mean in (0.0, -3.0)}
+        cached = {mean: fit(one, plain_hazard(mean), **how) for mean in (0.0, -3.0)}
     assert "prior" not in cached[0.0]  # the arm effect's is flat
     assert not cached[0.0]["posterior"].equals(cached[-3.0]["posterior"])
     compiled = compile_model(flat_hazard_model(one, plain_hazard(-3.0)))
@@ -124,10 +125,10 @@ def test_another_model_of_the_same_layout_is_not_taken_from_the_cache(monkeypatc
         raise RuntimeError("compiles anew")
 
     data, hazard = two_groups_of_fifty(1), plain_hazard(0.0)
-    fit(data, hazard, seed=5, sampler=Sampler(draws=1, tune=1, chains=1))
+    fit(data, hazard, seed=5, sampler=Sampler(draws=1, tune=1, chains=1), engine=PYMC)
     monkeypatch.setattr(nutpie, "compile_pymc_model", compiles)
     with pytest.raises(RuntimeError, match="compiles anew"):
-        fit(data, replace(hazard, **options), seed=5, sampler=SHORT)
+        fit(data, replace(hazard, **options), seed=5, sampler=SHORT, engine=PYMC)
 
 
 def test_groups_variables_and_dims_are_those_of_the_posterior_container(fits, exposures):
@@ -269,3 +270,25 @@ def test_a_narrow_prior_of_the_slope_is_what_the_slope_keeps(exposures):
     shape = layout(list(exposures.values()))
     slope = fit(exposures["36 w"], narrow, seed=1, sampler=SHORT, shape=shape)["posterior"]["slope"]
     np.testing.assert_allclose(slope, np.log(0.5), atol=0.06)  # six of the prior's SDs
+
+
+def test_draws_of_the_model_and_of_the_engine_are_of_one_posterior():
+    data, hazard = two_groups_of_fifty(1), plain_hazard(0.0)
+    trees = [fit(data, hazard, seed=5, engine=engine) for engine in ("numba", PYMC)]
+    assert set(trees[0].children) == set(trees[1].children)
+    one, other = (tree["posterior"].to_dataset() for tree in trees)
+    assert {name: x.dims for name, x in one.items()} == {name: x.dims for name, x in other.items()}
+    for name in one:
+        xr.testing.assert_equal(one[name].coords.to_dataset(), other[name].coords.to_dataset())
+        draws = [x[name].values.reshape(4, 1000, -1) for x in (one, other)]
+        for i in range(draws[0].shape[2]):
+            means, errors = zip(
+                *((x[..., i].mean(), array_stats.mcse(x[..., i], method="mean")) for x in draws), strict=True
+            )
+            # about 40 numbers, once in a thousand times beyond
+            assert abs(means[0] - means[1]) < 4.4 * np.hypot(*errors), (name, i)
+
+
+def test_an_engine_that_there_is_not_is_refused():
+    with pytest.raises(InputError, match="engine 'stan' is unknown; expected numba or pymc"):
+        fit(patients(), seed=1, engine="stan")
