@@ -116,8 +116,10 @@ def _contraction(table: pd.DataFrame) -> str:
         f"{row.parameter.replace('_', ' ')} {row.label}"
         for row in rows[rows["contraction"] < LEAST_CONTRACTION].itertuples()
     ]
-    said = f"the prior speaks for {', '.join(least)}" if least else "the evidence narrows the prior of each"
-    return f"prior against posterior standard deviations of {len(rows)} parameters; {said}."
+    finding = (
+        f"the prior speaks for {', '.join(least)}" if least else "the evidence narrows the prior of each"
+    )
+    return f"prior against posterior standard deviations of {len(rows)} parameters; {finding}."
 
 
 def _checks(table: pd.DataFrame) -> str:

@@ -1,7 +1,7 @@
 """What a table for a paper consists of, and what the tables of patients and of syntheses share.
 
 The numbers are formatted by the functions that format them for the report. What must never be lost is
-said by the table itself: a failed gate and synthetic patients by title and notes, the bias of "no limit"
+stated by the table itself: a failed gate and synthetic patients by title and notes, the bias of "no limit"
 by rows and notes.
 """
 
@@ -114,8 +114,8 @@ def label(rows: pd.DataFrame) -> str:
 def estimate(rows: pd.DataFrame, what: str) -> str:
     """The note that says what estimate and interval are."""
     kinds = {"CrI": "equal-tailed credible interval", "HDI": "highest-density interval"}
-    told = "; ".join(f"{short}: {kind}" for short, kind in kinds.items() if short in label(rows))
-    return f"{what}: posterior median ({label(rows)}). {told}."
+    meaning = "; ".join(f"{short}: {kind}" for short, kind in kinds.items() if short in label(rows))
+    return f"{what}: posterior median ({label(rows)}). {meaning}."
 
 
 def bias(rows: pd.DataFrame) -> tuple[str, ...]:

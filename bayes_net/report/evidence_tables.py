@@ -67,9 +67,9 @@ def survival_table(survival: pd.DataFrame) -> pd.DataFrame:
     times = np.sort(survival["time"].unique())
     step = next((s for s in (1, 2, 3, 6, 12, 24, 60) if times[-1] / s <= 6), 120)
     wanted = [t for t in np.arange(step, times[-1] + 1e-9, step) if np.isclose(t, times).any()]
-    shown = survival[[bool(np.isclose(t, wanted or times[-1:]).any()) for t in survival["time"]]]
+    at_times = survival[[bool(np.isclose(t, wanted or times[-1:]).any()) for t in survival["time"]]]
     body: dict[tuple, dict[str, str]] = {}
-    for row in shown.itertuples():
+    for row in at_times.itertuples():
         line = body.setdefault(
             (row.study, row.arm, row.time),
             {"Study and arm": f"{row.study}, {row.arm}", "Months": f"{row.time:g}"},
@@ -173,10 +173,10 @@ def _reported(about: Mapping[str, object]) -> str:
 
 def without_table(study_influence: pd.DataFrame) -> pd.DataFrame:
     """Each hazard ratio with all evidence and without each study; none of which the evidence says nothing."""
-    told = study_influence[study_influence["contraction"] >= LEAST_CONTRACTION]
+    informed = study_influence[study_influence["contraction"] >= LEAST_CONTRACTION]
     label = f"HR ({credible_label(study_influence)})"
     rows = []
-    for about, own in told.groupby(list(ABOUT), sort=False, dropna=False):
+    for about, own in informed.groupby(list(ABOUT), sort=False, dropna=False):
         first = own.iloc[0]
         rows.append(
             {

@@ -108,10 +108,10 @@ def answer_table(primary: pd.DataFrame) -> pd.DataFrame:
     texts = hazard_ratio_table(primary)
     interval = f"HR ({interval_label(primary)})"
     body: dict[str, dict[str, str]] = {}
-    for row, (_, shown) in zip(primary.itertuples(), texts.iterrows(), strict=True):
+    for row, (_, cells) in zip(primary.itertuples(), texts.iterrows(), strict=True):
         mark = Markup("<small> {}</small>").format(schema.BIASED) if row.biased else ""
         line = body.setdefault(row.landmark, {"Landmark": Markup("{}{}").format(row.landmark, mark)})
-        line[row.arm] = _answer_cell(row, shown[interval], shown["Patients"], shown["Events"])
+        line[row.arm] = _answer_cell(row, cells[interval], cells["Patients"], cells["Events"])
     return pd.DataFrame(body.values()).fillna(MISSING)
 
 

@@ -83,21 +83,21 @@ def _slope_sentence(endpoint: str, arm: str, rows: pd.DataFrame, level: float) -
         parts.append(_without_print(rows))
     for status, lead in _STATUSES.items():
         own = usable[usable["status"] == status]
-        told = own[own["contraction"] >= LEAST_CONTRACTION]
-        if len(told):
-            parts.append(direction_sentence(lead[:1].upper() + lead[1:], told))
+        informed = own[own["contraction"] >= LEAST_CONTRACTION]
+        if len(informed):
+            parts.append(direction_sentence(lead[:1].upper() + lead[1:], informed))
             if status != PREDICTED:
-                parts.append(_sizes(told, level))
-        silent = own[~own.index.isin(told.index)]
+                parts.append(_sizes(informed, level))
+        silent = own[~own.index.isin(informed.index)]
         if len(silent):
             parts.append(f"{listed_and([unbroken(label) for label in silent['landmark']])}: {lead}; {PRIOR}.")
     return " ".join(parts)
 
 
 def _without_print(rows: pd.DataFrame) -> str:
-    said = "No landmark’s hazard ratio is in print"
+    lead = "No landmark’s hazard ratio is in print"
     biased = (rows["biased"].astype(bool) & rows["status"].isin((IN_PRINT, HELD_OUT))).any()
-    return f"{said}; that of “no limit” is, but it is biased and not summarised." if biased else f"{said}."
+    return f"{lead}; that of “no limit” is, but it is biased and not summarised." if biased else f"{lead}."
 
 
 def _sizes(rows: pd.DataFrame, level: float) -> str:
@@ -127,17 +127,17 @@ def _arm_sentences(found: Tables, *, level: float) -> list[str]:
     rows = rows[rows["estimand"] == "arm"]
     pooled = rows[rows["study"].str.startswith("(")]
     rows = pooled if len(pooled) else rows
-    said = []
+    clauses = []
     for row in rows.itertuples():
         endpoint = words(row.endpoint)
         place = f"{endpoint} {row.study}" if row.study.startswith("(") else f"{endpoint} ({row.study})"
         if row.contraction < LEAST_CONTRACTION:
-            said.append(f"{place}: {PRIOR}")
+            clauses.append(f"{place}: {PRIOR}")
             continue
         word, longer = direction(row.prob_below_1)
-        told = f"{word} {longer} {endpoint}" if longer else "direction unclear"
-        said.append(f"{place} hazard ratio {ratio(row, level)}, {told}")
-    return [f"{comparison(found)}: {'; '.join(said)}."] if said else []
+        outcome = f"{word} {longer} {endpoint}" if longer else "direction unclear"
+        clauses.append(f"{place} hazard ratio {ratio(row, level)}, {outcome}")
+    return [f"{comparison(found)}: {'; '.join(clauses)}."] if clauses else []
 
 
 def _response_sentences(found: Tables, *, level: float) -> list[str]:
@@ -181,7 +181,7 @@ def inside(checks: pd.DataFrame) -> pd.Series:
 
 
 def _held_out_sentences(checks: pd.DataFrame) -> list[str]:
-    said = [
+    clauses = [
         f"{describe(row)}: printed {rounded(row.printed)}, predicted {rounded(row.predicted)} "
         f"({percent(row.level)} predictive interval {rounded(row.lower)}–{rounded(row.upper)}, "
         f"p = {format_probability(row.p_value)})"
@@ -189,7 +189,7 @@ def _held_out_sentences(checks: pd.DataFrame) -> list[str]:
         if kind_of(row).axis == "probability"
     ]
     count = f"{int(inside(checks).sum())} of {len(checks)} held-out numbers lie inside their intervals"
-    return [f"Held out and then predicted: {'; '.join([*said, count])}."]
+    return [f"Held out and then predicted: {'; '.join([*clauses, count])}."]
 
 
 def contents(found: Tables) -> dict[str, bool]:

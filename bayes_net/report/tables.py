@@ -115,7 +115,7 @@ def probability_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     """Landmark, arm, the posterior probabilities of three regions, and the first one in words."""
     regions = {"HR < 1": "prob_below_1", "HR < 0.8": "prob_below_0.8", "0.9 < HR < 1.11": "prob_0.9_to_1.11"}
     hazard_ratios = by_landmark(hazard_ratios)
-    said = [_in_words(row) for row in hazard_ratios.itertuples(index=False)]
+    readings = [_in_words(row) for row in hazard_ratios.itertuples(index=False)]
     return pd.DataFrame(
         {
             **_where(hazard_ratios),
@@ -123,7 +123,7 @@ def probability_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
                 f"Pr({name})": [format_probability(p) for p in hazard_ratios[column]]
                 for name, column in regions.items()
             },
-            "Time to event, with more shrinkage": said,
+            "Time to event, with more shrinkage": readings,
         }
     )
 
@@ -163,8 +163,8 @@ def predictive_table(ppc: pd.DataFrame) -> pd.DataFrame:
     for row in ppc.itertuples(index=False):
         line = body.setdefault((row.fit, row.arm), {"Fit": row.fit, "Arm": row.arm})
         replicated = format_interval(row.replicated, row.lower, row.upper, math.nan, most=2)
-        told = f"{rounded(row.observed)}; {replicated}; p\N{NO-BREAK SPACE}{format_probability(row.p)}"
-        line[f"At {significant(row.months)} mo"] = told
+        cell = f"{rounded(row.observed)}; {replicated}; p\N{NO-BREAK SPACE}{format_probability(row.p)}"
+        line[f"At {significant(row.months)} mo"] = cell
     return pd.DataFrame(body.values()).fillna(MISSING)
 
 

@@ -91,10 +91,10 @@ class Fitted:
             for row in checks[~checks["passed"].eq(True)].itertuples()
         ]
         unusable = f"Do not use these numbers: {', '.join(failed) or 'no checks'}"
-        told = "Gate passed" if self._sound else unusable
+        verdict = "Gate passed" if self._sound else unusable
         return shown(
             self.job.label if self._sound else f"GATE FAILED: {self.job.label}",
-            [f"Population: {self.job.population}", told],
+            [f"Population: {self.job.population}", verdict],
             tables={
                 f"{measure}; {estimand}": plain_table(
                     rows.assign(landmark=landmark_labels(rows))[list(_SHOWN)]

@@ -213,30 +213,30 @@ def _prior_rows(draws: xr.Dataset, network: Network) -> Iterator[tuple[str, str,
     if "arm_effect" in draws:
         yield _ratio_row("hazard ratio of the arms", assumed.arm_effect.statement, draws["arm_effect"])
     if "study_level" in draws:
-        said = f"levels are {borrowing_in_words(assumed.study_level)}"
-        yield _ratio_row("hazard of a study against the reference", said, draws["study_level"])
+        statement = f"levels are {borrowing_in_words(assumed.study_level)}"
+        yield _ratio_row("hazard of a study against the reference", statement, draws["study_level"])
     if "slope" in draws:
-        name, said = "hazard ratio per 10 points of shrinkage", assumed.slopes.prior.statement
-        yield _ratio_row(name, said, draws["slope"])
+        name, statement = "hazard ratio per 10 points of shrinkage", assumed.slopes.prior.statement
+        yield _ratio_row(name, statement, draws["slope"])
     if "bias" in draws:
         yield from _bias_rows(draws["bias"], assumed)
     if "response" in draws:
         implied = f"probability: {format_range(expit(draws['response'].isel(response_group=-1)))}"
         yield "probability of response", assumed.response_probability.statement, implied
     if "completion" in draws:
-        said = assumed.completion.statement.replace("hazard ratios", "odds ratios")
+        statement = assumed.completion.statement.replace("hazard ratios", "odds ratios")
         name = "odds ratio of response at completion"
-        yield _ratio_row(name, said, draws["completion"])
+        yield _ratio_row(name, statement, draws["completion"])
 
 
 def _bias_rows(bias: xr.DataArray, assumed: Assumptions) -> Iterator[tuple[str, str, str]]:
     for group in bias["bias_of"].values:
         endpoint, arm = str(group).split(" ", 1)
         mean, sd = assumed.bias[arm]
-        said = f"normal, mean {mean:g}, SD {sd:g} per point, times {assumed.bias_scale:g}"
+        statement = f"normal, mean {mean:g}, SD {sd:g} per point, times {assumed.bias_scale:g}"
         name = f"guarantee-time bias of no limit, {ENDPOINT_LABELS.get(endpoint, endpoint)}, {arm}"
         implied = f"factor on the hazard ratio per 10 points: {format_range(np.exp(bias.sel(bias_of=group)))}"
-        yield name, said, implied
+        yield name, statement, implied
 
 
 def _ratio_row(name: str, statement: str, logs: xr.DataArray) -> tuple[str, str, str]:
