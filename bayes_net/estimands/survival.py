@@ -15,7 +15,9 @@ import xarray as xr
 from bayes_net.data.exposure import Exposure, Shrinkage, measure_of, person_time
 from bayes_net.errors import InputError
 from bayes_net.estimands.summary import SMALL
-from bayes_net.inference.closed_form import linear_predictor
+from bayes_net.inference.closed_form import hazards_by_arm, parameters
+from bayes_net.model.likelihoods import cumulative_hazard as accumulated
+from bayes_net.model.predictors import log_hazard
 from bayes_net.schema import (
     ARM,
     ARM_EFFECT,
@@ -106,10 +108,8 @@ def cumulative_hazard(
 ) -> xr.DataArray:
     """Cumulative hazard by ``times`` (months after the landmark), dims (..., arm, shrinkage, time)."""
     months = _by_interval(fit, np.asarray(times, float)).assign_coords({TIME: list(map(float, times))})
-    baseline = xr.dot(_hazard(fit), months, dim=INTERVAL)
-    return (baseline * _relative_hazard(fit, shrinkage, covariates)).transpose(
-        *_order(baseline), SHRINKAGE, TIME
-    )
+    total = xr.dot(_hazard(fit, shrinkage, covariates), months, dim=INTERVAL)
+    return total.transpose(..., ARM, SHRINKAGE, TIME)
 
 
 def survival(
@@ -148,7 +148,7 @@ def median_survival(
     The time at which the cumulative hazard reaches log 2. A median beyond the last follow-up is an
     extrapolation of the last interval's hazard.
     """
-    hazard = _hazard(fit) * _relative_hazard(fit, shrinkage, covariates)
+    hazard = _hazard(fit, shrinkage, covariates)
     start, end = _edges(fit)
     reached = (hazard * (end - start).where(np.isfinite(end), 0.0)).cumsum(INTERVAL)
     before = reached.shift({INTERVAL: 1}, fill_value=0.0)
@@ -173,7 +173,7 @@ def rmst(
     The area under S(t), exact for piecewise-constant hazards. Royston and Parmar 2013,
     doi:10.1186/1471-2288-13-152.
     """
-    hazard = _hazard(fit) * _relative_hazard(fit, shrinkage, covariates)
+    hazard = _hazard(fit, shrinkage, covariates)
     months = _by_interval(fit, np.array([horizon])).isel({TIME: 0}, drop=True)
     pieces = hazard * months
     at_start = np.exp(-(pieces.cumsum(INTERVAL, skipna=False) - pieces))
@@ -187,15 +187,15 @@ def standardised_survival(fit: xr.DataTree, data: Exposure, times: Sequence[floa
 
     Dims (chain, draw, arm, time). For one landmark's fit and the exposure it was fitted to.
     """
-    hazard = baseline_hazard(fit).transpose(*SAMPLE_DIMS, ARM, INTERVAL).values
-    relative = np.exp(linear_predictor(fit["posterior"].to_dataset(), data))
-    months = person_time(np.asarray(times, float), data.cuts)
-    curves = np.full((*hazard.shape[:3], len(months)), np.nan)
-    for a in range(len(data.arms)):
-        own = relative[..., data.arm == a]
-        if own.shape[-1]:
-            for j, passed in enumerate(months):
-                curves[:, :, a, j] = np.exp(-own * (hazard[:, :, a, :] @ passed)[..., None]).mean(axis=-1)
+    drawn, months = (
+        parameters(fit["posterior"].to_dataset()),
+        person_time(np.asarray(times, float), data.cuts),
+    )
+    curves = np.full((*drawn.baseline.shape[:3], len(months)), np.nan)
+    for a, _, baseline, added in hazards_by_arm(drawn, data):
+        hazard, relative = np.exp(baseline), np.exp(added)
+        for j, passed in enumerate(months):
+            curves[:, :, a, j] = np.exp(-accumulated(hazard, relative, passed[None, :])).mean(axis=-1)
     coords = {dim: fit["posterior"][dim].values for dim in SAMPLE_DIMS}
     coords |= {ARM: list(data.arms), TIME: list(map(float, times))}
     return xr.DataArray(curves, dims=(*SAMPLE_DIMS, ARM, TIME), coords=coords, name="survival")
@@ -214,23 +214,20 @@ def _scores(fit: xr.DataTree, shrinkage: Sequence[float]) -> xr.DataArray:
     )
 
 
-def _relative_hazard(
+def _hazard(
     fit: xr.DataTree, shrinkage: Sequence[float], covariates: Mapping[str, float] | None
 ) -> xr.DataArray:
-    """exp(slope * score + covariates' effects), with a dim ``shrinkage``."""
-    posterior, scores = fit["posterior"], _scores(fit, shrinkage)
-    eta = posterior[SLOPE] * scores if SLOPE in posterior else xr.zeros_like(scores)
+    """Hazard per month by arm, interval and ``shrinkage``; 0 in intervals that only another landmark of a
+    stacked fit has."""
+    posterior, scores = fit["posterior"].to_dataset(), _scores(fit, shrinkage)
+    effect = xr.zeros_like(scores)
     for name, value in (covariates or {}).items():
         known = posterior[COVARIATE].values.tolist() if COVARIATE_EFFECT in posterior else []
         if name not in known:
             raise InputError(f"covariate {name!r} is not in the model; it has {', '.join(known) or 'none'}")
-        eta = eta + posterior[COVARIATE_EFFECT].sel({COVARIATE: name}, drop=True) * value
-    return np.exp(eta)
-
-
-def _hazard(fit: xr.DataTree) -> xr.DataArray:
-    """The baseline hazard; 0 in intervals that only another landmark of a stacked fit has."""
-    return baseline_hazard(fit).where(_edges(fit)[0] >= 0, 0.0)
+        effect = effect + posterior[COVARIATE_EFFECT].sel({COVARIATE: name}, drop=True) * value
+    log_h = log_hazard(posterior[LOG_HAZARD], posterior.get(SLOPE), scores, effect)
+    return np.exp(log_h).where(_edges(fit)[0] >= 0, 0.0)
 
 
 def _edges(fit: xr.DataTree) -> tuple[xr.DataArray, xr.DataArray]:
@@ -241,7 +238,3 @@ def _by_interval(fit: xr.DataTree, times: np.ndarray) -> xr.DataArray:
     """Months of each time spent in each interval, dims ([landmark,] interval, time)."""
     start, end = _edges(fit)
     return (xr.DataArray(times, dims=TIME).clip(start, end) - start).fillna(0.0)
-
-
-def _order(values: xr.DataArray) -> list[str]:
-    return [dim for dim in values.dims if dim != TIME]

@@ -18,7 +18,8 @@ from bayes_net.data.exposure import one_hot
 from bayes_net.model.assumptions import PER_ARM, RW1, SHARED, Hazard
 from bayes_net.model.backend import pm, pt, times
 from bayes_net.model.layout import PRIOR_ROWS, AnyExposure, Layout, layout, model_data
-from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.likelihoods import log_likelihood_of_sums
+from bayes_net.model.predictors import coordinates, free_variables, log_hazard
 from bayes_net.model.priors import INDEPENDENT, NONE, Flat, HalfNormal, Prior
 from bayes_net.schema import (
     ARM,
@@ -52,23 +53,18 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None, *, shape: Layo
             for name, value in arrays.items()
             if _used(name, hazard, data)
         }
-        log_hazard = pm.Deterministic(LOG_HAZARD, _log_hazard(d, hazard, data), dims=(ARM, INTERVAL))
+        baseline = pm.Deterministic(LOG_HAZARD, _baseline(d, hazard, data), dims=(ARM, INTERVAL))
         slope = _slope(d, hazard, data)
         gamma = (
             _prior_rv(COVARIATE_EFFECT, "covariate", hazard, d, (COVARIATE,))
             if data.covariate_names
             else None
         )
-        gathered = (log_hazard, slope, gamma)
-        hazard_sum = (
-            _compressed_risk(d, shape, *gathered) if shape.compressed else _patients_risk(d, *gathered)
-        )
-        log_likelihood = pt.sum(d["events"] * log_hazard) - hazard_sum
-        if slope is not None:
-            log_likelihood += pt.sum(slope * d["score_events"])
-        if gamma is not None:
-            log_likelihood += pt.sum(gamma * d["covariate_events"])
-        pm.Potential("log_likelihood", log_likelihood)
+        gathered = (baseline, slope, gamma)
+        expected = _expected_of_nodes(d, shape, *gathered) if shape.compressed else _expected(d, *gathered)
+        by_interval = slope[:, None] if slope is not None and slope.ndim == 1 else slope
+        events = (d["events"], d.get("score_events"), d.get("covariate_events"))
+        pm.Potential("log_likelihood", log_likelihood_of_sums(expected, events, baseline, by_interval, gamma))
     return model
 
 
@@ -110,7 +106,7 @@ def _prior_rv(name: str, which: str, hazard: Hazard, d: Mapping, dims: tuple[str
     return pm.Normal(name, mu=mean + moved, sigma=sd, dims=dims, initval=start)
 
 
-def _log_hazard(d: Mapping, hazard: Hazard, data: AnyExposure):
+def _baseline(d: Mapping, hazard: Hazard, data: AnyExposure):
     strata = () if hazard.baseline == SHARED else (ARM,)
     if hazard.smoothing == INDEPENDENT:
         alpha = _prior_rv("log_baseline", "level", hazard, d, (*strata, INTERVAL))
@@ -130,12 +126,13 @@ def _log_hazard(d: Mapping, hazard: Hazard, data: AnyExposure):
         if len(data.arms) == 1:
             return alpha[None, :]
         effect = _prior_rv(ARM_EFFECT, "arm_effect", hazard, d, ("contrast",))
-        # A product with 0 for the first arm, where joining a 0 to the effects would compile for a second.
+        # The first arm's effect is 0: a product with 0 compiles in no time, a concatenation in a second.
         alpha = alpha[None, :] + times(np.eye(len(data.arms))[:, 1:], effect)[:, None]
     return alpha
 
 
 def _slope(d: Mapping, hazard: Hazard, data: AnyExposure):
+    """Slopes by arm; None without slopes."""
     if hazard.slopes == NONE:
         return None
     if hazard.slopes == PER_ARM:
@@ -144,16 +141,17 @@ def _slope(d: Mapping, hazard: Hazard, data: AnyExposure):
     return pm.Deterministic(SLOPE, common * np.ones(len(data.arms)), dims=(ARM,))
 
 
-def _compressed_risk(d: Mapping, shape: Layout, log_hazard, slope, gamma):
-    """Sum over patterns, intervals and nodes of weight * hazard."""
+def _expected_of_nodes(d: Mapping, shape: Layout, baseline, slope, gamma):
+    """Sum over patients of their cumulative hazard: of weight * hazard over patterns, intervals and nodes."""
     patterns = np.array(shape.patterns)
-    eta = _by_pattern(log_hazard, patterns, shape)
-    if gamma is not None:
-        eta = eta + times(patterns[:, 1:], gamma)[:, None]
+    own = _by_pattern(baseline, patterns, shape)
+    effect = None if gamma is None else times(patterns[:, 1:], gamma)[:, None]
     if slope is None:
-        return pt.sum(pt.sum(d["node_weight"], axis=2) * pt.exp(eta))
+        return pt.sum(pt.sum(d["node_weight"], axis=2) * pt.exp(log_hazard(own, effect=effect)))
     slopes = _by_pattern(slope, patterns, shape)
-    return pt.sum(d["node_weight"] * pt.exp(eta[:, :, None] + slopes[:, None, None] * d["node_score"]))
+    slopes = slopes[:, None, None] if slopes.ndim == 1 else slopes[:, :, None]
+    effect = None if effect is None else effect[:, :, None]
+    return pt.sum(d["node_weight"] * pt.exp(log_hazard(own[:, :, None], slopes, d["node_score"], effect)))
 
 
 def _by_pattern(by_arm, patterns: np.ndarray, shape: Layout):
@@ -164,17 +162,18 @@ def _by_pattern(by_arm, patterns: np.ndarray, shape: Layout):
     return times(chosen, by_arm) if by_arm.ndim == 1 else times(by_arm.T, chosen)
 
 
-def _patients_risk(d: Mapping, log_hazard, slope, gamma):
+def _expected(d: Mapping, baseline, slope, gamma):
     """Sum over patients of their cumulative hazard: that of the intervals passed, gathered at the
     one in which follow-up ends, and the piece within it. A padding row has passed no time."""
-    rate = pt.exp(log_hazard)
+    rate = pt.exp(baseline)
     total = d["row_since_start"] * rate.ravel()[d["row_cell"]]
     if "widths" in d:
         passed = pt.cumsum(rate * d["widths"], axis=1) - rate * d["widths"]
         total = total + passed.ravel()[d["row_cell"]]
-    eta = 0.0
-    if slope is not None:
-        eta = times(d["row_arm"], slope) * d["row_score"]
-    if gamma is not None:
-        eta = eta + times(d["row_covariates"], gamma)
+    eta = log_hazard(
+        0.0,
+        None if slope is None else times(d["row_arm"], slope),
+        d.get("row_score"),
+        None if gamma is None else times(d["row_covariates"], gamma),
+    )
     return pt.sum(pt.exp(eta) * total)

@@ -10,20 +10,18 @@ import numpy as np
 import xarray as xr
 
 from bayes_net.data.aggregated import AggregatedExposure
-from bayes_net.inference.closed_form import step_scale, with_derived
+from bayes_net.inference.closed_form import log_hazard_of_nodes, parameters, step_scale, with_derived
 from bayes_net.model.assumptions import Hazard
+from bayes_net.model.layout import sums_at_events
+from bayes_net.model.likelihoods import log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates, free_variables
 from bayes_net.model.priors import Normal
 from bayes_net.schema import (
     ARM,
-    COVARIATE,
-    COVARIATE_EFFECT,
     INTERVAL,
     LEVEL,
     LEVEL_AT_EVENTS,
-    LOG_HAZARD,
     SAMPLE_DIMS,
-    SLOPE,
     STEP_SD,
 )
 
@@ -99,19 +97,9 @@ def _prior(units: xr.Dataset, hazard: Hazard, data: AggregatedExposure) -> tuple
 def _design(units: xr.Dataset, data: AggregatedExposure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """By linear parameter: its part in the log hazard of every node, and in the events' sum of log hazards;
     and the nodes' months."""
-    drawn = units.isel(chain=0).transpose("draw", ...)
-    log_hazard = drawn[LOG_HAZARD].transpose("draw", ARM, INTERVAL).values
-    size = len(log_hazard)
-    slope = drawn[SLOPE].transpose("draw", ARM).values if SLOPE in drawn else np.zeros((size, len(data.arms)))
-    effect = np.zeros((size, len(data.covariate_names)))
-    if COVARIATE_EFFECT in drawn:
-        effect = drawn[COVARIATE_EFFECT].transpose("draw", COVARIATE).values
-    arm = data.patterns[:, 0].astype(int)
-    by_pattern = log_hazard[:, arm] + (effect @ data.patterns[:, 1:].T)[..., None]
-    nodes = by_pattern[..., None] + slope[:, arm, None, None] * data.score
-    held = data.weight > 0
-    hits = (log_hazard * data.events).sum((1, 2)) + slope @ data.score_events + effect @ data.covariate_events
-    return nodes[:, held], hits, data.weight[held]
+    drawn, held = parameters(units), data.weight > 0
+    hits = log_likelihood_of_sums(0.0, sums_at_events(data, drawn.slope.shape[-1]), *drawn)
+    return log_hazard_of_nodes(drawn, data.patterns, data.score)[0][:, held], hits[0], data.weight[held]
 
 
 def _newton(design, mean: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -331,6 +331,20 @@ def _locations(derived: Values, effects: Values, network: Network):
     return total
 
 
+# --- patients -----------------------------------------------------------------------------------------
+
+
+def log_hazard(baseline, slope=None, score=None, effect=None):
+    """log h of patients = baseline + slope * score + effect: the one place where it is written.
+
+    ``baseline`` and ``slope`` are those of each patient's arm in each interval, ``effect`` is
+    ``covariates @ log_hr_covariate``; what the model has not is None. They may be plain arrays, labelled
+    draws or parts of a graph, and are broadcast against each other.
+    """
+    fixed = baseline if effect is None else baseline + effect
+    return fixed if slope is None else fixed + slope * score
+
+
 def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, tuple[Prior, tuple[str, ...]]]:
     """Each free variable of the model, in its order, with its prior and its dims.
 
