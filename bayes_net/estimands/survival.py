@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_net.data.exposure import Exposure, Shrinkage, measure_of, person_time
-from bayes_net.errors import InputError
+from bayes_net.errors import InputError, listed
 from bayes_net.estimands.summary import SMALL
 from bayes_net.inference.closed_form import hazards_by_arm, parameters
 from bayes_net.model.likelihoods import cumulative_hazard as accumulated
@@ -28,6 +28,7 @@ from bayes_net.schema import (
     POINTS_PER_UNIT,
     SAMPLE_DIMS,
     SLOPE,
+    SLOPE_BY_INTERVAL,
     TIME,
 )
 
@@ -37,7 +38,9 @@ SHRINKAGE = "shrinkage"
 def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:
     """Hazard ratio of each arm for ``per`` points more shrinkage, or of response against none.
 
-    Below 1: shrinkage goes with longer survival. Dims (chain, draw, [landmark,] arm).
+    Below 1: shrinkage goes with longer survival. Dims (chain, draw, [landmark,] arm). With a slope that
+    varies over time, the geometric mean over time of ``hazard_ratio_by_time``, in which the open last
+    interval counts as long as the one before it: no patient has this ratio at all times.
     """
     slope = _slope(fit)
     if isinstance(measure_of(fit.attrs), Shrinkage):
@@ -45,8 +48,39 @@ def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataAr
     return np.exp(slope).rename("hazard_ratio")
 
 
+def hazard_ratio_by_time(
+    fit: xr.DataTree, times: Sequence[float], *, per: float = POINTS_PER_UNIT
+) -> xr.DataArray:
+    """Hazard ratio of each arm for ``per`` points more shrinkage, or of response against none, at ``times``
+    (months after the landmark), dims (chain, draw, [landmark,] arm, time).
+
+    Between patients who are both still at risk then. A time on a cut-point belongs to the interval that ends
+    there. Without a slope that varies over time, the same at all of them.
+
+    Raises
+    ------
+    InputError
+        The model has no slope, or a time is negative or not finite.
+    """
+    months = np.asarray(times, float)
+    if not (np.isfinite(months) & (months >= 0)).all():
+        raise InputError(f"times are {list(times)}; expected finite months from 0")
+    slope, (start, end) = _slope_in_force(fit["posterior"].to_dataset()), _edges(fit)
+    if slope is None:
+        raise InputError("this model has no slope (slopes = 'none'), so no hazard ratio of shrinkage")
+    at = xr.DataArray(
+        np.maximum(months, np.finfo(float).tiny), dims=TIME, coords={TIME: list(map(float, times))}
+    )
+    here = (at > start) & (at <= end)
+    by_time = slope.where(here, 0.0).sum(INTERVAL, skipna=False)
+    if isinstance(measure_of(fit.attrs), Shrinkage):
+        by_time = by_time * (per / POINTS_PER_UNIT)
+    return np.exp(by_time).transpose(..., ARM, TIME).rename("hazard_ratio")
+
+
 def interaction(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:
-    """Ratio of the hazard ratios of each later arm to the first arm's, dims (..., arm)."""
+    """Ratio of the hazard ratios of each later arm to the first arm's, dims (..., arm); of their averages
+    over time where slopes vary."""
     ratio = hazard_ratio(fit, per=per)
     return (ratio.isel({ARM: slice(1, None)}) / ratio.isel({ARM: 0}, drop=True)).rename(
         "ratio_of_hazard_ratios"
@@ -62,7 +96,8 @@ def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] | None = No
     Raises
     ------
     InputError
-        There is one arm, or the arms have baselines of their own: then their hazard ratio changes over time.
+        There is one arm, or the arms have baselines of their own, or slopes that vary over time and
+        ``shrinkage`` is not the reference: then their hazard ratio changes over time.
     """
     posterior = fit["posterior"]
     if posterior.sizes[ARM] == 1:
@@ -77,7 +112,14 @@ def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] | None = No
     if SLOPE in posterior:
         slope = posterior[SLOPE]
         difference = slope.isel({ARM: slice(1, None)}) - slope.isel({ARM: 0}, drop=True)
-        effect = effect + difference * _scores(fit, shrinkage)
+        scores = _scores(fit, shrinkage)
+        if SLOPE_BY_INTERVAL in posterior and scores.any():
+            raise InputError(
+                f"slopes vary over time, and with them the arms' hazard ratio at a shrinkage of "
+                f"{listed(f'{points:g}' for points in shrinkage)}; expected {reference_shrinkage(fit):g} "
+                "alone, or compare survival() or rmst() between arms"
+            )
+        effect = effect + difference * scores
     else:
         effect = effect.expand_dims({SHRINKAGE: list(shrinkage)}, axis=-1)
     return np.exp(effect).rename("arm_hazard_ratio")
@@ -207,6 +249,11 @@ def _slope(fit: xr.DataTree) -> xr.DataArray:
     return fit["posterior"][SLOPE]
 
 
+def _slope_in_force(posterior: xr.Dataset) -> xr.DataArray | None:
+    """The slopes that act, with a dim ``interval`` where they vary over time."""
+    return posterior.get(SLOPE_BY_INTERVAL, posterior.get(SLOPE))
+
+
 def _scores(fit: xr.DataTree, shrinkage: Sequence[float]) -> xr.DataArray:
     points = list(map(float, shrinkage))
     return xr.DataArray(
@@ -226,7 +273,7 @@ def _hazard(
         if name not in known:
             raise InputError(f"covariate {name!r} is not in the model; it has {', '.join(known) or 'none'}")
         effect = effect + posterior[COVARIATE_EFFECT].sel({COVARIATE: name}, drop=True) * value
-    log_h = log_hazard(posterior[LOG_HAZARD], posterior.get(SLOPE), scores, effect)
+    log_h = log_hazard(posterior[LOG_HAZARD], _slope_in_force(posterior), scores, effect)
     return np.exp(log_h).where(_edges(fit)[0] >= 0, 0.0)
 
 

@@ -43,6 +43,16 @@ def _baseline_hazard(hazards: pd.DataFrame) -> str:
     return f"hazard by interval; the highest posterior median is {'; '.join(texts)}."
 
 
+def _hazard_ratio_by_time(ratios: pd.DataFrame) -> str:
+    texts = []
+    for arm, steps in ratios.groupby("arm", sort=False):
+        parts = [
+            f"{row.estimate:.2f} from {row.start:.3g} to {row.end:.3g} months" for row in steps.itertuples()
+        ]
+        texts.append(f"{arm}, {', '.join(parts)}")
+    return f"hazard ratio of shrinkage by time; posterior medians are {'; '.join(texts)}."
+
+
 def _waterfall(best: pd.DataFrame) -> str:
     texts = [
         f"{arm}, {int((values >= 30).sum())} of {len(values)} patients"
@@ -81,6 +91,7 @@ _FINDINGS = {
     "forest": _forest,
     "survival": _survival,
     "baseline_hazard": _baseline_hazard,
+    "hazard_ratio_by_time": _hazard_ratio_by_time,
     "waterfall": _waterfall,
     "attrition_flow": _attrition,
     "prior_posterior": _prior_posterior,

@@ -40,6 +40,7 @@ __all__ = [
     "attrition_flow",
     "baseline_hazard",
     "forest",
+    "hazard_ratio_by_time",
     "ppc",
     "prior_posterior",
     "save",
@@ -120,9 +121,28 @@ def baseline_hazard(hazards: pd.DataFrame, *, ax: Axes | None = None, arms: Sequ
 
     ``hazards``: arm, start, end, estimate, lower, upper; the last end is the last follow-up.
     """
-    colours = arm_colours(hazards["arm"], arms)
+    ax = _over_intervals(hazards, ax, arms)
+    ax.set_ylabel("Hazard per month, log scale")
+    return ax
+
+
+@rc_context(STYLE)
+def hazard_ratio_by_time(ratios: pd.DataFrame, *, ax: Axes | None = None, arms: Sequence[str] = ()) -> Axes:
+    """Posterior hazard ratio of shrinkage per interval after the landmark as steps with its interval band, on
+    a log axis with a line at 1.
+
+    ``ratios``: arm, start, end, estimate, lower, upper; the last end is the last follow-up.
+    """
+    ax = _over_intervals(ratios, ax, arms)
+    ax.axhline(1, color="black", linewidth=0.8, zorder=1)
+    ax.set(xlabel="Months since the landmark", ylabel="Hazard ratio, log scale")
+    return ax
+
+
+def _over_intervals(table: pd.DataFrame, ax: Axes | None, arms: Sequence[str]) -> Axes:
+    colours = arm_colours(table["arm"], arms)
     ax = new_axes(ax, height=3.4)
-    for arm, steps in hazards.groupby("arm", sort=False):
+    for arm, steps in table.groupby("arm", sort=False):
         edges = [steps["start"].iloc[0], *steps["end"]]
         band = {"color": colours[arm], "alpha": 0.2, "linewidth": 0}
         ax.stairs(steps["upper"], edges, baseline=steps["lower"].to_numpy(), fill=True, **band)
@@ -131,9 +151,8 @@ def baseline_hazard(hazards: pd.DataFrame, *, ax: Axes | None = None, arms: Sequ
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.set(xlim=(0, hazards["end"].max()), xticks=month_ticks(hazards["end"].max()), xlabel="Months")
-    ax.set_ylabel("Hazard per month, log scale")
-    add_legend(ax, [Line2D([], [], color=colours[arm]) for arm in present(hazards)], present(hazards))
+    ax.set(xlim=(0, table["end"].max()), xticks=month_ticks(table["end"].max()), xlabel="Months")
+    add_legend(ax, [Line2D([], [], color=colours[arm]) for arm in present(table)], present(table))
     return ax
 
 

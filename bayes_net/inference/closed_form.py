@@ -18,7 +18,7 @@ from bayes_net.errors import InputError
 from bayes_net.model.assumptions import COMMON, SHARED, Hazard
 from bayes_net.model.layout import AnyExposure, level_shift, step_information, sums_at_events, walk_basis
 from bayes_net.model.likelihoods import cumulative_hazard, log_likelihood_of_sums
-from bayes_net.model.predictors import coordinates, free_variables, log_hazard
+from bayes_net.model.predictors import coordinates, free_variables, log_hazard, slope_over_time
 from bayes_net.model.priors import INDEPENDENT, Flat
 from bayes_net.schema import (
     ARM,
@@ -34,6 +34,8 @@ from bayes_net.schema import (
     PATIENT,
     SAMPLE_DIMS,
     SLOPE,
+    SLOPE_BY_INTERVAL,
+    SLOPE_STEP_SD,
     STEP_SD,
 )
 
@@ -57,9 +59,14 @@ def parameters(draws: xr.Dataset) -> Parameters:
         return draws[name].transpose(*SAMPLE_DIMS, *dims).values
 
     baseline = values(LOG_HAZARD, ARM, INTERVAL)
+    slope = np.zeros((*baseline.shape[:-1], 1))
+    if SLOPE_BY_INTERVAL in draws:
+        slope = values(SLOPE_BY_INTERVAL, ARM, INTERVAL)
+    elif SLOPE in draws:
+        slope = values(SLOPE, ARM)[..., None]
     return Parameters(
         baseline,
-        values(SLOPE, ARM)[..., None] if SLOPE in draws else np.zeros((*baseline.shape[:-1], 1)),
+        slope,
         values(COVARIATE_EFFECT, COVARIATE)
         if COVARIATE_EFFECT in draws
         else np.zeros((*baseline.shape[:2], 0)),
@@ -185,8 +192,8 @@ def draw_prior(hazard: Hazard, data: AnyExposure, *, draws: int, seed: int) -> x
 
 
 def with_derived(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dataset:
-    """Add what the model derives from its free variables: log_hazard, slope when common, and the level over
-    time in place of that over events."""
+    """Add what the model derives from its free variables: log_hazard, slope when common, its values by
+    interval when they vary over time, and the level over time in place of that over events."""
     if hazard.smoothing == INDEPENDENT:
         alpha = draws["log_baseline"]
     else:
@@ -210,4 +217,9 @@ def with_derived(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dat
     draws = draws.assign({LOG_HAZARD: alpha.transpose(*SAMPLE_DIMS, ARM, INTERVAL)})
     if hazard.slopes == COMMON:
         draws[SLOPE] = draws["common_slope"].expand_dims({ARM: draws[ARM]}, axis=-1)
+    if SLOPE_STEP_SD in draws:
+        names = ((SLOPE, (ARM,)), (SLOPE_STEP_SD, (ARM,)), ("slope_step", (ARM, "boundary")))
+        parts = [draws[name].transpose(*SAMPLE_DIMS, *dims).values for name, dims in names]
+        by_interval = slope_over_time(*parts, walk_basis(data.cuts))
+        draws[SLOPE_BY_INTERVAL] = ((*SAMPLE_DIMS, ARM, INTERVAL), by_interval)
     return draws

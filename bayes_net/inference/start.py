@@ -1,6 +1,6 @@
 """Where chains start when patients are so many that a fixed point would be thousands of SDs away.
 
-With the walk's SD at 1 the log-density of a hazard model is concave in everything else: Newton's method
+With the walks' SDs at 1 the log-density of a hazard model is concave in everything else: Newton's method
 finds its mode, and its curvature how far to spread the chains around it.
 """
 
@@ -22,6 +22,7 @@ from bayes_net.schema import (
     LEVEL,
     LEVEL_AT_EVENTS,
     SAMPLE_DIMS,
+    SLOPE_STEP_SD,
     STEP_SD,
 )
 
@@ -42,12 +43,13 @@ def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarra
         free = {LEVEL_AT_EVENTS if name == LEVEL else name: each for name, each in free.items()}
     coords = coordinates(data)
     shapes = {name: tuple(len(coords[dim]) for dim in dims) for name, (_, dims) in free.items()}
-    linear = {name: shape for name, shape in shapes.items() if name != STEP_SD}
+    scales = [name for name in (STEP_SD, SLOPE_STEP_SD) if name in free]
+    linear = {name: shape for name, shape in shapes.items() if name not in scales}
     units = _unit_vectors(linear, free, coords)
-    one = units
-    if STEP_SD in free:
-        ones = np.ones((1, units.sizes["draw"], *shapes[STEP_SD]))
-        one = units.assign({STEP_SD: ((*SAMPLE_DIMS, *free[STEP_SD][1]), ones)})
+    size = units.sizes["draw"]
+    one = units.assign(
+        {name: ((*SAMPLE_DIMS, *free[name][1]), np.ones((1, size, *shapes[name]))) for name in scales}
+    )
     derived = with_derived(one, hazard, data)
     mode, spread = _newton(_design(derived, data), *_prior(derived, hazard, data))
     found = {
@@ -56,6 +58,8 @@ def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarra
     }
     if STEP_SD in free:
         found |= _walk(found["step"], one.isel(draw=0, chain=0), hazard, data)
+    if SLOPE_STEP_SD in free:
+        found |= _slope_walk(*found["slope_step"])
     centre, around = (np.concatenate([found[name][i].ravel() for name in free]) for i in (0, 1))
     return centre, SPREAD * around
 
@@ -134,3 +138,13 @@ def _walk(step, one: xr.Dataset, hazard: Hazard, data: AggregatedExposure) -> di
     factor = (after / (sd * before)).transpose(*before.dims).values
     spread = np.full(sd.shape, _LOG_SD_SPREAD)
     return {"step": (step[0] * factor, step[1] * factor), STEP_SD: (np.log(sd.values), spread)}
+
+
+def _slope_walk(step: np.ndarray, spread: np.ndarray) -> dict:
+    """The same of the slopes' walk, whose standard normal steps (arm, boundary) are sampled as they are. What
+    is not known of a step counts towards its size."""
+    sd = np.sqrt((step**2 + spread**2).mean(axis=-1)).clip(min=_LEAST_STEP_SD)
+    return {
+        "slope_step": (step / sd[:, None], spread / sd[:, None]),
+        SLOPE_STEP_SD: (np.log(sd), np.full(sd.shape, _LOG_SD_SPREAD)),
+    }

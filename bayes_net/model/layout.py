@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayes_net.data.aggregated import SLOPES, AggregatedExposure
-from bayes_net.data.exposure import Exposure, one_hot
+from bayes_net.data.exposure import Exposure, one_hot, person_time
 from bayes_net.data.gauss import NODES, Nodes, compress, compression_error
 from bayes_net.errors import InputError
-from bayes_net.model.assumptions import PER_ARM, Hazard
+from bayes_net.model.assumptions import PER_ARM, TIME_VARYING, Hazard
 from bayes_net.model.priors import HalfNormal, Normal, Priors
 
 MOST_COMPRESSION_ERROR = 1e-6
@@ -132,6 +132,11 @@ def step_information(data: AnyExposure, hazard: Hazard) -> np.ndarray:
     return harmonic * _midpoint_distance(data.cuts) if len(data.cuts) else harmonic
 
 
+def slope_intervals(hazard: Hazard, data: AnyExposure) -> int:
+    """In how many intervals the slope differs: 1 where it is the same in all."""
+    return data.n_intervals if hazard.slopes == TIME_VARYING else 1
+
+
 def sums_at_events(data: AnyExposure, slope_intervals: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Events, (arm, interval); the sum of their scores, (arm, interval) or, with one slope for all intervals,
     (arm, 1); the sum of their covariates, (covariate,)."""
@@ -149,7 +154,7 @@ def model_data(data: AnyExposure, shape: Layout, hazard: Hazard) -> dict[str, np
     """
     _check_shape(data, shape)
     shift = level_shift(data, hazard)
-    events, score_events, covariate_events = sums_at_events(data, 1)
+    events, score_events, covariate_events = sums_at_events(data, slope_intervals(hazard, data))
     arrays = {
         "events": events,
         "score_events": score_events,
@@ -157,6 +162,7 @@ def model_data(data: AnyExposure, shape: Layout, hazard: Hazard) -> dict[str, np
         "walk": walk_basis(data.cuts) - shift[..., None, :],
         "level_shift": shift,
         "step_information": step_information(data, hazard),
+        "slope_walk": walk_basis(data.cuts),
     }
     if shape.compressed:
         nodes = _nodes(data, np.array(shape.patterns))
@@ -168,6 +174,7 @@ def model_data(data: AnyExposure, shape: Layout, hazard: Hazard) -> dict[str, np
             "row_covariates": data.covariates,
             "row_score": data.score,
             "row_since_start": data.since_start,
+            "row_months": person_time(data.time, data.cuts),
         }
         arrays |= {k: np.pad(v, [(0, spare)] + [(0, 0)] * (v.ndim - 1)) for k, v in padded.items()}
         cell = data.arm * data.n_intervals + data.interval
@@ -188,7 +195,7 @@ def _check_shape(data: AnyExposure, shape: Layout) -> None:
         )
 
 
-PRIOR_ROWS = ("level", "step_sd", "slope", "arm_effect", "covariate")
+PRIOR_ROWS = ("level", "step_sd", "slope", "arm_effect", "covariate", "slope_step_sd")
 """Which prior each row of the array ``hyperparameters`` belongs to."""
 
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bayes_net.evidence.statistics import EFFECTS, SLOPES
-from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED, Hazard
-from bayes_net.model.layout import AnyExposure
+from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED, TIME_VARYING, Hazard
+from bayes_net.model.layout import AnyExposure, slope_intervals
 from bayes_net.model.likelihoods import Values, count_rows
 from bayes_net.model.network import Network
 from bayes_net.model.priors import (
@@ -38,6 +38,7 @@ from bayes_net.schema import (
     LEVEL,
     NO_LIMIT,
     SLOPE,
+    SLOPE_STEP_SD,
     STEP_SD,
 )
 
@@ -345,6 +346,15 @@ def log_hazard(baseline, slope=None, score=None, effect=None):
     return fixed if slope is None else fixed + slope * score
 
 
+def slope_over_time(average, step_sd, step, basis):
+    """Slope by arm and interval: a random walk around its average over time, (..., arm, interval).
+
+    ``average`` and ``step_sd`` (..., arm), standard normal ``step`` (..., arm, boundary), and the basis of
+    ``walk_basis`` (interval, boundary): plain arrays or parts of a graph.
+    """
+    return average[..., None] + step_sd[..., None] * (basis * step[..., None, :]).sum(axis=-1)
+
+
 def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, tuple[Prior, tuple[str, ...]]]:
     """Each free variable of the model, in its order, with its prior and its dims.
 
@@ -362,8 +372,11 @@ def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, tuple[Prior, 
         free[LEVEL] = (priors.level, strata)
     if hazard.baseline == SHARED and len(data.arms) > 1:
         free[ARM_EFFECT] = (priors.arm_effect, ("contrast",))
-    if hazard.slopes == PER_ARM:
+    if hazard.slopes in (PER_ARM, TIME_VARYING):
         free[SLOPE] = (priors.slope, (ARM,))
+        if slope_intervals(hazard, data) > 1:
+            free[SLOPE_STEP_SD] = (priors.slope_step_sd, (ARM,))
+            free["slope_step"] = (Normal(0.0, 1.0), (ARM, "boundary"))
     elif hazard.slopes == COMMON:
         free["common_slope"] = (priors.slope, ())
     if data.covariate_names:

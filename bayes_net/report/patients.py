@@ -63,6 +63,11 @@ KINDS = {
         "Posterior median hazard of each interval (line) and its interval (band), at the reference "
         "shrinkage and covariates.",
     ),
+    "hazard_ratio_by_time": (
+        "hazard-ratios",
+        "Posterior median hazard ratio of each interval after the landmark (line) and its interval (band), "
+        "among patients who are still at risk then. Line at 1: no association.",
+    ),
     "waterfall": ("waterfall", "Best change from baseline, one bar a patient; lines at −30 % and +20 %."),
     "prior_posterior": ("model", "Prior (dashed grey) and posterior density of the hazard ratio."),
     "ppc": ("ppc", "Observed Kaplan–Meier curves over the bands of those that the model replicates."),
@@ -91,6 +96,7 @@ class ReportContent:
     specification_toml: str
     provenance: Mapping[str, str]
     notes: tuple[tuple[str, str], ...] = ()
+    over_time: pd.DataFrame | None = None
     survival: pd.DataFrame | None = None
     loo: pd.DataFrame | None = None
     ppc: pd.DataFrame | None = None
@@ -121,6 +127,18 @@ CENSORING = "Informative censoring"
 """Heading in ``model`` of what is assumed if censoring tells something."""
 
 
+OVER_TIME = "Hazard ratio over time"
+"""Heading in ``model`` of what hazard ratios mean where they vary over time."""
+
+
+OVER_TIME_IN_WORDS = (
+    "Hazards are not proportional in this model: the hazard ratio of shrinkage may change from interval to "
+    "interval. Where one hazard ratio stands for an arm, it is the geometric mean over time (the open last "
+    "interval counts as long as the one before it), and words and probabilities are about that mean. It may "
+    "be 1 although shrinkage goes with fewer events early and with more late, or the other way round."
+)
+
+
 LANDMARKS = "landmarks"
 """Kind of the results that ``content_of`` knows."""
 
@@ -141,6 +159,7 @@ def content_of(result: ResultFolder) -> ReportContent:
         specification_toml=result.specification,
         provenance=words["provenance"],
         notes=tuple((kind, message) for kind, message in words["notes"]),
+        over_time=found.get("hazard_ratio_by_time"),
         survival=found.get("survival"),
         loo=found.get("loo"),
         ppc=found.get("predictive_check"),
@@ -185,6 +204,10 @@ def render(content: ReportContent) -> str:
         words=words,
         no_limit_warning=schema.NO_LIMIT_WARNING,
         censoring=content.model.get(CENSORING, ""),
+        over_time=content.model.get(OVER_TIME, ""),
+        over_time_groups=[]
+        if content.over_time is None
+        else list(grouped(content.over_time, by=["endpoint", "population", "measure"])),
     )
 
 

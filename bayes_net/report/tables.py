@@ -41,6 +41,23 @@ def hazard_ratio_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def over_time_table(ratios: pd.DataFrame) -> pd.DataFrame:
+    """Landmark, arm, months since the landmark, events, hazard ratio with interval, its error, as text."""
+    rows = list(ratios.itertuples(index=False))
+    return pd.DataFrame(
+        {
+            **_where(ratios),
+            "Months": [f"{row.start:.3g} to {row.end:.3g}" for row in rows],
+            "Events": [format_count(count) for count in ratios["events"]],
+            f"HR ({interval_label(ratios)})": [
+                format_interval(row.hr, row.lower, row.upper, row.mcse_hr) for row in rows
+            ],
+            "MCSE": [error_text(row.mcse_hr) for row in rows],
+            "Gate": list(ratios["gate"]),
+        }
+    )
+
+
 def probability_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     """Landmark, arm, the posterior probabilities of three regions, and the first one in words."""
     regions = {"HR < 1": "prob_below_1", "HR < 0.8": "prob_below_0.8", "0.9 < HR < 1.11": "prob_0.9_to_1.11"}

@@ -43,7 +43,7 @@ class PatientsPlan(Section):
     description: str = ""
     data: DataSection
     landmarks: LandmarkSection
-    slopes: Literal["per arm", "common"] = "per arm"
+    slopes: Literal["per arm", "common", "time-varying"] = "per arm"
     covariates: Annotated[tuple[CovariateSection, ...], listed_tables("covariates")] = ()
     baseline: BaselineSection
     priors: PriorSection = PriorSection()

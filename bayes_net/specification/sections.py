@@ -20,6 +20,7 @@ from bayes_net.model.priors import (
     hazard_change_prior,
     hazard_ratio_prior,
     median_survival_prior,
+    slope_change_prior,
 )
 from bayes_net.numbers import counted
 from bayes_net.schema import ALIVE, AT_RISK, OS, PFS, Duration
@@ -224,6 +225,12 @@ def hazard_change(factor: float, probability: float) -> HalfNormal:
     return hazard_change_prior(factor, prob=probability)
 
 
+@lru_cache
+def slope_change(factor: float, probability: float) -> HalfNormal:
+    """``slope_change_prior``, kept for the same reason."""
+    return slope_change_prior(factor, prob=probability)
+
+
 class PriorSection(Section):
     """Priors as statements about observable quantities; each pair holds with ``probability``."""
 
@@ -235,6 +242,7 @@ class PriorSection(Section):
     hazard_ratio_response: Limits = (0.2, 5.0)
     hazard_ratio_arm: Limits = (0.1, 10.0)
     hazard_ratio_covariate: Limits = (0.25, 4.0)
+    hazard_ratio_change_per_year: Annotated[Number, Field(gt=1, le=1000)] = 2.0
 
     @model_validator(mode="after")
     def _one_level(self) -> PriorSection:
@@ -264,6 +272,7 @@ class PriorSection(Section):
             slope=self._ratio(slope),
             arm_effect=self._ratio(self.hazard_ratio_arm),
             covariate=self._ratio(self.hazard_ratio_covariate),
+            slope_step_sd=slope_change(self.hazard_ratio_change_per_year, self.probability),
         )
 
     def _ratio(self, limits: tuple[float, float] | str) -> Normal | Flat:

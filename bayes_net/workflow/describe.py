@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bayes_net.evidence.statistics import CURVES, EFFECTS, SLOPES
-from bayes_net.model.assumptions import PER_ARM, Hazard, SlopePrior
+from bayes_net.model.assumptions import COMMON, PER_ARM, TIME_VARYING, Hazard, SlopePrior
 from bayes_net.model.network import Network
 from bayes_net.model.priors import EXCHANGEABLE, GAUSSIAN_PROCESS, INDEPENDENT, Fixed, HalfCauchy
-from bayes_net.report.patients import CENSORING
+from bayes_net.report.patients import CENSORING, OVER_TIME, OVER_TIME_IN_WORDS
 from bayes_net.results.synthesis import borrowing_in_words
 from bayes_net.schema import ENDPOINT_LABELS
 from bayes_net.workflow.analysis import Analysis
 from bayes_net.workflow.patients import censoring_of
+
+_PATIENTS_SLOPES = {
+    PER_ARM: "one slope per arm",
+    COMMON: "one slope for all arms",
+    TIME_VARYING: "a slope in each arm and interval, a random walk over the intervals too",
+}
 
 
 def model_in_words(analysis: Analysis, hazard: Hazard) -> dict[str, str]:
@@ -28,7 +34,6 @@ def model_in_words(analysis: Analysis, hazard: Hazard) -> dict[str, str]:
     smoothing = "a random walk from interval to interval (steps scaled by the time between midpoints)"
     if hazard.smoothing == INDEPENDENT:
         smoothing = "independent from interval to interval"
-    slopes = "one slope per arm" if hazard.slopes == PER_ARM else "one slope for all arms"
     words = {
         "Endpoints": f"{endpoints}, from each landmark; “no limit” from randomisation.",
         "Shrinkage": (
@@ -44,9 +49,10 @@ def model_in_words(analysis: Analysis, hazard: Hazard) -> dict[str, str]:
         "Response": _response_in_words(wanted.thresholds, wanted.intention_to_treat),
         "Hazard": (
             f"Constant within intervals ({_intervals_in_words(analysis)}); {baseline}; its logarithm is "
-            f"{smoothing}; {slopes}. Every landmark has parameters of its own."
+            f"{smoothing}; {_PATIENTS_SLOPES[hazard.slopes]}. Every landmark has parameters of its own."
         ),
         "Equation": _equation(hazard, wanted.shrinkage_reference, bool(data.covariate_names)),
+        OVER_TIME: OVER_TIME_IN_WORDS if hazard.slopes == TIME_VARYING else "",
         "Covariates": ", ".join(data.covariate_names),
         CENSORING: _censoring_in_words(analysis),
         "Estimation": (
@@ -101,7 +107,7 @@ def _intervals_in_words(analysis: Analysis) -> str:
 def _equation(hazard: Hazard, reference: float, covariates: bool) -> str:
     score = f"(shrinkage − {reference:g})" if reference > 0 else f"(shrinkage + {-reference:g})"
     baseline = "α[arm, interval]" if hazard.baseline == PER_ARM else "α[interval] + θ[arm]"
-    slope = "β[arm]" if hazard.slopes == PER_ARM else "β"
+    slope = {COMMON: "β", TIME_VARYING: "β[arm, interval]"}.get(hazard.slopes, "β[arm]")
     score = score if reference else "shrinkage"
     return f"log h(t) = {baseline} + {slope} · {score} / 10" + (" + γ · covariates" if covariates else "")
 

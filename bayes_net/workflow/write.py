@@ -31,7 +31,7 @@ from bayes_net.results.folder import (
     write_content,
     write_manifest,
 )
-from bayes_net.results.patients import diagnostics_table, prior_table
+from bayes_net.results.patients import diagnostics_table, over_time_table, prior_table
 from bayes_net.results.publishing import publish
 from bayes_net.workflow.analysis import Analysis, posterior_tree, provenance
 from bayes_net.workflow.describe import model_in_words, synthesis_in_words
@@ -69,6 +69,7 @@ def write_parts(analysis: Analysis, folder: Path) -> ResultFolder:
     hazard = specification.hazard(analysis.fits[0].job.measure)
     tables = {
         "hazard_ratios": analysis.hazard_ratios,
+        "hazard_ratio_by_time": over_time_table(analysis.fits, **_interval(analysis)),
         "survival": analysis.survival,
         "attrition": prepared.attrition,
         "priors": _priors(analysis),
@@ -84,7 +85,9 @@ def write_parts(analysis: Analysis, folder: Path) -> ResultFolder:
     if specification.censoring is not None:
         told = {"censoring_factor": specification.censoring.factor}
         tables |= {
-            name: tables[name].assign(**told) for name in ("hazard_ratios", "survival") if name in tables
+            name: tables[name].assign(**told)
+            for name in ("hazard_ratios", "hazard_ratio_by_time", "survival")
+            if name in tables
         }
     if prepared.cohort.synthetic:
         tables = {name: table.assign(synthetic=True) for name, table in tables.items()}
@@ -132,6 +135,11 @@ def _priors(analysis: Analysis) -> pd.DataFrame:
         for measure in dict.fromkeys(f.job.measure for f in analysis.fits)
     ]
     return pd.concat(tables, ignore_index=True).drop_duplicates("parameter", ignore_index=True)
+
+
+def _interval(analysis: Analysis) -> dict:
+    report = analysis.prepared.specification.report
+    return {"level": report.level, "interval": report.interval}
 
 
 def _predictive(analysis: Analysis) -> pd.DataFrame:
