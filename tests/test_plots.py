@@ -145,7 +145,11 @@ def test_hazard_ratios_by_time_step_over_the_intervals_around_a_line_at_1():
         np.testing.assert_array_equal(values, own["estimate"])
         np.testing.assert_array_equal(edges, [0, *own["end"]])
     assert [line.get_ydata()[0] for line in ax.lines] == [1]
-    assert ax.get_xlabel() == "Months since the landmark"
+    assert ax.get_xlabel() == "Months from the landmark"
+    at = hazard_ratio_by_time(ratios.assign(origin="the landmark at 36 w"))
+    assert at.get_xlabel() == "Months from the landmark at 36 w"
+    assert ax.get_yscale() == "log"
+    assert 3 <= len(ax.get_yticks()) <= 6
     told = finding("hazard_ratio_by_time", ratios)
     assert f"{FIRST}, 0.70 from 0 to 3 months, 0.76 from 3 to 6 months, 0.82 from 6 to 12 months" in told
 

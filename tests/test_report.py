@@ -329,7 +329,7 @@ def test_hazard_ratios_that_change_over_time_are_called_averages():
     page = render(fake_results.content(over_time=fake_results.over_time(), model=model))
     assert "what follows is about their averages over time" in page
     assert "per 10 points, averaged over time" in page
-    assert "By months since the landmark" in page
+    assert "By months from the landmark" in page
     assert "3 to 6" in page
     assert "as constant in time" not in page
     assert "averaged over time" not in render(fake_results.content())

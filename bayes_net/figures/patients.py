@@ -18,6 +18,7 @@ from bayes_net.results.curves import (
     LONG_NAMES,
     hazard_ratio_steps,
     hazard_steps,
+    origin_of,
     patient_groups,
     predictive_table,
     slope_densities,
@@ -123,7 +124,7 @@ def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], level:
         f"baseline_hazard_{endpoint}", "baseline_hazard", hazard_steps(fitted, level=level), **about
     )
     if SLOPE_BY_INTERVAL in fitted.fit["posterior"]:
-        ratios = hazard_ratio_steps(fitted, level=level)
+        ratios = hazard_ratio_steps(fitted, level=level).assign(origin=origin_of(fitted))
         yield _figure(f"hazard_ratio_by_time_{endpoint}", "hazard_ratio_by_time", ratios, **about)
     if not isinstance(slope_prior, Flat):
         densities = slope_densities(fitted, slope_prior)

@@ -122,7 +122,10 @@ def baseline_hazard(hazards: pd.DataFrame, *, ax: Axes | None = None, arms: Sequ
     ``hazards``: arm, start, end, estimate, lower, upper; the last end is the last follow-up.
     """
     ax = _over_intervals(hazards, ax, arms)
-    ax.set_ylabel("Hazard per month, log scale")
+    ax.set(yscale="log", xlabel="Months", ylabel="Hazard per month, log scale")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
     return ax
 
 
@@ -131,11 +134,15 @@ def hazard_ratio_by_time(ratios: pd.DataFrame, *, ax: Axes | None = None, arms: 
     """Posterior hazard ratio of shrinkage per interval after the landmark as steps with its interval band, on
     a log axis with a line at 1.
 
-    ``ratios``: arm, start, end, estimate, lower, upper; the last end is the last follow-up.
+    ``ratios``: arm, start, end, estimate, lower, upper, optional ``origin`` (what months count from); the
+    last end is the last follow-up.
     """
     ax = _over_intervals(ratios, ax, arms)
+    low, high = min(0.9, ratios["lower"].min()), max(1.1, ratios["upper"].max())
+    ratio_axis(ax, low, high, "Hazard ratio, log scale", vertical=True)
     ax.axhline(1, color="black", linewidth=0.8, zorder=1)
-    ax.set(xlabel="Months since the landmark", ylabel="Hazard ratio, log scale")
+    origin = ratios["origin"].iloc[0] if "origin" in ratios else "the landmark"
+    ax.set_xlabel(short(f"Months from {origin}", 60), parse_math=False)
     return ax
 
 
@@ -147,11 +154,7 @@ def _over_intervals(table: pd.DataFrame, ax: Axes | None, arms: Sequence[str]) -
         band = {"color": colours[arm], "alpha": 0.2, "linewidth": 0}
         ax.stairs(steps["upper"], edges, baseline=steps["lower"].to_numpy(), fill=True, **band)
         ax.stairs(steps["estimate"], edges, baseline=None, color=colours[arm], linewidth=1.6)
-    ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.set(xlim=(0, table["end"].max()), xticks=month_ticks(table["end"].max()), xlabel="Months")
+    ax.set(xlim=(0, table["end"].max()), xticks=month_ticks(table["end"].max()))
     add_legend(ax, [Line2D([], [], color=colours[arm]) for arm in present(table)], present(table))
     return ax
 

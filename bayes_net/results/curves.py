@@ -49,12 +49,16 @@ def survival_curves(fitted: Fitted, *, level: float) -> tuple[pd.DataFrame, pd.D
         draws = standardised_survival(fitted.fit, data, times).sel({ARM: [arm]})
         curves.append(bands(draws, level=level).assign(group=group))
         steps.append(kaplan_meier(data.time, data.event).assign(group=group))
-    landmark = fitted.job.landmark
-    origin = "randomisation" if landmark.biased else f"the landmark at {landmark.label}"
-    label = LONG_NAMES[fitted.job.endpoint]
+    origin, label = origin_of(fitted), LONG_NAMES[fitted.job.endpoint]
     return pd.concat(curves, ignore_index=True).assign(origin=origin, endpoint=label), pd.concat(
         steps, ignore_index=True
     )
+
+
+def origin_of(fitted: Fitted) -> str:
+    """What the months of a fit count from."""
+    landmark = fitted.job.landmark
+    return "randomisation" if landmark.biased else f"the landmark at {landmark.label}"
 
 
 def patient_groups(fitted: Fitted) -> Iterator[tuple[str, str, Exposure]]:
