@@ -57,6 +57,17 @@ def _baseline_hazard(hazards: pd.DataFrame) -> str:
     return f"hazard by interval; the highest posterior median is {'; '.join(texts)}."
 
 
+def _hazard_ratio_by_time(ratios: pd.DataFrame) -> str:
+    texts = []
+    for arm, steps in ratios.groupby("arm", sort=False):
+        parts = [
+            f"{rounded(row.estimate)} from {significant(row.start)} to {significant(row.end)} months"
+            for row in steps.itertuples()
+        ]
+        texts.append(f"{arm}, {', '.join(parts)}")
+    return f"hazard ratio of shrinkage by time; posterior medians are {'; '.join(texts)}."
+
+
 def _waterfall(best: pd.DataFrame) -> str:
     texts = [
         f"{arm}, {int((values >= 30).sum())} of {len(values)} patients"
@@ -161,6 +172,12 @@ PATIENTS: Kinds = {
         "Posterior median hazard of each interval (line) and its interval (band), at the reference "
         "shrinkage and covariates.",
         _baseline_hazard,
+    ),
+    "hazard_ratio_by_time": (
+        "hazard-ratios",
+        "Posterior median hazard ratio of each interval after the landmark (line) and its interval (band), "
+        "among patients who are still at risk then. Line at 1: no association.",
+        _hazard_ratio_by_time,
     ),
     "waterfall": (
         "waterfall",

@@ -47,6 +47,21 @@ def hazard_ratio_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def over_time_table(ratios: pd.DataFrame) -> pd.DataFrame:
+    """Landmark, arm, months since the landmark, events, hazard ratio with interval, its error, as text."""
+    rows = list(ratios.itertuples(index=False))
+    return pd.DataFrame(
+        {
+            **_where(ratios),
+            "Months": [f"{significant(row.start)} to {significant(row.end)}" for row in rows],
+            "Events": [format_count(count) for count in ratios["events"]],
+            f"HR ({interval_label(ratios)})": _intervals(rows),
+            "MCSE": [error_text(row.mcse_hr) for row in rows],
+            "Gate": list(ratios["gate"]),
+        }
+    )
+
+
 def by_landmark(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     """Rows of one endpoint and measure, arms together; "no limit" last: as observed, then without bias."""
     order = {name: i for i, name in enumerate(hazard_ratios["landmark"].unique())}

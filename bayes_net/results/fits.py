@@ -30,6 +30,7 @@ from bayes_net.schema import (
     PER_10_POINTS,
     POINTS_PER_UNIT,
     SAMPLE_DIMS,
+    SLOPE_BY_INTERVAL,
     landmark_labels,
 )
 
@@ -124,6 +125,8 @@ def checked(job: Job, fit: xr.DataTree, others: Mapping[str, xr.DataArray] | Non
 def reported_quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
     """The draws behind the hazard-ratio table and the baseline hazards."""
     named = {"hazard ratio": hazard_ratio(fit), "log hazard": fit["posterior"][LOG_HAZARD]}
+    if SLOPE_BY_INTERVAL in fit["posterior"]:
+        named["log hazard ratio by interval"] = fit["posterior"][SLOPE_BY_INTERVAL]
     if _arms_differ(fit):
         named["ratio of hazard ratios"] = interaction(fit)
     if ARM_EFFECT in fit["posterior"]:
