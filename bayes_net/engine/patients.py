@@ -8,13 +8,29 @@ import numpy as np
 
 from bayes_net.engine.posterior import Posterior, Variable, matrix, packed
 from bayes_net.model.assumptions import COMMON, PER_ARM, RW1, SHARED, Hazard
-from bayes_net.model.layout import AnyExposure, Layout, layout, model_data
+from bayes_net.model.layout import AnyExposure, Layout, layout, model_data, walk_basis
 from bayes_net.model.predictors import coordinates, free_variables
 from bayes_net.model.priors import INDEPENDENT, NONE, Flat, HalfNormal, Prior
-from bayes_net.schema import ARM_EFFECT, COVARIATE_EFFECT, LEVEL, LEVEL_AT_EVENTS, SLOPE, STEP_SD
+from bayes_net.schema import (
+    ARM_EFFECT,
+    COVARIATE_EFFECT,
+    LEVEL,
+    LEVEL_AT_EVENTS,
+    SLOPE,
+    SLOPE_STEP_SD,
+    STEP_SD,
+)
 
-_START = {LEVEL: -3.0, LEVEL_AT_EVENTS: -3.0, "log_baseline": -3.0, STEP_SD: float(np.log(0.5))}
+_START = {
+    LEVEL: -3.0,
+    LEVEL_AT_EVENTS: -3.0,
+    "log_baseline": -3.0,
+    STEP_SD: float(np.log(0.5)),
+    SLOPE_STEP_SD: float(np.log(0.2)),
+}
 """Where chains start, on the sampler's scale; others at 0."""
+_STEPS = {STEP_SD: "step", SLOPE_STEP_SD: "slope_step"}
+"""Standard deviations of random walks, and the steps that each multiplies."""
 
 
 def patients_posterior(data: AnyExposure, hazard: Hazard | None = None, *, shape: Layout | None = None):
@@ -65,17 +81,23 @@ def _effects(
         if not isinstance(prior := priors[name], Flat):
             mean[own], root[own] = prior.mean, 1.0 / prior.sd
             constant -= own.size * (np.log(prior.sd) + 0.5 * np.log(2 * np.pi))
-    fields = {}
+    fields, found, scales = {}, [], []
+    for name, steps in _STEPS.items():
+        if name not in variables:
+            continue
+        own = at[name]
+        sd[place[steps]] = (len(scales) + np.arange(own.size).reshape(own.shape))[..., None]
+        found.append(own.ravel())
+        scales += [priors[name].sd] * own.size
+        constant += own.size * (0.5 * np.log(2 / np.pi) - np.log(priors[name].sd))
+    if scales:
+        fields = {"sd_at": np.concatenate(found), "sd_scale": np.array(scales)}
+        fields["sd_cauchy"] = np.zeros(len(scales))
     if STEP_SD in variables:
         step, level = place["step"], place[LEVEL_AT_EVENTS]
-        sd[step] = np.arange(variables[STEP_SD].size).reshape(level.shape)[..., None]
         information[step] = arrays["step_information"]
         # the prior is that of the level over time; that of the events is sampled
         tied[level[..., None], step] = arrays["level_shift"]
-        scale = priors[STEP_SD].sd
-        fields = {"sd_at": at[STEP_SD], "sd_scale": np.full(level.size, scale)}
-        fields["sd_cauchy"] = np.zeros(level.size)
-        constant += level.size * (0.5 * np.log(2 / np.pi) - np.log(scale))
     return fields | {
         "effect_at": np.concatenate([at[name].ravel() for name in place]),
         "effect_sd": sd,
@@ -153,6 +175,8 @@ def slope_map(data: AnyExposure, hazard: Hazard, place: Mapping, size: int) -> n
     elif hazard.slopes != NONE:
         for a in range(len(data.arms)):
             found[a, :, place[SLOPE][a]] = 1.0
+            if "slope_step" in place:
+                found[a][:, place["slope_step"][a]] = walk_basis(data.cuts)
     return found
 
 
@@ -175,8 +199,9 @@ def _score_hits(data: AnyExposure, slope: np.ndarray, stretches: int, cells: int
     for a, own in enumerate(slope):
         used = np.unique(own[own >= 0])
         if len(used) > 1:
-            raise NotImplementedError("scores of events are known by arm, not by interval")
-        found[used - cells] = data.score_events[a]
+            np.add.at(found, own - cells, data.score_events_by_interval[a])
+        else:
+            found[used - cells] = data.score_events[a]
     return found
 
 
