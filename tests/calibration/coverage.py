@@ -52,7 +52,9 @@ MODULES = (
     "model.layout",
     "model.predictors",
     "inference.closed_form",
-    "inference.engine_patients",
+    "engine.density",
+    "engine.posterior",
+    "engine.patients",
     "inference.sampling",
     "inference.patients",
 )
