@@ -312,10 +312,9 @@ def _progress() -> Iterator:
     with Progress(
         *columns, *left, console=err_console, disable=not err_console.is_terminal, transient=True
     ) as bar:
-        task = bar.add_task("compiling", total=None)
+        task = bar.add_task("starting", total=None)
 
         def advance(label: str, done: int, total: int) -> None:
-            words = f"{label} (compiling the model first)" if done == 0 else label
-            bar.update(task, description=literal(words), completed=done, total=total)
+            bar.update(task, description=literal(label), completed=done, total=total)
 
         yield advance

@@ -53,7 +53,9 @@ MODULES = (
     "model.likelihoods",
     "model.predictors",
     "inference.closed_form",
-    "inference.engine_patients",
+    "engine.density",
+    "engine.posterior",
+    "engine.patients",
     "inference.sampling",
     "inference.patients",
 )

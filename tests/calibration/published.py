@@ -58,7 +58,9 @@ MODULES = (
     "model.predictors",
     "model.likelihoods",
     "inference.arrays",
-    "inference.engine_synthesis",
+    "engine.density",
+    "engine.posterior",
+    "engine.synthesis",
     "inference.sampling",
     "inference.synthesis",
 )
