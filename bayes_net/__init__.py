@@ -85,6 +85,7 @@ _HOMES = {
         "hazard_ratio_prior",
         "median_survival_prior",
         "probability_prior",
+        "slope_change_prior",
     ),
     "model.synthesis": ("synthesis_model",),
     "inference.imputation": (
@@ -122,6 +123,7 @@ _HOMES = {
         "covariate_hazard_ratio",
         "cumulative_hazard",
         "hazard_ratio",
+        "hazard_ratio_by_time",
         "interaction",
         "median_survival",
         "rmst",

@@ -80,6 +80,12 @@ def format_plainly(value: float) -> str:
     return "< 0.001" if 0 <= value < 0.001 else f"{float(f'{value:.2g}'):g}"
 
 
+def format_range(values) -> str:
+    """``0.5 to 2 (95 %)``: between which limits the central 95 % of draws lie."""
+    lower, upper = np.quantile(np.asarray(values), (0.025, 0.975))
+    return f"{format_plainly(lower)} to {format_plainly(upper)} (95 %)"
+
+
 def format_count(count: float) -> str:
     """A whole number, or a dash where there is none."""
     return MISSING if pd.isna(count) else f"{count:.0f}"

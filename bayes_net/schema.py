@@ -55,6 +55,9 @@ LOG_HAZARD = "log_hazard"
 SLOPE = "slope"
 
 
+SLOPE_BY_INTERVAL, SLOPE_STEP_SD = "slope_by_interval", "slope_step_sd"
+
+
 ARM_EFFECT = "log_hr_arm"
 
 

@@ -9,7 +9,15 @@ import pandas as pd
 
 from bayes_net.figures.captions import PATIENTS, described
 from bayes_net.figures.forest import forest
-from bayes_net.figures.plots import attrition_flow, baseline_hazard, ppc, prior_posterior, survival, waterfall
+from bayes_net.figures.plots import (
+    attrition_flow,
+    baseline_hazard,
+    hazard_ratio_by_time,
+    ppc,
+    prior_posterior,
+    survival,
+    waterfall,
+)
 from bayes_net.figures.style import svg
 from bayes_net.report.patients import LANDMARKS as KIND
 from bayes_net.results.columns import hazard_ratio_columns
@@ -169,6 +177,20 @@ def baseline(arms=ARMS) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "start", "end", "estimate", "lower", "upper"])
 
 
+def ratios_by_time(arms=ARMS) -> pd.DataFrame:
+    """Hazard ratios below 1 that become larger, per the contract of ``plots.hazard_ratio_by_time``."""
+    table = baseline(arms).assign(estimate=lambda x: 0.7 + 0.02 * x["start"])
+    return table.assign(lower=table["estimate"] / 1.3, upper=table["estimate"] * 1.3)
+
+
+def over_time(arms=ARMS) -> pd.DataFrame:
+    """The same as a table of a run."""
+    table = ratios_by_time(arms).rename(columns={"estimate": "hr"})
+    about = {"endpoint": "pfs", "population": "pfs risk set", "measure": "shrinkage, per 10 points"}
+    about |= {"landmark": "150 d", "biased": False, "level": 0.95, "interval": "equal-tailed"}
+    return table.assign(events=12, mcse_hr=0.002, gate="passed", **about)
+
+
 def best_change(arms=ARMS) -> pd.DataFrame:
     rng = np.random.default_rng(4)
     return pd.DataFrame(
@@ -220,12 +242,14 @@ hazard_ratio_per_10_points = { level = 0.95, lower = 0.5, upper = 2.0 }
 
 def drawn(arms=ARMS) -> dict:
     ratios, flow, risk, bands = hazard_ratios(arms), attrition(arms), baseline(arms), curves(arms)
+    over = ratios_by_time(arms)
     axes = {
         "attrition_flow": (attrition_flow(flow, arms=arms), (flow,)),
         "prior_posterior": (prior_posterior(densities(arms), arms=arms), (densities(arms),)),
         "forest": (forest(ratios, arms=arms), (ratios,)),
         "survival": (survival(*bands, arms=arms), bands),
         "baseline_hazard": (baseline_hazard(risk, arms=arms), (risk,)),
+        "hazard_ratio_by_time": (hazard_ratio_by_time(over, arms=arms), (over,)),
         "waterfall": (waterfall(best_change(arms), arms=arms), (best_change(arms),)),
         "ppc": (ppc(*replicates(arms), arms=arms), replicates(arms)),
     }

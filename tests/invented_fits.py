@@ -15,14 +15,17 @@ def draws(rng, *shape, chains=2, n=5, mean=0.0, sd=1.0) -> np.ndarray:
 def invented(log_hazard, slope=None, *, cuts=(), arms=ARMS, measure=None, **more) -> xr.DataTree:
     """A fit of the given draws: ``log_hazard`` (chain, draw, arm, interval), ``slope`` (chain, draw, arm).
 
-    ``more``: ``arm_effect`` (chain, draw, contrast), ``covariates`` {name: (chain, draw)}, ``n``,
-    ``last_follow_up`` (arm) and ``stats``, a dictionary of sample statistics (chain, draw).
+    ``more``: ``slope_by_interval`` (chain, draw, arm, interval), ``arm_effect`` (chain, draw, contrast),
+    ``covariates`` {name: (chain, draw)}, ``n``, ``last_follow_up`` (arm) and ``stats``, a dictionary of
+    sample statistics (chain, draw).
     """
     log_hazard = np.asarray(log_hazard, float)
     variables = {"log_hazard": (("chain", "draw", "arm", "interval"), log_hazard)}
     coords = {"arm": list(arms), "interval": np.arange(log_hazard.shape[-1])}
     if slope is not None:
         variables["slope"] = (("chain", "draw", "arm"), np.asarray(slope, float))
+    if "slope_by_interval" in more:
+        variables["slope_by_interval"] = (("chain", "draw", "arm", "interval"), more["slope_by_interval"])
     if "arm_effect" in more:
         variables["log_hr_arm"] = (("chain", "draw", "contrast"), more["arm_effect"])
         coords["contrast"] = list(arms[1:])

@@ -88,6 +88,7 @@ OTHER_VALUES = {
         "hazard_ratio_response": "flat",
         "hazard_ratio_arm": [0.2, 5],
         "hazard_ratio_covariate": [0.3, 3],
+        "hazard_ratio_change_per_year": 1.5,
     },
     "censoring": {
         "factor": 0.5,

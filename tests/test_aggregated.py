@@ -17,7 +17,7 @@ from bayes_net.inference.closed_form import draw_prior, log_likelihood, log_prio
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler
 from bayes_net.inference.start import SPREAD, starting_points
-from bayes_net.model.assumptions import COMMON, SHARED, Hazard
+from bayes_net.model.assumptions import COMMON, SHARED, TIME_VARYING, Hazard
 from bayes_net.model.layout import layout, model_data
 from bayes_net.model.predictors import coordinates, free_variables
 from bayes_net.model.priors import INDEPENDENT, NONE, Flat, Priors
@@ -60,7 +60,7 @@ def test_sums_are_those_of_the_patients(covariates):
     np.testing.assert_array_equal(sums.patterns, data.patterns)
     for name in ("n_by_arm", "events", "last_follow_up", "starts", "ends"):
         np.testing.assert_array_equal(getattr(sums, name), getattr(data, name))
-    for name in ("person_time", "score_events", "covariate_events"):
+    for name in ("person_time", "score_events", "score_events_by_interval", "covariate_events"):
         np.testing.assert_allclose(getattr(sums, name), getattr(data, name), rtol=1e-12, atol=1e-12)
 
 
@@ -106,7 +106,7 @@ def test_pieces_add_up_to_the_whole(pieces, covariates):
     whole = aggregate(data)
     for name in ("patterns", "n_by_pattern", "hits", "longest"):
         np.testing.assert_array_equal(getattr(total, name), getattr(whole, name))
-    for name in ("score_hits", "exact"):
+    for name in ("score_hits", "score_hits_by_interval", "exact"):
         np.testing.assert_allclose(getattr(total, name), getattr(whole, name), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(integrals(total), integrals(whole), rtol=1e-11)
     assert total.error < 1e-9
@@ -139,8 +139,13 @@ def test_a_million_patients_compressed_and_not_agree_to_nine_digits():
 
 @pytest.mark.parametrize(
     "hazard",
-    [Hazard(), Hazard(baseline=SHARED, slopes=COMMON), Hazard(smoothing=INDEPENDENT, slopes=NONE)],
-    ids=["default", "shared, common", "independent, no slope"],
+    [
+        Hazard(),
+        Hazard(baseline=SHARED, slopes=COMMON),
+        Hazard(smoothing=INDEPENDENT, slopes=NONE),
+        Hazard(slopes=TIME_VARYING),
+    ],
+    ids=["default", "shared, common", "independent, no slope", "slopes over time"],
 )
 @pytest.mark.parametrize("covariates", SHAPES)
 def test_the_log_likelihood_of_sums_is_the_sum_of_log_likelihoods(hazard, covariates):
@@ -168,6 +173,7 @@ VARIANTS = {
     "default": Hazard(),
     "shared baseline, common slope": Hazard(baseline=SHARED, slopes=COMMON),
     "independent, no slope": Hazard(smoothing=INDEPENDENT, slopes=NONE),
+    "slopes over time": Hazard(slopes=TIME_VARYING),
     "flat": Hazard(
         smoothing=INDEPENDENT, priors=Priors(level=Flat(), slope=Flat(), arm_effect=Flat(), covariate=Flat())
     ),
@@ -187,7 +193,7 @@ def placed(vectors, hazard, data) -> xr.Dataset:
     for name, dims in sampled(hazard, data).items():
         shape = tuple(len(labels[dim]) for dim in dims)
         start, end = end, end + int(np.prod(shape))
-        own = np.exp(vectors[:, start:end]) if name == "step_sd" else vectors[:, start:end]
+        own = np.exp(vectors[:, start:end]) if name.endswith("step_sd") else vectors[:, start:end]
         values[name] = xr.DataArray(own.reshape(1, -1, *shape), dims=("chain", "draw", *dims))
     assert end == vectors.shape[1]
     drawn = xr.Dataset(values).assign_coords(chain=[0], draw=np.arange(len(vectors)))
@@ -197,7 +203,9 @@ def placed(vectors, hazard, data) -> xr.Dataset:
 def flat(drawn, hazard, data) -> np.ndarray:
     """The one draw of ``drawn`` as unconstrained free variables."""
     names = sampled(hazard, data)
-    return np.concatenate([(np.log if n == "step_sd" else np.array)(drawn[n].values).ravel() for n in names])
+    return np.concatenate(
+        [(np.log if n.endswith("step_sd") else np.array)(drawn[n].values).ravel() for n in names]
+    )
 
 
 def heights(vectors, hazard, data) -> np.ndarray:
@@ -222,8 +230,14 @@ def at_unit_step_sd(centre, spread, hazard, data):
         spread[parts == "step"] *= (one["step"] / there["step"]).values.ravel()
         # the level over events is that of the same hazard, whatever the SD
         xr.testing.assert_allclose(again["level"], there["level"])
+        if "slope_step_sd" in names:
+            sd = there["slope_step_sd"]
+            one = one.assign(slope_step=there["slope_step"] * sd, slope_step_sd=xr.ones_like(sd))
+            same = with_derived(one, hazard, data)["slope_by_interval"]
+            xr.testing.assert_allclose(same, there["slope_by_interval"])
+            spread[parts == "slope_step"] *= np.repeat(sd.values.ravel(), data.n_intervals - 1)
         centre = flat(one.assign(level_at_events=here["level_at_events"]), hazard, data)
-    return centre, spread, parts != "step_sd"
+    return centre, spread, ~np.isin(parts, ["step_sd", "slope_step_sd"])
 
 
 @pytest.mark.parametrize("name", VARIANTS)

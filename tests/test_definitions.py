@@ -135,6 +135,11 @@ def patients_terms(free: dict, data, hazard, rows, *, constant: float) -> dict:
     arm = np.searchsorted(data.arms, rows["arm"])
     log_h = log_hazard(free, data, hazard)[arm, rows["interval"]]
     slopes = {"per arm": "slope", "common": "common_slope"}.get(hazard.slopes)
+    if hazard.slopes == "time-varying":
+        by_interval = free["slope"][:, None] * np.ones(data.n_intervals)
+        if data.n_intervals > 1:
+            by_interval = walk(free["slope"], free["slope_step_sd"], free["slope_step"], data.cuts)
+        log_h = log_h + by_interval[arm, rows["interval"]] * rows["score"].to_numpy()
     if slopes:
         log_h = log_h + (free[slopes] * np.ones(len(data.arms)))[arm] * rows["score"].to_numpy()
     if data.covariate_names:
@@ -157,6 +162,7 @@ SUMS = (
     "walk, per arm, none, number",
     "independent, shared, none",
     "one interval",
+    "time-varying, shared, both",
 )
 """Variants to evaluate for aggregated patients too."""
 

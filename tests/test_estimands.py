@@ -20,11 +20,13 @@ from bayes_net.estimands.survival import (
     covariate_hazard_ratio,
     cumulative_hazard,
     hazard_ratio,
+    hazard_ratio_by_time,
     interaction,
     median_survival,
     rmst,
     standardised_survival,
 )
+from bayes_net.inference.closed_form import event_times, hazards_by_arm, parameters
 
 CUTS = (3.0, 7.5, 20.0)
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
@@ -36,13 +38,15 @@ def rng():
     return np.random.default_rng(11)
 
 
-@pytest.fixture
-def piecewise(rng):
-    """Two arms, four intervals, slopes, two covariates and an arm effect."""
+@pytest.fixture(params=["constant", "varying"])
+def piecewise(rng, request):
+    """Two arms, four intervals, slopes, constant or by interval, two covariates and an arm effect."""
+    more = {"slope_by_interval": draws(rng, 2, 4, sd=0.3)} if request.param == "varying" else {}
     return invented(
         draws(rng, 2, 4, mean=-2.5, sd=0.6),
         draws(rng, 2, mean=-0.2, sd=0.1),
         cuts=CUTS,
+        **more,
         covariates={"age": draws(rng, sd=0.3), "grade: II": draws(rng, sd=0.3)},
     )
 
@@ -51,8 +55,12 @@ def hazard_function(fit, *, chain, draw, arm, shrinkage, covariates):
     """The hazard of one draw by its definition: an event on a cut-point belongs to the earlier interval."""
     own = fit["posterior"].isel(chain=chain, draw=draw)
     ends = fit["constant_data"]["interval_end"].values
-    eta = float(own["slope"].sel(arm=arm)) * shrinkage / 10
-    eta += sum(float(own["log_hr_covariate"].sel(covariate=name)) * x for name, x in covariates.items())
+    eta = (
+        own["slope_by_interval" if "slope_by_interval" in own else "slope"].sel(arm=arm).values
+        * shrinkage
+        / 10
+    )
+    eta = eta + sum(float(own["log_hr_covariate"].sel(covariate=name)) * x for name, x in covariates.items())
     rates = np.exp(own["log_hazard"].sel(arm=arm).values + eta)
     return lambda t: rates[np.searchsorted(ends, t, side="left")]
 
@@ -154,8 +162,12 @@ def side_by_side(rng):
     from bayes_net.inference.patients import stack
 
     fits = {
-        "36 w": invented(draws(rng, 2, 2, mean=-3), draws(rng, 2), cuts=(9.0,)),
-        "150 d": invented(draws(rng, 2, 4, mean=-3), draws(rng, 2), cuts=CUTS),
+        "36 w": invented(
+            draws(rng, 2, 2, mean=-3), draws(rng, 2), cuts=(9.0,), slope_by_interval=draws(rng, 2, 2)
+        ),
+        "150 d": invented(
+            draws(rng, 2, 4, mean=-3), draws(rng, 2), cuts=CUTS, slope_by_interval=draws(rng, 2, 4)
+        ),
     }
     return fits, stack(fits, dim="landmark")
 
@@ -164,6 +176,7 @@ def test_landmarks_side_by_side_are_each_what_they_are_alone(rng):
     fits, stacked = side_by_side(rng)
     wanted = {
         "hazard ratio": hazard_ratio,
+        "by time": lambda fit: hazard_ratio_by_time(fit, [0.0, 3.0, 8.0, 30.0]),
         "interaction": interaction,
         "survival": lambda fit: survival_.survival(fit, [0.0, 2.0, 8.0, 30.0], shrinkage=[0.0, 20.0]),
         "conditional": lambda fit: conditional_survival(fit, [2.0, 30.0], given=4.0),
@@ -198,9 +211,57 @@ def test_the_hazard_ratio_is_per_points_of_shrinkage(piecewise):
     slope = piecewise["posterior"]["slope"]
     np.testing.assert_allclose(hazard_ratio(piecewise), np.exp(slope), **EXACT)
     np.testing.assert_allclose(hazard_ratio(piecewise, per=1), np.exp(slope / 10), **EXACT)
-    hazards = cumulative_hazard(piecewise, [4.0], shrinkage=[20.0, 21.0]).isel(time=0)
-    one_point = hazards.sel(shrinkage=21.0) / hazards.sel(shrinkage=20.0)
-    np.testing.assert_allclose(one_point, hazard_ratio(piecewise, per=1), **EXACT)
+    if "slope_by_interval" not in piecewise["posterior"]:
+        hazards = cumulative_hazard(piecewise, [4.0], shrinkage=[20.0, 21.0]).isel(time=0)
+        one_point = hazards.sel(shrinkage=21.0) / hazards.sel(shrinkage=20.0)
+        np.testing.assert_allclose(one_point, hazard_ratio(piecewise, per=1), **EXACT)
+
+
+def test_the_hazard_ratio_by_time_is_that_of_the_hazards_at_that_time(piecewise):
+    """A time on a cut-point belongs to the interval that ends there, and 0 to the first."""
+    times, before = (
+        [0.0, 3.0, 3.1, 7.5, 14.0, 20.0, 21.0, 500.0],
+        [0.0, 2.9, 3.05, 7.4, 13.0, 19.0, 20.5, 400.0],
+    )
+    after = [1.0, *times[1:]]
+    total = {
+        at: cumulative_hazard(piecewise, at, shrinkage=[5.0, 17.0]) for at in (tuple(before), tuple(after))
+    }
+    hazards = total[tuple(after)].values - total[tuple(before)].values
+    found = hazard_ratio_by_time(piecewise, times, per=12)
+    assert found.dims == ("chain", "draw", "arm", "time")
+    assert found["time"].values.tolist() == times
+    np.testing.assert_allclose(found, hazards[..., 1, :] / hazards[..., 0, :], rtol=1e-10)
+    for wrong in ([-1.0], [np.inf], [np.nan]):
+        with pytest.raises(InputError, match="expected finite months from 0"):
+            hazard_ratio_by_time(piecewise, wrong)
+
+
+def test_arms_are_compared_at_the_reference_alone_where_slopes_vary(rng):
+    own = {"slope_by_interval": draws(rng, 2, 4), "arm_effect": draws(rng, 1)}
+    fit = invented(draws(rng, 2, 4), draws(rng, 2), cuts=CUTS, measure=Shrinkage(20.0), **own)
+    np.testing.assert_allclose(arm_hazard_ratio(fit).isel(shrinkage=0), np.exp(own["arm_effect"]), **EXACT)
+    with pytest.raises(InputError, match="a shrinkage of 20, 30; expected 20 alone, or compare survival"):
+        arm_hazard_ratio(fit, shrinkage=[20.0, 30.0])
+
+
+def test_events_happen_when_the_hazard_has_added_up(piecewise, rng):
+    """Of one draw: until the event the patient's hazard adds up to the residual, divided by the factor."""
+    n, factor = 30, 1.7
+    data = patients(
+        rng.exponential(8, n), np.zeros(n), arm=rng.integers(0, 2, n), score=rng.normal(1, 2, n),
+        covariates=rng.normal(size=(n, 2)), names=("age", "grade: II"), cuts=CUTS,
+    )  # fmt: skip
+    residual, one = rng.exponential(size=n), piecewise["posterior"].to_dataset().isel(chain=[1], draw=[2])
+    for _, own, baseline, added in hazards_by_arm(parameters(one), data):
+        at = {"since": data.time[own], "factor": factor}
+        times = event_times(baseline[0, 0], added[0, 0], data.starts, residual[own], **at)
+        for i, time in zip(np.flatnonzero(own), times, strict=True):
+            total = cumulative_hazard(
+                piecewise, [data.time[i], time], shrinkage=[10 * data.score[i]],
+                covariates=dict(zip(data.covariate_names, data.covariates[i], strict=True)),
+            ).isel(chain=1, draw=2, arm=data.arm[i], shrinkage=0)  # fmt: skip
+            assert float(total[1] - total[0]) == pytest.approx(residual[i] / factor, rel=1e-10)
 
 
 def test_a_response_is_one_step_at_its_threshold(rng):

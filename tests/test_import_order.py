@@ -23,6 +23,7 @@ FLOW = (
     "simulate",
     "evidence",
     "model",
+    "engine",
     "inference",
     "estimands",
     "specification",
@@ -41,6 +42,7 @@ HEAVY = {"pymc", "pytensor", "nutpie"}
 BACKEND = "model.backend"
 MAY_IMPORT_HEAVY = {
     BACKEND,
+    "engine.nuts",
     "model.hazard",
     "model.synthesis",
     "model.terms",
@@ -66,13 +68,14 @@ PUBLIC = """
     compile_model concerned_patients conditional_survival contrast covariate_hazard_ratio
     cumulative_hazard duration elir equal_event_cuts expose expose_registry fit fit_imputed
     fit_mixture fit_synthesis fitted gate grid_cuts hazard_change_prior hazard_model hazard_ratio
-    hazard_ratio_prior hazard_ratio_table impute_censored influence interaction kaplan_meier
-    landmark layout leave_one_number_out left_out long_form loo median_survival
+    hazard_ratio_by_time hazard_ratio_prior hazard_ratio_table impute_censored influence interaction
+    kaplan_meier landmark layout leave_one_number_out left_out long_form loo median_survival
     median_survival_prior paper_tables parse_specification plots posterior_predictive power_scaling
     prepare probability probability_prior read_cohort read_evidence read_result read_specification
-    rebuild_report rmst robustify run sample save_paper_tables sensitivity simulate_cohort stack
-    standardised_survival study_influence summarise survival survival_curves survival_table
-    synthesis_model synthesis_power_scaling tipping_factor update write write_cohort
+    rebuild_report rmst robustify run sample save_paper_tables sensitivity simulate_cohort
+    slope_change_prior stack standardised_survival study_influence summarise survival
+    survival_curves survival_table synthesis_model synthesis_power_scaling tipping_factor update
+    write write_cohort
 """
 
 

@@ -14,6 +14,7 @@ import xarray as xr
 from exposures import patients
 from pytensor.graph.traversal import ancestors
 
+from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import collapsed_form, long_form
 from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import log_likelihood, log_prior
@@ -24,7 +25,9 @@ from bayes_net.model.predictors import free_variables
 from bayes_net.model.priors import Flat, HalfNormal, Normal, Priors
 
 FLAT = Priors(level=Flat(), slope=Flat(), arm_effect=Flat(), covariate=Flat())
-SHARP = Priors(Normal(-2.0, 0.3), HalfNormal(0.4), Normal(0.1, 0.2), Normal(-0.3, 0.5), Normal(0.2, 0.7))
+SHARP = Priors(
+    Normal(-2.0, 0.3), HalfNormal(0.4), Normal(0.1, 0.2), Normal(-0.3, 0.5), Normal(0.2, 0.7), HalfNormal(0.3)
+)
 BOTH = ("grade: II", "age")
 VARIANTS = {
     "default": (Hazard(), {}),
@@ -39,6 +42,16 @@ VARIANTS = {
     "one arm": (Hazard(baseline="shared"), {"arms": ("only",), "covariates": BOTH[:1]}),
     "three arms": (Hazard("shared", "independent", "per arm"), {"arms": ("a", "b", "c"), "cuts": (4.0,)}),
     "one patient": (Hazard(), {"n": 1, "seed": 5}),
+    "time-varying": (Hazard(slopes="time-varying"), {}),
+    "time-varying, shared, both": (
+        Hazard("shared", slopes="time-varying", priors=SHARP),
+        {"covariates": BOTH, "arms": ("a", "b", "c")},
+    ),
+    "time-varying, independent, flat": (
+        Hazard(smoothing="independent", slopes="time-varying", priors=FLAT),
+        {"covariates": BOTH[1:]},
+    ),
+    "time-varying, one interval": (Hazard(slopes="time-varying"), {"cuts": ()}),
 }
 LAYOUTS = ("compressed", "patients")
 
@@ -71,7 +84,8 @@ def compiled(variant: str, kind: str):
 def points(model, data, count=3) -> list[dict]:
     """Perturbed points around a plausible one."""
     rng = np.random.default_rng(11)
-    start = {"level": -2.5, "level_at_events": -2.5, "log_baseline": -2.5, "step_sd_log__": -0.5}
+    start = {"level": -2.5, "level_at_events": -2.5, "log_baseline": -2.5}
+    start |= {"step_sd_log__": -0.5, "slope_step_sd_log__": -1.0}
     return [
         {name: np.asarray(start.get(name, 0.0) + rng.normal(0, 0.4, np.shape(value)))
          for name, value in model.initial_point().items()}
@@ -101,6 +115,22 @@ def log_hazards(theta: dict, data, hazard) -> np.ndarray:
     return alpha
 
 
+def slopes_by_interval(theta: dict, data) -> np.ndarray:
+    """Slope by arm and interval: the sum of steps whose variance is the time between midpoints in years,
+    moved so that its average over time is ``slope``; the last interval is as long as its neighbour."""
+    slopes = theta["slope"][:, None] * np.ones(data.n_intervals)
+    if data.n_intervals == 1:
+        return slopes
+    edges = np.array([0.0, *data.cuts, 2 * data.cuts[-1] - ([0.0, *data.cuts])[-2]])
+    years = np.diff((edges[:-1] + edges[1:]) / 2) / 12
+    walk = np.zeros(slopes.shape, slopes.dtype)
+    for k, each in enumerate(years):
+        step = np.exp(theta["slope_step_sd_log__"]) * np.sqrt(each) * theta["slope_step"][:, k]
+        walk = walk.astype(np.result_type(walk, step))
+        walk[:, k + 1] = walk[:, k] + step
+    return slopes + walk - (walk * np.diff(edges)).sum(axis=1, keepdims=True) / edges[-1]
+
+
 def over_events(walk: np.ndarray, data, hazard) -> np.ndarray:
     """The average over the events, and over the prior's share of a walk whose average over time is 0."""
     events = data.events if hazard.baseline == "per arm" else data.events.sum(axis=0)
@@ -124,6 +154,8 @@ def likelihood(theta: dict, data, hazard, rows):
     log_h = log_hazards(theta, data, hazard)[arm, rows["interval"]]
     if hazard.slopes == "per arm":
         log_h = log_h + theta["slope"][arm] * rows["score"].to_numpy()
+    elif hazard.slopes == "time-varying":
+        log_h = log_h + slopes_by_interval(theta, data)[arm, rows["interval"]] * rows["score"].to_numpy()
     elif hazard.slopes == "common":
         log_h = log_h + theta["common_slope"] * rows["score"].to_numpy()
     if data.covariate_names:
@@ -152,9 +184,11 @@ def prior_density(theta: dict, data, hazard):
         elif name == "level_at_events":
             prior = hazard.priors.level
             total = total + normal(level(theta, data, hazard), prior.mean, prior.sd)
-        elif name == "step_sd_log__":
-            sd = np.exp(value)
-            total = total + normal(sd, 0.0, hazard.priors.step_sd.sd) + (np.log(2.0) + value).sum()
+        elif name == "slope_step":
+            total = total + normal(value, 0.0, 1.0)
+        elif name in ("step_sd_log__", "slope_step_sd_log__"):
+            sd, prior = np.exp(value), getattr(hazard.priors, name.removesuffix("_log__"))
+            total = total + normal(sd, 0.0, prior.sd) + (np.log(2.0) + value).sum()
         elif not isinstance(prior := getattr(hazard.priors, homes[name]), Flat):
             total = total + normal(value, prior.mean, prior.sd)
     return total
@@ -234,6 +268,12 @@ def test_each_patients_log_likelihood_adds_up_to_the_potential(variant):
         assert posterior["log_hazard"].values[0, 0] == pytest.approx(
             log_hazards(theta, data, VARIANTS[variant][0])
         )
+        if "slope_by_interval" in posterior:
+            assert posterior["slope_by_interval"].values[0, 0] == pytest.approx(
+                slopes_by_interval(theta, data)
+            )
+        sums = log_likelihood(posterior, aggregate(data))
+        assert float(sums.sum()) == pytest.approx(potential, rel=1e-10)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -260,6 +300,27 @@ def test_the_model_reads_all_the_data_that_it_holds(variant, kind):
     assert [v.name for v in model.data_vars if v not in read] == []
 
 
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_slopes_that_vary_in_one_interval_are_those_of_each_arm(kind):
+    (data, model, varying), (_, _, per_arm) = (
+        compiled(name, kind) for name in ("time-varying, one interval", "one interval")
+    )
+    for theta in points(model, data):
+        for one, other in zip(varying(theta), per_arm(theta), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_slopes_that_hardly_vary_are_those_of_each_arm(kind):
+    data, model, varying = compiled("time-varying", kind)
+    _, constant, per_arm = compiled("default", kind)
+    for theta in points(model, data):
+        still = theta | {"slope_step_sd_log__": np.full(2, np.log(1e-13))}
+        same = {name: theta[name] for name in constant.initial_point()}
+        assert float(varying(still)[2]) == pytest.approx(float(per_arm(same)[2]), rel=1e-10)
+        assert float(varying(theta)[2]) != pytest.approx(float(per_arm(same)[2]), rel=1e-4)
+
+
 def test_a_layout_is_compressed_when_that_is_the_smaller_form():
     few, many = (patients(n, covariates=BOTH, cuts=range(1, 12)) for n in (2000, 60))
     assert layout([few]).compressed
@@ -284,7 +345,10 @@ def test_one_layout_serves_patterns_and_patients_of_every_exposure():
     [
         ({"baseline": "pooled"}, r"baseline = 'pooled' is unknown; expected one of per arm, shared"),
         ({"smoothing": "rw2"}, r"smoothing = 'rw2' is unknown; expected one of rw1, independent"),
-        ({"slopes": "each"}, r"slopes = 'each' is unknown; expected one of per arm, common, none"),
+        (
+            {"slopes": "each"},
+            r"slopes = 'each' is unknown; expected one of per arm, common, time-varying, none",
+        ),
     ],
 )
 def test_unknown_options_of_a_hazard_are_refused(option, said):

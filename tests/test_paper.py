@@ -21,8 +21,8 @@ from bayes_net.data.landmarks import attrition_table
 from bayes_net.errors import InputError
 from bayes_net.paper.formats import FORMATS, LATEX_PACKAGES
 from bayes_net.paper.tables import PaperTable, paper_tables, save_paper_tables
-from bayes_net.report.evidence_tables import check_table, evidence_table, ratio_table, refit_table
-from bayes_net.report.tables import hazard_ratio_table, survival_table
+from bayes_net.report.evidence_tables import check_table, evidence_table, refit_table
+from bayes_net.report.tables import hazard_ratio_table, ratio_table, survival_table
 
 SUFFIXES = (".html", ".tex", ".docx", ".rtf", ".csv")
 MODULES = {".html": "great_tables", ".tex": "great_tables", ".docx": "docx", ".rtf": "rtflite"}
@@ -125,7 +125,7 @@ def test_the_texts_of_a_synthesis_are_those_of_the_report():
     found = as_csv(fake_pool.tables())
     made = paper_tables(found)
     rows = found["hazard_ratios"]
-    expected = ratio_table(rows[rows["measure"].str.contains("10")], label="95 % CrI")
+    expected = ratio_table(rows[rows["measure"].str.contains("10")])
     pd.testing.assert_frame_equal(made["hazard_ratios_pfs_shrinkage_per_10_points"].frame, expected)
     assert "Printed HR (limits)" in expected
     pd.testing.assert_frame_equal(made["checks"].frame, check_table(found["checks"]))

@@ -12,8 +12,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from bayes_net.figures import plots, style
+from bayes_net.figures.captions import PATIENTS
 from bayes_net.figures.forest import forest
-from bayes_net.figures.plots import attrition_flow, baseline_hazard, ppc, prior_posterior, survival, waterfall
+from bayes_net.figures.plots import (
+    attrition_flow,
+    baseline_hazard,
+    hazard_ratio_by_time,
+    ppc,
+    prior_posterior,
+    survival,
+    waterfall,
+)
 from bayes_net.figures.style import ARM_COLOURS, save
 from bayes_net.numbers import format_interval
 from bayes_net.schema import BIASED
@@ -24,6 +33,7 @@ DRAWN = {
     "forest": lambda arms: forest(fake_results.hazard_ratios(arms)),
     "survival": lambda arms: survival(*fake_results.curves(arms)),
     "baseline_hazard": lambda arms: baseline_hazard(fake_results.baseline(arms)),
+    "hazard_ratio_by_time": lambda arms: hazard_ratio_by_time(fake_results.ratios_by_time(arms)),
     "waterfall": lambda arms: waterfall(fake_results.best_change(arms)),
     "attrition_flow": lambda arms: attrition_flow(fake_results.attrition(arms)),
     "prior_posterior": lambda arms: prior_posterior(fake_results.densities(arms)),
@@ -125,6 +135,23 @@ def test_baseline_hazard_steps_over_the_intervals():
         values, edges, _ = patch.get_data()
         np.testing.assert_array_equal(values, own["estimate"])
         np.testing.assert_array_equal(edges, [0, *own["end"]])
+
+
+def test_hazard_ratios_by_time_step_over_the_intervals_around_a_line_at_1():
+    ratios = fake_results.ratios_by_time()
+    ax = hazard_ratio_by_time(ratios)
+    steps = [patch.get_data() for patch in ax.patches if not patch.get_fill()]
+    for (_, own), (values, edges, _) in zip(ratios.groupby("arm", sort=False), steps, strict=True):
+        np.testing.assert_array_equal(values, own["estimate"])
+        np.testing.assert_array_equal(edges, [0, *own["end"]])
+    assert [line.get_ydata()[0] for line in ax.lines] == [1]
+    assert ax.get_xlabel() == "Months from the landmark"
+    at = hazard_ratio_by_time(ratios.assign(origin="the landmark at 36 w"))
+    assert at.get_xlabel() == "Months from the landmark at 36 w"
+    assert ax.get_yscale() == "log"
+    assert 3 <= len(ax.get_yticks()) <= 6
+    told = PATIENTS["hazard_ratio_by_time"][2](ratios)
+    assert f"{FIRST}, 0.70 from 0 to 3 months, 0.76 from 3 to 6 months, 0.82 from 6 to 12 months" in told
 
 
 def test_waterfall_shows_every_patient_sorted_with_shrinkage_downwards():

@@ -22,15 +22,13 @@ from bayes_net.figures.synthesis import (
     synthesis_survival,
 )
 from bayes_net.report.evidence_tables import (
-    by_landmark,
     decided_table,
     evidence_table,
-    probability_table,
-    ratio_table,
     without_table,
 )
 from bayes_net.report.synthesis import SECTIONS, synthesis_page
 from bayes_net.report.synthesis_words import PRIOR, answer, movement_sentences, slope_sentences
+from bayes_net.report.tables import by_landmark, probability_table, ratio_table
 from bayes_net.results.folder import Illustration
 from bayes_net.results.synthesis import HELD_OUT, PREDICTED
 
@@ -222,7 +220,7 @@ def test_no_limit_is_called_biased_as_observed_and_resting_on_an_assumption_with
         "no limit, as observed (biased: conditions on the future)",
         "no limit, bias taken off (the size of the bias is assumed)",
     }
-    words = probability_table(fake_pool.hazard_ratios(), failed=False)
+    words = probability_table(fake_pool.hazard_ratios())
     said = words[words["Landmark"].isin(headers)].groupby("Landmark", sort=False).last().iloc[:, -1]
     assert list(said) == ["not interpreted (biased)", "not interpreted (the bias is assumed)"]
 
@@ -243,7 +241,7 @@ def test_where_patients_inform_a_landmark_the_answer_says_so_and_nothing_is_call
     said = plain(slope_sentences(rows, level=0.95))
     assert "From patients: greater shrinkage is almost certainly (150 d) associated with longer PFS." in said
     assert "hazard ratio per 10 points: 0.53 (95 % CrI 0.33–0.90) at 150 d." in said
-    assert "Printed HR (limits)" not in ratio_table(rows, label="95 % CrI")
+    assert "Printed HR (limits)" not in ratio_table(rows)
     ax = forest(rows)
     assert not [text for text in ax.get_legend().get_texts() if text.get_text() == "printed"]
     assert "printed" not in [text.get_text() for text in ax.texts]

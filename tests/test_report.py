@@ -12,7 +12,7 @@ import pytest
 from bayes_net.errors import InputError
 from bayes_net.estimands.summary import STRENGTHS
 from bayes_net.figures.captions import PATIENTS, described
-from bayes_net.report.patients import SECTIONS, patients_page
+from bayes_net.report.patients import OVER_TIME, OVER_TIME_IN_WORDS, SECTIONS, patients_page
 from bayes_net.report.tables import hazard_ratio_table
 from bayes_net.report.words import answer, failed_rows
 from bayes_net.results.folder import Illustration
@@ -261,7 +261,7 @@ def test_what_one_patient_does_stands_in_the_section_on_sensitivity(page):
 
 def test_figures_have_texts_that_state_the_finding(page):
     images = Page(page).all("img")
-    assert len(images) == 7
+    assert len(images) == 8
     alts = " ".join(image["alt"] for image in images)
     assert "landmark hazard ratios run from 0.70 (177Lu-Dotatate, 150 d)" in alts.replace(
         "\N{NO-BREAK SPACE}", " "
@@ -336,3 +336,15 @@ def test_every_analysis_of_a_table_gets_its_own_caption():
     text = Page(patients_page(fake_results.content(found=fake_results.tables(hazard_ratios=both)))).text
     assert "PFS; event-free at the landmark; shrinkage, per 10 points; association within each arm" in text
     assert "OS; event-free at the landmark; shrinkage, per 10 points; ratio of the arm's hazard ratio" in text
+
+
+def test_hazard_ratios_that_change_over_time_are_called_averages():
+    model = {OVER_TIME: OVER_TIME_IN_WORDS}
+    found = fake_results.tables(hazard_ratio_by_time=fake_results.over_time())
+    page = patients_page(fake_results.content(found=found, model=model))
+    assert "what follows is about their averages over time" in page
+    assert "per 10 points, averaged over time" in page
+    assert "By months from the landmark" in page
+    assert "3 to 6" in page
+    assert "as constant in time" not in page
+    assert "averaged over time" not in patients_page(fake_results.content())

@@ -13,6 +13,7 @@ from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, profile_labe
 from bayes_net.results.patients import (
     diagnostics_table,
     gate_table,
+    over_time_table,
     primary,
     survival_quantities,
     survival_table,
@@ -207,3 +208,28 @@ def test_tables_of_hazard_ratios_have_one_set_of_columns(rng):
     [row] = found.to_dict("records")
     assert (row["hr"], row["row"], row["study"], row["gate"], row["biased"]) == (0.5, "N1", "", "", False)
     assert np.isnan([row["n"], row["contraction"], row["log_sd"]]).all()
+
+
+def test_hazard_ratios_over_time_are_tabulated_with_their_months_and_events(rng):
+    data = patients([3, 9, 14, 20, 30], [1, 1, 0, 1, 0], arm=[0, 0, 0, 1, 1], cuts=(6.0, 18.0))
+    about = Job("pfs", "pfs risk set", Landmark("150 d", 5.0, 5.0), data.measure, data)
+    slope = draws(rng, 2, 3, chains=4, n=N, sd=0.1)
+    fit = invented(
+        draws(rng, 2, 3, chains=4, n=N, mean=-3.2, sd=0.1), slope.mean(axis=-1), cuts=(6.0, 18.0),
+        slope_by_interval=slope, last_follow_up=[14.0, 30.0],
+    )  # fmt: skip
+    known = reported_quantities(fit)
+    found = Fitted(about, fit, gate(fit, known), {})
+    assert "log hazard ratio by interval" in known
+    table = over_time_table([found, fitted(rng, job())], level=0.9, interval="equal-tailed")
+    assert table[["arm", "start", "end", "events"]].values.tolist() == [
+        ["control", 0, 6, 1],
+        ["control", 6, 14, 1],
+        ["treated", 0, 6, 0],
+        ["treated", 6, 18, 0],
+        ["treated", 18, 30, 1],
+    ]
+    medians = np.median(np.exp(slope), axis=(0, 1))
+    np.testing.assert_allclose(table["hr"], [*medians[0, :2], *medians[1]])
+    np.testing.assert_allclose(table["upper"].iloc[4], np.quantile(np.exp(slope[..., 1, 2]), 0.95))
+    assert over_time_table([fitted(rng, job())], level=0.9, interval="equal-tailed").empty

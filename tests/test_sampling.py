@@ -11,17 +11,22 @@ from arviz_stats.base import array_stats
 from cohort_tables import read
 from exposures import followed, patients, two_groups
 
+from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import Exposure, expose
 from bayes_net.data.landmarks import landmark
 from bayes_net.errors import InputError
+from bayes_net.estimands.survival import hazard_ratio_by_time
 from bayes_net.inference.engine_patients import flat_hazard_model
 from bayes_net.inference.patients import fit, stack
-from bayes_net.inference.sampling import Sampler, compile_model, sample
+from bayes_net.inference.sampling import PYMC, Sampler, compile_model, sample
+from bayes_net.inference.start import starting_points
 from bayes_net.model.assumptions import Hazard
-from bayes_net.model.layout import layout, model_data
+from bayes_net.model.layout import layout, model_data, walk_basis
+from bayes_net.model.predictors import coordinates, free_variables, slope_over_time
 from bayes_net.model.priors import Flat, Normal, Priors, hazard_ratio_prior
 from bayes_net.schema import SAMPLE_DIMS
 
+EARLY_AND_LATE = ((-0.4, -0.3), (0.3, 0.1))
 SHORT = Sampler(draws=60, tune=200, chains=2)
 IDENTIFIERS = [f"NET-{100 + i}" for i in range(40)]
 
@@ -44,6 +49,16 @@ def early_events() -> Exposure:
     end = rng.uniform([[10.0], [20.0]], [[16.0], [60.0]], (2, 100))
     own = (arm, np.arange(100))
     return followed(time[own], end[own], arm, rng.normal(0, 1, 100), [6.0, 18.0, 42.0])
+
+
+def crossing(cuts, n=4000) -> Exposure:
+    """Patients whose slope is -0.4 (control) or -0.3 up to 6 months, and then 0.3, or 0.1."""
+    rng = np.random.default_rng(21)
+    arm, score = rng.integers(0, 2, n), rng.normal(1.5, 2, n)
+    early, late = (0.08 * np.exp(np.array(slopes)[arm] * score) for slopes in EARLY_AND_LATE)
+    needed = rng.exponential(size=n)
+    time = np.where(needed <= 6 * early, needed / early, 6 + (needed - 6 * early) / late)
+    return followed(time, rng.uniform(12, 36, n), arm, score, cuts)
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +106,11 @@ def plain_hazard(mean: float) -> Hazard:
 
 def test_a_fit_after_other_data_and_other_priors_is_that_of_a_fresh_compile(monkeypatch):
     one, other = two_groups_of_fifty(1), two_groups_of_fifty(2)
-    fit(other, plain_hazard(0.0), seed=5, sampler=SHORT)
+    how = {"seed": 5, "sampler": SHORT, "engine": PYMC}
+    fit(other, plain_hazard(0.0), **how)
     with monkeypatch.context() as patch:
         patch.setattr(nutpie, "compile_pymc_model", None)  # nothing more is compiled
-        cached = {mean: fit(one, plain_hazard(mean), seed=5, sampler=SHORT) for mean in (0.0, -3.0)}
+        cached = {mean: fit(one, plain_hazard(mean), **how) for mean in (0.0, -3.0)}
     assert "prior" not in cached[0.0]  # the arm effect's is flat
     assert not cached[0.0]["posterior"].equals(cached[-3.0]["posterior"])
     compiled = compile_model(flat_hazard_model(one, plain_hazard(-3.0)))
@@ -124,10 +140,10 @@ def test_another_model_of_the_same_layout_is_not_taken_from_the_cache(monkeypatc
         raise RuntimeError("compiles anew")
 
     data, hazard = two_groups_of_fifty(1), plain_hazard(0.0)
-    fit(data, hazard, seed=5, sampler=Sampler(draws=1, tune=1, chains=1))
+    fit(data, hazard, seed=5, sampler=Sampler(draws=1, tune=1, chains=1), engine=PYMC)
     monkeypatch.setattr(nutpie, "compile_pymc_model", compiles)
     with pytest.raises(RuntimeError, match="compiles anew"):
-        fit(data, replace(hazard, **options), seed=5, sampler=SHORT)
+        fit(data, replace(hazard, **options), seed=5, sampler=SHORT, engine=PYMC)
 
 
 def test_groups_variables_and_dims_are_those_of_the_posterior_container(fits, exposures):
@@ -269,3 +285,62 @@ def test_a_narrow_prior_of_the_slope_is_what_the_slope_keeps(exposures):
     shape = layout(list(exposures.values()))
     slope = fit(exposures["36 w"], narrow, seed=1, sampler=SHORT, shape=shape)["posterior"]["slope"]
     np.testing.assert_allclose(slope, np.log(0.5), atol=0.06)  # six of the prior's SDs
+
+
+def test_draws_of_the_model_and_of_the_engine_are_of_one_posterior():
+    data, hazard = two_groups_of_fifty(1), plain_hazard(0.0)
+    trees = [fit(data, hazard, seed=5, engine=engine) for engine in ("numba", PYMC)]
+    assert set(trees[0].children) == set(trees[1].children)
+    one, other = (tree["posterior"].to_dataset() for tree in trees)
+    assert {name: x.dims for name, x in one.items()} == {name: x.dims for name, x in other.items()}
+    for name in one:
+        xr.testing.assert_equal(one[name].coords.to_dataset(), other[name].coords.to_dataset())
+        draws = [x[name].values.reshape(4, 1000, -1) for x in (one, other)]
+        for i in range(draws[0].shape[2]):
+            means, errors = zip(
+                *((x[..., i].mean(), array_stats.mcse(x[..., i], method="mean")) for x in draws), strict=True
+            )
+            # about 40 numbers, once in a thousand times beyond
+            assert abs(means[0] - means[1]) < 4.4 * np.hypot(*errors), (name, i)
+
+
+def test_an_engine_that_there_is_not_is_refused():
+    with pytest.raises(InputError, match="engine 'stan' is unknown; expected numba or pymc"):
+        fit(patients(), seed=1, engine="stan")
+
+
+def test_slopes_that_change_sign_are_recovered_by_interval_and_missed_by_one_for_all():
+    data = crossing(cuts=(3.0, 6.0, 12.0))
+    early, late = EARLY_AND_LATE
+    truth = xr.DataArray(np.array([early, early, late, late]).T, dims=("arm", "interval"))
+    varying = fit(data, Hazard(slopes="time-varying"), seed=1, sampler=SHORT)
+    found = varying["posterior"]["slope_by_interval"]
+    assert found.dims == (*SAMPLE_DIMS, "arm", "interval")
+    off = (found.median(SAMPLE_DIMS) - truth) / found.std(SAMPLE_DIMS)
+    assert float(np.abs(off).max()) < 4
+    by_time = hazard_ratio_by_time(varying, [1.0, 6.0, 6.1, 30.0])
+    np.testing.assert_allclose(np.log(by_time), found.isel(interval=[0, 1, 2, 3]).values, rtol=1e-12)
+    for group in ("log_prior", "prior", "posterior"):
+        assert {"slope", "slope_step_sd"} <= set(varying[group].data_vars)
+    one = fit(data, seed=1, sampler=SHORT)["posterior"]["slope"]
+    missed = np.abs((one.median(SAMPLE_DIMS) - truth) / one.std(SAMPLE_DIMS))
+    assert float(missed.min()) > 5
+
+
+def test_chains_of_aggregated_patients_start_near_slopes_that_vary():
+    data, hazard = crossing(cuts=(6.0,), n=20_000), Hazard(slopes="time-varying")
+    centre, spread = starting_points(hazard, aggregate(data))
+    names = [
+        name
+        for name, (_, dims) in free_variables(hazard, data).items()
+        for _ in range(int(np.prod([len(coordinates(data)[dim]) for dim in dims])))
+    ]
+    at = dict.fromkeys(names)
+    values = {name: centre[[i for i, own in enumerate(names) if own == name]] for name in at}
+    assert np.isfinite(spread).all()
+    assert (spread > 0).all()
+    # of two intervals of equal length the average over time is the middle
+    slopes = slope_over_time(
+        values["slope"], np.exp(values["slope_step_sd"]), values["slope_step"][:, None], walk_basis(data.cuts)
+    )
+    np.testing.assert_allclose(slopes, np.transpose(EARLY_AND_LATE), atol=0.05)

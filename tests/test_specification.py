@@ -8,7 +8,7 @@ import pytest
 from plans import COMPANIONS, MINIMAL, OTHER_VALUES, SYNTHETIC, parse, values
 
 from bayes_net.data.exposure import Covariate, Response, Shrinkage
-from bayes_net.model.priors import Flat, Normal
+from bayes_net.model.priors import Flat, Normal, slope_change_prior
 from bayes_net.schema import Duration
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.read import SECTIONS, read_specification
@@ -144,8 +144,18 @@ def test_statements_become_the_priors_they_mean():
 @pytest.mark.parametrize("factor", [1.001, 1000])
 def test_every_statement_that_is_allowed_can_be_turned_into_a_prior(probability, factor):
     """Else a run would stop after its data were read, or later."""
-    stated = parse(values(priors={"probability": probability, "hazard_change_per_year": factor}))
-    assert 0 < stated.priors.values(Shrinkage()).step_sd.sd < 1e4
+    changes = {"hazard_change_per_year": factor, "hazard_ratio_change_per_year": factor}
+    priors = parse(values(priors={"probability": probability} | changes)).priors.values(Shrinkage())
+    assert 0 < priors.step_sd.sd < 1e4
+    assert priors.slope_step_sd.sd == priors.step_sd.sd
+
+
+def test_slopes_may_vary_over_time():
+    plan = parse(values(slopes="time-varying", priors={"hazard_ratio_change_per_year": 3}))
+    hazard = plan.hazard(Shrinkage())
+    assert hazard.slopes == "time-varying"
+    assert hazard.priors.slope_step_sd == slope_change_prior(3)
+    assert hazard.priors.slope_step_sd.statement == "95 % of hazard ratios a year apart within a factor 3"
 
 
 def test_covariates_become_columns_of_the_exposure():

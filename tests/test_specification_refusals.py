@@ -157,7 +157,7 @@ REFUSED = {
         {"baseline": {"cuts": None, "intervals": 51}},
         "baseline.intervals: expected a number less than or equal to 50 (got 51)",
     ),
-    "slopes": ({"slopes": "none"}, "slopes: expected 'per arm' or 'common' (got 'none')"),
+    "slopes": ({"slopes": "none"}, "slopes: expected 'per arm', 'common' or 'time-varying' (got 'none')"),
     "limits the wrong way round": (
         {"priors": {"hazard_ratio_arm": [2, 1]}},
         "priors.hazard_ratio_arm: expected two positive numbers, the smaller first, such as [0.5, 2], or",

@@ -13,8 +13,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from pools import ARMS, Density, Graph, assumptions, evidence, log_effect, ratio, row, slope, z_of
 from scipy import special, stats
+from scipy.integrate import quad
 
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
@@ -24,11 +26,17 @@ from bayes_net.evidence.statistics import Quantity
 from bayes_net.evidence.table import EvidenceError
 from bayes_net.inference.arrays import draw_prior, published_log_likelihood
 from bayes_net.model.network import combine_network
+from bayes_net.model.synthesis import synthesis_model
 from bayes_net.report.evidence_tables import evidence_table
 from bayes_net.report.synthesis_words import describe
 from bayes_net.workflow.describe import synthesis_in_words
 
 CUTS = (8.0, 16.0)
+DERIVED = (
+    *("log_hazard", "arm_effect", "slope", "completion", "response"),
+    *("shrinkage_location", "shrinkage_log_spread", "log_inflation"),
+)
+"""Of the model's parameters those that predict a number."""
 EDGES = np.array([0.0, *CUTS, np.inf])
 REPLICATES = 4000
 
@@ -253,11 +261,10 @@ def assert_sampled_form_is_the_equations(network):
 
 def test_all_kinds_together_have_the_density_and_gradient_of_the_equations(tmp_path):
     """Rows that are read off curves in different ways share a model, in whichever order they come."""
-    rows = [example.row | {"cohort_id": name} for name, example in EXAMPLES.items()]
+    rows = [EXAMPLES[name].row | {"cohort_id": name} for name in ("restricted mean", *reversed(EXAMPLES))]
+    rows[0] |= {"id": "first", "cohort_id": "first", "time": "12.5"}
     assumed = assumptions(cuts=CUTS, landmarks=landmark_times(["150d"]))
-    network = combine_network(evidence(rows, tmp_path), assumed)
-    assert_sampled_form_is_the_equations(network)
-    assert_sampled_form_is_the_equations(combine_network(evidence(rows[::-1], tmp_path), assumed))
+    assert_sampled_form_is_the_equations(combine_network(evidence(rows, tmp_path), assumed))
 
 
 @each
@@ -298,6 +305,17 @@ def test_replicates_have_the_mean_and_spread_of_the_law(name, drawn):
         kurtosis = stats.kurtosis(found, fisher=False)
         error = sd * np.sqrt((kurtosis - 1) / (4 * REPLICATES))
         assert abs(found.std() - sd) < z_of(2 * len(EXAMPLES)) * error
+
+
+def test_a_restricted_mean_of_a_curve_that_bends_is_its_area():
+    """Of subgroups hazards are not constant within intervals: Weibull curves, one a draw."""
+    scale = np.array([10.0, 30.0])
+    predicted = SimpleNamespace(
+        cuts=np.array([8.0, 30.0]), log_cumulative_hazard=lambda t: 1.5 * np.log(t / scale[:, None])
+    )
+    found = KINDS["restricted mean"].replicate(SimpleNamespace(time=24.0), predicted, np.zeros(2), None)
+    exact = [quad(lambda t, s=s: np.exp(-((t / s) ** 1.5)), 0, 24)[0] for s in scale]
+    np.testing.assert_allclose(found, exact, rtol=1e-4)
 
 
 @each
@@ -346,3 +364,27 @@ def test_a_held_out_number_without_its_parameter_is_not_predicted(networks):
     for name in set(EXAMPLES) - {"count of response"}:
         (other,) = networks(name).rows.itertuples()
         assert not Prediction(draws, network, other).known
+
+
+@each
+def test_the_definition_has_the_density_of_the_law(name, networks):
+    """The one observed term of the PyMC model, given the model's own parameters at perturbed points."""
+    network, example = networks(name), EXAMPLES[name]
+    (made,), model = network.data, synthesis_model(network)
+    (term,), names = model.observed_RVs, [n for n in DERIVED if n in model.named_vars]
+    outputs = [*model.replace_rvs_by_values([model[n] for n in names]), model.logp(vars=[term])]
+    evaluate = model.compile_fn(outputs, mode="FAST_COMPILE", on_unused_input="ignore")
+    start, rng = model.initial_point(), np.random.default_rng(3)
+    for _ in range(4):
+        *values, found = evaluate({n: rng.normal(x, 0.4) for n, x in start.items()})
+        dims = {n: ("chain", "draw", *model.named_vars_to_dims[n]) for n in names}
+        variables = {n: (dims[n], np.asarray(x)[None, None]) for n, x in zip(names, values, strict=True)}
+        coords = {d: list(model.coords[d]) for own in dims.values() for d in own[2:]}
+        draws = xr.Dataset(variables, coords)
+        location = example.location(draws)[0]
+        if made.kind == "binomial":
+            expected = stats.binom.logpmf(made.successes, made.n, location)
+        else:
+            se = made.se * (np.exp(of("log_inflation")(draws)[0]) if made.inflated else 1.0)
+            expected = example.law.logpdf((made.value - location) / se) - np.log(se)
+        assert found == pytest.approx(expected, rel=1e-10)

@@ -14,7 +14,11 @@ from bayes_net.numbers import (
     format_interval,
     format_plainly,
     format_probability,
+    format_range,
+    percent,
     plain_table,
+    rounded,
+    significant,
 )
 from bayes_net.report.tables import (
     hazard_ratio_table,
@@ -184,3 +188,22 @@ def test_observed_and_replicated_survival_stand_in_one_row_an_arm():
         "At 6 mo": ["0.63; 0.57 (0.41–0.72); p 0.26", "0.63; 0.88 (0.41–0.72); p 0.90"],
         "At 12 mo": ["0.63; 0.12 (0.41–0.72); p < 0.01", "–"],
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (rounded(-0.004), "0.00"),
+        (rounded(-0.25), "−0.25"),
+        (rounded(0.25, sign="+"), "+0.25"),
+        (rounded(2.345, 1), "2.3"),
+        (rounded(np.nan), MISSING),
+        (significant(0.012345, 2), "0.012"),
+        (significant(np.nan), MISSING),
+        (percent(0.95), "95 %"),
+        (percent(0.999), "99.9 %"),
+        (format_range(np.linspace(0.0, 1.0, 1001)), "0.025 to 0.97 (95 %)"),
+    ],
+)
+def test_numbers_of_no_known_error_have_fixed_digits(text, expected):
+    assert text == expected

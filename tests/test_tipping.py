@@ -15,7 +15,7 @@ import bayes_net as bn
 from bayes_net.checks.tipping import FACTORS, censoring_tipping, with_words
 from bayes_net.errors import InputError, SpecificationError
 from bayes_net.figures.scenarios import censoring_curves, draw_censoring
-from bayes_net.report.scenarios import said_of_tipping, tipping_to_read
+from bayes_net.report.scenarios import tipping_sentences, tipping_to_read
 from bayes_net.schema import AS_SPECIFIED
 from bayes_net.workflow.analysis import analyse, prepare
 from bayes_net.workflow.scenarios import plan
@@ -138,11 +138,11 @@ def test_hazard_ratios_are_kept_apart_and_the_soonest_loss_is_told():
     assert found.loc[("150 d", "B"), "above"] == pytest.approx(np.exp((2 - norm.ppf(0.95)) / 0.5))
     assert found.loc[("36 w", "A"), "below"] == pytest.approx(np.exp((norm.ppf(0.95) - 2) / 0.3))
     assert found.loc[("150 d", "A"), ["below", "above"]].isna().all()
-    [said] = said_of_tipping(censoring_tipping(both))
+    [said] = tipping_sentences(censoring_tipping(both))
     assert "of 3 verbal conclusions, 2 would be lost at some factor from 0.25 to 4; " in said
     assert "the soonest (PFS, 150 d, B" in said
     assert said.endswith("at × 2.")
-    [said] = said_of_tipping(censoring_tipping(both[both["landmark"] == "150 d"].query("arm == 'A'")))
+    [said] = tipping_sentences(censoring_tipping(both[both["landmark"] == "150 d"].query("arm == 'A'")))
     assert said == "Informative censoring: of 1 verbal conclusion, none is lost at factors from 0.25 to 4."
     text = read(found.reset_index())
     assert text["Landmark"].tolist() == ["150 d", "36 w", "150 d"]

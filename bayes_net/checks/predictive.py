@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.data.exposure import Exposure, inverse_cumulative
-from bayes_net.inference.closed_form import linear_predictor
-from bayes_net.schema import ARM, INTERVAL, LOG_HAZARD, SAMPLE_DIMS, TIME
+from bayes_net.data.exposure import Exposure
+from bayes_net.inference.closed_form import Parameters, event_times, hazards_by_arm, parameters
+from bayes_net.schema import ARM, TIME
 
 
 def kaplan_meier(time: np.ndarray, event: np.ndarray) -> pd.DataFrame:
@@ -42,25 +42,17 @@ def replicate(fit: xr.DataTree, data: Exposure, *, draws: int, seed: int) -> tup
     Kaplan-Meier curve of censoring (the longest follow-up where that curve ends).
     """
     rng = np.random.default_rng(seed)
-    chosen, stacked = _thin(fit, draws, rng)
-    hazard = np.exp(stacked)
-    target = rng.exponential(size=(len(chosen), data.n)) / np.exp(
-        linear_predictor(fit["posterior"].to_dataset(), data).reshape(-1, data.n)[chosen]
-    )
-    latent = np.empty_like(target)
-    for i in range(len(chosen)):
-        for a in range(len(data.arms)):
-            own = data.arm == a
-            latent[i, own] = inverse_cumulative(hazard[i, a], data.starts, target[i, own])
+    drawn = parameters(fit["posterior"].to_dataset())
+    available = drawn.baseline.shape[0] * drawn.baseline.shape[1]
+    chosen = rng.choice(available, size=min(draws, available), replace=False)
+    residual = rng.exponential(size=(len(chosen), data.n))
+    latent = np.empty_like(residual)
+    drawn = Parameters(*(values.reshape(1, available, *values.shape[2:])[:, chosen] for values in drawn))
+    for _, own, baseline, added in hazards_by_arm(drawn, data):
+        for i in range(len(chosen)):
+            latent[i, own] = event_times(baseline[0, i], added[0, i], data.starts, residual[i, own])
     censor = _censoring_times(data, len(chosen), rng)
     return np.minimum(latent, censor), (latent <= censor).astype(float)
-
-
-def _thin(fit: xr.DataTree, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    log_hazard = fit["posterior"][LOG_HAZARD].transpose(*SAMPLE_DIMS, ARM, INTERVAL).values
-    flat = log_hazard.reshape(-1, *log_hazard.shape[2:])
-    chosen = rng.choice(len(flat), size=min(draws, len(flat)), replace=False)
-    return chosen, flat[chosen]
 
 
 def _censoring_times(data: Exposure, draws: int, rng: np.random.Generator) -> np.ndarray:

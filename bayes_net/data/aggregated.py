@@ -43,14 +43,16 @@ class AggregatedExposure(Intervals):
 
     Arrays by pattern (rows of ``patterns``: the arm's index, then the covariates' values): ``n``,
     ``score_hits`` (sum of the scores of those with an event) and ``longest`` (follow-up, months); ``hits``
-    (events) by pattern and interval; ``score`` and ``weight`` (months) by pattern, interval and node;
-    ``exact``, the exposure's sums of exp(slope * score) at ``SLOPES``, by pattern, interval and slope.
+    (events) and ``score_hits_by_interval`` by pattern and interval; ``score`` and ``weight`` (months) by
+    pattern, interval and node; ``exact``, the exposure's sums of exp(slope * score) at ``SLOPES``, by
+    pattern, interval and slope.
     """
 
     patterns: np.ndarray
     n_by_pattern: np.ndarray
     hits: np.ndarray
     score_hits: np.ndarray
+    score_hits_by_interval: np.ndarray
     longest: np.ndarray
     score: np.ndarray
     weight: np.ndarray
@@ -98,6 +100,11 @@ class AggregatedExposure(Intervals):
         return self._arm @ self.score_hits
 
     @property
+    def score_events_by_interval(self) -> np.ndarray:
+        """The same by arm and interval."""
+        return self._arm @ self.score_hits_by_interval
+
+    @property
     def covariate_events(self) -> np.ndarray:
         """Sum of each covariate over the patients with an event."""
         return self.patterns[:, 1:].T @ self.hits.sum(axis=1)
@@ -142,6 +149,7 @@ class AggregatedExposure(Intervals):
             n_by_pattern=a.n_by_pattern + b.n_by_pattern,
             hits=a.hits + b.hits,
             score_hits=a.score_hits + b.score_hits,
+            score_hits_by_interval=a.score_hits_by_interval + b.score_hits_by_interval,
             longest=np.maximum(a.longest, b.longest),
             score=score,
             weight=weight,
@@ -164,7 +172,8 @@ class AggregatedExposure(Intervals):
             full[where] = values
             return full
 
-        by_pattern = ("n_by_pattern", "hits", "score_hits", "longest", "score", "weight", "exact")
+        by_pattern = ("n_by_pattern", "hits", "score_hits", "score_hits_by_interval", "longest")
+        by_pattern += ("score", "weight", "exact")
         return replace(self, patterns=patterns, **{name: placed(getattr(self, name)) for name in by_pattern})
 
 
@@ -194,6 +203,7 @@ def aggregate(data: Exposure) -> AggregatedExposure:
     cell = pattern * data.n_intervals + interval
     shape = (len(patterns), data.n_intervals)
     had_event = data.event > 0
+    hit_scores = data.score[had_event]
     levels, bounds = _few(data.score), _bounds(data.score)
     sums = _cell_sums(data.score, cell, since_start, shape, levels=levels, bounds=bounds)
     widths = np.append(np.diff(data.starts), 0.0)[:, None]
@@ -216,7 +226,8 @@ def aggregate(data: Exposure) -> AggregatedExposure:
         patterns=patterns,
         n_by_pattern=np.bincount(pattern, minlength=len(patterns)),
         hits=np.bincount(cell[had_event], minlength=np.prod(shape)).reshape(shape).astype(float),
-        score_hits=np.bincount(pattern[had_event], data.score[had_event], minlength=len(patterns)),
+        score_hits=np.bincount(pattern[had_event], hit_scores, minlength=len(patterns)),
+        score_hits_by_interval=np.bincount(cell[had_event], hit_scores, np.prod(shape)).reshape(shape),
         longest=longest,
         score=score,
         weight=weight,

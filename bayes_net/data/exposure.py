@@ -194,6 +194,13 @@ class Exposure(Intervals):
         return one_hot(self.arm, len(self.arms)).T @ (self.event * self.score)
 
     @property
+    def score_events_by_interval(self) -> np.ndarray:
+        """The same by arm and interval."""
+        sums = np.zeros((len(self.arms), self.n_intervals))
+        np.add.at(sums, (self.arm, self.interval), self.event * self.score)
+        return sums
+
+    @property
     def covariate_events(self) -> np.ndarray:
         """Sum of each covariate over the patients with an event."""
         return self.covariates.T @ self.event
@@ -328,7 +335,10 @@ def collapsed_form(data: Exposure) -> pd.DataFrame:
 
 
 def inverse_cumulative(hazard: np.ndarray, starts: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The time at which a piecewise-constant hazard has accumulated ``target``."""
-    at_start = np.concatenate([[0.0], np.cumsum(hazard[:-1] * np.diff(starts))])
-    k = np.searchsorted(at_start, target, side="right") - 1
-    return starts[k] + (target - at_start[k]) / hazard[k]
+    """The time at which each patient's piecewise-constant ``hazard`` (patient, interval) has accumulated
+    ``target`` (patient,); infinite if it never does."""
+    at_start = np.pad(np.cumsum(hazard[:, :-1] * np.diff(starts), axis=1), ((0, 0), (1, 0)))
+    k = (at_start <= target[:, None]).sum(axis=1) - 1
+    rows = np.arange(len(hazard))
+    left, rate = target - at_start[rows, k], hazard[rows, k]
+    return np.asarray(starts)[k] + np.divide(left, rate, out=np.full(len(left), np.inf), where=rate > 0)

@@ -14,10 +14,12 @@ import numpy as np
 import xarray as xr
 
 from bayes_net.data.exposure import Exposure, Shrinkage, measure_of, person_time
-from bayes_net.errors import InputError
+from bayes_net.errors import InputError, listed
 from bayes_net.estimands.summary import SMALL
 from bayes_net.estimands.synthesis import slopes_of
-from bayes_net.inference.closed_form import linear_predictor
+from bayes_net.inference.closed_form import hazards_by_arm, parameters
+from bayes_net.model.likelihoods import cumulative_hazard as accumulated
+from bayes_net.model.predictors import log_hazard
 from bayes_net.schema import (
     ARM,
     ARM_EFFECT,
@@ -28,6 +30,7 @@ from bayes_net.schema import (
     POINTS_PER_UNIT,
     SAMPLE_DIMS,
     SLOPE,
+    SLOPE_BY_INTERVAL,
     TIME,
 )
 
@@ -38,7 +41,9 @@ def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataAr
     """Hazard ratio of each arm for ``per`` points more shrinkage, or of response against none.
 
     Below 1: shrinkage goes with longer survival. Dims (chain, draw, [landmark,] arm); of a synthesis (chain,
-    draw, slope_of, landmark), where "no limit" comes twice: without its bias, and as observed.
+    draw, slope_of, landmark), where "no limit" comes twice: without its bias, and as observed. With a slope
+    that varies over time, the geometric mean over time of ``hazard_ratio_by_time``, in which the open last
+    interval counts as long as the one before it: no patient has this ratio at all times.
 
     Raises
     ------
@@ -54,8 +59,40 @@ def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataAr
     return np.exp(slope).rename("hazard_ratio")
 
 
+def hazard_ratio_by_time(
+    fit: xr.DataTree, times: Sequence[float], *, per: float = POINTS_PER_UNIT
+) -> xr.DataArray:
+    """Hazard ratio of each arm for ``per`` points more shrinkage, or of response against none, at ``times``
+    (months after the landmark), dims (chain, draw, [landmark,] arm, time).
+
+    Between patients who are both still at risk then. A time on a cut-point belongs to the interval that ends
+    there. Without a slope that varies over time, the same at all of them.
+
+    Raises
+    ------
+    InputError
+        The model has no slope, or a time is negative or not finite; or it is a synthesis.
+    """
+    _need_patients(fit, "hazard_ratio has one for every landmark, the same at all times")
+    months = np.asarray(times, float)
+    if not (np.isfinite(months) & (months >= 0)).all():
+        raise InputError(f"times are {list(times)}; expected finite months from 0")
+    slope, (start, end) = _slope_in_force(fit["posterior"].to_dataset()), _edges(fit)
+    if slope is None:
+        raise InputError("this model has no slope (slopes = 'none'), so no hazard ratio of shrinkage")
+    at = xr.DataArray(
+        np.maximum(months, np.finfo(float).tiny), dims=TIME, coords={TIME: list(map(float, times))}
+    )
+    here = (at > start) & (at <= end)
+    by_time = slope.where(here, 0.0).sum(INTERVAL, skipna=False)
+    if isinstance(measure_of(fit.attrs), Shrinkage):
+        by_time = by_time * (per / POINTS_PER_UNIT)
+    return np.exp(by_time).transpose(..., ARM, TIME).rename("hazard_ratio")
+
+
 def interaction(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:
-    """Ratio of the hazard ratios of each later arm to the first arm's, dims (..., arm); of patients."""
+    """Ratio of the hazard ratios of each later arm to the first arm's, dims (..., arm); of patients, and of
+    their averages over time where slopes vary."""
     _need_patients(fit, "the slopes of its arms, by hazard_ratio, can be divided by each other")
     ratio = hazard_ratio(fit, per=per)
     return (ratio.isel({ARM: slice(1, None)}) / ratio.isel({ARM: 0}, drop=True)).rename(
@@ -73,8 +110,9 @@ def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] | None = No
     Raises
     ------
     InputError
-        There is one arm, or the arms have baselines of their own: then their hazard ratio changes over time.
-        Or no study of a synthesis compares arms, or its arms are asked about at a shrinkage.
+        There is one arm, or the arms have baselines of their own, or slopes that vary over time and
+        ``shrinkage`` is not the reference: then their hazard ratio changes over time. Or no study of a
+        synthesis compares arms, or its arms are asked about at a shrinkage.
     """
     posterior = fit["posterior"]
     if not _is_of_patients(fit):
@@ -94,7 +132,14 @@ def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] | None = No
     if SLOPE in posterior:
         slope = posterior[SLOPE]
         difference = slope.isel({ARM: slice(1, None)}) - slope.isel({ARM: 0}, drop=True)
-        effect = effect + difference * _scores(fit, shrinkage)
+        scores = _scores(fit, shrinkage)
+        if SLOPE_BY_INTERVAL in posterior and scores.any():
+            raise InputError(
+                f"slopes vary over time, and with them the arms' hazard ratio at a shrinkage of "
+                f"{listed(f'{points:g}' for points in shrinkage)}; expected {reference_shrinkage(fit):g} "
+                "alone, or compare survival() or rmst() between arms"
+            )
+        effect = effect + difference * scores
     else:
         effect = effect.expand_dims({SHRINKAGE: list(shrinkage)}, axis=-1)
     return np.exp(effect).rename("arm_hazard_ratio")
@@ -151,8 +196,7 @@ def cumulative_hazard(
         A synthesis is asked for a shrinkage or covariates, or a covariate is not in the model.
     """
     months = _by_interval(fit, np.asarray(times, float)).assign_coords({TIME: list(map(float, times))})
-    baseline = xr.dot(_hazard(fit), months, dim=INTERVAL)
-    return (baseline * _relative_hazard(fit, shrinkage, covariates)).transpose(..., TIME)
+    return xr.dot(_hazard(fit, shrinkage, covariates), months, dim=INTERVAL).transpose(..., TIME)
 
 
 def survival(
@@ -194,7 +238,7 @@ def median_survival(
     The time at which the cumulative hazard reaches log 2. A median beyond the last follow-up is an
     extrapolation of the last interval's hazard.
     """
-    hazard = _hazard(fit) * _relative_hazard(fit, shrinkage, covariates)
+    hazard = _hazard(fit, shrinkage, covariates)
     start, end = _edges(fit)
     reached = (hazard * (end - start).where(np.isfinite(end), 0.0)).cumsum(INTERVAL)
     before = reached.shift({INTERVAL: 1}, fill_value=0.0)
@@ -219,7 +263,7 @@ def rmst(
     The area under S(t), exact for piecewise-constant hazards. Royston and Parmar 2013,
     doi:10.1186/1471-2288-13-152.
     """
-    hazard = _hazard(fit) * _relative_hazard(fit, shrinkage, covariates)
+    hazard = _hazard(fit, shrinkage, covariates)
     months = _by_interval(fit, np.array([horizon])).isel({TIME: 0}, drop=True)
     pieces = hazard * months
     at_start = np.exp(-(pieces.cumsum(INTERVAL, skipna=False) - pieces))
@@ -233,15 +277,15 @@ def standardised_survival(fit: xr.DataTree, data: Exposure, times: Sequence[floa
 
     Dims (chain, draw, arm, time). For one landmark's fit and the exposure it was fitted to.
     """
-    hazard = baseline_hazard(fit).transpose(*SAMPLE_DIMS, ARM, INTERVAL).values
-    relative = np.exp(linear_predictor(fit["posterior"].to_dataset(), data))
-    months = person_time(np.asarray(times, float), data.cuts)
-    curves = np.full((*hazard.shape[:3], len(months)), np.nan)
-    for a in range(len(data.arms)):
-        own = relative[..., data.arm == a]
-        if own.shape[-1]:
-            for j, passed in enumerate(months):
-                curves[:, :, a, j] = np.exp(-own * (hazard[:, :, a, :] @ passed)[..., None]).mean(axis=-1)
+    drawn, months = (
+        parameters(fit["posterior"].to_dataset()),
+        person_time(np.asarray(times, float), data.cuts),
+    )
+    curves = np.full((*drawn.baseline.shape[:3], len(months)), np.nan)
+    for a, _, baseline, added in hazards_by_arm(drawn, data):
+        hazard, relative = np.exp(baseline), np.exp(added)
+        for j, passed in enumerate(months):
+            curves[:, :, a, j] = np.exp(-accumulated(hazard, relative, passed[None, :])).mean(axis=-1)
     coords = {dim: fit["posterior"][dim].values for dim in SAMPLE_DIMS}
     coords |= {ARM: list(data.arms), TIME: list(map(float, times))}
     return xr.DataArray(curves, dims=(*SAMPLE_DIMS, ARM, TIME), coords=coords, name="survival")
@@ -265,6 +309,11 @@ def _need_whole_arms(shrinkage: Sequence[float] | None, covariates: Mapping | No
         )
 
 
+def _slope_in_force(posterior: xr.Dataset) -> xr.DataArray | None:
+    """The slopes that act, with a dim ``interval`` where they vary over time."""
+    return posterior.get(SLOPE_BY_INTERVAL, posterior.get(SLOPE))
+
+
 def _scores(fit: xr.DataTree, shrinkage: Sequence[float]) -> xr.DataArray:
     points = list(map(float, shrinkage))
     return xr.DataArray(
@@ -272,26 +321,25 @@ def _scores(fit: xr.DataTree, shrinkage: Sequence[float]) -> xr.DataArray:
     )
 
 
-def _relative_hazard(
+def _hazard(
     fit: xr.DataTree, shrinkage: Sequence[float] | None, covariates: Mapping[str, float] | None
-) -> xr.DataArray | float:
-    """exp(slope * score + covariates' effects), with a dim ``shrinkage``; of whole arms 1."""
+) -> xr.DataArray:
+    """Hazard per month by arm, ``shrinkage`` and interval, of a synthesis by curve and interval; 0 in
+    intervals that only another landmark of a stacked fit has."""
+    start, _ = _edges(fit)
     if not _is_of_patients(fit):
         _need_whole_arms(shrinkage, covariates)
-        return 1.0
-    posterior, scores = fit["posterior"], _scores(fit, [0.0] if shrinkage is None else shrinkage)
-    eta = posterior[SLOPE] * scores if SLOPE in posterior else xr.zeros_like(scores)
+        return baseline_hazard(fit).where(start >= 0, 0.0)
+    posterior = fit["posterior"].to_dataset()
+    scores = _scores(fit, [0.0] if shrinkage is None else shrinkage)
+    effect = xr.zeros_like(scores)
     for name, value in (covariates or {}).items():
         known = posterior[COVARIATE].values.tolist() if COVARIATE_EFFECT in posterior else []
         if name not in known:
             raise InputError(f"covariate {name!r} is not in the model; it has {', '.join(known) or 'none'}")
-        eta = eta + posterior[COVARIATE_EFFECT].sel({COVARIATE: name}, drop=True) * value
-    return np.exp(eta)
-
-
-def _hazard(fit: xr.DataTree) -> xr.DataArray:
-    """The baseline hazard; 0 in intervals that only another landmark of a stacked fit has."""
-    return baseline_hazard(fit).where(_edges(fit)[0] >= 0, 0.0)
+        effect = effect + posterior[COVARIATE_EFFECT].sel({COVARIATE: name}, drop=True) * value
+    log_h = log_hazard(posterior[LOG_HAZARD], _slope_in_force(posterior), scores, effect)
+    return np.exp(log_h).where(start >= 0, 0.0)
 
 
 def _edges(fit: xr.DataTree) -> tuple[xr.DataArray, xr.DataArray]:

@@ -11,8 +11,9 @@ from bayes_net import schema
 from bayes_net.figures.style import Figure
 from bayes_net.numbers import format_count, rounded, significant
 from bayes_net.report.evidence_tables import interpretable
-from bayes_net.report.synthesis_words import LEAST_CONTRACTION, inside
+from bayes_net.report.synthesis_words import inside
 from bayes_net.report.words import extremes
+from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.results.synthesis import PREDICTED
 
 
@@ -54,6 +55,17 @@ def _baseline_hazard(hazards: pd.DataFrame) -> str:
             f"{significant(top['end'])} months"
         )
     return f"hazard by interval; the highest posterior median is {'; '.join(texts)}."
+
+
+def _hazard_ratio_by_time(ratios: pd.DataFrame) -> str:
+    texts = []
+    for arm, steps in ratios.groupby("arm", sort=False):
+        parts = [
+            f"{rounded(row.estimate)} from {significant(row.start)} to {significant(row.end)} months"
+            for row in steps.itertuples()
+        ]
+        texts.append(f"{arm}, {', '.join(parts)}")
+    return f"hazard ratio of shrinkage by time; posterior medians are {'; '.join(texts)}."
 
 
 def _waterfall(best: pd.DataFrame) -> str:
@@ -115,8 +127,10 @@ def _contraction(table: pd.DataFrame) -> str:
         f"{row.parameter.replace('_', ' ')} {row.label}"
         for row in rows[rows["contraction"] < LEAST_CONTRACTION].itertuples()
     ]
-    said = f"the prior speaks for {', '.join(least)}" if least else "the evidence narrows the prior of each"
-    return f"prior against posterior standard deviations of {len(rows)} parameters; {said}."
+    finding = (
+        f"the prior speaks for {', '.join(least)}" if least else "the evidence narrows the prior of each"
+    )
+    return f"prior against posterior standard deviations of {len(rows)} parameters; {finding}."
 
 
 def _checks(table: pd.DataFrame) -> str:
@@ -158,6 +172,12 @@ PATIENTS: Kinds = {
         "Posterior median hazard of each interval (line) and its interval (band), at the reference "
         "shrinkage and covariates.",
         _baseline_hazard,
+    ),
+    "hazard_ratio_by_time": (
+        "hazard-ratios",
+        "Posterior median hazard ratio of each interval after the landmark (line) and its interval (band), "
+        "among patients who are still at risk then. Line at 1: no association.",
+        _hazard_ratio_by_time,
     ),
     "waterfall": (
         "waterfall",

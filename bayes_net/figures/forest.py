@@ -26,7 +26,7 @@ from bayes_net.figures.style import (
     short,
 )
 from bayes_net.numbers import format_count, format_interval, interval_label
-from bayes_net.report.evidence_tables import by_landmark
+from bayes_net.report.tables import by_landmark
 from bayes_net.results.columns import PRINTED_COLUMNS
 from bayes_net.results.synthesis import PREDICTED
 from bayes_net.schema import BIASED, WITHOUT_BIAS

@@ -16,7 +16,9 @@ from bayes_net.model.priors import Flat, Prior
 from bayes_net.results.curves import (
     CURVE_POINTS,
     LONG_NAMES,
+    hazard_ratio_steps,
     hazard_steps,
+    origin_of,
     patient_groups,
     predictive_table,
     slope_densities,
@@ -24,7 +26,7 @@ from bayes_net.results.curves import (
 )
 from bayes_net.results.fits import Fitted
 from bayes_net.results.patients import primary
-from bayes_net.schema import ARM, ENDPOINT_LABELS, landmark_label
+from bayes_net.schema import ARM, ENDPOINT_LABELS, SLOPE_BY_INTERVAL, landmark_label
 
 
 def draw(
@@ -59,7 +61,9 @@ def draw(
                 & (hazard_ratios["estimand"] == "association")
             ].reset_index(drop=True)
             stem = next(f.job.analysis for f in own if f.job.measure == measure)
-            yield _figure(f"forest_{stem}", "forest", rows, arms=arms, subject=f"{name}, {scale}")
+            average = ", averaged over time" if SLOPE_BY_INTERVAL in own[0].fit["posterior"] else ""
+            subject = f"{name}, {scale}{average}"
+            yield _figure(f"forest_{stem}", "forest", rows, arms=arms, subject=subject)
         sharing = [other for other, flow in flows.items() if flow.equals(flows[endpoint])]
         if sharing[0] == endpoint:
             shared = " and ".join(ENDPOINT_LABELS[other] for other in sharing)
@@ -105,6 +109,9 @@ def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], level:
     yield _figure(
         f"baseline_hazard_{endpoint}", "baseline_hazard", hazard_steps(fitted, level=level), **about
     )
+    if SLOPE_BY_INTERVAL in fitted.fit["posterior"]:
+        ratios = hazard_ratio_steps(fitted, level=level).assign(origin=origin_of(fitted))
+        yield _figure(f"hazard_ratio_by_time_{endpoint}", "hazard_ratio_by_time", ratios, **about)
     if not isinstance(slope_prior, Flat):
         densities = slope_densities(fitted, slope_prior)
         yield _figure(f"prior_posterior_{endpoint}", "prior_posterior", densities, **about)

@@ -41,6 +41,7 @@ __all__ = [
     "attrition_flow",
     "baseline_hazard",
     "forest",
+    "hazard_ratio_by_time",
     "ppc",
     "prior_posterior",
     "save",
@@ -127,20 +128,41 @@ def baseline_hazard(hazards: pd.DataFrame, *, ax: Axes | None = None, arms: Sequ
 
     ``hazards``: arm, start, end, estimate, lower, upper; the last end is the last follow-up.
     """
-    colours = arm_colours(hazards["arm"], arms)
+    ax = _over_intervals(hazards, ax, arms)
+    ax.set(yscale="log", xlabel="Months", ylabel="Hazard per month, log scale")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+    return ax
+
+
+@rc_context(STYLE)
+def hazard_ratio_by_time(ratios: pd.DataFrame, *, ax: Axes | None = None, arms: Sequence[str] = ()) -> Axes:
+    """Posterior hazard ratio of shrinkage per interval after the landmark as steps with its interval band, on
+    a log axis with a line at 1.
+
+    ``ratios``: arm, start, end, estimate, lower, upper, optional ``origin`` (what months count from); the
+    last end is the last follow-up.
+    """
+    ax = _over_intervals(ratios, ax, arms)
+    low, high = min(0.9, ratios["lower"].min()), max(1.1, ratios["upper"].max())
+    ratio_axis(ax, low, high, "Hazard ratio, log scale", vertical=True)
+    ax.axhline(1, color="black", linewidth=0.8, zorder=1)
+    origin = ratios["origin"].iloc[0] if "origin" in ratios else "the landmark"
+    ax.set_xlabel(short(f"Months from {origin}", 60), parse_math=False)
+    return ax
+
+
+def _over_intervals(table: pd.DataFrame, ax: Axes | None, arms: Sequence[str]) -> Axes:
+    colours = arm_colours(table["arm"], arms)
     ax = new_axes(ax, height=3.4)
-    for arm, steps in hazards.groupby("arm", sort=False):
+    for arm, steps in table.groupby("arm", sort=False):
         edges = [steps["start"].iloc[0], *steps["end"]]
         band = {"color": colours[arm], "alpha": 0.2, "linewidth": 0}
         ax.stairs(steps["upper"], edges, baseline=steps["lower"].to_numpy(), fill=True, **band)
         ax.stairs(steps["estimate"], edges, baseline=None, color=colours[arm], linewidth=1.6)
-    ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.set(xlim=(0, hazards["end"].max()), xticks=month_ticks(hazards["end"].max()), xlabel="Months")
-    ax.set_ylabel("Hazard per month, log scale")
-    add_legend(ax, [Line2D([], [], color=colours[arm]) for arm in present(hazards)], present(hazards))
+    ax.set(xlim=(0, table["end"].max()), xticks=month_ticks(table["end"].max()))
+    add_legend(ax, [Line2D([], [], color=colours[arm]) for arm in present(table)], present(table))
     return ax
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from bayes_net.figures.style import (
     arm_colours,
     arm_marker,
     beside,
+    figure_legend,
     new_axes,
     no_effect,
     present,
@@ -235,7 +236,8 @@ def censoring_curves(curve: pd.DataFrame) -> list[Axes]:
     _factor_axes(panels[: len(landmarks)], rows)
     figure.supxlabel("Factor on the hazard after censoring, log scale", fontsize=10)
     figure.supylabel("Hazard ratio, log scale", fontsize=10)
-    _legend(figure, colours)
+    handles = [arm_marker(colour, rank) for rank, colour in enumerate(colours.values())]
+    figure_legend(figure, handles, [short(arm, 24) for arm in colours], columns=min(2, len(handles)))
     return list(panels[: len(landmarks)])
 
 
@@ -249,25 +251,14 @@ def _draw_arm(panel: Axes, rows: pd.DataFrame, colour: str, rank: int, *, beside
         panel.plot(place, row.hr, MARKERS[rank % len(MARKERS)], markersize=size, gid="hr", **style)
 
 
-def _legend(figure: Canvas, colours: Mapping[str, str]) -> None:
-    """One for all panels; texts are set afterwards, as matplotlib drops labels that begin with ``_``."""
-    handles = [arm_marker(colour, rank) for rank, colour in enumerate(colours.values())]
-    legend = figure.legend(
-        handles, [" "] * len(handles), loc="outside upper left", ncols=min(2, len(handles))
-    )
-    for text, arm in zip(legend.get_texts(), colours, strict=True):
-        text.set_parse_math(False)
-        text.set_text(short(arm, 24))
-
-
 def _factor_axes(panels: Sequence[Axes], rows: pd.DataFrame) -> None:
     """Log axes that all panels share: a tick at the factors, and at few hazard ratios."""
     factors = sorted(rows["factor"].unique())
     ends = factors[0], factors[-1]
     ticks = [t for t in FACTOR_TICKS if ends[0] <= t <= ends[1]] or list(ends)
     low, high = 0.97 * min(1, rows["lower"].min()), 1.03 * max(1, rows["upper"].max())
-    shown = [[tick for tick in ticks if low <= tick <= high] for ticks in RATIO_TICKS]
-    ratios = next((found for found in shown if 3 <= len(found) <= 6), [1])
+    in_view = [[tick for tick in ticks if low <= tick <= high] for ticks in RATIO_TICKS]
+    ratios = next((found for found in in_view if 3 <= len(found) <= 6), [1])
     for panel in panels:
         panel.set(xscale="log", yscale="log", ylim=(low, high), xlim=(ends[0] / 1.15, ends[1] * 1.15))
         for axis, places in ((panel.xaxis, ticks), (panel.yaxis, ratios)):

@@ -17,6 +17,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure as Canvas
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
@@ -163,13 +164,23 @@ def arm_marker(colour: str, rank: int) -> Line2D:
 
 
 def add_legend(ax: Axes, handles: list, labels: Sequence[str]) -> None:
-    """A legend above the axes; texts are set afterwards, as matplotlib drops labels that begin with ``_``."""
+    """A legend above the axes."""
     labels = [short(label, 48) for label in labels]
     half = (len(labels) + 1) // 2  # a column is filled before the next
     beside_each_other = sum(max(map(len, part), default=0) for part in (labels[:half], labels[half:]))
     columns = 2 if beside_each_other <= MOST_BESIDE else 1
     place = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0.0}
-    legend = ax.legend(handles, [" "] * len(handles), ncols=columns, **place)
+    _set_texts(ax.legend(handles, [" "] * len(handles), ncols=columns, **place), labels)
+
+
+def figure_legend(figure: Canvas, handles: list, labels: Sequence[str], *, columns: int) -> None:
+    """A legend above all panels of a figure."""
+    place = {"loc": "outside upper left", "ncols": columns}
+    _set_texts(figure.legend(handles, [" "] * len(handles), **place), labels)
+
+
+def _set_texts(legend: Legend, labels: Sequence[str]) -> None:
+    """Write the labels, which matplotlib drops where they begin with ``_``."""
     for text, label in zip(legend.get_texts(), labels, strict=True):
         text.set_parse_math(False)
         text.set_text(label)
@@ -191,16 +202,15 @@ def beside(ax: Axes, text: str, points: float, y: float, **style) -> None:
     )
 
 
-def ratio_axis(ax: Axes, low: float, high: float, label: str) -> None:
+def ratio_axis(ax: Axes, low: float, high: float, label: str, *, vertical: bool = False) -> None:
     """A log axis from ``low`` to ``high`` with the finest ticks of which three to six are in view."""
     shown = [[tick for tick in ticks if low <= tick <= high] for ticks in RATIO_TICKS]
     fits = [ticks for ticks in shown if 3 <= len(ticks) <= 6]
-    ax.set_xscale("log")
-    ax.set_xlim(low, high)
-    ax.xaxis.set_major_locator(FixedLocator(fits[0] if fits else [low, 1, high]))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
-    ax.set_xlabel(label)
+    name, axis = ("y", ax.yaxis) if vertical else ("x", ax.xaxis)
+    ax.set(**{f"{name}scale": "log", f"{name}lim": (low, high), f"{name}label": label})
+    axis.set_major_locator(FixedLocator(fits[0] if fits else [low, 1, high]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
 
 
 def no_effect(ax: Axes) -> None:

@@ -27,13 +27,15 @@ from bayes_net.figures.style import (
     Figure,
     arm_colours,
     beside,
+    figure_legend,
     month_ticks,
     new_axes,
     short,
 )
 from bayes_net.numbers import format_interval, format_probability, percent, rounded
 from bayes_net.report.evidence_tables import KINDS, interpretable
-from bayes_net.report.synthesis_words import LEAST_CONTRACTION, describe, slope_label, whole_failed
+from bayes_net.report.synthesis_words import describe, slope_label, whole_failed
+from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import PER_10_POINTS, words
 
 
@@ -98,10 +100,7 @@ def synthesis_survival(survival: pd.DataFrame, *, arms: Sequence[str] = ()) -> l
     labels = [*(short(arm, 24) for arm in colours), "beyond the data"]
     handles = [Line2D([], [], color=colours[arm]) for arm in colours]
     handles.append(Line2D([], [], color=GREYS[1], linestyle="--"))
-    legend = figure.legend(handles, [" "] * len(handles), loc="outside upper left", ncols=3)
-    for text, label in zip(legend.get_texts(), labels, strict=True):
-        text.set_parse_math(False)
-        text.set_text(label)
+    figure_legend(figure, handles, labels, columns=3)
     return list(grid[: len(studies)])
 
 
@@ -198,8 +197,8 @@ def checks_plot(checks: pd.DataFrame) -> list[Axes]:
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
     band = Line2D([], [], color=GREYS[2], linewidth=7)
-    entries = {"loc": "outside upper left", "ncols": 2}
-    figure.legend([Line2D([], [], **PRINTED), band], ["printed", "predictive interval, median"], **entries)
+    labels = ["printed", "predictive interval, median"]
+    figure_legend(figure, [Line2D([], [], **PRINTED), band], labels, columns=2)
     return panels
 
 

@@ -78,8 +78,9 @@ def _observations(jacobian, parts, arrays, network: Network) -> Iterator[tuple[n
 
 
 def conditional_scale(factor, learned, root: Callable = np.sqrt):
-    """Scale on which standardised effects are sampled, given the deviations ``factor`` that multiply them (0:
-    none) and the ``information`` on them at a deviation of 1."""
+    """SD of each standardised effect as it is sampled, sqrt(1 + sd^2 I): ``factor`` is the standard deviation
+    sd between units that multiplies the effect (0 where none does), ``learned`` the ``information`` I on it
+    at sd = 1. Weak evidence gives the non-centred form, strong evidence the centred one."""
     return root(1.0 + factor**2 * learned)
 
 

@@ -6,15 +6,19 @@ against.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 import xarray as xr
 
 from bayes_net.data.aggregated import AggregatedExposure
-from bayes_net.data.exposure import Exposure, person_time
+from bayes_net.data.exposure import Exposure, inverse_cumulative, person_time
 from bayes_net.errors import InputError
 from bayes_net.model.assumptions import COMMON, SHARED, Hazard
-from bayes_net.model.layout import AnyExposure, level_shift, step_information, walk_basis
-from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.layout import AnyExposure, level_shift, step_information, sums_at_events, walk_basis
+from bayes_net.model.likelihoods import cumulative_hazard, log_likelihood_of_sums
+from bayes_net.model.predictors import coordinates, free_variables, log_hazard, slope_over_time
 from bayes_net.model.priors import INDEPENDENT, Flat
 from bayes_net.schema import (
     ARM,
@@ -30,18 +34,86 @@ from bayes_net.schema import (
     PATIENT,
     SAMPLE_DIMS,
     SLOPE,
+    SLOPE_BY_INTERVAL,
+    SLOPE_STEP_SD,
     STEP_SD,
 )
 
 
-def linear_predictor(posterior: xr.Dataset, data: Exposure) -> np.ndarray:
-    """slope * score + covariates' effects, shape (chain, draw, patient)."""
-    eta = np.zeros((posterior.sizes[CHAIN], posterior.sizes[DRAW], data.n))
-    if SLOPE in posterior:
-        eta += posterior[SLOPE].transpose(*SAMPLE_DIMS, ARM).values[..., data.arm] * data.score
-    if COVARIATE_EFFECT in posterior:
-        eta += posterior[COVARIATE_EFFECT].transpose(*SAMPLE_DIMS, COVARIATE).values @ data.covariates.T
-    return eta
+class Parameters(NamedTuple):
+    """Draws of what patients' hazards are made of as plain arrays, chain and draw first.
+
+    ``baseline``: log hazard (arm, interval) at score and covariates 0; ``slope`` (arm, interval, or 1 where
+    it is the same in all), 0 in a model without; ``log_hr`` (covariate).
+    """
+
+    baseline: np.ndarray
+    slope: np.ndarray
+    log_hr: np.ndarray
+
+
+def parameters(draws: xr.Dataset) -> Parameters:
+    """The parameters of ``draws``."""
+
+    def values(name: str, *dims: str) -> np.ndarray:
+        return draws[name].transpose(*SAMPLE_DIMS, *dims).values
+
+    baseline = values(LOG_HAZARD, ARM, INTERVAL)
+    slope = np.zeros((*baseline.shape[:-1], 1))
+    if SLOPE_BY_INTERVAL in draws:
+        slope = values(SLOPE_BY_INTERVAL, ARM, INTERVAL)
+    elif SLOPE in draws:
+        slope = values(SLOPE, ARM)[..., None]
+    return Parameters(
+        baseline,
+        slope,
+        values(COVARIATE_EFFECT, COVARIATE)
+        if COVARIATE_EFFECT in draws
+        else np.zeros((*baseline.shape[:2], 0)),
+    )
+
+
+def hazards_by_arm(
+    drawn: Parameters, data: Exposure
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+    """Of every arm with patients: its index, whose rows are its, its log hazard at score and covariates 0,
+    (chain, draw, interval), and what each patient adds to it, (chain, draw, patient, interval or 1)."""
+    for a in range(len(data.arms)):
+        own = data.arm == a
+        if own.any():
+            effect = (drawn.log_hr @ data.covariates[own].T)[..., None]
+            added = log_hazard(0.0, drawn.slope[..., a, None, :], data.score[own][:, None], effect)
+            yield a, own, drawn.baseline[..., a, :], added
+
+
+def log_hazard_of_nodes(drawn: Parameters, patterns: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Log hazard at nodes with these scores (pattern, interval, node), (chain, draw, pattern, interval,
+    node)."""
+    arm, effect = patterns[:, 0].astype(int), drawn.log_hr @ patterns[:, 1:].T
+    baseline, slope = drawn.baseline[..., arm, :, None], drawn.slope[..., arm, :, None]
+    return log_hazard(baseline, slope, score, effect[..., None, None])
+
+
+def event_times(
+    log_baseline: np.ndarray,
+    added: np.ndarray,
+    starts: np.ndarray,
+    residual: np.ndarray,
+    *,
+    since: np.ndarray | float = 0.0,
+    factor: float = 1.0,
+) -> np.ndarray:
+    """When the cumulative hazard of each patient of an arm, times ``factor``, has grown by ``residual`` since
+    ``since`` months; infinite if it never does.
+
+    ``log_baseline`` (interval,) is the arm's, ``added`` (patient, interval or 1) each patient's.
+    """
+    relative = np.exp(added)
+    hazard = np.exp(log_baseline) * (relative / relative[:, :1])
+    months = person_time(np.broadcast_to(since, residual.shape), starts[1:])
+    with np.errstate(divide="ignore", over="ignore"):  # a factor of 0 has no event, at any time
+        target = (hazard * months).sum(axis=1) + residual / (factor * relative[:, 0])
+    return inverse_cumulative(hazard, starts, target)
 
 
 def log_likelihood(posterior: xr.Dataset, data: AnyExposure) -> xr.DataArray:
@@ -50,17 +122,18 @@ def log_likelihood(posterior: xr.Dataset, data: AnyExposure) -> xr.DataArray:
     ``patient`` is a row number, never an identifier. Of aggregated patients only the sum is known, dims
     (chain, draw).
     """
+    drawn = parameters(posterior)
     if isinstance(data, AggregatedExposure):
-        return _aggregated_log_likelihood(posterior, data)
-    log_hazard = posterior[LOG_HAZARD].transpose(*SAMPLE_DIMS, ARM, INTERVAL).values
-    eta = linear_predictor(posterior, data)
+        coords = {dim: posterior[dim] for dim in SAMPLE_DIMS}
+        return xr.DataArray(_sum_of(drawn, data), dims=SAMPLE_DIMS, coords=coords, name="patients")
     months = person_time(data.time, data.cuts)
-    hazard = np.exp(log_hazard)
-    cumulative = np.empty_like(eta)
-    for a in range(len(data.arms)):
-        own = data.arm == a
-        cumulative[..., own] = hazard[:, :, a, :] @ months[own].T
-    values = data.event * (log_hazard[..., data.arm, data.interval] + eta) - np.exp(eta) * cumulative
+    values = np.empty((*drawn.baseline.shape[:2], data.n))
+    for _, own, baseline, added in hazards_by_arm(drawn, data):
+        k = data.interval[own]
+        by_interval = np.broadcast_to(added, (*added.shape[:-1], data.n_intervals))
+        at_event = baseline[..., k] + by_interval[..., np.arange(len(k)), k]
+        expected = cumulative_hazard(np.exp(baseline), np.exp(added), months[own])
+        values[..., own] = data.event[own] * at_event - expected
     return xr.DataArray(
         values,
         dims=(*SAMPLE_DIMS, PATIENT),
@@ -69,23 +142,13 @@ def log_likelihood(posterior: xr.Dataset, data: AnyExposure) -> xr.DataArray:
     )
 
 
-def _aggregated_log_likelihood(posterior: xr.Dataset, data: AggregatedExposure) -> xr.DataArray:
-    log_hazard = posterior[LOG_HAZARD].transpose(*SAMPLE_DIMS, ARM, INTERVAL).values
-    sizes = posterior.sizes[CHAIN], posterior.sizes[DRAW]
-    slope, effects = np.zeros((*sizes, len(data.arms))), np.zeros((*sizes, len(data.covariate_names)))
-    if SLOPE in posterior:
-        slope = posterior[SLOPE].transpose(*SAMPLE_DIMS, ARM).values
-    if COVARIATE_EFFECT in posterior:
-        effects = posterior[COVARIATE_EFFECT].transpose(*SAMPLE_DIMS, COVARIATE).values
-    values = (log_hazard * data.events).sum((-2, -1))
-    values += (slope * data.score_events).sum(-1) + effects @ data.covariate_events
-    for pattern, score, weight in zip(data.patterns, data.score, data.weight, strict=True):
-        arm, covariates = int(pattern[0]), pattern[1:]
-        risk = np.exp(slope[..., arm, None, None] * score)
-        passed = (weight * risk).sum(-1)
-        values -= (np.exp(log_hazard[..., arm, :]) * passed).sum(-1) * np.exp(effects @ covariates)
-    coords = {dim: posterior[dim] for dim in SAMPLE_DIMS}
-    return xr.DataArray(values, dims=SAMPLE_DIMS, coords=coords, name="patients")
+def _sum_of(drawn: Parameters, data: AggregatedExposure) -> np.ndarray:
+    """The sum over patients, (chain, draw)."""
+    expected = 0.0
+    for p in range(len(data.patterns)):  # one by one: all patterns of all draws may be gigabytes
+        log_h = log_hazard_of_nodes(drawn, data.patterns[p : p + 1], data.score[p])
+        expected = expected + (data.weight[p] * np.exp(log_h)).sum(axis=(-3, -2, -1))
+    return log_likelihood_of_sums(expected, sums_at_events(data, drawn.slope.shape[-1]), *drawn)
 
 
 def log_prior(posterior: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dataset:
@@ -129,8 +192,8 @@ def draw_prior(hazard: Hazard, data: AnyExposure, *, draws: int, seed: int) -> x
 
 
 def with_derived(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dataset:
-    """Add what the model derives from its free variables: log_hazard, slope when common, and the level over
-    time in place of that over events."""
+    """Add what the model derives from its free variables: log_hazard, slope when common, its values by
+    interval when they vary over time, and the level over time in place of that over events."""
     if hazard.smoothing == INDEPENDENT:
         alpha = draws["log_baseline"]
     else:
@@ -154,4 +217,9 @@ def with_derived(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dat
     draws = draws.assign({LOG_HAZARD: alpha.transpose(*SAMPLE_DIMS, ARM, INTERVAL)})
     if hazard.slopes == COMMON:
         draws[SLOPE] = draws["common_slope"].expand_dims({ARM: draws[ARM]}, axis=-1)
+    if SLOPE_STEP_SD in draws:
+        names = ((SLOPE, (ARM,)), (SLOPE_STEP_SD, (ARM,)), ("slope_step", (ARM, "boundary")))
+        parts = [draws[name].transpose(*SAMPLE_DIMS, *dims).values for name, dims in names]
+        by_interval = slope_over_time(*parts, walk_basis(data.cuts))
+        draws[SLOPE_BY_INTERVAL] = ((*SAMPLE_DIMS, ARM, INTERVAL), by_interval)
     return draws

@@ -3,9 +3,10 @@
     log h_i(t) = log_hazard[arm_i, k] + slope[arm_i] * score_i + covariates_i' log_hr_covariate
 
 for t in interval k, where log_hazard[a, k] = alpha[a, k], or alpha[k] + log_hr_arm[a] when the arms
-share their baseline. The likelihood is that of the piecewise-exponential model, which equals a
-Poisson likelihood of person-interval rows up to a constant (Holford 1980, doi:10.2307/2530747), but
-needs no such rows: events enter as sufficient statistics, exposure as nodes or as one term a patient.
+share their baseline; slopes that vary over time are slope_by_interval[arm_i, k]. The likelihood is that
+of the piecewise-exponential model, which equals a Poisson likelihood of person-interval rows up to a
+constant (Holford 1980, doi:10.2307/2530747), but needs no such rows: events enter as sufficient
+statistics, exposure as nodes or as one term a patient.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayes_net.data.exposure import one_hot
-from bayes_net.model.assumptions import PER_ARM, RW1, SHARED, Hazard
+from bayes_net.model.assumptions import COMMON, RW1, SHARED, Hazard
 from bayes_net.model.backend import pm, pt, times
-from bayes_net.model.layout import PRIOR_ROWS, AnyExposure, Layout, layout, model_data
-from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.layout import PRIOR_ROWS, AnyExposure, Layout, layout, model_data, slope_intervals
+from bayes_net.model.likelihoods import log_likelihood_of_sums
+from bayes_net.model.predictors import coordinates, free_variables, log_hazard, slope_over_time
 from bayes_net.model.priors import INDEPENDENT, NONE, Flat, HalfNormal, Prior
 from bayes_net.schema import (
     ARM,
@@ -30,6 +32,8 @@ from bayes_net.schema import (
     LEVEL_AT_EVENTS,
     LOG_HAZARD,
     SLOPE,
+    SLOPE_BY_INTERVAL,
+    SLOPE_STEP_SD,
     STEP_SD,
 )
 
@@ -42,7 +46,9 @@ def flat_hazard_model(
     Variables: ``log_hazard`` (arm, interval), log hazard per month at score and covariates 0; ``level``
     (arm), its average over time, which with a random walk is sampled as ``level_at_events``, over events;
     ``slope`` (arm), log hazard ratio per unit of score; ``log_hr_arm`` (arm after the first) with a
-    shared baseline; ``log_hr_covariate`` (covariate); ``step_sd`` with a random walk.
+    shared baseline; ``log_hr_covariate`` (covariate); ``step_sd`` with a random walk. Of slopes that vary
+    over time ``slope`` is the average over time, weighted as that of the baseline, and
+    ``slope_by_interval`` (arm, interval) what acts; ``slope_step_sd`` (arm) is that of their random walk.
     """
     hazard = hazard or Hazard()
     shape = shape or layout([data])
@@ -54,23 +60,18 @@ def flat_hazard_model(
             for name, value in arrays.items()
             if _used(name, hazard, data)
         }
-        log_hazard = pm.Deterministic(LOG_HAZARD, _log_hazard(d, hazard, data), dims=(ARM, INTERVAL))
+        baseline = pm.Deterministic(LOG_HAZARD, _baseline(d, hazard, data), dims=(ARM, INTERVAL))
         slope = _slope(d, hazard, data)
         gamma = (
             _prior_rv(COVARIATE_EFFECT, "covariate", hazard, d, (COVARIATE,))
             if data.covariate_names
             else None
         )
-        gathered = (log_hazard, slope, gamma)
-        hazard_sum = (
-            _compressed_risk(d, shape, *gathered) if shape.compressed else _patients_risk(d, *gathered)
-        )
-        log_likelihood = pt.sum(d["events"] * log_hazard) - hazard_sum
-        if slope is not None:
-            log_likelihood += pt.sum(slope * d["score_events"])
-        if gamma is not None:
-            log_likelihood += pt.sum(gamma * d["covariate_events"])
-        pm.Potential("log_likelihood", log_likelihood)
+        gathered = (baseline, slope, gamma)
+        expected = _expected_of_nodes(d, shape, *gathered) if shape.compressed else _expected(d, *gathered)
+        by_interval = slope[:, None] if slope is not None and slope.ndim == 1 else slope
+        events = (d["events"], d.get("score_events"), d.get("covariate_events"))
+        pm.Potential("log_likelihood", log_likelihood_of_sums(expected, events, baseline, by_interval, gamma))
     return model
 
 
@@ -90,12 +91,16 @@ def _used(name: str, hazard: Hazard, data: AnyExposure) -> bool:
         "row_arm": hazard.slopes != NONE,
         "covariate_events": bool(data.covariate_names),
         "row_covariates": bool(data.covariate_names),
-        "widths": data.n_intervals > 1,
+        "slope_walk": slope_intervals(hazard, data) > 1,
+        "row_months": slope_intervals(hazard, data) > 1,
+        "row_since_start": slope_intervals(hazard, data) == 1,
+        "row_cell": slope_intervals(hazard, data) == 1,
+        "widths": data.n_intervals > 1 and slope_intervals(hazard, data) == 1,
     }
     return needs.get(name, True)
 
 
-_START = {"level": -3.0, "step_sd": 0.5}
+_START = {"level": -3.0, "step_sd": 0.5, "slope_step_sd": 0.2}
 """Where chains start: fixed, so that a compiled model gives the draws of a fresh one whatever the prior
 it was first compiled with. Others start at 0."""
 
@@ -112,7 +117,7 @@ def _prior_rv(name: str, which: str, hazard: Hazard, d: Mapping, dims: tuple[str
     return pm.Normal(name, mu=mean + moved, sigma=sd, dims=dims, initval=start)
 
 
-def _log_hazard(d: Mapping, hazard: Hazard, data: AnyExposure):
+def _baseline(d: Mapping, hazard: Hazard, data: AnyExposure):
     strata = () if hazard.baseline == SHARED else (ARM,)
     if hazard.smoothing == INDEPENDENT:
         alpha = _prior_rv("log_baseline", "level", hazard, d, (*strata, INTERVAL))
@@ -132,30 +137,38 @@ def _log_hazard(d: Mapping, hazard: Hazard, data: AnyExposure):
         if len(data.arms) == 1:
             return alpha[None, :]
         effect = _prior_rv(ARM_EFFECT, "arm_effect", hazard, d, ("contrast",))
-        # A product with 0 for the first arm, where joining a 0 to the effects would compile for a second.
+        # The first arm's effect is 0: a product with 0 compiles in no time, a concatenation in a second.
         alpha = alpha[None, :] + times(np.eye(len(data.arms))[:, 1:], effect)[:, None]
     return alpha
 
 
 def _slope(d: Mapping, hazard: Hazard, data: AnyExposure):
+    """Slopes by arm, or by arm and interval where they vary over time; None without slopes."""
     if hazard.slopes == NONE:
         return None
-    if hazard.slopes == PER_ARM:
-        return _prior_rv(SLOPE, "slope", hazard, d, (ARM,))
-    common = _prior_rv("common_slope", "slope", hazard, d, ())
-    return pm.Deterministic(SLOPE, common * np.ones(len(data.arms)), dims=(ARM,))
+    if hazard.slopes == COMMON:
+        common = _prior_rv("common_slope", "slope", hazard, d, ())
+        return pm.Deterministic(SLOPE, common * np.ones(len(data.arms)), dims=(ARM,))
+    slope = _prior_rv(SLOPE, "slope", hazard, d, (ARM,))
+    if slope_intervals(hazard, data) == 1:
+        return slope
+    sd = _prior_rv(SLOPE_STEP_SD, "slope_step_sd", hazard, d, (ARM,))
+    step = pm.Normal("slope_step", 0.0, 1.0, dims=(ARM, "boundary"))
+    by_interval = slope_over_time(slope, sd, step, d["slope_walk"])
+    return pm.Deterministic(SLOPE_BY_INTERVAL, by_interval, dims=(ARM, INTERVAL))
 
 
-def _compressed_risk(d: Mapping, shape: Layout, log_hazard, slope, gamma):
-    """Sum over patterns, intervals and nodes of weight * hazard."""
+def _expected_of_nodes(d: Mapping, shape: Layout, baseline, slope, gamma):
+    """Sum over patients of their cumulative hazard: of weight * hazard over patterns, intervals and nodes."""
     patterns = np.array(shape.patterns)
-    eta = _by_pattern(log_hazard, patterns, shape)
-    if gamma is not None:
-        eta = eta + times(patterns[:, 1:], gamma)[:, None]
+    own = _by_pattern(baseline, patterns, shape)
+    effect = None if gamma is None else times(patterns[:, 1:], gamma)[:, None]
     if slope is None:
-        return pt.sum(pt.sum(d["node_weight"], axis=2) * pt.exp(eta))
+        return pt.sum(pt.sum(d["node_weight"], axis=2) * pt.exp(log_hazard(own, effect=effect)))
     slopes = _by_pattern(slope, patterns, shape)
-    return pt.sum(d["node_weight"] * pt.exp(eta[:, :, None] + slopes[:, None, None] * d["node_score"]))
+    slopes = slopes[:, None, None] if slopes.ndim == 1 else slopes[:, :, None]
+    effect = None if effect is None else effect[:, :, None]
+    return pt.sum(d["node_weight"] * pt.exp(log_hazard(own[:, :, None], slopes, d["node_score"], effect)))
 
 
 def _by_pattern(by_arm, patterns: np.ndarray, shape: Layout):
@@ -166,17 +179,26 @@ def _by_pattern(by_arm, patterns: np.ndarray, shape: Layout):
     return times(chosen, by_arm) if by_arm.ndim == 1 else times(by_arm.T, chosen)
 
 
-def _patients_risk(d: Mapping, log_hazard, slope, gamma):
-    """Sum over patients of their cumulative hazard: that of the intervals passed, gathered at the
-    one in which follow-up ends, and the piece within it. A padding row has passed no time."""
-    rate = pt.exp(log_hazard)
+def _expected(d: Mapping, baseline, slope, gamma):
+    """Sum over patients of their cumulative hazard. A padding row has passed no time.
+
+    Where hazards are proportional, that of an arm is gathered at each patient's last interval: of the
+    intervals passed, and the piece within it. Otherwise there is a term for each patient and interval.
+    """
+    effect = None if gamma is None else times(d["row_covariates"], gamma)
+    if "row_months" in d:
+        own, slopes = times(baseline.T, d["row_arm"]), times(slope.T, d["row_arm"])
+        effect = None if effect is None else effect[:, None]
+        return pt.sum(d["row_months"] * pt.exp(log_hazard(own, slopes, d["row_score"][:, None], effect)))
+    rate = pt.exp(baseline)
     total = d["row_since_start"] * rate.ravel()[d["row_cell"]]
     if "widths" in d:
         passed = pt.cumsum(rate * d["widths"], axis=1) - rate * d["widths"]
         total = total + passed.ravel()[d["row_cell"]]
-    eta = 0.0
-    if slope is not None:
-        eta = times(d["row_arm"], slope) * d["row_score"]
-    if gamma is not None:
-        eta = eta + times(d["row_covariates"], gamma)
+    eta = log_hazard(
+        0.0,
+        None if slope is None else times(d["row_arm"], slope),
+        d.get("row_score"),
+        effect,
+    )
     return pt.sum(pt.exp(eta) * total)

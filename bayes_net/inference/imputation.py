@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.data.exposure import Exposure, Shrinkage, inverse_cumulative, person_time
+from bayes_net.data.exposure import Exposure, Shrinkage
 from bayes_net.data.landmarks import response
 from bayes_net.errors import InputError, listed
-from bayes_net.inference.closed_form import linear_predictor
+from bayes_net.inference.closed_form import event_times, hazards_by_arm, parameters
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.layout import layout
-from bayes_net.schema import ARM, CHAIN, DRAW, IMPUTATION, INTERVAL, LOG_HAZARD, POINTS_PER_UNIT, SAMPLE_DIMS
+from bayes_net.schema import ARM, CHAIN, DRAW, IMPUTATION, POINTS_PER_UNIT, SAMPLE_DIMS
 
 if TYPE_CHECKING:
     from bayes_net.inference.sampling import Sampler
@@ -199,15 +199,10 @@ def _event_times(data: Exposure, draw: xr.Dataset, residual: np.ndarray, factor:
 
     Infinite when it never does.
     """
-    hazard = np.exp(draw[LOG_HAZARD].transpose(*SAMPLE_DIMS, ARM, INTERVAL).values[0, 0])
-    relative = np.exp(linear_predictor(draw, data)[0, 0])
-    passed = (hazard[data.arm] * person_time(data.time, data.cuts)).sum(axis=1)
-    with np.errstate(divide="ignore", over="ignore"):  # a factor of 0 has no event, at any time
-        target = passed + residual / (factor * relative)
     times = np.empty(data.n)
-    for a in range(len(data.arms)):
-        own = data.arm == a
-        times[own] = inverse_cumulative(hazard[a], data.starts, target[own])
+    for _, own, baseline, added in hazards_by_arm(parameters(draw), data):
+        at = {"since": data.time[own], "factor": factor}
+        times[own] = event_times(baseline[0, 0], added[0, 0], data.starts, residual[own], **at)
     return np.maximum(times, data.time)  # rounding must not take a patient back behind its censoring
 
 

@@ -8,13 +8,24 @@ import xarray as xr
 
 from bayes_net.data.aggregated import AggregatedExposure
 from bayes_net.data.exposure import measure_attrs
+from bayes_net.engine.patients import patients_posterior, sampled_variables
 from bayes_net.inference.closed_form import draw_prior, log_likelihood, log_prior, with_derived
-from bayes_net.inference.engine_patients import flat_hazard_model
-from bayes_net.inference.sampling import PRIOR_DRAWS, Compiled, Sampler, as_tree, compile_model, sample
+from bayes_net.inference.sampling import (
+    NUMBA,
+    PRIOR_DRAWS,
+    PYMC,
+    Compiled,
+    Sampler,
+    as_tree,
+    check_engine,
+    compile_model,
+    sample,
+    sample_posterior,
+)
 from bayes_net.inference.start import starting_points
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.layout import AnyExposure, Layout, layout, model_data
-from bayes_net.model.predictors import free_variables
+from bayes_net.model.predictors import coordinates, free_variables
 from bayes_net.model.priors import Flat
 from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS
 
@@ -28,6 +39,7 @@ def fit(
     seed: int,
     sampler: Sampler = Sampler(),
     shape: Layout | None = None,
+    engine: str = NUMBA,
     progress: bool = False,
 ) -> xr.DataTree:
     """The posterior of a hazard model of ``data``.
@@ -36,17 +48,24 @@ def fit(
     (variable ``patients``, dims chain, draw, patient: in memory, not for the file; of an
     ``AggregatedExposure`` only their sum, dims chain, draw), ``prior``
     (absent when a prior is flat), ``observed_data`` (events by arm and interval) and
-    ``constant_data`` (intervals, exposure, numbers). Exposures fitted with the same ``shape`` share
-    one compiled model.
+    ``constant_data`` (intervals, exposure, numbers). ``engine``: "numba" compiles nothing anew, "pymc"
+    compiles the PyMC model, once for all exposures of the same ``shape``.
     """
+    check_engine(engine)
     hazard = hazard or Hazard()
     shape = shape or layout([data])
-    compiled = _compile_once(data, hazard, shape)
+    if engine == PYMC:
+        source = _compile_once(data, hazard, shape)
+    else:
+        source = patients_posterior(data, hazard, shape=shape)
     if isinstance(data, AggregatedExposure):
-        compiled = compiled.starting_near(*starting_points(hazard, data))
-    tree = sample(
-        compiled, seed=seed, sampler=sampler, data=model_data(data, shape, hazard), progress=progress
-    )
+        source = source.starting_near(*starting_points(hazard, data))
+    how = {"seed": seed, "sampler": sampler, "progress": progress}
+    if engine == PYMC:
+        tree = sample(source, data=model_data(data, shape, hazard), **how)
+    else:
+        dims = {name: dims for name, (_, dims) in sampled_variables(hazard, data).items()}
+        tree = sample_posterior(source, dims=dims, coords=coordinates(data), **how)
     drawn = tree["posterior"].to_dataset().assign_coords(_coords(data))
     posterior = with_derived(drawn, hazard, data)
     groups = {
@@ -63,6 +82,9 @@ def fit(
 
 
 def _compile_once(data: AnyExposure, hazard: Hazard, shape: Layout) -> Compiled:
+    # PyMC is imported where it is asked for
+    from bayes_net.inference.engine_patients import flat_hazard_model
+
     kinds = tuple((name, type(prior), dims) for name, (prior, dims) in free_variables(hazard, data).items())
     key = (shape, kinds)
     if key not in _compiled:

@@ -1,7 +1,7 @@
-"""Posterior draws by the No-U-Turn sampler: compile a model once, refit it with other data.
+"""Posterior draws by the No-U-Turn sampler, of the engine's log density or of a PyMC model.
 
-Compiling takes many times longer than sampling a landmark model, so a compiled model is kept for
-the life of the process and serves every exposure of the same layout.
+The engine's code serves every model and is compiled once for all. A PyMC model takes many times longer to
+compile than to sample, so what is compiled can be given other data of the same shapes.
 """
 
 from __future__ import annotations
@@ -13,14 +13,22 @@ from importlib.metadata import version
 from inspect import signature
 from numbers import Integral
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import nutpie
 import xarray as xr
 
+from bayes_net.engine.nuts import VECTOR, nuts_model
+from bayes_net.engine.posterior import Posterior
 from bayes_net.errors import InputError
-from bayes_net.model.backend import pm
-from bayes_net.schema import DRAW
+from bayes_net.schema import DRAW, SAMPLE_DIMS
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+NUMBA, PYMC = "numba", "pymc"
+"""What draws samples: the engine's density, compiled once for every model, or the PyMC model itself."""
 
 PACKAGES = ("bayes-net", "pymc", "nutpie", "pytensor", "numba", "arviz-stats", "numpy", "xarray")
 
@@ -91,12 +99,42 @@ def sample(
     ``data`` replaces the values of ``pm.Data`` variables (others are left out). The same seed gives
     the same draws, bit for bit, on the same machine and versions.
     """
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
-        raise InputError(f"seed is {seed!r}; expected a whole number from 0 to 2**63 - 1")
     compiled = model if isinstance(model, Compiled) else compile_model(model)
     given = {name: value for name, value in data.items() if name in compiled.inputs}
+    return _draws(compiled.model.with_data(**given) if given else compiled.model, seed, sampler, progress)
+
+
+def sample_posterior(
+    posterior: Posterior,
+    *,
+    dims: Mapping[str, tuple[str, ...]],
+    coords: Mapping[str, Sequence] = MappingProxyType({}),
+    seed: int,
+    sampler: Sampler = Sampler(),
+    progress: bool = False,
+) -> xr.DataTree:
+    """The same of the engine's log density; ``dims`` are those of its variables, with their labels."""
+    tree = _draws(nuts_model(posterior), seed, sampler, progress)
+    draws = tree["posterior"][VECTOR]
+    named = posterior.named(draws.values)
+    variables = {name: ((*SAMPLE_DIMS, *dims[name]), value) for name, value in named.items()}
+    used = {dim for name in named for dim in dims[name]} & set(coords)
+    labels = {dim: draws[dim].values for dim in SAMPLE_DIMS} | {dim: coords[dim] for dim in used}
+    tree["posterior"] = xr.DataTree(xr.Dataset(variables, labels))
+    return tree
+
+
+def check_engine(engine: str) -> None:
+    """Raise an ``InputError`` where there is no such engine."""
+    if engine not in (NUMBA, PYMC):
+        raise InputError(f"engine {engine!r} is unknown; expected {NUMBA} or {PYMC}")
+
+
+def _draws(model, seed: int, sampler: Sampler, progress: bool) -> xr.DataTree:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
+        raise InputError(f"seed is {seed!r}; expected a whole number from 0 to 2**63 - 1")
     trace = nutpie.sample(
-        compiled.model.with_data(**given) if given else compiled.model,
+        model,
         draws=sampler.draws * sampler.thin,
         tune=sampler.tune,
         chains=sampler.chains,

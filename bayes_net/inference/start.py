@@ -1,6 +1,6 @@
 """Where chains start when patients are so many that a fixed point would be thousands of SDs away.
 
-With the walk's SD at 1 the log-density of a hazard model is concave in everything else: Newton's method
+With the walks' SDs at 1 the log-density of a hazard model is concave in everything else: Newton's method
 finds its mode, and its curvature how far to spread the chains around it.
 """
 
@@ -10,20 +10,19 @@ import numpy as np
 import xarray as xr
 
 from bayes_net.data.aggregated import AggregatedExposure
-from bayes_net.inference.closed_form import step_scale, with_derived
+from bayes_net.inference.closed_form import log_hazard_of_nodes, parameters, step_scale, with_derived
 from bayes_net.model.assumptions import Hazard
+from bayes_net.model.layout import sums_at_events
+from bayes_net.model.likelihoods import log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates, free_variables
 from bayes_net.model.priors import Normal
 from bayes_net.schema import (
     ARM,
-    COVARIATE,
-    COVARIATE_EFFECT,
     INTERVAL,
     LEVEL,
     LEVEL_AT_EVENTS,
-    LOG_HAZARD,
     SAMPLE_DIMS,
-    SLOPE,
+    SLOPE_STEP_SD,
     STEP_SD,
 )
 
@@ -44,12 +43,13 @@ def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarra
         free = {LEVEL_AT_EVENTS if name == LEVEL else name: each for name, each in free.items()}
     coords = coordinates(data)
     shapes = {name: tuple(len(coords[dim]) for dim in dims) for name, (_, dims) in free.items()}
-    linear = {name: shape for name, shape in shapes.items() if name != STEP_SD}
+    scales = [name for name in (STEP_SD, SLOPE_STEP_SD) if name in free]
+    linear = {name: shape for name, shape in shapes.items() if name not in scales}
     units = _unit_vectors(linear, free, coords)
-    one = units
-    if STEP_SD in free:
-        ones = np.ones((1, units.sizes["draw"], *shapes[STEP_SD]))
-        one = units.assign({STEP_SD: ((*SAMPLE_DIMS, *free[STEP_SD][1]), ones)})
+    size = units.sizes["draw"]
+    one = units.assign(
+        {name: ((*SAMPLE_DIMS, *free[name][1]), np.ones((1, size, *shapes[name]))) for name in scales}
+    )
     derived = with_derived(one, hazard, data)
     mode, spread = _newton(_design(derived, data), *_prior(derived, hazard, data))
     found = {
@@ -58,6 +58,8 @@ def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarra
     }
     if STEP_SD in free:
         found |= _walk(found["step"], one.isel(draw=0, chain=0), hazard, data)
+    if SLOPE_STEP_SD in free:
+        found |= _slope_walk(*found["slope_step"])
     centre, around = (np.concatenate([found[name][i].ravel() for name in free]) for i in (0, 1))
     return centre, SPREAD * around
 
@@ -99,19 +101,9 @@ def _prior(units: xr.Dataset, hazard: Hazard, data: AggregatedExposure) -> tuple
 def _design(units: xr.Dataset, data: AggregatedExposure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """By linear parameter: its part in the log hazard of every node, and in the events' sum of log hazards;
     and the nodes' months."""
-    drawn = units.isel(chain=0).transpose("draw", ...)
-    log_hazard = drawn[LOG_HAZARD].transpose("draw", ARM, INTERVAL).values
-    size = len(log_hazard)
-    slope = drawn[SLOPE].transpose("draw", ARM).values if SLOPE in drawn else np.zeros((size, len(data.arms)))
-    effect = np.zeros((size, len(data.covariate_names)))
-    if COVARIATE_EFFECT in drawn:
-        effect = drawn[COVARIATE_EFFECT].transpose("draw", COVARIATE).values
-    arm = data.patterns[:, 0].astype(int)
-    by_pattern = log_hazard[:, arm] + (effect @ data.patterns[:, 1:].T)[..., None]
-    nodes = by_pattern[..., None] + slope[:, arm, None, None] * data.score
-    held = data.weight > 0
-    hits = (log_hazard * data.events).sum((1, 2)) + slope @ data.score_events + effect @ data.covariate_events
-    return nodes[:, held], hits, data.weight[held]
+    drawn, held = parameters(units), data.weight > 0
+    hits = log_likelihood_of_sums(0.0, sums_at_events(data, drawn.slope.shape[-1]), *drawn)
+    return log_hazard_of_nodes(drawn, data.patterns, data.score)[0][:, held], hits[0], data.weight[held]
 
 
 def _newton(design, mean: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -146,3 +138,13 @@ def _walk(step, one: xr.Dataset, hazard: Hazard, data: AggregatedExposure) -> di
     factor = (after / (sd * before)).transpose(*before.dims).values
     spread = np.full(sd.shape, _LOG_SD_SPREAD)
     return {"step": (step[0] * factor, step[1] * factor), STEP_SD: (np.log(sd.values), spread)}
+
+
+def _slope_walk(step: np.ndarray, spread: np.ndarray) -> dict:
+    """The same of the slopes' walk, whose standard normal steps (arm, boundary) are sampled as they are. What
+    is not known of a step counts towards its size."""
+    sd = np.sqrt((step**2 + spread**2).mean(axis=-1)).clip(min=_LEAST_STEP_SD)
+    return {
+        "slope_step": (step / sd[:, None], spread / sd[:, None]),
+        SLOPE_STEP_SD: (np.log(sd), np.full(sd.shape, _LOG_SD_SPREAD)),
+    }

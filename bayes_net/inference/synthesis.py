@@ -7,16 +7,27 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from bayes_net.engine.synthesis import synthesis_posterior
 from bayes_net.inference.arrays import (
     conditional_scale,
+    design,
     draw_prior,
     hyperparameters,
     inputs,
     published_log_likelihood,
     with_derived,
 )
-from bayes_net.inference.engine_synthesis import flat_synthesis_model
-from bayes_net.inference.sampling import PRIOR_DRAWS, Compiled, Sampler, compile_model, sample
+from bayes_net.inference.sampling import (
+    NUMBA,
+    PRIOR_DRAWS,
+    PYMC,
+    Compiled,
+    Sampler,
+    check_engine,
+    compile_model,
+    sample,
+    sample_posterior,
+)
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_names, scale_names, scaling, split
 from bayes_net.schema import CHAIN, DRAW, INTERVAL, SAMPLE_DIMS
@@ -28,17 +39,28 @@ _compiled: dict[tuple, Compiled] = {}
 
 
 def fit_synthesis(
-    network: Network, *, seed: int, sampler: Sampler = SAMPLER, progress: bool = False
+    network: Network,
+    *,
+    seed: int,
+    sampler: Sampler = SAMPLER,
+    engine: str = NUMBA,
+    progress: bool = False,
 ) -> xr.DataTree:
     """The posterior of a network of published numbers, patients, or both.
 
     Groups: ``posterior`` (free variables, and derived from them log_hazard (curve, interval), arm_effect,
     study_level, slope (slope_of, landmark), bias, response), ``prior`` (the same, drawn from the priors),
     ``sample_stats``, ``log_likelihood`` (variable ``published``, dims chain, draw, row: of each number given
-    those it is correlated with), ``constant_data`` (start and end of each interval, months).
+    those it is correlated with), ``constant_data`` (start and end of each interval, months). ``engine``:
+    "numba" compiles nothing anew, "pymc" the PyMC model.
     """
-    data = inputs(network)
-    tree = sample(_compile_once(network), seed=seed, sampler=sampler, data=data, progress=progress)
+    check_engine(engine)
+    data, how = inputs(network), {"seed": seed, "sampler": sampler, "progress": progress}
+    if engine == PYMC:
+        tree = sample(_compile_once(network), data=data, **how)
+    else:
+        source = synthesis_posterior(network, data, design(network).parts)
+        tree = sample_posterior(source, dims={"z": ("effect_label",), "scale": ("sd_label",)}, **how)
     posterior = named(tree["posterior"].to_dataset(), network)
     groups = {
         "/": xr.Dataset(attrs=tree.attrs),
@@ -59,6 +81,9 @@ def _intervals(cuts: Sequence[float], labels: xr.DataArray) -> xr.Dataset:
 
 
 def _compile_once(network: Network) -> Compiled:
+    # PyMC is imported where it is asked for
+    from bayes_net.inference.engine_synthesis import flat_synthesis_model
+
     key = signature(network)
     if key not in _compiled:
         _compiled[key] = compile_model(flat_synthesis_model(network))

@@ -121,6 +121,9 @@ class Assumptions:
 SHARED, PER_ARM, COMMON = "shared", "per arm", "common"
 
 
+TIME_VARYING = "time-varying"
+
+
 RW1 = "rw1"
 
 
@@ -130,7 +133,8 @@ class Hazard:
 
     ``baseline``: "per arm" (stratified) or "shared" (then the arms' hazards are proportional);
     ``smoothing``: "rw1" (random walk of the log hazard over time) or "independent" intervals;
-    ``slopes``: of the score, "per arm", "common" to all arms, or "none".
+    ``slopes``: of the score, "per arm", "common" to all arms, "time-varying" (per arm, a random walk over the
+    intervals: hazards are not proportional), or "none".
     """
 
     baseline: str = PER_ARM
@@ -142,7 +146,7 @@ class Hazard:
         for name, allowed in (
             ("baseline", (PER_ARM, SHARED)),
             ("smoothing", (RW1, INDEPENDENT)),
-            ("slopes", (PER_ARM, COMMON, NONE)),
+            ("slopes", (PER_ARM, COMMON, TIME_VARYING, NONE)),
         ):
             if getattr(self, name) not in allowed:
                 raise InputError(

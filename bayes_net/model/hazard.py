@@ -2,8 +2,9 @@
 
     log h_i(t) = log_hazard[arm_i, k] + slope[arm_i] * score_i + covariates_i' log_hr_covariate
 
-for t in interval k. Given the hazard h, events of each patient and interval have the likelihood of Poisson
-counts with mean exposure * h (Holford 1980, doi:10.2307/2530747).
+for t in interval k; a slope that varies over time is slope_by_interval[arm_i, k]. Given the hazard h, events
+of each patient and interval have the likelihood of Poisson counts with mean exposure * h (Holford 1980,
+doi:10.2307/2530747).
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import numpy as np
 from bayes_net.data.aggregated import AggregatedExposure
 from bayes_net.data.exposure import Exposure, person_time
 from bayes_net.errors import InputError, listed
-from bayes_net.model.assumptions import PER_ARM, SHARED, Hazard
+from bayes_net.model.assumptions import COMMON, SHARED, Hazard
 from bayes_net.model.backend import pm, pt, random_variable, random_walk
-from bayes_net.model.layout import AnyExposure, walk_basis
-from bayes_net.model.predictors import coordinates
+from bayes_net.model.layout import AnyExposure, slope_intervals, sums_at_events, walk_basis
+from bayes_net.model.likelihoods import log_likelihood_of_sums
+from bayes_net.model.predictors import coordinates, log_hazard, slope_over_time
 from bayes_net.model.priors import INDEPENDENT, NONE
 from bayes_net.schema import (
     ARM,
@@ -27,6 +29,8 @@ from bayes_net.schema import (
     LOG_HAZARD,
     PATIENT,
     SLOPE,
+    SLOPE_BY_INTERVAL,
+    SLOPE_STEP_SD,
 )
 
 EVENTS, EXPOSURE, PERSON_INTERVAL = "events", "exposure", "person_interval"
@@ -39,8 +43,10 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
     per month averaged over time, ``step_sd`` (arm), and ``step`` (arm, boundary), standard normal; of
     independent intervals ``log_baseline`` (arm, interval); all without arm where arms share their baseline,
     and then ``log_hr_arm`` (contrast: every arm but the first). ``slope`` (arm) or ``common_slope``, the log
-    hazard ratio per unit of score; ``log_hr_covariate`` (covariate). Derived: ``log_hazard`` (arm, interval),
-    at score and covariates 0, and the ``slope`` that is common.
+    hazard ratio per unit of score; where it varies over time ``slope`` is its average, and its random walk
+    over the intervals has ``slope_step_sd`` (arm) and ``slope_step`` (arm, boundary), standard normal.
+    ``log_hr_covariate`` (covariate). Derived: ``log_hazard`` (arm, interval), at score and covariates 0, the
+    ``slope`` that is common, and ``slope_by_interval`` (arm, interval).
 
     Observed: ``events`` (person_interval), 0 or 1 for every patient and interval entered. Their likelihood
     is that of the patients' times, multiplied by exposure at each event, in which there is no parameter. A
@@ -59,6 +65,7 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
     hazard = hazard or Hazard()
     priors, strata = hazard.priors, () if hazard.baseline == SHARED else (ARM,)
     slope = log_hr = None
+    intervals = slope_intervals(hazard, data)
     with pm.Model(coords=coordinates(data)) as model:
         if hazard.smoothing == INDEPENDENT:
             baseline = random_variable("log_baseline", priors.level, (*strata, INTERVAL))
@@ -66,19 +73,26 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
             baseline = random_walk(priors.level, priors.step_sd, walk_basis(data.cuts), strata)
         if hazard.baseline == SHARED:
             baseline = _against_first(data, priors.arm_effect)[:, None] + baseline
-        log_hazard = pm.Deterministic(LOG_HAZARD, baseline, dims=(ARM, INTERVAL))
-        if hazard.slopes == PER_ARM:
-            slope = random_variable(SLOPE, priors.slope, (ARM,))
-        elif hazard.slopes != NONE:
+        baseline = pm.Deterministic(LOG_HAZARD, baseline, dims=(ARM, INTERVAL))
+        if hazard.slopes == COMMON:
             common = random_variable("common_slope", priors.slope)
             slope = pm.Deterministic(SLOPE, pt.repeat(common, len(data.arms)), dims=ARM)
+        elif hazard.slopes != NONE:
+            slope = random_variable(SLOPE, priors.slope, (ARM,))
+        if intervals > 1:
+            sd = random_variable(SLOPE_STEP_SD, priors.slope_step_sd, (ARM,))
+            step = pm.Normal("slope_step", 0.0, 1.0, dims=(ARM, "boundary"))
+            walk = slope_over_time(slope, sd, step, walk_basis(data.cuts))
+            slope = pm.Deterministic(SLOPE_BY_INTERVAL, walk, dims=(ARM, INTERVAL))
+        elif slope is not None:
+            slope = slope[:, None]
         if data.covariate_names:
             log_hr = random_variable(COVARIATE_EFFECT, priors.covariate, (COVARIATE,))
 
         if isinstance(data, AggregatedExposure):
-            pm.Potential(EVENTS, _log_likelihood_of_sums(data, log_hazard, slope, log_hr))
+            pm.Potential(EVENTS, _log_likelihood_of_sums(data, baseline, slope, log_hr, slopes=intervals))
         else:
-            _observe_events(model, data, log_hazard, slope, log_hr)
+            _observe_events(model, data, baseline, slope, log_hr, slopes=intervals)
     return model
 
 
@@ -89,33 +103,33 @@ def _against_first(data: AnyExposure, prior):
     return pt.concatenate([[0.0], random_variable(ARM_EFFECT, prior, ("contrast",))])
 
 
-def _observe_events(model: pm.Model, data: Exposure, log_hazard, slope, log_hr) -> None:
-    """Events of every patient and interval entered, as Poisson counts."""
+def _observe_events(model: pm.Model, data: Exposure, baseline, slope, log_hr, *, slopes: int) -> None:
+    """Events of every patient and interval entered, as Poisson counts; ``slope`` is by arm and ``slopes``
+    intervals, which are one or all."""
     patient, interval, months, event = person_intervals(data)
     labels = person_interval_labels(patient, interval)
     model.add_coords({PATIENT: np.arange(data.n), PERSON_INTERVAL: labels})
-    eta = pt.zeros(data.n)
+    arm = data.arm[patient]
+    own = score = effect = None
     if slope is not None:
-        eta = eta + slope[data.arm] * pm.Data("score", data.score, dims=PATIENT)
+        own = slope[arm, interval if slopes > 1 else 0]
+        score = pm.Data("score", data.score, dims=PATIENT)[patient]
     if log_hr is not None:
-        eta = eta + pm.Data("covariates", data.covariates, dims=(PATIENT, COVARIATE)) @ log_hr
+        effect = (pm.Data("covariates", data.covariates, dims=(PATIENT, COVARIATE)) @ log_hr)[patient]
     exposure = pm.Data(EXPOSURE, months, dims=PERSON_INTERVAL)
-    mean = exposure * pt.exp(log_hazard[data.arm[patient], interval] + eta[patient])
+    mean = exposure * pt.exp(log_hazard(baseline[arm, interval], own, score, effect))
     pm.Poisson(EVENTS, mean, observed=event, dims=PERSON_INTERVAL)
 
 
-def _log_likelihood_of_sums(data: AggregatedExposure, log_hazard, slope, log_hr):
+def _log_likelihood_of_sums(data: AggregatedExposure, baseline, slope, log_hr, *, slopes: int):
     """sum of event * log h - H over all patients: the first is linear in the parameters, and time at risk is
     the ``weight``, in months, of nodes at ``score``, both (pattern, interval, node)."""
-    arm, covariates = data.patterns[:, 0].astype(int), data.patterns[:, 1:]
-    log_h, at_events = log_hazard[arm][..., None], pt.sum(data.events * log_hazard)
-    if slope is not None:
-        log_h = log_h + slope[arm][:, None, None] * data.score
-        at_events = at_events + pt.sum(data.score_events * slope)
-    if log_hr is not None:
-        log_h = log_h + (covariates @ log_hr)[:, None, None]
-        at_events = at_events + pt.sum(data.covariate_events * log_hr)
-    return at_events - pt.sum(data.weight * pt.exp(log_h))
+    arm = data.patterns[:, 0].astype(int)
+    own = None if slope is None else slope[arm][..., None]
+    effect = None if log_hr is None else (data.patterns[:, 1:] @ log_hr)[:, None, None]
+    log_h = log_hazard(baseline[arm][..., None], own, data.score, effect)
+    expected, sums = pt.sum(data.weight * pt.exp(log_h)), sums_at_events(data, slopes)
+    return log_likelihood_of_sums(expected, sums, baseline, slope, log_hr)
 
 
 def person_intervals(data: Exposure) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayes_net.data.aggregated import SLOPES, AggregatedExposure
-from bayes_net.data.exposure import Exposure, one_hot
+from bayes_net.data.exposure import Exposure, one_hot, person_time
 from bayes_net.data.gauss import NODES, Nodes, compress, compression_error
 from bayes_net.errors import InputError
-from bayes_net.model.assumptions import PER_ARM, Hazard
+from bayes_net.model.assumptions import PER_ARM, TIME_VARYING, Hazard
 from bayes_net.model.priors import HalfNormal, Normal, Priors
 
 MOST_COMPRESSION_ERROR = 1e-6
@@ -106,11 +106,12 @@ def walk_basis(cuts: np.ndarray) -> np.ndarray:
 
 
 def level_shift(data: AnyExposure, hazard: Hazard) -> np.ndarray:
-    """What each unit step of the walk adds to the average log hazard of the events, over that of time,
-    ([arm,] boundary); a little less where the prior knows the level as well.
+    """Average log hazard of the events minus average log hazard over time, for a standard deviation of 1 and
+    one standardised step of 1, ([arm,] boundary).
 
-    Events are the earlier the higher the hazard, and late intervals may have none: the average over time is
-    then a guess that a wide walk moves far, while that over events stays where it is.
+    The average over events gives the prior's precision of the level a share, in which the walk is 0. It is
+    what the model samples: late intervals may have no events, and the average over time is then a guess that
+    a wide walk moves far, while the average over events stays where it is.
     """
     events = data.events if hazard.baseline == PER_ARM else data.events.sum(axis=0)
     prior = hazard.priors.level
@@ -131,6 +132,18 @@ def step_information(data: AnyExposure, hazard: Hazard) -> np.ndarray:
     return harmonic * _midpoint_distance(data.cuts) if len(data.cuts) else harmonic
 
 
+def slope_intervals(hazard: Hazard, data: AnyExposure) -> int:
+    """In how many intervals the slope differs: 1 where it is the same in all."""
+    return data.n_intervals if hazard.slopes == TIME_VARYING else 1
+
+
+def sums_at_events(data: AnyExposure, slope_intervals: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Events, (arm, interval); the sum of their scores, (arm, interval) or, with one slope for all intervals,
+    (arm, 1); the sum of their covariates, (covariate,)."""
+    scores = data.score_events[:, None] if slope_intervals == 1 else data.score_events_by_interval
+    return data.events, scores, data.covariate_events
+
+
 def model_data(data: AnyExposure, shape: Layout, hazard: Hazard) -> dict[str, np.ndarray]:
     """The arrays that the compiled model of ``shape`` takes for ``data``.
 
@@ -141,13 +154,15 @@ def model_data(data: AnyExposure, shape: Layout, hazard: Hazard) -> dict[str, np
     """
     _check_shape(data, shape)
     shift = level_shift(data, hazard)
+    events, score_events, covariate_events = sums_at_events(data, slope_intervals(hazard, data))
     arrays = {
-        "events": data.events,
-        "score_events": data.score_events,
-        "covariate_events": data.covariate_events,
+        "events": events,
+        "score_events": score_events,
+        "covariate_events": covariate_events,
         "walk": walk_basis(data.cuts) - shift[..., None, :],
         "level_shift": shift,
         "step_information": step_information(data, hazard),
+        "slope_walk": walk_basis(data.cuts),
     }
     if shape.compressed:
         nodes = _nodes(data, np.array(shape.patterns))
@@ -159,6 +174,7 @@ def model_data(data: AnyExposure, shape: Layout, hazard: Hazard) -> dict[str, np
             "row_covariates": data.covariates,
             "row_score": data.score,
             "row_since_start": data.since_start,
+            "row_months": person_time(data.time, data.cuts),
         }
         arrays |= {k: np.pad(v, [(0, spare)] + [(0, 0)] * (v.ndim - 1)) for k, v in padded.items()}
         cell = data.arm * data.n_intervals + data.interval
@@ -179,7 +195,7 @@ def _check_shape(data: AnyExposure, shape: Layout) -> None:
         )
 
 
-PRIOR_ROWS = ("level", "step_sd", "slope", "arm_effect", "covariate")
+PRIOR_ROWS = ("level", "step_sd", "slope", "arm_effect", "covariate", "slope_step_sd")
 """Which prior each row of the array ``hyperparameters`` belongs to."""
 
 

@@ -1,4 +1,5 @@
-"""What published numbers are expected to be, and counts in nested form: arrays of a network's rows."""
+"""What published numbers are expected to be, and counts in nested form: arrays of a network's rows. Below
+them the likelihood of patients, of arrays and graphs alike."""
 
 from __future__ import annotations
 
@@ -115,3 +116,26 @@ def _nested(network: Network, endpoint: str) -> tuple[Counts, list[int | None], 
     nested = endpoint == "shrinkage"
     higher, lower = ([nearest(i, step) if nested else None for i in range(len(own))] for step in (1.0, -1.0))
     return Counts(own, group, np.stack([k, n, threshold])), higher, lower
+
+
+def log_likelihood_of_sums(expected, events, baseline, slope=None, log_hr=None):
+    """Sum over patients of event * log h - H, (...,).
+
+    ``expected`` is the sum of H; ``events`` (events, scores and covariates at events) are summed by arm and
+    interval, arm and interval or 1, and covariate. So are ``baseline`` and ``slope``, and ``log_hr``.
+    """
+    number, scores, covariates = events
+    total = (number * baseline).sum(axis=(-2, -1)) - expected
+    if slope is not None:
+        total = total + (slope * scores).sum(axis=(-2, -1))
+    if log_hr is not None:
+        total = total + (log_hr * covariates).sum(axis=-1)
+    return total
+
+
+def cumulative_hazard(hazard: np.ndarray, relative: np.ndarray, months: np.ndarray) -> np.ndarray:
+    """H of patients of one arm, (..., patient): the sum over intervals of ``hazard`` (..., interval) times
+    each one's ``relative`` hazard (..., patient, interval or 1) times ``months`` (patient or 1, interval)."""
+    if relative.shape[-1] == 1:  # proportional hazards need no array over patients and intervals
+        return relative[..., 0] * (hazard @ months.T)
+    return (hazard[..., None, :] * relative * months).sum(axis=-1)

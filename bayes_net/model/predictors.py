@@ -15,8 +15,8 @@ import numpy as np
 
 from bayes_net.evidence.kinds import KINDS
 from bayes_net.evidence.statistics import Quantity, Values
-from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED, Hazard
-from bayes_net.model.layout import AnyExposure
+from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED, TIME_VARYING, Hazard
+from bayes_net.model.layout import AnyExposure, slope_intervals
 from bayes_net.model.likelihoods import count_rows
 from bayes_net.model.network import Network
 from bayes_net.model.priors import (
@@ -39,6 +39,7 @@ from bayes_net.schema import (
     LEVEL,
     NO_LIMIT,
     SLOPE,
+    SLOPE_STEP_SD,
     STEP_SD,
 )
 
@@ -333,6 +334,29 @@ def _locations(derived: Values, effects: Values, network: Network):
     return total
 
 
+# --- patients -----------------------------------------------------------------------------------------
+
+
+def log_hazard(baseline, slope=None, score=None, effect=None):
+    """log h of patients = baseline + slope * score + effect: the one place where it is written.
+
+    ``baseline`` and ``slope`` are those of each patient's arm in each interval, ``effect`` is
+    ``covariates @ log_hr_covariate``; what the model has not is None. They may be plain arrays, labelled
+    draws or parts of a graph, and are broadcast against each other.
+    """
+    fixed = baseline if effect is None else baseline + effect
+    return fixed if slope is None else fixed + slope * score
+
+
+def slope_over_time(average, step_sd, step, basis):
+    """Slope by arm and interval: a random walk around its average over time, (..., arm, interval).
+
+    ``average`` and ``step_sd`` (..., arm), standard normal ``step`` (..., arm, boundary), and the basis of
+    ``walk_basis`` (interval, boundary): plain arrays or parts of a graph.
+    """
+    return average[..., None] + step_sd[..., None] * (basis * step[..., None, :]).sum(axis=-1)
+
+
 def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, tuple[Prior, tuple[str, ...]]]:
     """Each free variable of the model, in its order, with its prior and its dims.
 
@@ -350,8 +374,11 @@ def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, tuple[Prior, 
         free[LEVEL] = (priors.level, strata)
     if hazard.baseline == SHARED and len(data.arms) > 1:
         free[ARM_EFFECT] = (priors.arm_effect, ("contrast",))
-    if hazard.slopes == PER_ARM:
+    if hazard.slopes in (PER_ARM, TIME_VARYING):
         free[SLOPE] = (priors.slope, (ARM,))
+        if slope_intervals(hazard, data) > 1:
+            free[SLOPE_STEP_SD] = (priors.slope_step_sd, (ARM,))
+            free["slope_step"] = (Normal(0.0, 1.0), (ARM, "boundary"))
     elif hazard.slopes == COMMON:
         free["common_slope"] = (priors.slope, ())
     if data.covariate_names:

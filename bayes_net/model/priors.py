@@ -6,7 +6,7 @@ about one pseudo-event to every interval, shared by the arms, and so drags hazar
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -120,13 +120,25 @@ def hazard_change_prior(factor: float, *, prob: float = 0.95) -> HalfNormal:
     return HalfNormal(float(scale), f"{100 * prob:g} % of hazards a year apart within a factor {factor:g}")
 
 
+def slope_change_prior(factor: float, *, prob: float = 0.95) -> HalfNormal:
+    """Half-normal prior of the standard deviation of a slope's change over a year.
+
+    With ``prob`` the hazard ratios per unit of score at two moments a year apart differ by less than
+    ``factor``-fold, as hazards do under ``hazard_change_prior``.
+    """
+    statement = f"{100 * prob:g} % of hazard ratios a year apart within a factor {factor:g}"
+    return replace(hazard_change_prior(factor, prob=prob), statement=statement)
+
+
 @dataclass(frozen=True)
 class Priors:
     """The priors of a hazard model; every default is a statement about observable quantities.
 
     ``level`` is of the (time-averaged) log hazard per month at the reference, ``step_sd`` of the
     random walk's standard deviation over 12 months, ``slope`` of the log hazard ratio per unit of
-    score, ``arm_effect`` of the arm's log hazard ratio, ``covariate`` of each covariate's.
+    score, ``arm_effect`` of the arm's log hazard ratio, ``covariate`` of each covariate's. Of slopes that
+    vary over time ``slope`` is the average over time, and ``slope_step_sd`` of the standard deviation of its
+    random walk over 12 months.
     """
 
     level: Prior = field(default_factory=lambda: median_survival_prior(2.0, 80.0))
@@ -134,10 +146,12 @@ class Priors:
     slope: Prior = field(default_factory=lambda: hazard_ratio_prior(0.5, 2.0))
     arm_effect: Prior = field(default_factory=lambda: hazard_ratio_prior(0.1, 10.0))
     covariate: Prior = field(default_factory=lambda: hazard_ratio_prior(0.25, 4.0))
+    slope_step_sd: HalfNormal = field(default_factory=lambda: slope_change_prior(2.0))
 
     def __post_init__(self) -> None:
-        if not isinstance(self.step_sd, HalfNormal):
-            raise InputError(f"step_sd has prior {self.step_sd}; expected a HalfNormal, for it is positive")
+        for name in ("step_sd", "slope_step_sd"):
+            if not isinstance(prior := getattr(self, name), HalfNormal):
+                raise InputError(f"{name} has prior {prior}; expected a HalfNormal, for it is positive")
 
 
 GAUSSIAN_PROCESS, INDEPENDENT, EXCHANGEABLE = "gaussian process", "independent", "exchangeable"

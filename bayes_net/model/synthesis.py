@@ -29,7 +29,7 @@ def synthesis_model(network: Network) -> pm.Model:
     ``landmark_log_hazard`` (stratum, landmark_interval) and ``study_slope`` (stratum).
 
     Observed, where the network has it, with the dim ``<name>_row`` and ids of rows as labels, on the scale of
-    ``published.datum``: ``published_curves`` (log cumulative hazards), ``published_arm_effects``,
+    ``evidence.kinds.datum``: ``published_curves`` (what is read off curves), ``published_arm_effects``,
     ``published_slopes`` and ``published_completion`` (log ratios), normal; kinds between which a correlation
     is declared are one multivariate normal, ``<name>_and_<name>``. ``published_completion_by_p``, Student t
     with 4 degrees of freedom; ``published_responses``, binomial; ``published_shrinkage``, binomial: of the

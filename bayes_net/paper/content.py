@@ -1,7 +1,7 @@
 """What a table for a paper consists of, and what the tables of patients and of syntheses share.
 
 The numbers are formatted by the functions that format them for the report. What must never be lost is
-said by the table itself: a failed gate and synthetic patients by title and notes, the bias of "no limit"
+stated by the table itself: a failed gate and synthetic patients by title and notes, the bias of "no limit"
 by rows and notes.
 """
 
@@ -18,23 +18,16 @@ from bayes_net import schema
 from bayes_net.data.landmarks import attrition_table
 from bayes_net.numbers import interval_label, listed_and, plain_table
 from bayes_net.report.evidence_tables import (
-    arm_table,
     check_table,
     evidence_table,
-    ratio_table,
     refit_table,
     response_table,
 )
 from bayes_net.report.evidence_tables import survival_table as synthesis_survival_table
-from bayes_net.report.synthesis_words import (
-    LEAST_CONTRACTION,
-    WHOLE,
-    comparison,
-    unpredicted,
-    whole_failed,
-)
-from bayes_net.report.tables import hazard_ratio_table, survival_table
+from bayes_net.report.synthesis_words import WHOLE, judged, unpredicted, whole_failed
+from bayes_net.report.tables import arm_table, hazard_ratio_table, ratio_table, survival_table
 from bayes_net.report.words import failed_rows
+from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import ASSOCIATION, words
 
 Tables = Mapping[str, pd.DataFrame]
@@ -121,8 +114,8 @@ def label(rows: pd.DataFrame) -> str:
 def estimate(rows: pd.DataFrame, what: str) -> str:
     """The note that says what estimate and interval are."""
     kinds = {"CrI": "equal-tailed credible interval", "HDI": "highest-density interval"}
-    told = "; ".join(f"{short}: {kind}" for short, kind in kinds.items() if short in label(rows))
-    return f"{what}: posterior median ({label(rows)}). {told}."
+    meaning = "; ".join(f"{short}: {kind}" for short, kind in kinds.items() if short in label(rows))
+    return f"{what}: posterior median ({label(rows)}). {meaning}."
 
 
 def bias(rows: pd.DataFrame) -> tuple[str, ...]:
@@ -253,7 +246,7 @@ def _ratios(found: Tables) -> Iterator[Part]:
         yield Part(
             name=file_name("hazard ratios", *keys),
             title=f"Posterior hazard ratios beside the printed ones: {caption(keys)}",
-            frame=ratio_table(rows, label=label(rows)),
+            frame=ratio_table(rows),
             grouped_by="Landmark",
             notes=(
                 estimate(rows, "HR"),
@@ -268,12 +261,11 @@ def _ratios(found: Tables) -> Iterator[Part]:
 
 def _arms(found: Tables) -> Iterator[Part]:
     if "arms_and_studies" in found:
-        rows = found["arms_and_studies"]
-        told = {"comparison": comparison(found), "failed": whole_failed(found)}
+        rows = judged(found, "arms_and_studies")
         yield Part(
             name="arms_and_studies",
             title="Hazard ratios between arms, and hazard levels between studies",
-            frame=arm_table(rows, label=label(rows), **told),
+            frame=arm_table(rows),
             grouped_by="Endpoint",
             notes=(estimate(rows, "HR"), _LEVELS, _CONTRACTION),
         )
@@ -282,7 +274,7 @@ def _arms(found: Tables) -> Iterator[Part]:
 def _responses(found: Tables) -> Iterator[Part]:
     if "responses" in found:
         rows = found["responses"]
-        frame = response_table(rows, label=label(rows))
+        frame = response_table(rows)
         notes = (estimate(rows, "Probability"), "Response as each study defines it.", _CONTRACTION)
         yield Part("responses", "Probability of response", frame, notes=notes)
 

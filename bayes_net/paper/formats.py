@@ -248,8 +248,8 @@ def _rtf_numbers(letter: str) -> str:
 
 def csv(table) -> bytes:
     """The texts, with title and notes in columns of their own: a table that is sorted or cut keeps them."""
-    told = pd.DataFrame({"Table": table.title, "Notes": " ".join(table.notes)}, index=table.frame.index)
-    return pd.concat([table.frame, told], axis=1).to_csv(index=False, lineterminator="\n").encode()
+    about = pd.DataFrame({"Table": table.title, "Notes": " ".join(table.notes)}, index=table.frame.index)
+    return pd.concat([table.frame, about], axis=1).to_csv(index=False, lineterminator="\n").encode()
 
 
 FORMATS = {".html": html_page, ".tex": latex, ".docx": word, ".rtf": rtf, ".csv": csv}

@@ -58,14 +58,14 @@ class PaperTable:
         with needing("great-tables"):
             from great_tables import GT
 
-        shown = self._printable()
-        made = GT(shown.frame, groupname_col=shown.grouped_by or None, id="paper-table")
-        made = made.tab_header(shown.title).tab_options(
+        table = self._printable()
+        styled = GT(table.frame, groupname_col=table.grouped_by or None, id="paper-table")
+        styled = styled.tab_header(table.title).tab_options(
             heading_align="left", row_group_font_weight="bold", table_font_size="14px"
         )
-        for note in shown.notes:
-            made = made.tab_source_note(note)
-        return made
+        for note in table.notes:
+            styled = styled.tab_source_note(note)
+        return styled
 
     def save(self, path: str | Path) -> Path:
         """Write the table in the format that the suffix names: .html, .tex, .docx, .rtf or .csv.
@@ -131,10 +131,10 @@ def _is_synthesis(tables: Mapping[str, pd.DataFrame]) -> bool:
 
 def _censoring_factor(tables: Mapping[str, pd.DataFrame]) -> float | None:
     """The factor on the hazard after censoring under which the run was done; None for an ordinary one."""
-    told = [
+    factors = [
         float(table["censoring_factor"].iloc[0]) for table in tables.values() if "censoring_factor" in table
     ]
-    return told[0] if told else None
+    return factors[0] if factors else None
 
 
 def _is_synthetic(table: pd.DataFrame) -> bool:
@@ -156,12 +156,12 @@ def save_paper_tables(
     wanted = [formats] if isinstance(formats, str) else list(formats)
     suffixes = [f".{name.lower().removeprefix('.')}" for name in wanted]
     folder = Path(folder)
-    made = {
+    contents = {
         folder / f"{name}{suffix}": table._as(suffix) for name, table in tables.items() for suffix in suffixes
     }
-    for path, content in made.items():
+    for path, content in contents.items():
         write_whole(path, content)
-    return list(made)
+    return list(contents)
 
 
 def _check(suffix: str) -> None:

@@ -7,31 +7,24 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bayes_net import schema
 from bayes_net.checks.power import ABOUT, ALL_PRIORS, LIKELIHOOD, SENSITIVE
-from bayes_net.estimands.summary import direction
 from bayes_net.evidence.kinds import kind_of
 from bayes_net.numbers import (
     MISSING,
-    error_text,
     format_interval,
     format_probability,
     percent,
     rounded,
     significant,
 )
-from bayes_net.report import tables
-from bayes_net.report.synthesis_words import LEAST_CONTRACTION, WHOLE, describe, inside, slope_label
+from bayes_net.report.synthesis_words import WHOLE, describe, inside, slope_label
 from bayes_net.report.words import failed_rows
-from bayes_net.results.synthesis import PREDICTED
+from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import (
     ARM,
     BIAS_TAKEN_OFF,
-    NO_LIMIT,
-    OBSERVED,
     WITHOUT_BIAS,
     landmark_label,
-    landmark_names,
     words,
 )
 
@@ -47,90 +40,15 @@ KINDS = {
 """The parameters that say something to a reader, in the order of reading."""
 
 
-_PRINTED = "Printed HR (limits)"
-
-
 _USES = {"likelihood": "in the fit", "check": "held out", "record": "record only"}
 
 
-def by_landmark(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
-    """Rows of one endpoint and measure, arms together; "no limit" last: as observed, then without bias."""
-    order = {name: i for i, name in enumerate(hazard_ratios["landmark"].unique())}
-    order |= {OBSERVED: len(order), NO_LIMIT: len(order) + 1}
-    rows = hazard_ratios.sort_values("landmark", key=lambda names: names.map(order), kind="stable")
-    return rows.assign(landmark=landmark_names(rows))
+def credible_label(table: pd.DataFrame) -> str:
+    """``95 % CrI`` of a table whose intervals are all equal-tailed."""
+    return f"{percent(table['level'].iloc[0])} CrI"
 
 
-def plain_interval(estimate: float, lower: float, upper: float) -> str:
-    """A printed hazard ratio with its limits, if it has any."""
-    if pd.isna(estimate):
-        return MISSING
-    return rounded(estimate, 3) if pd.isna(lower) else format_interval(estimate, lower, upper, 0.0)
-
-
-def ratio_table(hazard_ratios: pd.DataFrame, *, label: str) -> pd.DataFrame:
-    """Landmark, arm, posterior and (if there is any) printed hazard ratio, status, contraction, MCSE."""
-    rows = list(by_landmark(hazard_ratios).itertuples(index=False))
-    table = pd.DataFrame(
-        {
-            "Landmark": [landmark_label(row.landmark, row.biased) for row in rows],
-            "Arm": [row.arm for row in rows],
-            f"Posterior HR ({label})": [
-                format_interval(row.hr, row.lower, row.upper, row.mcse_hr) for row in rows
-            ],
-            _PRINTED: [plain_interval(row.printed, row.printed_lower, row.printed_upper) for row in rows],
-            "Status": [_status(row) for row in rows],
-            "Contraction": [rounded(row.contraction) for row in rows],
-            "MCSE": [error_text(row.mcse_hr) for row in rows],
-        }
-    )
-    return table if hazard_ratios["printed"].notna().any() else table.drop(columns=_PRINTED)
-
-
-def _status(row) -> str:
-    if row.status == PREDICTED:
-        return (
-            "predicted: only the prior" if row.contraction < LEAST_CONTRACTION else "predicted, not in print"
-        )
-    return f"{row.status}; the prior speaks" if row.contraction < LEAST_CONTRACTION else row.status
-
-
-def probability_table(hazard_ratios: pd.DataFrame, *, failed: bool) -> pd.DataFrame:
-    """Posterior probabilities in words; none where the prior speaks, the row is biased or the gate failed."""
-    gate = "failed" if failed else schema.PASSED
-    rows = by_landmark(hazard_ratios).assign(gate=gate)
-    table = tables.probability_table(rows)
-    silent = (rows["contraction"] < LEAST_CONTRACTION).to_numpy() & ~rows["biased"].to_numpy(bool)
-    if not failed:
-        table.loc[silent, table.columns[-1]] = "not interpreted (this is the prior)"
-    return table
-
-
-def arm_table(arms: pd.DataFrame, *, label: str, comparison: str, failed: bool) -> pd.DataFrame:
-    """Arms' hazard ratios, which are compared within studies, and studies' levels, which are not."""
-    rows = list(arms.itertuples(index=False))
-    return pd.DataFrame(
-        {
-            "Endpoint": [words(row.endpoint) for row in rows],
-            "Comparison": [comparison if row.estimand == "arm" else row.estimand for row in rows],
-            "Study": [row.study for row in rows],
-            f"HR ({label})": [format_interval(row.hr, row.lower, row.upper, row.mcse_hr) for row in rows],
-            "Pr(HR < 1)": [format_probability(row.prob_below_1) for row in rows],
-            "In words": [_arm_words(row, failed) for row in rows],
-            "Contraction": [rounded(row.contraction) for row in rows],
-        }
-    )
-
-
-def _arm_words(row, failed: bool) -> str:
-    if failed or row.estimand != "arm":
-        return f"not interpreted ({'gate failed' if failed else 'time zero and selection differ'})"
-    if row.contraction < LEAST_CONTRACTION:
-        return "not interpreted (this is the prior)"
-    return " ".join(direction(row.prob_below_1)).strip()
-
-
-def response_table(responses: pd.DataFrame, *, label: str) -> pd.DataFrame:
+def response_table(responses: pd.DataFrame) -> pd.DataFrame:
     """Probability of response by study and arm."""
     rows = list(responses.itertuples(index=False))
     values = [format_interval(r.estimate, r.lower, r.upper, r.mcse, most=2) for r in rows]
@@ -138,7 +56,7 @@ def response_table(responses: pd.DataFrame, *, label: str) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Study and arm": [name or r.response_group for name, r in zip(names, rows, strict=True)],
-            f"Probability ({label})": values,
+            f"Probability ({credible_label(responses)})": values,
             "Contraction": [rounded(row.contraction) for row in rows],
         }
     )
@@ -149,9 +67,9 @@ def survival_table(survival: pd.DataFrame) -> pd.DataFrame:
     times = np.sort(survival["time"].unique())
     step = next((s for s in (1, 2, 3, 6, 12, 24, 60) if times[-1] / s <= 6), 120)
     wanted = [t for t in np.arange(step, times[-1] + 1e-9, step) if np.isclose(t, times).any()]
-    shown = survival[[bool(np.isclose(t, wanted or times[-1:]).any()) for t in survival["time"]]]
+    at_times = survival[[bool(np.isclose(t, wanted or times[-1:]).any()) for t in survival["time"]]]
     body: dict[tuple, dict[str, str]] = {}
-    for row in shown.itertuples():
+    for row in at_times.itertuples():
         line = body.setdefault(
             (row.study, row.arm, row.time),
             {"Study and arm": f"{row.study}, {row.arm}", "Months": f"{row.time:g}"},
@@ -255,10 +173,10 @@ def _reported(about: Mapping[str, object]) -> str:
 
 def without_table(study_influence: pd.DataFrame) -> pd.DataFrame:
     """Each hazard ratio with all evidence and without each study; none of which the evidence says nothing."""
-    told = study_influence[study_influence["contraction"] >= LEAST_CONTRACTION]
-    label = f"HR ({percent(study_influence['level'].iloc[0])} CrI)"
+    informed = study_influence[study_influence["contraction"] >= LEAST_CONTRACTION]
+    label = f"HR ({credible_label(study_influence)})"
     rows = []
-    for about, own in told.groupby(list(ABOUT), sort=False, dropna=False):
+    for about, own in informed.groupby(list(ABOUT), sort=False, dropna=False):
         first = own.iloc[0]
         rows.append(
             {

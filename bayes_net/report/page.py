@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -37,19 +38,20 @@ FIGURES = Part("figures")
 """Where the figures of the section stand."""
 
 
-def text(sentences: str) -> Part:
-    """A paragraph."""
-    return Part("text", sentences)
+text = partial(Part, "text")
+"""A paragraph."""
 
 
-def note(sentences: str) -> Part:
-    """A paragraph in small print."""
-    return Part("note", sentences)
+note = partial(Part, "note")
+"""A paragraph in small print."""
 
 
-def subheading(title: str) -> Part:
-    """A heading within the section."""
-    return Part("subheading", title)
+subheading = partial(Part, "subheading")
+"""A heading within the section."""
+
+
+model_terms = partial(Part, "terms")
+"""The model by heading; one that begins with "Equation" is set as mathematics."""
 
 
 def bullets(items: Iterable[str]) -> Part:
@@ -60,11 +62,6 @@ def bullets(items: Iterable[str]) -> Part:
 def table(caption: str, frame: pd.DataFrame) -> Part:
     """A table of texts with its caption; rows that share their first cell stand together."""
     return Part("table", frame, caption)
-
-
-def model_terms(model: Mapping[str, str]) -> Part:
-    """The model by heading; one that begins with "Equation" is set as mathematics."""
-    return Part("terms", model)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from bayes_net.report.tables import (
     hazard_ratio_table,
     influence_table,
     loo_table,
+    over_time_table,
     predictive_table,
     probability_table,
     sensitivity_table,
@@ -52,6 +53,18 @@ LANDMARKS = "landmarks"
 
 CENSORING = "Informative censoring"
 """Heading in the model's words of what is assumed if censoring tells something."""
+
+
+OVER_TIME = "Hazard ratio over time"
+"""Heading in the model's words of what hazard ratios mean where they vary over time."""
+
+
+OVER_TIME_IN_WORDS = (
+    "Hazards are not proportional in this model: the hazard ratio of shrinkage may change from interval to "
+    "interval. Where one hazard ratio stands for an arm, it is the geometric mean over time (the open last "
+    "interval counts as long as the one before it), and words and probabilities are about that mean. It may "
+    "be 1 although shrinkage goes with fewer events early and with more late, or the other way round."
+)
 
 
 _ANALYSIS = ("endpoint", "population", "measure")
@@ -86,9 +99,11 @@ def _alarm(gate: pd.DataFrame) -> Iterator[Part]:
 def _answer(result: ResultFolder) -> Iterator[Part]:
     ratios = result.tables["hazard_ratios"]
     primary = primary_rows(ratios)
-    yield bullets(answer(ratios))
+    over_time = result.words["model"].get(OVER_TIME)
+    averages = "Hazard ratios change over time in this model; what follows is about their averages over time."
+    yield bullets([averages if over_time else "", *answer(ratios)])
     caption = f"{words(primary['endpoint'].iloc[0])}: posterior median hazard ratio"
-    caption = f"{caption} ({interval_label(primary)}), {primary['measure'].iloc[0]}"
+    caption = f"{caption} ({interval_label(primary)}), {primary['measure'].iloc[0]}{_averaged(result)}"
     yield table(caption, answer_table(primary))
     yield note(
         Markup(
@@ -97,9 +112,17 @@ def _answer(result: ResultFolder) -> Iterator[Part]:
             'outcome. What the words mean: <a href="#probabilities">probabilities</a>.'
         )
     )
+    if over_time:
+        lead = "<strong>Averages over time.</strong> {} Each interval’s: {}."
+        yield note(Markup(lead).format(over_time, Markup('<a href="#hazard-ratios">hazard ratios</a>')))
     if assumed := result.words["model"].get(CENSORING):
         lead = Markup("<strong>Under informative censoring, not the ordinary analysis.</strong> {}")
         yield note(lead.format(assumed))
+
+
+def _averaged(result: ResultFolder) -> str:
+    """What the caption of a table of slopes' hazard ratios says more where they vary over time."""
+    return ", averaged over time" if OVER_TIME in result.words["model"] else ""
 
 
 def answer_table(primary: pd.DataFrame) -> pd.DataFrame:
@@ -108,10 +131,10 @@ def answer_table(primary: pd.DataFrame) -> pd.DataFrame:
     texts = hazard_ratio_table(primary)
     interval = f"HR ({interval_label(primary)})"
     body: dict[str, dict[str, str]] = {}
-    for row, (_, shown) in zip(primary.itertuples(), texts.iterrows(), strict=True):
+    for row, (_, cells) in zip(primary.itertuples(), texts.iterrows(), strict=True):
         mark = Markup("<small> {}</small>").format(schema.BIASED) if row.biased else ""
         line = body.setdefault(row.landmark, {"Landmark": Markup("{}{}").format(row.landmark, mark)})
-        line[row.arm] = _answer_cell(row, shown[interval], shown["Patients"], shown["Events"])
+        line[row.arm] = _answer_cell(row, cells[interval], cells["Patients"], cells["Events"])
     return pd.DataFrame(body.values()).fillna(MISSING)
 
 
@@ -160,7 +183,10 @@ def _hazard_ratios(result: ResultFolder) -> Iterator[Part]:
     # per 1 point only what publications print: ratios of hazard ratios are there per 10 points
     association, per_1 = ratios["estimand"] == schema.ASSOCIATION, ratios["measure"] == PER_1_POINT
     for caption, rows in grouped(ratios[association | ~per_1 | ~(ratios["measure"] == PER_10_POINTS).any()]):
-        yield table(caption, hazard_ratio_table(rows))
+        of_slopes = rows["estimand"].iloc[0] in (schema.ASSOCIATION, "interaction")
+        yield table(f"{caption}{_averaged(result) if of_slopes else ''}", hazard_ratio_table(rows))
+    for caption, rows in grouped(result.tables.get("hazard_ratio_by_time"), by=_ANALYSIS):
+        yield table(f"By months from the landmark: {caption}", over_time_table(rows))
     if ratios["biased"].any():
         yield note(Markup("<strong>No limit is biased</strong>: it {}.").format(NO_LIMIT_WARNING))
 
@@ -260,6 +286,14 @@ def _limitations(result: ResultFolder) -> Iterator[Part]:
     no_limit = f"No limit {NO_LIMIT_WARNING}. It is shown for comparison with published analyses only."
     assumed = "How informative censoring is was assumed, not learnt."
     ignored = "Censoring is taken as uninformative given arm, shrinkage and covariates."
+    proportional = (
+        "The log hazard is taken as linear in shrinkage and the hazard ratio as constant in time, unless the "
+        "model section says otherwise."
+    )
+    varying = (
+        "The log hazard is taken as linear in shrinkage, and the hazard ratio as constant within intervals. "
+        "Later hazard ratios are among those who are still at risk, whom shrinkage may have selected."
+    )
     yield bullets(
         [
             generated if result.words["synthetic"] else "",
@@ -269,8 +303,7 @@ def _limitations(result: ResultFolder) -> Iterator[Part]:
             no_limit if result.tables["hazard_ratios"]["biased"].any() else "",
             "Landmarks reuse the same patients. Several agreeing landmarks are not several confirmations, "
             "and no correction for looking at several was made.",
-            "The log hazard is taken as linear in shrinkage and the hazard ratio as constant in time, unless "
-            "the model section says otherwise.",
+            varying if OVER_TIME in result.words["model"] else proportional,
             "Tumour size is measured with error, which draws the hazard ratio towards 1; progression is "
             "dated at the scan that shows it, not when it happened.",
             assumed if CENSORING in result.words["model"] else ignored,

@@ -145,34 +145,37 @@ def summary_to_read(result: ResultFolder) -> pd.DataFrame:
 def answer_of(result: ResultFolder) -> list[str]:
     """What a finished grid says, in sentences; of informative censoring also what was assumed."""
     found, assumed = result.tables, result.words.get("censoring", "")
-    said = answer(found) + said_of_tipping(found.get("censoring_tipping", pd.DataFrame()))
-    return [*said, assumed] if assumed else said
+    sentences = answer(found) + tipping_sentences(found.get("censoring_tipping", pd.DataFrame()))
+    return [*sentences, assumed] if assumed else sentences
 
 
 def answer(found: Mapping[str, pd.DataFrame]) -> list[str]:
     """How many scenarios there are, whether any conclusion depends on them, and which priors matter."""
     summary, scenarios = found["summary"], found["scenarios"]
     names = scenarios["scenario"].nunique()
-    said = [f"{counted(names - 1, 'scenario')} beside the analysis as specified."]
+    sentences = [f"{counted(names - 1, 'scenario')} beside the analysis as specified."]
     known = summary[summary["other_conclusion"].notna()] if len(summary) else summary
     if known.empty:
-        return [*said, "Nothing can be compared: the analysis as specified has no hazard ratio that passed."]
+        return [
+            *sentences,
+            "Nothing can be compared: the analysis as specified has no hazard ratio that passed.",
+        ]
     moved = known[known["other_conclusion"].astype(float) > 0]
     if moved.empty:
-        said.append(f"None of the {len(known)} verbal conclusions changes in any of them.")
+        sentences.append(f"None of the {len(known)} verbal conclusions changes in any of them.")
     else:
-        said.append(
+        sentences.append(
             f"{len(moved)} of {len(known)} verbal conclusions change in at least one of them; the table "
             "below says which, and in how many."
         )
     if "audit" in found:
-        said.append(audit_sentence(found["audit"]))
+        sentences.append(audit_sentence(found["audit"]))
     failed = troubles(scenarios)
     if len(failed):
-        said.append(
+        sentences.append(
             f"Without a usable result for some or all hazard ratios: {counted(len(failed), 'scenario')}."
         )
-    return said
+    return sentences
 
 
 def audit_to_read(audit: pd.DataFrame) -> pd.DataFrame:
@@ -211,16 +214,16 @@ def _error(*errors: float) -> str:
 def audit_sentence(audit: pd.DataFrame) -> str:
     """Which priors, and which studies, have more than a negligible effect."""
     top = strongest(audit)
-    said = []
+    clauses = []
     for kind, many in (("prior", "stated priors"), ("study", "studies")):
         own = top[top["kind"] == kind]
         names = own.loc[own["change"] >= MODERATE, "block"]
         if len(own):
             which = listed_and(list(names)) if len(names) else "none"
-            said.append(
+            clauses.append(
                 f"of {len(own)} {many}, one at a time, these have more than a negligible effect: {which}"
             )
-    whole = "; ".join(said)
+    whole = "; ".join(clauses)
     return f"{whole[:1].upper()}{whole[1:]}."
 
 
@@ -258,7 +261,7 @@ def _end(row, side: str, tried: float) -> str:
     return f"× {significant(at, 2)} ({significant(nearest, 2)} to {far})"
 
 
-def said_of_tipping(tipping: pd.DataFrame) -> list[str]:
+def tipping_sentences(tipping: pd.DataFrame) -> list[str]:
     """How many words are lost within the factors tried, and which is lost soonest."""
     known = _factor_text(tipping)
     known = known[known["time"] != ""] if len(known) else known
@@ -268,13 +271,13 @@ def said_of_tipping(tipping: pd.DataFrame) -> list[str]:
     away = np.abs(np.log(known[sides].div(known["factor"], axis=0)).to_numpy(float))
     tried = f"{significant(known['lowest'].min())} to {significant(known['highest'].max())}"
     lost = int((~np.isnan(away)).any(axis=1).sum())
-    said = f"Informative censoring: of {counted(len(known), 'verbal conclusion')},"
+    lead = f"Informative censoring: of {counted(len(known), 'verbal conclusion')},"
     if not lost:
-        return [f"{said} none is lost at factors from {tried}."]
+        return [f"{lead} none is lost at factors from {tried}."]
     row, side = np.unravel_index(np.nanargmin(away), away.shape)
     soonest = known.iloc[row]
     where = ", ".join(words(part) for part in (soonest["endpoint"], soonest["landmark"], soonest["arm"]))
     return [
-        f"{said} {lost} would be lost at some factor from {tried}; the soonest "
+        f"{lead} {lost} would be lost at some factor from {tried}; the soonest "
         f"({where}, {soonest['measure']}) at × {significant(soonest[sides[side]], 2)}."
     ]

@@ -8,17 +8,15 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from bayes_net.errors import InputError
-from bayes_net.numbers import listed_and, percent
+from bayes_net.numbers import listed_and
 from bayes_net.report.evidence_tables import (
-    arm_table,
     check_table,
+    credible_label,
     decided_table,
     evidence_table,
     movement_table,
     number_table,
     parameter_table,
-    probability_table,
-    ratio_table,
     refit_table,
     response_table,
     survival_table,
@@ -47,16 +45,17 @@ from bayes_net.report.page import (
     text,
 )
 from bayes_net.report.synthesis_words import (
-    LEAST_CONTRACTION,
     WHOLE,
     answer,
-    comparison,
     contents,
+    judged,
     movement_sentences,
     unpredicted,
     whole_failed,
 )
+from bayes_net.report.tables import arm_table, probability_table, ratio_table
 from bayes_net.report.words import failed_rows
+from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.results.folder import ResultFolder
 from bayes_net.schema import NO_LIMIT_WARNING, PER_10_POINTS, words
 
@@ -115,11 +114,6 @@ def failed_refits(result: ResultFolder) -> list[str]:
     return [name for name in dict.fromkeys(failed) if name != WHOLE]
 
 
-def _label(result: ResultFolder) -> str:
-    """``95 % CrI``."""
-    return f"{percent(result.words['level'])} CrI"
-
-
 def _answer(result: ResultFolder) -> Iterator[Part]:
     about = contents(result.tables)
     yield bullets(answer(result.tables, level=result.words["level"]))
@@ -152,7 +146,7 @@ def _hazard_ratios(result: ResultFolder) -> Iterator[Part]:
     )
     yield FIGURES
     for caption, rows in grouped(result.tables.get("hazard_ratios"), by=("endpoint", "measure")):
-        yield table(caption, ratio_table(rows, label=_label(result)))
+        yield table(caption, ratio_table(rows))
     if about["no_limit"]:
         yield note(
             Markup(
@@ -165,11 +159,10 @@ def _hazard_ratios(result: ResultFolder) -> Iterator[Part]:
 
 def _probabilities(result: ResultFolder) -> Iterator[Part]:
     yield FIGURES
-    ratios = result.tables["hazard_ratios"]
+    ratios = judged(result.tables, "hazard_ratios")
     rows = ratios[ratios["measure"] == PER_10_POINTS]
     for caption, own in grouped(rows, by=("endpoint", "measure")):
-        frame = probability_table(own, failed=whole_failed(result.tables))
-        yield table(f"Posterior probabilities: {caption}", frame)
+        yield table(f"Posterior probabilities: {caption}", probability_table(own))
     yield from meaning_of_words()
     yield text(
         f"{EQUIVALENCE} Rows that are biased or rest on an assumed bias, that are the prior, or whose gate "
@@ -184,9 +177,8 @@ def _arms(result: ResultFolder) -> Iterator[Part]:
         "of treatments."
     )
     yield FIGURES
-    about = {"comparison": comparison(result.tables), "failed": whole_failed(result.tables)}
-    frame = arm_table(result.tables["arms_and_studies"], label=_label(result), **about)
-    yield table("Hazard ratios between arms, and hazard levels between studies", frame)
+    caption = "Hazard ratios between arms, and hazard levels between studies"
+    yield table(caption, arm_table(judged(result.tables, "arms_and_studies")))
 
 
 def _response(result: ResultFolder) -> Iterator[Part]:
@@ -195,7 +187,7 @@ def _response(result: ResultFolder) -> Iterator[Part]:
         "study of the last arm: its width is the difference between the studies seen."
     )
     yield FIGURES
-    yield table("Probability of response", response_table(result.tables["responses"], label=_label(result)))
+    yield table("Probability of response", response_table(result.tables["responses"]))
 
 
 def _survival(result: ResultFolder) -> Iterator[Part]:
@@ -207,7 +199,7 @@ def _survival(result: ResultFolder) -> Iterator[Part]:
     yield FIGURES
     for endpoint, rows in result.tables["survival"].groupby("endpoint", sort=False):
         caption = f"{words(endpoint)} from randomisation or start of treatment: posterior median"
-        yield table(f"{caption} ({_label(result)})", survival_table(rows))
+        yield table(f"{caption} ({credible_label(rows)})", survival_table(rows))
 
 
 def _model(result: ResultFolder) -> Iterator[Part]:

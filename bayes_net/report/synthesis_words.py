@@ -15,16 +15,14 @@ from bayes_net.estimands.summary import direction
 from bayes_net.evidence.kinds import kind_of, names_of
 from bayes_net.evidence.statistics import Quantity
 from bayes_net.numbers import format_interval, format_probability, listed_and, percent, rounded, unbroken
+from bayes_net.report.tables import with_signs
 from bayes_net.report.words import direction_sentence, failed_rows
+from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.results.synthesis import FROM_PATIENTS, HELD_OUT, IN_PRINT, PREDICTED
-from bayes_net.schema import PER_10_POINTS, words
+from bayes_net.schema import FAILED, PASSED, PER_10_POINTS, words
 
 WHOLE = "all evidence"
 """The fit whose failed check makes every number unusable."""
-
-
-LEAST_CONTRACTION = 0.1
-"""With a smaller contraction, 1 - posterior SD / prior SD, the evidence is taken to say nothing."""
 
 
 LEAST_MOVE = 0.1
@@ -54,6 +52,11 @@ def whole_failed(found: Tables) -> bool:
     return not (diagnostics["fit"] == WHOLE).any() or (failed_rows(diagnostics)["fit"] == WHOLE).any()
 
 
+def judged(found: Tables, name: str) -> pd.DataFrame:
+    """A table of hazard ratios with the gate of the fit of all evidence."""
+    return found[name].assign(gate=FAILED if whole_failed(found) else PASSED)
+
+
 def answer(found: Tables, *, level: float) -> list[str]:
     """The answer: a sentence per arm, then the arms' hazard ratio, response, and a held-out check."""
     if whole_failed(found):
@@ -80,21 +83,21 @@ def _slope_sentence(endpoint: str, arm: str, rows: pd.DataFrame, level: float) -
         parts.append(_without_print(rows))
     for status, lead in _STATUSES.items():
         own = usable[usable["status"] == status]
-        told = own[own["contraction"] >= LEAST_CONTRACTION]
-        if len(told):
-            parts.append(direction_sentence(lead[:1].upper() + lead[1:], told))
+        informed = own[own["contraction"] >= LEAST_CONTRACTION]
+        if len(informed):
+            parts.append(direction_sentence(lead[:1].upper() + lead[1:], informed))
             if status != PREDICTED:
-                parts.append(_sizes(told, level))
-        silent = own[~own.index.isin(told.index)]
+                parts.append(_sizes(informed, level))
+        silent = own[~own.index.isin(informed.index)]
         if len(silent):
             parts.append(f"{listed_and([unbroken(label) for label in silent['landmark']])}: {lead}; {PRIOR}.")
     return " ".join(parts)
 
 
 def _without_print(rows: pd.DataFrame) -> str:
-    said = "No landmark’s hazard ratio is in print"
+    lead = "No landmark’s hazard ratio is in print"
     biased = (rows["biased"].astype(bool) & rows["status"].isin((IN_PRINT, HELD_OUT))).any()
-    return f"{said}; that of “no limit” is, but it is biased and not summarised." if biased else f"{said}."
+    return f"{lead}; that of “no limit” is, but it is biased and not summarised." if biased else f"{lead}."
 
 
 def _sizes(rows: pd.DataFrame, level: float) -> str:
@@ -116,7 +119,7 @@ def comparison(found: Tables) -> str:
     """``177Lu against control``: the arms whose hazard ratios stand in ``arms_and_studies``."""
     rows = found["arms_and_studies"]
     named = rows.loc[rows["estimand"] == "arm", "comparison"]
-    return str(named.iloc[0]).replace(">=", "≥ ").replace("<", "< ") if len(named) else "arm"
+    return with_signs(named.iloc[0]) if len(named) else "arm"
 
 
 def _arm_sentences(found: Tables, *, level: float) -> list[str]:
@@ -124,17 +127,17 @@ def _arm_sentences(found: Tables, *, level: float) -> list[str]:
     rows = rows[rows["estimand"] == "arm"]
     pooled = rows[rows["study"].str.startswith("(")]
     rows = pooled if len(pooled) else rows
-    said = []
+    clauses = []
     for row in rows.itertuples():
         endpoint = words(row.endpoint)
         place = f"{endpoint} {row.study}" if row.study.startswith("(") else f"{endpoint} ({row.study})"
         if row.contraction < LEAST_CONTRACTION:
-            said.append(f"{place}: {PRIOR}")
+            clauses.append(f"{place}: {PRIOR}")
             continue
         word, longer = direction(row.prob_below_1)
-        told = f"{word} {longer} {endpoint}" if longer else "direction unclear"
-        said.append(f"{place} hazard ratio {ratio(row, level)}, {told}")
-    return [f"{comparison(found)}: {'; '.join(said)}."] if said else []
+        outcome = f"{word} {longer} {endpoint}" if longer else "direction unclear"
+        clauses.append(f"{place} hazard ratio {ratio(row, level)}, {outcome}")
+    return [f"{comparison(found)}: {'; '.join(clauses)}."] if clauses else []
 
 
 def _response_sentences(found: Tables, *, level: float) -> list[str]:
@@ -178,7 +181,7 @@ def inside(checks: pd.DataFrame) -> pd.Series:
 
 
 def _held_out_sentences(checks: pd.DataFrame) -> list[str]:
-    said = [
+    clauses = [
         f"{describe(row)}: printed {rounded(row.printed)}, predicted {rounded(row.predicted)} "
         f"({percent(row.level)} predictive interval {rounded(row.lower)}–{rounded(row.upper)}, "
         f"p = {format_probability(row.p_value)})"
@@ -186,7 +189,7 @@ def _held_out_sentences(checks: pd.DataFrame) -> list[str]:
         if kind_of(row).axis == "probability"
     ]
     count = f"{int(inside(checks).sum())} of {len(checks)} held-out numbers lie inside their intervals"
-    return [f"Held out and then predicted: {'; '.join([*said, count])}."]
+    return [f"Held out and then predicted: {'; '.join([*clauses, count])}."]
 
 
 def contents(found: Tables) -> dict[str, bool]:

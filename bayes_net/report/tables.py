@@ -22,7 +22,12 @@ from bayes_net.numbers import (
     rounded,
     significant,
 )
-from bayes_net.schema import WITHOUT_BIAS, landmark_label
+from bayes_net.results.columns import LEAST_CONTRACTION
+from bayes_net.results.synthesis import PREDICTED
+from bayes_net.schema import ARM, NO_LIMIT, OBSERVED, WITHOUT_BIAS, landmark_label, landmark_names, words
+
+_PRINTED = "Printed HR (limits)"
+
 
 _IN_MONTHS = ("median", "rmst")
 
@@ -30,23 +35,102 @@ _IN_MONTHS = ("median", "rmst")
 def hazard_ratio_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     """Landmark, arm, patients, events, hazard ratio with interval, and its Monte-Carlo error, as text."""
     rows = list(hazard_ratios.itertuples(index=False))
-    texts = [format_interval(row.hr, row.lower, row.upper, row.mcse_hr) for row in rows]
     return pd.DataFrame(
         {
             **_where(hazard_ratios),
             "Patients": [format_count(count) for count in hazard_ratios["n"]],
             "Events": [format_count(count) for count in hazard_ratios["events"]],
-            f"HR ({interval_label(hazard_ratios)})": texts,
+            f"HR ({interval_label(hazard_ratios)})": _intervals(rows),
             "MCSE": [error_text(row.mcse_hr) for row in rows],
             "Gate": list(hazard_ratios["gate"]),
         }
     )
 
 
+def over_time_table(ratios: pd.DataFrame) -> pd.DataFrame:
+    """Landmark, arm, months since the landmark, events, hazard ratio with interval, its error, as text."""
+    rows = list(ratios.itertuples(index=False))
+    return pd.DataFrame(
+        {
+            **_where(ratios),
+            "Months": [f"{significant(row.start)} to {significant(row.end)}" for row in rows],
+            "Events": [format_count(count) for count in ratios["events"]],
+            f"HR ({interval_label(ratios)})": _intervals(rows),
+            "MCSE": [error_text(row.mcse_hr) for row in rows],
+            "Gate": list(ratios["gate"]),
+        }
+    )
+
+
+def by_landmark(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
+    """Rows of one endpoint and measure, arms together; "no limit" last: as observed, then without bias."""
+    order = {name: i for i, name in enumerate(hazard_ratios["landmark"].unique())}
+    order |= {OBSERVED: len(order), NO_LIMIT: len(order) + 1}
+    rows = hazard_ratios.sort_values("landmark", key=lambda names: names.map(order), kind="stable")
+    return rows.assign(landmark=landmark_names(rows))
+
+
+def plain_interval(estimate: float, lower: float, upper: float) -> str:
+    """A printed hazard ratio with its limits, if it has any."""
+    if pd.isna(estimate):
+        return MISSING
+    return rounded(estimate, 3) if pd.isna(lower) else format_interval(estimate, lower, upper, 0.0)
+
+
+def ratio_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
+    """Landmark, arm, posterior and (if there is any) printed hazard ratio, status, contraction, MCSE."""
+    hazard_ratios = by_landmark(hazard_ratios)
+    rows = list(hazard_ratios.itertuples(index=False))
+    table = pd.DataFrame(
+        {
+            **_where(hazard_ratios),
+            f"Posterior HR ({interval_label(hazard_ratios)})": _intervals(rows),
+            _PRINTED: [plain_interval(row.printed, row.printed_lower, row.printed_upper) for row in rows],
+            "Status": [_status(row) for row in rows],
+            "Contraction": [rounded(row.contraction) for row in rows],
+            "MCSE": [error_text(row.mcse_hr) for row in rows],
+        }
+    )
+    return table if hazard_ratios["printed"].notna().any() else table.drop(columns=_PRINTED)
+
+
+def _status(row) -> str:
+    if row.status == PREDICTED:
+        return (
+            "predicted: only the prior" if row.contraction < LEAST_CONTRACTION else "predicted, not in print"
+        )
+    return f"{row.status}; the prior speaks" if row.contraction < LEAST_CONTRACTION else row.status
+
+
+def arm_table(arms: pd.DataFrame) -> pd.DataFrame:
+    """Arms' hazard ratios, which are compared within studies, and studies' levels, which are not."""
+    rows = list(arms.itertuples(index=False))
+    return pd.DataFrame(
+        {
+            "Endpoint": [words(row.endpoint) for row in rows],
+            "Comparison": [
+                with_signs(row.comparison) if row.estimand == ARM else row.estimand for row in rows
+            ],
+            "Study": [row.study for row in rows],
+            f"HR ({interval_label(arms)})": _intervals(rows),
+            "Pr(HR < 1)": [format_probability(row.prob_below_1) for row in rows],
+            "In words": [_arm_words(row) for row in rows],
+            "Contraction": [rounded(row.contraction) for row in rows],
+        }
+    )
+
+
+def _arm_words(row) -> str:
+    if row.gate == schema.PASSED and row.estimand != ARM:
+        return "not interpreted (time zero and selection differ)"
+    return _in_words(row)
+
+
 def probability_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     """Landmark, arm, the posterior probabilities of three regions, and the first one in words."""
     regions = {"HR < 1": "prob_below_1", "HR < 0.8": "prob_below_0.8", "0.9 < HR < 1.11": "prob_0.9_to_1.11"}
-    words = [_in_words(row) for row in hazard_ratios.itertuples(index=False)]
+    hazard_ratios = by_landmark(hazard_ratios)
+    readings = [_in_words(row) for row in hazard_ratios.itertuples(index=False)]
     return pd.DataFrame(
         {
             **_where(hazard_ratios),
@@ -54,7 +138,7 @@ def probability_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
                 f"Pr({name})": [format_probability(p) for p in hazard_ratios[column]]
                 for name, column in regions.items()
             },
-            "Time to event, with more shrinkage": words,
+            "Time to event, with more shrinkage": readings,
         }
     )
 
@@ -63,6 +147,8 @@ def _in_words(row) -> str:
     if row.biased or row.gate != schema.PASSED:
         why = "the bias is assumed" if row.landmark == WITHOUT_BIAS else "biased"
         return f"not interpreted ({why if row.biased else 'gate failed'})"
+    if row.contraction < LEAST_CONTRACTION:
+        return "not interpreted (this is the prior)"
     return " ".join(direction(row.prob_below_1)).strip()
 
 
@@ -92,8 +178,8 @@ def predictive_table(ppc: pd.DataFrame) -> pd.DataFrame:
     for row in ppc.itertuples(index=False):
         line = body.setdefault((row.fit, row.arm), {"Fit": row.fit, "Arm": row.arm})
         replicated = format_interval(row.replicated, row.lower, row.upper, math.nan, most=2)
-        told = f"{rounded(row.observed)}; {replicated}; p\N{NO-BREAK SPACE}{format_probability(row.p)}"
-        line[f"At {significant(row.months)} mo"] = told
+        cell = f"{rounded(row.observed)}; {replicated}; p\N{NO-BREAK SPACE}{format_probability(row.p)}"
+        line[f"At {significant(row.months)} mo"] = cell
     return pd.DataFrame(body.values()).fillna(MISSING)
 
 
@@ -184,6 +270,15 @@ def _reliance(row) -> str:
     """The k of the patient who moves it most, and of how many others the change is not known."""
     own = rounded(row.pareto_k) + ", refitted" * bool(row.refitted)
     return f"{own}; {row.n_unreliable} not known" if row.n_unreliable else own
+
+
+def _intervals(rows: list) -> list[str]:
+    return [format_interval(row.hr, row.lower, row.upper, row.mcse_hr) for row in rows]
+
+
+def with_signs(label: str) -> str:
+    """``≥ 30`` for ``>=30``."""
+    return label.replace(">=", "≥ ").replace("<", "< ")
 
 
 def _where(table: pd.DataFrame) -> dict[str, list[str]]:

@@ -18,34 +18,10 @@ KEYS = ["endpoint", "population", "measure", "estimand", "landmark", "arm", "stu
 
 
 HAZARD_RATIO_COLUMNS = (
-    "endpoint",
-    "population",
-    "study",
-    "measure",
-    "estimand",
-    "landmark",
-    "arm",
-    "status",
-    "biased",
-    "n",
-    "events",
-    "hr",
-    "lower",
-    "upper",
-    "level",
-    "interval",
-    "log_mean",
-    "log_sd",
-    "prior_sd",
-    "contraction",
-    *HAZARD_RATIO_BOUNDS,
-    "mcse_hr",
-    "mcse_lower",
-    "mcse_upper",
-    "ess_bulk",
-    "ess_tail",
-    "rhat",
-    "gate",
+    *("endpoint", "population", "study", "measure", "estimand", "landmark", "arm", "status", "biased"),
+    *("n", "events", "hr", "lower", "upper", "level", "interval", "log_mean", "log_sd"),
+    *("prior_sd", "contraction", *HAZARD_RATIO_BOUNDS),
+    *("mcse_hr", "mcse_lower", "mcse_upper", "ess_bulk", "ess_tail", "rhat", "gate"),
 )
 """Columns of every table of hazard ratios, in order. ``log_mean`` and ``log_sd`` are of the posterior log
 hazard ratio, ``prior_sd`` is the SD of its prior and ``contraction`` 1 - log_sd / prior_sd."""
@@ -53,6 +29,10 @@ hazard ratio, ``prior_sd`` is the SD of its prior and ``contraction`` 1 - log_sd
 
 PRINTED_COLUMNS = ("row", "printed", "printed_lower", "printed_upper")
 """What a table of a synthesis has besides: the row of the evidence, and what it prints."""
+
+
+LEAST_CONTRACTION = 0.1
+"""With a smaller contraction, 1 - posterior SD / prior SD, the evidence is taken to say nothing."""
 
 
 _TEXTS = {*KEYS, "status", "interval", "gate"}

@@ -12,7 +12,7 @@ from scipy.stats import gaussian_kde
 from bayes_net.checks.predictive import kaplan_meier, posterior_predictive
 from bayes_net.data.exposure import Exposure, Response
 from bayes_net.estimands.summary import summarise
-from bayes_net.estimands.survival import baseline_hazard, standardised_survival
+from bayes_net.estimands.survival import baseline_hazard, hazard_ratio_by_time, standardised_survival
 from bayes_net.model.priors import Prior
 from bayes_net.results.fits import Fitted, profile_label
 from bayes_net.schema import ARM, INTERVAL, SLOPE, TIME
@@ -49,12 +49,16 @@ def survival_curves(fitted: Fitted, *, level: float) -> tuple[pd.DataFrame, pd.D
         draws = standardised_survival(fitted.fit, data, times).sel({ARM: [arm]})
         curves.append(bands(draws, level=level).assign(group=group))
         steps.append(kaplan_meier(data.time, data.event).assign(group=group))
-    landmark = fitted.job.landmark
-    origin = "randomisation" if landmark.biased else f"the landmark at {landmark.label}"
-    label = LONG_NAMES[fitted.job.endpoint]
+    origin, label = origin_of(fitted), LONG_NAMES[fitted.job.endpoint]
     return pd.concat(curves, ignore_index=True).assign(origin=origin, endpoint=label), pd.concat(
         steps, ignore_index=True
     )
+
+
+def origin_of(fitted: Fitted) -> str:
+    """What the months of a fit count from."""
+    landmark = fitted.job.landmark
+    return "randomisation" if landmark.biased else f"the landmark at {landmark.label}"
 
 
 def patient_groups(fitted: Fitted) -> Iterator[tuple[str, str, Exposure]]:
@@ -74,7 +78,24 @@ def patient_groups(fitted: Fitted) -> Iterator[tuple[str, str, Exposure]]:
 
 def hazard_steps(fitted: Fitted, *, level: float) -> pd.DataFrame:
     """Posterior hazard by arm and interval; the last interval ends with the arm's follow-up."""
-    table = summarise(baseline_hazard(fitted.fit), prob=level)
+    return _steps(fitted, summarise(baseline_hazard(fitted.fit), prob=level))
+
+
+def hazard_ratio_steps(fitted: Fitted, *, level: float, interval: str = "equal-tailed") -> pd.DataFrame:
+    """Posterior hazard ratio, per 10 points or of response, by arm and interval, with its events; the last
+    interval ends with the arm's follow-up."""
+    data = fitted.job.data
+    within = np.append(data.cuts, data.starts[-1] + 1.0)
+    ratios = hazard_ratio_by_time(fitted.fit, within).rename({TIME: INTERVAL})
+    table = summarise(
+        ratios.assign_coords({INTERVAL: np.arange(data.n_intervals)}), prob=level, interval=interval
+    )
+    table["events"] = data.events.astype(int).ravel()
+    return _steps(fitted, table)
+
+
+def _steps(fitted: Fitted, table: pd.DataFrame) -> pd.DataFrame:
+    """With the months at which each interval starts and ends, up to the arm's last follow-up."""
     data = fitted.job.data
     follow_up = dict(zip(data.arms, fitted.fit["constant_data"]["last_follow_up"].values, strict=True))
     table["start"] = data.starts[table[INTERVAL].astype(int)]

@@ -30,6 +30,7 @@ from bayes_net.schema import (
     PER_10_POINTS,
     POINTS_PER_UNIT,
     SAMPLE_DIMS,
+    SLOPE_BY_INTERVAL,
     landmark_labels,
 )
 
@@ -91,10 +92,10 @@ class Fitted:
             for row in checks[~checks["passed"].eq(True)].itertuples()
         ]
         unusable = f"Do not use these numbers: {', '.join(failed) or 'no checks'}"
-        told = "Gate passed" if self._sound else unusable
+        verdict = "Gate passed" if self._sound else unusable
         return shown(
             self.job.label if self._sound else f"GATE FAILED: {self.job.label}",
-            [f"Population: {self.job.population}", told],
+            [f"Population: {self.job.population}", verdict],
             tables={
                 f"{measure}; {estimand}": plain_table(
                     rows.assign(landmark=landmark_labels(rows))[list(_SHOWN)]
@@ -124,6 +125,8 @@ def checked(job: Job, fit: xr.DataTree, others: Mapping[str, xr.DataArray] | Non
 def reported_quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
     """The draws behind the hazard-ratio table and the baseline hazards."""
     named = {"hazard ratio": hazard_ratio(fit), "log hazard": fit["posterior"][LOG_HAZARD]}
+    if SLOPE_BY_INTERVAL in fit["posterior"]:
+        named["log hazard ratio by interval"] = fit["posterior"][SLOPE_BY_INTERVAL]
     if _arms_differ(fit):
         named["ratio of hazard ratios"] = interaction(fit)
     if ARM_EFFECT in fit["posterior"]:

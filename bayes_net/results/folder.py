@@ -54,7 +54,7 @@ class ResultFolder:
     """What a finished run left in its folder.
 
     ``kind`` is that of its report. ``tables`` are the CSV files by their stem, ``figures`` by file name,
-    ``words`` what else the report says. ``specification`` is TOML, ``told`` where the result comes from.
+    ``words`` what else the report says. ``specification`` is TOML, ``provenance`` where it is from.
     """
 
     path: Path
@@ -63,12 +63,12 @@ class ResultFolder:
     figures: Mapping[str, Illustration]
     words: Mapping[str, Any]
     specification: str
-    told: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def gate_passed(self) -> bool:
         """Whether every fit passed its diagnostics gate."""
-        return self.told.get("gate") == "passed"
+        return self.provenance.get("gate") == "passed"
 
     def posterior(self) -> xr.DataTree:
         """The draws, read from ``posterior.nc``."""
@@ -120,8 +120,8 @@ def read_content(folder: Path) -> ResultFolder:
             for name, types in content["tables"].items()
         },
         figures={
-            name: Illustration(svg=(folder / "figures" / f"{name}.svg").read_text(encoding="utf-8"), **told)
-            for name, told in content["figures"].items()
+            name: Illustration(svg=(folder / "figures" / f"{name}.svg").read_text(encoding="utf-8"), **texts)
+            for name, texts in content["figures"].items()
         },
         words=content["words"],
         specification=(folder / SPECIFICATION).read_text(encoding="utf-8"),
@@ -137,10 +137,10 @@ def _read_table(path: Path, types: Mapping[str, str]) -> pd.DataFrame:
     return table.assign(**{name: table[name].astype(object).fillna("") for name in texts})
 
 
-def write_manifest(folder: Path, told: Mapping[str, str]) -> None:
+def write_manifest(folder: Path, provenance: Mapping[str, str]) -> None:
     """What the folder holds and where it comes from; its presence says that the result is whole."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    manifest = dict(told) | {
+    manifest = dict(provenance) | {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": {path.relative_to(folder).as_posix(): _sha256(path) for path in files},
     }
@@ -175,8 +175,8 @@ def read_result(path: Path | str, *, unaltered: bool = True) -> ResultFolder:
             f"{folder}: {listed(altered)} changed after the run wrote the result, so its numbers cannot be "
             "vouched for; restore the files or run it again"
         )
-    told = {key: value for key, value in manifest.items() if key != "files"}
-    return replace(read_content(folder), told=told)
+    provenance = {key: value for key, value in manifest.items() if key != "files"}
+    return replace(read_content(folder), provenance=provenance)
 
 
 def altered_files(folder: Path, hashes: Mapping[str, str]) -> list[str]:

@@ -16,6 +16,7 @@ from bayes_net.estimands.survival import (
     arm_hazard_ratio,
     covariate_hazard_ratio,
     hazard_ratio,
+    hazard_ratio_by_time,
     median_survival,
     rmst,
     survival,
@@ -23,9 +24,20 @@ from bayes_net.estimands.survival import (
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.predictors import free_variables
 from bayes_net.model.priors import Flat, HalfNormal, Prior
-from bayes_net.numbers import format_plainly, significant
+from bayes_net.numbers import format_range, significant
+from bayes_net.results.curves import hazard_ratio_steps
 from bayes_net.results.fits import Fitted, Job, profile_label, reported_scales
-from bayes_net.schema import ARM, ARM_EFFECT, COVARIATE, COVARIATE_EFFECT, PFS
+from bayes_net.schema import (
+    ARM,
+    ARM_EFFECT,
+    COVARIATE,
+    COVARIATE_EFFECT,
+    FAILED,
+    PASSED,
+    PFS,
+    SLOPE_BY_INTERVAL,
+    SLOPE_STEP_SD,
+)
 
 
 def gate_table(fits: Sequence[Fitted]) -> pd.DataFrame:
@@ -97,6 +109,26 @@ def _about(job: Job) -> dict[str, object]:
             strict=True,
         )
     )
+
+
+def over_time_table(fits: Sequence[Fitted], *, level: float, interval: str) -> pd.DataFrame:
+    """Posterior hazard ratio in each interval after the landmark, of the fits whose slopes vary over time.
+
+    Columns: what it is about, arm, start and end (months), events, hr, lower, upper, level, interval, and
+    the Monte-Carlo errors.
+    """
+    parts = [
+        hazard_ratio_steps(f, level=level, interval=interval)
+        .rename(columns={"estimate": "hr", "mcse": "mcse_hr", "interval": "k", "interval_kind": "interval"})
+        .assign(**_about(f.job), gate=PASSED if f.gate.passed else FAILED)
+        for f in fits
+        if SLOPE_BY_INTERVAL in f.fit["posterior"]
+    ]
+    if not parts:
+        return pd.DataFrame()
+    columns = [*_ABOUT, ARM, "start", "end", "events", "hr", "lower", "upper", "level", "interval"]
+    columns += ["mcse_hr", "mcse_lower", "mcse_upper", "ess_bulk", "ess_tail", "rhat", "gate"]
+    return pd.concat(parts, ignore_index=True)[columns]
 
 
 def survival_table(
@@ -194,6 +226,7 @@ _PARAMETERS = {
     "step_sd": "SD of the log hazard's change over a year",
     "slope": "log hazard ratio of shrinkage, each arm",
     "common_slope": "log hazard ratio of shrinkage, all arms",
+    SLOPE_STEP_SD: "SD of the change over a year of the log hazard ratio of shrinkage, each arm",
     ARM_EFFECT: "log hazard ratio of the arm",
     COVARIATE_EFFECT: "log hazard ratio of each covariate",
 }
@@ -224,24 +257,22 @@ def _implications(fitted: Fitted) -> dict[str, str]:
     ratio, unit = hazard_ratio(before).isel(first), "per 10 points"
     if not isinstance(fitted.job.measure, Shrinkage):
         unit = "of response against none"
-    slope = f"hazard ratio {unit}: {_range(ratio)}"
+    slope = f"hazard ratio {unit}: {format_range(ratio)}"
     if isinstance(fitted.job.measure, Shrinkage):
-        slope += f"; per 30 points: {_range(ratio**3)}"
-    implied = dict.fromkeys(("level", "log_baseline"), f"median survival: {_range(median)} months")
-    implied |= {"step_sd": f"survival at 12 months: {_range(year)}"} | dict.fromkeys(
+        slope += f"; per 30 points: {format_range(ratio**3)}"
+    implied = dict.fromkeys(("level", "log_baseline"), f"median survival: {format_range(median)} months")
+    implied |= {"step_sd": f"survival at 12 months: {format_range(year)}"} | dict.fromkeys(
         ("slope", "common_slope"), slope
     )
     if ARM_EFFECT in before["posterior"]:
-        implied[ARM_EFFECT] = f"arm hazard ratio: {_range(arm_hazard_ratio(before).isel(first))}"
+        implied[ARM_EFFECT] = f"arm hazard ratio: {format_range(arm_hazard_ratio(before).isel(first))}"
+    if SLOPE_BY_INTERVAL in before["posterior"]:
+        late, early = hazard_ratio_by_time(before, [24.0, 12.0]).isel(first).transpose("time", ...)
+        implied[SLOPE_STEP_SD] = f"hazard ratio at 24 months over that at 12: {format_range(late / early)}"
     if COVARIATE_EFFECT in before["posterior"]:
         ratios = covariate_hazard_ratio(before).isel({COVARIATE: 0})
-        implied[COVARIATE_EFFECT] = f"hazard ratio: {_range(ratios)}"
+        implied[COVARIATE_EFFECT] = f"hazard ratio: {format_range(ratios)}"
     return implied
-
-
-def _range(values: xr.DataArray) -> str:
-    lower, upper = np.quantile(values, (0.025, 0.975))
-    return f"{format_plainly(lower)} to {format_plainly(upper)} (95 %)"
 
 
 def diagnostics_table(fits: Sequence[Fitted]) -> pd.DataFrame:

@@ -37,7 +37,8 @@ def summary(scenarios: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for about, own in groups(scenarios):
         base = own[own["scenario"] == AS_SPECIFIED]
-        said = own["prob_below_1"].map(lambda p: " ".join(direction(p)).strip())
+        conclusions = own["prob_below_1"].map(lambda p: " ".join(direction(p)).strip())
+        others = int((conclusions != conclusions[base.index[0]]).sum()) if len(base) else None
         first = base.iloc[0] if len(base) else pd.Series(dtype=float)
         low, high = own.loc[own["hr"].idxmin()], own.loc[own["hr"].idxmax()]
         rows.append(
@@ -46,7 +47,7 @@ def summary(scenarios: pd.DataFrame) -> pd.DataFrame:
             | {"scenarios": len(own), "lowest": low["hr"], "highest": high["hr"]}
             | {"lowest_in": low["scenario"], "highest_in": high["scenario"]}
             | {"lowest_prob": own["prob_below_1"].min(), "highest_prob": own["prob_below_1"].max()}
-            | {"other_conclusion": int((said != said[base.index[0]]).sum()) if len(base) else None}
+            | {"other_conclusion": others}
         )
     columns = [*KEYS, "hr", "lower", "upper", "mcse_hr", "prob_below_1", "scenarios"]
     columns += ["lowest", "highest", "lowest_in", "highest_in", "lowest_prob", "highest_prob"]

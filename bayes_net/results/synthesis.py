@@ -19,7 +19,7 @@ from bayes_net.evidence.statistics import Quantity
 from bayes_net.model.assumptions import Assumptions
 from bayes_net.model.network import Network
 from bayes_net.model.priors import COMMENSURATE, EXCHANGEABLE, FULL, NONE, Borrowing
-from bayes_net.numbers import format_plainly
+from bayes_net.numbers import format_range
 from bayes_net.results.columns import PRINTED_COLUMNS, hazard_ratio_columns
 from bayes_net.results.fits import ratio_summary
 from bayes_net.schema import (
@@ -207,48 +207,43 @@ def _prior_rows(draws: xr.Dataset, network: Network) -> Iterator[tuple[str, str,
     assumed = network.assumptions
     if network.curves:
         at_a_year = np.exp(-np.exp(_log_hazard_at(draws, network, YEAR)))
-        survival = f"survival at 12 months: {_range(at_a_year)}"
+        survival = f"survival at 12 months: {format_range(at_a_year)}"
         yield "hazard of a baseline, averaged over time", assumed.level.statement, survival
         yield "change of the log hazard over time", assumed.step_sd.statement, "–"
     if "arm_effect" in draws:
         yield _ratio_row("hazard ratio of the arms", assumed.arm_effect.statement, draws["arm_effect"])
     if "study_level" in draws:
-        said = f"levels are {borrowing_in_words(assumed.study_level)}"
-        yield _ratio_row("hazard of a study against the reference", said, draws["study_level"])
+        statement = f"levels are {borrowing_in_words(assumed.study_level)}"
+        yield _ratio_row("hazard of a study against the reference", statement, draws["study_level"])
     if "slope" in draws:
-        name, said = "hazard ratio per 10 points of shrinkage", assumed.slopes.prior.statement
-        yield _ratio_row(name, said, draws["slope"])
+        name, statement = "hazard ratio per 10 points of shrinkage", assumed.slopes.prior.statement
+        yield _ratio_row(name, statement, draws["slope"])
     if "bias" in draws:
         yield from _bias_rows(draws["bias"], assumed)
     if "response" in draws:
-        implied = f"probability: {_range(expit(draws['response'].isel(response_group=-1)))}"
+        implied = f"probability: {format_range(expit(draws['response'].isel(response_group=-1)))}"
         yield "probability of response", assumed.response_probability.statement, implied
     if "completion" in draws:
-        said = assumed.completion.statement.replace("hazard ratios", "odds ratios")
+        statement = assumed.completion.statement.replace("hazard ratios", "odds ratios")
         name = "odds ratio of response at completion"
-        yield _ratio_row(name, said, draws["completion"])
+        yield _ratio_row(name, statement, draws["completion"])
 
 
 def _bias_rows(bias: xr.DataArray, assumed: Assumptions) -> Iterator[tuple[str, str, str]]:
     for group in bias["bias_of"].values:
         endpoint, arm = str(group).split(" ", 1)
         mean, sd = assumed.bias[arm]
-        said = f"normal, mean {mean:g}, SD {sd:g} per point, times {assumed.bias_scale:g}"
+        statement = f"normal, mean {mean:g}, SD {sd:g} per point, times {assumed.bias_scale:g}"
         name = f"guarantee-time bias of no limit, {ENDPOINT_LABELS.get(endpoint, endpoint)}, {arm}"
-        implied = f"factor on the hazard ratio per 10 points: {_range(np.exp(bias.sel(bias_of=group)))}"
-        yield name, said, implied
+        implied = f"factor on the hazard ratio per 10 points: {format_range(np.exp(bias.sel(bias_of=group)))}"
+        yield name, statement, implied
 
 
 def _ratio_row(name: str, statement: str, logs: xr.DataArray) -> tuple[str, str, str]:
     one = logs.isel({dim: 0 for dim in logs.dims if dim not in SAMPLE_DIMS})
-    return name, statement or "–", f"ratio: {_range(np.exp(one))}"
+    return name, statement or "–", f"ratio: {format_range(np.exp(one))}"
 
 
 def _log_hazard_at(draws: xr.Dataset, network: Network, month: float) -> np.ndarray:
     first = curve_hazard(draws, network.curves[0])
     return log_cumulative_hazard(first[:, None, :], network.months(np.array([month])))
-
-
-def _range(values) -> str:
-    lower, upper = np.quantile(np.asarray(values), (0.025, 0.975))
-    return f"{format_plainly(lower)} to {format_plainly(upper)} (95 %)"

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.data.cohort import Cohort, read_cohort
+from bayes_net.data.exposure import inverse_cumulative
 from bayes_net.data.notes import Note
 from bayes_net.errors import CohortWarning
 from bayes_net.simulate.margins import calibrate
@@ -129,18 +130,9 @@ def _courses(plan: SimulationPlan, arm: int, law: ArmLaw, depth: np.ndarray, rng
     pfs, death = hazards(plan, arm, law, depth)
     ignoring = rng.random(len(depth)) < plan.independent_deaths
     first, second = rng.standard_exponential((2, len(depth)))
-    progresses = _invert(law.starts, np.where(ignoring[:, None], pfs - death, pfs), first)
-    dies = _invert(law.starts, death, np.where(ignoring, second, first))
+    progresses = inverse_cumulative(np.where(ignoring[:, None], pfs - death, pfs), law.starts, first)
+    dies = inverse_cumulative(death, law.starts, np.where(ignoring, second, first))
     return np.where(progresses < dies, progresses, np.inf), dies, rng.uniform(*plan.follow_up, len(depth))
-
-
-def _invert(starts, hazard: np.ndarray, cumulative: np.ndarray) -> np.ndarray:
-    """The times at which piecewise-constant hazards add up to ``cumulative``; infinite if they never do."""
-    before = np.pad(np.cumsum(hazard[:, :-1] * np.diff(starts), axis=1), ((0, 0), (1, 0)))
-    piece = (before <= cumulative[:, None]).sum(axis=1) - 1
-    rows = np.arange(len(hazard))
-    left, rate = cumulative - before[rows, piece], hazard[rows, piece]
-    return np.asarray(starts)[piece] + np.divide(left, rate, out=np.full(len(left), np.inf), where=rate > 0)
 
 
 def _next_visit(at: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -149,7 +141,7 @@ def _next_visit(at: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 def _discontinuation(law: ArmLaw, first_scan: float, n: int, rng: np.random.Generator) -> np.ndarray:
     """When patients leave for another reason; some before their first scan."""
-    later = _invert((0.0,), np.full((n, 1), law.discontinuation), rng.standard_exponential(n))
+    later = inverse_cumulative(np.full((n, 1), law.discontinuation), (0.0,), rng.standard_exponential(n))
     return np.where(rng.random(n) < law.unscanned, rng.uniform(0, first_scan, n), later)
 
 

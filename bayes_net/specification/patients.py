@@ -30,8 +30,9 @@ class PatientsPlan(Plan):
 
     data: DataSection
     landmarks: LandmarkSection
-    slopes: Literal["per arm", "common"] = "per arm"
-    """A slope of shrinkage in each arm, or one that is common to all arms."""
+    slopes: Literal["per arm", "common", "time-varying"] = "per arm"
+    """A slope of shrinkage in each arm, one that is common to all arms, or one in each arm that varies over
+    the intervals after the landmark."""
     covariates: Annotated[tuple[CovariateSection, ...], listed_tables("covariates")] = ()
     baseline: BaselineSection
     priors: PriorSection = PriorSection()

@@ -20,6 +20,7 @@ from bayes_net.model.priors import (
     hazard_change_prior,
     hazard_ratio_prior,
     median_survival_prior,
+    slope_change_prior,
 )
 from bayes_net.numbers import counted
 from bayes_net.schema import ALIVE, AT_RISK, OS, PFS, Duration
@@ -266,6 +267,12 @@ def hazard_change(factor: float, probability: float) -> HalfNormal:
     return hazard_change_prior(factor, prob=probability)
 
 
+@lru_cache
+def slope_change(factor: float, probability: float) -> HalfNormal:
+    """``slope_change_prior``, kept for the same reason."""
+    return slope_change_prior(factor, prob=probability)
+
+
 class PriorSection(Section):
     """Priors as statements about observable quantities; each pair holds with ``probability``."""
 
@@ -285,6 +292,9 @@ class PriorSection(Section):
     """Hazard ratio of an arm against the first (`shared` baseline)."""
     hazard_ratio_covariate: Limits = (0.25, 4.0)
     """Hazard ratio of each covariate."""
+    hazard_ratio_change_per_year: Annotated[Number, Field(gt=1, le=1000)] = 2.0
+    """Of slopes that vary over time: hazard ratios a year apart (per 10 points, or of response) are within
+    this factor."""
 
     @model_validator(mode="after")
     def _one_level(self) -> PriorSection:
@@ -314,6 +324,7 @@ class PriorSection(Section):
             slope=self._ratio(slope),
             arm_effect=self._ratio(self.hazard_ratio_arm),
             covariate=self._ratio(self.hazard_ratio_covariate),
+            slope_step_sd=slope_change(self.hazard_ratio_change_per_year, self.probability),
         )
 
     def _ratio(self, limits: tuple[float, float] | str) -> Normal | Flat:

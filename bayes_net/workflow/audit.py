@@ -17,7 +17,7 @@ from scipy.special import expit, logit
 from bayes_net.checks.power import prior_blocks
 from bayes_net.data.exposure import Response
 from bayes_net.model.predictors import free_variables
-from bayes_net.schema import ARM_EFFECT, COVARIATE_EFFECT
+from bayes_net.schema import ARM_EFFECT, COVARIATE_EFFECT, SLOPE_STEP_SD
 from bayes_net.specification.base import Plan
 from bayes_net.workflow.analysis import Prepared, prepare
 from bayes_net.workflow.patients import PreparedPatients
@@ -117,6 +117,9 @@ def _patients_priors(prepared: PreparedPatients) -> Stated:
     if "step_sd" in used:
         key = "priors.hazard_change_per_year"
         yield "change over time", key, _factor(priors.hazard_change_per_year)
+    if SLOPE_STEP_SD in used:
+        key = "priors.hazard_ratio_change_per_year"
+        yield "change of the slope over time", key, _factor(priors.hazard_ratio_change_per_year)
 
 
 def _network_priors(prepared: PreparedNetwork) -> Stated:

@@ -11,7 +11,7 @@ from bayes_net.data.exposure import Shrinkage
 from bayes_net.data.notes import Note
 from bayes_net.errors import InputError, listed
 from bayes_net.inference.imputation import Censoring, follow_up_ends
-from bayes_net.model.assumptions import PER_ARM, SHARED
+from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED
 from bayes_net.model.priors import INDEPENDENT, Flat
 from bayes_net.results.fits import Job
 from bayes_net.schema import POINTS_PER_UNIT
@@ -64,7 +64,7 @@ def refuse_improper(plan: PatientsPlan, jobs: Sequence[Job]) -> None:
         priors, by_arm = hazard.priors, events.sum(axis=1)
         cells = events if hazard.baseline == PER_ARM else events.sum(axis=0)
         levels = cells if hazard.smoothing == INDEPENDENT else cells.sum(axis=-1)
-        slopes = by_arm if hazard.slopes == PER_ARM else by_arm.sum()
+        slopes = by_arm.sum() if hazard.slopes == COMMON else by_arm
         flat = {
             "median_months (an interval or arm)": isinstance(priors.level, Flat) and not np.all(levels),
             "hazard_ratio_per_10_points or hazard_ratio_response": isinstance(priors.slope, Flat)

@@ -140,7 +140,7 @@ def _settings(result: ResultFolder) -> dict[str, str]:
     """Every key of the specification, and data and versions, as text."""
     provenance = {
         name: str(value)
-        for name, value in result.told.items()
+        for name, value in result.provenance.items()
         if name.startswith(("data_sha256", "evidence_sha256", "version "))
     }
     return dict(_flat(tomllib.loads(result.specification))) | provenance

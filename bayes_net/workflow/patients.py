@@ -37,6 +37,7 @@ from bayes_net.results.patients import (
     gate_table,
     influence_table,
     loo_table,
+    over_time_table,
     power_scaling_table,
     prior_table,
     survival_quantities,
@@ -161,6 +162,7 @@ class PreparedPatients(Prepared):
         how = {"level": self.plan.report.level, "interval": self.plan.report.interval}
         tables = {
             "hazard_ratios": hazard_ratio_table(fits, **how),
+            "hazard_ratio_by_time": over_time_table(fits, **how),
             "survival": survival_table(fits, **self._survival, **how),
             "attrition": self.attrition,
             "priors": self._priors(fits),
@@ -173,7 +175,7 @@ class PreparedPatients(Prepared):
             "influence": influence_table(list(self._influences(fits))),
         }
         if self.plan.censoring is not None:
-            for name in ("hazard_ratios", "survival"):
+            for name in ("hazard_ratios", "hazard_ratio_by_time", "survival"):
                 tables[name] = tables[name].assign(censoring_factor=self.plan.censoring.factor)
         return tables
 

@@ -179,7 +179,7 @@ def rebuild_report(folder: Path | str, *, scenarios: Path | str | None = None) -
         for name, content in added.items():
             (fresh / name).write_bytes(content)
         (fresh / REPORT).write_text(report_page(read_content(fresh)), encoding="utf-8")
-        write_manifest(fresh, result.told)
+        write_manifest(fresh, result.provenance)
 
     return publish(result.path, write, gate_passed=result.gate_passed) / REPORT
 
@@ -191,7 +191,7 @@ def _with_scenarios(result: ResultFolder, scenarios: ResultFolder) -> dict[str, 
             f"expected the result of a run and of its scenarios; {result.path} is of kind {result.kind}, "
             f"{scenarios.path} of kind {scenarios.kind}"
         )
-    if result.told["specification_sha256"] != scenarios.told["specification_sha256"]:
+    if result.provenance["specification_sha256"] != scenarios.provenance["specification_sha256"]:
         raise InputError(
             f"{scenarios.path} holds scenarios of another specification than {result.path}; run both anew"
         )

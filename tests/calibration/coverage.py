@@ -50,6 +50,7 @@ MODULES = (
     "model.priors",
     "model.assumptions",
     "model.layout",
+    "model.likelihoods",
     "model.predictors",
     "inference.closed_form",
     "inference.engine_patients",

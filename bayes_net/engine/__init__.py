@@ -1,0 +1,1 @@
+"""Log densities and gradients over arrays: compiled once for every model, kept on disk, and sampled."""

@@ -1,0 +1,232 @@
+"""The patients' model of one landmark as a posterior for the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bayes_net.engine.posterior import Posterior, Variable, matrix, packed
+from bayes_net.model.assumptions import COMMON, PER_ARM, RW1, SHARED, Hazard
+from bayes_net.model.layout import AnyExposure, Layout, layout, model_data
+from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.priors import INDEPENDENT, NONE, Flat, HalfNormal, Prior
+from bayes_net.schema import ARM_EFFECT, COVARIATE_EFFECT, LEVEL, LEVEL_AT_EVENTS, SLOPE, STEP_SD
+
+_START = {LEVEL: -3.0, LEVEL_AT_EVENTS: -3.0, "log_baseline": -3.0, STEP_SD: float(np.log(0.5))}
+"""Where chains start, on the sampler's scale; others at 0."""
+
+
+def patients_posterior(data: AnyExposure, hazard: Hazard | None = None, *, shape: Layout | None = None):
+    """The posterior of ``data``.
+
+    Variables are the free ones of ``hazard_model``: ``step`` is what the walk's standard normal steps are
+    multiplied by ``step_scale`` to be, and ``level`` is sampled as ``level_at_events`` where there are steps.
+    """
+    hazard, shape = hazard or Hazard(), shape or layout([data])
+    free, coords = sampled_variables(hazard, data), coordinates(data)
+    variables = {
+        name: Variable(tuple(len(coords[dim]) for dim in dims), log=isinstance(prior, HalfNormal))
+        for name, (prior, dims) in free.items()
+    }
+    priors = {name: prior for name, (prior, _) in free.items()}
+    start = np.concatenate([np.full(v.size, _START.get(name, 0.0)) for name, v in variables.items()])
+    arrays = model_data(data, shape, hazard)
+    effects = {name: v for name, v in variables.items() if not v.log}
+    place = _places(effects)
+    fields = _effects(variables, priors, arrays, place) | _elements(data, hazard, shape, arrays, place)
+    return Posterior(variables, start, packed(fields))
+
+
+def sampled_variables(hazard: Hazard, data: AnyExposure) -> dict[str, tuple[Prior, tuple[str, ...]]]:
+    """The free variables as they are sampled, each with its prior and its dims."""
+    free = free_variables(hazard, data)
+    if STEP_SD not in free:
+        return free
+    return {LEVEL_AT_EVENTS if name == LEVEL else name: each for name, each in free.items()}
+
+
+def _places(variables: Mapping[str, Variable]) -> dict[str, np.ndarray]:
+    """The place of each number of each variable, in its shape, in the vector that strings them together."""
+    ends = np.cumsum([0, *(v.size for v in variables.values())])
+    return {
+        name: np.arange(ends[i], ends[i + 1]).reshape(v.shape)
+        for i, (name, v) in enumerate(variables.items())
+    }
+
+
+def _effects(
+    variables: Mapping[str, Variable], priors: Mapping[str, Prior], arrays: Mapping, place: Mapping
+) -> dict:
+    at, n = _places(variables), sum(p.size for p in place.values())
+    sd, information = np.full(n, -1), np.zeros(n)
+    mean, root, tied, constant = np.zeros(n), np.zeros(n), np.zeros((n, n)), 0.0
+    for name, own in place.items():
+        if not isinstance(prior := priors[name], Flat):
+            mean[own], root[own] = prior.mean, 1.0 / prior.sd
+            constant -= own.size * (np.log(prior.sd) + 0.5 * np.log(2 * np.pi))
+    fields = {}
+    if STEP_SD in variables:
+        step, level = place["step"], place[LEVEL_AT_EVENTS]
+        sd[step] = np.arange(variables[STEP_SD].size).reshape(level.shape)[..., None]
+        information[step] = arrays["step_information"]
+        # the prior is that of the level over time; that of the events is sampled
+        tied[level[..., None], step] = arrays["level_shift"]
+        scale = priors[STEP_SD].sd
+        fields = {"sd_at": at[STEP_SD], "sd_scale": np.full(level.size, scale)}
+        fields["sd_cauchy"] = np.zeros(level.size)
+        constant += level.size * (0.5 * np.log(2 / np.pi) - np.log(scale))
+    return fields | {
+        "effect_at": np.concatenate([at[name].ravel() for name in place]),
+        "effect_sd": sd,
+        "mean": np.zeros(n),
+        "unit": np.ones(n),
+        "information": information,
+        "prior_mean": mean,
+        "prior_root": root,
+        **matrix("tied", tied, "tied_to", "tied_by"),
+        "constant": [constant],
+    }
+
+
+def _elements(data: AnyExposure, hazard: Hazard, shape: Layout, arrays: Mapping, place: Mapping) -> dict:
+    """Log hazards by arm and interval, slopes by arm and stretch of intervals, effects of covariates, of
+    each pattern or each covariate; and the events and exposure that they meet."""
+    size = sum(p.size for p in place.values())
+    log_hazard = _log_hazard(data, hazard, arrays, place, size)
+    slope_rows, slope = _stretches(slope_map(data, hazard, place, size))
+    covariates = np.zeros((len(data.covariate_names), size))
+    if data.covariate_names:
+        covariates[:, place[COVARIATE_EFFECT]] = np.eye(len(covariates))
+    rows, cells = [log_hazard.reshape(-1, size), slope_rows], log_hazard.shape[0] * log_hazard.shape[1]
+    slope = np.where(slope < 0, -1, slope + cells)
+    hits = [arrays["events"].ravel(), _score_hits(data, slope, len(slope_rows), cells)]
+    base = cells + len(slope_rows)
+    if shape.compressed:
+        patterns = np.array(shape.patterns)
+        offsets, fields = patterns[:, 1:] @ covariates, _nodes(patterns, slope, base, arrays)
+    else:
+        offsets, fields = covariates, _pieces(data, slope, base)
+    design = np.concatenate([*rows, offsets])
+    events = np.concatenate([*hits, np.zeros(len(offsets))])
+    if data.covariate_names:
+        # events' covariates: of every covariate a patient's own element, of patterns what adds up to them
+        events, design = _covariate_hits(events, design, covariates, arrays, compressed=shape.compressed)
+    return fields | {
+        "intercept": np.zeros(len(design)),
+        **matrix("design", design, "design_effect", "design_by"),
+        "hits": events,
+    }
+
+
+def _covariate_hits(events, design, covariates, arrays, *, compressed: bool):
+    if compressed:
+        return np.append(events, arrays["covariate_events"]), np.concatenate([design, covariates])
+    events[-len(covariates) :] = arrays["covariate_events"]
+    return events, design
+
+
+def _log_hazard(data: AnyExposure, hazard: Hazard, arrays: Mapping, place: Mapping, size: int) -> np.ndarray:
+    """Map from effects to log hazards, (arm, interval, effect)."""
+    arms, intervals = len(data.arms), data.n_intervals
+    found = np.zeros((arms, intervals, size))
+    every = np.arange(intervals)
+    for a in range(arms):
+        own = (a,) if hazard.baseline == PER_ARM else ()
+        if hazard.smoothing == INDEPENDENT:
+            found[a, every, place["log_baseline"][own]] = 1.0
+        else:
+            walks = hazard.smoothing == RW1 and intervals > 1
+            found[a, :, place[LEVEL_AT_EVENTS if walks else LEVEL][own]] = 1.0
+            if walks:
+                found[a][:, place["step"][own]] = arrays["walk"][own]
+        if hazard.baseline == SHARED and a:
+            found[a, :, place[ARM_EFFECT][a - 1]] = 1.0
+    return found
+
+
+def slope_map(data: AnyExposure, hazard: Hazard, place: Mapping, size: int) -> np.ndarray:
+    """Map from effects to slopes, (arm, interval, effect): 0 where the score has none."""
+    found = np.zeros((len(data.arms), data.n_intervals, size))
+    if hazard.slopes == COMMON:
+        found[:, :, place["common_slope"]] = 1.0
+    elif hazard.slopes != NONE:
+        for a in range(len(data.arms)):
+            found[a, :, place[SLOPE][a]] = 1.0
+    return found
+
+
+def _stretches(slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Different slopes of an arm's neighbouring intervals, (stretch, effect), and which one each arm and
+    interval has, -1: none."""
+    rows, which = [], np.full(slopes.shape[:2], -1)
+    for a, arm in enumerate(slopes):
+        for k, row in enumerate(arm):
+            if row.any():
+                if k == 0 or which[a, k - 1] < 0 or (row != arm[k - 1]).any():
+                    rows.append(row)
+                which[a, k] = len(rows) - 1
+    return np.array(rows).reshape(len(rows), slopes.shape[2]), which
+
+
+def _score_hits(data: AnyExposure, slope: np.ndarray, stretches: int, cells: int) -> np.ndarray:
+    """Sum of the scores of the events of each stretch."""
+    found = np.zeros(stretches)
+    for a, own in enumerate(slope):
+        used = np.unique(own[own >= 0])
+        if len(used) > 1:
+            raise NotImplementedError("scores of events are known by arm, not by interval")
+        found[used - cells] = data.score_events[a]
+    return found
+
+
+def _nodes(patterns: np.ndarray, slope: np.ndarray, base: int, arrays: Mapping) -> dict:
+    """Cells of patterns and intervals with their nodes; those without exposure are left out."""
+    months, score = arrays["node_weight"], arrays["node_score"]
+    arm, intervals = patterns[:, 0].astype(int), months.shape[1]
+    pattern, interval = np.nonzero((months > 0).any(axis=2))
+    held = months[pattern, interval] > 0
+    offset = base + pattern if patterns.shape[1] > 1 else np.full(len(pattern), -1)
+    return {
+        "cell_hazard": arm[pattern] * intervals + interval,
+        "cell_offset": offset,
+        "cell_slope": slope[arm[pattern], interval],
+        "cell_nodes": np.cumsum([0, *held.sum(axis=1)]),
+        "node_score": score[pattern, interval][held],
+        "node_months": months[pattern, interval][held],
+    }
+
+
+def _pieces(data, slope: np.ndarray, base: int) -> dict:
+    """Follow-up of each patient, in pieces of one slope each."""
+    arms, intervals = slope.shape
+    width = np.append(np.diff(data.starts), 0.0)
+    first = np.zeros((arms, intervals), bool)
+    first[:, 0] = True
+    # a piece begins where its arm's slope changes, and ends there or in the patient's last interval
+    changes = np.column_stack([np.ones(arms, bool), slope[:, 1:] != slope[:, :-1]])
+    pieces = []
+    for a in range(arms):
+        begins = np.flatnonzero(changes[a])
+        for begin, end in zip(begins, [*begins[1:], intervals], strict=True):
+            own = np.flatnonzero((data.arm == a) & (data.interval >= begin))
+            last = data.interval[own] < end
+            stop = np.where(last, data.interval[own], end - 1)
+            months = np.where(last, data.since_start[own], width[end - 1])
+            pieces.append(np.stack([own, np.full(len(own), begin), stop, months]))
+    who, begin, stop, months = np.concatenate(pieces, axis=1)
+    who, begin, stop = (x.astype(int) for x in (who, begin, stop))
+    order = np.argsort(who, kind="stable")
+    who, begin, stop, months = who[order], begin[order], stop[order], months[order]
+    cell = data.arm[who] * intervals
+    return {
+        "width": np.tile(width, arms),
+        "first": first,
+        "piece_start": cell + begin,
+        "piece_end": cell + stop,
+        "piece_slope": slope[data.arm[who], begin],
+        "piece_score": data.score[who],
+        "piece_months": months,
+        "covariate_element": base + np.arange(len(data.covariate_names)),
+        "piece_covariates": data.covariates[who],
+    }

@@ -1,0 +1,328 @@
+"""The engine's log density and gradient equal the models', its code is kept safely, its draws repeat."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from arviz_stats.base import array_stats
+from exposures import patients
+from pools import (
+    Graph,
+    assumptions,
+    evidence,
+    log_effect,
+    prrt,
+    row,
+    specification,
+    z_of,
+)
+from test_likelihood import LAYOUTS, VARIANTS, gradient, likelihood, prior_density, shape_of
+from test_synthesis import BIAS, ERRORS, LANDMARKS, PATIENTS, SLOPE_ROWS
+from test_synthesis import EFFECTS as PRINTED
+
+from bayes_net.data.exposure import long_form
+from bayes_net.engine import code as engine_code
+from bayes_net.engine.patients import patients_posterior
+from bayes_net.engine.posterior import packed
+from bayes_net.engine.synthesis import synthesis_posterior
+from bayes_net.errors import InputError
+from bayes_net.evidence.kinds import KINDS
+from bayes_net.inference.arrays import design, inputs
+from bayes_net.inference.sampling import Sampler, sample_posterior
+from bayes_net.model.assumptions import Hazard, SlopePrior
+from bayes_net.model.network import combine_network
+from bayes_net.model.priors import Borrowing, Fixed, Flat, HalfCauchy, HalfNormal, Normal, Priors
+from bayes_net.workflow.analysis import prepare
+
+RTOL = 1e-10
+"""Algebra in another order: covers the rounding of sums of a few hundred terms."""
+
+
+def assert_equal(posterior, points, density, slopes) -> None:
+    """Value and gradient of the engine are those given by ``density`` and ``slopes``."""
+    for x in points:
+        value, found = posterior(x)
+        expected = slopes(x)
+        assert value == pytest.approx(density(x), rel=RTOL)
+        np.testing.assert_allclose(found, expected, rtol=RTOL, atol=RTOL * np.abs(expected).max())
+
+
+def around(posterior, count=3, seed=11, size=0.4) -> np.ndarray:
+    """Perturbed points around where chains start."""
+    return posterior.start + np.random.default_rng(seed).normal(0, size, (count, posterior.size))
+
+
+# --- patients -----------------------------------------------------------------------------------------------
+
+
+def theta_of(posterior, x) -> dict:
+    """The vector as the values of the model's unconstrained variables."""
+    theta, end = {}, 0
+    for name, (shape, log) in posterior.variables.items():
+        start, end = end, end + int(np.prod(shape))
+        theta[f"{name}_log__" if log else name] = x[start:end].reshape(shape)
+    return theta
+
+
+def assert_is_the_patients_model(data, hazard, kind) -> None:
+    posterior, rows = patients_posterior(data, hazard, shape=shape_of(data, kind)), long_form(data)
+
+    def density(theta):
+        return likelihood(theta, data, hazard, rows) + prior_density(theta, data, hazard)
+
+    assert_equal(
+        posterior,
+        around(posterior),
+        lambda x: density(theta_of(posterior, x)),
+        lambda x: gradient(density, theta_of(posterior, x)),
+    )
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_patients_density_and_gradient_equal_the_closed_form(variant, kind):
+    hazard, options = VARIANTS[variant]
+    assert_is_the_patients_model(patients(**options), hazard, kind)
+
+
+def any_priors(rng) -> Priors:
+    """Priors with any numbers; now and then a flat one."""
+
+    def one():
+        return Flat() if rng.random() < 0.2 else Normal(rng.normal(-0.5, 1.0), rng.uniform(0.2, 2.0))
+
+    # the closed form has no flat level of a walk
+    level = Normal(rng.normal(-2.5, 0.5), rng.uniform(0.2, 2.0))
+    return Priors(level, HalfNormal(rng.uniform(0.2, 1.5)), one(), one(), one())
+
+
+COMBINATIONS = list(
+    product(("shared", "per arm"), ("rw1", "independent"), ("per arm", "common", "none"), LAYOUTS)
+)
+
+
+@pytest.mark.parametrize("seed", range(len(COMBINATIONS)))
+def test_any_patients_with_any_assumptions_have_the_closed_forms_density(seed):
+    rng = np.random.default_rng(seed)
+    *assumed, kind = COMBINATIONS[seed]
+    data = patients(
+        n=int(rng.integers(1, 90)),
+        seed=seed,
+        arms=[f"arm {i}" for i in range(int(rng.integers(1, 4)))],
+        cuts=np.cumsum(rng.uniform(0.5, 6.0, int(rng.integers(0, 8)))),
+        covariates=[name for name in ("grade: II", "age") if rng.random() < 0.5],
+    )
+    assert_is_the_patients_model(data, Hazard(*assumed, priors=any_priors(rng)), kind)
+
+
+# --- a synthesis --------------------------------------------------------------------------------------------
+
+
+def _assuming(**changes):
+    return lambda folder: replace(prrt(), assumptions=replace(prrt().assumptions, **changes))
+
+
+def _slopes(folder, structure="gaussian process"):
+    prior = SlopePrior(Normal(0.05, 0.5), structure=structure, length=0.8, level=0.4)
+    options = {"landmarks": LANDMARKS, "slopes": prior, "bias": BIAS, "bias_scale": 1.5}
+    return combine_network(evidence(SLOPE_ROWS, folder), assumptions(**options))
+
+
+def _effects(folder, heterogeneity):
+    rows = [
+        log_effect(f"E{i}", e, s, study=f"study {i}")
+        for i, (e, s) in enumerate(zip(PRINTED, ERRORS, strict=True))
+    ]
+    options = {"arm_effect": Normal(0.1, 1.5), "arm_heterogeneity": heterogeneity}
+    return combine_network(evidence(rows, folder), assumptions(**options))
+
+
+def _curves(folder):
+    """Two kinds of numbers read off one curve, at months within, at and beyond the cut-points."""
+    of = {"n": "113", "arm": "control"}
+    rows = [
+        row("Q", "restricted mean", "10.0", lower="9.0", upper="11.0", time="20", **of),
+        row("R", "restricted mean", "6.5", lower="6.0", upper="7.0", time="8", endpoint="os", **of),
+        row("S", "survival", "0.45", lower="0.35", upper="0.55", time="12", study="B", **of),
+        row("M", "median", "11.0", endpoint="os", study="B", **of),
+    ]
+    return combine_network(evidence(rows, folder), assumptions(cuts=(8.0, 16.0)))
+
+
+NETWORKS = {
+    "restricted means": _curves,
+    "shipped": lambda folder: prrt(),
+    "powers": lambda folder: prrt().with_power(
+        {"N02": 0.5, "N11": 0.25, "H04": 0.5, "D01": 0.25, "N20": 0.0}
+    ),
+    "patients of two trials": lambda folder: prepare(specification(PATIENTS)).network,
+    "lopsided mixture": _assuming(study_level=Borrowing("commensurate", sd=0.3, weight=0.8, vague_sd=1.5)),
+    "exchangeable levels": _assuming(study_level=Borrowing("exchangeable", sd=0.4)),
+    "independent intervals, full borrowing": _assuming(
+        smoothing="independent", response=Borrowing("full"), study_level=Borrowing("full")
+    ),
+    "no borrowing": _assuming(response=Borrowing("none"), study_level=Borrowing("none")),
+    "slopes with a bias": _slopes,
+    "exchangeable slopes": lambda folder: _slopes(folder, "exchangeable"),
+    "half-Cauchy": lambda folder: _effects(folder, HalfCauchy(0.7)),
+    "half-normal": lambda folder: _effects(folder, HalfNormal(0.7)),
+    "fixed heterogeneity": lambda folder: _effects(folder, Fixed(0.3)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_synthesis_density_and_gradient_equal_the_models(name, tmp_path):
+    network = NETWORKS[name](tmp_path)
+    posterior, graph = synthesis_posterior(network, inputs(network), design(network).parts), Graph(network)
+    for size in (0.1, 0.7):
+        points = around(posterior, size=size)
+        assert_equal(posterior, points, lambda x: graph(x)[0], lambda x: graph(x)[1])
+
+
+def test_a_field_that_the_code_does_not_know_is_refused():
+    with pytest.raises(ValueError, match=r"fields \['node_weight'\] are unknown"):
+        packed({"node_weight": np.ones(3)})
+
+
+def test_a_point_of_another_length_is_refused():
+    with pytest.raises(ValueError, match=r"point has shape \(3,\); expected \(12,\)"):
+        patients_posterior(patients())(np.zeros(3))
+
+
+# --- sampling -----------------------------------------------------------------------------------------------
+
+
+def few_draws(posterior, seed, sampler=Sampler(draws=60, tune=120, chains=2)) -> np.ndarray:
+    """Draws of all variables, one after another."""
+    dims = {name: [f"{name} {i}" for i in range(len(v.shape))] for name, v in posterior.variables.items()}
+    tree = sample_posterior(posterior, dims=dims, seed=seed, sampler=sampler)
+    parts = [tree["posterior"][name].values for name in posterior.variables]
+    return np.concatenate([part.reshape(*part.shape[:2], -1) for part in parts], axis=2)
+
+
+def test_nutpie_takes_the_compiled_functions_as_they_are():
+    """Flat priors and one interval: hazards are gamma distributed. Where this fails with a new nutpie, its
+    ``CompiledPyMCModel`` has other fields, or calls the functions otherwise: see ``engine/nuts.py``."""
+    data = patients(cuts=())
+    flat = Hazard(smoothing="independent", slopes="none", priors=Priors(level=Flat()))
+    draws = np.exp(few_draws(patients_posterior(data, flat), 1, Sampler(1000, 300, 4, 0.8)))
+    hits, months = data.events[:, 0], data.person_time[:, 0]
+    for a in range(2):
+        own = draws[..., a]
+        spread = (own - own.mean()) ** 2
+        for found, exact in ((own, hits[a] / months[a]), (spread, hits[a] / months[a] ** 2)):
+            assert abs(found.mean() - exact) < z_of(4) * array_stats.mcse(found, method="mean")
+
+
+def test_the_same_seed_gives_the_same_draws():
+    posterior = patients_posterior(patients(40))
+    np.testing.assert_array_equal(few_draws(posterior, 3), few_draws(posterior, 3))
+    assert not np.array_equal(few_draws(posterior, 3), few_draws(posterior, 4))
+
+
+# --- code on disk -------------------------------------------------------------------------------------------
+
+CHILD = """
+import hashlib, sys, warnings
+import numpy as np
+from bayes_net.data.exposure import Exposure
+from bayes_net.engine.code import code
+from bayes_net.engine.nuts import nuts_model
+from bayes_net.engine.patients import patients_posterior
+import nutpie
+
+rng = np.random.default_rng(1)
+data = Exposure(rng.exponential(9.0, 50), np.ones(50), np.arange(50) % 2, rng.normal(size=50),
+                np.empty((50, 0)), np.array([3.0, 8.0]), ("a", "b"), ())
+posterior = patients_posterior(data)
+print("compiling", flush=True)
+print("cached" if code().cached else "compiled", flush=True)
+trace = nutpie.sample(nuts_model(posterior), draws=50, tune=100, chains=2, seed=5, progress_bar=False)
+print(hashlib.sha256(np.ascontiguousarray(trace.posterior["x"].values)).hexdigest())
+print("pymc" in sys.modules or "pytensor" in sys.modules)
+"""
+
+
+def child(folder, **more) -> subprocess.Popen:
+    """A process of its own that compiles, samples and prints."""
+    variables = os.environ | {engine_code.CACHE_VARIABLE: str(folder)} | more
+    return subprocess.Popen(
+        [sys.executable, "-W", "default::RuntimeWarning", "-c", CHILD],
+        env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def answer(process) -> tuple[str, str, str]:
+    """Where the code came from, a digest of the draws, and what was warned of."""
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    _, origin, draws, heavy = out.split()
+    assert heavy == "False", "PyMC or PyTensor was imported"
+    return origin, draws, err
+
+
+def test_code_survives_a_kill_two_first_runs_at_once_and_a_broken_file(tmp_path):
+    killed = child(tmp_path)
+    assert killed.stdout.readline() == "compiling\n"
+    time.sleep(1.0)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+
+    together = [child(tmp_path), child(tmp_path)]
+    cold = [answer(process) for process in together]
+    warm = answer(child(tmp_path))
+    assert [origin for origin, *_ in cold] == ["compiled", "compiled"]
+    assert warm[0] == "cached"
+    assert "RuntimeWarning" not in warm[2]
+
+    kept = [path for path in tmp_path.rglob("*.nbc") if "_log_density" in path.name]
+    assert kept
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:1000])
+    broken = answer(child(tmp_path))
+    assert broken[0] == "compiled"
+    assert "cannot be used" in broken[2]
+
+    # bit for bit, from the folder or not, and in processes that run side by side
+    assert len({draws for _, draws, _ in [*cold, warm, broken]}) == 1
+
+
+@pytest.mark.parametrize("folder", ["", "/dev/null/nowhere"])
+def test_without_a_folder_to_write_to_there_is_none(folder, monkeypatch):
+    monkeypatch.setenv(engine_code.CACHE_VARIABLE, folder)
+    assert engine_code.cache_folder() is None
+
+
+def test_code_has_a_folder_for_every_version(tmp_path, monkeypatch):
+    monkeypatch.setenv(engine_code.CACHE_VARIABLE, str(tmp_path))
+    one = engine_code.cache_folder()
+    assert one.parent == tmp_path
+    assert one.stat().st_mode & 0o077 == 0
+    known = engine_code.version
+    monkeypatch.setattr(engine_code, "version", lambda name: "9.9" if name == "numba" else known(name))
+    assert engine_code.cache_folder() not in (None, one)
+
+
+def test_the_folder_is_the_users_cache(tmp_path, monkeypatch):
+    monkeypatch.delenv(engine_code.CACHE_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert engine_code.cache_folder().parent == tmp_path / "cache" / "bayes-net"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert engine_code.cache_folder().parent == tmp_path / "home" / ".cache" / "bayes-net"
+
+
+def test_a_number_that_the_code_cannot_read_off_a_curve_is_refused(tmp_path, monkeypatch):
+    network = _curves(tmp_path)
+    given, parts = inputs(network), design(network).parts
+    monkeypatch.setattr(
+        type(KINDS["survival"]), "of_curve", staticmethod(lambda hazard, months, maths=None: 1)
+    )
+    with pytest.raises(InputError, match=r'the engine cannot read .* fit with engine = "pymc"'):
+        synthesis_posterior(network, given, parts)
