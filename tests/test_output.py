@@ -395,7 +395,7 @@ def test_a_run_that_fails_while_writing_leaves_the_earlier_result_as_it_was(monk
     def fail(*_):
         raise RuntimeError("the plot fell over")
 
-    monkeypatch.setattr(output, "patients_page", fail)
+    monkeypatch.setattr(output, "report_page", fail)
     with pytest.raises(RuntimeError, match="fell over"):
         write(finished[0], folder)
     assert hashes(folder) == before
