@@ -88,6 +88,7 @@ def test_arms_of_a_synthesis_are_compared_as_a_whole(rng):
         (["arm_effect"], bn.arm_hazard_ratio, "no study of this synthesis compares its arms"),
         ([], bn.covariate_hazard_ratio, "has no covariates"),
         ([], bn.interaction, "expected a fit of patients, and this is one of a synthesis"),
+        ([], lambda fit: bn.hazard_ratio_by_time(fit, [6.0]), "expected a fit of patients"),
         ([], lambda fit: bn.survival(fit, [6.0], shrinkage=[30.0]), "are of whole arms"),
         ([], lambda fit: bn.rmst(fit, horizon=6.0, covariates={"age": 1.0}), "are of whole arms"),
         ([], bn.power_scaling, "and its network="),
