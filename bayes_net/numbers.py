@@ -8,15 +8,9 @@ import numpy as np
 import pandas as pd
 
 MOST_DECIMALS = 3
-
-
 MONTH_DECIMALS = 1
 """A tenth of a month is three days, finer than any visit schedule."""
-
-
 NOT_REACHED = "not reached"
-
-
 MISSING = "–"
 
 

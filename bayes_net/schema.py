@@ -16,105 +16,45 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHAIN, DRAW = "chain", "draw"
-
-
 SAMPLE_DIMS = (CHAIN, DRAW)
-
-
 PATIENT, STUDY, ARM = "patient", "study", "arm"
-
-
 LANDMARK, INTERVAL, COVARIATE, TIME = "landmark", "interval", "covariate", "time"
-
-
 PROFILE = "profile"
-
-
 IMPUTATION = "imputation"
 """Coordinate along ``chain`` of pooled fits: which completed data set a chain is of."""
-
-
 PFS, OS = "pfs", "os"
-
-
 ENDPOINTS = (PFS, OS)
-
-
 ENDPOINT_LABELS = {PFS: "PFS", OS: "OS"}
-
-
 AT_RISK, ALIVE = "pfs risk set", "alive"
-
-
 POPULATIONS = (AT_RISK, ALIVE)
-
-
 LOG_HAZARD = "log_hazard"
-
-
 SLOPE = "slope"
-
-
 SLOPE_BY_INTERVAL, SLOPE_STEP_SD = "slope_by_interval", "slope_step_sd"
-
-
 ARM_EFFECT = "log_hr_arm"
-
-
 COVARIATE_EFFECT = "log_hr_covariate"
-
-
 LEVEL, LEVEL_AT_EVENTS = "level", "level_at_events"
-
-
 STEP_SD = "step_sd"
-
-
 NO_LIMIT = "no limit"
-
-
 OBSERVED = f"{NO_LIMIT}, as observed"
 """Of a synthesis: "no limit" with its guarantee-time bias, which is what a publication prints."""
-
-
 BIAS_TAKEN_OFF = "bias taken off"
 """Status of a synthesis's "no limit" from which an assumed guarantee-time bias was subtracted."""
-
-
 NO_LIMIT_WARNING = (
     "conditions on the future (guarantee-time, or immortal-time, bias): patients who stay "
     "progression-free longer have more scans from which to take the best"
 )
-
-
 AS_SPECIFIED = "as specified"
 """Name of the scenario that changes nothing."""
-
-
 ERROR, FAILED, PASSED = "error", "failed", "passed"
 """What a gate, or a scenario, ended in."""
-
-
 DAYS_PER_MONTH = 30.4375
-
-
 POINTS_PER_UNIT = 10.0
 """A slope is the log hazard ratio per this many percentage points of shrinkage."""
-
-
 PROGRESSION_PCHG = 20.0
 """Percentage change from baseline at or above which a scan counts as progression (RECIST 1.1)."""
-
-
 _DAYS = {"d": 1.0, "w": 7.0, "mo": DAYS_PER_MONTH, "y": 12 * DAYS_PER_MONTH}
-
-
 TIME_UNITS = {"days": "d", "weeks": "w", "months": "mo", "years": "y"}
-
-
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|w|mo|y)\s*")
-
-
 EQUIVALENCE = (0.9, 1.11)
 """Hazard ratios between these are practically 1: per 10 points, an association too small to matter."""
 
@@ -167,11 +107,7 @@ def months_per(time_unit: str) -> float:
 
 
 BIASED = "biased: conditions on the future"
-
-
 WITHOUT_BIAS = f"{NO_LIMIT}, {BIAS_TAKEN_OFF}"
-
-
 BIAS_ASSUMED = "the size of the bias is assumed"
 
 
@@ -191,14 +127,8 @@ def landmark_label(label: str, biased: bool | None = None) -> str:
 
 
 ASSOCIATION = "association"
-
-
 PER_10_POINTS = "shrinkage, per 10 points"
-
-
 PER_1_POINT = "shrinkage, per 1 point"
-
-
 _WORDS = {
     **ENDPOINT_LABELS,
     AT_RISK: "event-free at the landmark",

@@ -321,8 +321,6 @@ POOLS = {
     "two trials": lambda _: prepare(specification(TRIALS)).network,
     "trials alone": lambda _: trials_alone(),
 }
-
-
 GRADIENTS = (
     "prrt_pooled",
     "counts",

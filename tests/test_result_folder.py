@@ -25,8 +25,6 @@ from bayes_net.workflow.sensitivity import Sensitivity
 TOLD = {"specification_sha256": "0f" * 32, "gate": "passed", "data_sha256": "a" * 64, "version pymc": "6.1"}
 SPECIFICATION = 'title = "A"\nslopes = "per arm"\n[sampling]\nseed = 5\n[[covariates]]\nname = "age"\n'
 AWKWARD = ["NA", "1.0", "", "None", 'a "quoted", comma', "<b>", "神経内分泌腫瘍", "nan"]
-
-
 PAGES = {LANDMARKS: patients_page, SYNTHESIS: synthesis_page}
 BARE = ("diagnostics", "evidence", "priors", "sensitivity")
 

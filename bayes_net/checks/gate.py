@@ -14,20 +14,10 @@ from bayes_net.errors import InputError
 from bayes_net.schema import CHAIN, DRAW, IMPUTATION, SAMPLE_DIMS
 
 MAX_RHAT = 1.01
-
-
 MIN_ESS = 400
-
-
 MIN_BFMI = 0.3
-
-
 HIGH_PARETO_K = 0.7
-
-
 MIN_SPREAD = 1e-9
-
-
 _LARGEST_IS_WORST = ("R-hat", "divergences")
 
 

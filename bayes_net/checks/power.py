@@ -27,18 +27,10 @@ from bayes_net.model.priors import Borrowing
 from bayes_net.schema import ARM, BIAS_TAKEN_OFF, CHAIN, DRAW, NO_LIMIT, OBSERVED, SAMPLE_DIMS, SLOPE, STUDY
 
 ALPHAS = (0.99, 1.01)
-
-
 SENSITIVE = 0.05
 """From here a quantity is said to depend on a component, and below it not to (Kallioinen et al. 2024)."""
-
-
 LIKELIHOOD, ALL_PRIORS = "likelihood", "all priors"
-
-
 MEASURED = ("component", "sensitivity", "shift", "reading")
-
-
 _INNER = ("step",)
 """Variables whose distribution is part of the model, not a stated prior."""
 
@@ -157,11 +149,7 @@ def tipping_factor(ratios: xr.DataArray, probability: float) -> xr.DataArray:
 
 ABOUT = ("endpoint", "measure", "arm", "landmark", "biased", "status", "study")
 """What a hazard ratio of a synthesis is about."""
-
-
 SHRINKAGE, POOLED = "shrinkage, per 10 points", "(pooled mean)"
-
-
 BLOCKS = {
     "slope": ("slope_z", "slope_mean"),
     "slope heterogeneity": ("slope_sd",),

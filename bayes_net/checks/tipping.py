@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 
 FACTORS = (0.25, 0.4, 0.625, 1.0, 1.6, 2.5, 4.0)
 """Factors that are tried when none are named: steps of the same ratio in both directions."""
-
-
 KEYS = ("endpoint", "population", "measure", "estimand", "landmark", ARM)
-
-
 _MOST_CERTAIN = 1e-6
 """Draws do not tell a probability from 0 or 1 more closely than this."""
 

@@ -39,21 +39,15 @@ from bayes_net.errors import InputError
 from bayes_net.specification.shipped import TEMPLATES, example_evidence, find_specification, shipped_models
 
 BAD_INPUT, GATE_FAILED = 2, 3
-
-
 app = typer.Typer(
     help="Bayesian landmark survival models for neuroendocrine tumours.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
 Spec = Annotated[
     str, typer.Argument(metavar="SPEC", help="A specification file (.toml), or a shipped model's name.")
 ]
-
-
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Overrides the seed in the specification.")]
 
 

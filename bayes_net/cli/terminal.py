@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 LOG_WIDTH = 160
 """Columns of a table in a file or pipe; a terminal has its own width."""
-
-
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 

@@ -24,15 +24,9 @@ from bayes_net.numbers import counted
 SLOPES = np.log(4.0) * np.array([-1.0, -0.5, 0.5, 1.0])
 """Hazard ratios of 1/4 to 4 per 10 points: the sum of exp(slope * score) is kept exactly at these, to show
 what the nodes make of it."""
-
-
 MOST_PATTERNS = 500
-
-
 _BLOCK = 16_384
 """Patients at a time: what is computed of them stays in the processor's cache."""
-
-
 _MOMENT_ERROR = 1e-12
 """A rule that gives its moments, per month, back less well is made anew from the patients themselves."""
 

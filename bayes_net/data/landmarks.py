@@ -23,26 +23,12 @@ from bayes_net.errors import InputError, listed
 from bayes_net.schema import landmark_label
 
 ALL_PATIENTS = "all patients"
-
-
 EXCLUDED = "excluded by the specification"
-
-
 PROGRESSED = "progressed or died by the landmark"
-
-
 DIED = "died by the landmark"
-
-
 CENSORED = "censored by the landmark"
-
-
 NO_SCAN = "no post-baseline scan by the landmark"
-
-
 PROGRESSION_BEST = "best response is progression"
-
-
 ANALYSED = "analysed"
 
 

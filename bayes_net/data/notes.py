@@ -11,8 +11,6 @@ from bayes_net.data.reading import TRUTH, parsed
 from bayes_net.numbers import counted
 
 WARNING, HANDLED = "warning", "handled"
-
-
 EXCLUDED_PATIENTS = "excluded-patients"
 """The code of the note whose ``by_arm`` the flow of patients begins with."""
 
@@ -74,8 +72,6 @@ def judgement_calls(
 
 
 _PROGRESSION = f"+{schema.PROGRESSION_PCHG:g} % or more, a new lesion or PD at a scan"
-
-
 _UNHEEDED = "which the endpoint does not take as progression"
 
 

@@ -22,11 +22,7 @@ from bayes_net.errors import CohortError, InputError, listed
 
 MISSING = frozenset({"", "NA", "NaN", "nan", "."})
 """Texts that mean a missing value, as R, pandas and SAS write it."""
-
-
 TRUTH = {"true": 1.0, "false": 0.0}
-
-
 YES_NO = TRUTH | {"yes": 1.0, "y": 1.0, "no": 0.0, "n": 0.0}
 
 
@@ -245,11 +241,7 @@ def _number(value: str | None, words: Mapping[str, float]) -> float | None:
 
 SIZE_UNITS = {"mm": 1.0, "cm": 10.0}
 """Millimetres in each unit of size."""
-
-
 PATIENT_COLUMNS = ("patient", "study", "arm", "pfs_time", "pfs_event", "os_time", "os_event")
-
-
 _TAKEN = (*PATIENT_COLUMNS, "landmark", "shrinkage", "response", "time", "event")
 
 

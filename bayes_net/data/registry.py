@@ -26,11 +26,7 @@ from bayes_net.schema import ARM, LANDMARK, TIME, Duration, months_per
 
 PIECE = 500_000
 """Rows that are reduced at a time."""
-
-
 EVENT, SHRINKAGE = "event", "shrinkage"
-
-
 AS_SHRINKAGE = Shrinkage()
 
 

@@ -16,20 +16,10 @@ from bayes_net.data.reading import TRUTH, YES_NO, Table, months_on_grid, parsed,
 from bayes_net.errors import listed
 
 FOLLOW_UP = ("pfs_time", "os_time")
-
-
 EVENTS = ("pfs_event", "os_event")
-
-
 RESPONSES = ("CR", "PR", "SD", "PD", "NE", "ND", "NED", "NON-CR/NON-PD")
-
-
 _PATIENT_TODO = "Correct the table, or exclude these patients (exclude_patients)."
-
-
 _SCAN_TODO = "Correct the table, or leave these scans out of it."
-
-
 _RULES = {
     "not_nullable": ("missing values of {column}", "a value in every row"),
     "field_uniqueness": ("duplicate patients", "one row a patient"),

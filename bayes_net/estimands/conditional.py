@@ -17,8 +17,6 @@ from bayes_net.evidence.counts import below as shares_below
 from bayes_net.schema import POINTS_PER_UNIT
 
 NODES = 16
-
-
 ITERATIONS, TOLERANCE = 60, 1e-12
 
 

@@ -16,8 +16,6 @@ from scipy import special, stats
 from bayes_net.errors import InputError
 
 MOST_COMPONENTS, FEWEST_DRAWS, STEPS = 4, 100, 1000
-
-
 PENALTY = 6.0
 """Of each parameter in the AIC: RBesT's default, not 2, for draws of a chain are not independent."""
 

@@ -15,8 +15,6 @@ from bayes_net.schema import SAMPLE_DIMS
 
 ROBUST_WEIGHT = 0.2
 """Weight of the vague component in a robust prior (Schmidli et al. 2014 use 0.1 to 0.5)."""
-
-
 EVENT_INFORMATION = 0.25
 """Of an event on the log hazard ratio of two arms of equal size."""
 

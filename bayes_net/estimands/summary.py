@@ -127,12 +127,8 @@ _CHAIN_ERRORS = {
     "mcse_upper": lambda x, tail: array_stats.mcse(x, method="quantile", prob=tail[1]),
 }
 """Of chains that sample one distribution."""
-
-
 STRENGTHS = ((0.99, "almost certainly"), (0.95, "very probably"), (0.80, "probably"))
 """Smallest posterior probability of a direction that earns each word; below the last it is unclear."""
-
-
 UNCLEAR = "unclear"
 
 

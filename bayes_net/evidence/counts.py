@@ -13,20 +13,12 @@ from bayes_net.evidence.statistics import NUMPY, Datum, Maths, Quantity, Rule, S
 SMALLEST_SHRINKAGE, LARGEST_SHRINKAGE = -20.0, 100.0
 """Best responses of growth by 20 % are progression and not analysed; a tumour cannot shrink by more than
 its size."""
-
-
 COUNTED = ("response", "shrinkage")
 """Endpoints that have counts."""
-
-
 TINY = 1e-12
 """Keeps the log of a probability finite where a chain visits laws of shrinkage that exclude a group."""
-
-
 FARTHEST = 1e3
 """Stands for the logit of 0 and 1."""
-
-
 _WHOLE = ("value", "n", "unit")
 
 

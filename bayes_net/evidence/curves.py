@@ -28,8 +28,6 @@ from bayes_net.evidence.statistics import (
 
 MEDIAN_SHAPE = 1.25
 """k = m h(m) / H(m), which turns the SE of log median into that of log H(m): between 1 and 1.5."""
-
-
 _MONTHS = np.concatenate([np.linspace(0.5, 60, 60), np.linspace(62, 240, 45)])
 """Where curves are evaluated to find their medians."""
 

@@ -22,8 +22,6 @@ KINDS: dict[str, Statistic] = {
         Count(),
     )
 }
-
-
 RECORD = Statistic()
 """Stands for every number that can only be kept."""
 

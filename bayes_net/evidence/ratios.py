@@ -23,12 +23,8 @@ from bayes_net.evidence.statistics import LIMITS, NOT_POSITIVE, Datum, Quantity,
 from bayes_net.schema import POINTS_PER_UNIT
 
 PER_POINT, PER_POINT_PCHG = "per +1 point of shrinkage", "per +1 point of PCHG"
-
-
 COARSE = 0.15
 """Limits are coarse where their rounding alone leaves the SE open by more than this share."""
-
-
 _ON_P = re.compile(r"\bp[- ]?values?\b", re.IGNORECASE)
 """What a note has to speak of to explain why limits and p-value differ."""
 

@@ -12,14 +12,8 @@ from bayes_net.evidence.kinds import KINDS
 from bayes_net.evidence.statistics import LIMITS, Rule
 
 USES = ("likelihood", "check", "record")
-
-
 ENDPOINTS = ("pfs", "os", "response", "shrinkage", "completion")
-
-
 _SUBGROUP = re.compile(r"all|(>=|<)-?\d+(\.\d+)?")
-
-
 _ALL = (
     Rule(lambda r: not (r.study and r.cohort_id and r.arm), "no study, cohort_id or arm",
          "all three in every row", ("study", "cohort_id", "arm"), "Say whose numbers these are."),

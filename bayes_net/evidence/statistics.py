@@ -22,12 +22,8 @@ from bayes_net.schema import ENDPOINTS
 
 FLOOR_INFLATION = (log(1.15), 0.2)
 """Mean and sd of the log of the factor by which the SE of a median without limits exceeds its floor."""
-
-
 STUDENT_DF = 4.0
 """Degrees of freedom for an odds ratio known by its p-value only, where sparse data exaggerate."""
-
-
 Values = Mapping[str, Any]
 
 
@@ -112,26 +108,18 @@ class Rule:
 
 
 LIMITS = ("lower", "value", "upper")
-
-
 NO_VALUE = Rule(
     lambda r: isnan(r.value), "no value", "a number", ("value",),
     "A median that is not reached needs its lower limit.",
 )  # fmt: skip
-
-
 ONE_LIMIT = Rule(
     lambda r: isnan(r.lower) != isnan(r.upper), "one limit without the other", "both limits, or none", LIMITS,
     "Only a median may have a lower limit alone.",
 )  # fmt: skip
-
-
 UNKNOWN_LEVEL = Rule(
     lambda r: not isnan(r.lower) and not 50 <= r.level < 100, "limits of an unknown level",
     "a level in percent, such as 95", ("level",),
 )  # fmt: skip
-
-
 NOT_POSITIVE = Rule(
     lambda r: min(r.value, 1) <= 0 or min(r.lower, 1) <= 0, "a value or limit of 0 or less",
     "ratios and medians above 0", LIMITS, "Enter them as printed, not as logs.",

@@ -25,11 +25,7 @@ COLUMNS = (
     *("review", "cutoff", "correlated_with", "correlation", "use", "source", "section", "note"),
 )
 """The columns of an evidence file; times are months, ``level`` is in percent."""
-
-
 NUMBERS = ("value", "lower", "upper", "level", "n", "time", "threshold")
-
-
 PRINTED = ("printed_value", "printed_lower", "printed_upper")
 """The same numbers as text, since 0.60 is rounded otherwise than 0.6."""
 

@@ -142,13 +142,9 @@ def _checks(table: pd.DataFrame) -> str:
 
 Kinds = Mapping[str, tuple[str, str, Callable[..., str]]]
 """Section, caption and finding of every kind of figure."""
-
-
 _TO_READ_A_RATIO = (
     "Shaded: 0.9 to 1.11, too small to matter. Below 1: greater shrinkage goes with longer time to event."
 )
-
-
 PATIENTS: Kinds = {
     "attrition_flow": (
         "data",
@@ -191,8 +187,6 @@ PATIENTS: Kinds = {
     ),
     "ppc": ("ppc", "Observed Kaplan–Meier curves over the bands of those that the model replicates.", _ppc),
 }
-
-
 SYNTHESIS: Kinds = {
     "forest": (
         "hazard-ratios",

@@ -33,21 +33,13 @@ from bayes_net.schema import BIASED, WITHOUT_BIAS
 
 RATIO_LIMITS = (0.1, 10.0)
 """An interval that reaches further is cut here and ends in an arrow."""
-
-
 PRINTED = {"marker": "D", "color": "black", "markerfacecolor": "white", "markersize": 5.5}
 """How a printed number is drawn in every figure: an open diamond."""
-
-
 _COUNTS_AT = {"ratio": 110, "n": 136, "events": 177}
 _PRINTED_AT = {"ratio": 92, "printed": 180}
 """Right edges of the text columns, in points from the axes."""
-
-
 _BELOW = 0.34
 """How far below its row a printed hazard ratio stands."""
-
-
 Limits = tuple[float, float]
 
 

@@ -26,25 +26,13 @@ from bayes_net.schema import EQUIVALENCE
 
 ARM_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, which stays apart under the common colour-vision deficiencies."""
-
-
 GREYS = ("#4d4d4d", "#7f7f7f", "#a6a6a6", "#c6c6c6", "#dedede")
-
-
 MARKERS = ("o", "s", "^", "D", "v", "P")
-
-
 LINES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
-
-
 MOST_BESIDE = 38
 """Letters of both columns of a legend that fit above a figure."""
-
-
 WIDTH = 5.2
 """Inches: narrow enough that 10-point text stays readable when a phone shrinks the figure."""
-
-
 STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"],
@@ -61,8 +49,6 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "bayes_net",
 }
-
-
 RATIO_TICKS = (
     [0.05 * step for step in range(1, 41)],
     [0.1 * step for step in range(1, 31)],

@@ -31,11 +31,7 @@ NUMBA, PYMC = "numba", "pymc"
 """What draws samples: the engine's density, compiled once for every model, or the PyMC model itself."""
 
 PACKAGES = ("bayes-net", "pymc", "nutpie", "pytensor", "numba", "arviz-stats", "numpy", "xarray")
-
-
 PRIOR_DRAWS = 1000
-
-
 _KEPT_STATS = ("diverging", "energy", "logp", "n_steps", "step_size")
 
 

@@ -28,11 +28,7 @@ from bayes_net.schema import (
 
 SPREAD = 2.0
 """Posterior SDs, as the mode's curvature has them, by which starting points differ."""
-
-
 _LEAST_STEP_SD, _LOG_SD_SPREAD = 1e-3, 0.3
-
-
 _RIDGE, _ITERATIONS, _CONVERGED = 1e-6, 100, 1e-8
 
 

@@ -33,8 +33,6 @@ from bayes_net.model.predictors import effect_names, scale_names, scaling, split
 from bayes_net.schema import CHAIN, DRAW, INTERVAL, SAMPLE_DIMS
 
 SAMPLER = Sampler(draws=1500, tune=1000, target_accept=0.99)
-
-
 _compiled: dict[tuple, Compiled] = {}
 
 

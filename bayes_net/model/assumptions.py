@@ -119,11 +119,7 @@ class Assumptions:
 
 
 SHARED, PER_ARM, COMMON = "shared", "per arm", "common"
-
-
 TIME_VARYING = "time-varying"
-
-
 RW1 = "rw1"
 
 

@@ -15,8 +15,6 @@ from bayes_net.model.assumptions import PER_ARM, TIME_VARYING, Hazard
 from bayes_net.model.priors import HalfNormal, Normal, Priors
 
 MOST_COMPRESSION_ERROR = 1e-6
-
-
 AnyExposure = Exposure | AggregatedExposure
 
 

@@ -30,8 +30,6 @@ from bayes_net.schema import NO_LIMIT
 
 INFLATION = Normal(*FLOOR_INFLATION, "SE of a median without CI: 0.8 to 1.7 times its floor")
 """Printed widths of ten curves of neuroendocrine tumours are 0.74 to 1.30 times the floor."""
-
-
 Curve = tuple[str, str, str]
 """Endpoint, study, arm."""
 

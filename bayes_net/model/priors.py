@@ -155,14 +155,8 @@ class Priors:
 
 
 GAUSSIAN_PROCESS, INDEPENDENT, EXCHANGEABLE = "gaussian process", "independent", "exchangeable"
-
-
 ROBUST, COMMENSURATE, FULL, NONE = "robust mixture", "commensurate", "full", "none"
-
-
 BORROWING = (EXCHANGEABLE, ROBUST, COMMENSURATE, FULL, NONE)
-
-
 VAGUE_SD = 2.0
 """SD of a log hazard ratio, or logit, between studies that have nothing to do with each other."""
 

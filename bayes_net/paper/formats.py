@@ -17,36 +17,20 @@ import pandas as pd
 from bayes_net.errors import InputError
 
 EXTRA = "pip install 'bayes-net[tables]'"
-
-
 PORTRAIT = 80
 """Characters that fit on a line of an upright page; wider tables lie on their side."""
-
-
 MOST_OF_A_COLUMN = 40
 """A column with longer texts is no wider than one with texts of so many characters: they are wrapped."""
-
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
 MOST_KEPT_TOGETHER = 15
 """Rows of a group that a page break does not part; longer groups may be."""
-
-
 LATEX_PACKAGES = ("array", "booktabs", "caption", "longtable", "pdflscape")
-
-
 _LATEX_PREAMBLE = f"""\
 % \\usepackage{{{", ".join(LATEX_PACKAGES)}}} and \\usepackage[T1]{{fontenc}};
 % with letters that are not Latin, XeLaTeX or LuaLaTeX and a font that has them.
 """
-
-
 _LATEX_SIGNS = {"≥": "$\\geq$", "≤": "$\\leq$", "−": "$-$", "\N{NO-BREAK SPACE}": "~"}
 """What pdfLaTeX does not know without further packages."""
-
-
 _RTF_ROWS = {True: 46, False: 30}
 """Lines of a letter page with margins of an inch, upright or on its side, under a title of two lines."""
 

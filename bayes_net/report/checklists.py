@@ -10,20 +10,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 BARG = "BARG (Bayesian analysis reporting guidelines, Kruschke 2021, doi:10.1038/s41562-021-01177-7)"
-
-
 ROBUST = "ROBUST (Bayesian analyses in clinical studies, Sung 2005, doi:10.1016/j.jclinepi.2004.08.010)"
-
-
 AUTHORS = "Not answered: for the authors to say, a program cannot know"
-
-
 NO_DECISION = "Does not apply: no decision is made, probabilities are reported"
-
-
 NOT_CHECKED = "Not answered: nothing was held out or replicated"
-
-
 NOT_RUN = "Not answered: scenarios were not run"
 
 

@@ -38,8 +38,6 @@ KINDS = {
     "completion": "Response at completion (log odds ratio)",
 }
 """The parameters that say something to a reader, in the order of reading."""
-
-
 _USES = {"likelihood": "in the fit", "check": "held out", "record": "record only"}
 
 

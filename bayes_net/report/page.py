@@ -36,20 +36,12 @@ class Part:
 
 FIGURES = Part("figures")
 """Where the figures of the section stand."""
-
-
 text = partial(Part, "text")
 """A paragraph."""
-
-
 note = partial(Part, "note")
 """A paragraph in small print."""
-
-
 subheading = partial(Part, "subheading")
 """A heading within the section."""
-
-
 model_terms = partial(Part, "terms")
 """The model by heading; one that begins with "Equation" is set as mathematics."""
 
@@ -187,25 +179,17 @@ def meaning_of_words() -> Iterator[Part]:
 
 
 EQUIVALENCE = "0.9 < HR < 1.11 is the region of practical equivalence: an association too small to matter."
-
-
 ASSOCIATION = (
     "Association, not effect: shrinkage is measured after treatment began, and whatever makes a tumour "
     "shrink may also delay progression. Nothing here says what would happen if a tumour were made to shrink "
     "more."
 )
-
-
 POWER_SCALING = (
     "ow far each hazard ratio’s distribution moves when the likelihood, or the priors, are raised to a power "
     "(cumulative Jensen–Shannon distance per doubling; below 0.05: hardly; Kallioinen et al. 2024, "
     "doi:10.1007/s11222-023-10366-5)."
 )
-
-
 SCENARIO_RANGE = "As specified, and the range over scenarios that passed their gate"
-
-
 NO_SAMPLE = (
     "Scenarios are choices, not a sample: how many change a conclusion says nothing about how probable "
     "that is."

@@ -49,24 +49,16 @@ from bayes_net.schema import NO_LIMIT_WARNING, PER_1_POINT, PER_10_POINTS, words
 
 LANDMARKS = "landmarks"
 """Kind of the results of landmark models, which ``patients_page`` knows."""
-
-
 CENSORING = "Informative censoring"
 """Heading in the model's words of what is assumed if censoring tells something."""
-
-
 OVER_TIME = "Hazard ratio over time"
 """Heading in the model's words of what hazard ratios mean where they vary over time."""
-
-
 OVER_TIME_IN_WORDS = (
     "Hazards are not proportional in this model: the hazard ratio of shrinkage may change from interval to "
     "interval. Where one hazard ratio stands for an arm, it is the geometric mean over time (the open last "
     "interval counts as long as the one before it), and words and probabilities are about that mean. It may "
     "be 1 although shrinkage goes with fewer events early and with more late, or the other way round."
 )
-
-
 _ANALYSIS = ("endpoint", "population", "measure")
 
 

@@ -40,8 +40,6 @@ from bayes_net.schema import AS_SPECIFIED, words
 
 SCENARIOS = "scenarios"
 """Kind of the results that ``scenario_page`` knows."""
-
-
 MOST_TROUBLES = 6
 """The banner names so many scenarios that failed."""
 

@@ -23,26 +23,16 @@ from bayes_net.schema import FAILED, PASSED, PER_10_POINTS, words
 
 WHOLE = "all evidence"
 """The fit whose failed check makes every number unusable."""
-
-
 LEAST_MOVE = 0.1
 """By fewer posterior SDs a mean is not said to move: two fits of the same evidence differ as much."""
-
-
 PRIOR = "the evidence says nothing here: this is the prior"
-
-
 UNPRINTED = "predicted, no printed number"
-
-
 _STATUSES = {
     IN_PRINT: "in print",
     HELD_OUT: "in print but held out",
     FROM_PATIENTS: "from patients",
     PREDICTED: UNPRINTED,
 }
-
-
 Tables = Mapping[str, pd.DataFrame]
 
 

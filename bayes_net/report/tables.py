@@ -27,8 +27,6 @@ from bayes_net.results.synthesis import PREDICTED
 from bayes_net.schema import ARM, NO_LIMIT, OBSERVED, WITHOUT_BIAS, landmark_label, landmark_names, words
 
 _PRINTED = "Printed HR (limits)"
-
-
 _IN_MONTHS = ("median", "rmst")
 
 
@@ -200,8 +198,6 @@ def loo_table(loo: pd.DataFrame) -> pd.DataFrame:
 
 
 _PRIOR_OF = "prior of "
-
-
 _PRIORS = {
     "slope": "the slope",
     "common_slope": "the slope",

@@ -11,12 +11,8 @@ from bayes_net.schema import ASSOCIATION, EQUIVALENCE
 
 HAZARD_RATIO_BOUNDS = {"prob_below_1": (0, 1), "prob_below_0.8": (0, 0.8), "prob_0.9_to_1.11": EQUIVALENCE}
 """Between which limits a hazard ratio lies with the probability in this column."""
-
-
 KEYS = ["endpoint", "population", "measure", "estimand", "landmark", "arm", "study"]
 """The columns that say what a hazard ratio is about."""
-
-
 HAZARD_RATIO_COLUMNS = (
     *("endpoint", "population", "study", "measure", "estimand", "landmark", "arm", "status", "biased"),
     *("n", "events", "hr", "lower", "upper", "level", "interval", "log_mean", "log_sd"),
@@ -25,16 +21,10 @@ HAZARD_RATIO_COLUMNS = (
 )
 """Columns of every table of hazard ratios, in order. ``log_mean`` and ``log_sd`` are of the posterior log
 hazard ratio, ``prior_sd`` is the SD of its prior and ``contraction`` 1 - log_sd / prior_sd."""
-
-
 PRINTED_COLUMNS = ("row", "printed", "printed_lower", "printed_upper")
 """What a table of a synthesis has besides: the row of the evidence, and what it prints."""
-
-
 LEAST_CONTRACTION = 0.1
 """With a smaller contraction, 1 - posterior SD / prior SD, the evidence is taken to say nothing."""
-
-
 _TEXTS = {*KEYS, "status", "interval", "gate"}
 
 

@@ -18,8 +18,6 @@ from bayes_net.results.fits import Fitted, profile_label
 from bayes_net.schema import ARM, INTERVAL, SLOPE, TIME
 
 CURVE_POINTS = 60
-
-
 LONG_NAMES = {"pfs": "Progression-free survival", "os": "Overall survival"}
 
 

@@ -24,8 +24,6 @@ CONTENT, SPECIFICATION, POSTERIOR, REPORT = (
     "posterior.nc",
     "report.html",
 )
-
-
 _TYPES = {"b": "bool", "i": "int64", "u": "int64", "f": "float64"}
 """What a column of each kind of NumPy type is read back as; all others are text."""
 

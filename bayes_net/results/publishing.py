@@ -25,14 +25,8 @@ except ImportError:  # Windows
 
 
 MANIFEST = "manifest.json"
-
-
 GATE_FAILED_SUFFIX = "-gate-failed"
-
-
 PARTIAL, PREVIOUS = "partial", "previous"
-
-
 _DROPPINGS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """Files that file managers leave wherever they look."""
 

@@ -98,8 +98,6 @@ def troubles(scenarios: pd.DataFrame) -> pd.DataFrame:
 
 MODERATE, LARGE = 0.1, 0.5
 """From so many posterior SDs on a change is called moderate, or large; below, negligible."""
-
-
 BIAS = "bias of no limit"
 
 

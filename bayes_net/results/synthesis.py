@@ -34,14 +34,8 @@ from bayes_net.schema import (
 )
 
 IN_PRINT, HELD_OUT, PREDICTED = "in print", "in print, held out", "not in print: predicted"
-
-
 NO_BIAS_TERM = "no bias term"
-
-
 FROM_PATIENTS = "from patients"
-
-
 _PRINTED = PRINTED_COLUMNS[1:]
 
 

@@ -34,8 +34,6 @@ from bayes_net.simulate.plan import (
 )
 
 PATIENT_COLUMNS = {"pfs_time": "pfs_months", "os_time": "os_months"}
-
-
 SCAN_COLUMNS = {"time": "scan_months", "size": "sum_of_diameters_mm"}
 """How `write_cohort` names columns that carry a unit: pass both to `read_cohort` to read them back."""
 

@@ -11,18 +11,10 @@ from scipy.special import expit
 from bayes_net import schema
 
 DETECTION = ("next scan", "exact")
-
-
 PATHS = ("gradual", "at first scan")
-
-
 WEEK = 7 / schema.DAYS_PER_MONTH
-
-
 SMALLEST, LARGEST = -schema.PROGRESSION_PCHG, 100.0
 """Best shrinkage lies between these: less would be progression, more cannot be."""
-
-
 PROGRESSED_SIZE, LARGEST_CLEAR = 1.2, 1.2 - 1e-5
 """Size over nadir that RECIST 1.1 calls progression, and what stays below it when rounded to a nanometre."""
 

@@ -13,8 +13,6 @@ from bayes_net.errors import InputError, listed
 from bayes_net.schema import ENDPOINTS, NO_LIMIT, Duration, duration
 
 MOST_INTERVALS = 50
-
-
 MOST_IMPUTATIONS = 1000
 
 
@@ -64,14 +62,8 @@ def _rising(value: object) -> tuple[Duration, ...]:
 
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-
-
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-
-
 Whole = Annotated[int, Field(strict=True)]
-
-
 Flag = Annotated[bool, Field(strict=True)]
 
 
@@ -81,31 +73,17 @@ def _words(text: str) -> WithJsonSchema:
 
 
 Length = Annotated[Duration, BeforeValidator(duration), PlainSerializer(str), _words("duration")]
-
-
 PositiveLength = Annotated[
     Duration, BeforeValidator(_later), PlainSerializer(str), _words("duration above 0")
 ]
-
-
 LandmarkText = Annotated[str, BeforeValidator(_landmark), _words('duration, or `"no limit"`')]
-
-
 Share = Annotated[float, Field(strict=True, ge=0.5, le=0.999)]
 """A probability: a fraction of 1, not of 100, and not so near to 1 that nothing is left outside."""
-
-
 _AnyLimits = tuple[float, float] | Literal["flat"]
-
-
 Limits = Annotated[
     _AnyLimits, BeforeValidator(_limits), _words('two numbers above 0, the smaller first, or `"flat"`')
 ]
-
-
 _Lengths = tuple[Length, ...]
-
-
 Cuts = Annotated[
     dict[str, _Lengths] | _Lengths | None, BeforeValidator(_cuts), _words("list of rising durations")
 ]
@@ -135,8 +113,6 @@ _EXPECTED = {
     "too_short": "expected at least one entry",
     "missing": "missing; it has no default",
 }
-
-
 _NUMERIC = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 

@@ -363,11 +363,7 @@ class CensoringSection(Section):
 
 
 Draws = Annotated[Whole, Field(ge=100, description="Draws of each chain that are kept.")]
-
-
 Tune = Annotated[Whole, Field(ge=100, description="Draws of each chain before these.")]
-
-
 TargetAccept = Annotated[Number, Field(ge=0.5, lt=1, description="Nearer to 1 is slower and more careful.")]
 
 

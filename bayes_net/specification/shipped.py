@@ -9,11 +9,7 @@ from bayes_net.errors import SpecificationError, listed
 
 EXAMPLES = ("N01", "N02", "N03", "N10")
 """Median and S(t) of a control arm, hazard ratio of the arms, hazard ratio per point of shrinkage."""
-
-
 TEMPLATES = Path(__file__).parent
-
-
 PACKAGE = Path(__file__).parent.parent
 
 

@@ -176,8 +176,6 @@ BorrowingKind = Annotated[
     Literal["exchangeable", "robust mixture", "commensurate", "full", "none"],
     Field(description="Rule of borrowing."),
 ]
-
-
 _SD = "SD of differences between studies that belong together; `exchangeable`: half-normal scale."
 StudySd = Annotated[Positive, Field(description=_SD)]
 

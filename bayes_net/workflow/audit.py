@@ -25,18 +25,10 @@ from bayes_net.workflow.synthesis import PreparedNetwork
 
 WIDER = 4.0
 """A weakened prior has so many times its SD, and so a sixteenth of its precision."""
-
-
 LARGEST_CHANGE = 1000.0
 """The largest ``hazard_change_per_year`` that a specification may state."""
-
-
 DIGITS = 4
-
-
 WEAKENED, MOVED, NARROWED, LEFT_OUT = "weakened", "moved", "narrowed", "left out"
-
-
 Limits = tuple[float, float]
 
 
@@ -83,8 +75,6 @@ def _of_network(prepared: PreparedNetwork) -> Iterator[Step]:
 
 Variants = tuple[tuple[str, str, Any], ...]
 """What is done, in which words, and the value that a key then has."""
-
-
 Stated = Iterator[tuple[str, str, Variants]]
 """Block, key of the specification, and the variants of its value."""
 

@@ -20,14 +20,8 @@ from bayes_net.results.folder import ResultFolder, read_result, short_names
 from bayes_net.schema import PER_1_POINT, landmark_label, landmark_names
 
 ABSENT = "–"
-
-
 _TABLES = ("hazard_ratios", "arms_and_studies")
-
-
 _SHOWN = ["hr", "lower", "upper", "level", "mcse_hr", "prob_below_1", "gate"]
-
-
 _DIGEST = 12
 """Characters of a hash that are shown: enough to tell two apart."""
 

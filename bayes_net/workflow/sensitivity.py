@@ -213,8 +213,6 @@ def assumed(scenarios: Sequence[Scenario]) -> str:
 
 
 _FIRST, _SECOND = (WEAKENED, LEFT_OUT), (MOVED, NARROWED)
-
-
 COLUMNS = ("hr", "shift", "width", "mcse_shift")
 
 

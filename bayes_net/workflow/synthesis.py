@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 REFIT_RHAT, REFIT_ESS, REFIT_ACCEPT = 1.03, 100, 0.99
 """Enough to see by how much of its standard deviation a parameter moves; what fails is refitted as carefully
 as the whole."""
-
-
 WHOLE = "all evidence"
 """Name of the fit from which nothing is left out."""
 
