@@ -13,3 +13,13 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the shared data: set BAYES_NET_SHARED to their folder")
     return folder
+
+
+SLOW_FOLDERS = ("fits", "end_to_end")
+
+
+def pytest_collection_modifyitems(items):
+    """What compiles, samples or runs whole commands is marked by its folder; -m "not fits" leaves it out."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in SLOW_FOLDERS:
+            item.add_marker("fits")

@@ -8,10 +8,10 @@ import pools
 import pytest
 from scipy import stats
 from test_cli import invoke
-from test_pool_run import page
-from test_pool_run import written as written_pool
 from test_scenarios import invented
 from test_scenarios import written as written_trial
+from test_synthesis_run import page
+from test_synthesis_run import written as written_pool
 
 import bayes_net as bn
 from bayes_net.checks.power import prior_blocks

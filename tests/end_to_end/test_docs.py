@@ -32,7 +32,7 @@ from bayes_net.errors import SpecificationError
 from bayes_net.specification.read import parse_specification
 from bayes_net.specification.shipped import TEMPLATES
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
 

@@ -23,7 +23,7 @@ from bayes_net.model.priors import Fixed
 from bayes_net.specification.read import parse_specification
 from bayes_net.workflow.analysis import prepare
 
-MODELS = Path(__file__).resolve().parents[1] / "models"
+MODELS = Path(__file__).resolve().parents[2] / "models"
 POOLED = MODELS / "prrt_pooled.toml"
 PER_POINT, PER_POINT_PCHG = "per +1 point of shrinkage", "per +1 point of PCHG"
 ARMS = ("control", "177Lu")

@@ -10,7 +10,7 @@ import pytest
 from bayes_net.evidence.kinds import datum
 from bayes_net.evidence.table import COLUMNS, Evidence, EvidenceError, read_evidence
 
-DATA = Path(__file__).parents[1] / "models" / "data"
+DATA = Path(__file__).resolve().parents[3] / "models" / "data"
 FILES = [DATA / f"{name}.csv" for name in ("netter1", "mid_treatment", "dosimetry")]
 PER_POINT = "per +1 point of shrinkage"
 

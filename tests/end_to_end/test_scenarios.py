@@ -15,8 +15,8 @@ import pytest
 import small_trial
 import tomli_w
 from test_cli import invoke
-from test_pool_run import BRIEF
-from test_pool_run import written as written_pool
+from test_synthesis_run import BRIEF
+from test_synthesis_run import written as written_pool
 
 import bayes_net as bn
 from bayes_net.errors import InputError, SpecificationError

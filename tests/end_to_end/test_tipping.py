@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import small_trial
 from scipy.stats import norm
-from test_pool_run import written as written_pool
 from test_scenarios import command, written
+from test_synthesis_run import written as written_pool
 
 import bayes_net as bn
 from bayes_net.checks.tipping import FACTORS, censoring_tipping, with_words
