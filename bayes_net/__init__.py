@@ -67,7 +67,6 @@ _HOMES = {
         "SlopePrior",
     ),
     "model.hazard": ("hazard_model",),
-    "model.layout": ("layout",),
     "model.network": (
         "Network",
         "combine_network",
@@ -88,6 +87,7 @@ _HOMES = {
         "slope_change_prior",
     ),
     "model.synthesis": ("synthesis_model",),
+    "engine.layout": ("layout",),
     "inference.imputation": (
         "Censoring",
         "concerned_patients",

@@ -24,8 +24,8 @@ SAMPLER = bn.Sampler()
 
 def ours(folder: Path, hazard: bn.Hazard) -> list[dict]:
     """Compile one model and refit it with each data set's arrays."""
+    from bayes_net.engine.layout import model_data
     from bayes_net.inference.sampling import sample
-    from bayes_net.model.layout import model_data
 
     exposures = {number: read(folder, number) for number in numbers(folder)}
     shape = bn.layout(list(exposures.values()))

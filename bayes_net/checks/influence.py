@@ -19,10 +19,10 @@ from scipy import special
 from bayes_net.checks.gate import HIGH_PARETO_K, MIN_SPREAD, gate, relative_efficiency
 from bayes_net.checks.power import reported_log_ratios, study_log_likelihood
 from bayes_net.data.exposure import Exposure
+from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
 from bayes_net.inference.arrays import ROW, published_log_likelihood
 from bayes_net.model.assumptions import Hazard
-from bayes_net.model.layout import layout
 from bayes_net.model.network import Network
 from bayes_net.schema import ARM, PATIENT, SAMPLE_DIMS, SLOPE, STUDY
 

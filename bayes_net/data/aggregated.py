@@ -343,3 +343,6 @@ def _mend(score, weight, moments, bounds, data: Exposure, pattern: np.ndarray) -
             months = np.minimum(data.time[own], data.ends[k]) - data.starts[k]
             at, mass = gauss_rule(data.score[own], months, nodes=NODES)
             score[p, k, : len(at)], weight[p, k, : len(at)] = at, mass
+
+
+AnyExposure = Exposure | AggregatedExposure

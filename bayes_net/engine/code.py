@@ -25,10 +25,10 @@ from numba import carray, cfunc, types
 
 from bayes_net.engine import density
 from bayes_net.engine.density import WORK_SIZE, log_density
+from bayes_net.evidence.counts import TINY
 
 CACHE_VARIABLE = "BAYES_NET_CACHE"
 """Environment variable: the folder in which compiled code is kept; empty: none."""
-
 _LOCK = threading.Lock()
 _REAL, _PLACE = types.CPointer(types.double), types.voidptr
 _DENSITY = types.int64(types.uint64, _REAL, _REAL, _REAL, _PLACE)
@@ -123,7 +123,7 @@ def _version_key() -> str:
     """Versions in words, and a digest of the sources: numba looks at one file's date only."""
     names = ("bayes-net", "numba", "llvmlite", "numpy")
     parts = [platform.python_implementation(), platform.python_version()]
-    parts += [f"{name}-{version(name)}" for name in names] + [repr(density.TINY)]
+    parts += [f"{name}-{version(name)}" for name in names] + [repr(TINY)]
     sources = [Path(module).read_bytes() for module in (density.__file__, __file__)]
     digest = hashlib.sha256(b"\0".join([*sources, "\0".join(parts).encode()])).hexdigest()
     return f"{version('bayes-net')}-python{platform.python_version()}-numba{version('numba')}-{digest[:16]}"

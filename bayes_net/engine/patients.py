@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from bayes_net.data.aggregated import AnyExposure
+from bayes_net.engine.layout import Layout, layout, model_data
 from bayes_net.engine.posterior import Posterior, Variable, matrix, packed
-from bayes_net.model.assumptions import COMMON, PER_ARM, RW1, SHARED, Hazard
-from bayes_net.model.layout import AnyExposure, Layout, layout, model_data, walk_basis
+from bayes_net.model.assumptions import COMMON, PER_ARM, RW1, SHARED, Hazard, walk_basis
 from bayes_net.model.predictors import coordinates, free_variables
 from bayes_net.model.priors import INDEPENDENT, NONE, Flat, HalfNormal, Prior
 from bayes_net.schema import (

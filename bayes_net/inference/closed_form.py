@@ -12,11 +12,18 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from bayes_net.data.aggregated import AggregatedExposure
+from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.exposure import Exposure, inverse_cumulative, person_time
 from bayes_net.errors import InputError
-from bayes_net.model.assumptions import COMMON, SHARED, Hazard
-from bayes_net.model.layout import AnyExposure, level_shift, step_information, sums_at_events, walk_basis
+from bayes_net.model.assumptions import (
+    COMMON,
+    SHARED,
+    Hazard,
+    level_shift,
+    step_information,
+    sums_at_events,
+    walk_basis,
+)
 from bayes_net.model.likelihoods import cumulative_hazard, log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates, free_variables, log_hazard, slope_over_time
 from bayes_net.model.priors import INDEPENDENT, Flat

@@ -15,10 +15,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from bayes_net.data.aggregated import AnyExposure
 from bayes_net.data.exposure import one_hot
-from bayes_net.model.assumptions import COMMON, RW1, SHARED, Hazard
+from bayes_net.engine.layout import PRIOR_ROWS, Layout, layout, model_data
+from bayes_net.model.assumptions import COMMON, RW1, SHARED, Hazard, slope_intervals
 from bayes_net.model.backend import pm, pt, times
-from bayes_net.model.layout import PRIOR_ROWS, AnyExposure, Layout, layout, model_data, slope_intervals
 from bayes_net.model.likelihoods import log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates, free_variables, log_hazard, slope_over_time
 from bayes_net.model.priors import INDEPENDENT, NONE, Flat, HalfNormal, Prior

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-from bayes_net.data.aggregated import AggregatedExposure
+from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.exposure import measure_attrs
+from bayes_net.engine.layout import Layout, layout, model_data
 from bayes_net.engine.patients import patients_posterior, sampled_variables
 from bayes_net.inference.closed_form import draw_prior, log_likelihood, log_prior, with_derived
 from bayes_net.inference.sampling import (
@@ -24,7 +25,6 @@ from bayes_net.inference.sampling import (
 )
 from bayes_net.inference.start import starting_points
 from bayes_net.model.assumptions import Hazard
-from bayes_net.model.layout import AnyExposure, Layout, layout, model_data
 from bayes_net.model.predictors import coordinates, free_variables
 from bayes_net.model.priors import Flat
 from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS

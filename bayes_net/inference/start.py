@@ -11,20 +11,11 @@ import xarray as xr
 
 from bayes_net.data.aggregated import AggregatedExposure
 from bayes_net.inference.closed_form import log_hazard_of_nodes, parameters, step_scale, with_derived
-from bayes_net.model.assumptions import Hazard
-from bayes_net.model.layout import sums_at_events
+from bayes_net.model.assumptions import Hazard, sums_at_events
 from bayes_net.model.likelihoods import log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates, free_variables
 from bayes_net.model.priors import Normal
-from bayes_net.schema import (
-    ARM,
-    INTERVAL,
-    LEVEL,
-    LEVEL_AT_EVENTS,
-    SAMPLE_DIMS,
-    SLOPE_STEP_SD,
-    STEP_SD,
-)
+from bayes_net.schema import ARM, INTERVAL, LEVEL, LEVEL_AT_EVENTS, SAMPLE_DIMS, SLOPE_STEP_SD, STEP_SD
 
 SPREAD = 2.0
 """Posterior SDs, as the mode's curvature has them, by which starting points differ."""

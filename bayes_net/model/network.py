@@ -22,8 +22,7 @@ from bayes_net.evidence.kinds import KINDS, datum, names_of
 from bayes_net.evidence.pairs import correlation_matrix
 from bayes_net.evidence.statistics import FLOOR_INFLATION, Datum, Quantity
 from bayes_net.evidence.table import COLUMNS
-from bayes_net.model.assumptions import Assumptions
-from bayes_net.model.layout import walk_basis
+from bayes_net.model.assumptions import Assumptions, walk_basis
 from bayes_net.model.participants import Participants, check_inputs
 from bayes_net.model.priors import FULL, Fixed, HalfNormal, Heterogeneity, Normal, Prior
 from bayes_net.schema import NO_LIMIT

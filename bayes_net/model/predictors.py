@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bayes_net.data.aggregated import AnyExposure
 from bayes_net.evidence.kinds import KINDS
 from bayes_net.evidence.statistics import Quantity, Values
-from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED, TIME_VARYING, Hazard
-from bayes_net.model.layout import AnyExposure, slope_intervals
+from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED, TIME_VARYING, Hazard, slope_intervals
 from bayes_net.model.likelihoods import count_rows
 from bayes_net.model.network import Network
 from bayes_net.model.priors import (

@@ -17,12 +17,7 @@ import pandas as pd
 from bayes_net import schema
 from bayes_net.data.landmarks import attrition_table
 from bayes_net.numbers import interval_label, listed_and, plain_table
-from bayes_net.report.evidence_tables import (
-    check_table,
-    evidence_table,
-    refit_table,
-    response_table,
-)
+from bayes_net.report.evidence_tables import check_table, evidence_table, refit_table, response_table
 from bayes_net.report.evidence_tables import survival_table as synthesis_survival_table
 from bayes_net.report.synthesis_words import WHOLE, judged, unpredicted, whole_failed
 from bayes_net.report.tables import arm_table, hazard_ratio_table, ratio_table, survival_table

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from bayes_net.data.cohort import Cohort
     from bayes_net.inference.sampling import Sampler
 
+
 DIAGNOSTICS = "diagnostics"
 """Table of every check of every fit: fit, check, worst, threshold, passed, where."""
-
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
 

@@ -15,20 +15,13 @@ import xarray as xr
 from bayes_net.checks.gate import Gate, gate, loo, worst_of
 from bayes_net.checks.influence import influence
 from bayes_net.data.cohort import Cohort, read_cohort
-from bayes_net.data.exposure import (
-    Exposure,
-    Measure,
-    Response,
-    equal_event_cuts,
-    expose,
-    grid_cuts,
-)
+from bayes_net.data.exposure import Exposure, Measure, Response, equal_event_cuts, expose, grid_cuts
 from bayes_net.data.landmarks import LandmarkSet, landmark
 from bayes_net.data.reading import read_table
+from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import CohortWarning, InputError
 from bayes_net.estimands.summary import STRENGTHS
 from bayes_net.inference.imputation import Censoring, concerned_patients, fit_imputed
-from bayes_net.model.layout import Layout, layout
 from bayes_net.report.patients import LANDMARKS
 from bayes_net.results.curves import predictive_table
 from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, reported_quantities
@@ -59,6 +52,7 @@ from bayes_net.workflow.cautions import (
 
 if TYPE_CHECKING:
     from bayes_net.inference.sampling import Sampler
+
 
 MOST_REFITS = 3
 """Patients of one fit that an ordinary run leaves out by refitting, at about a second each."""

@@ -32,6 +32,7 @@ from bayes_net.workflow.patients import load_data
 if TYPE_CHECKING:
     from bayes_net.inference.sampling import Sampler
 
+
 REFIT_RHAT, REFIT_ESS, REFIT_ACCEPT = 1.03, 100, 0.99
 """Enough to see by how much of its standard deviation a parameter moves; what fails is refitted as carefully
 as the whole."""

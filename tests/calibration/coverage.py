@@ -49,7 +49,7 @@ MODULES = (
     "data.landmarks",
     "model.priors",
     "model.assumptions",
-    "model.layout",
+    "engine.layout",
     "model.likelihoods",
     "model.predictors",
     "inference.closed_form",

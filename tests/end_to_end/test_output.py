@@ -28,7 +28,7 @@ from bayes_net.estimands.survival import (
     survival,
 )
 from bayes_net.report.patients import SECTIONS
-from bayes_net.results.fits import HAZARD_RATIO_BOUNDS
+from bayes_net.results.columns import HAZARD_RATIO_BOUNDS
 from bayes_net.specification.read import read_specification
 from bayes_net.workflow import write as output
 from bayes_net.workflow.describe import _equation

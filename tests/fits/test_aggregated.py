@@ -12,13 +12,13 @@ from bayes_net.data import aggregated
 from bayes_net.data.aggregated import SLOPES, aggregate
 from bayes_net.data.exposure import Exposure, Response
 from bayes_net.data.gauss import NODES, compress, compression_error
+from bayes_net.engine.layout import layout, model_data
 from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import draw_prior, log_likelihood, log_prior, step_scale, with_derived
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler
 from bayes_net.inference.start import SPREAD, starting_points
 from bayes_net.model.assumptions import COMMON, SHARED, TIME_VARYING, Hazard
-from bayes_net.model.layout import layout, model_data
 from bayes_net.model.predictors import coordinates, free_variables
 from bayes_net.model.priors import INDEPENDENT, NONE, Flat, Priors
 

@@ -15,6 +15,7 @@ from scipy.stats import t as student
 import bayes_net as bn
 from bayes_net.checks.gate import gate, worst_of
 from bayes_net.data.exposure import Exposure, Response, Shrinkage
+from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
 from bayes_net.estimands.summary import mixture_errors, summarise
 from bayes_net.estimands.survival import hazard_ratio, interaction, median_survival, rmst, survival
@@ -22,7 +23,6 @@ from bayes_net.inference.imputation import Censoring, concerned_patients, fit_im
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler
 from bayes_net.model.assumptions import Hazard
-from bayes_net.model.layout import layout
 from bayes_net.model.priors import Normal, Priors
 
 CUTS = np.array([2.0, 5.0, 9.0])

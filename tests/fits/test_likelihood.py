@@ -16,11 +16,11 @@ from pytensor.graph.traversal import ancestors
 
 from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import collapsed_form, long_form
+from bayes_net.engine.layout import Layout, layout, model_data
 from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import log_likelihood, log_prior
 from bayes_net.inference.engine_patients import flat_hazard_model
-from bayes_net.model.assumptions import Hazard
-from bayes_net.model.layout import Layout, layout, model_data, step_information
+from bayes_net.model.assumptions import Hazard, step_information
 from bayes_net.model.predictors import free_variables
 from bayes_net.model.priors import Flat, HalfNormal, Normal, Priors
 

@@ -14,14 +14,14 @@ from exposures import followed, patients, two_groups
 from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import Exposure, expose
 from bayes_net.data.landmarks import landmark
+from bayes_net.engine.layout import layout, model_data
 from bayes_net.errors import InputError
 from bayes_net.estimands.survival import hazard_ratio_by_time
 from bayes_net.inference.engine_patients import flat_hazard_model
 from bayes_net.inference.patients import fit, stack
 from bayes_net.inference.sampling import PYMC, Sampler, compile_model, sample
 from bayes_net.inference.start import starting_points
-from bayes_net.model.assumptions import Hazard
-from bayes_net.model.layout import layout, model_data, walk_basis
+from bayes_net.model.assumptions import Hazard, walk_basis
 from bayes_net.model.predictors import coordinates, free_variables, slope_over_time
 from bayes_net.model.priors import Flat, Normal, Priors, hazard_ratio_prior
 from bayes_net.schema import SAMPLE_DIMS

@@ -1,4 +1,4 @@
-"""What a hazard model assumes and the arrays that its likelihood takes; nothing here needs PyMC."""
+"""Shapes and arrays of the patients' likelihood: what fits of one shape share, and what each is given."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayes_net.data.aggregated import SLOPES, AggregatedExposure
+from bayes_net.data.aggregated import SLOPES, AggregatedExposure, AnyExposure
 from bayes_net.data.exposure import Exposure, one_hot, person_time
 from bayes_net.data.gauss import NODES, Nodes, compress, compression_error
 from bayes_net.errors import InputError
-from bayes_net.model.assumptions import PER_ARM, TIME_VARYING, Hazard
+from bayes_net.model.assumptions import (
+    Hazard,
+    level_shift,
+    slope_intervals,
+    step_information,
+    sums_at_events,
+    walk_basis,
+)
 from bayes_net.model.priors import HalfNormal, Normal, Priors
 
 MOST_COMPRESSION_ERROR = 1e-6
-AnyExposure = Exposure | AggregatedExposure
 
 
 @dataclass(frozen=True)
@@ -76,70 +82,6 @@ def _nodes(data: AnyExposure, patterns: np.ndarray) -> Nodes:
 def _compresses(data: Exposure, patterns: np.ndarray) -> bool:
     """Whether nodes give the hazard of these patients to six digits, for hazard ratios up to 4 a unit."""
     return compression_error(data, compress(data, patterns=patterns), slopes=SLOPES) < MOST_COMPRESSION_ERROR
-
-
-def _midpoint_distance(cuts: np.ndarray) -> np.ndarray:
-    """Years between the midpoints of neighbouring intervals; the open last one counts as long as its
-    predecessor."""
-    widths = _widths(cuts)
-    return (widths[:-1] + widths[1:]) / 2 / 12.0
-
-
-def _widths(cuts: np.ndarray) -> np.ndarray:
-    edges = np.concatenate([[0.0], cuts])
-    return np.append(np.diff(edges), np.diff(edges)[-1])
-
-
-def walk_basis(cuts: np.ndarray) -> np.ndarray:
-    """Matrix from standard normal steps to a random walk over the intervals, (intervals, steps).
-
-    A step's variance is the distance between interval midpoints in years; the walk is centred on its
-    average over time, so that the level is the time-averaged log hazard.
-    """
-    if not len(cuts):
-        return np.zeros((1, 0))
-    widths, distance = _widths(cuts), _midpoint_distance(cuts)
-    walk = np.tril(np.ones((len(widths), len(distance))), -1) * np.sqrt(distance)
-    return walk - (widths / widths.sum()) @ walk
-
-
-def level_shift(data: AnyExposure, hazard: Hazard) -> np.ndarray:
-    """Average log hazard of the events minus average log hazard over time, for a standard deviation of 1 and
-    one standardised step of 1, ([arm,] boundary).
-
-    The average over events gives the prior's precision of the level a share, in which the walk is 0. It is
-    what the model samples: late intervals may have no events, and the average over time is then a guess that
-    a wide walk moves far, while the average over events stays where it is.
-    """
-    events = data.events if hazard.baseline == PER_ARM else data.events.sum(axis=0)
-    prior = hazard.priors.level
-    known = events.sum(axis=-1, keepdims=True) + (prior.sd**-2.0 if isinstance(prior, Normal) else 0.0)
-    return events / np.maximum(known, 1.0e-9) @ walk_basis(data.cuts)
-
-
-def step_information(data: AnyExposure, hazard: Hazard) -> np.ndarray:
-    """About how much the events say about each step of the walk, ([arm,] boundary), for a unit step SD.
-
-    The log hazard of an interval with d events is known to a variance of about 1/d. Given the walk's
-    SD s, a standard normal step then has a posterior SD of about 1/sqrt(1 + s^2 I): sampling the step
-    on that scale keeps the geometry even from few events (non-centred) to many (centred).
-    """
-    events = data.events if hazard.baseline == PER_ARM else data.events.sum(axis=0)
-    before, after = events[..., :-1], events[..., 1:]
-    harmonic = before * after / np.maximum(before + after, 1.0)
-    return harmonic * _midpoint_distance(data.cuts) if len(data.cuts) else harmonic
-
-
-def slope_intervals(hazard: Hazard, data: AnyExposure) -> int:
-    """In how many intervals the slope differs: 1 where it is the same in all."""
-    return data.n_intervals if hazard.slopes == TIME_VARYING else 1
-
-
-def sums_at_events(data: AnyExposure, slope_intervals: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Events, (arm, interval); the sum of their scores, (arm, interval) or, with one slope for all intervals,
-    (arm, 1); the sum of their covariates, (covariate,)."""
-    scores = data.score_events[:, None] if slope_intervals == 1 else data.score_events_by_interval
-    return data.events, scores, data.covariate_events
 
 
 def model_data(data: AnyExposure, shape: Layout, hazard: Hazard) -> dict[str, np.ndarray]:
