@@ -99,11 +99,14 @@ def any_priors(rng) -> Priors:
 
     # the closed form has no flat level of a walk
     level = Normal(rng.normal(-2.5, 0.5), rng.uniform(0.2, 2.0))
-    return Priors(level, HalfNormal(rng.uniform(0.2, 1.5)), one(), one(), one())
+    change, slope_change = HalfNormal(rng.uniform(0.2, 1.5)), HalfNormal(rng.uniform(0.1, 0.8))
+    return Priors(level, change, one(), one(), one(), slope_change)
 
 
 COMBINATIONS = list(
-    product(("shared", "per arm"), ("rw1", "independent"), ("per arm", "common", "none"), LAYOUTS)
+    product(
+        ("shared", "per arm"), ("rw1", "independent"), ("per arm", "common", "none", "time-varying"), LAYOUTS
+    )
 )
 
 
