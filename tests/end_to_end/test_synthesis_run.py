@@ -726,7 +726,7 @@ def test_a_run_that_is_interrupted_while_it_draws_leaves_everything_as_it_was(
         return plots_save(axes, path)
 
     plots_save = style.save
-    monkeypatch.setattr(write, "save", save)
+    monkeypatch.setattr(style, "save", save)
     with pytest.raises(reaches, match=said):
         write.write(again[0], folder)
     assert saved

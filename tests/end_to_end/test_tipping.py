@@ -216,6 +216,8 @@ def test_only_single_changes_of_the_factor_make_the_curve(tmp_path):
     assert curve_of(plan(specification), pd.DataFrame()).empty
     made = plan(with_factors(specification, [3.0]))
     rows = pd.DataFrame({"scenario": [each.name for each in made]})
+    columns = ("endpoint", "population", "estimand", "landmark", "biased", "level", "interval", "log_sd")
+    rows = rows.assign(**dict.fromkeys(columns, ""))
     rows = rows.assign(
         gate="passed", measure="x", arm="A", hr=0.8, lower=0.7, upper=0.9, prob_below_1=0.99, mcse_hr=0.0
     )
