@@ -21,5 +21,6 @@ SLOW_FOLDERS = ("fits", "end_to_end")
 def pytest_collection_modifyitems(items):
     """What compiles, samples or runs whole commands is marked by its folder; -m "not fits" leaves it out."""
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] in SLOW_FOLDERS:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in SLOW_FOLDERS or item.get_closest_marker("slow"):
             item.add_marker("fits")
