@@ -85,16 +85,11 @@ def file_name(*keys: str) -> str:
     return "_".join(re.sub(r"[^a-z0-9.]+", "_", key.lower()).strip("_") for key in keys if key)
 
 
-def label(rows: pd.DataFrame) -> str:
-    """``95 % CrI``; the intervals of a synthesis, which names no kind, are equal-tailed."""
-    return interval_label(rows if "interval" in rows else rows.assign(interval="equal-tailed"))
-
-
 def estimate(rows: pd.DataFrame, what: str) -> str:
     """The note that says what estimate and interval are."""
     kinds = {"CrI": "equal-tailed credible interval", "HDI": "highest-density interval"}
-    meaning = "; ".join(f"{short}: {kind}" for short, kind in kinds.items() if short in label(rows))
-    return f"{what}: posterior median ({label(rows)}). {meaning}."
+    meaning = "; ".join(f"{short}: {kind}" for short, kind in kinds.items() if short in interval_label(rows))
+    return f"{what}: posterior median ({interval_label(rows)}). {meaning}."
 
 
 def bias(rows: pd.DataFrame) -> tuple[str, ...]:
@@ -152,7 +147,7 @@ def _survival(found: Tables) -> Iterator[Part]:
             if wanted.any():
                 part = Part(
                     name=file_name(name, endpoint, measure),
-                    title=f"{heading}: {caption(keys)}; posterior median ({label(rows)})",
+                    title=f"{heading}: {caption(keys)}; posterior median ({interval_label(rows)})",
                     frame=survival_table(rows[wanted]),
                     grouped_by="Landmark",
                     notes=(estimate(rows, "Estimates"), _CLOCK, *more, *bias(rows)),
@@ -248,7 +243,7 @@ def _predicted(found: Tables) -> Iterator[Part]:
         conditioning = (_PROFILES,) if (rows["profile"] != "whole arm").any() else ()
         yield Part(
             name=file_name("survival", endpoint),
-            title=f"Predicted survival: {origin}; posterior median ({label(rows)})",
+            title=f"Predicted survival: {origin}; posterior median ({interval_label(rows)})",
             frame=synthesis_survival_table(rows),
             grouped_by="Study and arm",
             notes=(estimate(rows, "Survival"), *conditioning),

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from bayes_net.errors import InputError
-from bayes_net.numbers import listed_and
+from bayes_net.numbers import interval_label, listed_and
 from bayes_net.report.evidence_tables import (
     check_table,
-    credible_label,
     decided_table,
     evidence_table,
     movement_table,
@@ -116,7 +115,7 @@ def failed_refits(result: ResultFolder) -> list[str]:
 
 def _answer(result: ResultFolder) -> Iterator[Part]:
     about = contents(result.tables)
-    yield bullets(answer(result.tables, level=result.words["level"]))
+    yield bullets(answer(result.tables))
     meaning = "A hazard ratio below 1 goes with longer time to event in the arm that is named first."
     if about["slopes"]:
         meaning = (
@@ -199,7 +198,7 @@ def _survival(result: ResultFolder) -> Iterator[Part]:
     yield FIGURES
     for endpoint, rows in result.tables["survival"].groupby("endpoint", sort=False):
         caption = f"{words(endpoint)} from randomisation or start of treatment: posterior median"
-        yield table(f"{caption} ({credible_label(rows)})", survival_table(rows))
+        yield table(f"{caption} ({interval_label(rows)})", survival_table(rows))
 
 
 def _model(result: ResultFolder) -> Iterator[Part]:
