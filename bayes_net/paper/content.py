@@ -20,7 +20,7 @@ from bayes_net.numbers import interval_label, listed_and, plain_table
 from bayes_net.report.evidence_tables import check_table, evidence_table, refit_table, response_table
 from bayes_net.report.evidence_tables import survival_table as synthesis_survival_table
 from bayes_net.report.synthesis_words import WHOLE, judged, unpredicted, whole_failed
-from bayes_net.report.tables import arm_table, hazard_ratio_table, ratio_table, survival_table
+from bayes_net.report.tables import arm_table, hazard_ratio_table, ratio_table, survival_table, thresholds
 from bayes_net.report.words import failed_rows
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import ASSOCIATION, words
@@ -58,13 +58,11 @@ class Part(NamedTuple):
 def worst_values(diagnostics: pd.DataFrame, of: str) -> Iterator[Part]:
     """The worst value of every check, one row a fit; none if nothing was checked."""
     if len(diagnostics):
-        limits = diagnostics.drop_duplicates("check")
-        gate = ", ".join(f"{row.check} {row.threshold:g}" for row in limits.itertuples())
         part = Part(
             name=file_name("diagnostics of", of),
             title=f"Sampling diagnostics: worst value of each check in {of}",
             frame=refit_table(diagnostics),
-            notes=(f"Thresholds of the gate: {gate}.",),
+            notes=(f"Thresholds of the gate: {thresholds(diagnostics)}.",),
         )
         yield part.unless_passed(failed_rows(diagnostics)["fit"])
 

@@ -48,7 +48,7 @@ Tables = Mapping[str, pd.DataFrame]
 def whole_failed(found: Tables) -> bool:
     """Whether the fit of all evidence failed a check, or was never checked."""
     diagnostics = found["diagnostics"]
-    return not (diagnostics["fit"] == WHOLE).any() or (failed_rows(diagnostics)["fit"] == WHOLE).any()
+    return WHOLE not in set(diagnostics["fit"]) or WHOLE in set(failed_rows(diagnostics)["fit"])
 
 
 def judged(found: Tables, name: str) -> pd.DataFrame:

@@ -253,6 +253,11 @@ def sensitivity_table(power_scaling: pd.DataFrame, tipping: pd.DataFrame | None)
     return pd.DataFrame(rows)
 
 
+def thresholds(gate: pd.DataFrame) -> str:
+    """``R-hat 1.01, bulk ESS 400``: what each check of a gate asks."""
+    return ", ".join(f"{row.check} {row.threshold:g}" for row in gate.drop_duplicates("check").itertuples())
+
+
 def influence_table(influence: pd.DataFrame) -> pd.DataFrame:
     """Per landmark and arm: the hazard ratio with all patients and without the one who moves it most."""
     columns = {
