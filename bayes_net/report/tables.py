@@ -65,7 +65,7 @@ def by_landmark(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
 
 def ratio_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     """Landmark, arm, posterior and (if there is any) printed hazard ratio, status, contraction, MCSE."""
-    printed = {"Printed HR (limits)": _printed} if hazard_ratios["printed"].notna().any() else {}
+    printed = {"Printed HR (limits)": format_printed} if hazard_ratios["printed"].notna().any() else {}
     return text_table(
         by_landmark(hazard_ratios),
         _WHERE
@@ -75,7 +75,7 @@ def ratio_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _printed(row) -> str:
+def format_printed(row) -> str:
     """A printed hazard ratio with its limits, if it has any."""
     if pd.isna(row.printed) or pd.isna(row.printed_lower):
         return rounded(row.printed, 3)
