@@ -171,9 +171,9 @@ _HOMES = {
         "read_result",
     ),
     "results.patients": ("survival_table",),
+    "paper.content": ("paper_tables",),
     "paper.tables": (
         "PaperTable",
-        "paper_tables",
         "save_paper_tables",
     ),
     "workflow.analysis": (

@@ -217,7 +217,8 @@ def paper(
     ] = None,
 ) -> None:
     """Write the tables of a finished run for a paper or a submission."""
-    from bayes_net.paper.tables import paper_tables, save_paper_tables
+    from bayes_net.paper.content import paper_tables
+    from bayes_net.paper.tables import save_paper_tables
     from bayes_net.results.folder import read_result
 
     with _bad_input_exits():

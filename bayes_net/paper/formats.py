@@ -1,6 +1,6 @@
 """A table for a paper as the bytes of a file: web page, LaTeX, Word, RTF, CSV.
 
-``table`` is a ``paper.PaperTable``. Whatever is in its title, cells and notes is text: each format escapes
+``table`` is a ``PaperTable``. Whatever is in its title, cells and notes is text: each format escapes
 it in its own way.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.errors import InputError
+from bayes_net.numbers import rounded
 
 EXTRA = "pip install 'bayes-net[tables]'"
 PORTRAIT = 80
@@ -86,7 +87,7 @@ def latex(table) -> bytes:
     text = _with_latex_pages(text, table, broken=broken)
     if broken:
         columns = "".join(
-            rf">{{\raggedright\arraybackslash}}p{{\dimexpr {share:.4f}\linewidth-2\tabcolsep\relax}}"
+            rf">{{\raggedright\arraybackslash}}p{{\dimexpr {rounded(share, 4)}\linewidth-2\tabcolsep\relax}}"
             for share in shares(table)
         )
         text = re.sub(r"(?<=\\begin{longtable}{)[lcr]+(?=})", lambda _: columns, text, count=1)

@@ -19,8 +19,9 @@ from docx.oxml.ns import qn
 
 from bayes_net.data.landmarks import attrition_table
 from bayes_net.errors import InputError
+from bayes_net.paper.content import paper_tables
 from bayes_net.paper.formats import FORMATS, LATEX_PACKAGES
-from bayes_net.paper.tables import PaperTable, paper_tables, save_paper_tables
+from bayes_net.paper.tables import PaperTable, save_paper_tables
 from bayes_net.report.evidence_tables import check_table, evidence_table, refit_table
 from bayes_net.report.tables import hazard_ratio_table, ratio_table, survival_table
 
