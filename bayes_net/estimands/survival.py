@@ -15,7 +15,6 @@ import xarray as xr
 
 from bayes_net.data.exposure import Exposure, Shrinkage, measure_of, person_time
 from bayes_net.errors import InputError, listed
-from bayes_net.estimands.summary import SMALL
 from bayes_net.estimands.synthesis import slopes_of
 from bayes_net.inference.closed_form import hazards_by_arm, parameters
 from bayes_net.model.likelihoods import cumulative_hazard as accumulated
@@ -35,6 +34,7 @@ from bayes_net.schema import (
 )
 
 SHRINKAGE, EFFECT = "shrinkage", "arm_effect"
+SMALL = 1e-9
 
 
 def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:
