@@ -152,7 +152,7 @@ def _but_covariates(tipping: pd.DataFrame) -> pd.DataFrame:
 
 
 def tipping_to_read(tipping: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """``censoring_tipping`` as text: caption and table of every endpoint, measure and estimand but covariates."""
+    """``censoring_tipping`` as text: caption and table by endpoint, measure and estimand but covariates."""
     columns = {
         "Landmark": ("landmark", str),
         "Arm": ("arm", str),

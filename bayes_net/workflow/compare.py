@@ -121,8 +121,8 @@ def _against_first(table: pd.DataFrame, first: str) -> pd.DataFrame:
 
 def _differences(names: Sequence[str], results: Sequence[ResultFolder]) -> pd.DataFrame:
     settings = pd.DataFrame(map(_settings, results), index=names).fillna(MISSING).T
-    differing = settings[settings.nunique(axis=1) > 1]
-    return differing.rename_axis(index="setting", columns=None).reset_index()
+    differing = settings.ne(settings.iloc[:, 0], axis=0).any(axis=1)
+    return settings[differing].rename_axis(index="setting", columns=None).reset_index()
 
 
 def _settings(result: ResultFolder) -> dict[str, str]:
