@@ -17,7 +17,7 @@ from bayes_net import schema
 from bayes_net.data.landmarks import attrition_table
 from bayes_net.errors import InputError
 from bayes_net.numbers import interval_label, listed_and, plain_table
-from bayes_net.paper.tables import PaperTable
+from bayes_net.paper.table import PaperTable
 from bayes_net.report.evidence_tables import check_table, evidence_table, refit_table, response_table
 from bayes_net.report.evidence_tables import survival_table as synthesis_survival_table
 from bayes_net.report.synthesis_words import WHOLE, judged, unpredicted, whole_failed
@@ -41,10 +41,10 @@ Named = Iterator[tuple[str, PaperTable]]
 """Tables, each after a name that is fit for a file."""
 
 
-def paper_tables(tables: Tables) -> dict[str, PaperTable]:
+def tables(found: Tables) -> dict[str, PaperTable]:
     """The tables of a run for a paper, by a name that is fit for a file.
 
-    ``tables`` are those in a run's folder, by the stem of their CSV files. Only they say whether patients
+    ``found`` are those in a run's folder, by the stem of their CSV files. Only they say whether patients
     are synthetic, what passed its gate and what was imputed after censoring, and then the title and the notes
     of every table say it.
 
@@ -56,21 +56,21 @@ def paper_tables(tables: Tables) -> dict[str, PaperTable]:
     InputError
         The table ``diagnostics`` is missing.
     """
-    if "diagnostics" not in tables:
+    if "diagnostics" not in found:
         raise InputError(
-            f"tables has {', '.join(tables) or 'nothing'}; expected diagnostics among them, since a table "
+            f"tables has {', '.join(found) or 'nothing'}; expected diagnostics among them, since a table "
             "must say whether its numbers can be used"
         )
-    filled = {name: table for name, table in tables.items() if len(table) or name == "diagnostics"}
+    filled = {name: table for name, table in found.items() if len(table) or name == "diagnostics"}
     synthesis = bool(_OF_A_SYNTHESIS & filled.keys()) or (filled["diagnostics"]["fit"] == WHOLE).any()
-    found = dict(_of_synthesis(filled) if synthesis else _of_patients(filled))
+    marked = dict(_of_synthesis(filled) if synthesis else _of_patients(filled))
     factors = [t["censoring_factor"].iloc[0] for t in filled.values() if "censoring_factor" in t]
     if factors:
         reason = f"follow-up after censoring is imputed at {float(factors[0]):g} times the model’s hazard"
-        found = {name: table.marked(CENSORING, reason) for name, table in found.items()}
-    if any("synthetic" in t and (t["synthetic"].astype(str) == "True").any() for t in tables.values()):
-        found = {name: table.marked(SYNTHETIC, GENERATED) for name, table in found.items()}
-    return found
+        marked = {name: table.marked(CENSORING, reason) for name, table in marked.items()}
+    if any("synthetic" in t and (t["synthetic"].astype(str) == "True").any() for t in found.values()):
+        marked = {name: table.marked(SYNTHETIC, GENERATED) for name, table in marked.items()}
+    return marked
 
 
 def _unless_passed(table: PaperTable, failed: Iterable[str]) -> PaperTable:

@@ -79,16 +79,16 @@ def answer(found: Mapping[str, pd.DataFrame]) -> list[str]:
     """How many scenarios there are, whether any conclusion depends on them, and which priors matter."""
     summary, scenarios = found["summary"], found["scenarios"]
     first = f"{counted(scenarios['scenario'].nunique() - 1, 'scenario')} beside the analysis as specified."
-    known = summary[summary["other_conclusion"].notna()]
-    if known.empty:
+    compared = summary[summary["other_conclusion"].notna()]
+    if compared.empty:
         return [first, "Nothing can be compared: the analysis as specified has no hazard ratio that passed."]
-    if moved := int((known["other_conclusion"].astype(float) > 0).sum()):
+    if moved := int((compared["other_conclusion"].astype(float) > 0).sum()):
         second = (
-            f"{moved} of {len(known)} verbal conclusions change in at least one of them; the table below "
+            f"{moved} of {len(compared)} verbal conclusions change in at least one of them; the table below "
             "says which, and in how many."
         )
     else:
-        second = f"None of the {len(known)} verbal conclusions changes in any of them."
+        second = f"None of the {len(compared)} verbal conclusions changes in any of them."
     sentences = [first, second]
     if "audit" in found:
         sentences.append(audit_sentence(found["audit"]))
@@ -179,19 +179,19 @@ def _end(row, side: str, tried: float) -> str:
 
 def tipping_sentences(tipping: pd.DataFrame) -> list[str]:
     """How many words are lost within the factors tried, and which is lost soonest."""
-    known = _but_covariates(tipping)
-    known = known[known["time"] != ""]
-    if known.empty:
+    rows = _but_covariates(tipping)
+    rows = rows[rows["time"] != ""]
+    if rows.empty:
         return []
     sides = ["below", "above"]
-    away = np.abs(np.log(known[sides].div(known["factor"], axis=0)).to_numpy(float))
-    tried = f"{significant(known['lowest'].min())} to {significant(known['highest'].max())}"
+    away = np.abs(np.log(rows[sides].div(rows["factor"], axis=0)).to_numpy(float))
+    tried = f"{significant(rows['lowest'].min())} to {significant(rows['highest'].max())}"
     lost = int((~np.isnan(away)).any(axis=1).sum())
-    lead = f"Informative censoring: of {counted(len(known), 'verbal conclusion')},"
+    lead = f"Informative censoring: of {counted(len(rows), 'verbal conclusion')},"
     if not lost:
         return [f"{lead} none is lost at factors from {tried}."]
     row, side = np.unravel_index(np.nanargmin(away), away.shape)
-    soonest = known.iloc[row]
+    soonest = rows.iloc[row]
     where = ", ".join(words(part) for part in (soonest["endpoint"], soonest["landmark"], soonest["arm"]))
     return [
         f"{lead} {lost} would be lost at some factor from {tried}; the soonest "

@@ -230,10 +230,10 @@ def movement_sentences(found: Tables) -> list[str]:
     slopes = influence[(influence["parameter"] == "slope") & ~influence["fit"].isin(failed)]
     sentences = []
     for study in single_arm_studies(found):
-        own = slopes[slopes["fit"] == f"without {study}"]
-        if own.empty:
+        without = slopes[slopes["fit"] == f"without {study}"]
+        if without.empty:
             continue
-        top = own.loc[own["moved_by_sd"].abs().idxmax()]
+        top = without.loc[without["moved_by_sd"].abs().idxmax()]
         moved = "did not move the slopes" if abs(top["moved_by_sd"]) < LEAST_MOVE else "moved the slopes"
         sentences.append(
             f"Leaving out {study}, a single-arm study, {moved}: the largest movement is "

@@ -46,8 +46,8 @@ class Comparison:
     def _ratios_to_read(self) -> pd.DataFrame:
         table = self.hazard_ratios[self.hazard_ratios["measure"] != PER_1_POINT]
         rows = []
-        for key, own in table.groupby(KEYS, sort=False):
-            found = {row.result: row for row in own.itertuples()}
+        for key, of_key in table.groupby(KEYS, sort=False):
+            found = {row.result: row for row in of_key.itertuples()}
             cells = [_ratio(found.get(name)) for name in self.names]
             moved = [_movement(found.get(name)) for name in self.names[1:]]
             labels = dict(zip(KEYS, key, strict=True))

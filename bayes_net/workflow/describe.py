@@ -186,9 +186,9 @@ def _censoring_in_words(plan: PatientsPlan, fits: Sequence[Fitted]) -> str:
         return ""
     numbers = []
     for f in fits:
-        known = f.fit["constant_data"].sum()
-        whose, censored = float(known["n_concerned"]), float(known["n"] - known["n_events"])
-        imputed = rounded(float(known["imputed_events"]), 1)
+        counts = f.fit["constant_data"].sum()
+        whose, censored = float(counts["n_concerned"]), float(counts["n"] - counts["n_events"])
+        imputed = rounded(float(counts["imputed_events"]), 1)
         numbers.append(f"{f.job.label}: {format_count(whose)} of {format_count(censored)}, {imputed}")
     return (
         f"{censoring.assumed(f'{censoring.factor:g}')} This is an assumption: no data can tell the factor. "

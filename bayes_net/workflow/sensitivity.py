@@ -166,12 +166,12 @@ def with_factors(specification: Plan, factors: Sequence[float] = FACTORS) -> Pat
     """
     if not hasattr(specification, "censoring"):
         raise SpecificationError("censoring can be imputed in analyses of patients, and this is a synthesis")
-    known = [section.change[FACTOR] for section in specification.scenarios if [*section.change] == [FACTOR]]
-    known += specification.grid[FACTOR] if [*specification.grid] == [FACTOR] else []
+    tried = [section.change[FACTOR] for section in specification.scenarios if [*section.change] == [FACTOR]]
+    tried += specification.grid[FACTOR] if [*specification.grid] == [FACTOR] else []
     added = [
         ScenarioSection(name=f"censoring factor {factor:g}", change={FACTOR: factor})
         for factor in factors
-        if factor not in known
+        if factor not in tried
     ]
     return specification.model_copy(update={"scenarios": (*specification.scenarios, *added)})
 

@@ -99,9 +99,7 @@ class PaperTable:
         )
 
 
-def save_paper_tables(
-    tables: Mapping[str, PaperTable], folder: str | Path, formats: Iterable[str]
-) -> list[Path]:
+def save_tables(tables: Mapping[str, PaperTable], folder: str | Path, formats: Iterable[str]) -> list[Path]:
     """Write every table in every format, such as ``["docx", "html"]``, and return the files.
 
     Nothing is written unless all of them can be made.
