@@ -9,24 +9,24 @@ import pandas as pd
 
 from bayes_net.checks.predictive import kaplan_meier
 from bayes_net.data.exposure import Response
+from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.figures import plots
 from bayes_net.figures.captions import PATIENTS, described
 from bayes_net.figures.style import Figure
+from bayes_net.model.assumptions import varies_over_time
 from bayes_net.model.priors import Flat, Prior
 from bayes_net.results.curves import (
     CURVE_POINTS,
     LONG_NAMES,
-    hazard_ratio_steps,
-    hazard_steps,
-    origin_of,
     patient_groups,
     predictive_table,
     slope_densities,
+    steps_over_time,
     survival_curves,
 )
 from bayes_net.results.fits import Fitted
 from bayes_net.results.patients import primary
-from bayes_net.schema import ARM, ENDPOINT_LABELS, SLOPE_BY_INTERVAL, landmark_label
+from bayes_net.schema import ARM, ENDPOINT_LABELS, landmark_label
 
 
 def draw(
@@ -61,7 +61,7 @@ def draw(
                 & (hazard_ratios["estimand"] == "association")
             ].reset_index(drop=True)
             stem = next(f.job.analysis for f in own if f.job.measure == measure)
-            average = ", averaged over time" if SLOPE_BY_INTERVAL in own[0].fit["posterior"] else ""
+            average = ", averaged over time" if varies_over_time(own[0].fit["posterior"]) else ""
             subject = f"{name}, {scale}{average}"
             yield _figure(f"forest_{stem}", "forest", rows, arms=arms, subject=subject)
         sharing = [other for other, flow in flows.items() if flow.equals(flows[endpoint])]
@@ -106,12 +106,10 @@ def _subject(fitted: Fitted) -> str:
 def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], level: float) -> Iterator[Figure]:
     endpoint, about = fitted.job.endpoint, {"arms": arms, "subject": _subject(fitted)}
     yield _figure(f"survival_{endpoint}", "survival", *survival_curves(fitted, level=level), **about)
-    yield _figure(
-        f"baseline_hazard_{endpoint}", "baseline_hazard", hazard_steps(fitted, level=level), **about
-    )
-    if SLOPE_BY_INTERVAL in fitted.fit["posterior"]:
-        ratios = hazard_ratio_steps(fitted, level=level).assign(origin=origin_of(fitted))
-        yield _figure(f"hazard_ratio_by_time_{endpoint}", "hazard_ratio_by_time", ratios, **about)
+    for quantity in OVER_TIME:
+        if quantity.used(fitted.fit["posterior"]):
+            steps = steps_over_time(quantity, fitted, level=level)
+            yield _figure(f"{quantity.name}_{endpoint}", quantity.name, steps, **about)
     if not isinstance(slope_prior, Flat):
         densities = slope_densities(fitted, slope_prior)
         yield _figure(f"prior_posterior_{endpoint}", "prior_posterior", densities, **about)

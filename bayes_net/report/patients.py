@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from bayes_net import schema
 from bayes_net.data.landmarks import attrition_table
+from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.numbers import MISSING, format_probability, interval_label, listed_and
 from bayes_net.report.page import (
     ASSOCIATION,
@@ -51,14 +52,8 @@ LANDMARKS = "landmarks"
 """Kind of the results of landmark models, which ``patients_page`` knows."""
 CENSORING = "Informative censoring"
 """Heading in the model's words of what is assumed if censoring tells something."""
-OVER_TIME = "Hazard ratio over time"
+CHANGES = "Hazard ratio over time"
 """Heading in the model's words of what hazard ratios mean where they vary over time."""
-OVER_TIME_IN_WORDS = (
-    "Hazards are not proportional in this model: the hazard ratio of shrinkage may change from interval to "
-    "interval. Where one hazard ratio stands for an arm, it is the geometric mean over time (the open last "
-    "interval counts as long as the one before it), and words and probabilities are about that mean. It may "
-    "be 1 although shrinkage goes with fewer events early and with more late, or the other way round."
-)
 _ANALYSIS = ("endpoint", "population", "measure")
 
 
@@ -91,7 +86,7 @@ def _alarm(gate: pd.DataFrame) -> Iterator[Part]:
 def _answer(result: ResultFolder) -> Iterator[Part]:
     ratios = result.tables["hazard_ratios"]
     primary = primary_rows(ratios)
-    over_time = result.words["model"].get(OVER_TIME)
+    over_time = result.words["model"].get(CHANGES)
     averages = "Hazard ratios change over time in this model; what follows is about their averages over time."
     yield bullets([averages if over_time else "", *answer(ratios)])
     caption = f"{words(primary['endpoint'].iloc[0])}: posterior median hazard ratio"
@@ -114,7 +109,7 @@ def _answer(result: ResultFolder) -> Iterator[Part]:
 
 def _averaged(result: ResultFolder) -> str:
     """What the caption of a table of slopes' hazard ratios says more where they vary over time."""
-    return ", averaged over time" if OVER_TIME in result.words["model"] else ""
+    return ", averaged over time" if CHANGES in result.words["model"] else ""
 
 
 def answer_table(primary: pd.DataFrame) -> pd.DataFrame:
@@ -177,8 +172,9 @@ def _hazard_ratios(result: ResultFolder) -> Iterator[Part]:
     for caption, rows in grouped(ratios[association | ~per_1 | ~(ratios["measure"] == PER_10_POINTS).any()]):
         of_slopes = rows["estimand"].iloc[0] in (schema.ASSOCIATION, "interaction")
         yield table(f"{caption}{_averaged(result) if of_slopes else ''}", hazard_ratio_table(rows))
-    for caption, rows in grouped(result.tables.get("hazard_ratio_by_time"), by=_ANALYSIS):
-        yield table(f"By months from the landmark: {caption}", over_time_table(rows))
+    for quantity in OVER_TIME:
+        for caption, rows in grouped(result.tables.get(quantity.name), by=_ANALYSIS):
+            yield table(f"By months from the landmark: {caption}", over_time_table(rows))
     if ratios["biased"].any():
         yield note(Markup("<strong>No limit is biased</strong>: it {}.").format(NO_LIMIT_WARNING))
 
@@ -295,7 +291,7 @@ def _limitations(result: ResultFolder) -> Iterator[Part]:
             no_limit if result.tables["hazard_ratios"]["biased"].any() else "",
             "Landmarks reuse the same patients. Several agreeing landmarks are not several confirmations, "
             "and no correction for looking at several was made.",
-            varying if OVER_TIME in result.words["model"] else proportional,
+            varying if CHANGES in result.words["model"] else proportional,
             "Tumour size is measured with error, which draws the hazard ratio towards 1; progression is "
             "dated at the scan that shows it, not when it happened.",
             assumed if CENSORING in result.words["model"] else ignored,

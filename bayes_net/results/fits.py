@@ -15,6 +15,7 @@ from bayes_net.data.landmarks import Landmark, LandmarkSet
 from bayes_net.display import shown
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio, interaction
+from bayes_net.model.assumptions import slope_in_force, varies_over_time
 from bayes_net.numbers import plain_table, significant
 from bayes_net.results.columns import HAZARD_RATIO_BOUNDS, hazard_ratio_columns
 from bayes_net.schema import (
@@ -30,7 +31,6 @@ from bayes_net.schema import (
     PER_10_POINTS,
     POINTS_PER_UNIT,
     SAMPLE_DIMS,
-    SLOPE_BY_INTERVAL,
     landmark_labels,
 )
 
@@ -125,8 +125,8 @@ def checked(job: Job, fit: xr.DataTree, others: Mapping[str, xr.DataArray] | Non
 def reported_quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
     """The draws behind the hazard-ratio table and the baseline hazards."""
     named = {"hazard ratio": hazard_ratio(fit), "log hazard": fit["posterior"][LOG_HAZARD]}
-    if SLOPE_BY_INTERVAL in fit["posterior"]:
-        named["log hazard ratio by interval"] = fit["posterior"][SLOPE_BY_INTERVAL]
+    if varies_over_time(posterior := fit["posterior"].to_dataset()):
+        named["log hazard ratio by interval"] = slope_in_force(posterior)
     if _arms_differ(fit):
         named["ratio of hazard ratios"] = interaction(fit)
     if ARM_EFFECT in fit["posterior"]:

@@ -13,6 +13,7 @@ from bayes_net.model.assumptions import Assumptions, SlopePrior
 from bayes_net.model.priors import (
     Borrowing,
     HalfNormal,
+    hazard_change_prior,
     hazard_ratio_prior,
     median_survival_prior,
     probability_prior,
@@ -31,6 +32,7 @@ from bayes_net.specification.fields import (
     repeated,
 )
 from bayes_net.specification.sections import (
+    Change,
     DataSection,
     Draws,
     Grid,
@@ -40,7 +42,6 @@ from bayes_net.specification.sections import (
     Section,
     TargetAccept,
     Tune,
-    hazard_change,
     listed_tables,
 )
 
@@ -230,7 +231,7 @@ class SynthesisPriorSection(Section):
 
     median_months: Limits = (2.0, 80.0)
     """Median of a curve with the average hazard, in months."""
-    hazard_change_per_year: Annotated[Number, Field(gt=1, le=1000)] = 4.0
+    hazard_change_per_year: Change = 4.0
     """Hazards a year apart are within this factor."""
     hazard_ratio_arm: Limits = (0.05, 20.0)
     """Hazard ratio of the arms."""
@@ -311,7 +312,7 @@ class SynthesisPlan(Plan):
             smoothing=self.model.smoothing,
             slopes=self.slopes.value(),
             level=median_survival_prior(*_proper(p.median_months)),
-            step_sd=hazard_change(p.hazard_change_per_year, 0.95),
+            step_sd=hazard_change_prior(p.hazard_change_per_year),
             arm_effect=hazard_ratio_prior(*_proper(p.hazard_ratio_arm)),
             arm_heterogeneity=HalfNormal(p.arm_heterogeneity),
             study_level=self.borrowing.level.value(),

@@ -15,18 +15,15 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from bayes_net.checks.power import prior_blocks
-from bayes_net.data.exposure import Response
-from bayes_net.model.predictors import free_variables
-from bayes_net.schema import ARM_EFFECT, COVARIATE_EFFECT, SLOPE_STEP_SD
+from bayes_net.model.assumptions import free_variables
 from bayes_net.specification.base import Plan
+from bayes_net.specification.sections import MOST_CHANGE
 from bayes_net.workflow.analysis import Prepared, prepare
 from bayes_net.workflow.patients import PreparedPatients
 from bayes_net.workflow.synthesis import PreparedNetwork
 
 WIDER = 4.0
 """A weakened prior has so many times its SD, and so a sixteenth of its precision."""
-LARGEST_CHANGE = 1000.0
-"""The largest ``hazard_change_per_year`` that a specification may state."""
 DIGITS = 4
 WEAKENED, MOVED, NARROWED, LEFT_OUT = "weakened", "moved", "narrowed", "left out"
 Limits = tuple[float, float]
@@ -86,30 +83,25 @@ def _priors(stated: Stated) -> Iterator[Step]:
 
 
 def _patients_priors(prepared: PreparedPatients) -> Stated:
-    priors, used = prepared.plan.priors, set()
-    for job in prepared.jobs:
-        names = free_variables(prepared.plan.hazard(job.measure), job.data)
-        response = "response" if isinstance(job.measure, Response) else "shrinkage"
-        used |= {f"{response} slope" if name in ("slope", "common_slope") else name for name in names}
+    priors = prepared.plan.priors
+    used = {
+        (free.key, type(job.measure))
+        for job in prepared.jobs
+        for free in free_variables(prepared.plan.hazard(job.measure), job.data).values()
+    }
     z = float(stats.norm.ppf((1 + priors.probability) / 2))
-    if priors.log_hazard is not None:
-        yield "baseline", "priors.log_hazard", _normal(*priors.log_hazard)
-    else:
-        yield "baseline", "priors.median_months", _limits(priors.median_months, z)
-    for block, key, variable in (
-        ("slope", "hazard_ratio_per_10_points", "shrinkage slope"),
-        ("slope of response", "hazard_ratio_response", "response slope"),
-        ("arm effect", "hazard_ratio_arm", ARM_EFFECT),
-        ("covariates", "hazard_ratio_covariate", COVARIATE_EFFECT),
-    ):
-        if variable in used:
-            yield block, f"priors.{key}", _limits(getattr(priors, key), z)
-    if "step_sd" in used:
-        key = "priors.hazard_change_per_year"
-        yield "change over time", key, _factor(priors.hazard_change_per_year)
-    if SLOPE_STEP_SD in used:
-        key = "priors.hazard_ratio_change_per_year"
-        yield "change of the slope over time", key, _factor(priors.hazard_ratio_change_per_year)
+    changes = []
+    for key, states in priors.statements():
+        value = getattr(priors, key)
+        if not used & {(states.prior, measure) for measure in states.measures}:
+            continue
+        if states.prior == "level" and priors.log_hazard is not None:
+            yield states.block, "priors.log_hazard", _normal(*priors.log_hazard)
+        elif isinstance(value, float):
+            changes.append((states.block, f"priors.{key}", _factor(value)))
+        else:
+            yield states.block, f"priors.{key}", _limits(value, z)
+    yield from changes
 
 
 def _network_priors(prepared: PreparedNetwork) -> Stated:
@@ -214,7 +206,7 @@ def _scale(sd: float) -> Variants:
 
 def _factor(factor: float) -> Variants:
     """Of a factor whose logarithm is proportional to the scale of a half-normal prior."""
-    wider = min(WIDER, float(np.log(LARGEST_CHANGE) / np.log(factor)))
+    wider = min(WIDER, float(np.log(MOST_CHANGE) / np.log(factor)))
     weakened = ((WEAKENED, f"SD x {wider:.2g}", _rounded(factor**wider)),) if wider > 1.1 else ()
     return (*weakened, (NARROWED, _NARROW, _rounded(factor ** (1 / WIDER))))
 
