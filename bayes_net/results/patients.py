@@ -110,7 +110,7 @@ def _about(job: Job) -> dict[str, object]:
 
 
 def over_time_tables(
-    fits: Sequence[Fitted], *, level: float, interval: str
+    fits: Sequence[Fitted], *, ci_prob: float, interval: str
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Name and table of every quantity over time that has one, of the fits whose models use it.
 
@@ -121,7 +121,7 @@ def over_time_tables(
         if name := quantity.column:
             names = {"estimate": name, "mcse": f"mcse_{name}", "interval_kind": "interval"}
             parts = [
-                steps_over_time(quantity, f, level=level, interval=interval)
+                steps_over_time(quantity, f, ci_prob=ci_prob, interval=interval)
                 .rename(columns=names)
                 .assign(**_about(f.job), gate=PASSED if f.gate.passed else FAILED)
                 for f in fits
@@ -138,7 +138,7 @@ def survival_table(
     times: Sequence[float],
     horizon: float,
     profiles: Sequence[float],
-    level: float,
+    ci_prob: float,
     interval: str,
 ) -> pd.DataFrame:
     """Survival at times, medians and restricted means after the landmark, by arm and profile.
@@ -155,7 +155,7 @@ def survival_table(
             biased=f.job.landmark.biased,
         )
         for f in fits
-        for part in _survival_parts(f, times, horizon, profiles, level, interval)
+        for part in _survival_parts(f, times, horizon, profiles, ci_prob, interval)
     ]
     columns = ["endpoint", "population", "measure", "landmark", "biased", ARM, "profile", "quantity", "time"]
     columns += ["beyond_follow_up"]
@@ -163,11 +163,11 @@ def survival_table(
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def _survival_parts(f: Fitted, times, horizon, profiles, level, interval) -> Iterator[pd.DataFrame]:
+def _survival_parts(f: Fitted, times, horizon, profiles, ci_prob, interval) -> Iterator[pd.DataFrame]:
     follow_up = dict(zip(f.job.data.arms, f.fit["constant_data"]["last_follow_up"].values, strict=True))
     drawn = survival_quantities(f.job, f.fit, times=times, horizon=horizon, profiles=profiles)
     for quantity, draws in drawn.items():
-        table = summarise(draws, prob=level, interval=interval, limits=False)
+        table = summarise(draws, ci_prob=ci_prob, interval=interval, limits=False)
         table = table.rename(columns={"interval_kind": "interval"})
         if quantity != "survival":
             table["time"] = horizon if quantity == "rmst" else np.nan

@@ -271,7 +271,7 @@ class States(NamedTuple):
 
 
 def _or_flat(distribution: Callable[..., Prior]) -> Callable[..., Prior]:
-    return lambda limits, prob: Flat() if limits == "flat" else distribution(*limits, prob=prob)
+    return lambda limits, ci_prob: Flat() if limits == "flat" else distribution(*limits, ci_prob=ci_prob)
 
 
 _ratio, _median = _or_flat(hazard_ratio_prior), _or_flat(median_survival_prior)
@@ -325,7 +325,7 @@ class PriorSection(Section):
     def values(self, measure: Shrinkage | Response) -> Priors:
         """The distributions that the statements mean, for one way in which shrinkage enters."""
         priors = {
-            states.prior: states.distribution(getattr(self, key), prob=self.probability)
+            states.prior: states.distribution(getattr(self, key), ci_prob=self.probability)
             for key, states in self.statements()
             if isinstance(measure, states.measures)
         }
