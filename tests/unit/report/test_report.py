@@ -11,7 +11,7 @@ import pytest
 
 from bayes_net.errors import InputError
 from bayes_net.estimands.summary import STRENGTHS
-from bayes_net.figures.captions import PATIENTS, described
+from bayes_net.figures.plots import PATIENTS
 from bayes_net.model.assumptions import SLOPE_FORMS, TIME_VARYING
 from bayes_net.report.patients import CHANGES, SECTIONS, patients_page
 from bayes_net.report.tables import hazard_ratio_table
@@ -328,7 +328,7 @@ def test_a_figure_for_an_unknown_section_is_refused():
 
 def test_a_forest_without_passed_fits_says_so():
     failed = fake_results.hazard_ratios(gate="failed")
-    assert described(PATIENTS, "forest", "forest", None, (failed,)).alt.endswith("because the gate failed.")
+    assert PATIENTS["forest"].finding(failed).endswith("because the gate failed.")
 
 
 def test_every_analysis_of_a_table_gets_its_own_caption():
