@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from bayes_net.data.exposure import Response, Shrinkage
 from bayes_net.model.assumptions import SLOPE_FORMS, Hazard
@@ -15,12 +15,10 @@ from bayes_net.specification.sections import (
     CensoringSection,
     CovariateSection,
     DataSection,
-    Grid,
     LandmarkSection,
     PriorSection,
     ReportSection,
     SamplingSection,
-    Scenarios,
     listed_tables,
 )
 
@@ -39,8 +37,6 @@ class PatientsPlan(Plan):
     censoring: CensoringSection | None = None
     sampling: SamplingSection
     report: ReportSection = ReportSection()
-    scenarios: Scenarios = ()
-    grid: Grid = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _parts_agree(self) -> PatientsPlan:

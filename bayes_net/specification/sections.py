@@ -105,10 +105,13 @@ def _withheld(identifiers: Any) -> Any:
 
 
 def without_empty(plain: dict[str, Any]) -> dict[str, Any]:
-    """A specification as plain values, without the tables of scenarios if there are none."""
-    return {key: value for key, value in plain.items() if value or key not in ("scenarios", "grid")}
+    """Keys and values of a specification, tables of scenarios last, or left out if there are none."""
+    order = sorted(plain, key=lambda key: key in ALTERNATIVES and 1 + ALTERNATIVES.index(key))
+    return {key: plain[key] for key in order if plain[key] or key not in ALTERNATIVES}
 
 
+ALTERNATIVES = ("scenarios", "grid")
+"""Keys of a specification that say how else it is fitted."""
 Scenarios = Annotated[tuple[ScenarioSection, ...], listed_tables("scenarios")]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
@@ -35,10 +35,7 @@ from bayes_net.specification.sections import (
     Change,
     DataSection,
     Draws,
-    Grid,
     SamplingSection,
-    Scenarios,
-    ScenarioSection,
     Section,
     TargetAccept,
     Tune,
@@ -285,8 +282,6 @@ class SynthesisPlan(Plan):
     priors: SynthesisPriorSection = SynthesisPriorSection()
     sampling: SynthesisSamplingSection
     report: SynthesisReportSection = SynthesisReportSection()
-    scenarios: Scenarios = ()
-    grid: Grid = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _something(self) -> SynthesisPlan:
@@ -322,17 +317,3 @@ class SynthesisPlan(Plan):
             bias=dict(self.bias.by_arm),
             bias_scale=self.bias.scale,
         )
-
-
-SYNTHESIS_SECTIONS: dict[str, type[BaseModel]] = {
-    "evidence": EvidenceSection,
-    "cohorts": CohortSection,
-    "model": ModelSection,
-    "slopes": SlopeSection,
-    "bias": BiasSection,
-    "borrowing": BorrowSections,
-    "priors": SynthesisPriorSection,
-    "sampling": SynthesisSamplingSection,
-    "report": SynthesisReportSection,
-    "scenarios": ScenarioSection,
-}
