@@ -29,7 +29,6 @@ AT_RISK, ALIVE = "pfs risk set", "alive"
 POPULATIONS = (AT_RISK, ALIVE)
 LOG_HAZARD = "log_hazard"
 SLOPE = "slope"
-SLOPE_BY_INTERVAL, SLOPE_STEP_SD = "slope_by_interval", "slope_step_sd"
 ARM_EFFECT = "log_hr_arm"
 COVARIATE_EFFECT = "log_hr_covariate"
 LEVEL, LEVEL_AT_EVENTS = "level", "level_at_events"

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 from scipy.special import expit
 
+from bayes_net import schema
 from bayes_net.estimands.new_study import new_arm_effect, new_response
 from bayes_net.estimands.summary import summarise
 from bayes_net.estimands.synthesis import curve_hazard, slopes_of
@@ -22,16 +23,6 @@ from bayes_net.model.priors import COMMENSURATE, EXCHANGEABLE, FULL, NONE, Borro
 from bayes_net.numbers import format_range
 from bayes_net.results.columns import PRINTED_COLUMNS, hazard_ratio_columns
 from bayes_net.results.fits import ratio_summary
-from bayes_net.schema import (
-    ASSOCIATION,
-    BIAS_TAKEN_OFF,
-    ENDPOINT_LABELS,
-    NO_LIMIT,
-    OBSERVED,
-    PER_1_POINT,
-    PER_10_POINTS,
-    SAMPLE_DIMS,
-)
 
 IN_PRINT, HELD_OUT, PREDICTED = "in print", "in print, held out", "not in print: predicted"
 NO_BIAS_TERM = "no bias term"
@@ -53,13 +44,13 @@ def hazard_ratios(
         return pd.DataFrame()
     after, before = (slopes_of(fit[group].to_dataset()) for group in ("posterior", "prior"))
     parts = []
-    for per, measure in ((10.0, PER_10_POINTS), (1.0, PER_1_POINT)):
+    for per, measure in ((10.0, schema.PER_10_POINTS), (1.0, schema.PER_1_POINT)):
         logs, prior = after * per / 10.0, before * per / 10.0
         part = ratio_summary(np.exp(logs), logs, ci_prob=ci_prob, prior=prior)
         parts.append(part.assign(measure=measure))
     table = pd.concat(parts, ignore_index=True)
     table[["endpoint", "arm"]] = table["slope_of"].str.split(" ", n=1, expand=True)
-    table["biased"] = table["landmark"].isin((NO_LIMIT, OBSERVED))
+    table["biased"] = table["landmark"].isin((schema.NO_LIMIT, schema.OBSERVED))
     table = pd.concat([table, _beside(table, printed, with_bias=network.biased_groups)], axis=1)
     known = {
         (cohort.endpoint, cohort.landmark, arm)
@@ -70,12 +61,12 @@ def hazard_ratios(
     keys = zip(table["endpoint"], table["landmark"], table["arm"], strict=True)
     observed = np.array([key in known for key in keys])
     table.loc[observed & (table["status"] == PREDICTED), "status"] = FROM_PATIENTS
-    return hazard_ratio_columns(table.assign(estimand=ASSOCIATION), more=PRINTED_COLUMNS)
+    return hazard_ratio_columns(table.assign(estimand=schema.ASSOCIATION), more=PRINTED_COLUMNS)
 
 
 def contraction(before: xr.DataArray, after: xr.DataArray) -> dict[str, np.ndarray]:
     """Prior SD, posterior SD, and 1 - their ratio, in the order of ``summarise``'s rows."""
-    sds = [np.ravel(x.std(SAMPLE_DIMS, ddof=1).values) for x in (before, after)]
+    sds = [np.ravel(x.std(schema.SAMPLE_DIMS, ddof=1).values) for x in (before, after)]
     return {"prior_sd": sds[0], "posterior_sd": sds[1], "contraction": 1 - sds[1] / sds[0]}
 
 
@@ -85,10 +76,12 @@ def _beside(table: pd.DataFrame, printed: pd.DataFrame, *, with_bias: Collection
     own = own.sort_values("use", key=lambda use: use != "likelihood", kind="stable")
     found = []
     for row in table.itertuples():
-        if row.landmark == NO_LIMIT:
-            found.append({"status": BIAS_TAKEN_OFF if row.slope_of in with_bias else NO_BIAS_TERM, "row": ""})
+        if row.landmark == schema.NO_LIMIT:
+            found.append(
+                {"status": schema.BIAS_TAKEN_OFF if row.slope_of in with_bias else NO_BIAS_TERM, "row": ""}
+            )
             continue
-        landmark = NO_LIMIT if row.landmark == OBSERVED else row.landmark
+        landmark = schema.NO_LIMIT if row.landmark == schema.OBSERVED else row.landmark
         match = own[
             (own["endpoint"] == row.endpoint) & (own["arm"] == row.arm) & (own["landmark"] == landmark)
         ]
@@ -167,7 +160,7 @@ def parameters(fit: xr.DataTree, network: Network, *, ci_prob: float) -> pd.Data
         if str(name).endswith("_z") or name in ("step", "landmark_step"):
             continue  # standardised: what is derived from them says it
         table = summarise(after[name], ci_prob=ci_prob, limits=False)
-        labels = [d for d in after[name].dims if d not in SAMPLE_DIMS]
+        labels = [d for d in after[name].dims if d not in schema.SAMPLE_DIMS]
         table["label"] = table[labels].astype(str).agg(", ".join, axis=1) if labels else ""
         shrunk = contraction(before[name], after[name].transpose(*before[name].dims))
         parts.append(table.assign(parameter=name, **shrunk))
@@ -230,13 +223,13 @@ def _bias_rows(bias: xr.DataArray, assumed: Assumptions) -> Iterator[tuple[str, 
         endpoint, arm = str(group).split(" ", 1)
         mean, sd = assumed.bias[arm]
         statement = f"normal, mean {mean:g}, SD {sd:g} per point, times {assumed.bias_scale:g}"
-        name = f"guarantee-time bias of no limit, {ENDPOINT_LABELS.get(endpoint, endpoint)}, {arm}"
+        name = f"guarantee-time bias of no limit, {schema.ENDPOINT_LABELS.get(endpoint, endpoint)}, {arm}"
         implied = f"factor on the hazard ratio per 10 points: {format_range(np.exp(bias.sel(bias_of=group)))}"
         yield name, statement, implied
 
 
 def _ratio_row(name: str, statement: str, logs: xr.DataArray) -> tuple[str, str, str]:
-    one = logs.isel({dim: 0 for dim in logs.dims if dim not in SAMPLE_DIMS})
+    one = logs.isel({dim: 0 for dim in logs.dims if dim not in schema.SAMPLE_DIMS})
     return name, statement or "–", f"ratio: {format_range(np.exp(one))}"
 
 
