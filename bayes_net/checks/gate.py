@@ -11,6 +11,7 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from bayes_net.errors import InputError
+from bayes_net.labels import about, texts
 from bayes_net.schema import CHAIN, DRAW, IMPUTATION, SAMPLE_DIMS
 
 MAX_RHAT = 1.01
@@ -136,29 +137,22 @@ def _worst(
     values = {}
     for name, x in draws.items():
         ordered = x.transpose(..., *SAMPLE_DIMS).values
-        for position, chain in zip(
-            np.ndindex(ordered.shape[:-2]), ordered.reshape(-1, *ordered.shape[-2:]), strict=True
-        ):
+        for i, chain in enumerate(ordered.reshape(-1, *ordered.shape[-2:])):
             if np.ptp(chain) > 0 or not np.isfinite(chain).all():
-                values[_place(name, x, position)] = float(statistic(chain))
+                values[name, i] = float(statistic(chain))
     if not values:
         return _row(check, np.nan, threshold, largest=largest, where="nothing varies")
-    where = (max if largest else min)(values, key=lambda k: -np.inf if np.isnan(values[k]) else values[k])
-    where = next((k for k, v in values.items() if np.isnan(v)), where)
-    return _row(check, values[where], threshold, largest=largest, where=where)
+    at = (max if largest else min)(values, key=lambda k: -np.inf if np.isnan(values[k]) else values[k])
+    at = next((k for k, v in values.items() if np.isnan(v)), at)
+    name, i = at
+    label = texts(about(draws[name]))[i]
+    where = f"{name}[{label}]" if label else name
+    return _row(check, values[at], threshold, largest=largest, where=where)
 
 
 def _row(check: str, worst: float, threshold: float, *, largest: bool, where: str) -> dict:
     passed = worst <= threshold if largest else worst >= threshold
     return {"check": check, "worst": worst, "threshold": threshold, "passed": bool(passed), "where": where}
-
-
-def _place(name: str, x: xr.DataArray, position: tuple[int, ...]) -> str:
-    dims = [dim for dim in x.dims if dim not in SAMPLE_DIMS]
-    labels = [
-        str(x[dim].values[i]) if dim in x.coords else str(i) for dim, i in zip(dims, position, strict=True)
-    ]
-    return f"{name}[{', '.join(labels)}]" if labels else name
 
 
 def loo(fit: xr.DataTree) -> dict[str, float]:

@@ -13,6 +13,7 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from bayes_net.errors import InputError
+from bayes_net.labels import about
 from bayes_net.schema import IMPUTATION, SAMPLE_DIMS
 
 
@@ -71,7 +72,8 @@ def summarise(
 ) -> pd.DataFrame:
     """A tidy table, one row a quantity, with Monte-Carlo error beside each number.
 
-    Columns: the dims of ``values`` but chain and draw; estimate (posterior median), lower, upper,
+    Columns: the dims of ``values`` but chain and draw, or what they are of (of a curve endpoint, study and
+    arm); estimate (posterior median), lower, upper,
     mean, sd, mcse (of the median), ess_bulk, ess_tail, rhat, level and interval_kind; with ``limits``
     also mcse_lower and mcse_upper, the errors of equal-tailed limits (unknown for highest-density ones).
     Of draws pooled over imputations the errors hold the variance between these.
@@ -80,14 +82,12 @@ def summarise(
         raise InputError(
             f"interval {interval!r}, prob {prob}: expected 'equal-tailed' or 'hdi', and 0 < prob < 1"
         )
-    labels = [dim for dim in values.dims if dim not in SAMPLE_DIMS]
-    flat = values.transpose(*labels, *SAMPLE_DIMS)
+    flat = values.transpose(..., *SAMPLE_DIMS)
     draws = flat.values.reshape(-1, *flat.shape[-2:])
-    index = pd.MultiIndex.from_product([flat[d].values for d in labels], names=labels) if labels else None
     pooled = values[IMPUTATION].values if IMPUTATION in values.coords else None
     rows = [_summary(x, prob, interval, limits=limits, imputation=pooled) for x in draws]
-    table = pd.DataFrame(rows, index=index)
-    return (table.reset_index() if labels else table).assign(level=prob, interval_kind=interval)
+    table = pd.concat([about(values), pd.DataFrame(rows)], axis=1)
+    return table.assign(level=prob, interval_kind=interval)
 
 
 def _summary(

@@ -11,7 +11,7 @@ from bayes_net import schema
 from bayes_net.figures.style import Figure
 from bayes_net.numbers import format_count, rounded, significant
 from bayes_net.report.evidence_tables import interpretable
-from bayes_net.report.synthesis_words import inside
+from bayes_net.report.synthesis_words import inside, response_labels
 from bayes_net.report.words import extremes
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.results.synthesis import PREDICTED
@@ -106,8 +106,8 @@ def _ppc(replicated: pd.DataFrame, observed: pd.DataFrame) -> str:
 
 def _response(table: pd.DataFrame) -> str:
     texts = [
-        f"{row.response_group} {rounded(row.estimate)} ({rounded(row.lower)} to {rounded(row.upper)})"
-        for row in table.itertuples()
+        f"{label} {rounded(row.estimate)} ({rounded(row.lower)} to {rounded(row.upper)})"
+        for label, row in zip(response_labels(table), table.itertuples(), strict=True)
     ]
     return f"probabilities of response; {'; '.join(texts)}."
 

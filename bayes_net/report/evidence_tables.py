@@ -17,9 +17,16 @@ from bayes_net.numbers import (
     rounded,
     significant,
 )
-from bayes_net.report.synthesis_words import WHOLE, describe, inside, slope_label
+from bayes_net.report.synthesis_words import (
+    WHOLE,
+    describe,
+    inside,
+    of_new_study,
+    parameter_label,
+    response_labels,
+)
 from bayes_net.report.words import failed_rows
-from bayes_net.results.columns import LEAST_CONTRACTION
+from bayes_net.results.columns import LEAST_CONTRACTION, PARAMETER_KEYS
 from bayes_net.schema import (
     ARM,
     BIAS_TAKEN_OFF,
@@ -50,10 +57,12 @@ def response_table(responses: pd.DataFrame) -> pd.DataFrame:
     """Probability of response by study and arm."""
     rows = list(responses.itertuples(index=False))
     values = [format_interval(r.estimate, r.lower, r.upper, r.mcse, most=2) for r in rows]
-    names = [f"{r.response_group} (predicted)" * (r.response_group == "new study") for r in rows]
     return pd.DataFrame(
         {
-            "Study and arm": [name or r.response_group for name, r in zip(names, rows, strict=True)],
+            "Study and arm": [
+                f"{label} (predicted)" if new else label
+                for label, new in zip(response_labels(responses), of_new_study(responses), strict=True)
+            ],
             f"Probability ({credible_label(responses)})": values,
             "Contraction": [rounded(row.contraction) for row in rows],
         }
@@ -95,7 +104,7 @@ def parameter_table(parameters: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Parameter": [KINDS[row.parameter] for row in rows],
-            "Of": [_of(row.label) for row in rows],
+            "Of": [parameter_label(row) or MISSING for row in rows],
             "Prior SD": [rounded(row.prior_sd) for row in rows],
             "Posterior SD": [rounded(row.sd) for row in rows],
             "Contraction": [rounded(row.contraction) for row in rows],
@@ -104,24 +113,17 @@ def parameter_table(parameters: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _of(label: str) -> str:
-    return MISSING if label == "completion" else slope_label(label)
-
-
 def movement_table(influence: pd.DataFrame, *, sources: Sequence[str], failed: set[str]) -> pd.DataFrame:
     """By how many posterior SDs each mean moved without each source; bracketed if it is the source's own."""
     rows = influence[influence["parameter"].isin(("slope", "arm_effect", "response"))]
     body = []
-    for (kind, label), own in rows.groupby(["parameter", "label"], sort=False):
-        moved = own.set_index("fit")["moved_by_sd"]
-        line = {"Parameter": KINDS[kind], "Of": _of(label)}
+    for _, own in rows.groupby(PARAMETER_KEYS, sort=False, dropna=False):
+        moved, first = own.set_index("fit")["moved_by_sd"], next(own.itertuples())
+        line = {"Parameter": KINDS[first.parameter], "Of": parameter_label(first)}
         for source in sources:
             fit = f"without {source}"
-            its_own = any(
-                source == part for part in (label, label.rpartition(" ")[0], label.partition(" ")[2])
-            )
             value = "gate failed" if fit in failed else rounded(moved.get(fit, float("nan")), sign="+")
-            line[f"Without {source}"] = f"[{value}]" if its_own else value
+            line[f"Without {source}"] = f"[{value}]" if source == first.study else value
         body.append(line)
     order = {KINDS[kind]: i for i, kind in enumerate(KINDS)}
     return pd.DataFrame(body).sort_values("Parameter", key=lambda names: names.map(order), kind="stable")

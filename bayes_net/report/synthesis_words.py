@@ -7,7 +7,7 @@ is said that the prior speaks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -133,7 +133,7 @@ def _arm_sentences(found: Tables, *, level: float) -> list[str]:
 def _response_sentences(found: Tables, *, level: float) -> list[str]:
     """The prediction for a new study, beside the groups from which it comes."""
     responses = found["responses"]
-    new = responses["response_group"] == "new study"
+    new = of_new_study(responses)
     if not new.any():
         return []
     row = next(responses[new].itertuples())
@@ -141,19 +141,21 @@ def _response_sentences(found: Tables, *, level: float) -> list[str]:
         return [f"Response in a new study: {PRIOR}."]
     text = format_interval(row.estimate, row.lower, row.upper, row.mcse, most=2)
     text = text.replace("(", f"({unbroken(percent(level))} CrI ", 1)
-    seen = responses[~new & ~responses["response_group"].isin(_alone(found))]
-    ends = [seen.loc[seen["estimate"].idxmin()], seen.loc[seen["estimate"].idxmax()]]
-    groups = " to ".join(f"{rounded(end['estimate'])} ({end['response_group']})" for end in ends)
+    seen = responses[~new & ~pd.MultiIndex.from_frame(responses[["study", "arm"]]).isin(_separate(found))]
+    ends = seen.loc[[seen["estimate"].idxmin(), seen["estimate"].idxmax()]]
+    named = zip(ends["estimate"], response_labels(ends), strict=True)
+    groups = " to ".join(f"{rounded(estimate)} ({label})" for estimate, label in named)
     return [
         f"Response in a new study: predicted probability {text}; posterior medians of the {len(seen)} groups "
         f"behind it run from {groups}."
     ]
 
 
-def _alone(found: Tables) -> list[str]:
-    """Groups whose response is not pooled with the others'."""
-    parameters = found.get("parameters", pd.DataFrame({"parameter": [], "label": []}))
-    return list(parameters.loc[parameters["parameter"] == "response_alone", "label"])
+def _separate(found: Tables) -> list[tuple[str, str]]:
+    """Study and arm of groups whose response is not pooled with the others'."""
+    parameters = found.get("parameters", pd.DataFrame(columns=["parameter", "study", "arm"]))
+    own = parameters[parameters["parameter"] == "response_alone"]
+    return list(own[["study", "arm"]].itertuples(index=False, name=None))
 
 
 def describe(row) -> str:
@@ -233,12 +235,25 @@ def movement_sentences(found: Tables) -> list[str]:
         moved = "did not move the slopes" if abs(top["moved_by_sd"]) < LEAST_MOVE else "moved the slopes"
         sentences.append(
             f"Leaving out {study}, a single-arm study, {moved}: the largest movement is "
-            f"{rounded(abs(top['moved_by_sd']))} posterior SD ({slope_label(top['label'])})."
+            f"{rounded(abs(top['moved_by_sd']))} posterior SD ({parameter_label(top)})."
         )
     return sentences
 
 
-def slope_label(label: str) -> str:
-    """``PFS control, 150 d`` for ``pfs control, 150 d``."""
-    first, _, rest = str(label).partition(" ")
-    return f"{words(first)} {rest}".strip()
+def parameter_label(row) -> str:
+    """``PFS control, 150 d``: what an element of a parameter is of; nothing of a scalar."""
+    return ", ".join(_given([" ".join(_given([words(row.endpoint), row.study, row.arm])), row.landmark]))
+
+
+def response_labels(responses: pd.DataFrame) -> list[str]:
+    """``NETTER-1 177Lu``, or ``new study``, of every row of the responses."""
+    return [" ".join(_given([row.study, row.arm])) for row in responses.itertuples()]
+
+
+def of_new_study(responses: pd.DataFrame) -> pd.Series:
+    """Which rows of the responses are of a study that is not in the evidence: it has no arm."""
+    return responses["arm"].fillna("") == ""
+
+
+def _given(texts: Sequence) -> list[str]:
+    return [text for text in texts if isinstance(text, str) and text]
