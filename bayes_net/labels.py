@@ -40,7 +40,7 @@ def index_labels(labels: Labels) -> dict[str, list]:
     return {dim: [repr(label) if dim in FIELDS else label for label in own] for dim, own in labels.items()}
 
 
-def select(draws: Draws, **labels: tuple[str, ...]) -> Draws:
+def select(draws: Draws, **labels: object) -> Draws:
     """The draws at one place of each dim: ``select(draws, curve=("pfs", "A", "control"))``.
 
     Raises
@@ -49,6 +49,9 @@ def select(draws: Draws, **labels: tuple[str, ...]) -> Draws:
         There is no such place.
     """
     for dim, label in labels.items():
+        if dim not in FIELDS:
+            draws = draws.sel({dim: label}, drop=True)
+            continue
         columns = [draws[f"{dim}_{field}"].values for field in FIELDS[dim]]
         places = [i for i, own in enumerate(zip(*columns, strict=True)) if own == label]
         if not places:
