@@ -42,9 +42,9 @@ def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataAr
     """Hazard ratio of each arm for ``per`` points more shrinkage, or of response against none.
 
     Below 1: shrinkage goes with longer survival. Dims (chain, draw, [landmark,] arm); of a synthesis (chain,
-    draw, slope_of, landmark), where "no limit" comes twice: without its bias, and as observed. With a slope
-    that varies over time, the geometric mean over time of ``hazard_ratio_by_time``, in which the open last
-    interval counts as long as the one before it: no patient has this ratio at all times.
+    draw, endpoint, arm, landmark), where "no limit" comes twice: without its bias, and as observed. With a
+    slope that varies over time, the geometric mean over time of ``hazard_ratio_by_time``, in which the open
+    last interval counts as long as the one before it: no patient has this ratio at all times.
 
     Raises
     ------

@@ -223,8 +223,8 @@ def synthesis_in_words(network: Network) -> dict[str, str]:
         "Estimand": _estimand(network),
         "Curves": _curves(network) if network.curves else "",
         "Equation of a curve": _curve_equation(network) if network.curves else "",
-        "Slopes": _slopes(assumed.slopes, network) if network.slope_groups else "",
-        "Equation of a slope": _slope_equation(assumed.slopes, network) if network.slope_groups else "",
+        "Slopes": _slopes(assumed.slopes, network) if network.slope_endpoints else "",
+        "Equation of a slope": _slope_equation(assumed.slopes, network) if network.slope_endpoints else "",
         "Response": _responses(network) if network.groups("response") else "",
         "Published numbers": _published(network),
         "Patients": _patients(network),
@@ -240,7 +240,7 @@ def _sentence(parts: Sequence[str]) -> str:
 def _estimand(network: Network) -> str:
     parts = {
         "within an arm, among patients still at risk at a landmark, the hazard ratio of those with 10 points "
-        "more shrinkage by then": network.slope_groups,
+        "more shrinkage by then": network.slope_endpoints,
         "the hazard ratio of whole arms from randomisation": network.effects,
         "the probability of response as each study defines it": network.groups("response"),
     }
@@ -255,7 +255,7 @@ def _curves(network: Network) -> str:
         f"treatment. Its log hazard is constant within {network.n_intervals} intervals ({smooth}); the arms’ "
         "hazards are proportional."
     )
-    if network.levels:
+    if network.borrowers:
         sentence += (
             f" Studies without a baseline of their own have that of {assumed.reference} times a level; "
             f"levels are {borrowing_in_words(assumed.study_level)}."
@@ -269,7 +269,7 @@ def _curve_equation(network: Network) -> str:
     parts = ["α[baseline, interval]"]
     if network.effects:
         parts.append("θ[study] · (second arm)")
-    if network.levels:
+    if network.borrowers:
         parts.append("γ[study]")
     return "log h(t) = " + " + ".join(parts)
 
@@ -281,7 +281,7 @@ def _slopes(slopes: SlopePrior, network: Network) -> str:
         EXCHANGEABLE: f"landmarks vary around a common mean, {_spread(slopes.heterogeneity)}",
     }.get(slopes.structure, "every landmark has a slope of its own")
     sentence = f"Log hazard ratio per 10 points of shrinkage, in each arm at each landmark: {how}."
-    if network.biased_groups:
+    if network.biased_slopes:
         sentence += (
             " “No limit” stands apart: what is printed is its slope plus a guarantee-time bias, whose prior "
             "comes from simulations of a trial without any association."
@@ -296,7 +296,7 @@ def _slope_equation(slopes: SlopePrior, network: Network) -> str:
         lines = ["β(l) ~ normal(mean, heterogeneity)"]
     else:
         lines = ["β(l) ~ normal(0, τ)"]
-    if network.biased_groups:
+    if network.biased_slopes:
         lines.append("printed log HR of no limit, per 10 points = β(no limit) + δ")
     return "\n".join(lines)
 
