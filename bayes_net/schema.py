@@ -48,6 +48,8 @@ AT_RISK, ALIVE = "pfs risk set", "alive"
 POPULATIONS = (AT_RISK, ALIVE)
 LOG_HAZARD = "log_hazard"
 SLOPE = "slope"
+SLOPE_STEP, SLOPE_STEP_SD, SLOPE_BY_INTERVAL = "slope_step", "slope_step_sd", "slope_by_interval"
+"""Of slopes that vary over time: steps of their random walk, its scale, and the slope of each interval."""
 ARM_EFFECT = "log_hr_arm"
 COVARIATE_EFFECT = "log_hr_covariate"
 LEVEL, LEVEL_AT_EVENTS = "level", "level_at_events"

@@ -18,6 +18,7 @@ from scipy.special import expit
 from bayes_net.errors import InputError
 from bayes_net.estimands.survival import (
     EFFECT,
+    OVER_TIME,
     arm_hazard_ratio,
     baseline_hazard,
     covariate_hazard_ratio,
@@ -31,7 +32,6 @@ from bayes_net.schema import (
     LOG_HAZARD,
     SAMPLE_DIMS,
     SLOPE,
-    SLOPE_BY_INTERVAL,
 )
 
 
@@ -83,7 +83,6 @@ def probability(values: xr.DataArray, *, above: float = -np.inf, below: float = 
 
 
 _NATURAL_SCALES: dict[str, tuple[str, Callable]] = {
-    SLOPE_BY_INTERVAL: ("hazard ratio by interval", np.exp),
     "arm_effect_mean": ("arm hazard ratio, pooled mean", np.exp),
     "study_level": ("study hazard ratio against the reference", np.exp),
     "response": ("response probability", expit),
@@ -102,6 +101,7 @@ def _quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
         "baseline hazard": (LOG_HAZARD, baseline_hazard),
     }
     found = {name: of(fit) for name, (variable, of) in estimands.items() if variable in posterior}
+    found |= {q.in_words: q.by_interval(posterior) for q in OVER_TIME if q.column and q.used(posterior)}
     return found | {
         name: scale(posterior[variable])
         for variable, (name, scale) in _NATURAL_SCALES.items()

@@ -18,7 +18,7 @@ from bayes_net.data.exposure import Exposure, Shrinkage, measure_of, person_time
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.synthesis import slopes_of
 from bayes_net.inference.closed_form import hazards_by_arm, parameters
-from bayes_net.model.assumptions import SLOPE_STEP_SD, slope_in_force, varies_over_time
+from bayes_net.model.assumptions import slope_in_force, varies_over_time
 from bayes_net.model.likelihoods import cumulative_hazard as accumulated
 from bayes_net.model.predictors import log_hazard
 from bayes_net.schema import (
@@ -31,6 +31,7 @@ from bayes_net.schema import (
     POINTS_PER_UNIT,
     SAMPLE_DIMS,
     SLOPE,
+    SLOPE_STEP_SD,
     TIME,
 )
 
@@ -367,6 +368,11 @@ class OverTime(NamedTuple):
     column: str = ""
     step_sd: str = ""
     at: Callable[[xr.DataTree, Sequence[float]], xr.DataArray] | None = None
+
+    @property
+    def in_words(self) -> str:
+        """Its name as it is written."""
+        return self.name.replace("_", " ")
 
 
 OVER_TIME = (
