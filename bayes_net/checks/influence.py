@@ -159,7 +159,7 @@ def study_influence(
     fit: xr.DataTree,
     network: Network,
     *,
-    level: float,
+    ci_prob: float,
     refits: Mapping[str, xr.DataTree] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """What leaving out each study does to each hazard ratio: one row a hazard ratio and study.
@@ -179,17 +179,17 @@ def study_influence(
     if by_study.sizes[STUDY] < 2 or about.empty:
         return pd.DataFrame()
     prior = reported_log_ratios(fit["prior"].to_dataset(), network)[1].std(SAMPLE_DIMS, ddof=1).values
-    with_all = _moments(whole, None, level)
+    with_all = _moments(whole, None, ci_prob)
     about[["hr", "lower", "upper"]] = np.exp(with_all["limits"])
     about["mcse_hr"] = [float(array_stats.mcse(np.exp(own), method="median")) for own in whole.values]
-    about = about.assign(level=level, contraction=1 - with_all["sd"] / prior)
+    about = about.assign(level=ci_prob, contraction=1 - with_all["sd"] / prior)
     parts = []
     for name in by_study[STUDY].values:
         weights, k = left_out_weights(by_study.sel({STUDY: name}).values)
         reliable, draws = name in refits or k <= SURE_PARETO_K, whole
         if name in refits:
             draws, weights = reported_log_ratios(refits[name]["posterior"].to_dataset(), network)[1], None
-        without = _moments(draws, weights, level)
+        without = _moments(draws, weights, ci_prob)
         part = about.assign(without=name, pareto_k=k, refitted=name in refits, reliable=reliable)
         part[["hr_without", "lower_without", "upper_without"]] = np.exp(without["limits"])
         part["shift"] = (without["mean"] - with_all["mean"]) / with_all["sd"]
@@ -201,13 +201,13 @@ def study_influence(
     return pd.concat(parts, ignore_index=True)
 
 
-def _moments(draws: xr.DataArray, weights: np.ndarray | None, level: float) -> dict[str, np.ndarray]:
+def _moments(draws: xr.DataArray, weights: np.ndarray | None, ci_prob: float) -> dict[str, np.ndarray]:
     """Mean and SD, (quantity,), and median with limits, (quantity, 3), of weighted draws."""
     flat = draws.values.reshape(len(draws), -1)
     weights = np.full(flat.shape[1], 1 / flat.shape[1]) if weights is None else weights.ravel()
     mean = flat @ weights
     sd = np.sqrt(np.maximum((flat - mean[:, None]) ** 2 @ weights, 0.0))
-    tails = (0.5, (1 - level) / 2, (1 + level) / 2)
+    tails = (0.5, (1 - ci_prob) / 2, (1 + ci_prob) / 2)
     limits = np.array([weighted_quantiles(own, weights[None], tails)[0] for own in flat])
     return {"mean": mean, "sd": sd, "limits": limits}
 

@@ -124,7 +124,7 @@ def _fit_rows(number: int, label: str, data: bn.Exposure, shape, fit_seed: int) 
     fit = bn.fit(data, hazard, seed=fit_seed, sampler=sampler(), shape=shape)
     checks = bn.gate(fit, {"hazard ratio": bn.hazard_ratio(fit), "interaction": bn.interaction(fit)}).table
     failed = checks["check"][~checks["passed"]].tolist()
-    table = bn.summarise(fit["posterior"]["slope"], prob=0.95)
+    table = bn.summarise(fit["posterior"]["slope"], ci_prob=0.95)
     columns = ["mean", "sd", "estimate", "mcse", "lower", "upper", "ess_bulk", "ess_tail", "rhat"]
     numbers = table[columns].round(6).to_dict("records")
     return [

@@ -446,7 +446,7 @@ def test_progress_is_told_step_by_step(again):
 def test_estimands_of_the_stored_fit_are_those_of_the_tables(tree, found):
     rows = found["hazard_ratios"]
     rows = rows[rows["measure"] == "shrinkage, per 10 points"]
-    told = bn.summarise(bn.hazard_ratio(tree), prob=LEVEL)
+    told = bn.summarise(bn.hazard_ratio(tree), ci_prob=LEVEL)
     keys = [f"pfs {arm}, {landmark}" for arm, landmark in zip(rows["arm"], rows["landmark"], strict=True)]
     assert list(told["slope_of"] + ", " + told["landmark"]) == keys
     np.testing.assert_allclose(told["estimate"], rows["hr"], rtol=1e-9)
@@ -1060,7 +1060,7 @@ def test_a_slope_of_an_arm_without_patients_does_not_come_from_them(tmp_path):
         slopes={"landmarks": ["36w"]},
     )
     prepared = prepare(read_specification(path))
-    rows = hazard_ratios(from_the_prior(prepared.network), prepared.network, prepared.printed, level=0.95)
+    rows = hazard_ratios(from_the_prior(prepared.network), prepared.network, prepared.printed, ci_prob=0.95)
     assert set(rows.loc[rows["arm"] == "177Lu", "status"]) == {"from patients"}
     assert set(rows.loc[rows["arm"] == "control", "status"]) == {"not in print: predicted"}
 
@@ -1069,7 +1069,7 @@ def test_the_arms_that_are_compared_are_those_of_the_model():
     """Of responders: the evidence also records another comparison, which is not this one."""
     prepared = prepare(read_specification(shipped_models()["netter1_response30"]))
     fit = from_the_prior(prepared.network)
-    table = arm_hazard_ratios(fit, prepared.network, level=0.95, seed=1)
+    table = arm_hazard_ratios(fit, prepared.network, ci_prob=0.95, seed=1)
     told = {"arms_and_studies": table, "evidence": prepared.evidence.table, "diagnostics": pd.DataFrame()}
     assert set(table["comparison"]) == {"177Lu >=30 against 177Lu <30"}
     assert comparison(told) == "177Lu ≥ 30 against 177Lu < 30"
@@ -1084,7 +1084,7 @@ def test_a_bias_is_taken_off_only_where_one_is_specified(tmp_path):
         path = written(tmp_path, rows, slopes={"landmarks": ["150d", "no limit"]}, bias={"by_arm": bias})
         prepared = prepare(read_specification(path))
         table = hazard_ratios(
-            from_the_prior(prepared.network), prepared.network, prepared.printed, level=0.95
+            from_the_prior(prepared.network), prepared.network, prepared.printed, ci_prob=0.95
         )
         own = table[(table["arm"] == "177Lu") & (table["landmark"] == "no limit")]
         assert set(own["status"]) == {status}
@@ -1097,7 +1097,7 @@ def test_a_number_held_out_does_not_hide_the_one_in_the_fit(first, tmp_path):
     other = pools.slope("S0", -0.05, 0.02, "150d", study=STUDY, use="check", review="investigator")
     rows = [other, SLOPE] if first == "the one held out" else [SLOPE, other]
     prepared = prepare(read_specification(written(tmp_path, rows)))
-    table = hazard_ratios(from_the_prior(prepared.network), prepared.network, prepared.printed, level=0.95)
+    table = hazard_ratios(from_the_prior(prepared.network), prepared.network, prepared.printed, ci_prob=0.95)
     table = table[(table["arm"] == "177Lu") & (table["landmark"] == "150 d")]
     assert set(table["row"]) == {"S1"}
     assert set(table["status"]) == {"in print"}

@@ -388,7 +388,7 @@ def many():
 
 
 def test_a_summary_agrees_with_numpy_and_arviz_row_by_row(many):
-    table = summarise(many, prob=0.9)
+    table = summarise(many, ci_prob=0.9)
     assert list(zip(table["arm"], table["time"], strict=True)) == [(a, t) for a in ARMS for t in (6, 12, 24)]
     for row in table.itertuples():
         x = many.sel(arm=row.arm, time=row.time).values
@@ -430,7 +430,7 @@ def test_what_does_not_vary_is_summarised_without_a_warning():
     assert [row["estimate"], row["lower"], row["upper"], row["sd"]] == [1, 1, 1, 0]
 
 
-@pytest.mark.parametrize("wrong", [{"interval": "central"}, {"prob": 95}, {"prob": 0.0}])
+@pytest.mark.parametrize("wrong", [{"interval": "central"}, {"ci_prob": 95}, {"ci_prob": 0.0}])
 def test_a_summary_that_means_nothing_is_refused(many, wrong):
-    with pytest.raises(InputError, match="expected 'equal-tailed' or 'hdi', and 0 < prob < 1"):
+    with pytest.raises(InputError, match="expected 'equal-tailed' or 'hdi', and 0 < ci_prob < 1"):
         summarise(many, **wrong)

@@ -201,7 +201,7 @@ def test_specifications_show_their_title_and_themselves_without_identifiers():
 def test_a_fit_shows_its_hazard_ratios():
     fit = fitted(job())
     shown = Shown(fit)
-    ratios = hazard_ratio_table([fit], level=0.95, interval="equal-tailed")
+    ratios = hazard_ratio_table([fit], ci_prob=0.95, interval="equal-tailed")
     per_10 = ratios[ratios["measure"] == "shrinkage, per 10 points"]
     for table, estimand in zip(shown.tables, ("association", "interaction"), strict=False):
         own = per_10[per_10["estimand"] == estimand]
