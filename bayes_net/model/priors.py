@@ -14,6 +14,21 @@ from scipy.special import logit
 
 from bayes_net.errors import InputError
 
+__all__ = [
+    "Borrowing",
+    "Fixed",
+    "Flat",
+    "HalfCauchy",
+    "HalfNormal",
+    "Normal",
+    "Priors",
+    "hazard_change_prior",
+    "hazard_ratio_prior",
+    "median_survival_prior",
+    "probability_prior",
+    "slope_change_prior",
+]
+
 LOG_2 = float(np.log(2.0))
 
 
