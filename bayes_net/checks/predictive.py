@@ -15,18 +15,13 @@ from bayes_net.schema import ARM, TIME
 
 def kaplan_meier(time: np.ndarray, event: np.ndarray) -> pd.DataFrame:
     """The Kaplan-Meier curve as step points: time, survival, at_risk, n_censored (from time 0)."""
-    from lifelines import KaplanMeierFitter  # a second to import, and reading results needs none of it
-
-    fitter = KaplanMeierFitter().fit(time, event)
-    table = fitter.event_table
-    return pd.DataFrame(
-        {
-            TIME: table.index.to_numpy(float),
-            "survival": fitter.survival_function_.iloc[:, 0].to_numpy(float),
-            "at_risk": table["at_risk"].to_numpy(int),
-            "n_censored": table["censored"].to_numpy(int),
-        }
-    )
+    at = np.unique(np.append(0.0, time))
+    place = np.searchsorted(at, time)
+    left, events = np.bincount(place, minlength=len(at)), np.bincount(place, event, minlength=len(at))
+    at_risk = len(time) - np.append(0, left[:-1].cumsum())
+    survival = np.cumprod(1 - events / at_risk)
+    n_censored = left - events.astype(int)
+    return pd.DataFrame({TIME: at, "survival": survival, "at_risk": at_risk, "n_censored": n_censored})
 
 
 def step_values(curve: pd.DataFrame, times: np.ndarray) -> np.ndarray:
@@ -99,7 +94,7 @@ def posterior_predictive(
             continue
         within = times[times <= data.time[own].max()]
         observed = step_values(kaplan_meier(data.time[own], data.event[own]), within)
-        curves = np.array([_km_at(t[own], d[own], within) for t, d in zip(replicated, events, strict=True)])
+        curves = survival_at(replicated[:, own], events[:, own], within)
         lower, middle, upper = np.quantile(curves, tail, axis=0)
         tied = np.isclose(curves, observed)  # equal curves differ by rounding
         p = ((curves > observed) & ~tied).mean(axis=0) + 0.5 * tied.mean(axis=0)
@@ -115,9 +110,10 @@ def posterior_predictive(
     return pd.concat(tables, ignore_index=True)
 
 
-def _km_at(time: np.ndarray, event: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Kaplan-Meier survival at ``at``, for many replicates where a fitted object each would be slow."""
+def survival_at(time: np.ndarray, event: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Kaplan-Meier survival at ``at`` of every replicate, (replicate, time)."""
     order = np.lexsort((-event, time))  # at ties the events come first: the censored are still at risk
-    at_risk = np.arange(len(time), 0, -1)
-    steps = np.concatenate([[1.0], np.cumprod(1.0 - event[order] / at_risk)])
-    return steps[np.searchsorted(time[order], at, side="right")]
+    time, event = (np.take_along_axis(x, order, axis=1) for x in (time, event))
+    steps = np.cumprod(1 - event / np.arange(time.shape[1], 0, -1), axis=1)
+    steps = np.pad(steps, ((0, 0), (1, 0)), constant_values=1.0)
+    return np.take_along_axis(steps, (time[:, :, None] <= at).sum(axis=1), axis=1)

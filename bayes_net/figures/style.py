@@ -110,9 +110,17 @@ def save(figure: Axes | Canvas, stem: str | Path) -> tuple[Path, Path]:
     """Write ``stem.svg`` and ``stem.png`` (200 dots per inch) and return their paths."""
     stem = Path(stem)
     vector, pixels = stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".png")
+    canvas = _canvas(figure)
+    engine = canvas.get_layout_engine()
     vector.write_text(svg(figure), encoding="utf-8")
+    canvas.set_layout_engine("none")  # everything has its place already
     pixels.write_bytes(_written(figure, format="png", dpi=200, metadata={"Software": None}))
+    canvas.set_layout_engine(engine)
     return vector, pixels
+
+
+def _canvas(figure: Axes | Canvas) -> Canvas:
+    return figure.figure if isinstance(figure, Axes) else figure
 
 
 def _written(figure: Axes | Canvas, **options) -> bytes:
@@ -120,7 +128,7 @@ def _written(figure: Axes | Canvas, **options) -> bytes:
     with rc_context(STYLE), warnings.catch_warnings():
         # A label may hold letters that matplotlib's font lacks; whoever shows the SVG has a font for them.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
-        (figure.figure if isinstance(figure, Axes) else figure).savefig(buffer, **options)
+        _canvas(figure).savefig(buffer, **options)
     return buffer.getvalue()
 
 

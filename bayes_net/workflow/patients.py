@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,7 @@ class PreparedPatients(Prepared):
         def sampled(sampler: Sampler, seed: int) -> xr.DataTree:
             from bayes_net.inference.patients import fit
 
-            return fit(job.data, hazard, seed=seed, sampler=sampler, shape=self._layout(job))
+            return fit(job.data, hazard, seed=seed, sampler=sampler, shape=self._layouts[_shape_key(job)])
 
         def reported(tree: xr.DataTree) -> dict[str, xr.DataArray]:
             others = {} if brief else survival_quantities(job, tree, **self._survival)
@@ -117,9 +118,13 @@ class PreparedPatients(Prepared):
         key = (*_shape_key(job), hazard.baseline, hazard.smoothing, hazard.slopes)
         return ModelToFit(job.label, key, sampled, reported, finished)
 
-    def _layout(self, job: Job) -> Layout:
-        """The layout that all jobs of its kind share."""
-        return layout(self._beside(job))
+    @cached_property
+    def _layouts(self) -> dict[tuple, Layout]:
+        """The layout that all jobs of a kind share."""
+        return {
+            _shape_key(job): layout(self._beside(job))
+            for job in {_shape_key(j): j for j in self.jobs}.values()
+        }
 
     def _beside(self, job: Job) -> list[Exposure]:
         return [other.data for other in self.jobs if _shape_key(other) == _shape_key(job)]
@@ -195,7 +200,8 @@ class PreparedPatients(Prepared):
         fits to imputed follow-up, which are not those patients', nothing."""
         for f in fits:
             if "log_likelihood" in f.fit.children:
-                how = {"shape": self._layout(f.job), "sampler": self.sampler, "most_refits": MOST_REFITS}
+                shape = self._layouts[_shape_key(f.job)]
+                how = {"shape": shape, "sampler": self.sampler, "most_refits": MOST_REFITS}
                 yield f, influence(f.fit, f.job.data, self.plan.hazard(f.job.measure), **how)
 
     def ratios(self, fits: Sequence[Fitted]) -> pd.DataFrame:

@@ -10,7 +10,13 @@ from scipy.stats import norm
 
 from bayes_net.checks import predictive
 from bayes_net.checks.gate import gate, loo
-from bayes_net.checks.predictive import _km_at, kaplan_meier, posterior_predictive, replicate, step_values
+from bayes_net.checks.predictive import (
+    kaplan_meier,
+    posterior_predictive,
+    replicate,
+    step_values,
+    survival_at,
+)
 from bayes_net.inference.closed_form import log_likelihood
 
 CHAINS, DRAWS = 4, 500
@@ -208,7 +214,8 @@ def test_kaplan_meier_curves_agree_with_lifelines_at_ties(tied):
     at = np.concatenate([[0.0, 0.5], np.unique(time), np.unique(time) + 0.25, np.unique(time) - 0.25])
     expected = lifelines.predict(at).to_numpy()
     np.testing.assert_allclose(step_values(curve, at), expected, rtol=1e-12)
-    np.testing.assert_allclose(_km_at(time, event, at), expected, rtol=1e-12)
+    replicated = survival_at(np.stack([time[::-1], time]), np.stack([event[::-1], event]), at)
+    np.testing.assert_allclose(replicated, [expected, expected], rtol=1e-12)
     assert curve["time"].iloc[0] == 0
     assert curve["survival"].iloc[0] == 1
     assert curve["at_risk"].iloc[0] == 80
@@ -325,7 +332,7 @@ def test_ties_broken_by_rounding_only_still_count_half(tied, monkeypatch):
     same = np.tile(time, (50, 1)), np.tile(event, (50, 1))
     monkeypatch.setattr(predictive, "replicate", lambda *_, **__: same)
     at = np.unique(time)
-    apart = _km_at(time, event, at) != step_values(kaplan_meier(time, event), at)
+    apart = survival_at(time[None], event[None], at)[0] != step_values(kaplan_meier(time, event), at)
     assert apart.any()
     table = posterior_predictive(invented(np.zeros((1, 2, 1, 1)), arms=("only",)), data, at, seed=1)
     assert set(table["p_value"]) == {0.5}
