@@ -16,7 +16,6 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from bayes_net.figures.style import (
     GREYS,
     MARKERS,
-    RATIO_TICKS,
     STYLE,
     WIDTH,
     Figure,
@@ -29,6 +28,7 @@ from bayes_net.figures.style import (
     no_effect,
     present,
     ratio_axis,
+    ratio_ticks,
     short,
 )
 from bayes_net.numbers import rounded
@@ -257,8 +257,7 @@ def _factor_axes(panels: Sequence[Axes], rows: pd.DataFrame) -> None:
     ends = factors[0], factors[-1]
     ticks = [t for t in FACTOR_TICKS if ends[0] <= t <= ends[1]] or list(ends)
     low, high = 0.97 * min(1, rows["lower"].min()), 1.03 * max(1, rows["upper"].max())
-    in_view = [[tick for tick in ticks if low <= tick <= high] for ticks in RATIO_TICKS]
-    ratios = next((found for found in in_view if 3 <= len(found) <= 6), [1])
+    ratios = ratio_ticks(low, high, otherwise=[1])
     for panel in panels:
         panel.set(xscale="log", yscale="log", ylim=(low, high), xlim=(ends[0] / 1.15, ends[1] * 1.15))
         for axis, places in ((panel.xaxis, ticks), (panel.yaxis, ratios)):
