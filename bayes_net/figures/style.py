@@ -221,6 +221,13 @@ def ratio_axis(ax: Axes, low: float, high: float, label: str, *, vertical: bool 
     axis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
 
 
+def row_labels(ax: Axes, places: Sequence[float], labels: Sequence[str], **style) -> None:
+    """Names of rows at their heights, without ticks and axis line."""
+    ax.set_yticks(places, labels=labels, parse_math=False, **style)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+
+
 def no_effect(ax: Axes) -> None:
     """A line at a hazard ratio of 1, in the region of practical equivalence."""
     ax.axvspan(*EQUIVALENCE, color=GREYS[4], alpha=0.5, linewidth=0, zorder=0, gid="equivalence")
