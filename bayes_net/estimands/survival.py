@@ -16,10 +16,9 @@ import xarray as xr
 
 from bayes_net.data.exposure import Exposure, Shrinkage, measure_of, person_time
 from bayes_net.errors import InputError, listed
-from bayes_net.estimands.summary import SMALL
 from bayes_net.estimands.synthesis import slopes_of
 from bayes_net.inference.closed_form import hazards_by_arm, parameters
-from bayes_net.model.assumptions import SLOPE_STEP_SD, slope_in_force, varies_over_time
+from bayes_net.model.assumptions import slope_in_force, varies_over_time
 from bayes_net.model.likelihoods import cumulative_hazard as accumulated
 from bayes_net.model.predictors import log_hazard
 from bayes_net.schema import (
@@ -32,19 +31,21 @@ from bayes_net.schema import (
     POINTS_PER_UNIT,
     SAMPLE_DIMS,
     SLOPE,
+    SLOPE_STEP_SD,
     TIME,
 )
 
 SHRINKAGE, EFFECT = "shrinkage", "arm_effect"
+SMALL = 1e-9
 
 
 def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:
     """Hazard ratio of each arm for ``per`` points more shrinkage, or of response against none.
 
     Below 1: shrinkage goes with longer survival. Dims (chain, draw, [landmark,] arm); of a synthesis (chain,
-    draw, slope_of, landmark), where "no limit" comes twice: without its bias, and as observed. With a slope
-    that varies over time, the geometric mean over time of ``hazard_ratio_by_time``, in which the open last
-    interval counts as long as the one before it: no patient has this ratio at all times.
+    draw, endpoint, arm, landmark), where "no limit" comes twice: without its bias, and as observed. With a
+    slope that varies over time, the geometric mean over time of ``hazard_ratio_by_time``, in which the open
+    last interval counts as long as the one before it: no patient has this ratio at all times.
 
     Raises
     ------
@@ -367,6 +368,11 @@ class OverTime(NamedTuple):
     column: str = ""
     step_sd: str = ""
     at: Callable[[xr.DataTree, Sequence[float]], xr.DataArray] | None = None
+
+    @property
+    def in_words(self) -> str:
+        """Its name as it is written."""
+        return self.name.replace("_", " ")
 
 
 OVER_TIME = (

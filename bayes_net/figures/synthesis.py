@@ -34,7 +34,14 @@ from bayes_net.figures.style import (
 )
 from bayes_net.numbers import format_interval, format_probability, percent, rounded, significant
 from bayes_net.report.evidence_tables import KINDS, interpretable
-from bayes_net.report.synthesis_words import describe, inside, slope_label, whole_failed
+from bayes_net.report.synthesis_words import (
+    describe,
+    inside,
+    of_new_study,
+    parameter_label,
+    response_label,
+    whole_failed,
+)
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import PER_10_POINTS, words
 
@@ -61,7 +68,7 @@ def contraction_plot(parameters: pd.DataFrame, *, ax: Axes | None = None) -> Axe
             ax.plot(share, y, marker="o", color=colour, markersize=6, gid="share")
             beside(ax, f"{rounded(row.prior_sd)} → {rounded(row.sd)}", 76, y)
             ticks.append(y)
-            labels.append("" if row.label == kind else short(slope_label(row.label), 24))
+            labels.append(short(parameter_label(row), 24))
         y += 1
     ax.axvline(1, color="black", linewidth=0.8, zorder=1)
     row_labels(ax, ticks, labels)
@@ -118,12 +125,12 @@ def _curve(ax: Axes, curve: pd.DataFrame, colour: str) -> None:
 def response_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Probability of response by study and arm with its interval; the new study, a prediction, in grey."""
     ax = new_axes(ax, height=0.9 + 0.33 * len(responses))
-    for y, row in enumerate(responses.itertuples(index=False)):
-        colour = GREYS[1] if row.response_group == "new study" else ARM_COLOURS[0]
+    for y, row in enumerate(responses.itertuples()):
+        colour = GREYS[1] if of_new_study(row) else ARM_COLOURS[0]
         ax.plot([row.lower, row.upper], [y, y], color=colour, gid="interval")
         ax.plot(row.estimate, y, marker="o", color=colour, markersize=7, gid="estimate")
         beside(ax, format_interval(row.estimate, row.lower, row.upper, row.mcse, most=2), 92, y)
-    labels = [short(name, 24) for name in responses["response_group"]]
+    labels = [short(response_label(row), 24) for row in responses.itertuples()]
     row_labels(ax, range(len(labels)), labels)
     ax.set(xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xticks=np.linspace(0, 1, 6))
     ax.set_xlabel(f"Probability of response ({percent(responses['level'].iloc[0])} CrI)")
@@ -181,7 +188,7 @@ def _check_scale(ax: Axes, row) -> None:
 
 def _response(table: pd.DataFrame) -> str:
     texts = [
-        f"{row.response_group} {rounded(row.estimate)} ({rounded(row.lower)} to {rounded(row.upper)})"
+        f"{response_label(row)} {rounded(row.estimate)} ({rounded(row.lower)} to {rounded(row.upper)})"
         for row in table.itertuples()
     ]
     return f"probabilities of response; {'; '.join(texts)}."

@@ -39,6 +39,9 @@ from bayes_net.schema import (
     LEVEL,
     SAMPLE_DIMS,
     SLOPE,
+    SLOPE_BY_INTERVAL,
+    SLOPE_STEP,
+    SLOPE_STEP_SD,
     STEP_SD,
 )
 
@@ -189,9 +192,6 @@ class Hazard:
                 raise InputError(
                     f"{name} = {getattr(self, name)!r} is unknown; expected one of {', '.join(allowed)}"
                 )
-
-
-SLOPE_STEP, SLOPE_STEP_SD, SLOPE_BY_INTERVAL = "slope_step", "slope_step_sd", "slope_by_interval"
 
 
 class FreeVariable(NamedTuple):

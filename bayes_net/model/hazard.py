@@ -17,9 +17,6 @@ from bayes_net.errors import InputError, listed
 from bayes_net.model.assumptions import (
     COMMON,
     SHARED,
-    SLOPE_BY_INTERVAL,
-    SLOPE_STEP,
-    SLOPE_STEP_SD,
     Hazard,
     slope_intervals,
     slope_over_time,
@@ -39,6 +36,9 @@ from bayes_net.schema import (
     LOG_HAZARD,
     PATIENT,
     SLOPE,
+    SLOPE_BY_INTERVAL,
+    SLOPE_STEP,
+    SLOPE_STEP_SD,
 )
 
 EVENTS, EXPOSURE, PERSON_INTERVAL = "events", "exposure", "person_interval"

@@ -21,7 +21,7 @@ from bayes_net.model.priors import (
     median_survival_prior,
     slope_change_prior,
 )
-from bayes_net.numbers import counted
+from bayes_net.numbers import counted, significant
 from bayes_net.schema import ALIVE, AT_RISK, OS, PFS, Duration
 from bayes_net.specification.fields import (
     MOST_IMPUTATIONS,
@@ -411,7 +411,7 @@ class ReportSection(Section):
     @model_validator(mode="after")
     def _one_of_each(self) -> ReportSection:
         # tables name a time by three digits, and a profile by six
-        if twice := repeated(f"{time.months:.3g} mo" for time in self.survival_times):
+        if twice := repeated(f"{significant(time.months)} mo" for time in self.survival_times):
             raise ValueError(f"survival_times has {', '.join(twice)} twice")
         if twice := repeated(f"{points:g}" for points in self.profiles):
             raise ValueError(f"profiles has {', '.join(twice)} twice")
