@@ -270,12 +270,12 @@ def _cell_sums(score, cell, since_start, shape, *, levels, bounds) -> np.ndarray
     for start in range(0, len(score), _BLOCK):
         block = slice(start, start + _BLOCK)
         own, size = score[block], len(score[block])
-        shown = (
+        basis = (
             _chebyshev((own - bounds[0]) / bounds[1])
             if levels is None
             else (own == levels[:, None]).astype(float)
         )
-        functions = np.concatenate([shown, np.exp(np.multiply.outer(SLOPES, own))])
+        functions = np.concatenate([basis, np.exp(np.multiply.outer(SLOPES, own))])
         at = np.column_stack([cell[block], cell[block] + cells])
         with_months = np.column_stack([np.ones(size), since_start[block]])
         members = csr_array(
@@ -334,8 +334,8 @@ def _rules(moments: np.ndarray, bounds: tuple[float, float]) -> tuple[np.ndarray
 
 def _mend(score, weight, moments, bounds, data: Exposure, pattern: np.ndarray) -> None:
     """Make anew, from the patients, the rules that do not give their moments back (of few patients)."""
-    shown = _chebyshev(((score - bounds[0]) / bounds[1]).ravel()).reshape(-1, *score.shape)
-    off = np.abs((weight * shown).sum(axis=-1) - np.moveaxis(moments, -1, 0)).max(axis=0)
+    basis = _chebyshev(((score - bounds[0]) / bounds[1]).ravel()).reshape(-1, *score.shape)
+    off = np.abs((weight * basis).sum(axis=-1) - np.moveaxis(moments, -1, 0)).max(axis=0)
     for p, k in np.argwhere(~(off <= _MOMENT_ERROR * moments[..., 0])):
         score[p, k], weight[p, k] = 0.0, 0.0
         if moments[p, k, 0] > 0:

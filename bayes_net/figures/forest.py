@@ -23,6 +23,7 @@ from bayes_net.figures.style import (
     no_effect,
     present,
     ratio_axis,
+    row_labels,
     short,
 )
 from bayes_net.numbers import format_count, format_interval, interval_label
@@ -74,7 +75,6 @@ def forest(hazard_ratios: pd.DataFrame, *, ax: Axes | None = None, arms: Sequenc
     _labels(ax, rows, places)
     _headings(ax, rows, columns)
     ax.set_ylim(max(places) + 0.8, -1.6)
-    ax.spines["left"].set_visible(False)
     add_legend(ax, *_legend(rows, colours))
     return ax
 
@@ -125,8 +125,7 @@ def _labels(ax: Axes, rows: pd.DataFrame, places: list[float]) -> None:
     heights = pd.Series(places).groupby(rows["landmark"].to_numpy(), sort=False)
     middle = heights.mean()
     labels = [short(label).replace(", ", ",\n", 1) for label in middle.index]
-    ax.set_yticks(middle.to_numpy(), labels=labels, parse_math=False)
-    ax.tick_params(axis="y", length=0)
+    row_labels(ax, middle.to_numpy(), labels)
     observed = rows["biased"].astype(bool) & (rows["landmark"] != WITHOUT_BIAS)
     biased = [y for y, flag in zip(places, observed, strict=True) if flag]
     if biased:

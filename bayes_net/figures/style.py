@@ -214,15 +214,26 @@ def beside(ax: Axes, text: str, points: float, y: float, **style) -> None:
     )
 
 
+def ratio_ticks(low: float, high: float, *, otherwise: list[float]) -> list[float]:
+    """The finest ticks of which three to six are in view."""
+    in_view = ([tick for tick in ticks if low <= tick <= high] for ticks in RATIO_TICKS)
+    return next((ticks for ticks in in_view if 3 <= len(ticks) <= 6), otherwise)
+
+
 def ratio_axis(ax: Axes, low: float, high: float, label: str, *, vertical: bool = False) -> None:
     """A log axis from ``low`` to ``high`` with the finest ticks of which three to six are in view."""
-    shown = [[tick for tick in ticks if low <= tick <= high] for ticks in RATIO_TICKS]
-    fits = [ticks for ticks in shown if 3 <= len(ticks) <= 6]
     name, axis = ("y", ax.yaxis) if vertical else ("x", ax.xaxis)
     ax.set(**{f"{name}scale": "log", f"{name}lim": (low, high), f"{name}label": label})
-    axis.set_major_locator(FixedLocator(fits[0] if fits else [low, 1, high]))
+    axis.set_major_locator(FixedLocator(ratio_ticks(low, high, otherwise=[low, 1, high])))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
+
+
+def row_labels(ax: Axes, places: Sequence[float], labels: Sequence[str], **style) -> None:
+    """Names of rows at their heights, without ticks and axis line."""
+    ax.set_yticks(places, labels=labels, parse_math=False, **style)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
 
 
 def no_effect(ax: Axes) -> None:

@@ -99,14 +99,8 @@ _ABOUT = ("endpoint", "population", "measure", "landmark", "biased")
 
 
 def _about(job: Job) -> dict[str, object]:
-    measure = next(reported_scales(job.measure))[0]
-    return dict(
-        zip(
-            _ABOUT,
-            (job.endpoint, job.population, measure, job.landmark.label, job.landmark.biased),
-            strict=True,
-        )
-    )
+    measure, at = next(reported_scales(job.measure))[0], job.landmark
+    return dict(zip(_ABOUT, (job.endpoint, job.population, measure, at.label, at.biased), strict=True))
 
 
 def over_time_tables(
@@ -147,18 +141,11 @@ def survival_table(
     ends before the horizon: they would be extrapolation. A median beyond it is kept and said to be so.
     """
     parts = [
-        part.assign(
-            endpoint=f.job.endpoint,
-            population=f.job.population,
-            measure=f.job.measure.label,
-            landmark=f.job.landmark.label,
-            biased=f.job.landmark.biased,
-        )
+        part.assign(**_about(f.job) | {"measure": f.job.measure.label})
         for f in fits
         for part in _survival_parts(f, times, horizon, profiles, ci_prob, interval)
     ]
-    columns = ["endpoint", "population", "measure", "landmark", "biased", ARM, "profile", "quantity", "time"]
-    columns += ["beyond_follow_up"]
+    columns = [*_ABOUT, ARM, "profile", "quantity", "time", "beyond_follow_up"]
     columns += ["estimate", "lower", "upper", "level", "interval", "mcse", "ess_bulk", "rhat"]
     return pd.concat(parts, ignore_index=True)[columns]
 

@@ -121,8 +121,8 @@ def complaints(
 ) -> list[str]:
     """One line for each of pydantic's errors: ``sections`` are the tables within ``top``, by name."""
     # a list whose only entry is wrong counts as too short as well: the entry says it all
-    told = [e for e in errors if not (e["type"] == "too_short" and e["input"])]
-    return [_complaint(error, top, sections) for error in told]
+    relevant = [e for e in errors if not (e["type"] == "too_short" and e["input"])]
+    return [_complaint(error, top, sections) for error in relevant]
 
 
 def _complaint(error: Mapping, top: type[BaseModel], sections: Mapping[str, type[BaseModel]]) -> str:
