@@ -16,7 +16,8 @@ import xarray as xr
 from arviz_stats.base import array_stats
 from scipy import special
 
-from bayes_net.checks.gate import HIGH_PARETO_K, MIN_SPREAD, gate, relative_efficiency
+from bayes_net.checks.diagnostics import blocks, smoothed_weights
+from bayes_net.checks.gate import HIGH_PARETO_K, MIN_SPREAD, gate, leave_one_out, relative_efficiency
 from bayes_net.checks.power import reported_log_ratios, study_log_likelihood
 from bayes_net.data.exposure import Exposure
 from bayes_net.engine.layout import layout
@@ -60,11 +61,14 @@ def influence(
     slopes, n = _by_arm(fit), len(likelihood)
     ordered = [(arm[order], order) for arm, order in zip(slopes, slopes.argsort(axis=1), strict=True)]
     without, below, k = np.empty((n, len(slopes))), np.empty((n, len(slopes))), np.empty(n)
-    for i, own in enumerate(likelihood):  # one at a time: the weights of all would be as large as the draws
-        weights, k[i] = left_out_weights(own, efficiency)
+    for rows in blocks(likelihood):  # the weights of all would be as large as the draws
+        weights, k[rows] = left_out_weights(likelihood[rows], efficiency)
+        weights = weights.reshape(len(weights), -1)
         # by arm, sorted once for all patients
-        without[i] = [_quantiles(*arm, weights.ravel(), [0.5])[0] for arm in ordered]
-        below[i] = (slopes < 0) @ weights.ravel()
+        without[rows] = np.transpose(
+            [[_quantiles(*arm, own, [0.5])[0] for own in weights] for arm in ordered]
+        )
+        below[rows] = weights @ (slopes < 0).T
     refitted = np.zeros(n, bool)
     high = [i for i in np.argsort(-np.nan_to_num(k, nan=np.inf)) if not k[i] <= HIGH_PARETO_K]
     for i in high[:most_refits] if data is not None else ():
@@ -109,17 +113,18 @@ def _by_arm(fit: xr.DataTree) -> np.ndarray:
     return slopes.reshape(len(slopes), -1)
 
 
-def left_out_weights(log_likelihood: np.ndarray, efficiency: float = 1.0) -> tuple[np.ndarray, float]:
-    """Weights of the draws, (chain, draw), without what ``log_likelihood`` is of, and their Pareto k.
+def left_out_weights(log_likelihood: np.ndarray, efficiency: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the draws, (..., chain, draw), without what ``log_likelihood`` is of, and their Pareto k.
 
     A likelihood that hardly varies (a patient censored at once) leaves the weights even.
     """
-    if np.ptp(log_likelihood) <= MIN_SPREAD:
-        return np.full(log_likelihood.shape, 1 / log_likelihood.size), 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):  # hopeless weights give k = NaN, counted as high
-        logs, k = array_stats.psislw(log_likelihood, r_eff=efficiency, axis=(-2, -1))
-    weights = np.exp(logs - logs.max())
-    return weights / weights.sum(), float(k)
+    *rows, chains, draws = log_likelihood.shape
+    flat = log_likelihood.reshape(-1, chains * draws)
+    weights, k = np.full(flat.shape, 1 / flat.shape[1]), np.zeros(len(flat))
+    varies = np.ptp(flat, axis=1) > MIN_SPREAD
+    logs, k[varies] = smoothed_weights(flat[varies], efficiency)
+    weights[varies] = np.exp(logs)
+    return weights.reshape(log_likelihood.shape), k.reshape(rows)
 
 
 def weighted_quantiles(draws: np.ndarray, weights: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
@@ -235,16 +240,13 @@ def leave_one_number_out(
     doi:10.1007/s11222-016-9696-4) where its Pareto k is at most
     ``SURE_PARETO_K``; else ``refit`` fits the network without the number.
     """
-    table, refits = [], {}
-    for name in fit["log_likelihood"][ROW].values:
-        values = fit["log_likelihood"]["published"].sel({ROW: name}).transpose(*SAMPLE_DIMS).values
-        with np.errstate(divide="ignore", invalid="ignore"):
-            elpd, k, _ = (float(v) for v in array_stats.loo(values))
-        exact = not k <= SURE_PARETO_K
-        if exact:
-            refits[name] = refit(left_out(network, [name]))
-            draws = refits[name]["posterior"].to_dataset()
-            held = published_log_likelihood(draws, network).sel({ROW: name}).values
-            elpd = float(special.logsumexp(held) - np.log(held.size))
-        table.append({ROW: name, "elpd": elpd, "pareto_k": k, "exact": exact})
-    return pd.DataFrame(table), refits
+    values = fit["log_likelihood"]["published"].transpose(ROW, *SAMPLE_DIMS)
+    elpd, k, _ = leave_one_out(values.values)
+    exact, refits = ~(k <= SURE_PARETO_K), {}
+    for i in np.flatnonzero(exact):
+        name = values[ROW].values[i]
+        refits[name] = refit(left_out(network, [name]))
+        draws = refits[name]["posterior"].to_dataset()
+        held = published_log_likelihood(draws, network).sel({ROW: name}).values
+        elpd[i] = special.logsumexp(held) - np.log(held.size)
+    return pd.DataFrame({ROW: values[ROW].values, "elpd": elpd, "pareto_k": k, "exact": exact}), refits
