@@ -83,7 +83,7 @@ def _censoring_times(data: Exposure, draws: int, rng: np.random.Generator) -> np
 def posterior_predictive(
     fit: xr.DataTree,
     data: Exposure,
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     *,
     draws: int = 200,
     seed: int,
@@ -95,7 +95,7 @@ def posterior_predictive(
     p_value: probability that a replicate is at or above the observed curve (half for ties); values near
     0 or 1 are a misfit. Gelman, Meng and Stern 1996.
     """
-    times = np.asarray(times, float)
+    at = np.asarray(times, float)
     replicated, events = replicate(fit, data, draws=draws, seed=seed)
     tail = ((1 - ci_prob) / 2, 0.5, (1 + ci_prob) / 2)
     tables = []
@@ -103,7 +103,7 @@ def posterior_predictive(
         own = data.arm == a
         if not own.any():
             continue
-        within = times[times <= data.time[own].max()]
+        within = at[at <= data.time[own].max()]
         observed = step_values(kaplan_meier(data.time[own], data.event[own]), within)
         curves = np.array([_km_at(t[own], d[own], within) for t, d in zip(replicated, events, strict=True)])
         lower, middle, upper = np.quantile(curves, tail, axis=0)

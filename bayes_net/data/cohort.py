@@ -122,7 +122,7 @@ def read_cohort(
     size_unit: str | None = None,
     arms: Sequence[str] | None = None,
     covariates: Sequence[str] = (),
-    baseline_window: str = "0d",
+    baseline_window: str | schema.Duration = "0d",
     scans_after_death: str = "refuse",
     exclude_patients: Iterable[str] = (),
     study: str | None = None,

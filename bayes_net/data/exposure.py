@@ -227,7 +227,7 @@ def expose(
     landmarks: LandmarkSet,
     label: str,
     *,
-    cuts: Sequence[float | Duration],
+    cuts: Sequence[float | Duration] | np.ndarray,
     measure: Measure = Shrinkage(),
     covariates: Sequence[Covariate] = (),
 ) -> Exposure:
@@ -266,7 +266,7 @@ def expose(
     )
 
 
-def checked_cuts(cuts: Sequence[float | Duration]) -> np.ndarray:
+def checked_cuts(cuts: Sequence[float | Duration] | np.ndarray) -> np.ndarray:
     """The cut-points in months, on the grid of follow-up times, so that a tie with an event is one."""
     months = np.array([cut.months if isinstance(cut, Duration) else float(cut) for cut in cuts], dtype=float)
     months = months_on_grid(months)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import isnan
 
 import numpy as np
@@ -95,9 +94,7 @@ def _below(at: Array, location: Array, spread: Array, maths: Maths) -> Array:
     return 0.5 * (1.0 + maths.erf((at - location) / (spread * np.sqrt(2.0))))
 
 
-def count_log_likelihood(
-    parts: Values, counted: Sequence[Array], endpoint: str, maths: Maths = NUMPY
-) -> Array:
+def count_log_likelihood(parts: Values, counted: Array, endpoint: str, maths: Maths = NUMPY) -> Array:
     """Binomial log-likelihood of each count of ``endpoint``, without the binomial coefficient.
 
     ``parts`` are those of ``linear_parts``; ``counted`` begins with the array of ``count_rows``.

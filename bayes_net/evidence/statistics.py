@@ -120,8 +120,9 @@ def student_log_density(z: Array, maths: Maths = NUMPY) -> Array:
 class Predicted(Protocol):
     """What draws of a fitted model say of the quantity that one row informs."""
 
-    cuts: np.ndarray
-    """Months at which hazards may change."""
+    @property
+    def cuts(self) -> np.ndarray:
+        """Months at which hazards may change."""
 
     def value(self) -> np.ndarray:
         """The log hazard ratio, slope as observed, log odds ratio or probability, (draw,)."""

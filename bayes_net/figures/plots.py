@@ -207,7 +207,7 @@ def attrition_flow(attrition: pd.DataFrame, *, ax: Axes | None = None, arms: Seq
         bar = attrition[(attrition["landmark"] == landmark) & (attrition["arm"] == arm)].set_index("reason")[
             "n"
         ]
-        start = 0
+        start = 0.0
         for reason, colour in {last: colours[arm], **greys}.items():
             start += _segment(ax, y, start, bar.get(reason, 0), colour, total=total)
     landmarks = pd.Series(places.values()).groupby([landmark for landmark, _ in places], sort=False).mean()

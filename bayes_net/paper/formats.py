@@ -99,8 +99,9 @@ def latex(table) -> bytes:
 
 def _with_latex_pages(text: str, table, *, broken: bool) -> str:
     """What great-tables leaves out: a header row on every page, whole groups, notes at the table's edge."""
-    head = re.search(r"\\toprule\n.*?\\midrule\\addlinespace\[2.5pt\]\n", text, re.DOTALL)[0]
-    start, body = text.split(head, 1)
+    start, head, body = re.split(
+        r"(\\toprule\n.*?\\midrule\\addlinespace\[2.5pt\]\n)", text, maxsplit=1, flags=re.DOTALL
+    )
     span = r"p{\dimexpr\linewidth-2\tabcolsep\relax}" if broken else "l"
     body = re.sub(
         r"\\multicolumn{(\d+)}{l}{(.*)} \\\\\[2.5pt\] \n\\midrule\\addlinespace\[2.5pt\]\n",

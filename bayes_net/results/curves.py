@@ -122,7 +122,9 @@ def slope_densities(fitted: Fitted, prior: Prior) -> pd.DataFrame:
     )
 
 
-def predictive_table(fits: Sequence[Fitted], times: Sequence[float], *, ci_prob: float) -> pd.DataFrame:
+def predictive_table(
+    fits: Sequence[Fitted], times: Sequence[float] | np.ndarray, *, ci_prob: float
+) -> pd.DataFrame:
     """Replicated against observed survival at ``times``, for every fit."""
     parts = [
         posterior_predictive(

@@ -33,6 +33,7 @@ class Plan(Section):
 
     if TYPE_CHECKING:  # fields of every kind of plan, which keep their places in its file
         sampling: SamplingSection
+        report: Any
         scenarios: Scenarios
         grid: Grid
 

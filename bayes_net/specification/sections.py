@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from bayes_net.data.exposure import Covariate, Response, Shrinkage, grid_cuts
@@ -255,10 +256,16 @@ class BaselineSection(Section):
             )
         if (self.grid_width is None) != (self.grid_until is None):
             raise ValueError("grid_width and grid_until belong together")
-        if self.grid_width is not None and len(grid_cuts(self.grid_width, self.grid_until)) >= MOST_INTERVALS:
+        if len(self.grid() or ()) >= MOST_INTERVALS:
             grid = f"a grid of {self.grid_width} until {self.grid_until}"
             raise ValueError(f"{grid} has more than {MOST_INTERVALS} intervals")
         return self
+
+    def grid(self) -> np.ndarray | None:
+        """Cut-points of the grid in months, if it is given."""
+        if self.grid_width is None or self.grid_until is None:
+            return None
+        return grid_cuts(self.grid_width, self.grid_until)
 
 
 @lru_cache
@@ -308,7 +315,7 @@ class PriorSection(Section):
             self.hazard_ratio_response if isinstance(measure, Response) else self.hazard_ratio_per_10_points
         )
         if self.log_hazard is not None:
-            level = Normal(
+            level: Normal | Flat = Normal(
                 *self.log_hazard,
                 statement=f"log hazard per month N({self.log_hazard[0]:g}, {self.log_hazard[1]:g})",
             )
@@ -353,10 +360,10 @@ class CensoringSection(Section):
     def _somebody(self) -> CensoringSection:
         if twice := repeated(self.arms):
             raise ValueError(f"arms has {', '.join(twice)} twice")
-        limits = self.shrinkage_at_least, self.shrinkage_below
-        if None not in limits and not limits[0] < limits[1]:
+        least, below = self.shrinkage_at_least, self.shrinkage_below
+        if least is not None and below is not None and not least < below:
             raise ValueError(
-                f"no shrinkage is at least {limits[0]:g} and below {limits[1]:g}; expected a lower "
+                f"no shrinkage is at least {least:g} and below {below:g}; expected a lower "
                 "shrinkage_at_least than shrinkage_below"
             )
         return self
