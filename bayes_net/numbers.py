@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 MOST_DECIMALS = 3
@@ -74,7 +76,7 @@ def format_plainly(value: float) -> str:
     return "< 0.001" if 0 <= value < 0.001 else f"{float(f'{value:.2g}'):g}"
 
 
-def format_range(values) -> str:
+def format_range(values: npt.ArrayLike) -> str:
     """``0.5 to 2 (95 %)``: between which limits the central 95 % of draws lie."""
     lower, upper = np.quantile(np.asarray(values), (0.025, 0.975))
     return f"{format_plainly(lower)} to {format_plainly(upper)} (95 %)"
@@ -122,7 +124,7 @@ def _fixed(value: float, places: int) -> str:
     return text
 
 
-def plain(value, digits: int) -> str:
+def plain(value: Any, digits: int) -> str:
     """Any value of a table as text; see ``plain_table``."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,7 @@ def influence(
     hazard: Hazard | None = None,
     *,
     most_refits: int | None = None,
-    **how,
+    **how: Any,
 ) -> xr.Dataset:
     """Each arm's hazard ratio of shrinkage without each patient in turn.
 
@@ -138,7 +139,9 @@ def weighted_quantiles(draws: np.ndarray, weights: np.ndarray, probabilities: Se
     return np.array([_quantiles(draws[order], order, own, probabilities) for own in weights])
 
 
-def _quantiles(ordered: np.ndarray, order: np.ndarray, weights: np.ndarray, probabilities) -> np.ndarray:
+def _quantiles(
+    ordered: np.ndarray, order: np.ndarray, weights: np.ndarray, probabilities: Sequence[float]
+) -> np.ndarray:
     shares = weights[order]
     return np.interp(probabilities, shares.cumsum() - 0.5 * shares, ordered)
 

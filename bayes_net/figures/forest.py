@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib import rc_context
@@ -86,7 +87,7 @@ def _places(rows: pd.DataFrame) -> list[float]:
     return places
 
 
-def _write_row(ax: Axes, row, y: float, columns: Mapping[str, float]) -> None:
+def _write_row(ax: Axes, row: Any, y: float, columns: Mapping[str, float]) -> None:
     most = {"most": 2} if "printed" in columns else {}
     ratio = format_interval(row.hr, row.lower, row.upper, row.mcse_hr, **most)
     texts = {"ratio": "gate failed" if row.gate == schema.FAILED else ratio}
@@ -98,7 +99,7 @@ def _write_row(ax: Axes, row, y: float, columns: Mapping[str, float]) -> None:
             beside(ax, texts[name], x, y, color=GREYS[0] if row.status == PREDICTED else "black")
 
 
-def _draw_row(ax: Axes, row, y: float, colours: Mapping[str, str], limits: Limits) -> None:
+def _draw_row(ax: Axes, row: Any, y: float, colours: Mapping[str, str], limits: Limits) -> None:
     low, high = limits
     colour = GREYS[1] if row.status == PREDICTED else colours[row.arm]
     marker = MARKERS[list(colours).index(row.arm) % len(MARKERS)]

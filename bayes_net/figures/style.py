@@ -9,7 +9,7 @@ import io
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -97,7 +97,7 @@ def save(figure: Axes | Canvas, stem: str | Path) -> tuple[Path, Path]:
     return vector, pixels
 
 
-def _written(figure: Axes | Canvas, **options) -> bytes:
+def _written(figure: Axes | Canvas, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with rc_context(STYLE), warnings.catch_warnings():
         # A label may hold letters that matplotlib's font lacks; whoever shows the SVG has a font for them.
@@ -172,7 +172,7 @@ def _set_texts(legend: Legend, labels: Sequence[str]) -> None:
         text.set_text(label)
 
 
-def beside(ax: Axes, text: str, points: float, y: float, **style) -> None:
+def beside(ax: Axes, text: str, points: float, y: float, **style: Any) -> None:
     """Write ``text`` right of the axes, ``points`` away, at height ``y`` of the data."""
     ax.annotate(
         text,

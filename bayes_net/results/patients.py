@@ -162,7 +162,14 @@ def survival_table(
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def _survival_parts(f: Fitted, times, horizon, profiles, ci_prob, interval) -> Iterator[pd.DataFrame]:
+def _survival_parts(
+    f: Fitted,
+    times: Sequence[float],
+    horizon: float,
+    profiles: Sequence[float],
+    ci_prob: float,
+    interval: str,
+) -> Iterator[pd.DataFrame]:
     follow_up = dict(zip(f.job.data.arms, f.fit["constant_data"]["last_follow_up"].values, strict=True))
     drawn = survival_quantities(f.job, f.fit, times=times, horizon=horizon, profiles=profiles)
     for quantity, draws in drawn.items():

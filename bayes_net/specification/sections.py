@@ -256,7 +256,8 @@ class BaselineSection(Section):
             )
         if (self.grid_width is None) != (self.grid_until is None):
             raise ValueError("grid_width and grid_until belong together")
-        if len(self.grid() or ()) >= MOST_INTERVALS:
+        inner = self.grid()
+        if inner is not None and len(inner) >= MOST_INTERVALS:
             grid = f"a grid of {self.grid_width} until {self.grid_until}"
             raise ValueError(f"{grid} has more than {MOST_INTERVALS} intervals")
         return self

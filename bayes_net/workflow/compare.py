@@ -64,14 +64,14 @@ class Comparison:
         return read.drop(columns=same)
 
 
-def _ratio(row) -> str:
+def _ratio(row: Any) -> str:
     if row is None:
         return ABSENT
     text = format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
     return text if row.gate == schema.PASSED else f"{text} gate failed"
 
 
-def _movement(row) -> str:
+def _movement(row: Any) -> str:
     known = row is not None and np.isfinite(row.ratio)
     return f"{row.ratio:.2f}, {row.shift:+.1f} SD".replace("-0.0", "+0.0") if known else ABSENT
 

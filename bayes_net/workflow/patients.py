@@ -16,7 +16,7 @@ from bayes_net.checks.gate import Gate, gate, loo, worst_of
 from bayes_net.checks.influence import influence
 from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.exposure import Exposure, Measure, Response, equal_event_cuts, expose
-from bayes_net.data.landmarks import LandmarkSet, landmark
+from bayes_net.data.landmarks import Landmark, LandmarkSet, landmark
 from bayes_net.data.reading import read_table
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import CohortWarning, InputError
@@ -352,7 +352,13 @@ def censoring_of(plan: PatientsPlan) -> Censoring | None:
     return Censoring(**section.model_dump(exclude={"horizon"}), horizon=horizon)
 
 
-def _job(plan: PatientsPlan, sets: Mapping, endpoint: str, measure: Measure, at) -> Job:
+def _job(
+    plan: PatientsPlan,
+    sets: Mapping[tuple[str, bool], LandmarkSet],
+    endpoint: str,
+    measure: Measure,
+    at: Landmark,
+) -> Job:
     itt = plan.landmarks.intention_to_treat and isinstance(measure, Response)
     chosen = sets[endpoint, itt]
     rows = chosen.at(at.label)
