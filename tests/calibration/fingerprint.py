@@ -75,7 +75,8 @@ def _written(node: object) -> str:
         return "Raise"
     # Empty fields are left out, since newer versions of Python add fields that are empty in older code.
     hint = {ast.arg: "annotation", ast.FunctionDef: "returns"}.get(type(node))
-    fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, []) and name != hint]
+    named = [(name, value) for name, value in ast.iter_fields(node) if name != hint]
+    fields = [(name, value) for name, value in named if value not in (None, [])]
     return f"{type(node).__name__}({','.join(f'{name}={_written(value)}' for name, value in fields)})"
 
 
