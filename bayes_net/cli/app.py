@@ -182,7 +182,7 @@ def scenarios(
             )
     show_scenarios(found, specification.report.level)
     show_tipping(found)
-    out_console.print(f"\nReport: {literal(str(found.folder / 'report.html'))}")
+    out_console.print(f"\nReport: {literal(str(Path(str(found.folder)) / 'report.html'))}")
     for row in found.troubles.itertuples():
         err_console.print(f"[bold red]scenario {literal(row.Scenario)}:[/] {literal(row[2])}")
     if not found.troubles.empty:

@@ -122,7 +122,7 @@ def read_cohort(
     size_unit: str | None = None,
     arms: Sequence[str] | None = None,
     covariates: Sequence[str] = (),
-    baseline_window: str = "0d",
+    baseline_window: str | schema.Duration = "0d",
     scans_after_death: str = "refuse",
     exclude_patients: Iterable[str] = (),
     study: str | None = None,
@@ -173,7 +173,9 @@ def read_cohort(
     return _with_notes(cohort, notes + dropped)
 
 
-def _without(people: Table, visits: Table, excluded: Iterable[str]):
+def _without(
+    people: Table, visits: Table, excluded: Iterable[str]
+) -> tuple[Table, Table, tuple[Note, ...], list[str]]:
     """Both tables without the excluded patients, a note that counts them, and the ones that are not there."""
     names = {str(name).strip() for name in ([excluded] if isinstance(excluded, str) else excluded)}
     ids = text(people.frame["patient"])

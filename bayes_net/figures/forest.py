@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib import rc_context
@@ -90,7 +91,7 @@ def _places(rows: pd.DataFrame) -> list[float]:
     return places
 
 
-def _write_row(ax: Axes, row, y: float, columns: Mapping[str, float]) -> None:
+def _write_row(ax: Axes, row: Any, y: float, columns: Mapping[str, float]) -> None:
     most = {"most": 2} if "printed" in columns else {}
     ratio = format_interval(row.hr, row.lower, row.upper, row.mcse_hr, **most)
     texts = {"ratio": "gate failed" if row.gate == schema.FAILED else ratio}
@@ -102,7 +103,7 @@ def _write_row(ax: Axes, row, y: float, columns: Mapping[str, float]) -> None:
             beside(ax, texts[name], x, y, color=GREYS[0] if row.status == PREDICTED else "black")
 
 
-def _draw_row(ax: Axes, row, y: float, colours: Mapping[str, str], limits: Limits) -> None:
+def _draw_row(ax: Axes, row: Any, y: float, colours: Mapping[str, str], limits: Limits) -> None:
     low, high = limits
     colour = GREYS[1] if row.status == PREDICTED else colours[row.arm]
     marker = MARKERS[list(colours).index(row.arm) % len(MARKERS)]

@@ -7,6 +7,7 @@ Saving and SVG text: ``svg`` and ``save``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -208,7 +209,7 @@ def attrition_flow(attrition: pd.DataFrame, *, ax: Axes | None = None, arms: Seq
     for (landmark, arm), y in places.items():
         own = (attrition["landmark"] == landmark) & (attrition["arm"] == arm)
         bar = attrition[own].set_index("reason")["n"]
-        start = 0
+        start = 0.0
         for reason, colour in {last: colours[arm], **greys}.items():
             start += _segment(ax, y, start, bar.get(reason, 0), colour, total=total)
     landmarks = pd.Series(places.values()).groupby([landmark for landmark, _ in places], sort=False).mean()
@@ -305,7 +306,7 @@ def _baseline_hazard(hazards: pd.DataFrame) -> str:
     return f"hazard by interval; the highest posterior median is {'; '.join(texts)}."
 
 
-def _months(row) -> str:
+def _months(row: Any) -> str:
     return f"from {significant(row.start)} to {significant(row.end)} months"
 
 

@@ -6,6 +6,7 @@ Grey is what nobody printed: predicted landmarks, months beyond the data, a new 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -169,7 +170,7 @@ def checks_plot(checks: pd.DataFrame) -> list[Axes]:
     return panels
 
 
-def _check_scale(ax: Axes, row) -> None:
+def _check_scale(ax: Axes, row: Any) -> None:
     values = [v for v in (row.lower, row.upper, row.printed, row.printed_lower, row.printed_upper) if v == v]
     low, high = min(values), max(values)
     axis = kind_of(row).axis

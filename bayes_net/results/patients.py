@@ -150,7 +150,14 @@ def survival_table(
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def _survival_parts(f: Fitted, times, horizon, profiles, ci_prob, interval) -> Iterator[pd.DataFrame]:
+def _survival_parts(
+    f: Fitted,
+    times: Sequence[float],
+    horizon: float,
+    profiles: Sequence[float],
+    ci_prob: float,
+    interval: str,
+) -> Iterator[pd.DataFrame]:
     follow_up = dict(zip(f.job.data.arms, f.fit["constant_data"]["last_follow_up"].values, strict=True))
     drawn = survival_quantities(f.job, f.fit, times=times, horizon=horizon, profiles=profiles)
     for quantity, draws in drawn.items():
@@ -242,7 +249,7 @@ def _implications(fitted: Fitted) -> dict[str, str]:
     if ARM_EFFECT in before["posterior"]:
         implied[ARM_EFFECT] = f"arm hazard ratio: {format_range(arm_hazard_ratio(before).isel(first))}"
     for quantity in OVER_TIME:
-        if quantity.step_sd and quantity.used(before["posterior"]):
+        if quantity.at and quantity.step_sd and quantity.used(before["posterior"]):
             late, early = quantity.at(before, [24.0, 12.0]).isel(first).transpose("time", ...)
             change = f"hazard ratio at 24 months over that at 12: {format_range(late / early)}"
             implied[quantity.step_sd] = change

@@ -45,8 +45,9 @@ class Plan(Section):
     _folder: Path = PrivateAttr(default=Path())
     _name: ClassVar[str] = "specification"
 
-    if TYPE_CHECKING:  # a field of every kind of plan, which keeps its place in the file
+    if TYPE_CHECKING:  # fields of every kind of plan, which keep their places in the file
         sampling: SamplingSection
+        report: Any
 
     @classmethod
     def sections(cls) -> dict[str, type[Section]]:

@@ -16,11 +16,11 @@ MOST_INTERVALS = 50
 MOST_IMPUTATIONS = 1000
 
 
-def _landmark(value: object) -> str:
+def _landmark(value: Any) -> str:
     return NO_LIMIT if value == NO_LIMIT else str(_later(value))
 
 
-def _later(value: object) -> Duration:
+def _later(value: Any) -> Duration:
     length = duration(value)
     if not length.days > 0:
         raise InputError(f"duration {value!r} is no time at all; expected more than 0")

@@ -123,7 +123,7 @@ def _factor(factor: float) -> Variants:
     return (*weakened, (NARROWED, _NARROW, _rounded(factor ** (1 / WIDER))))
 
 
-def _borrowed(section) -> Variants:
+def _borrowed(section: Any) -> Variants:
     """Of differences between studies: all SDs of the rule together; full pooling has none."""
     if section.kind == "full":
         return ()
