@@ -18,11 +18,13 @@ from scipy.special import expit
 from bayes_net.errors import InputError
 from bayes_net.estimands.survival import (
     EFFECT,
+    OVER_TIME,
     arm_hazard_ratio,
     baseline_hazard,
     covariate_hazard_ratio,
     hazard_ratio,
 )
+from bayes_net.labels import about, texts
 from bayes_net.schema import (
     ARM_EFFECT,
     COVARIATE_EFFECT,
@@ -30,7 +32,6 @@ from bayes_net.schema import (
     LOG_HAZARD,
     SAMPLE_DIMS,
     SLOPE,
-    SLOPE_BY_INTERVAL,
 )
 
 
@@ -82,7 +83,6 @@ def probability(values: xr.DataArray, *, above: float = -np.inf, below: float = 
 
 
 _NATURAL_SCALES: dict[str, tuple[str, Callable]] = {
-    SLOPE_BY_INTERVAL: ("hazard ratio by interval", np.exp),
     "arm_effect_mean": ("arm hazard ratio, pooled mean", np.exp),
     "study_level": ("study hazard ratio against the reference", np.exp),
     "response": ("response probability", expit),
@@ -101,6 +101,7 @@ def _quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
         "baseline hazard": (LOG_HAZARD, baseline_hazard),
     }
     found = {name: of(fit) for name, (variable, of) in estimands.items() if variable in posterior}
+    found |= {q.in_words: q.by_interval(posterior) for q in OVER_TIME if q.column and q.used(posterior)}
     return found | {
         name: scale(posterior[variable])
         for variable, (name, scale) in _NATURAL_SCALES.items()
@@ -117,7 +118,8 @@ def summarise(
 ) -> pd.DataFrame:
     """A tidy table, one row a quantity, with Monte-Carlo error beside each number.
 
-    Columns: the dims of ``values`` but chain and draw; estimate (posterior median), lower, upper,
+    Columns: the dims of ``values`` but chain and draw, or what they are of (of a curve endpoint, study and
+    arm); estimate (posterior median), lower, upper,
     mean, sd, mcse (of the median), ess_bulk, ess_tail, rhat, level and interval_kind; with ``limits``
     also mcse_lower and mcse_upper, the errors of equal-tailed limits (unknown for highest-density ones).
     Of draws pooled over imputations the errors hold the variance between these.
@@ -140,19 +142,16 @@ def summarise(
         tables = []
         for quantity, draws in _quantities(values).items():
             table = summarise(draws, ci_prob=ci_prob, interval=interval, limits=limits)
-            dims = [dim for dim in draws.dims if dim not in SAMPLE_DIMS]
-            label = table[dims].astype(str).agg(", ".join, axis=1)
-            named = pd.DataFrame({"quantity": quantity, "label": label})
-            tables.append(named.join(table.drop(columns=dims)))
+            labels = about(draws)
+            named = pd.DataFrame({"quantity": quantity, "label": texts(labels)})
+            tables.append(named.join(table.drop(columns=labels.columns)))
         return pd.concat(tables, ignore_index=True)
-    labels = [dim for dim in values.dims if dim not in SAMPLE_DIMS]
-    flat = values.transpose(*labels, *SAMPLE_DIMS)
+    flat = values.transpose(..., *SAMPLE_DIMS)
     draws = flat.values.reshape(-1, *flat.shape[-2:])
-    index = pd.MultiIndex.from_product([flat[d].values for d in labels], names=labels) if labels else None
     pooled = values[IMPUTATION].values if IMPUTATION in values.coords else None
     rows = [_summary(x, ci_prob, interval, limits=limits, imputation=pooled) for x in draws]
-    table = pd.DataFrame(rows, index=index)
-    return (table.reset_index() if labels else table).assign(level=ci_prob, interval_kind=interval)
+    table = pd.concat([about(values), pd.DataFrame(rows)], axis=1)
+    return table.assign(level=ci_prob, interval_kind=interval)
 
 
 def _summary(

@@ -22,10 +22,17 @@ from bayes_net.numbers import (
     significant,
     text_table,
 )
-from bayes_net.report.synthesis_words import NEW_STUDY, WHOLE, describe, inside, slope_label
+from bayes_net.report.synthesis_words import (
+    WHOLE,
+    describe,
+    inside,
+    of_new_study,
+    parameter_label,
+    response_label,
+)
 from bayes_net.report.tables import PRIOR_OF, Cell, cross_table, sensitivities, strongest
 from bayes_net.report.words import failed_rows
-from bayes_net.results.columns import LEAST_CONTRACTION
+from bayes_net.results.columns import LEAST_CONTRACTION, PARAMETER_KEYS
 from bayes_net.schema import ARM, BIAS_TAKEN_OFF, WITHOUT_BIAS, landmark_label, words
 
 KINDS = {
@@ -43,7 +50,7 @@ _USES = {"likelihood": "in the fit", "check": "held out", "record": "record only
 response_table = partial(
     text_table,
     columns={
-        "Study and arm": ("response_group", lambda name: f"{name}{' (predicted)' * (name == NEW_STUDY)}"),
+        "Study and arm": lambda row: f"{response_label(row)}{' (predicted)' * of_new_study(row)}",
         "Probability ({interval})": lambda row: format_interval(
             row.estimate, row.lower, row.upper, row.mcse, most=2
         ),
@@ -87,7 +94,7 @@ def parameter_table(parameters: pd.DataFrame) -> pd.DataFrame:
         interpretable(parameters),
         {
             "Parameter": ("parameter", KINDS.get),
-            "Of": ("label", _of),
+            "Of": lambda row: parameter_label(row) or MISSING,
             "Prior SD": ("prior_sd", rounded),
             "Posterior SD": ("sd", rounded),
             "Contraction": ("contraction", rounded),
@@ -96,22 +103,17 @@ def parameter_table(parameters: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _of(label: str) -> str:
-    return MISSING if label == "completion" else slope_label(label)
-
-
 def movement_table(influence: pd.DataFrame, *, sources: Sequence[str], failed: set[str]) -> pd.DataFrame:
     """By how many posterior SDs each mean moved without each source; bracketed if it is the source's own."""
     rows = influence[influence["parameter"].isin(("slope", "arm_effect", "response"))]
     body = []
-    for (kind, label), moved in rows.groupby(["parameter", "label"], sort=False):
-        by_fit = moved.set_index("fit")["moved_by_sd"]
-        line = {"Parameter": KINDS[kind], "Of": _of(label)}
+    for _, moved in rows.groupby(PARAMETER_KEYS, sort=False, dropna=False):
+        by_fit, first = moved.set_index("fit")["moved_by_sd"], next(moved.itertuples())
+        line = {"Parameter": KINDS[first.parameter], "Of": parameter_label(first)}
         for source in sources:
             fit = f"without {source}"
             value = "gate failed" if fit in failed else rounded(by_fit.get(fit, np.nan), sign="+")
-            of_source = source in (label, label.rpartition(" ")[0], label.partition(" ")[2])
-            line[f"Without {source}"] = f"[{value}]" if of_source else value
+            line[f"Without {source}"] = f"[{value}]" if source == first.study else value
         body.append(line)
     order = {text: i for i, text in enumerate(KINDS.values())}
     return pd.DataFrame(body).sort_values("Parameter", key=lambda names: names.map(order), kind="stable")

@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from bayes_net import schema
 from bayes_net.data.landmarks import attrition_table
+from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.numbers import format_count, format_probability, format_ratio, listed_and
 from bayes_net.report.page import NOTHING_BUT_FIGURES, Section, render
 from bayes_net.report.tables import Cell, cross_table, thresholds
@@ -18,14 +19,8 @@ LANDMARKS = "landmarks"
 """Kind of the results of landmark models, which ``patients_page`` knows."""
 CENSORING = "Informative censoring"
 """Heading in the model's words of what is assumed if censoring tells something."""
-OVER_TIME = "Hazard ratio over time"
+CHANGES = "Hazard ratio over time"
 """Heading in the model's words of what hazard ratios mean where they vary over time."""
-OVER_TIME_IN_WORDS = (
-    "Hazards are not proportional in this model: the hazard ratio of shrinkage may change from interval to "
-    "interval. Where one hazard ratio stands for an arm, it is the geometric mean over time (the open last "
-    "interval counts as long as the one before it), and words and probabilities are about that mean. It may "
-    "be 1 although shrinkage goes with fewer events early and with more late, or the other way round."
-)
 SECTIONS = (
     Section("answer", "Answer"),
     Section("data", "Data and flow of patients"),
@@ -61,6 +56,7 @@ def patients_page(result: ResultFolder) -> str:
         footer="Association, not effect.",
         alarm=alarm,
         failed=failed,
+        CHANGES=CHANGES,
         OVER_TIME=OVER_TIME,
         CENSORING=CENSORING,
         primary_rows=primary_rows,

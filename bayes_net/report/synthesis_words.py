@@ -6,7 +6,8 @@ nobody printed is called a prediction, and where the evidence did not narrow the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 import pandas as pd
 
@@ -33,8 +34,6 @@ WHOLE = "all evidence"
 """The fit whose failed check makes every number unusable."""
 LEAST_MOVE = 0.1
 """Posterior SDs from which on a mean has moved: two fits of the same evidence differ by as much."""
-NEW_STUDY = "new study"
-"""The group of responses that is a prediction."""
 PRIOR = "the evidence says nothing here: this is the prior"
 _STATUSES = {
     IN_PRINT: "in print",
@@ -138,26 +137,28 @@ def _arm_sentences(arms_and_studies: pd.DataFrame) -> list[str]:
 def _response_sentences(found: Tables) -> list[str]:
     """The prediction for a new study, beside the groups from which it comes."""
     responses = found["responses"]
-    new = responses["response_group"] == NEW_STUDY
-    if not new.any():
+    rows = list(responses.itertuples())
+    if not any(map(of_new_study, rows)):
         return []
-    row = next(responses[new].itertuples())
+    row = next(filter(of_new_study, rows))
     if row.contraction < LEAST_CONTRACTION:
         return [f"Response in a new study: {PRIOR}."]
     predicted = _with_level(format_interval(row.estimate, row.lower, row.upper, row.mcse, most=2), row)
-    pooled = responses[~new & ~responses["response_group"].isin(_alone(found))]
-    ends = [pooled.loc[pooled["estimate"].idxmin()], pooled.loc[pooled["estimate"].idxmax()]]
-    groups = " to ".join(f"{rounded(end['estimate'])} ({end['response_group']})" for end in ends)
+    separate = _separate(found)
+    pooled = [r for r in rows if not of_new_study(r) and (r.study, r.arm) not in separate]
+    ends = sorted(pooled, key=attrgetter("estimate"))
+    groups = " to ".join(f"{rounded(end.estimate)} ({response_label(end)})" for end in (ends[0], ends[-1]))
     return [
         f"Response in a new study: predicted probability {predicted}; posterior medians of the {len(pooled)} "
         f"groups behind it run from {groups}."
     ]
 
 
-def _alone(found: Tables) -> list[str]:
-    """Groups whose response is not pooled with the others'."""
-    parameters = found.get("parameters", pd.DataFrame({"parameter": [], "label": []}))
-    return list(parameters.loc[parameters["parameter"] == "response_alone", "label"])
+def _separate(found: Tables) -> list[tuple[str, str]]:
+    """Study and arm of groups whose response is not pooled with the others'."""
+    parameters = found.get("parameters", pd.DataFrame(columns=["parameter", "study", "arm"]))
+    own = parameters[parameters["parameter"] == "response_alone"]
+    return list(own[["study", "arm"]].itertuples(index=False, name=None))
 
 
 def describe(row) -> str:
@@ -237,12 +238,25 @@ def movement_sentences(found: Tables) -> list[str]:
         moved = "did not move the slopes" if abs(top["moved_by_sd"]) < LEAST_MOVE else "moved the slopes"
         sentences.append(
             f"Leaving out {study}, a single-arm study, {moved}: the largest movement is "
-            f"{rounded(abs(top['moved_by_sd']))} posterior SD ({slope_label(top['label'])})."
+            f"{rounded(abs(top['moved_by_sd']))} posterior SD ({parameter_label(top)})."
         )
     return sentences
 
 
-def slope_label(label: str) -> str:
-    """``PFS control, 150 d`` for ``pfs control, 150 d``."""
-    first, _, rest = str(label).partition(" ")
-    return f"{words(first)} {rest}".strip()
+def parameter_label(row) -> str:
+    """``PFS control, 150 d``: what an element of a parameter is of; nothing of a scalar."""
+    return ", ".join(_given([" ".join(_given([words(row.endpoint), row.study, row.arm])), row.landmark]))
+
+
+def response_label(row) -> str:
+    """``NETTER-1 177Lu``, or ``new study``."""
+    return " ".join(_given([row.study, row.arm]))
+
+
+def of_new_study(row) -> bool:
+    """Whether a row of the responses is of a study that is not in the evidence: it has no arm."""
+    return not _given([row.arm])
+
+
+def _given(texts: Sequence) -> list[str]:
+    return [text for text in texts if isinstance(text, str) and text]

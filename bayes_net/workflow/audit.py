@@ -16,19 +16,16 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from bayes_net.checks.power import prior_blocks
-from bayes_net.data.exposure import Response
-from bayes_net.model.predictors import free_variables
+from bayes_net.model.assumptions import free_variables
 from bayes_net.numbers import significant
-from bayes_net.schema import ARM_EFFECT, COVARIATE_EFFECT, SLOPE_STEP_SD
 from bayes_net.specification.base import Plan
+from bayes_net.specification.sections import MOST_CHANGE
 from bayes_net.workflow.analysis import Prepared, prepare
 from bayes_net.workflow.patients import PreparedPatients
 from bayes_net.workflow.synthesis import PreparedNetwork
 
 WIDER = 4.0
 """A weakened prior has so many times its SD, and so a sixteenth of its precision."""
-LARGEST_CHANGE = 1000.0
-"""The largest ``hazard_change_per_year`` that a specification may state."""
 WEAKENED, MOVED, NARROWED, LEFT_OUT = "weakened", "moved", "narrowed", "left out"
 Variants = tuple[tuple[str, str, Any], ...]
 """What is done, in which words, and the value that a key then has."""
@@ -121,7 +118,7 @@ def _scale(sd: float) -> Variants:
 
 def _factor(factor: float) -> Variants:
     """Of a factor whose logarithm is proportional to the scale of a half-normal prior."""
-    wider = min(WIDER, float(np.log(LARGEST_CHANGE) / np.log(factor)))
+    wider = min(WIDER, float(np.log(MOST_CHANGE) / np.log(factor)))
     weakened = ((WEAKENED, f"SD x {significant(wider, 2)}", _rounded(factor**wider)),) if wider > 1.1 else ()
     return (*weakened, (NARROWED, _NARROW, _rounded(factor ** (1 / WIDER))))
 
@@ -139,15 +136,6 @@ def _borrowed(section) -> Variants:
 
 # --- every prior that is stated, and every study ------------------------------------------------------
 
-_PATIENTS: dict[str, tuple[str, str, Rule]] = {
-    "slope": ("shrinkage slope", "priors.hazard_ratio_per_10_points", _limits),
-    "slope of response": ("response slope", "priors.hazard_ratio_response", _limits),
-    "arm effect": (ARM_EFFECT, "priors.hazard_ratio_arm", _limits),
-    "covariates": (COVARIATE_EFFECT, "priors.hazard_ratio_covariate", _limits),
-    "change over time": ("step_sd", "priors.hazard_change_per_year", _factor),
-    "change of the slope over time": (SLOPE_STEP_SD, "priors.hazard_ratio_change_per_year", _factor),
-}
-"""Of every prior but the baseline's: the variable that has it, and its key."""
 _SYNTHESIS: dict[str, tuple[str, Rule]] = {
     "slope": ("slopes.hazard_ratio_per_10_points", _limits),
     "slope heterogeneity": ("slopes.heterogeneity", _scale),
@@ -178,21 +166,22 @@ def _steps(prepared: Prepared) -> Iterator[Step]:
 
 @_steps.register
 def _of_patients(prepared: PreparedPatients) -> Iterator[Step]:
-    plan, used = prepared.plan, set()
-    for job in prepared.jobs:
-        names = free_variables(plan.hazard(job.measure), job.data)
-        measure = "response" if isinstance(job.measure, Response) else "shrinkage"
-        used |= {f"{measure} slope" if name in ("slope", "common_slope") else name for name in names}
-    limits = partial(_limits, probability=plan.priors.probability)
-    baseline = ("priors.median_months", limits)
-    if plan.priors.log_hazard is not None:
-        baseline = ("priors.log_hazard", _normal)
-    stated = {
-        block: (key, limits if rule is _limits else rule)
-        for block, (variable, key, rule) in _PATIENTS.items()
-        if variable in used
+    plan, priors = prepared.plan, prepared.plan.priors
+    used = {
+        (free.key, type(job.measure))
+        for job in prepared.jobs
+        for free in free_variables(plan.hazard(job.measure), job.data).values()
     }
-    return _priors(plan, {"baseline": baseline} | stated)
+    limits = partial(_limits, probability=priors.probability)
+    stated: dict[str, tuple[str, Rule]] = {}
+    for key, states in priors.statements():
+        if used & {(states.prior, measure) for measure in states.measures}:
+            rule = _factor if isinstance(getattr(priors, key), float) else limits
+            stated[states.block] = (f"priors.{key}", rule)
+    if priors.log_hazard is not None:
+        stated["baseline"] = ("priors.log_hazard", _normal)
+    # factors of change come after limits, as they always did: the order is that of the fits
+    return _priors(plan, dict(sorted(stated.items(), key=lambda item: item[1][1] is _factor)))
 
 
 @_steps.register

@@ -8,7 +8,7 @@ from functools import singledispatch
 import pandas as pd
 
 from bayes_net.evidence.kinds import KINDS
-from bayes_net.model.assumptions import COMMON, PER_ARM, TIME_VARYING, Hazard, SlopePrior
+from bayes_net.model.assumptions import PER_ARM, SLOPE_FORMS, Hazard, SlopePrior
 from bayes_net.model.network import Network
 from bayes_net.model.priors import EXCHANGEABLE, GAUSSIAN_PROCESS, INDEPENDENT, Fixed, HalfCauchy
 from bayes_net.numbers import (
@@ -20,7 +20,7 @@ from bayes_net.numbers import (
     rounded,
     text_table,
 )
-from bayes_net.report.patients import CENSORING, OVER_TIME, OVER_TIME_IN_WORDS
+from bayes_net.report.patients import CENSORING, CHANGES
 from bayes_net.report.tables import format_printed, hazard_ratio_table
 from bayes_net.results.fits import Fitted
 from bayes_net.results.synthesis import borrowing_in_words
@@ -133,11 +133,6 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
     smoothing = "a random walk from interval to interval (steps scaled by the time between midpoints)"
     if hazard.smoothing == INDEPENDENT:
         smoothing = "independent from interval to interval"
-    slopes = {
-        PER_ARM: "one slope per arm",
-        COMMON: "one slope for all arms",
-        TIME_VARYING: "a slope in each arm and interval, a random walk over the intervals too",
-    }[hazard.slopes]
     headings = {
         "Endpoints": f"{endpoints}, from each landmark; “no limit” from randomisation.",
         "Shrinkage": (
@@ -153,10 +148,10 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
         "Response": _response_in_words(wanted.thresholds, wanted.intention_to_treat),
         "Hazard": (
             f"Constant within intervals ({_intervals_in_words(fits)}); {baseline}; its logarithm is "
-            f"{smoothing}; {slopes}. Every landmark has parameters of its own."
+            f"{smoothing}; {SLOPE_FORMS[hazard.slopes].in_words}. Every landmark has parameters of its own."
         ),
         "Equation": _equation(hazard, wanted.shrinkage_reference, bool(data.covariate_names)),
-        OVER_TIME: OVER_TIME_IN_WORDS if hazard.slopes == TIME_VARYING else "",
+        CHANGES: SLOPE_FORMS[hazard.slopes].over_time,
         "Covariates": ", ".join(data.covariate_names),
         CENSORING: _censoring_in_words(plan, fits),
         "Estimation": (
@@ -211,9 +206,9 @@ def _intervals_in_words(fits: Sequence[Fitted]) -> str:
 def _equation(hazard: Hazard, reference: float, covariates: bool) -> str:
     score = f"(shrinkage − {reference:g})" if reference > 0 else f"(shrinkage + {-reference:g})"
     baseline = "α[arm, interval]" if hazard.baseline == PER_ARM else "α[interval] + θ[arm]"
-    slope = {COMMON: "β", TIME_VARYING: "β[arm, interval]"}.get(hazard.slopes, "β[arm]")
     score = score if reference else "shrinkage"
-    return f"log h(t) = {baseline} + {slope} · {score} / 10" + (" + γ · covariates" if covariates else "")
+    slope = f"{SLOPE_FORMS[hazard.slopes].symbol} · {score} / 10"
+    return f"log h(t) = {baseline} + {slope}" + (" + γ · covariates" if covariates else "")
 
 
 @model_in_words.register
@@ -228,8 +223,8 @@ def synthesis_in_words(network: Network) -> dict[str, str]:
         "Estimand": _estimand(network),
         "Curves": _curves(network) if network.curves else "",
         "Equation of a curve": _curve_equation(network) if network.curves else "",
-        "Slopes": _slopes(assumed.slopes, network) if network.slope_groups else "",
-        "Equation of a slope": _slope_equation(assumed.slopes, network) if network.slope_groups else "",
+        "Slopes": _slopes(assumed.slopes, network) if network.slope_endpoints else "",
+        "Equation of a slope": _slope_equation(assumed.slopes, network) if network.slope_endpoints else "",
         "Response": _responses(network) if network.groups("response") else "",
         "Published numbers": _published(network),
         "Patients": _patients(network),
@@ -245,7 +240,7 @@ def _sentence(parts: Sequence[str]) -> str:
 def _estimand(network: Network) -> str:
     parts = {
         "within an arm, among patients still at risk at a landmark, the hazard ratio of those with 10 points "
-        "more shrinkage by then": network.slope_groups,
+        "more shrinkage by then": network.slope_endpoints,
         "the hazard ratio of whole arms from randomisation": network.effects,
         "the probability of response as each study defines it": network.groups("response"),
     }
@@ -260,7 +255,7 @@ def _curves(network: Network) -> str:
         f"treatment. Its log hazard is constant within {network.n_intervals} intervals ({smooth}); the arms’ "
         "hazards are proportional."
     )
-    if network.levels:
+    if network.borrowers:
         sentence += (
             f" Studies without a baseline of their own have that of {assumed.reference} times a level; "
             f"levels are {borrowing_in_words(assumed.study_level)}."
@@ -274,7 +269,7 @@ def _curve_equation(network: Network) -> str:
     parts = ["α[baseline, interval]"]
     if network.effects:
         parts.append("θ[study] · (second arm)")
-    if network.levels:
+    if network.borrowers:
         parts.append("γ[study]")
     return "log h(t) = " + " + ".join(parts)
 
@@ -286,7 +281,7 @@ def _slopes(slopes: SlopePrior, network: Network) -> str:
         EXCHANGEABLE: f"landmarks vary around a common mean, {_spread(slopes.heterogeneity)}",
     }.get(slopes.structure, "every landmark has a slope of its own")
     sentence = f"Log hazard ratio per 10 points of shrinkage, in each arm at each landmark: {how}."
-    if network.biased_groups:
+    if network.biased_slopes:
         sentence += (
             " “No limit” stands apart: what is printed is its slope plus a guarantee-time bias, whose prior "
             "comes from simulations of a trial without any association."
@@ -301,7 +296,7 @@ def _slope_equation(slopes: SlopePrior, network: Network) -> str:
         lines = ["β(l) ~ normal(mean, heterogeneity)"]
     else:
         lines = ["β(l) ~ normal(0, τ)"]
-    if network.biased_groups:
+    if network.biased_slopes:
         lines.append("printed log HR of no limit, per 10 points = β(no limit) + δ")
     return "\n".join(lines)
 

@@ -27,6 +27,7 @@ from bayes_net.estimands.survival import (
     standardised_survival,
 )
 from bayes_net.inference.closed_form import event_times, hazards_by_arm, parameters
+from bayes_net.labels import about, coordinates, texts
 
 CUTS = (3.0, 7.5, 20.0)
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
@@ -442,31 +443,30 @@ def test_a_summary_that_means_nothing_is_refused(many, wrong):
 def invented_synthesis(rng) -> xr.DataTree:
     """A fit of a synthesis: slopes with a bias in one arm, an arm effect, curves and responses."""
     variables = {
-        "slope": (("slope_of", "landmark"), (["pfs A", "pfs B"], ["150 d", "no limit"])),
-        "bias": (("bias_of",), (["pfs A"],)),
-        "arm_effect": (("effect",), (["pfs Trial"],)),
-        "log_hazard": (("curve", "interval"), (["pfs Trial A", "pfs Trial B"], [0, 1, 2])),
-        "response": (("response_group",), (["Trial A", "Series A"],)),
-        "step_sd": (("baseline",), (["pfs Trial"],)),
+        "slope": {"endpoint": ["pfs"], "arm": ["A", "B"], "landmark": ["150 d", "no limit"]},
+        "bias": {"biased_slope": [("pfs", "A")]},
+        "arm_effect": {"effect": [("pfs", "Trial")]},
+        "log_hazard": {"curve": [("pfs", "Trial", "A"), ("pfs", "Trial", "B")], "interval": [0, 1, 2]},
+        "response": {"response_group": [("Trial", "A"), ("Series", "A")]},
+        "step_sd": {"baseline": [("pfs", "Trial")]},
     }
     posterior = {
         name: xr.DataArray(
-            draws(rng, *map(len, labels)),
-            dims=(*SAMPLES, *dims),
-            coords=dict(zip(dims, labels, strict=True)) | {"chain": range(2), "draw": range(5)},
+            draws(rng, *map(len, labels.values())),
+            dims=(*SAMPLES, *labels),
+            coords=coordinates(labels) | {"chain": range(2), "draw": range(5)},
         )
-        for name, (dims, labels) in variables.items()
+        for name, labels in variables.items()
     }
     return xr.DataTree.from_dict({"posterior": xr.Dataset(posterior)})
 
 
 def assert_summarised(table: pd.DataFrame, quantity: str, values: xr.DataArray):
     rows = table[table["quantity"] == quantity].drop(columns="quantity").reset_index(drop=True)
-    expected = summarise(values, ci_prob=0.9)
-    dims = [dim for dim in values.dims if dim not in SAMPLES]
-    labels = [", ".join(map(str, row)) for row in expected[dims].itertuples(index=False, name=None)]
-    assert rows["label"].tolist() == labels
-    pd.testing.assert_frame_equal(rows.drop(columns="label"), expected.drop(columns=dims))
+    expected, labels = summarise(values, ci_prob=0.9), about(values)
+    assert rows["label"].tolist() == texts(labels)
+    assert not rows["label"].duplicated().any()
+    pd.testing.assert_frame_equal(rows.drop(columns="label"), expected.drop(columns=labels.columns))
 
 
 def test_a_fit_of_patients_is_summarised_by_what_its_functions_give(rng):
@@ -484,7 +484,7 @@ def test_a_fit_of_patients_is_summarised_by_what_its_functions_give(rng):
         "arm hazard ratio": arm_hazard_ratio(fit),
         "covariate hazard ratio": covariate_hazard_ratio(fit),
         "baseline hazard": np.exp(fit["posterior"]["log_hazard"]),
-        "hazard ratio by interval": np.exp(fit["posterior"]["slope_by_interval"]),
+        "hazard ratio by time": np.exp(fit["posterior"]["slope_by_interval"]),
     }
     assert table["quantity"].unique().tolist() == list(expected)
     for quantity, values in expected.items():
