@@ -63,15 +63,15 @@ def format_probability(probability: float) -> str:
 
 
 def rounded(value: float, places: int = 2, *, sign: str = "") -> str:
-    """A number of no known error with so many decimals: a minus sign that is none before a zero, a dash where
-    there is none. With ``sign`` "+" what is positive has its sign too."""
+    """So many decimals, of a number whose Monte-Carlo error is unknown; a dash where there is none, and no
+    minus sign before a zero. With ``sign`` "+" what is positive has its sign too."""
     if pd.isna(value):
         return MISSING
     return f"{round(value, places) + 0.0:{sign}.{places}f}".replace("-", "−")
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number of no known error with so many significant digits."""
+    """So many significant digits, of a number whose Monte-Carlo error is unknown."""
     return MISSING if pd.isna(value) else f"{value:.{digits}g}"
 
 
@@ -81,7 +81,7 @@ def percent(share: float) -> str:
 
 
 def format_plainly(value: float) -> str:
-    """Two significant digits without an exponent; what is below 0.001 is not told further."""
+    """Two significant digits without an exponent; of less than 0.001 only that."""
     return "< 0.001" if 0 <= value < 0.001 else f"{float(f'{value:.2g}'):g}"
 
 

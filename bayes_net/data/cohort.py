@@ -31,7 +31,7 @@ from bayes_net.data.rules import (
     typed_patients,
     typed_scans,
 )
-from bayes_net.display import shown
+from bayes_net.display import notebook_html
 from bayes_net.errors import CohortWarning, listed
 from bayes_net.numbers import counted
 
@@ -91,7 +91,9 @@ class Cohort:
             f"Covariates: {', '.join(self.covariates) or 'none'}",
             *(f"{note.kind.capitalize()}: {note.message}" for note in self.notes),
         ]
-        return shown("Synthetic cohort" if self.synthetic else "Cohort", facts, tables={"": self._by_arm})
+        return notebook_html(
+            "Synthetic cohort" if self.synthetic else "Cohort", facts, tables={"": self._by_arm}
+        )
 
     @property
     def _by_arm(self) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from bayes_net import schema
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.notes import EXCLUDED_PATIENTS, Note, is_progression, usable
 from bayes_net.data.reading import months_on_grid
-from bayes_net.display import shown
+from bayes_net.display import notebook_html
 from bayes_net.errors import InputError, listed
 from bayes_net.schema import landmark_label
 
@@ -94,7 +94,7 @@ class LandmarkSet:
             f"Covariates: {', '.join(self.covariates) or 'none'}",
             *(f"{note.kind.capitalize()}: {note.message}" for note in self.notes),
         ]
-        return shown(
+        return notebook_html(
             "Synthetic landmark set" if self.synthetic else "Landmark set",
             filter(None, facts),
             tables={f"At risk and analysed ({endpoint} events)": at_risk},

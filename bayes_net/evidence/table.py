@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from bayes_net.data.reading import Table, parsed, problem, read_table, text
-from bayes_net.display import shown
+from bayes_net.display import notebook_html
 from bayes_net.errors import CohortError, InputError, listed
 from bayes_net.evidence.kinds import kind_of
 from bayes_net.evidence.pairs import correlation_problems, declared_correlations, matrix_problems
@@ -105,7 +105,7 @@ class Evidence:
         rows = self.table[columns].rename(columns=str.capitalize)
         rows.insert(6, "As printed", [_as_printed(row) for row in self.table.itertuples()])
         by_use = counts.rename_axis(columns=None).reset_index().rename(columns=str.capitalize)
-        return shown(str(self), tables={"": by_use}, folded={"Every number": rows})
+        return notebook_html(str(self), tables={"": by_use}, folded={"Every number": rows})
 
 
 def read_evidence(*paths: str | Path) -> Evidence:

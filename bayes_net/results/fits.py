@@ -13,7 +13,7 @@ from bayes_net import schema
 from bayes_net.checks.gate import Gate, gate, loo
 from bayes_net.data.exposure import Exposure, Measure, Shrinkage
 from bayes_net.data.landmarks import Landmark, LandmarkSet
-from bayes_net.display import shown
+from bayes_net.display import notebook_html
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio, interaction
 from bayes_net.model.assumptions import slope_in_force, varies_over_time
@@ -79,7 +79,7 @@ class Fitted:
         ]
         unusable = f"Do not use these numbers: {', '.join(failed) or 'no checks'}"
         verdict = "Gate passed" if self._sound else unusable
-        return shown(
+        return notebook_html(
             self.job.label if self._sound else f"GATE FAILED: {self.job.label}",
             [f"Population: {self.job.population}", verdict],
             tables={
