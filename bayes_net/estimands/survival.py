@@ -29,12 +29,13 @@ from bayes_net.schema import (
     LOG_HAZARD,
     POINTS_PER_UNIT,
     SAMPLE_DIMS,
+    SHRINKAGE,
     SLOPE,
     SLOPE_BY_INTERVAL,
     TIME,
 )
 
-SHRINKAGE, EFFECT = "shrinkage", "arm_effect"
+EFFECT = "arm_effect"
 
 
 def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:

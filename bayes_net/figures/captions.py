@@ -14,7 +14,7 @@ from bayes_net.report.evidence_tables import interpretable
 from bayes_net.report.synthesis_words import inside, response_labels
 from bayes_net.report.words import extremes
 from bayes_net.results.columns import LEAST_CONTRACTION
-from bayes_net.results.synthesis import PREDICTED
+from bayes_net.schema import PREDICTED
 
 
 def _forest(table: pd.DataFrame) -> str:

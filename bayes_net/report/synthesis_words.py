@@ -18,8 +18,16 @@ from bayes_net.numbers import format_interval, format_probability, listed_and, p
 from bayes_net.report.tables import with_signs
 from bayes_net.report.words import direction_sentence, failed_rows
 from bayes_net.results.columns import LEAST_CONTRACTION
-from bayes_net.results.synthesis import FROM_PATIENTS, HELD_OUT, IN_PRINT, PREDICTED
-from bayes_net.schema import FAILED, PASSED, PER_10_POINTS, words
+from bayes_net.schema import (
+    FAILED,
+    FROM_PATIENTS,
+    HELD_OUT,
+    IN_PRINT,
+    PASSED,
+    PER_10_POINTS,
+    PREDICTED,
+    words,
+)
 
 WHOLE = "all evidence"
 """The fit whose failed check makes every number unusable."""

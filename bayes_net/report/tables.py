@@ -23,8 +23,16 @@ from bayes_net.numbers import (
     significant,
 )
 from bayes_net.results.columns import LEAST_CONTRACTION
-from bayes_net.results.synthesis import PREDICTED
-from bayes_net.schema import ARM, NO_LIMIT, OBSERVED, WITHOUT_BIAS, landmark_label, landmark_names, words
+from bayes_net.schema import (
+    ARM,
+    NO_LIMIT,
+    OBSERVED,
+    PREDICTED,
+    WITHOUT_BIAS,
+    landmark_label,
+    landmark_names,
+    words,
+)
 
 _PRINTED = "Printed HR (limits)"
 _IN_MONTHS = ("median", "rmst")

@@ -28,18 +28,20 @@ from bayes_net.schema import (
     BIAS_TAKEN_OFF,
     ENDPOINT,
     ENDPOINT_LABELS,
+    FROM_PATIENTS,
+    HELD_OUT,
+    IN_PRINT,
+    NO_BIAS_TERM,
     NO_LIMIT,
     OBSERVED,
     PER_1_POINT,
     PER_10_POINTS,
     POOLED_ENDPOINT,
+    PREDICTED,
     RESPONSE_GROUP,
     SAMPLE_DIMS,
 )
 
-IN_PRINT, HELD_OUT, PREDICTED = "in print", "in print, held out", "not in print: predicted"
-NO_BIAS_TERM = "no bias term"
-FROM_PATIENTS = "from patients"
 _PRINTED = PRINTED_COLUMNS[1:]
 
 
