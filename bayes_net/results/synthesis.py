@@ -231,9 +231,8 @@ def _prior_rows(draws: xr.Dataset, network: Network) -> Iterator[tuple[str, str,
         implied = f"probability: {format_range(expit(draws['response'].isel({RESPONSE_GROUP: -1})))}"
         yield "probability of response", assumed.response_probability.statement, implied
     if "completion" in draws:
-        statement = assumed.completion.statement.replace("hazard ratios", "odds ratios")
         name = "odds ratio of response at completion"
-        yield _ratio_row(name, statement, draws["completion"])
+        yield _ratio_row(name, assumed.completion.statement, draws["completion"])
 
 
 def _bias_rows(bias: xr.DataArray, assumed: Assumptions) -> Iterator[tuple[str, str, str]]:
