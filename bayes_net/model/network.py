@@ -260,7 +260,7 @@ class Network:
         Raises
         ------
         InputError
-            A row does not fit, has the id of another, or counts patients of whom there is a count already.
+            A row does not fit, has the id of another, or counts patients who are counted already.
         """
         key = ["study", "arm", "endpoint"]
         known = set(self.rows.loc[self.is_of(Quantity.SHARE), key].itertuples(index=False, name=None))
