@@ -14,10 +14,18 @@ import numpy as np
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.exposure import Exposure, person_time
 from bayes_net.errors import InputError, listed
-from bayes_net.model.assumptions import COMMON, SHARED, Hazard, slope_intervals, sums_at_events, walk_basis
+from bayes_net.model.assumptions import (
+    COMMON,
+    SHARED,
+    Hazard,
+    slope_intervals,
+    slope_over_time,
+    sums_at_events,
+    walk_basis,
+)
 from bayes_net.model.backend import pm, pt, random_variable, random_walk
 from bayes_net.model.likelihoods import log_likelihood_of_sums
-from bayes_net.model.predictors import coordinates, log_hazard, slope_over_time
+from bayes_net.model.predictors import coordinates, log_hazard
 from bayes_net.model.priors import INDEPENDENT, NONE
 from bayes_net.schema import (
     ARM,

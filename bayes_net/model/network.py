@@ -272,8 +272,8 @@ class Network:
             )
         if len(taken := rows.loc[rows["id"].isin(self.rows["id"]), "id"]):
             raise InputError(
-                f"rows {listed(taken)} are in the network already: other studies or arms have names that join "
-                "to the same id; expected other names (arm_names), or patients counted once (counts = false)"
+                f"rows {listed(taken)} are in the network already: names of other studies or arms join to "
+                "the same id; expected other names (arm_names), or patients counted once (counts = false)"
             )
         more = rows.reindex(columns=self.rows.columns)
         texts = [c for c in more if c not in ("value", "lower", "upper", "level", "n", "time", "threshold")]

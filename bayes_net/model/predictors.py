@@ -16,39 +16,30 @@ import numpy as np
 
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.evidence.statistics import Values
-from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED, TIME_VARYING, Hazard, slope_intervals
 from bayes_net.model.network import Network
 from bayes_net.model.priors import (
     EXCHANGEABLE,
     FULL,
-    INDEPENDENT,
     Borrowing,
     Fixed,
     HalfCauchy,
     HalfNormal,
-    Normal,
-    Prior,
 )
 from bayes_net.schema import (
     ARM,
-    ARM_EFFECT,
     BIASED_SLOPE,
     BORROWER,
     BOUNDARY,
     COVARIATE,
-    COVARIATE_EFFECT,
     CURVE,
     EFFECT,
     ENDPOINT,
     INTERVAL,
     LANDMARK,
     LANDMARK_INTERVAL,
-    LEVEL,
     LOG_HAZARD,
     RESPONSE_GROUP,
     SLOPE,
-    SLOPE_STEP_SD,
-    STEP_SD,
     STRATUM,
 )
 
@@ -285,44 +276,6 @@ def log_hazard(baseline, slope=None, score=None, effect=None):
     """
     fixed = baseline if effect is None else baseline + effect
     return fixed if slope is None else fixed + slope * score
-
-
-def slope_over_time(average, step_sd, step, basis):
-    """Slope by arm and interval: a random walk around its average over time, (..., arm, interval).
-
-    ``average`` and ``step_sd`` (..., arm), standard normal ``step`` (..., arm, boundary), and the basis of
-    ``walk_basis`` (interval, boundary): plain arrays or parts of a graph.
-    """
-    return average[..., None] + step_sd[..., None] * (basis * step[..., None, :]).sum(axis=-1)
-
-
-def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, tuple[Prior, tuple[str, ...]]]:
-    """Each free variable of the model, in its order, with its prior and its dims.
-
-    The prior of ``step`` is that of the step divided by ``step_scale``. The model samples ``level`` as
-    ``level_at_events``, where it has steps.
-    """
-    priors, strata = hazard.priors, () if hazard.baseline == SHARED else (ARM,)
-    free: dict[str, tuple[Prior, tuple[str, ...]]] = {}
-    if hazard.smoothing == INDEPENDENT:
-        free["log_baseline"] = (priors.level, (*strata, INTERVAL))
-    else:
-        if data.n_intervals > 1:
-            free[STEP_SD] = (priors.step_sd, strata)
-            free["step"] = (Normal(0.0, 1.0), (*strata, BOUNDARY))
-        free[LEVEL] = (priors.level, strata)
-    if hazard.baseline == SHARED and len(data.arms) > 1:
-        free[ARM_EFFECT] = (priors.arm_effect, ("contrast",))
-    if hazard.slopes in (PER_ARM, TIME_VARYING):
-        free[SLOPE] = (priors.slope, (ARM,))
-        if slope_intervals(hazard, data) > 1:
-            free[SLOPE_STEP_SD] = (priors.slope_step_sd, (ARM,))
-            free["slope_step"] = (Normal(0.0, 1.0), (ARM, BOUNDARY))
-    elif hazard.slopes == COMMON:
-        free["common_slope"] = (priors.slope, ())
-    if data.covariate_names:
-        free[COVARIATE_EFFECT] = (priors.covariate, (COVARIATE,))
-    return free
 
 
 def coordinates(data: AnyExposure) -> dict[str, Sequence]:

@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 from scipy.special import expit
 
+from bayes_net import schema
 from bayes_net.estimands.new_study import new_arm_effect, new_response
 from bayes_net.estimands.summary import summarise
 from bayes_net.estimands.synthesis import curve_hazard, slopes_of
@@ -23,24 +24,6 @@ from bayes_net.model.priors import COMMENSURATE, EXCHANGEABLE, FULL, NONE, Borro
 from bayes_net.numbers import format_range
 from bayes_net.results.columns import PARAMETER_KEYS, PRINTED_COLUMNS, hazard_ratio_columns
 from bayes_net.results.fits import ratio_summary
-from bayes_net.schema import (
-    ASSOCIATION,
-    BIAS_TAKEN_OFF,
-    ENDPOINT,
-    ENDPOINT_LABELS,
-    FROM_PATIENTS,
-    HELD_OUT,
-    IN_PRINT,
-    NO_BIAS_TERM,
-    NO_LIMIT,
-    OBSERVED,
-    PER_1_POINT,
-    PER_10_POINTS,
-    POOLED_ENDPOINT,
-    PREDICTED,
-    RESPONSE_GROUP,
-    SAMPLE_DIMS,
-)
 
 _PRINTED = PRINTED_COLUMNS[1:]
 
@@ -52,19 +35,19 @@ def hazard_ratios(
     the printed ones.
 
     "no limit" comes twice: as observed, and with the guarantee-time bias taken off (status
-    ``BIAS_TAKEN_OFF``, or ``NO_BIAS_TERM`` where none is specified). ``printed`` are all rows of the
+    ``BIAS_TAKEN_OFF``, or ``schema.NO_BIAS_TERM`` where none is specified). ``printed`` are all rows of the
     evidence. ``contraction`` is 1 - posterior SD / prior SD of the log hazard ratio.
     """
     if not network.slope_endpoints:
         return pd.DataFrame()
     after, before = (slopes_of(fit[group].to_dataset()) for group in ("posterior", "prior"))
     parts = []
-    for per, measure in ((10.0, PER_10_POINTS), (1.0, PER_1_POINT)):
+    for per, measure in ((10.0, schema.PER_10_POINTS), (1.0, schema.PER_1_POINT)):
         logs, prior = after * per / 10.0, before * per / 10.0
         part = ratio_summary(np.exp(logs), logs, ci_prob=ci_prob, prior=prior)
         parts.append(part.assign(measure=measure))
     table = pd.concat(parts, ignore_index=True)
-    table["biased"] = table["landmark"].isin((NO_LIMIT, OBSERVED))
+    table["biased"] = table["landmark"].isin((schema.NO_LIMIT, schema.OBSERVED))
     table = pd.concat([table, _beside(table, printed, with_bias=network.biased_slopes)], axis=1)
     known = {
         (cohort.endpoint, cohort.landmark, arm)
@@ -74,13 +57,13 @@ def hazard_ratios(
     }
     keys = zip(table["endpoint"], table["landmark"], table["arm"], strict=True)
     observed = np.array([key in known for key in keys])
-    table.loc[observed & (table["status"] == PREDICTED), "status"] = FROM_PATIENTS
-    return hazard_ratio_columns(table.assign(estimand=ASSOCIATION), more=PRINTED_COLUMNS)
+    table.loc[observed & (table["status"] == schema.PREDICTED), "status"] = schema.FROM_PATIENTS
+    return hazard_ratio_columns(table.assign(estimand=schema.ASSOCIATION), more=PRINTED_COLUMNS)
 
 
 def contraction(before: xr.DataArray, after: xr.DataArray) -> dict[str, np.ndarray]:
     """Prior SD, posterior SD, and 1 - their ratio, in the order of ``summarise``'s rows."""
-    sds = [np.ravel(x.std(SAMPLE_DIMS, ddof=1).values) for x in (before, after)]
+    sds = [np.ravel(x.std(schema.SAMPLE_DIMS, ddof=1).values) for x in (before, after)]
     return {"prior_sd": sds[0], "posterior_sd": sds[1], "contraction": 1 - sds[1] / sds[0]}
 
 
@@ -92,20 +75,20 @@ def _beside(
     own = own.sort_values("use", key=lambda use: use != "likelihood", kind="stable")
     found = []
     for row in table.itertuples():
-        if row.landmark == NO_LIMIT:
+        if row.landmark == schema.NO_LIMIT:
             biased = (row.endpoint, row.arm) in with_bias
-            found.append({"status": BIAS_TAKEN_OFF if biased else NO_BIAS_TERM, "row": ""})
+            found.append({"status": schema.BIAS_TAKEN_OFF if biased else schema.NO_BIAS_TERM, "row": ""})
             continue
-        landmark = NO_LIMIT if row.landmark == OBSERVED else row.landmark
+        landmark = schema.NO_LIMIT if row.landmark == schema.OBSERVED else row.landmark
         match = own[
             (own["endpoint"] == row.endpoint) & (own["arm"] == row.arm) & (own["landmark"] == landmark)
         ]
         if not len(match):
-            found.append({"status": PREDICTED, "row": ""})
+            found.append({"status": schema.PREDICTED, "row": ""})
             continue
         first, power = match.iloc[0], 10.0 if "10 points" in row.measure else 1.0
         values = [x**power for x in per_point_of_shrinkage(first)]
-        status = IN_PRINT if first["use"] == "likelihood" else HELD_OUT
+        status = schema.IN_PRINT if first["use"] == "likelihood" else schema.HELD_OUT
         found.append({"status": status, "row": first["id"]} | dict(zip(_PRINTED, values, strict=True)))
     return pd.DataFrame(found, index=table.index).reindex(columns=["status", "row", *_PRINTED])
 
@@ -144,7 +127,7 @@ def _pooled_effects(draws, prior, network: Network, ci_prob: float, seed: int) -
             for d in (prior, draws)
         )
         part = ratio_summary(np.exp(after), after, ci_prob=ci_prob, prior=before)
-        part = part.rename(columns={POOLED_ENDPOINT: ENDPOINT})
+        part = part.rename(columns={schema.POOLED_ENDPOINT: schema.ENDPOINT})
         parts.append(part.assign(study=f"({label})", estimand="arm"))
     return parts
 
@@ -156,7 +139,9 @@ def responses(fit: xr.DataTree, network: Network, *, ci_prob: float, seed: int) 
     logits = {"prior": fit["prior"]["response"], "posterior": fit["posterior"]["response"]}
     if network.pooled_responses.any():
         logits = {
-            name: xr.concat([x, new_response(fit[name].to_dataset(), network, seed)], dim=RESPONSE_GROUP)
+            name: xr.concat(
+                [x, new_response(fit[name].to_dataset(), network, seed)], dim=schema.RESPONSE_GROUP
+            )
             for name, x in logits.items()
         }
     table = summarise(expit(logits["posterior"]), ci_prob=ci_prob)
@@ -182,7 +167,7 @@ def parameters(fit: xr.DataTree, network: Network, *, ci_prob: float) -> pd.Data
 def parameter_labels(draws: xr.DataArray) -> pd.DataFrame:
     """``PARAMETER_KEYS`` of every element of a parameter, in the order of ``summarise``'s rows; what does not
     apply is empty."""
-    of = about(draws).rename(columns={POOLED_ENDPOINT: ENDPOINT})
+    of = about(draws).rename(columns={schema.POOLED_ENDPOINT: schema.ENDPOINT})
     given = {name: of.get(name, "") for name in PARAMETER_KEYS}
     return pd.DataFrame(given | {"parameter": draws.name, "label": texts(of)}, index=of.index)
 
@@ -228,7 +213,7 @@ def _prior_rows(draws: xr.Dataset, network: Network) -> Iterator[tuple[str, str,
     if "bias" in draws:
         yield from _bias_rows(draws["bias"], assumed)
     if "response" in draws:
-        implied = f"probability: {format_range(expit(draws['response'].isel({RESPONSE_GROUP: -1})))}"
+        implied = f"probability: {format_range(expit(draws['response'].isel({schema.RESPONSE_GROUP: -1})))}"
         yield "probability of response", assumed.response_probability.statement, implied
     if "completion" in draws:
         name = "odds ratio of response at completion"
@@ -239,14 +224,14 @@ def _bias_rows(bias: xr.DataArray, assumed: Assumptions) -> Iterator[tuple[str, 
     for endpoint, arm in about(bias).itertuples(index=False):
         mean, sd = assumed.bias[arm]
         statement = f"normal, mean {mean:g}, SD {sd:g} per point, times {assumed.bias_scale:g}"
-        name = f"guarantee-time bias of no limit, {ENDPOINT_LABELS.get(endpoint, endpoint)}, {arm}"
+        name = f"guarantee-time bias of no limit, {schema.ENDPOINT_LABELS.get(endpoint, endpoint)}, {arm}"
         factor = np.exp(select(bias, biased_slope=(endpoint, arm)))
         implied = f"factor on the hazard ratio per 10 points: {format_range(factor)}"
         yield name, statement, implied
 
 
 def _ratio_row(name: str, statement: str, logs: xr.DataArray) -> tuple[str, str, str]:
-    one = logs.isel({dim: 0 for dim in logs.dims if dim not in SAMPLE_DIMS})
+    one = logs.isel({dim: 0 for dim in logs.dims if dim not in schema.SAMPLE_DIMS})
     return name, statement or "–", f"ratio: {format_range(np.exp(one))}"
 
 

@@ -1072,9 +1072,8 @@ def test_the_arms_that_are_compared_are_those_of_the_model():
     prepared = prepare(read_specification(shipped_models()["netter1_response30"]))
     fit = from_the_prior(prepared.network)
     table = arm_hazard_ratios(fit, prepared.network, ci_prob=0.95, seed=1)
-    told = {"arms_and_studies": table, "evidence": prepared.evidence.table, "diagnostics": pd.DataFrame()}
     assert set(table["comparison"]) == {"177Lu >=30 against 177Lu <30"}
-    assert comparison(told) == "177Lu ≥ 30 against 177Lu < 30"
+    assert comparison(table) == "177Lu ≥ 30 against 177Lu < 30"
 
 
 def test_a_bias_is_taken_off_only_where_one_is_specified(tmp_path):

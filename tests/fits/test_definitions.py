@@ -27,12 +27,12 @@ from bayes_net.inference import closed_form
 from bayes_net.inference.arrays import with_derived
 from bayes_net.labels import coordinates as labelled_coordinates
 from bayes_net.labels import index_labels
-from bayes_net.model.assumptions import SlopePrior
+from bayes_net.model.assumptions import SlopePrior, free_variables
 from bayes_net.model.backend import random_variable
 from bayes_net.model.hazard import hazard_model
 from bayes_net.model.network import combine_network
 from bayes_net.model.participants import Participants
-from bayes_net.model.predictors import coordinates, free_variables, labels
+from bayes_net.model.predictors import coordinates, labels
 from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, Normal
 from bayes_net.model.synthesis import synthesis_model
 from bayes_net.specification.read import read_specification
@@ -148,7 +148,7 @@ def patients_terms(free: dict, data, hazard, rows, *, constant: float) -> dict:
         log_h = log_h + rows[list(data.covariate_names)].to_numpy() @ free["log_hr_covariate"]
     declared = free_variables(hazard, data)
     assert set(free) == set(declared)
-    priors = {name: log_prior(free[name], prior).sum() for name, (prior, _) in declared.items()}
+    priors = {name: log_prior(free[name], of.prior).sum() for name, of in declared.items()}
     each = rows["event"].to_numpy() * log_h - rows["exposure"].to_numpy() * np.exp(log_h)
     return priors | {"events": each.sum() + constant}
 
