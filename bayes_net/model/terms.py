@@ -19,7 +19,16 @@ from bayes_net.evidence.statistics import STUDENT_DF, Quantity
 from bayes_net.model.backend import GRAPH, pm, pt
 from bayes_net.model.hazard import person_interval_labels, person_intervals
 from bayes_net.model.network import Network
-from bayes_net.schema import INFLATED, LOG_HAZARD, NO_LIMIT, SLOPE
+from bayes_net.schema import (
+    CURVE_INTERVAL,
+    INFLATED,
+    LANDMARK_PERSON_INTERVAL,
+    LOG_HAZARD,
+    NO_LIMIT,
+    PATIENTS_AFTER_LANDMARK,
+    PATIENTS_OF_CURVES,
+    SLOPE,
+)
 
 FARTHEST = 1e3
 """Stands for the logit of 1: finite, so that the gradients of a probability beyond it are 0."""
@@ -66,7 +75,7 @@ def observe_patients(model: pm.Model, network: Network) -> None:
         Events of a curve are not counted in whole numbers, or a patient has no time at risk.
     """
     if cells := list(_cells_of_curves(network)):
-        name, dim = "patients_of_curves", "curve_interval"
+        name, dim = PATIENTS_OF_CURVES, CURVE_INTERVAL
         curve, interval, months, events, weight = map(np.array, zip(*cells, strict=True))
         labels = [(*network.curves[c], k) for c, k in zip(curve, interval.tolist(), strict=True)]
         model.add_coord(dim, list(map(repr, labels)))
@@ -77,7 +86,7 @@ def observe_patients(model: pm.Model, network: Network) -> None:
         pm.Poisson(name, mean, observed=events, dims=dim)
         _weigh(model, name, weight)
     if cells := list(_cells_after_landmark(network)):
-        name, dim = "patients_after_landmark", "landmark_person_interval"
+        name, dim = PATIENTS_AFTER_LANDMARK, LANDMARK_PERSON_INTERVAL
         labels, stratum, interval, months, events, score, weight = map(
             np.concatenate, zip(*cells, strict=True)
         )

@@ -439,6 +439,14 @@ def test_a_third_arm_is_not_taken_for_the_second(tmp_path):
     assert np.abs(second - third).max() > 0.1
 
 
+def test_counts_of_patients_whose_names_join_to_one_id_are_refused(tmp_path):
+    """Of study A and arm "B 177Lu", and of study "A B" and arm 177Lu, one would weigh the other."""
+    counts = [row("A B 177Lu >= 30", "count", 9, n=20, threshold=30, endpoint="shrinkage")]
+    made = combine_network(evidence(counts, tmp_path), assumptions())
+    with pytest.raises(InputError, match="A B 177Lu >= 30 are in the network already"):
+        made.with_rows(made.rows.assign(study="A B"))
+
+
 def test_labels_of_curves_effects_and_levels_are_those_of_the_evidence():
     made = prrt()
     assert set(made.curves) == {
