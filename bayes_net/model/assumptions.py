@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -62,9 +62,6 @@ from bayes_net.schema import (
     STEP_SD,
     STRATUM,
 )
-
-if TYPE_CHECKING:
-    from bayes_net.model.network import Network
 
 SLOPE_STRUCTURES = (GAUSSIAN_PROCESS, INDEPENDENT, EXCHANGEABLE)
 
@@ -385,14 +382,14 @@ class Free:
         return tuple(map(len, self.dims.values()))
 
 
-def network_variables(network: Network) -> dict[str, Free]:
+def network_variables(network: Any) -> dict[str, Free]:
     """Every free variable of a ``Network`` by name, in the order in which draws of the prior are made."""
     parts = (_of_curves, _of_slopes, _of_counts, _of_landmarks)
     found = {name: variable for part in parts for name, variable in part(network).items()}
     return {name: variable for name, variable in found.items() if np.prod(variable.shape)}
 
 
-def _of_curves(network: Network) -> dict[str, Free]:
+def _of_curves(network: Any) -> dict[str, Free]:
     a, groups = network.assumptions, {BASELINE: network.baselines}
     intervals = tuple(range(network.n_intervals))
     pooled = {POOLED_ENDPOINT: network.effect_endpoints}
@@ -409,7 +406,7 @@ def _of_curves(network: Network) -> dict[str, Free]:
     return free | {"log_inflation": Free({INFLATED: inflated}, INFLATION)}
 
 
-def _of_slopes(network: Network) -> dict[str, Free]:
+def _of_slopes(network: Any) -> dict[str, Free]:
     a = network.assumptions
     prior, groups = a.slopes, {ENDPOINT: network.slope_endpoints, ARM: a.arms}
     free = {"slope_z": Free(groups | {LANDMARK: network.landmarks}, STANDARD)}
@@ -419,7 +416,7 @@ def _of_slopes(network: Network) -> dict[str, Free]:
     return free | {"bias_z": Free({BIASED_SLOPE: network.biased_slopes}, STANDARD)}
 
 
-def _of_counts(network: Network) -> dict[str, Free]:
+def _of_counts(network: Any) -> dict[str, Free]:
     a = network.assumptions
     groups = tuple(zip(network.groups("response"), network.pooled_responses, strict=True))
     pooled = tuple(group for group, last in groups if last)
@@ -433,7 +430,7 @@ def _of_counts(network: Network) -> dict[str, Free]:
     return free | ({"completion": Free({}, a.completion)} if network.about(Quantity.COMPLETION) else {})
 
 
-def _of_landmarks(network: Network) -> dict[str, Free]:
+def _of_landmarks(network: Any) -> dict[str, Free]:
     """Baselines of the patients at their landmark, by stratum."""
     if not network.landmark_cohorts:
         return {}
