@@ -1,4 +1,4 @@
-"""The posterior of a network: compiled once, refitted with rows left out, each published number predicted."""
+"""The posterior of a network of published numbers and patients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from bayes_net.inference.sampling import (
     NUMBA,
     PRIOR_DRAWS,
     PYMC,
-    Compiled,
     Sampler,
     check_engine,
     compile_model,
@@ -33,7 +32,6 @@ from bayes_net.model.predictors import effect_names, scale_names, scaling, split
 from bayes_net.schema import CHAIN, DRAW, INTERVAL, SAMPLE_DIMS
 
 SAMPLER = Sampler(draws=1500, tune=1000, target_accept=0.99)
-_compiled: dict[tuple, Compiled] = {}
 
 
 def fit_synthesis(
@@ -49,17 +47,27 @@ def fit_synthesis(
     Groups: ``posterior`` (free variables, and derived from them log_hazard (curve, interval), arm_effect,
     study_level, slope (slope_of, landmark), bias, response), ``prior`` (the same, drawn from the priors),
     ``sample_stats``, ``log_likelihood`` (variable ``published``, dims chain, draw, row: of each number given
-    those it is correlated with), ``constant_data`` (start and end of each interval, months). ``engine``:
-    "numba" compiles nothing anew, "pymc" the PyMC model.
+    those it is correlated with), ``constant_data`` (start and end of each interval, months). Variables are
+    those of ``synthesis_model``. ``engine``: "pymc" compiles that model and samples it, "numba" samples the
+    same density and compiles nothing anew.
+
+    Raises
+    ------
+    InputError
+        There is no such engine.
     """
     check_engine(engine)
-    data, how = inputs(network), {"seed": seed, "sampler": sampler, "progress": progress}
+    how = {"seed": seed, "sampler": sampler, "progress": progress}
     if engine == PYMC:
-        tree = sample(_compile_once(network), data=data, **how)
+        from bayes_net.model.synthesis import synthesis_model  # PyMC is imported where it is asked for
+
+        tree = sample(compile_model(synthesis_model(network), derived=False), **how)
+        free = tree["posterior"].to_dataset()[list(network.free)]
     else:
-        source = synthesis_posterior(network, data, design(network).parts)
+        source = synthesis_posterior(network, inputs(network), design(network).parts)
         tree = sample_posterior(source, dims={"z": ("effect_label",), "scale": ("sd_label",)}, **how)
-    posterior = named(tree["posterior"].to_dataset(), network)
+        free = as_defined(tree["posterior"].to_dataset(), network)
+    posterior = with_derived(free, network)
     groups = {
         "/": xr.Dataset(attrs=tree.attrs),
         "posterior": posterior,
@@ -78,29 +86,9 @@ def _intervals(cuts: Sequence[float], labels: xr.DataArray) -> xr.Dataset:
     return xr.Dataset(edges, {INTERVAL: labels})
 
 
-def _compile_once(network: Network) -> Compiled:
-    # PyMC is imported where it is asked for
-    from bayes_net.inference.engine_synthesis import flat_synthesis_model
-
-    key = signature(network)
-    if key not in _compiled:
-        _compiled[key] = compile_model(flat_synthesis_model(network))
-    return _compiled[key]
-
-
-def signature(network: Network) -> tuple:
-    """What a compiled model depends on besides its inputs; pools that agree in it share one."""
-    columns = ["id", "study", "arm", "endpoint", "statistic", "landmark", "threshold"]
-    rows = tuple(map(str, network.rows[columns].itertuples(index=False, name=None)))
-    forms = tuple((d.kind, d.inflated) for d in network.data)
-    kinds = tuple((name, type(v.prior).__name__, tuple(v.dims.items())) for name, v in network.free.items())
-    shapes = tuple((name, value.shape) for name, value in inputs(network).items())
-    return rows, forms, kinds, network.assumptions.cuts, scaling(network).tobytes(), shapes
-
-
-def named(draws: xr.Dataset, network: Network) -> xr.Dataset:
-    """The model's vectors ``z`` and ``scale`` as the variables of ``network.free``; effects with a standard
-    deviation of their own stay standardised."""
+def as_defined(draws: xr.Dataset, network: Network) -> xr.Dataset:
+    """The free variables of ``synthesis_model`` from the vectors ``z`` and ``scale`` that the engine samples;
+    effects with a standard deviation of their own stay standardised."""
     names, scales = effect_names(network), scale_names(network)
     mean, sd = hyperparameters(network)[:2]
     z, sds = draws["z"].transpose(*SAMPLE_DIMS, "effect_label").values, {}
@@ -112,4 +100,4 @@ def named(draws: xr.Dataset, network: Network) -> xr.Dataset:
     coords = {CHAIN: draws[CHAIN], DRAW: draws[DRAW]}
     coords |= {dim: list(labels) for v in network.free.values() for dim, labels in v.dims.items()}
     variables = {name: ((*SAMPLE_DIMS, *network.free[name].dims), values[name]) for name in network.free}
-    return with_derived(xr.Dataset(variables, coords), network)
+    return xr.Dataset(variables, coords)

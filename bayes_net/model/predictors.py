@@ -358,11 +358,7 @@ def slope_over_time(average, step_sd, step, basis):
 
 
 def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, tuple[Prior, tuple[str, ...]]]:
-    """Each free variable of the model, in its order, with its prior and its dims.
-
-    The prior of ``step`` is that of the step divided by ``step_scale``. The model samples ``level`` as
-    ``level_at_events``, where it has steps.
-    """
+    """Each free variable of ``hazard_model`` with its prior and its dims."""
     priors, strata = hazard.priors, () if hazard.baseline == SHARED else (ARM,)
     free: dict[str, tuple[Prior, tuple[str, ...]]] = {}
     if hazard.smoothing == INDEPENDENT:

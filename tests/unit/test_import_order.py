@@ -46,8 +46,6 @@ MAY_IMPORT_HEAVY = {
     "model.hazard",
     "model.synthesis",
     "model.terms",
-    "inference.engine_patients",
-    "inference.engine_synthesis",
     "inference.patients",
     "inference.sampling",
     "inference.synthesis",
