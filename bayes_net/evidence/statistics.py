@@ -43,12 +43,12 @@ class Maths:
 
     exp: Callable
     log: Callable
-    erf: Callable
-    softplus: Callable
     expm1: Callable
+    log_ndtr: Callable
+    where: Callable
 
 
-NUMPY = Maths(np.exp, np.log, special.erf, lambda x: np.logaddexp(0.0, x), np.expm1)
+NUMPY = Maths(np.exp, np.log, np.expm1, special.log_ndtr, np.where)
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class Datum:
         return self.se * drawn * (np.exp(rng.normal(*FLOOR_INFLATION, size=size)) if self.inflated else 1.0)
 
 
-def student_log_density(z, maths: Maths = NUMPY):
+def student_log_density(z: np.ndarray) -> np.ndarray:
     """Log density of Student's t with ``STUDENT_DF`` degrees of freedom, without its constant."""
-    return -0.5 * (STUDENT_DF + 1) * maths.log(1.0 + z**2 / STUDENT_DF)
+    return -0.5 * (STUDENT_DF + 1) * np.log1p(z**2 / STUDENT_DF)
 
 
 class Predicted(Protocol):

@@ -465,7 +465,7 @@ def test_the_synthesis_has_the_variables_of_a_posterior_and_its_likelihood(name,
             np.testing.assert_allclose(value, expected[variable][0, 0], rtol=1e-10, atol=1e-12)
         ours = sum(value for term, value in terms.items() if term not in network.free)
         differences.append(ours - float(study_log_likelihood(expected, network).sum()))
-    # exposure at a landmark is compressed there, and 1e-12 added to probabilities
+    # exposure at a landmark is compressed there
     np.testing.assert_allclose(differences, differences[0], atol=1e-7)
 
 

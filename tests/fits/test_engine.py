@@ -10,6 +10,7 @@ import sys
 import time
 from itertools import product
 
+import numba
 import numpy as np
 import pytest
 from arviz_stats.base import array_stats
@@ -216,16 +217,33 @@ def test_code_survives_a_kill_two_first_runs_at_once_and_a_broken_file(tmp_path)
         path.write_bytes(path.read_bytes()[:1000])
     broken = answer(child(tmp_path))
     assert broken[0] == "compiled"
-    assert "cannot be used" in broken[2]
+    assert "cannot be read" in broken[2]
 
     # bit for bit, from the folder or not, and in processes that run side by side
     assert len({draws for _, draws, _ in [*cold, warm, broken]}) == 1
 
 
-@pytest.mark.parametrize("folder", ["", "/dev/null/nowhere"])
-def test_without_a_folder_to_write_to_there_is_none(folder, monkeypatch):
-    monkeypatch.setenv(engine_code.CACHE_VARIABLE, folder)
+def test_a_folder_that_cannot_be_written_to_is_warned_of(monkeypatch):
+    monkeypatch.setenv(engine_code.CACHE_VARIABLE, "/dev/null/nowhere")
+    with pytest.warns(
+        RuntimeWarning, match=r"compiled code cannot be kept .*name a folder in BAYES_NET_CACHE"
+    ):
+        assert engine_code.cache_folder() is None
+
+
+def test_no_folder_is_none_without_a_warning(monkeypatch):
+    monkeypatch.setenv(engine_code.CACHE_VARIABLE, "")
     assert engine_code.cache_folder() is None
+
+
+def test_what_is_wrong_with_the_code_itself_is_no_matter_of_the_folder(tmp_path, monkeypatch):
+    def fails(folder):
+        raise numba.core.errors.TypingError("no such function")
+
+    monkeypatch.setenv(engine_code.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(engine_code, "_compile", fails)
+    with pytest.raises(numba.core.errors.TypingError):
+        engine_code.code.__wrapped__()
 
 
 def test_code_has_a_folder_for_every_version(tmp_path, monkeypatch):

@@ -107,7 +107,7 @@ def assert_graph_is(density, graph, points, *, rtol):
 def test_the_graph_of_published_numbers_equals_the_equations(power):
     made = prrt().with_power(power)
     graph = Graph(made)
-    # sums of a hundred terms; the model adds 1e-12 to probabilities
+    # sums of a hundred terms
     assert_graph_is(Density(made, graph), graph, graph.points(), rtol=1e-9)
 
 
