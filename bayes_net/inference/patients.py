@@ -12,12 +12,10 @@ from bayes_net.engine.layout import Layout
 from bayes_net.engine.patients import patients_posterior, sampled_variables
 from bayes_net.inference.closed_form import as_defined, draw_prior, log_likelihood, log_prior, with_derived
 from bayes_net.inference.sampling import (
-    NUMBA,
     PRIOR_DRAWS,
     PYMC,
     Sampler,
     as_tree,
-    check_engine,
     compile_model,
     sample,
     sample_posterior,
@@ -36,7 +34,6 @@ def fit(
     seed: int,
     sampler: Sampler = Sampler(),
     shape: Layout | None = None,
-    engine: str = NUMBA,
     progress: bool = False,
 ) -> xr.DataTree:
     """The posterior of a hazard model of ``data``.
@@ -45,18 +42,18 @@ def fit(
     (variable ``patients``, dims chain, draw, patient: in memory, not for the file; of an
     ``AggregatedExposure`` only their sum, dims chain, draw), ``prior``
     (absent when a prior is flat), ``observed_data`` (events by arm and interval) and
-    ``constant_data`` (intervals, exposure, numbers). Variables are those of ``hazard_model``. ``engine``:
-    "pymc" compiles that model and samples it, "numba" samples the same density and compiles nothing anew,
-    with exposure as ``shape`` has it.
+    ``constant_data`` (intervals, exposure, numbers). Variables are those of ``hazard_model``.
+
+    The ``sampler``'s engine "pymc" compiles that model and samples it; "numba" samples the same density with
+    exposure as ``shape`` has it, and compiles nothing anew.
 
     Raises
     ------
     InputError
-        There is no such engine, or ``data`` are of another ``shape``.
+        ``data`` are of another ``shape``.
     """
-    check_engine(engine)
     hazard = hazard or Hazard()
-    sampled = _sample_definition if engine == PYMC else _sample_density
+    sampled = _sample_definition if sampler.engine == PYMC else _sample_density
     tree = sampled(data, hazard, shape, seed=seed, sampler=sampler, progress=progress)
     posterior = with_derived(tree["posterior"].to_dataset().assign_coords(_coords(data)), hazard, data)
     groups = {

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import pymc as pm
 
 NUMBA, PYMC = "numba", "pymc"
-"""What is sampled: the engine's density, compiled once for every model, or the PyMC model that defines it."""
 
 PACKAGES = ("bayes-net", "pymc", "nutpie", "pytensor", "numba", "arviz-stats", "numpy", "xarray")
 PRIOR_DRAWS = 1000
@@ -33,13 +32,18 @@ _KEPT_STATS = ("diverging", "energy", "logp", "n_steps", "step_size")
 
 @dataclass(frozen=True)
 class Sampler:
-    """How long and how carefully to sample; of every ``thin`` draws one is kept, ``draws`` in all."""
+    """How long and how carefully to sample; of every ``thin`` draws one is kept, ``draws`` in all.
+
+    ``engine`` is what is sampled where ``fit`` and ``fit_synthesis`` have both: "numba", a density that is
+    compiled once for every model, or "pymc", the PyMC model that defines it, compiled for each fit.
+    """
 
     draws: int = 1000
     tune: int = 500
     chains: int = 4
     target_accept: float = 0.98
     thin: int = 1
+    engine: str = NUMBA
 
     def more_careful(self) -> Sampler:
         """Smaller steps (a quarter as much is rejected), longer tuning, twice the sampling for as many."""
@@ -49,6 +53,8 @@ class Sampler:
     def __post_init__(self) -> None:
         if min(self.draws, self.tune, self.chains, self.thin) < 1 or not 0.5 <= self.target_accept < 1:
             raise InputError(f"{self} is not usable; expected positive counts and 0.5 <= target_accept < 1")
+        if self.engine not in (NUMBA, PYMC):
+            raise InputError(f"engine {self.engine!r} is unknown; expected {NUMBA} or {PYMC}")
 
 
 @dataclass(frozen=True)
@@ -116,12 +122,6 @@ def labelled(
     variables = {name: ((*SAMPLE_DIMS, *dims[name]), value) for name, value in values.items()}
     used = {dim for name in values for dim in dims[name]} & set(coords)
     return xr.Dataset(variables, {dim: coords[dim] for dim in used})
-
-
-def check_engine(engine: str) -> None:
-    """Raise an ``InputError`` where there is no such engine."""
-    if engine not in (NUMBA, PYMC):
-        raise InputError(f"engine {engine!r} is unknown; expected {NUMBA} or {PYMC}")
 
 
 def _draws(model, seed: int, sampler: Sampler, progress: bool) -> xr.DataTree:

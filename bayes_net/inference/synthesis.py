@@ -18,11 +18,9 @@ from bayes_net.inference.arrays import (
     with_derived,
 )
 from bayes_net.inference.sampling import (
-    NUMBA,
     PRIOR_DRAWS,
     PYMC,
     Sampler,
-    check_engine,
     compile_model,
     sample,
     sample_posterior,
@@ -39,7 +37,6 @@ def fit_synthesis(
     *,
     seed: int,
     sampler: Sampler = SAMPLER,
-    engine: str = NUMBA,
     progress: bool = False,
 ) -> xr.DataTree:
     """The posterior of a network of published numbers, patients, or both.
@@ -48,17 +45,13 @@ def fit_synthesis(
     study_level, slope (slope_of, landmark), bias, response), ``prior`` (the same, drawn from the priors),
     ``sample_stats``, ``log_likelihood`` (variable ``published``, dims chain, draw, row: of each number given
     those it is correlated with), ``constant_data`` (start and end of each interval, months). Variables are
-    those of ``synthesis_model``. ``engine``: "pymc" compiles that model and samples it, "numba" samples the
-    same density and compiles nothing anew.
+    those of ``synthesis_model``.
 
-    Raises
-    ------
-    InputError
-        There is no such engine.
+    The ``sampler``'s engine "pymc" compiles that model and samples it; "numba" samples the same density and
+    compiles nothing anew.
     """
-    check_engine(engine)
     how = {"seed": seed, "sampler": sampler, "progress": progress}
-    if engine == PYMC:
+    if sampler.engine == PYMC:
         from bayes_net.model.synthesis import synthesis_model  # PyMC is imported where it is asked for
 
         tree = sample(compile_model(synthesis_model(network), derived=False), **how)

@@ -19,7 +19,7 @@ from bayes_net.errors import InputError
 from bayes_net.estimands.survival import hazard_ratio_by_time
 from bayes_net.inference.closed_form import step_scale
 from bayes_net.inference.patients import fit, stack
-from bayes_net.inference.sampling import PYMC, Sampler, compile_model, sample
+from bayes_net.inference.sampling import Sampler, compile_model, sample
 from bayes_net.inference.start import starting_points
 from bayes_net.model.assumptions import Hazard, walk_basis
 from bayes_net.model.predictors import coordinates, free_variables, slope_over_time
@@ -263,26 +263,9 @@ def test_a_narrow_prior_of_the_slope_is_what_the_slope_keeps(exposures):
     np.testing.assert_allclose(slope, np.log(0.5), atol=0.06)  # six of the prior's SDs
 
 
-def test_draws_of_the_model_and_of_the_engine_are_of_one_posterior():
-    data, hazard = two_groups_of_fifty(1), plain_hazard(0.0)
-    trees = [fit(data, hazard, seed=5, engine=engine) for engine in ("numba", PYMC)]
-    assert set(trees[0].children) == set(trees[1].children)
-    one, other = (tree["posterior"].to_dataset() for tree in trees)
-    assert {name: x.dims for name, x in one.items()} == {name: x.dims for name, x in other.items()}
-    for name in one:
-        xr.testing.assert_equal(one[name].coords.to_dataset(), other[name].coords.to_dataset())
-        draws = [x[name].values.reshape(4, 1000, -1) for x in (one, other)]
-        for i in range(draws[0].shape[2]):
-            means, errors = zip(
-                *((x[..., i].mean(), array_stats.mcse(x[..., i], method="mean")) for x in draws), strict=True
-            )
-            # about 40 numbers, once in a thousand times beyond
-            assert abs(means[0] - means[1]) < 4.4 * np.hypot(*errors), (name, i)
-
-
 def test_an_engine_that_there_is_not_is_refused():
     with pytest.raises(InputError, match="engine 'stan' is unknown; expected numba or pymc"):
-        fit(patients(), seed=1, engine="stan")
+        Sampler(engine="stan")
 
 
 def test_slopes_that_change_sign_are_recovered_by_interval_and_missed_by_one_for_all():

@@ -55,7 +55,7 @@ MAY_IMPORT_HEAVY = {
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
     for path in PACKAGE.rglob("*.py")
-    if path.stem != "__init__"
+    if path.stem not in ("__init__", "__main__")
 )
 PUBLIC = {
     "": """
