@@ -37,7 +37,6 @@ def test_patients_have_the_same_posterior_by_either_engine():
 
 def test_a_synthesis_has_the_same_posterior_by_either_engine(tmp_path):
     rows = [
-        row("M1", "median", 8.4, n=113, arm="control"),
         ratio("R1", -1.5, 0.3),
         row("C1", "count", 9, n=31, endpoint="shrinkage", threshold=30),
         row("C2", "count", 20, n=31, endpoint="shrinkage", threshold=0),
