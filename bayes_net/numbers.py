@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+Columns = Mapping[str, Callable[[Any], str] | tuple[str, Callable[[Any], str]]]
+"""What stands under each heading: a text of a whole row, or a column and what prints its values."""
 
 MOST_DECIMALS = 3
 MONTH_DECIMALS = 1
@@ -42,6 +47,11 @@ def format_interval(
     places = decimals(estimate, mcse, most=most) if math.isfinite(estimate) else 1
     dash = " to " if lower < 0 else "–"  # a dash before a minus sign is misread
     return f"{_fixed(estimate, places)} ({_fixed(lower, places)}{dash}{_fixed(upper, places)})"
+
+
+def format_ratio(row) -> str:
+    """``0.85 (0.72–1.01)``: the hazard ratio of a row of a table of hazard ratios, with its limits."""
+    return format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
 
 
 def format_probability(probability: float) -> str:
@@ -86,22 +96,39 @@ def format_count(count: float) -> str:
 
 
 def interval_label(table: pd.DataFrame) -> str:
-    """``95 % CrI`` (equal-tailed) or ``95 % HDI``, from the columns ``level`` and ``interval``."""
+    """``95 % CrI`` (equal-tailed, as where there is no column ``interval``) or ``95 % HDI``."""
     kinds = {"equal-tailed": "CrI", "hdi": "HDI"}
+    table = table if "interval" in table else table.assign(interval="equal-tailed")
     pairs = table[["level", "interval"]].drop_duplicates().itertuples(index=False, name=None)
     return " / ".join(f"{percent(level)} {kinds.get(kind, kind)}" for level, kind in pairs)
+
+
+def text_table(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """A table to read, in the order of the rows; ``{interval}`` in a heading is the label of the limits."""
+    rows, label = list(table.itertuples(index=False)), interval_label(table) if "level" in table else ""
+    return pd.DataFrame(
+        {
+            heading.format(interval=label): list(
+                map(cell, rows) if callable(cell) else map(cell[1], table[cell[0]])
+            )
+            for heading, cell in columns.items()
+        }
+    )
 
 
 def plain_table(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
     """Any table as text: ``digits`` significant digits, yes and no, a dash where there is nothing."""
     return pd.DataFrame(
-        {_heading(name): [plain(value, digits) for value in table[name]] for name in table.columns}
+        {
+            capitalised(name.replace("_", " ")): [plain(value, digits) for value in table[name]]
+            for name in table.columns
+        }
     )
 
 
-def _heading(name: str) -> str:
-    words = name.replace("_", " ")
-    return words[:1].upper() + words[1:]
+def capitalised(text: str) -> str:
+    """The text with a capital first letter, and all others as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def error_text(mcse: float) -> str:
@@ -122,7 +149,7 @@ def _fixed(value: float, places: int) -> str:
     return text
 
 
-def plain(value, digits: int) -> str:
+def plain(value, digits: int = 3) -> str:
     """Any value of a table as text; see ``plain_table``."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"

@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 
 from bayes_net.checks.diagnostics import blocks, diagnose, effective_size, smoothed_weights, split_chains
 from bayes_net.errors import InputError
+from bayes_net.labels import about, texts
 from bayes_net.schema import CHAIN, DRAW, IMPUTATION, SAMPLE_DIMS
 
 MAX_RHAT = 1.01
@@ -157,12 +158,8 @@ def _row(check: str, worst: float, *, threshold: float, largest: bool, where: st
 
 
 def _place(name: str, x: xr.DataArray, element: int) -> str:
-    dims = [dim for dim in x.dims if dim not in SAMPLE_DIMS]
-    position = np.unravel_index(element, [x.sizes[dim] for dim in dims])
-    labels = [
-        str(x[dim].values[i]) if dim in x.coords else str(i) for dim, i in zip(dims, position, strict=True)
-    ]
-    return f"{name}[{', '.join(labels)}]" if labels else name
+    label = texts(about(x))[element]
+    return f"{name}[{label}]" if label else name
 
 
 def loo(fit: xr.DataTree) -> dict[str, float]:

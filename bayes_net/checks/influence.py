@@ -22,10 +22,10 @@ from bayes_net.checks.power import reported_log_ratios, study_log_likelihood
 from bayes_net.data.exposure import Exposure
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
-from bayes_net.inference.arrays import ROW, published_log_likelihood
+from bayes_net.inference.arrays import published_log_likelihood
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.network import Network
-from bayes_net.schema import ARM, PATIENT, SAMPLE_DIMS, SLOPE, STUDY
+from bayes_net.schema import ARM, PATIENT, ROW, SAMPLE_DIMS, SLOPE, STUDY
 
 
 def influence(

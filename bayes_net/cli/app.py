@@ -38,6 +38,7 @@ from bayes_net.cli.terminal import (
     show_tipping,
 )
 from bayes_net.errors import InputError
+from bayes_net.numbers import significant
 from bayes_net.specification.shipped import TEMPLATES, example_evidence, find_specification, shipped_models
 
 BAD_INPUT, GATE_FAILED = 2, 3
@@ -130,7 +131,7 @@ def run(
         )
         for row in failed.itertuples():
             err_console.print(
-                f"  {literal(row.fit)}: {row.check} {row.worst:.4g} at {literal(row.where)}, "
+                f"  {literal(row.fit)}: {row.check} {significant(row.worst, 4)} at {literal(row.where)}, "
                 f"threshold {row.threshold:g}"
             )
         raise typer.Exit(GATE_FAILED)
@@ -232,7 +233,8 @@ def paper(
     ] = None,
 ) -> None:
     """Write the tables of a finished run for a paper or a submission."""
-    from bayes_net.paper.tables import save_tables, tables
+    from bayes_net.paper.content import tables
+    from bayes_net.paper.table import save_tables
     from bayes_net.results.folder import read_result
 
     with _bad_input_exits():

@@ -158,11 +158,11 @@ def read_cohort(
         visits, people, months_on_grid(window.months), drop_late=scans_after_death == "drop"
     )
 
-    def shown(months: float) -> str:
+    def in_unit(months: float) -> str:
         return f"{months / per_unit:g} {time_unit}"
 
-    problems += found + found_in_scans + patient_problems(people, arms, shown)
-    refuse(problems + scan_problems(visits, people, str(window), shown))
+    problems += found + found_in_scans + patient_problems(people, arms, in_unit)
+    refuse([*problems, *scan_problems(visits, people, str(window), in_unit)])
     cohort = Cohort(
         patients=_patient_table(people.frame, covariates, study),
         scans=_scan_table(visits.frame, size_unit),

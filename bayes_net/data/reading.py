@@ -10,9 +10,11 @@ import csv
 import difflib
 import math
 import numbers
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -86,66 +88,116 @@ def months_on_grid(months):
 
 
 def read_table(source: str | Path | pd.DataFrame, role: str) -> Table:
-    """The table of a CSV file (all columns as text), a Parquet file or a DataFrame."""
+    """The table of a file (``READERS``; all columns of a CSV file as text) or of a DataFrame."""
     if isinstance(source, pd.DataFrame):
         table = _from_frame(source, f"the {role} table")
     else:
-        table = _from_file(Path(source))
+        path = Path(source)
+        table = _from_frame(next(file_pieces(path), pd.DataFrame()), path.name)
     if table.frame.empty:
-        raise CohortError(
-            problem(
-                table.name, "there are no data rows", f"one row a {role}", "Check that the file is complete."
-            )
-        )
+        todo = "Check that the file is complete."
+        raise CohortError(problem(table.name, "there are no data rows", f"one row a {role}", todo))
     return table
 
 
-def _from_file(path: Path) -> Table:
-    readers = {".csv": _from_csv, ".parquet": _from_parquet}
-    if path.suffix.lower() not in readers:
-        raise CohortError(
-            problem(str(path), f"the file ending is {path.suffix!r}", ".csv or .parquet", "Convert the file.")
-        )
-    if not path.is_file():
-        raise CohortError(
-            problem(
-                str(path),
-                "there is no such file",
-                "a .csv or .parquet file",
-                "Check the path and its folder.",
-            )
-        )
-    try:
-        return readers[path.suffix.lower()](path)
-    except (OSError, ValueError, csv.Error) as reason:
-        if isinstance(reason, CohortError):
-            raise
-        kind = path.suffix[1:]
-        got = f"the file cannot be read as {kind} ({reason})"
-        raise CohortError(problem(path.name, got, f"a complete {kind} file", "Export it again.")) from reason
+class Rows(NamedTuple):
+    """A file open for reading: its columns, and ``pieces(columns, most)``, frames of at most so many rows
+    (None: all columns, all rows in one frame) whose index says by which number messages name a row."""
+
+    columns: Sequence[str]
+    pieces: Callable[[Sequence[str] | None, int | None], Iterable[pd.DataFrame]]
 
 
-def _from_csv(path: Path) -> Table:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        records = [
-            (row, fields) for row, fields in enumerate(csv.reader(file, strict=True), start=1) if any(fields)
-        ]
-    if not records:
+def in_memory(frame: pd.DataFrame) -> Rows:
+    """The rows of a file that can only be read as a whole."""
+    return Rows(list(frame), lambda columns, most: [frame if columns is None else frame[list(columns)]])
+
+
+def _csv(path: Path) -> Rows:
+    def records() -> Iterator[tuple[int, list[str]]]:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = enumerate(csv.reader(file, strict=True), start=1)
+            yield from ((row, fields) for row, fields in rows if any(fields))
+
+    first = next(records(), None)
+    if first is None:
         raise CohortError(
             problem(path.name, "the file is empty", "a header and data rows", "Export it again.")
         )
-    header = [name.strip() for name in records[0][1]]
-    ragged = [f"row {row} ({len(fields)} values)" for row, fields in records if len(fields) != len(header)]
-    if ragged:
-        got = f"{len(ragged)} rows do not have a value for each of the {len(header)} columns"
-        todo = "Check for a cut-off file and for commas inside values without quotes."
-        raise CohortError(problem(path.name, got, "as many values as the header has", todo, ragged))
-    frame = pd.DataFrame([fields for _, fields in records[1:]], columns=header, dtype=object)
-    return Table(path.name, _unique_columns(frame, path.name), pd.Index([row for row, _ in records[1:]]))
+    header = [name.strip() for name in first[1]]
+
+    def pieces(columns: Sequence[str] | None, most: int | None) -> Iterator[pd.DataFrame]:
+        rest = islice(records(), 1, None)
+        while batch := list(islice(rest, most)):
+            wrong = [(row, len(fields)) for row, fields in batch if len(fields) != len(header)]
+            if ragged := [f"row {row} ({number} values)" for row, number in wrong]:
+                got = f"{len(ragged)} rows do not have a value for each of the {len(header)} columns"
+                todo = "Check for a cut-off file and for commas inside values without quotes."
+                raise CohortError(problem(path.name, got, "as many values as the header has", todo, ragged))
+            rows, values = zip(*batch, strict=True)
+            frame = pd.DataFrame(values, columns=header, index=rows, dtype=object)
+            yield frame if columns is None else frame[list(columns)]
+
+    return Rows(header, pieces)
 
 
-def _from_parquet(path: Path) -> Table:
-    return _from_frame(pd.read_parquet(path), path.name)
+def _parquet(path: Path) -> Rows:
+    """A Parquet file, or a folder of them."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    dataset = ds.dataset(path, format="parquet")
+
+    def pieces(columns: Sequence[str] | None, most: int | None) -> Iterator[pd.DataFrame]:
+        if most is None:
+            yield pd.read_parquet(path, columns=columns)
+            return
+        waiting: list[pa.RecordBatch] = []
+        for batch in dataset.to_batches(columns=columns, batch_size=most, batch_readahead=2):
+            waiting.append(batch)
+            if sum(len(each) for each in waiting) >= most:
+                yield pa.Table.from_batches(waiting).to_pandas()
+                waiting = []
+        if waiting:
+            yield pa.Table.from_batches(waiting).to_pandas()
+
+    return Rows(dataset.schema.names, pieces)
+
+
+READERS: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".parquet": _parquet}
+"""How a file is read, by its ending: patients, scans and registries take every format that stands here."""
+
+
+def file_pieces(
+    path: Path,
+    select: Callable[[Sequence[str]], Sequence[str] | None] = lambda columns: None,
+    most: int | None = None,
+) -> Iterator[pd.DataFrame]:
+    """The rows of a file in frames of at most ``most``, or in one frame, with the columns that ``select``
+    chooses from those of the file (None: all of them). A folder is one of Parquet files.
+
+    Raises
+    ------
+    CohortError
+        There is no such file, or it cannot be read.
+    """
+    ending = ".parquet" if path.is_dir() else path.suffix.lower()
+    endings = " or ".join(READERS)
+    if ending not in READERS:
+        got = f"the file ending is {path.suffix!r}"
+        raise CohortError(problem(str(path), got, endings, "Convert the file."))
+    if not path.exists():
+        expected, todo = f"a {endings} file", "Check the path and its folder."
+        raise CohortError(problem(str(path), "there is no such file", expected, todo))
+    try:
+        rows = READERS[ending](path)
+        yield from rows.pieces(select(rows.columns), most)
+    except InputError:
+        raise
+    except (OSError, ValueError, csv.Error) as reason:
+        got = f"the file cannot be read as {ending[1:]} ({reason})"
+        expected = f"a complete {ending[1:]} file"
+        raise CohortError(problem(path.name, got, expected, "Export it again.")) from reason
 
 
 def _from_frame(frame: pd.DataFrame, name: str) -> Table:
@@ -160,14 +212,8 @@ def _unique_columns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     frame = frame.loc[:, [column != "" for column in frame.columns]]
     twice = sorted(set(frame.columns[frame.columns.duplicated()]))
     if twice:
-        raise CohortError(
-            problem(
-                name,
-                f"columns occur twice: {', '.join(twice)}",
-                "unique column names",
-                "Rename or remove one.",
-            )
-        )
+        got = f"columns occur twice: {', '.join(twice)}"
+        raise CohortError(problem(name, got, "unique column names", "Rename or remove one."))
     return frame
 
 

@@ -27,7 +27,8 @@ from bayes_net.figures.style import (
 )
 from bayes_net.numbers import format_count, format_interval, interval_label
 from bayes_net.report.tables import by_landmark
-from bayes_net.results.columns import PRINTED_COLUMNS
+from bayes_net.report.words import extremes
+from bayes_net.results.columns import LEAST_CONTRACTION, PRINTED_COLUMNS
 from bayes_net.results.synthesis import PREDICTED
 from bayes_net.schema import BIASED, WITHOUT_BIAS
 
@@ -41,6 +42,9 @@ _PRINTED_AT = {"ratio": 92, "printed": 180}
 _BELOW = 0.34
 """How far below its row a printed hazard ratio stands."""
 Limits = tuple[float, float]
+TO_READ_A_RATIO = (
+    "Shaded: 0.9 to 1.11, too small to matter. Below 1: greater shrinkage goes with longer time to event."
+)
 
 
 @rc_context(STYLE)
@@ -150,3 +154,25 @@ def _legend(rows: pd.DataFrame, colours: Mapping[str, str]) -> tuple[list[Line2D
         grey = Line2D([], [], color=GREYS[1], marker="o")
         handles, names = [*handles, grey], [*names, "grey: predicted, no printed number"]
     return handles, names
+
+
+def forest_in_words(table: pd.DataFrame) -> str:
+    """What a forest plot shows, for those who cannot see it."""
+    passed = table[table["gate"] != schema.FAILED]
+    if passed.empty:
+        return "forest plot without estimates, because the gate failed."
+    counted = passed[~passed["biased"].astype(bool)]
+    kind, counted = ("biased no-limit", passed) if counted.empty else ("landmark", counted)
+    apart = int(((counted["lower"] > 1) | (counted["upper"] < 1)).sum())
+    excluding = f"{apart} of {len(counted)} intervals exclude 1"
+    text = f"forest plot; {kind} hazard ratios run from {extremes(counted)}; {excluding}"
+    if not (table["status"] != "").any():
+        return f"{text}."
+    predicted, prior = (
+        (counted["status"] == PREDICTED).sum(),
+        (counted["contraction"] < LEAST_CONTRACTION).sum(),
+    )
+    return (
+        f"{text}; {predicted} of {len(counted)} are predicted without a printed number, and {prior} are the "
+        "prior."
+    )

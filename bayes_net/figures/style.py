@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,6 +68,24 @@ class Figure(NamedTuple):
 
     def __repr__(self) -> str:
         return f"<figure: {self.name}, {self.caption}>"
+
+
+class Kind(NamedTuple):
+    """A kind of figure: what draws it, in which section of a report it stands, its caption, and what says in
+    words what its tables show."""
+
+    draw: Callable[..., Axes | list[Axes]]
+    section: str
+    caption: str
+    finding: Callable[..., str]
+
+    def figure(self, name: str, *plotted: pd.DataFrame, subject: str = "", **how) -> Figure:
+        """The figure of these tables, saved under ``name``; ``subject`` says what it is about, for example
+        ``"PFS, landmark 180 d"``."""
+        drawn = self.draw(*plotted, **how)
+        about = f"{subject}: " if subject else ""
+        axes = drawn[0] if isinstance(drawn, list) else drawn
+        return Figure(name, self.section, axes, about + self.caption, about + self.finding(*plotted))
 
 
 def illustrate(figures: Iterable[Figure], folder: Path) -> dict[str, Illustration]:

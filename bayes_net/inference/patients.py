@@ -21,8 +21,8 @@ from bayes_net.inference.sampling import (
     sample_posterior,
 )
 from bayes_net.inference.start import starting_points, starts_of_definition
-from bayes_net.model.assumptions import Hazard
-from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.assumptions import Hazard, free_variables
+from bayes_net.model.predictors import coordinates
 from bayes_net.model.priors import Flat
 from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS
 
@@ -64,7 +64,7 @@ def fit(
         "observed_data": xr.Dataset({"events": ((ARM, INTERVAL), data.events)}, _coords(data)),
         "constant_data": _constants(data),
     }
-    if not any(isinstance(prior, Flat) for prior, _ in free_variables(hazard, data).values()):
+    if not any(isinstance(free.prior, Flat) for free in free_variables(hazard, data).values()):
         groups["prior"] = draw_prior(hazard, data, draws=PRIOR_DRAWS, seed=seed)
     return as_tree(groups, tree.attrs | measure_attrs(data.measure))
 
@@ -74,7 +74,7 @@ def _sample_density(data: AnyExposure, hazard: Hazard, shape: Layout | None, **h
     posterior = patients_posterior(data, hazard, shape=shape)
     if isinstance(data, AggregatedExposure):
         posterior = posterior.starting_near(*starting_points(hazard, data))
-    dims = {name: dims for name, (_, dims) in sampled_variables(hazard, data).items()}
+    dims = {name: own.dims for name, own in sampled_variables(hazard, data).items()}
     tree = sample_posterior(posterior, dims=dims, coords=coordinates(data), **how)
     tree["posterior"] = xr.DataTree(as_defined(tree["posterior"].to_dataset(), hazard, data))
     return tree

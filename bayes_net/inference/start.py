@@ -6,7 +6,7 @@ finds its mode, and its curvature how far to spread the chains around it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import xarray as xr
@@ -21,11 +21,11 @@ from bayes_net.inference.closed_form import (
     with_derived,
 )
 from bayes_net.inference.sampling import labelled
-from bayes_net.model.assumptions import Hazard, sums_at_events
+from bayes_net.model.assumptions import Hazard, free_variables, sums_at_events
 from bayes_net.model.likelihoods import log_likelihood_of_sums
-from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.predictors import coordinates
 from bayes_net.model.priors import Normal
-from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS, SLOPE_STEP_SD, STEP_SD
+from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS, STEP_SD
 
 SPREAD = 2.0
 """Posterior SDs, as the mode's curvature has them, by which starting points differ."""
@@ -37,13 +37,13 @@ def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarra
     """Centre and SD of starting points, over the vector of ``patients_posterior``."""
     free = sampled_variables(hazard, data)
     coords = coordinates(data)
-    shapes = {name: tuple(len(coords[dim]) for dim in dims) for name, (_, dims) in free.items()}
-    scales = [name for name in (STEP_SD, SLOPE_STEP_SD) if name in free]
+    shapes = {name: tuple(len(coords[dim]) for dim in each.dims) for name, each in free.items()}
+    scales = {name: walk.steps for name, walk in free.items() if walk.steps}
     linear = {name: shape for name, shape in shapes.items() if name not in scales}
     units = _unit_vectors(linear, free, coords)
     size = units.sizes["draw"]
     one = units.assign(
-        {name: ((*SAMPLE_DIMS, *free[name][1]), np.ones((1, size, *shapes[name]))) for name in scales}
+        {name: ((*SAMPLE_DIMS, *free[name].dims), np.ones((1, size, *shapes[name]))) for name in scales}
     )
     derived = with_derived(as_defined(one, hazard, data), hazard, data)
     mode, spread = _newton(_design(derived, data), *_prior(derived, hazard, data))
@@ -51,10 +51,11 @@ def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarra
         name: (mode[at].reshape(linear[name]), spread[at].reshape(linear[name]))
         for name, at in _slices(linear)
     }
-    if STEP_SD in free:
-        found |= _walk(found["step"], one.isel(draw=0, chain=0), hazard, data)
-    if SLOPE_STEP_SD in free:
-        found |= _slope_walk(*found["slope_step"])
+    for sd, step in scales.items():
+        if sd == STEP_SD:
+            found |= _walk(found[step], one.isel(draw=0, chain=0), hazard, data)
+        else:
+            found |= dict(zip((step, sd), _standard_walk(*found[step]), strict=True))
     centre, around = (np.concatenate([found[name][i].ravel() for name in free]) for i in (0, 1))
     return centre, SPREAD * around
 
@@ -64,13 +65,15 @@ def starts_of_definition(
 ) -> Callable[[int], np.ndarray]:
     """From a seed to a starting point of ``hazard_model`` with free variables ``names``, in this order."""
     posterior = patients_posterior(data, hazard).starting_near(*starting_points(hazard, data))
-    dims = {name: dims for name, (_, dims) in sampled_variables(hazard, data).items()}
+    variables = sampled_variables(hazard, data)
+    dims = {name: own.dims for name, own in variables.items()}
+    scales = [name for name, own in variables.items() if own.steps]
 
     def point(seed: int) -> np.ndarray:
         sampled = posterior.named(posterior.first_point(seed)[None, None])
         defined = as_defined(labelled(sampled, dims, coordinates(data)), hazard, data)
-        scales = {name: np.log(defined[name]) for name in (STEP_SD, SLOPE_STEP_SD) if name in defined}
-        return np.concatenate([defined.assign(scales)[name].values.ravel() for name in names])
+        unconstrained = defined.assign({name: np.log(defined[name]) for name in scales})
+        return np.concatenate([unconstrained[name].values.ravel() for name in names])
 
     return point
 
@@ -87,10 +90,10 @@ def _unit_vectors(linear, free, coords) -> xr.Dataset:
     size = sum(int(np.prod(shape)) for shape in linear.values())
     identity = np.eye(size)[None]
     values = {
-        name: ((*SAMPLE_DIMS, *free[name][1]), identity[..., at].reshape(1, size, *linear[name]))
+        name: ((*SAMPLE_DIMS, *free[name].dims), identity[..., at].reshape(1, size, *linear[name]))
         for name, at in _slices(linear)
     }
-    used = {dim for name in linear for dim in free[name][1]} | {ARM, INTERVAL}
+    used = {dim for name in linear for dim in free[name].dims} | {ARM, INTERVAL}
     return xr.Dataset(values, {dim: coords[dim] for dim in used})
 
 
@@ -98,7 +101,7 @@ def _prior(units: xr.Dataset, hazard: Hazard, data: AggregatedExposure) -> tuple
     """Mean and precision matrix of the linear parameters, of which ``units`` has one a draw, with the walk's
     SD at 1."""
     mean, precision = 0.0, _RIDGE * np.eye(units.sizes["draw"])
-    for name, (prior, dims) in free_variables(hazard, data).items():
+    for name, (prior, dims, *_) in free_variables(hazard, data).items():
         if isinstance(prior, Normal):
             rows = units[name].isel(chain=0).transpose("draw", *dims).values
             weighted = rows.reshape(len(rows), -1) / prior.sd**2
@@ -149,11 +152,9 @@ def _walk(step, one: xr.Dataset, hazard: Hazard, data: AggregatedExposure) -> di
     return {"step": (step[0] * factor, step[1] * factor), STEP_SD: (np.log(sd.values), spread)}
 
 
-def _slope_walk(step: np.ndarray, spread: np.ndarray) -> dict:
-    """The same of the slopes' walk, whose standard normal steps (arm, boundary) are sampled as they are. What
-    is not known of a step counts towards its size."""
+def _standard_walk(step: np.ndarray, spread: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The same of a walk whose standard normal steps (arm, boundary) are sampled as they are. What is not
+    known of a step counts towards its size."""
     sd = np.sqrt((step**2 + spread**2).mean(axis=-1)).clip(min=_LEAST_STEP_SD)
-    return {
-        "slope_step": (step / sd[:, None], spread / sd[:, None]),
-        SLOPE_STEP_SD: (np.log(sd), np.full(sd.shape, _LOG_SD_SPREAD)),
-    }
+    yield step / sd[:, None], spread / sd[:, None]
+    yield np.log(sd), np.full(sd.shape, _LOG_SD_SPREAD)

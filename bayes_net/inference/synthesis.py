@@ -14,8 +14,9 @@ from bayes_net.inference.arrays import (
     draw_prior,
     hyperparameters,
     inputs,
+    named,
     published_log_likelihood,
-    with_derived,
+    values_of,
 )
 from bayes_net.inference.sampling import (
     PRIOR_DRAWS,
@@ -27,7 +28,7 @@ from bayes_net.inference.sampling import (
 )
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_names, scale_names, scaling, split
-from bayes_net.schema import CHAIN, DRAW, INTERVAL, SAMPLE_DIMS
+from bayes_net.schema import INTERVAL, SAMPLE_DIMS
 
 SAMPLER = Sampler(draws=1500, tune=1000, target_accept=0.99)
 
@@ -42,10 +43,11 @@ def fit_synthesis(
     """The posterior of a network of published numbers, patients, or both.
 
     Groups: ``posterior`` (free variables, and derived from them log_hazard (curve, interval), arm_effect,
-    study_level, slope (slope_of, landmark), bias, response), ``prior`` (the same, drawn from the priors),
-    ``sample_stats``, ``log_likelihood`` (variable ``published``, dims chain, draw, row: of each number given
-    those it is correlated with), ``constant_data`` (start and end of each interval, months). Variables are
-    those of ``synthesis_model``.
+    study_level, slope (endpoint, arm, landmark), bias, response), ``prior`` (the same, drawn from the
+    priors), ``sample_stats``, ``log_likelihood`` (variable ``published``, dims chain, draw, row: of each
+    number given those it is correlated with), ``constant_data`` (start and end of each interval, months).
+    What a curve is of stands in coordinates along it, ``curve_endpoint``, ``curve_study`` and ``curve_arm``;
+    so it does along every dim of ``schema.FIELDS``. Variables are those of ``synthesis_model``.
 
     The ``sampler``'s engine "pymc" compiles that model and samples it; "numba" samples the same density and
     compiles nothing anew.
@@ -55,12 +57,12 @@ def fit_synthesis(
         from bayes_net.model.synthesis import synthesis_model  # PyMC is imported where it is asked for
 
         tree = sample(compile_model(synthesis_model(network), derived=False), **how)
-        free = tree["posterior"].to_dataset()[list(network.free)]
+        free = values_of(tree["posterior"].to_dataset(), network)
     else:
         source = synthesis_posterior(network, inputs(network), design(network).parts)
         tree = sample_posterior(source, dims={"z": ("effect_label",), "scale": ("sd_label",)}, **how)
         free = as_defined(tree["posterior"].to_dataset(), network)
-    posterior = with_derived(free, network)
+    posterior = named(free, network, {dim: tree["posterior"][dim] for dim in SAMPLE_DIMS})
     groups = {
         "/": xr.Dataset(attrs=tree.attrs),
         "posterior": posterior,
@@ -79,9 +81,9 @@ def _intervals(cuts: Sequence[float], labels: xr.DataArray) -> xr.Dataset:
     return xr.Dataset(edges, {INTERVAL: labels})
 
 
-def as_defined(draws: xr.Dataset, network: Network) -> xr.Dataset:
-    """The free variables of ``synthesis_model`` from the vectors ``z`` and ``scale`` that the engine samples;
-    effects with a standard deviation of their own stay standardised."""
+def as_defined(draws: xr.Dataset, network: Network) -> dict[str, np.ndarray]:
+    """The free variables of ``synthesis_model``, (chain, draw, ...), from the vectors ``z`` and ``scale`` of
+    the engine; effects with a standard deviation of their own stay standardised."""
     names, scales = effect_names(network), scale_names(network)
     mean, sd = hyperparameters(network)[:2]
     z, sds = draws["z"].transpose(*SAMPLE_DIMS, "effect_label").values, {}
@@ -89,8 +91,4 @@ def as_defined(draws: xr.Dataset, network: Network) -> xr.Dataset:
         scale = draws["scale"].transpose(*SAMPLE_DIMS, "sd_label").values
         z = z / conditional_scale(scale @ scaling(network).T, inputs(network)["information"])
         sds = split(scale, scales, network)
-    values = split(mean + sd * z, names, network) | sds
-    coords = {CHAIN: draws[CHAIN], DRAW: draws[DRAW]}
-    coords |= {dim: list(labels) for v in network.free.values() for dim, labels in v.dims.items()}
-    variables = {name: ((*SAMPLE_DIMS, *network.free[name].dims), values[name]) for name in network.free}
-    return xr.Dataset(variables, coords)
+    return split(mean + sd * z, names, network) | sds

@@ -1,6 +1,6 @@
 """A table for a paper as the bytes of a file: web page, LaTeX, Word, RTF, CSV.
 
-``table`` is a ``paper.PaperTable``. Whatever is in its title, cells and notes is text: each format escapes
+``table`` is a ``PaperTable``. Whatever is in its title, cells and notes is text: each format escapes
 it in its own way.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.errors import InputError
+from bayes_net.numbers import rounded
 
 EXTRA = "pip install 'bayes-net[tables]'"
 PORTRAIT = 80
@@ -86,7 +87,7 @@ def latex(table) -> bytes:
     text = _with_latex_pages(text, table, broken=broken)
     if broken:
         columns = "".join(
-            rf">{{\raggedright\arraybackslash}}p{{\dimexpr {share:.4f}\linewidth-2\tabcolsep\relax}}"
+            rf">{{\raggedright\arraybackslash}}p{{\dimexpr {rounded(share, 4)}\linewidth-2\tabcolsep\relax}}"
             for share in shares(table)
         )
         text = re.sub(r"(?<=\\begin{longtable}{)[lcr]+(?=})", lambda _: columns, text, count=1)
@@ -142,10 +143,10 @@ def word(table) -> bytes:
 
 def _fill_word_table(document, table, width: int) -> None:
     rows = [("head", table.columns.columns)]
-    for heading, own in table.row_groups:
-        kept = "kept row" if heading and len(own) <= MOST_KEPT_TOGETHER else "row"
+    for heading, of_group in table.row_groups:
+        kept = "kept row" if heading and len(of_group) <= MOST_KEPT_TOGETHER else "row"
         rows += [("group", [heading])] * bool(heading)
-        rows += [*((kept, texts) for texts in own[:-1]), *(("row", texts) for texts in own[-1:])]
+        rows += [*((kept, texts) for texts in of_group[:-1]), *(("row", texts) for texts in of_group[-1:])]
     if table.notes:
         rows[-1] = ("kept row", rows[-1][1])
     grid = document.add_table(len(rows), table.columns.shape[1], style="Table Grid")
@@ -177,7 +178,7 @@ def rtf(table) -> bytes:
         from polars import DataFrame  # rtflite has no other frames
         from rtflite import RTFBody, RTFColumnHeader, RTFDocument, RTFFootnote, RTFPage, RTFTitle
 
-    rows = [[label, *texts] for label, own in table.row_groups for texts in own]
+    rows = [[label, *texts] for label, of_group in table.row_groups for texts in of_group]
     grouped, parts = bool(table.grouped_by), shares(table)
     names = [f"column {i}" for i in range(len(parts) + grouped)]
     body = DataFrame(

@@ -12,7 +12,7 @@ from scipy.stats import gaussian_kde
 from bayes_net.checks.predictive import kaplan_meier, posterior_predictive
 from bayes_net.data.exposure import Exposure, Response
 from bayes_net.estimands.summary import summarise
-from bayes_net.estimands.survival import baseline_hazard, hazard_ratio_by_time, standardised_survival
+from bayes_net.estimands.survival import OverTime, standardised_survival
 from bayes_net.model.priors import Prior
 from bayes_net.results.fits import Fitted, profile_label
 from bayes_net.schema import ARM, INTERVAL, SLOPE, TIME
@@ -74,30 +74,23 @@ def patient_groups(fitted: Fitted) -> Iterator[tuple[str, str, Exposure]]:
         yield from ((group, arm, subset(data, keep)) for group, keep in parts if keep.any())
 
 
-def hazard_steps(fitted: Fitted, *, ci_prob: float) -> pd.DataFrame:
-    """Posterior hazard by arm and interval; the last interval ends with the arm's follow-up."""
-    return _steps(fitted, summarise(baseline_hazard(fitted.fit), ci_prob=ci_prob))
-
-
-def hazard_ratio_steps(fitted: Fitted, *, ci_prob: float, interval: str = "equal-tailed") -> pd.DataFrame:
-    """Posterior hazard ratio, per 10 points or of response, by arm and interval, with its events; the last
-    interval ends with the arm's follow-up."""
+def steps_over_time(
+    quantity: OverTime, fitted: Fitted, *, ci_prob: float, interval: str = "equal-tailed"
+) -> pd.DataFrame:
+    """Posterior of a quantity by arm and interval, with the events and months of each interval, the last of
+    which ends with the arm's follow-up."""
     data = fitted.job.data
-    within = np.append(data.cuts, data.starts[-1] + 1.0)
-    ratios = hazard_ratio_by_time(fitted.fit, within).rename({TIME: INTERVAL})
-    table = summarise(
-        ratios.assign_coords({INTERVAL: np.arange(data.n_intervals)}), ci_prob=ci_prob, interval=interval
-    )
-    table["events"] = data.events.astype(int).ravel()
-    return _steps(fitted, table)
-
-
-def _steps(fitted: Fitted, table: pd.DataFrame) -> pd.DataFrame:
-    """With the months at which each interval starts and ends, up to the arm's last follow-up."""
-    data = fitted.job.data
+    draws = quantity.by_interval(fitted.fit["posterior"].to_dataset())
+    draws = draws.assign_coords({INTERVAL: np.arange(data.n_intervals)}).transpose(..., ARM, INTERVAL)
+    table = summarise(draws, ci_prob=ci_prob, interval=interval).rename(columns={INTERVAL: "k"})
     follow_up = dict(zip(data.arms, fitted.fit["constant_data"]["last_follow_up"].values, strict=True))
-    table["start"] = data.starts[table[INTERVAL].astype(int)]
-    table["end"] = np.minimum(data.ends[table[INTERVAL].astype(int)], table[ARM].map(follow_up))
+    k = table["k"].to_numpy(int)
+    table = table.assign(
+        events=data.events.astype(int).ravel(),
+        start=data.starts[k],
+        end=np.minimum(data.ends[k], table[ARM].map(follow_up)),
+        origin=origin_of(fitted),
+    )
     return table[table["start"] < table["end"]].reset_index(drop=True)
 
 

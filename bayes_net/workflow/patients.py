@@ -21,6 +21,7 @@ from bayes_net.data.reading import read_table
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import CohortWarning, InputError
 from bayes_net.estimands.summary import STRENGTHS
+from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.inference.imputation import Censoring, concerned_patients, fit_imputed
 from bayes_net.report.patients import LANDMARKS
 from bayes_net.results.curves import predictive_table
@@ -30,7 +31,7 @@ from bayes_net.results.patients import (
     gate_table,
     influence_table,
     loo_table,
-    over_time_table,
+    over_time_tables,
     power_scaling_table,
     prior_table,
     survival_quantities,
@@ -156,7 +157,7 @@ class PreparedPatients(Prepared):
         how = {"ci_prob": self.plan.report.level, "interval": self.plan.report.interval}
         tables = {
             "hazard_ratios": hazard_ratio_table(fits, **how),
-            "hazard_ratio_by_time": over_time_table(fits, **how),
+            **dict(over_time_tables(fits, **how)),
             "survival": survival_table(fits, **self._survival, **how),
             "attrition": self.attrition,
             "priors": self._priors(fits),
@@ -169,7 +170,7 @@ class PreparedPatients(Prepared):
             "influence": influence_table(list(self._influences(fits))),
         }
         if self.plan.censoring is not None:
-            for name in ("hazard_ratios", "hazard_ratio_by_time", "survival"):
+            for name in ("hazard_ratios", *(q.name for q in OVER_TIME if q.column), "survival"):
                 tables[name] = tables[name].assign(censoring_factor=self.plan.censoring.factor)
         return tables
 

@@ -23,8 +23,16 @@ from bayes_net.evidence.table import Evidence, read_evidence
 from bayes_net.model.network import Curve, Network, combine_network, with_labels
 from bayes_net.model.participants import Participants
 from bayes_net.report.synthesis import SYNTHESIS
-from bayes_net.results.synthesis import arm_hazard_ratios, hazard_ratios, parameters, prior_table, responses
-from bayes_net.schema import FAILED, NO_LIMIT, PASSED
+from bayes_net.results.columns import PARAMETER_KEYS
+from bayes_net.results.synthesis import (
+    arm_hazard_ratios,
+    hazard_ratios,
+    parameter_labels,
+    parameters,
+    prior_table,
+    responses,
+)
+from bayes_net.schema import FAILED, NO_LIMIT, PASSED, SAMPLE_DIMS
 from bayes_net.specification.synthesis import CohortSection, SynthesisPlan
 from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare
 from bayes_net.workflow.patients import load_data
@@ -376,17 +384,13 @@ def _moved(fit: xr.DataTree, refit: xr.DataTree) -> pd.DataFrame:
     whole, without = reported(fit), reported(refit)
     parts = []
     for name, draws in whole.items():
-        labels = [d for d in draws.dims if d not in ("chain", "draw")]
-        moments = xr.Dataset(
-            {
-                "mean": draws.mean(("chain", "draw")),
-                "sd": draws.std(("chain", "draw")),
-                "mean_without": without[name].mean(("chain", "draw")),
-                "sd_without": without[name].std(("chain", "draw")),
-            }
-        )
-        table = moments.to_dataframe().reset_index() if labels else moments.to_pandas().to_frame().T
-        table["label"] = table[labels].astype(str).agg(", ".join, axis=1) if labels else ""
-        parts.append(table.assign(parameter=name)[["parameter", "label", *moments.data_vars]])
+        moments = {
+            "mean": draws.mean(SAMPLE_DIMS),
+            "sd": draws.std(SAMPLE_DIMS),
+            "mean_without": without[name].mean(SAMPLE_DIMS),
+            "sd_without": without[name].std(SAMPLE_DIMS),
+        }
+        values = {moment: x.values.ravel() for moment, x in moments.items()}
+        parts.append(parameter_labels(draws)[PARAMETER_KEYS].assign(**values))
     table = pd.concat(parts, ignore_index=True)
     return table.assign(moved_by_sd=(table["mean_without"] - table["mean"]) / table["sd"])

@@ -26,8 +26,8 @@ from bayes_net.inference.closed_form import (
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler
 from bayes_net.inference.start import SPREAD, starting_points, starts_of_definition
-from bayes_net.model.assumptions import COMMON, SHARED, TIME_VARYING, Hazard
-from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.assumptions import COMMON, SHARED, TIME_VARYING, Hazard, free_variables
+from bayes_net.model.predictors import coordinates
 from bayes_net.model.priors import INDEPENDENT, NONE, Flat, Priors
 
 CUTS = 5.0 * np.arange(1, 10)
@@ -191,7 +191,7 @@ VARIANTS = {
 def placed(vectors, hazard, data) -> xr.Dataset:
     """Rows of unconstrained free variables of the model as draws."""
     labels, values, end = coordinates(data), {}, 0
-    for name, (_, dims) in sampled_variables(hazard, data).items():
+    for name, dims in ((name, own.dims) for name, own in sampled_variables(hazard, data).items()):
         shape = tuple(len(labels[dim]) for dim in dims)
         start, end = end, end + int(np.prod(shape))
         own = np.exp(vectors[:, start:end]) if name.endswith("step_sd") else vectors[:, start:end]
@@ -263,7 +263,7 @@ def test_chains_of_the_definition_start_where_the_engines_do(name):
     posterior = patients_posterior(data, hazard).starting_near(*starting_points(hazard, data))
     free, labels = free_variables(hazard, data), coordinates(data)
     names = sorted(free)
-    sizes = [int(np.prod([len(labels[dim]) for dim in free[name][1]])) for name in names]
+    sizes = [int(np.prod([len(labels[dim]) for dim in free[name].dims])) for name in names]
     points = starts_of_definition(hazard, data, names)
     for seed in (1, 2):
         parts = np.split(points(seed), np.cumsum(sizes)[:-1])

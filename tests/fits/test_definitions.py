@@ -31,12 +31,14 @@ from bayes_net.inference import closed_form
 from bayes_net.inference.arrays import design, inputs, with_derived
 from bayes_net.inference.sampling import labelled
 from bayes_net.inference.synthesis import as_defined
-from bayes_net.model.assumptions import Hazard, SlopePrior
+from bayes_net.labels import coordinates as labelled_coordinates
+from bayes_net.labels import index_labels
+from bayes_net.model.assumptions import Hazard, SlopePrior, free_variables
 from bayes_net.model.backend import random_variable
 from bayes_net.model.hazard import hazard_model
 from bayes_net.model.network import combine_network
 from bayes_net.model.participants import Participants
-from bayes_net.model.predictors import coordinates, free_variables, scaling
+from bayes_net.model.predictors import coordinates, labels, scaling
 from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, Normal
 from bayes_net.model.synthesis import synthesis_model
 from bayes_net.specification.read import read_specification
@@ -183,7 +185,7 @@ def patients_terms(free: dict, data, hazard, rows, *, constant: float) -> dict:
         log_h = log_h + rows[list(data.covariate_names)].to_numpy() @ free["log_hr_covariate"]
     declared = free_variables(hazard, data)
     assert set(free) == set(declared)
-    priors = {name: log_prior(free[name], prior).sum() for name, (prior, _) in declared.items()}
+    priors = {name: log_prior(free[name], of.prior).sum() for name, of in declared.items()}
     each = rows["event"].to_numpy() * log_h - rows["exposure"].to_numpy() * np.exp(log_h)
     return priors | {"events": each.sum() + constant}
 
@@ -217,7 +219,7 @@ def assert_engine_is_the_hazard_model(data, hazard, evaluated, kind):
     exposure = aggregate(data) if kind == "aggregated" else data
     shape = layout([exposure]) if kind == "aggregated" else shape_of(data, kind)
     posterior = patients_posterior(exposure, hazard, shape=shape)
-    dims = {name: dims for name, (_, dims) in sampled_variables(hazard, data).items()}
+    dims = {name: own.dims for name, own in sampled_variables(hazard, data).items()}
 
     def sampled(x):
         return labelled(posterior.named(x[None, None]), dims, coordinates(data))
@@ -276,7 +278,9 @@ def as_posterior(values: dict, dims: dict, labels: dict) -> xr.Dataset:
     """Values of variables as one draw of a posterior."""
     found = {n: (("chain", "draw", *dims[n]), np.asarray(v)[None, None]) for n, v in values.items()}
     used = {dim for own in dims.values() for dim in own}
-    return xr.Dataset(found, {"chain": [0], "draw": [0]} | {dim: list(labels[dim]) for dim in used})
+    return xr.Dataset(
+        found, {"chain": [0], "draw": [0]} | labelled_coordinates({dim: labels[dim] for dim in used})
+    )
 
 
 def test_patients_without_time_at_risk_are_refused():
@@ -433,7 +437,7 @@ def test_the_engine_has_the_density_and_gradient_of_the_synthesis(name, of_pool)
 
     def free_of(x):
         free = as_defined(labelled(posterior.named(x[None, None]), dims, {}), network)
-        return {name: free[name].values[0, 0] for name in network.free}
+        return {name: value[0, 0] for name, value in free.items()}
 
     def log_scale(x):
         factor = posterior.named(x).get("scale", np.zeros(0)) @ scaling(network).T
@@ -450,18 +454,19 @@ def test_the_synthesis_has_the_variables_of_a_posterior_and_its_likelihood(name,
     its constants."""
     network, evaluated = of_pool(name)
     model, differences = evaluated.model, []
-    labels = {dim: own for v in network.free.values() for dim, own in v.dims.items()}
+    whole = labels(network)
+    labelled = index_labels(whole)
     for point in evaluated.points():
         terms, values, _ = evaluated(point)
         free = {name: values[name] for name in network.free}
         expected = with_derived(
-            as_posterior(free, {n: tuple(network.free[n].dims) for n in free}, labels), network
+            as_posterior(free, {n: tuple(network.free[n].dims) for n in free}, whole), network
         )
         assert set(values) == set(expected.data_vars)
         for variable, value in values.items():
-            dims = model.named_vars_to_dims[variable]
+            dims = model.named_vars_to_dims.get(variable, ())
             assert dims == expected[variable].dims[2:]
-            assert all(list(model.coords[dim]) == list(expected[dim].values) for dim in dims)
+            assert all(list(model.coords[dim]) == labelled[dim] for dim in dims)
             np.testing.assert_allclose(value, expected[variable][0, 0], rtol=1e-10, atol=1e-12)
         ours = sum(value for term, value in terms.items() if term not in network.free)
         differences.append(ours - float(study_log_likelihood(expected, network).sum()))
@@ -508,8 +513,10 @@ def groups(drawn) -> xr.DataTree:
 def at_one_point(model: pm.Model, draws: int) -> xr.Dataset:
     """A posterior that is the same point at every draw."""
     values = {v.name: np.full(v.shape.eval(), 0.5 if v.name.endswith("sd") else 0.1) for v in model.free_RVs}
-    dims = {name: model.named_vars_to_dims.get(name, ()) for name in values}
-    one = as_posterior(values, dims, model.coords)
+    dims = {name: ("chain", "draw", *model.named_vars_to_dims.get(name, ())) for name in values}
+    # PyMC draws anew what lies along other labels than its own
+    coords = {"chain": [0]} | {dim: list(model.coords[dim]) for own in dims.values() for dim in own[2:]}
+    one = xr.Dataset({name: (dims[name], value[None, None]) for name, value in values.items()}, coords)
     return xr.concat([one] * draws, "draw").assign_coords(draw=np.arange(draws))
 
 

@@ -80,7 +80,7 @@ def theta_of(posterior, x) -> dict:
 
 def drawn_at(posterior, x, hazard, data):
     """The point as a posterior of one draw."""
-    dims = {name: dims for name, (_, dims) in sampled_variables(hazard, data).items()}
+    dims = {name: own.dims for name, own in sampled_variables(hazard, data).items()}
     sampled = labelled(posterior.named(x[None, None]), dims, coordinates(data))
     labels = {"arm": list(data.arms), "interval": list(range(data.n_intervals))}
     return with_derived(as_defined(sampled, hazard, data).assign_coords(labels), hazard, data)

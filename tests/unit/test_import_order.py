@@ -18,6 +18,7 @@ PACKAGE = Path(bn.__file__).parent
 FLOW = (
     "errors",
     "schema",
+    "labels",
     "numbers",
     "display",
     "data",
