@@ -236,7 +236,11 @@ class Network:
 
     def about(self, quantity: Quantity) -> list:
         """The rows that inform ``quantity``, as tuples of ``itertuples``."""
-        return list(self.rows[self.is_of(quantity)].itertuples())
+        return self._about[quantity]
+
+    @cached_property
+    def _about(self) -> dict[Quantity, list]:
+        return {each: list(self.rows[self.is_of(each)].itertuples()) for each in Quantity}
 
     # --- numbers ------------------------------------------------------------------------------------
 
