@@ -1,6 +1,6 @@
-"""One process that fits every data set in a folder with PyMC models, and leaves draws and times there.
+"""One process that fits every data set in a folder, and leaves draws and times there.
 
-``worker.py ours FOLDER``: bayes_net's model, compiled once. ``worker.py default FOLDER``: bayes_net as
+``worker.py ours FOLDER``: bayes_net's model, by its engine. ``worker.py default FOLDER``: bayes_net as
 shipped (random walk, a baseline per arm). ``worker.py rows FOLDER``: the same posterior as ``ours`` from a
 Poisson likelihood of one row a patient and interval, as survival tutorials write it.
 """
@@ -17,27 +17,23 @@ import xarray as xr
 from datasets import HAZARD, INTERVALS, PRIORS, numbers, read
 
 import bayes_net as bn
-from bayes_net.inference.engine_patients import flat_hazard_model
 
 SAMPLER = bn.Sampler()
 
 
 def ours(folder: Path, hazard: bn.Hazard) -> list[dict]:
-    """Compile one model and refit it with each data set's arrays."""
-    from bayes_net.engine.layout import model_data
-    from bayes_net.inference.sampling import sample
+    """Load or compile the engine's code, and fit each data set."""
+    from bayes_net.engine.code import code
 
     exposures = {number: read(folder, number) for number in numbers(folder)}
-    shape = bn.layout(list(exposures.values()))
-    compiled, compiling = timed(
-        lambda: bn.compile_model(flat_hazard_model(exposures[1], hazard, shape=shape), derived=False)
-    )
+    shape, (_, compiling) = bn.layout(list(exposures.values())), timed(code)
     rows = []
     for number, data in exposures.items():
-        arrays, preparing = timed(lambda data=data: model_data(data, shape, hazard))
-        fit, sampling = timed(lambda arrays=arrays, number=number: sample(compiled, seed=number, data=arrays))
+        fit, sampling = timed(
+            lambda data=data, number=number: bn.fit(data, hazard, seed=number, sampler=SAMPLER, shape=shape)
+        )
         keep(folder, number, fit["posterior"]["slope"])
-        rows.append({"number": number, "compile": compiling + preparing, "sampling": sampling})
+        rows.append({"number": number, "compile": compiling, "sampling": sampling})
         compiling = 0.0
     return rows
 

@@ -1,8 +1,4 @@
-"""Posterior draws by the No-U-Turn sampler, of the engine's log density or of a PyMC model.
-
-The engine's code serves every model and is compiled once for all. A PyMC model takes many times longer to
-compile than to sample, so what is compiled can be given other data of the same shapes.
-"""
+"""Posterior draws by the No-U-Turn sampler, of the engine's log density or of a PyMC model."""
 
 from __future__ import annotations
 
@@ -28,7 +24,6 @@ if TYPE_CHECKING:
     import pymc as pm
 
 NUMBA, PYMC = "numba", "pymc"
-"""What draws samples: the engine's density, compiled once for every model, or the PyMC model itself."""
 
 PACKAGES = ("bayes-net", "pymc", "nutpie", "pytensor", "numba", "arviz-stats", "numpy", "xarray")
 PRIOR_DRAWS = 1000
@@ -37,13 +32,18 @@ _KEPT_STATS = ("diverging", "energy", "logp", "n_steps", "step_size")
 
 @dataclass(frozen=True)
 class Sampler:
-    """How long and how carefully to sample; of every ``thin`` draws one is kept, ``draws`` in all."""
+    """How long and how carefully to sample; of every ``thin`` draws one is kept, ``draws`` in all.
+
+    ``engine`` is what is sampled where ``fit`` and ``fit_synthesis`` have both: "numba", a density that is
+    compiled once for every model, or "pymc", the PyMC model that defines it, compiled for each fit.
+    """
 
     draws: int = 1000
     tune: int = 500
     chains: int = 4
     target_accept: float = 0.98
     thin: int = 1
+    engine: str = NUMBA
 
     def more_careful(self) -> Sampler:
         """Smaller steps (a quarter as much is rejected), longer tuning, twice the sampling for as many."""
@@ -53,6 +53,8 @@ class Sampler:
     def __post_init__(self) -> None:
         if min(self.draws, self.tune, self.chains, self.thin) < 1 or not 0.5 <= self.target_accept < 1:
             raise InputError(f"{self} is not usable; expected positive counts and 0.5 <= target_accept < 1")
+        if self.engine not in (NUMBA, PYMC):
+            raise InputError(f"engine {self.engine!r} is unknown; expected {NUMBA} or {PYMC}")
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,9 @@ class Compiled:
     model: object
     inputs: frozenset[str]
 
-    def starting_near(self, centre: np.ndarray, spread: np.ndarray) -> Compiled:
-        """With chains that start at normal draws around ``centre``, SDs ``spread``: both of all unconstrained
-        free variables one after another."""
-
-        def point(seed: int) -> np.ndarray:
-            return centre + spread * np.random.default_rng(seed).standard_normal(len(centre))
-
+    def starting_at(self, point: Callable[[int], np.ndarray]) -> Compiled:
+        """With chains that start where ``point`` of a seed is: all unconstrained free variables one after
+        another."""
         return replace(self, model=replace(self.model, initial_point_func=point))
 
 
@@ -112,18 +110,18 @@ def sample_posterior(
     """The same of the engine's log density; ``dims`` are those of its variables, with their labels."""
     tree = _draws(nuts_model(posterior), seed, sampler, progress)
     draws = tree["posterior"][VECTOR]
-    named = posterior.named(draws.values)
-    variables = {name: ((*SAMPLE_DIMS, *dims[name]), value) for name, value in named.items()}
-    used = {dim for name in named for dim in dims[name]} & set(coords)
-    labels = {dim: draws[dim].values for dim in SAMPLE_DIMS} | {dim: coords[dim] for dim in used}
-    tree["posterior"] = xr.DataTree(xr.Dataset(variables, labels))
+    named = labelled(posterior.named(draws.values), dims, coords)
+    tree["posterior"] = xr.DataTree(named.assign_coords({dim: draws[dim].values for dim in SAMPLE_DIMS}))
     return tree
 
 
-def check_engine(engine: str) -> None:
-    """Raise an ``InputError`` where there is no such engine."""
-    if engine not in (NUMBA, PYMC):
-        raise InputError(f"engine {engine!r} is unknown; expected {NUMBA} or {PYMC}")
+def labelled(
+    values: Mapping[str, np.ndarray], dims: Mapping[str, tuple[str, ...]], coords: Mapping[str, Sequence]
+) -> xr.Dataset:
+    """Draws of variables, chain and draw first, with their ``dims`` and of these the labels in ``coords``."""
+    variables = {name: ((*SAMPLE_DIMS, *dims[name]), value) for name, value in values.items()}
+    used = {dim for name in values for dim in dims[name]} & set(coords)
+    return xr.Dataset(variables, {dim: coords[dim] for dim in used})
 
 
 def _draws(model, seed: int, sampler: Sampler, progress: bool) -> xr.DataTree:

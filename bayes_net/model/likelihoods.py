@@ -10,7 +10,7 @@ import numpy as np
 
 from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE, place
 from bayes_net.evidence.kinds import KINDS
-from bayes_net.evidence.statistics import NUMPY, Maths, Quantity, Values
+from bayes_net.evidence.statistics import Quantity, Values
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import derive
 from bayes_net.schema import NO_LIMIT
@@ -83,13 +83,13 @@ def curve_functionals(network: Network) -> Iterator[tuple]:
         yield function, np.flatnonzero([one is function for one in functions])
 
 
-def curve_location(hazard, months, network: Network, maths: Maths = NUMPY):
+def curve_location(hazard: np.ndarray, months: np.ndarray, network: Network) -> np.ndarray:
     """What rows that are read off curves are expected to be, (..., row), 0 for the others, from
     ``hazard`` (..., curve row, interval) and ``months`` (curve row, interval)."""
     rows, total = np.flatnonzero(network.is_of(Quantity.CURVE)), 0.0
     for function, own in curve_functionals(network):
         at = own if len(own) < len(rows) else slice(None)
-        value = function(hazard[..., at, :], months[at], maths)
+        value = function(hazard[..., at, :], months[at])
         total = total + (np.eye(len(network.rows))[:, rows[own]] * value[..., None, :]).sum(axis=-1)
     return total
 

@@ -82,10 +82,12 @@ class ModelToFit:
 
 @dataclass(frozen=True, eq=False)
 class Prepared(ABC, Generic[Fits]):
-    """A validated plan with its data, laid out: all that sampling needs. ``notes`` call for judgement."""
+    """A validated plan with its data, laid out: all that sampling needs. ``notes`` call for judgement;
+    ``engine`` is that of its ``sampler``."""
 
     plan: Plan
     notes: tuple[Note, ...]
+    engine: str = field(default="numba", kw_only=True)
     kind: ClassVar[str]
     """Kind of the result's report."""
 
@@ -129,7 +131,7 @@ class Prepared(ABC, Generic[Fits]):
     def key(self) -> str:
         """What a stored result belongs to: plan, data, and versions of what computes it."""
         versions = [version(name) for name in ("bayes-net", "pymc", "nutpie", "numpy")]
-        text = "\n".join([self.plan.digest, *self.digests.values(), *versions])
+        text = "\n".join([self.plan.digest, *self.digests.values(), *versions, self.engine])
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     @property
@@ -138,7 +140,7 @@ class Prepared(ABC, Generic[Fits]):
         from bayes_net.inference.sampling import Sampler
 
         wanted = self.plan.sampling
-        return Sampler(wanted.draws, wanted.tune, wanted.chains, wanted.target_accept)
+        return Sampler(wanted.draws, wanted.tune, wanted.chains, wanted.target_accept, engine=self.engine)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +176,7 @@ class Analysis:
             **prepared.digests,
             "seed": str(plan.sampling.seed),
             "attempts": str(max(own["attempts"] for own in attributes)),
+            "engine": prepared.engine,
             "gate": "passed" if self.passed else "failed",
             "specification": plan.public_toml(),
         } | {name: str(value) for name, value in attributes[0].items() if name.startswith("version ")}
