@@ -64,7 +64,8 @@ def about(values: xr.DataArray) -> pd.DataFrame:
     """What each element is of, one row an element in the order of the dims: a column a field, or a dim
     without fields. Chain and draw are no part of it."""
     dims = [dim for dim in values.dims if dim not in SAMPLE_DIMS]
-    places = np.indices([values.sizes[dim] for dim in dims]).reshape(len(dims), -1) if dims else []
+    sizes = [values.sizes[dim] for dim in dims]
+    places = np.indices(sizes).reshape(len(dims), -1) if dims else ()
     columns = {
         name: own[place]
         for dim, place in zip(dims, places, strict=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 Columns = Mapping[str, Callable[[Any], str] | tuple[str, Callable[[Any], str]]]
@@ -49,7 +50,7 @@ def format_interval(
     return f"{_fixed(estimate, places)} ({_fixed(lower, places)}{dash}{_fixed(upper, places)})"
 
 
-def format_ratio(row) -> str:
+def format_ratio(row: Any) -> str:
     """``0.85 (0.72–1.01)``: the hazard ratio of a row of a table of hazard ratios, with its limits."""
     return format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
 
@@ -62,15 +63,15 @@ def format_probability(probability: float) -> str:
 
 
 def rounded(value: float, places: int = 2, *, sign: str = "") -> str:
-    """A number of no known error with so many decimals: a minus sign that is none before a zero, a dash where
-    there is none. With ``sign`` "+" what is positive has its sign too."""
+    """So many decimals, of a number whose Monte-Carlo error is unknown; a dash where there is none, and no
+    minus sign before a zero. With ``sign`` "+" what is positive has its sign too."""
     if pd.isna(value):
         return MISSING
     return f"{round(value, places) + 0.0:{sign}.{places}f}".replace("-", "−")
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number of no known error with so many significant digits."""
+    """So many significant digits, of a number whose Monte-Carlo error is unknown."""
     return MISSING if pd.isna(value) else f"{value:.{digits}g}"
 
 
@@ -80,11 +81,11 @@ def percent(share: float) -> str:
 
 
 def format_plainly(value: float) -> str:
-    """Two significant digits without an exponent; what is below 0.001 is not told further."""
+    """Two significant digits without an exponent; of less than 0.001 only that."""
     return "< 0.001" if 0 <= value < 0.001 else f"{float(f'{value:.2g}'):g}"
 
 
-def format_range(values) -> str:
+def format_range(values: npt.ArrayLike) -> str:
     """``0.5 to 2 (95 %)``: between which limits the central 95 % of draws lie."""
     lower, upper = np.quantile(np.asarray(values), (0.025, 0.975))
     return f"{format_plainly(lower)} to {format_plainly(upper)} (95 %)"
@@ -149,7 +150,7 @@ def _fixed(value: float, places: int) -> str:
     return text
 
 
-def plain(value, digits: int = 3) -> str:
+def plain(value: Any, digits: int = 3) -> str:
     """Any value of a table as text; see ``plain_table``."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"

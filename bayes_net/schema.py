@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bayes_net.errors import InputError
 
@@ -41,10 +41,12 @@ FIELDS = {
 """What a place along these dims is of; each field is a coordinate, such as ``curve_endpoint``."""
 IMPUTATION = "imputation"
 """Coordinate along ``chain`` of pooled fits: which completed data set a chain is of."""
-PFS, OS = "pfs", "os"
+PFS: Final = "pfs"
+OS: Final = "os"
 ENDPOINTS = (PFS, OS)
 ENDPOINT_LABELS = {PFS: "PFS", OS: "OS"}
-AT_RISK, ALIVE = "pfs risk set", "alive"
+AT_RISK: Final = "pfs risk set"
+ALIVE: Final = "alive"
 POPULATIONS = (AT_RISK, ALIVE)
 LOG_HAZARD = "log_hazard"
 SLOPE = "slope"

@@ -50,7 +50,7 @@ def diagnose(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         below = (own <= limit[:, None, None] for limit in np.quantile(own, TAILS, axis=(1, 2)))
         tail = np.min([effective_size(split_chains(each)) for each in below], axis=0)
         found[:, rows][:, usable] = rhat, effective_size(scores), tail
-    return tuple(found)
+    return found[0], found[1], found[2]
 
 
 def _normal_scores(draws: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -125,7 +126,7 @@ def _convergence(
     min_ess: float,
 ) -> Iterator[dict]:
     """The worst R-hat and ESS; a quantity that does not vary at all has nothing to diagnose."""
-    draws = variables | dict(reported)
+    draws = {**variables, **reported}
     values = {name: _by_element(x) for name, x in draws.items()}
     element = [(name, i) for name, own in values.items() for i in range(len(own))]
     stacked = np.concatenate(list(values.values()))
@@ -138,7 +139,7 @@ def _convergence(
         ("bulk ESS", bulk[wanted], varies[wanted], min_ess, np.argmin),
         ("tail ESS", tail[wanted], varies[wanted], min_ess, np.argmin),
     ):
-        of = {"threshold": threshold, "largest": worst is np.argmax}
+        of: dict[str, Any] = {"threshold": threshold, "largest": worst is np.argmax}
         if not len(found):
             yield _row(check, np.nan, **of, where="nothing varies")
             continue

@@ -7,7 +7,7 @@ doi:10.1007/s11222-023-10366-5).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -88,19 +88,23 @@ def sensitivities(draws: xr.DataArray, parts: Mapping[str, np.ndarray]) -> pd.Da
     return pd.DataFrame(rows, columns=[*elements, *MEASURED])
 
 
+def _sum(parts: Iterable[np.ndarray]) -> np.ndarray:
+    return np.sum(list(parts), axis=0)
+
+
 def components(fit: xr.DataTree) -> dict[str, np.ndarray]:
     """Log-density of each component of the posterior, (chain, draw)."""
 
     def total(x: xr.DataArray) -> np.ndarray:
         return x.sum([dim for dim in x.dims if dim not in SAMPLE_DIMS]).transpose(*SAMPLE_DIMS).values
 
-    likelihood = sum(total(x) for x in fit["log_likelihood"].data_vars.values())
+    likelihood = _sum(total(x) for x in fit["log_likelihood"].data_vars.values())
     priors = {
         f"prior of {name}": total(x)
         for name, x in fit["log_prior"].data_vars.items()
         if name not in _INNER and float(np.ptp(x.values)) > 0
     }
-    together = {ALL_PRIORS: sum(priors.values())} if priors else {}
+    together = {ALL_PRIORS: _sum(priors.values())} if priors else {}
     return {LIKELIHOOD: likelihood} | together | priors
 
 
@@ -187,10 +191,10 @@ def synthesis_components(fit: xr.DataTree, network: Network) -> dict[str, np.nda
             f"{LIKELIHOOD} of {name}": by_study.sel({STUDY: name}).values for name in by_study[STUDY].values
         }
     priors = {
-        f"prior of {block}": sum(_log_prior(draws, network, name) for name in names)
+        f"prior of {block}": _sum(_log_prior(draws, network, name) for name in names)
         for block, names in prior_blocks(network).items()
     }
-    return likelihood | {ALL_PRIORS: sum(priors.values())} | priors
+    return likelihood | {ALL_PRIORS: _sum(priors.values())} | priors
 
 
 def _log_prior(draws: xr.Dataset, network: Network, name: str) -> np.ndarray:

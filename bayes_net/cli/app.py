@@ -36,7 +36,6 @@ from bayes_net.cli.terminal import (
     show_tipping,
 )
 from bayes_net.errors import InputError
-from bayes_net.numbers import significant
 from bayes_net.specification.shipped import TEMPLATES, example_evidence, find_specification, shipped_models
 
 BAD_INPUT, GATE_FAILED = 2, 3
@@ -95,6 +94,7 @@ def run(
     seed: Seed = None,
 ) -> None:
     """Fit every model of a specification and write tables, figures, posterior and report."""
+    from bayes_net.numbers import significant
     from bayes_net.results.publishing import check_destination
     from bayes_net.specification.read import read_specification
     from bayes_net.workflow.analysis import analyse, prepare
@@ -182,7 +182,7 @@ def scenarios(
             )
     show_scenarios(found, specification.report.level)
     show_tipping(found)
-    out_console.print(f"\nReport: {literal(str(found.folder / 'report.html'))}")
+    out_console.print(f"\nReport: {literal(str(Path(str(found.folder)) / 'report.html'))}")
     for row in found.troubles.itertuples():
         err_console.print(f"[bold red]scenario {literal(row.Scenario)}:[/] {literal(row[2])}")
     if not found.troubles.empty:

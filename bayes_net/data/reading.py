@@ -9,12 +9,11 @@ from __future__ import annotations
 import csv
 import difflib
 import math
-import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -26,6 +25,9 @@ MISSING = frozenset({"", "NA", "NaN", "nan", "."})
 """Texts that mean a missing value, as R, pandas and SAS write it."""
 TRUTH = {"true": 1.0, "false": 0.0}
 YES_NO = TRUTH | {"yes": 1.0, "y": 1.0, "no": 0.0, "n": 0.0}
+
+Source: TypeAlias = str | Path | pd.DataFrame
+"""A file, or a table that is read already."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def refuse(problems: Sequence[str]) -> None:
         raise CohortError("\n- ".join([f"{len(problems)} kinds of problem in the tables:", *problems]))
 
 
-def months_on_grid(months):
+def months_on_grid(months: Any) -> Any:
     """Times in months, put on a grid of a millionth of a day.
 
     Two times that are one day are then one float whichever unit they came in, and a difference of two
@@ -87,7 +89,7 @@ def months_on_grid(months):
     return np.round(months * schema.DAYS_PER_MONTH, 6) / schema.DAYS_PER_MONTH
 
 
-def read_table(source: str | Path | pd.DataFrame, role: str) -> Table:
+def read_table(source: Source, role: str) -> Table:
     """The table of a file (``READERS``; all columns of a CSV file as text) or of a DataFrame."""
     if isinstance(source, pd.DataFrame):
         table = _from_frame(source, f"the {role} table")
@@ -257,8 +259,8 @@ def text(values: pd.Series) -> pd.Series:
 def _text(value: object) -> str | None:
     if pd.isna(value):
         return None
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and float(value).is_integer():
-        return str(int(value))
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        return str(int(value)) if float(value).is_integer() else str(value)
     stripped = str(value).strip()
     return None if stripped in MISSING else stripped
 
@@ -291,7 +293,9 @@ PATIENT_COLUMNS = ("patient", "study", "arm", "pfs_time", "pfs_event", "os_time"
 _TAKEN = (*PATIENT_COLUMNS, "landmark", "shrinkage", "response", "time", "event")
 
 
-def check_options(size_unit, arms, covariates, scans_after_death) -> None:
+def check_options(
+    size_unit: str | None, arms: Sequence[str] | None, covariates: Sequence[str], scans_after_death: str
+) -> None:
     """Refuse options that mean nothing, before any file is read."""
     if scans_after_death not in ("refuse", "drop"):
         raise InputError(f"scans_after_death is {scans_after_death!r}; expected 'refuse' or 'drop'")
@@ -307,7 +311,15 @@ def check_options(size_unit, arms, covariates, scans_after_death) -> None:
         )
 
 
-def selected_tables(patients, scans, patient_columns, scan_columns, covariates, size_unit, study):
+def selected_tables(
+    patients: Source,
+    scans: Source | None,
+    patient_columns: Mapping[str, str] | None,
+    scan_columns: Mapping[str, str] | None,
+    covariates: Sequence[str],
+    size_unit: str | None,
+    study: str | None,
+) -> tuple[Table, Table]:
     """Both tables with canonical columns only; what is wrong with either is said together."""
     tables, problems = [], []
     for reader, arguments in (
@@ -319,10 +331,13 @@ def selected_tables(patients, scans, patient_columns, scan_columns, covariates, 
         except CohortError as reason:
             problems.append(str(reason))
     refuse(problems)
-    return tuple(tables)
+    read_patients, read_scans = tables
+    return read_patients, read_scans
 
 
-def _patients(source, mapping: Mapping[str, str], covariates: Sequence[str], study: str | None) -> Table:
+def _patients(
+    source: Source, mapping: Mapping[str, str], covariates: Sequence[str], study: str | None
+) -> Table:
     table = read_table(source, "patient")
     survival = ("os_time", "os_event")
     known = any(name in mapping or name in table.frame.columns for name in survival)
@@ -334,7 +349,7 @@ def _patients(source, mapping: Mapping[str, str], covariates: Sequence[str], stu
     return selected
 
 
-def _scans(source, mapping: Mapping[str, str], size_unit: str | None) -> Table:
+def _scans(source: Source | None, mapping: Mapping[str, str], size_unit: str | None) -> Table:
     if source is None:
         return Table(
             "no scans", pd.DataFrame(columns=["patient", "time", "pchg"], dtype=str), pd.RangeIndex(0)

@@ -119,7 +119,7 @@ class _Piece:
         values = [each.values(frame) for each in self.covariates]
         covariates = np.hstack(values) if values else np.empty((len(frame), 0))
         names = tuple(column for each in self.covariates for column in each.columns)
-        self._check("covariates", ~np.isfinite(covariates).all(axis=1), rows, "a number in every row")
+        self._check("covariates", ~np.all(np.isfinite(covariates), axis=1), rows, "a number in every row")
         return aggregate(
             Exposure(
                 time=months_on_grid(time * self.months),

@@ -6,14 +6,23 @@ A value that breaks one rule is NaN or is left as it is for the others, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from bayes_net.data.reading import TRUTH, YES_NO, Table, months_on_grid, parsed, problem, text
 from bayes_net.errors import listed
+
+if TYPE_CHECKING:  # half a second to import
+    import pandera.pandas as pa
+
+Wrong = Mapping[str, tuple[str, pd.Series]]
+"""By column, the name of the rule and which values could not be parsed."""
+Detail = Callable[[pd.Series], str]
+"""What a message says of a row."""
 
 FOLLOW_UP = ("pfs_time", "os_time")
 EVENTS = ("pfs_event", "os_event")
@@ -80,7 +89,7 @@ def _covariate(values: pd.Series) -> pd.Series:
     return text(values) if bad.any() else numbers
 
 
-def _patient_schema(frame: pd.DataFrame, covariates: Sequence[str]):
+def _patient_schema(frame: pd.DataFrame, covariates: Sequence[str]) -> pa.DataFrameSchema:
     import pandera.pandas as pa
 
     filled = {name: pa.Column() for name in ("arm", "study", *covariates)}
@@ -90,7 +99,7 @@ def _patient_schema(frame: pd.DataFrame, covariates: Sequence[str]):
     return pa.DataFrameSchema({name: rule for name, rule in columns.items() if name in frame})
 
 
-def _scan_schema(frame: pd.DataFrame):
+def _scan_schema(frame: pd.DataFrame) -> pa.DataFrameSchema:
     import pandera.pandas as pa
 
     columns = {
@@ -105,21 +114,23 @@ def _scan_schema(frame: pd.DataFrame):
     return pa.DataFrameSchema({name: rule for name, rule in columns.items() if name in frame})
 
 
-def _column_problems(given: Table, frame: pd.DataFrame, rules, wrong, todo: str) -> list[str]:
+def _column_problems(
+    given: Table, frame: pd.DataFrame, rules: pa.DataFrameSchema, wrong: Wrong, todo: str
+) -> list[str]:
     """One problem a column and rule: what pandera found, and the values that could not be parsed."""
-    broken = {(column, rule): set(np.flatnonzero(bad)) for column, (rule, bad) in wrong.items()}
-    unparsed = {column: set(np.flatnonzero(bad)) for column, (_, bad) in wrong.items()}
+    unparsed = {column: set(np.flatnonzero(bad).tolist()) for column, (_, bad) in wrong.items()}
+    broken = {(column, rule): unparsed[column] for column, (rule, _) in wrong.items()}
     for (column, check), cases in _failures(rules, frame).groupby(["column", "check"], sort=False):
         at = set(cases["index"].astype(int))
         if check == "not_nullable":  # a value that could not be parsed is not a missing value
             at -= unparsed.get(column, set())
         elif check == "field_uniqueness":  # and two missing identifiers are not one patient twice
-            at -= set(np.flatnonzero(frame[column].isna()))
+            at -= set(np.flatnonzero(frame[column].isna()).tolist())
         broken[column, check] = broken.get((column, check), set()) | at
     return [_broken(given, *key, sorted(at), todo) for key, at in broken.items() if at]
 
 
-def _failures(rules, frame: pd.DataFrame) -> pd.DataFrame:
+def _failures(rules: pa.DataFrameSchema, frame: pd.DataFrame) -> pd.DataFrame:
     from pandera.errors import SchemaErrors
 
     try:
@@ -136,7 +147,9 @@ def _broken(given: Table, column: str, rule: str, at: list[int], todo: str) -> s
     return problem(given.name, got.format(column=column), expected, todo, rows)
 
 
-def _found(table: Table, wrong: pd.Series, got: str, expected: str, todo: str, detail=None) -> Iterator[str]:
+def _found(
+    table: Table, wrong: pd.Series, got: str, expected: str, todo: str, detail: Detail | None = None
+) -> Iterator[str]:
     """The problem of the rows that are ``wrong``, if there are any."""
     if wrong.any():
         yield problem(table.name, got, expected, todo, table.rows(wrong, detail))
@@ -146,7 +159,8 @@ def patient_problems(
     patients: Table, arms: Sequence[str] | None, in_unit: Callable[[float], str]
 ) -> list[str]:
     """What is wrong between the columns of the patient table; times are written by ``in_unit``."""
-    frame, found = patients.frame, []
+    found: list[str] = []
+    frame = patients.frame
     if "os_time" in frame:
 
         def times(row: pd.Series) -> str:

@@ -94,7 +94,7 @@ _NATURAL_SCALES: dict[str, tuple[str, Callable]] = {
 def _quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
     """Hazard ratios, hazards and what else a fit of either line says, by name."""
     posterior = fit["posterior"].to_dataset()
-    estimands = {
+    estimands: dict[str, tuple[str, Callable[[xr.DataTree], xr.DataArray]]] = {
         "hazard ratio": (SLOPE, hazard_ratio),
         "arm hazard ratio": (ARM_EFFECT if ARM_EFFECT in posterior else EFFECT, arm_hazard_ratio),
         "covariate hazard ratio": (COVARIATE_EFFECT, covariate_hazard_ratio),

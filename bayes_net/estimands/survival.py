@@ -31,6 +31,7 @@ from bayes_net.schema import (
     POINTS_PER_UNIT,
     SAMPLE_DIMS,
     SLOPE,
+    SLOPE_BY_INTERVAL,
     SLOPE_STEP_SD,
     TIME,
 )
@@ -62,7 +63,7 @@ def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataAr
 
 
 def hazard_ratio_by_time(
-    fit: xr.DataTree, times: Sequence[float], *, per: float = POINTS_PER_UNIT
+    fit: xr.DataTree, times: Sequence[float] | np.ndarray, *, per: float = POINTS_PER_UNIT
 ) -> xr.DataArray:
     """Hazard ratio of each arm for ``per`` points more shrinkage, or of response against none, at ``times``
     (months after the landmark), dims (chain, draw, [landmark,] arm, time).
@@ -182,7 +183,7 @@ def baseline_hazard(fit: xr.DataTree) -> xr.DataArray:
 
 def cumulative_hazard(
     fit: xr.DataTree,
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     *,
     shrinkage: Sequence[float] | None = None,
     covariates: Mapping[str, float] | None = None,
@@ -203,7 +204,7 @@ def cumulative_hazard(
 
 def survival(
     fit: xr.DataTree,
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     *,
     shrinkage: Sequence[float] | None = None,
     covariates: Mapping[str, float] | None = None,
@@ -216,7 +217,7 @@ def survival(
 
 def conditional_survival(
     fit: xr.DataTree,
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     *,
     given: float,
     shrinkage: Sequence[float] | None = None,
@@ -274,7 +275,9 @@ def rmst(
     return (at_start * share * months).sum(INTERVAL, skipna=False).rename("rmst")
 
 
-def standardised_survival(fit: xr.DataTree, data: Exposure, times: Sequence[float]) -> xr.DataArray:
+def standardised_survival(
+    fit: xr.DataTree, data: Exposure, times: Sequence[float] | np.ndarray
+) -> xr.DataArray:
     """Survival averaged over each arm's own patients, as a Kaplan-Meier curve is.
 
     Dims (chain, draw, arm, time). For one landmark's fit and the exposure it was fitted to.
@@ -379,7 +382,7 @@ OVER_TIME = (
     OverTime("baseline_hazard", lambda posterior: np.exp(posterior[LOG_HAZARD])),
     OverTime(
         "hazard_ratio_by_time",
-        lambda posterior: np.exp(slope_in_force(posterior)),
+        lambda posterior: np.exp(posterior[SLOPE_BY_INTERVAL]),
         varies_over_time,
         column="hr",
         step_sd=SLOPE_STEP_SD,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib import rc_context
@@ -23,6 +24,7 @@ from bayes_net.figures.style import (
     no_effect,
     present,
     ratio_axis,
+    row_labels,
     short,
 )
 from bayes_net.numbers import format_count, format_interval, interval_label
@@ -74,7 +76,6 @@ def forest(hazard_ratios: pd.DataFrame, *, ax: Axes | None = None, arms: Sequenc
     _labels(ax, rows, places)
     _headings(ax, rows, columns)
     ax.set_ylim(max(places) + 0.8, -1.6)
-    ax.spines["left"].set_visible(False)
     add_legend(ax, *_legend(rows, colours))
     return ax
 
@@ -90,7 +91,7 @@ def _places(rows: pd.DataFrame) -> list[float]:
     return places
 
 
-def _write_row(ax: Axes, row, y: float, columns: Mapping[str, float]) -> None:
+def _write_row(ax: Axes, row: Any, y: float, columns: Mapping[str, float]) -> None:
     most = {"most": 2} if "printed" in columns else {}
     ratio = format_interval(row.hr, row.lower, row.upper, row.mcse_hr, **most)
     texts = {"ratio": "gate failed" if row.gate == schema.FAILED else ratio}
@@ -102,7 +103,7 @@ def _write_row(ax: Axes, row, y: float, columns: Mapping[str, float]) -> None:
             beside(ax, texts[name], x, y, color=GREYS[0] if row.status == PREDICTED else "black")
 
 
-def _draw_row(ax: Axes, row, y: float, colours: Mapping[str, str], limits: Limits) -> None:
+def _draw_row(ax: Axes, row: Any, y: float, colours: Mapping[str, str], limits: Limits) -> None:
     low, high = limits
     colour = GREYS[1] if row.status == PREDICTED else colours[row.arm]
     marker = MARKERS[list(colours).index(row.arm) % len(MARKERS)]
@@ -125,8 +126,7 @@ def _labels(ax: Axes, rows: pd.DataFrame, places: list[float]) -> None:
     heights = pd.Series(places).groupby(rows["landmark"].to_numpy(), sort=False)
     middle = heights.mean()
     labels = [short(label).replace(", ", ",\n", 1) for label in middle.index]
-    ax.set_yticks(middle.to_numpy(), labels=labels, parse_math=False)
-    ax.tick_params(axis="y", length=0)
+    row_labels(ax, middle.to_numpy(), labels)
     observed = rows["biased"].astype(bool) & (rows["landmark"] != WITHOUT_BIAS)
     biased = [y for y, flag in zip(places, observed, strict=True) if flag]
     if biased:

@@ -7,6 +7,7 @@ Saving and SVG text: ``svg`` and ``save``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ from bayes_net.figures.style import (
     new_axes,
     present,
     ratio_axis,
+    row_labels,
     save,
     short,
     spread,
@@ -205,24 +207,17 @@ def attrition_flow(attrition: pd.DataFrame, *, ax: Axes | None = None, arms: Seq
     total = attrition.loc[attrition["reason"] == first, "n"].max()
     places = _flow_places(bars)
     for (landmark, arm), y in places.items():
-        bar = attrition[(attrition["landmark"] == landmark) & (attrition["arm"] == arm)].set_index("reason")[
-            "n"
-        ]
-        start = 0
+        own = (attrition["landmark"] == landmark) & (attrition["arm"] == arm)
+        bar = attrition[own].set_index("reason")["n"]
+        start = 0.0
         for reason, colour in {last: colours[arm], **greys}.items():
             start += _segment(ax, y, start, bar.get(reason, 0), colour, total=total)
     landmarks = pd.Series(places.values()).groupby([landmark for landmark, _ in places], sort=False).mean()
-    ax.set_yticks(
-        landmarks.to_numpy(), labels=[short(label, 18) for label in landmarks.index], parse_math=False
-    )
+    row_labels(ax, landmarks.to_numpy(), [short(label, 18) for label in landmarks.index])
     ax.set(xlim=(0, total), xlabel="Patients", ylim=(max(places.values()) + 0.7, -0.7))
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
     names = [f"{short(arm)}: {last}" for arm in present(attrition)] + [f"out: {reason}" for reason in left]
-    swatches = [Patch(color=colours[arm]) for arm in present(attrition)] + [
-        Patch(color=greys[r]) for r in left
-    ]
-    add_legend(ax, swatches, names)
+    shades = [colours[arm] for arm in present(attrition)] + [greys[reason] for reason in left]
+    add_legend(ax, [Patch(color=shade) for shade in shades], names)
     return ax
 
 
@@ -304,23 +299,21 @@ def _survival(bands: pd.DataFrame, *_observed: pd.DataFrame) -> str:
 
 
 def _baseline_hazard(hazards: pd.DataFrame) -> str:
-    texts = []
-    for arm, steps in hazards.groupby("arm", sort=False):
-        top = steps.loc[steps["estimate"].idxmax()]
-        texts.append(
-            f"{arm} {significant(top['estimate'], 2)} per month from {significant(top['start'])} to "
-            f"{significant(top['end'])} months"
-        )
+    highest = hazards.loc[hazards.groupby("arm", sort=False)["estimate"].idxmax()]
+    texts = [
+        f"{row.arm} {significant(row.estimate, 2)} per month {_months(row)}" for row in highest.itertuples()
+    ]
     return f"hazard by interval; the highest posterior median is {'; '.join(texts)}."
+
+
+def _months(row: Any) -> str:
+    return f"from {significant(row.start)} to {significant(row.end)} months"
 
 
 def _hazard_ratio_by_time(ratios: pd.DataFrame) -> str:
     texts = []
     for arm, steps in ratios.groupby("arm", sort=False):
-        parts = [
-            f"{rounded(row.estimate)} from {significant(row.start)} to {significant(row.end)} months"
-            for row in steps.itertuples()
-        ]
+        parts = (f"{rounded(row.estimate)} {_months(row)}" for row in steps.itertuples())
         texts.append(f"{arm}, {', '.join(parts)}")
     return f"hazard ratio of shrinkage by time; posterior medians are {'; '.join(texts)}."
 
@@ -335,10 +328,8 @@ def _waterfall(best: pd.DataFrame) -> str:
 
 def _attrition(attrition: pd.DataFrame) -> str:
     texts = []
-    for (landmark, arm), steps in attrition.groupby(["landmark", "arm"], sort=False):
-        texts.append(
-            f"{landmark}, {arm}: {format_count(steps['n'].iloc[-1])} of {format_count(steps['n'].iloc[0])}"
-        )
+    for (landmark, arm), n in attrition.groupby(["landmark", "arm"], sort=False)["n"]:
+        texts.append(f"{landmark}, {arm}: {format_count(n.iloc[-1])} of {format_count(n.iloc[0])}")
     return f"bar chart of patients analysed out of all; {'; '.join(texts)}."
 
 

@@ -9,7 +9,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -79,7 +79,7 @@ class Kind(NamedTuple):
     caption: str
     finding: Callable[..., str]
 
-    def figure(self, name: str, *plotted: pd.DataFrame, subject: str = "", **how) -> Figure:
+    def figure(self, name: str, *plotted: pd.DataFrame, subject: str = "", **how: Any) -> Figure:
         """The figure of these tables, saved under ``name``; ``subject`` says what it is about, for example
         ``"PFS, landmark 180 d"``."""
         drawn = self.draw(*plotted, **how)
@@ -123,7 +123,7 @@ def _canvas(figure: Axes | Canvas) -> Canvas:
     return figure.figure if isinstance(figure, Axes) else figure
 
 
-def _written(figure: Axes | Canvas, **options) -> bytes:
+def _written(figure: Axes | Canvas, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with rc_context(STYLE), warnings.catch_warnings():
         # A label may hold letters that matplotlib's font lacks; whoever shows the SVG has a font for them.
@@ -198,7 +198,7 @@ def _set_texts(legend: Legend, labels: Sequence[str]) -> None:
         text.set_text(label)
 
 
-def beside(ax: Axes, text: str, points: float, y: float, **style) -> None:
+def beside(ax: Axes, text: str, points: float, y: float, **style: Any) -> None:
     """Write ``text`` right of the axes, ``points`` away, at height ``y`` of the data."""
     ax.annotate(
         text,
@@ -214,15 +214,26 @@ def beside(ax: Axes, text: str, points: float, y: float, **style) -> None:
     )
 
 
+def ratio_ticks(low: float, high: float, *, otherwise: list[float]) -> list[float]:
+    """The finest ticks of which three to six are in view."""
+    in_view = ([tick for tick in ticks if low <= tick <= high] for ticks in RATIO_TICKS)
+    return next((ticks for ticks in in_view if 3 <= len(ticks) <= 6), otherwise)
+
+
 def ratio_axis(ax: Axes, low: float, high: float, label: str, *, vertical: bool = False) -> None:
     """A log axis from ``low`` to ``high`` with the finest ticks of which three to six are in view."""
-    shown = [[tick for tick in ticks if low <= tick <= high] for ticks in RATIO_TICKS]
-    fits = [ticks for ticks in shown if 3 <= len(ticks) <= 6]
     name, axis = ("y", ax.yaxis) if vertical else ("x", ax.xaxis)
     ax.set(**{f"{name}scale": "log", f"{name}lim": (low, high), f"{name}label": label})
-    axis.set_major_locator(FixedLocator(fits[0] if fits else [low, 1, high]))
+    axis.set_major_locator(FixedLocator(ratio_ticks(low, high, otherwise=[low, 1, high])))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
+
+
+def row_labels(ax: Axes, places: Sequence[float], labels: Sequence[str], **style: Any) -> None:
+    """Names of rows at their heights, without ticks and axis line."""
+    ax.set_yticks(places, labels=labels, parse_math=False, **style)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
 
 
 def no_effect(ax: Axes) -> None:

@@ -6,6 +6,7 @@ Grey is what nobody printed: predicted landmarks, months beyond the data, a new 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from bayes_net.figures.style import (
     figure_legend,
     month_ticks,
     new_axes,
+    row_labels,
     short,
 )
 from bayes_net.numbers import format_interval, format_probability, percent, rounded, significant
@@ -61,10 +63,8 @@ def contraction_plot(parameters: pd.DataFrame, *, ax: Axes | None = None) -> Axe
         ax.text(0, y, KINDS[kind], parse_math=False, **place).set_in_layout(False)
         for row in own.itertuples():
             y += 1
-            share, colour = (
-                row.sd / row.prior_sd,
-                GREYS[1] if row.contraction < LEAST_CONTRACTION else ARM_COLOURS[0],
-            )
+            share = row.sd / row.prior_sd
+            colour = GREYS[1] if row.contraction < LEAST_CONTRACTION else ARM_COLOURS[0]
             ax.plot([1, share], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
             ax.plot(share, y, marker="o", color=colour, markersize=6, gid="share")
             beside(ax, f"{rounded(row.prior_sd)} → {rounded(row.sd)}", 76, y)
@@ -72,13 +72,11 @@ def contraction_plot(parameters: pd.DataFrame, *, ax: Axes | None = None) -> Axe
             labels.append(short(parameter_label(row), 24))
         y += 1
     ax.axvline(1, color="black", linewidth=0.8, zorder=1)
-    ax.set_yticks(ticks, labels=labels, parse_math=False)
-    ax.tick_params(axis="y", length=0)
+    row_labels(ax, ticks, labels)
     beside(ax, "prior → post. SD", 82, -1.1, weight="bold")
     right = max(1.1, 1.05 * (rows["sd"] / rows["prior_sd"]).max())
     ax.set(xlim=(0, right), ylim=(y - 0.3, -1.6), xticks=np.linspace(0, 1, 5))
     ax.set_xlabel("Posterior SD / prior SD (1: nothing learnt)")
-    ax.spines["left"].set_visible(False)
     return ax
 
 
@@ -134,11 +132,9 @@ def response_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.plot(row.estimate, y, marker="o", color=colour, markersize=7, gid="estimate")
         beside(ax, format_interval(row.estimate, row.lower, row.upper, row.mcse, most=2), 92, y)
     labels = [short(response_label(row), 24) for row in responses.itertuples()]
-    ax.set_yticks(range(len(labels)), labels=labels, parse_math=False)
-    ax.tick_params(axis="y", length=0)
+    row_labels(ax, range(len(labels)), labels)
     ax.set(xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xticks=np.linspace(0, 1, 6))
     ax.set_xlabel(f"Probability of response ({percent(responses['level'].iloc[0])} CrI)")
-    ax.spines["left"].set_visible(False)
     return ax
 
 
@@ -174,7 +170,7 @@ def checks_plot(checks: pd.DataFrame) -> list[Axes]:
     return panels
 
 
-def _check_scale(ax: Axes, row) -> None:
+def _check_scale(ax: Axes, row: Any) -> None:
     values = [v for v in (row.lower, row.upper, row.printed, row.printed_lower, row.printed_upper) if v == v]
     low, high = min(values), max(values)
     axis = kind_of(row).axis

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -13,6 +13,7 @@ import xarray as xr
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.data.landmarks import Landmark
 from bayes_net.errors import InputError
+from bayes_net.evidence.statistics import Array
 from bayes_net.model.priors import (
     EXCHANGEABLE,
     GAUSSIAN_PROCESS,
@@ -219,7 +220,7 @@ def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, FreeVariable]
     stratum, boundary = () if hazard.baseline == SHARED else (ARM,), "boundary"
     free: dict[str, FreeVariable] = {}
 
-    def add(name: str, key: str, dims: tuple[str, ...], in_words: str, **more) -> None:
+    def add(name: str, key: str, dims: tuple[str, ...], in_words: str, **more: Any) -> None:
         free[name] = FreeVariable(getattr(hazard.priors, key), dims, key, in_words, **more)
 
     if hazard.smoothing == INDEPENDENT:
@@ -298,7 +299,7 @@ def step_information(data: AnyExposure, hazard: Hazard) -> np.ndarray:
     return harmonic * _midpoint_distance(data.cuts) if len(data.cuts) else harmonic
 
 
-def slope_over_time(average, step_sd, step, basis):
+def slope_over_time(average: Array, step_sd: Array, step: Array, basis: Array) -> Array:
     """Slope by arm and interval: a random walk around its average over time, (..., arm, interval).
 
     ``average`` and ``step_sd`` (..., arm), standard normal ``step`` (..., arm, boundary), and the basis of
@@ -315,8 +316,8 @@ def with_slopes(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Data
     if slope_intervals(hazard, data) == 1:
         return draws
     names = ((SLOPE, (ARM,)), (SLOPE_STEP_SD, (ARM,)), (SLOPE_STEP, (ARM, "boundary")))
-    parts = [draws[name].transpose(*SAMPLE_DIMS, *dims).values for name, dims in names]
-    walk = slope_over_time(*parts, walk_basis(data.cuts))
+    average, step_sd, step = (draws[name].transpose(*SAMPLE_DIMS, *dims).values for name, dims in names)
+    walk = slope_over_time(average, step_sd, step, walk_basis(data.cuts))
     return draws.assign({SLOPE_BY_INTERVAL: ((*SAMPLE_DIMS, ARM, INTERVAL), walk)})
 
 

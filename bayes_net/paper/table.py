@@ -29,7 +29,7 @@ class PaperTable:
     grouped_by: str = ""
     notes: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         names = list(self.frame.columns)
         if twice := sorted({str(name) for name in names if names.count(name) > 1}):
             raise InputError(f"{self.title}: columns {', '.join(twice)} come twice; expected each once")

@@ -33,7 +33,7 @@ from bayes_net.schema import ARM, FAILED, PASSED, PER_10_POINTS, words
 WHOLE = "all evidence"
 """The fit whose failed check makes every number unusable."""
 LEAST_MOVE = 0.1
-"""By fewer posterior SDs a mean is not said to move: two fits of the same evidence differ as much."""
+"""Posterior SDs from which on a mean has moved: two fits of the same evidence differ by as much."""
 PRIOR = "the evidence says nothing here: this is the prior"
 _STATUSES = {
     IN_PRINT: "in print",

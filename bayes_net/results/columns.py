@@ -76,6 +76,6 @@ def _split_labels(table: pd.DataFrame) -> pd.DataFrame:
         (("response", "response_alone"), "study", "arm", "rpartition"),
     ):
         own = table["parameter"].isin(parameters)
-        parts = getattr(keys.loc[own, "who"].str, split)(" ")
+        parts = getattr(keys.loc[own, "who"].str, split)(" ").reindex(columns=range(3))
         keys.loc[own, first], keys.loc[own, second] = parts[0], parts[2]
     return keys.drop(columns="who")

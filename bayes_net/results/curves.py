@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from scipy.stats import gaussian_kde
 
 from bayes_net.checks.predictive import kaplan_meier, posterior_predictive
@@ -27,7 +28,7 @@ def subset(data: Exposure, keep: np.ndarray) -> Exposure:
     return replace(data, **{name: getattr(data, name)[keep] for name in rows})
 
 
-def bands(draws, *, ci_prob: float) -> pd.DataFrame:
+def bands(draws: xr.DataArray, *, ci_prob: float) -> pd.DataFrame:
     """Pointwise equal-tailed bands of draws: their other dims, estimate, lower, upper."""
     tail = ((1 - ci_prob) / 2, 0.5, (1 + ci_prob) / 2)
     quantiles = draws.quantile(tail, dim=("chain", "draw")).dropna(TIME, how="all")
@@ -115,7 +116,9 @@ def slope_densities(fitted: Fitted, prior: Prior) -> pd.DataFrame:
     )
 
 
-def predictive_table(fits: Sequence[Fitted], times: Sequence[float], *, ci_prob: float) -> pd.DataFrame:
+def predictive_table(
+    fits: Sequence[Fitted], times: Sequence[float] | np.ndarray, *, ci_prob: float
+) -> pd.DataFrame:
     """Replicated against observed survival at ``times``, for every fit."""
     parts = [
         posterior_predictive(

@@ -13,7 +13,7 @@ from bayes_net import schema
 from bayes_net.checks.gate import Gate, gate, loo
 from bayes_net.data.exposure import Exposure, Measure, Shrinkage
 from bayes_net.data.landmarks import Landmark, LandmarkSet
-from bayes_net.display import shown
+from bayes_net.display import notebook_html
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio, interaction
 from bayes_net.model.assumptions import slope_in_force, varies_over_time
@@ -79,7 +79,7 @@ class Fitted:
         ]
         unusable = f"Do not use these numbers: {', '.join(failed) or 'no checks'}"
         verdict = "Gate passed" if self._sound else unusable
-        return shown(
+        return notebook_html(
             self.job.label if self._sound else f"GATE FAILED: {self.job.label}",
             [f"Population: {self.job.population}", verdict],
             tables={
@@ -171,11 +171,11 @@ def _hazard_ratio_rows(
 ) -> pd.DataFrame:
     job = fitted.job
     table = ratio_summary(ratios, np.log(ratios), ci_prob=ci_prob, interval=interval)
-    counts = {
-        arm: (n, d)
-        for arm, n, d in zip(job.data.arms, job.data.n_by_arm, job.data.events.sum(1), strict=True)
-    }
-    whole = (job.data.n, job.data.event.sum())
+    within = estimand == schema.ASSOCIATION
+    n, events = (
+        dict(zip(job.data.arms, counts, strict=True)) if within else {}
+        for counts in (job.data.n_by_arm, job.data.events.sum(axis=1))
+    )
     table = table.assign(
         endpoint=job.endpoint,
         population=job.population,
@@ -183,8 +183,8 @@ def _hazard_ratio_rows(
         estimand=estimand,
         landmark=job.landmark.label,
         biased=job.landmark.biased,
-        n=[(counts[a] if estimand == schema.ASSOCIATION else whole)[0] for a in table[schema.ARM]],
-        events=[int((counts[a] if estimand == schema.ASSOCIATION else whole)[1]) for a in table[schema.ARM]],
+        n=[n.get(arm, job.data.n) for arm in table[schema.ARM]],
+        events=[int(events.get(arm, job.data.event.sum())) for arm in table[schema.ARM]],
         gate=schema.PASSED if fitted.gate.passed else schema.FAILED,
     )
     return hazard_ratio_columns(table)

@@ -99,14 +99,8 @@ _ABOUT = ("endpoint", "population", "measure", "landmark", "biased")
 
 
 def _about(job: Job) -> dict[str, object]:
-    measure = next(reported_scales(job.measure))[0]
-    return dict(
-        zip(
-            _ABOUT,
-            (job.endpoint, job.population, measure, job.landmark.label, job.landmark.biased),
-            strict=True,
-        )
-    )
+    measure, at = next(reported_scales(job.measure))[0], job.landmark
+    return dict(zip(_ABOUT, (job.endpoint, job.population, measure, at.label, at.biased), strict=True))
 
 
 def over_time_tables(
@@ -147,23 +141,23 @@ def survival_table(
     ends before the horizon: they would be extrapolation. A median beyond it is kept and said to be so.
     """
     parts = [
-        part.assign(
-            endpoint=f.job.endpoint,
-            population=f.job.population,
-            measure=f.job.measure.label,
-            landmark=f.job.landmark.label,
-            biased=f.job.landmark.biased,
-        )
+        part.assign(**_about(f.job) | {"measure": f.job.measure.label})
         for f in fits
         for part in _survival_parts(f, times, horizon, profiles, ci_prob, interval)
     ]
-    columns = ["endpoint", "population", "measure", "landmark", "biased", ARM, "profile", "quantity", "time"]
-    columns += ["beyond_follow_up"]
+    columns = [*_ABOUT, ARM, "profile", "quantity", "time", "beyond_follow_up"]
     columns += ["estimate", "lower", "upper", "level", "interval", "mcse", "ess_bulk", "rhat"]
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def _survival_parts(f: Fitted, times, horizon, profiles, ci_prob, interval) -> Iterator[pd.DataFrame]:
+def _survival_parts(
+    f: Fitted,
+    times: Sequence[float],
+    horizon: float,
+    profiles: Sequence[float],
+    ci_prob: float,
+    interval: str,
+) -> Iterator[pd.DataFrame]:
     follow_up = dict(zip(f.job.data.arms, f.fit["constant_data"]["last_follow_up"].values, strict=True))
     drawn = survival_quantities(f.job, f.fit, times=times, horizon=horizon, profiles=profiles)
     for quantity, draws in drawn.items():
@@ -255,7 +249,7 @@ def _implications(fitted: Fitted) -> dict[str, str]:
     if ARM_EFFECT in before["posterior"]:
         implied[ARM_EFFECT] = f"arm hazard ratio: {format_range(arm_hazard_ratio(before).isel(first))}"
     for quantity in OVER_TIME:
-        if quantity.step_sd and quantity.used(before["posterior"]):
+        if quantity.at and quantity.step_sd and quantity.used(before["posterior"]):
             late, early = quantity.at(before, [24.0, 12.0]).isel(first).transpose("time", ...)
             change = f"hazard ratio at 24 months over that at 12: {format_range(late / early)}"
             implied[quantity.step_sd] = change

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -75,7 +76,7 @@ def summary_table(found: pd.DataFrame, *, label: str) -> pd.DataFrame:
     )
 
 
-def subject(row) -> str:
+def subject(row: Any) -> str:
     """What a hazard ratio is about, in words."""
     landmark = landmark_label(row.landmark) if row.landmark else ""
     parts = (row.estimand, row.measure, landmark, row.arm, row.study)

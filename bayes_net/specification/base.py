@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 import tomli_w
 from pydantic import Field, PrivateAttr
 
-from bayes_net.display import shown
+from bayes_net.display import notebook_html
 from bayes_net.specification.sections import (
     ALTERNATIVES,
     Grid,
@@ -45,8 +45,9 @@ class Plan(Section):
     _folder: Path = PrivateAttr(default=Path())
     _name: ClassVar[str] = "specification"
 
-    if TYPE_CHECKING:  # a field of every kind of plan, which keeps its place in the file
+    if TYPE_CHECKING:  # fields of every kind of plan, which keep their places in the file
         sampling: SamplingSection
+        report: Any
 
     @classmethod
     def sections(cls) -> dict[str, type[Section]]:
@@ -90,7 +91,7 @@ class Plan(Section):
 
     def _repr_html_(self) -> str:
         facts = [self.description] if self.description else []
-        return shown(self.title, facts, folded={"Specification (TOML)": self.public_toml()})
+        return notebook_html(self.title, facts, folded={"Specification (TOML)": self.public_toml()})
 
     def with_seed(self, seed: int | None) -> Self:
         """The same analysis with another seed (None keeps its own)."""

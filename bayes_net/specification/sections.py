@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from bayes_net.data.exposure import Covariate, Response, Shrinkage, grid_cuts
@@ -257,10 +258,17 @@ class BaselineSection(Section):
             )
         if (self.grid_width is None) != (self.grid_until is None):
             raise ValueError("grid_width and grid_until belong together")
-        if self.grid_width is not None and len(grid_cuts(self.grid_width, self.grid_until)) >= MOST_INTERVALS:
+        inner = self.grid()
+        if inner is not None and len(inner) >= MOST_INTERVALS:
             grid = f"a grid of {self.grid_width} until {self.grid_until}"
             raise ValueError(f"{grid} has more than {MOST_INTERVALS} intervals")
         return self
+
+    def grid(self) -> np.ndarray | None:
+        """Cut-points of the grid in months, if it is given."""
+        if self.grid_width is None or self.grid_until is None:
+            return None
+        return grid_cuts(self.grid_width, self.grid_until)
 
 
 class States(NamedTuple):
@@ -327,7 +335,7 @@ class PriorSection(Section):
 
     def values(self, measure: Shrinkage | Response) -> Priors:
         """The distributions that the statements mean, for one way in which shrinkage enters."""
-        priors = {
+        priors: dict[str, Any] = {
             states.prior: states.distribution(getattr(self, key), ci_prob=self.probability)
             for key, states in self.statements()
             if isinstance(measure, states.measures)
@@ -360,10 +368,10 @@ class CensoringSection(Section):
     def _somebody(self) -> CensoringSection:
         if twice := repeated(self.arms):
             raise ValueError(f"arms has {', '.join(twice)} twice")
-        limits = self.shrinkage_at_least, self.shrinkage_below
-        if None not in limits and not limits[0] < limits[1]:
+        least, below = self.shrinkage_at_least, self.shrinkage_below
+        if least is not None and below is not None and not least < below:
             raise ValueError(
-                f"no shrinkage is at least {limits[0]:g} and below {limits[1]:g}; expected a lower "
+                f"no shrinkage is at least {least:g} and below {below:g}; expected a lower "
                 "shrinkage_at_least than shrinkage_below"
             )
         return self

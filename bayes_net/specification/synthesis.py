@@ -262,7 +262,7 @@ class SynthesisReportSection(Section):
 
 
 def _proper(limits: tuple[float, float] | str) -> tuple[float, float]:
-    if limits == "flat":
+    if isinstance(limits, str):
         raise InputError(
             '"flat" is not possible in a synthesis: a parameter without data would have no posterior'
         )

@@ -1,6 +1,6 @@
 """What does each prior do by itself: every stated prior weakened and moved, every study left out, in turn.
 
-Nothing is said here of what comes out; these are changes of a specification, fitted as scenarios are.
+These are changes of a specification, fitted as scenarios are; ``sensitivity`` says what they find.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Step:
 def audit_steps(plan: Plan) -> tuple[Step, ...]:
     """Every change of the audit of a specification.
 
-    A prior of a location is made ``WIDER`` times as wide, and its mean is moved up by one SD; a prior of a
-    standard deviation is made ``WIDER`` times as wide, and as narrow. Priors that the model does not use, and
+    A prior of a location becomes ``WIDER`` times as wide, or its mean moves up by one SD; a prior of a
+    standard deviation becomes ``WIDER`` times as wide, or as narrow. Priors that the model does not use, and
     flat ones, are passed over. Of several studies in a synthesis each is left out by power 0.
 
     Raises
@@ -123,7 +123,7 @@ def _factor(factor: float) -> Variants:
     return (*weakened, (NARROWED, _NARROW, _rounded(factor ** (1 / WIDER))))
 
 
-def _borrowed(section) -> Variants:
+def _borrowed(section: Any) -> Variants:
     """Of differences between studies: all SDs of the rule together; full pooling has none."""
     if section.kind == "full":
         return ()

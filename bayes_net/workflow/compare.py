@@ -59,13 +59,13 @@ class Comparison:
         return read.drop(columns=same)
 
 
-def _ratio(row) -> str:
+def _ratio(row: Any) -> str:
     if row is None:
         return MISSING
     return f"{format_ratio(row)}{' gate failed' * (row.gate != schema.PASSED)}"
 
 
-def _movement(row) -> str:
+def _movement(row: Any) -> str:
     if row is None or not np.isfinite(row.ratio):
         return MISSING
     return f"{rounded(row.ratio)}, {rounded(row.shift, 1, sign='+')} SD"

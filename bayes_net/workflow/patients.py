@@ -16,8 +16,8 @@ import xarray as xr
 from bayes_net.checks.gate import Gate, gate, loo, worst_of
 from bayes_net.checks.influence import influence
 from bayes_net.data.cohort import Cohort, read_cohort
-from bayes_net.data.exposure import Exposure, Measure, Response, equal_event_cuts, expose, grid_cuts
-from bayes_net.data.landmarks import LandmarkSet, landmark
+from bayes_net.data.exposure import Exposure, Measure, Response, equal_event_cuts, expose
+from bayes_net.data.landmarks import Landmark, LandmarkSet, landmark
 from bayes_net.data.reading import read_table
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import CohortWarning, InputError
@@ -61,7 +61,7 @@ MOST_REFITS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedPatients(Prepared):
+class PreparedPatients(Prepared[Fitted]):
     """A validated plan with its patients at every landmark, and a job for each of its models."""
 
     plan: PatientsPlan
@@ -110,8 +110,8 @@ class PreparedPatients(Prepared):
             return reported_quantities(tree) | others
 
         def finished(tree: xr.DataTree, judged: Gate) -> Fitted:
-            if job.concerned is not None:
-                tree, judged = self._imputed(job, tree, judged, reported)
+            if (censoring := censoring_of(self.plan)) is not None:
+                tree, judged = self._imputed(job, censoring, tree, judged, reported)
             known = loo(tree) if "log_likelihood" in tree.children and not brief else {}
             return Fitted(job, tree, judged, known)
 
@@ -130,7 +130,7 @@ class PreparedPatients(Prepared):
         return [other.data for other in self.jobs if _shape_key(other) == _shape_key(job)]
 
     def _imputed(
-        self, job: Job, ordinary: xr.DataTree, judged: Gate, reported: Callable
+        self, job: Job, censoring: Censoring, ordinary: xr.DataTree, judged: Gate, reported: Callable
     ) -> tuple[xr.DataTree, Gate]:
         """The fit to completed follow-up, in the place of the ordinary one, whose gate counts too."""
         from bayes_net.inference.sampling import seed_of
@@ -139,7 +139,7 @@ class PreparedPatients(Prepared):
         tree = fit_imputed(
             job.data,
             ordinary,
-            censoring_of(self.plan),
+            censoring,
             self.plan.hazard(job.measure),
             seed=seed_of(wanted.seed, label=job.label),
             sampler=self.sampler,
@@ -159,7 +159,7 @@ class PreparedPatients(Prepared):
     def tables(self, fits: Sequence[Fitted], steps: Steps) -> dict[str, pd.DataFrame]:
         """Every table of the run; a few patients of each fit are left out by refitting."""
         steps.next("tables")
-        how = {"ci_prob": self.plan.report.level, "interval": self.plan.report.interval}
+        how: dict[str, Any] = {"ci_prob": self.plan.report.level, "interval": self.plan.report.interval}
         tables = {
             "hazard_ratios": hazard_ratio_table(fits, **how),
             **dict(over_time_tables(fits, **how)),
@@ -200,9 +200,9 @@ class PreparedPatients(Prepared):
         fits to imputed follow-up, which are not those patients', nothing."""
         for f in fits:
             if "log_likelihood" in f.fit.children:
-                shape = self._layouts[_shape_key(f.job)]
-                how = {"shape": shape, "sampler": self.sampler, "most_refits": MOST_REFITS}
-                yield f, influence(f.fit, f.job.data, self.plan.hazard(f.job.measure), **how)
+                hazard, shape = self.plan.hazard(f.job.measure), self._layouts[_shape_key(f.job)]
+                how: dict[str, Any] = {"sampler": self.sampler, "most_refits": MOST_REFITS}
+                yield f, influence(f.fit, f.job.data, hazard, shape=shape, **how)
 
     def ratios(self, fits: Sequence[Fitted]) -> pd.DataFrame:
         """The hazard-ratio table of a run."""
@@ -278,8 +278,8 @@ def load_data(
 
 
 def _read(data: DataSection, folder: Path, covariates: Sequence[str]) -> Cohort:
-    if data.synthetic:
-        return simulate_cohort(seed=data.synthetic_seed)
+    if data.patients is None or data.time_unit is None:
+        return simulate_cohort(seed=data.synthetic_seed or 0)
     patients = folder / data.patients
     return read_cohort(
         patients,
@@ -319,7 +319,7 @@ def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = 
     wanted = plan.landmarks
     if OS in wanted.endpoints and OS not in cohort.endpoints:
         raise InputError("landmarks.endpoints asks for OS, but the patient table has no os_time and os_event")
-    sets = {
+    sets: dict[tuple[str, bool], LandmarkSet] = {
         (endpoint, itt): landmark(
             cohort,
             wanted.times,
@@ -350,7 +350,13 @@ def censoring_of(plan: PatientsPlan) -> Censoring | None:
     return Censoring(**section.model_dump(exclude={"horizon"}), horizon=horizon)
 
 
-def _job(plan: PatientsPlan, sets: Mapping, endpoint: str, measure: Measure, at) -> Job:
+def _job(
+    plan: PatientsPlan,
+    sets: Mapping[tuple[str, bool], LandmarkSet],
+    endpoint: str,
+    measure: Measure,
+    at: Landmark,
+) -> Job:
     itt = plan.landmarks.intention_to_treat and isinstance(measure, Response)
     chosen = sets[endpoint, itt]
     rows = chosen.at(at.label)
@@ -376,9 +382,9 @@ def _cuts(plan: PatientsPlan, endpoint: str, rows: pd.DataFrame) -> np.ndarray:
         return equal_event_cuts(
             rows["time"].to_numpy(), rows["event"].to_numpy(), intervals=baseline.intervals
         )
-    if baseline.grid_width is not None:
-        return grid_cuts(baseline.grid_width, baseline.grid_until)
-    cuts = baseline.cuts
+    if (grid := baseline.grid()) is not None:
+        return grid
+    cuts = baseline.cuts or ()
     if isinstance(cuts, dict):
         if endpoint not in cuts:
             raise InputError(f"baseline.cuts has no cut-points for {endpoint}; it has {', '.join(cuts)}")

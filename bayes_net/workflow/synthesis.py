@@ -62,7 +62,7 @@ class FittedNetwork:
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedNetwork(Prepared):
+class PreparedNetwork(Prepared[FittedNetwork]):
     """A validated plan of a synthesis with its published numbers and patients, and the network they make."""
 
     plan: SynthesisPlan
@@ -215,7 +215,7 @@ def prepare_network(plan: SynthesisPlan, *, cohorts: dict[str, Cohort] | None = 
         for section, patients in loaded
         for note in patients.notes
     )
-    read = {section.study: patients for section, patients in loaded}
+    read = {str(section.study): patients for section, patients in loaded}
     return PreparedNetwork(plan, notes, evidence, network, read)
 
 
@@ -225,10 +225,11 @@ def _evidence(plan: SynthesisPlan) -> Evidence | None:
         return None
     evidence = read_evidence(*(plan.file(path) for path in section.files))
     for pair, value in section.correlation.items():
-        evidence = evidence.correlate(*pair.split(), value)
+        one, other = pair.split()
+        evidence = evidence.correlate(one, other, value)
     if plan.model.subgroups_of:
         evidence = _subgroups_as_arms(evidence, plan.model.subgroups_of)
-    uses = dict(section.use)
+    uses: dict[str, str] = dict(section.use)
     if section.only:
         other = evidence.table[~evidence.table["endpoint"].isin(section.only)]
         uses = dict.fromkeys(other["id"], "record") | uses
@@ -288,7 +289,12 @@ def _cohort(section: CohortSection, patients: Cohort, plan: SynthesisPlan) -> Pa
         exposure[a] = months[own].sum(axis=0)
         np.add.at(events[a], interval[own], event[own])
     participants = Participants(
-        section.study, section.endpoint, events, exposure, weight=section.weight, longest=float(time.max())
+        str(section.study),
+        section.endpoint,
+        events,
+        exposure,
+        weight=section.weight,
+        longest=float(time.max()),
     )
     if section.landmark is None:
         return participants
@@ -316,9 +322,10 @@ def _counts(section: CohortSection, patients: Cohort) -> list[dict]:
         for threshold, k in ((30.0, int((seen >= 30).sum())), (0.0, int((seen > 0).sum()))):
             own_id = {"id": f"{section.study} {arm} >= {threshold:g}", "threshold": threshold}
             rows.append(common | own_id | {"endpoint": "shrinkage", "value": float(k), "n": float(len(seen))})
-        k, n = float((seen >= 30).sum()), float(len(own))
+        responders, n = float((seen >= 30).sum()), float(len(own))
         rows.append(
-            common | {"id": f"{section.study} {arm} response", "endpoint": "response", "value": k, "n": n}
+            common
+            | {"id": f"{section.study} {arm} response", "endpoint": "response", "value": responders, "n": n}
         )
     return rows
 
