@@ -131,7 +131,6 @@ def stack(fits: Mapping[str, xr.DataTree], *, dim: str) -> xr.DataTree:
             parts, dim=dim, join="outer", coords="minimal", compat="override"
         ).assign_coords({dim: list(fits)})
     attrs = next(iter(fits.values())).attrs
-    each = {
-        name: [tree.attrs[name] for tree in fits.values()] for name in ("seed", "attempts") if name in attrs
-    }
+    of_each = [name for name in ("seed", "attempts", "method") if name in attrs]
+    each = {name: [tree.attrs[name] for tree in fits.values()] for name in of_each}
     return as_tree(groups, attrs | each)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ from bayes_net.results.patients import (
     survival_table,
     tipping_table,
 )
-from bayes_net.schema import OS, SAMPLE_DIMS
+from bayes_net.schema import NUTS, OS, SAMPLE_DIMS
 from bayes_net.simulate.cohort import simulate_cohort
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.sections import DataSection
@@ -136,7 +136,7 @@ class PreparedPatients(Prepared):
             censoring_of(self.plan),
             self.plan.hazard(job.measure),
             seed=seed_of(wanted.seed, label=job.label),
-            sampler=self.sampler,
+            sampler=replace(self.sampler, method=NUTS),  # chains of all imputations have the same statistics
             concerned=job.concerned,
             beside=self._beside(job),
             passes=(lambda each: gate(each, reported(each)).passed) if wanted.retry else None,
