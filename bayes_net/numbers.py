@@ -64,9 +64,9 @@ def significant(value: float, digits: int = 3) -> str:
     return MISSING if pd.isna(value) else f"{value:.{digits}g}"
 
 
-def percent(level: float) -> str:
+def percent(share: float) -> str:
     """``95 %`` for 0.95."""
-    return f"{significant(100 * level)} %"
+    return f"{significant(100 * share)} %"
 
 
 def format_plainly(value: float) -> str:

@@ -135,6 +135,6 @@ def read(folder: Path, number: int) -> bn.Exposure:
         arm=table["arm"].to_numpy(),
         score=table["score"].to_numpy(),
         covariates=table[[]].to_numpy(float),
-        cuts=bn.equal_event_cuts(time, event, intervals=INTERVALS),
+        cuts=bn.data.equal_event_cuts(time, event, intervals=INTERVALS),
         arms=("0", "1"),
     )

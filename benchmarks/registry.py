@@ -50,10 +50,10 @@ def fit(n: int, folder: Path) -> None:
     a second fit and of that fit per posterior of ``few``; ESS of the hazard ratio; peak memory in GB."""
     import bayes_net as bn
 
-    many, reading = timed(lambda: bn.expose_registry(folder, arms=ARMS, cuts=CUTS))
+    many, reading = timed(lambda: bn.data.expose_registry(folder, arms=ARMS, cuts=CUTS))
     table = patients(min(n, 2_000_000), seed=1)
-    _, reducing = timed(lambda: bn.expose_registry(table, arms=ARMS, cuts=CUTS))
-    few = bn.expose_registry(patients(100, seed=1), arms=ARMS, cuts=CUTS)
+    _, reducing = timed(lambda: bn.data.expose_registry(table, arms=ARMS, cuts=CUTS))
+    few = bn.data.expose_registry(patients(100, seed=1), arms=ARMS, cuts=CUTS)
     shape = bn.layout([many, few])
     _, first = timed(lambda: bn.fit(few, seed=1, shape=shape))
     times, fits = {"few": [], "many": []}, {}

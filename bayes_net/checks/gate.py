@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
+from scipy.special import logsumexp
 
+from bayes_net.checks.diagnostics import blocks, diagnose, effective_size, smoothed_weights, split_chains
 from bayes_net.errors import InputError
 from bayes_net.schema import (
     CHAIN,
@@ -70,17 +72,8 @@ def gate(
             }
         )
     variables = {str(name): x for name, x in fit["posterior"].data_vars.items()}
-    draws, reported = variables | dict(quantities or {}), dict(quantities or variables)
-    return Gate(
-        pd.DataFrame(
-            [
-                _worst("R-hat", draws, array_stats.rhat, max_rhat, largest=True),
-                _worst("bulk ESS", reported, _ess("bulk"), min_ess, largest=False),
-                _worst("tail ESS", reported, _ess("tail"), min_ess, largest=False),
-                *_sampler_checks(fit["sample_stats"]),
-            ]
-        )
-    )
+    convergence = _convergence(variables, quantities or variables, max_rhat, min_ess)
+    return Gate(pd.DataFrame([*convergence, *_sampler_checks(fit["sample_stats"])]))
 
 
 def by_imputation(
@@ -134,42 +127,53 @@ def _sampler_checks(stats: xr.DataTree) -> list[dict]:
     most, worst = int(diverging.argmax()), int(bfmi.argmin())
     where = f"most in chain {most}" if diverging.any() else "all chains"
     return [
-        _row("divergences", int(diverging.sum()), 0, largest=True, where=where),
-        _row("E-BFMI", float(bfmi[worst]), MIN_BFMI, largest=False, where=f"chain {worst}"),
+        _row("divergences", int(diverging.sum()), threshold=0, largest=True, where=where),
+        _row("E-BFMI", float(bfmi[worst]), threshold=MIN_BFMI, largest=False, where=f"chain {worst}"),
     ]
 
 
-def _ess(method: str):
-    prob = (0.025, 0.975) if method == "tail" else None
-    return lambda x: array_stats.ess(x, method=method, prob=prob)
+def _convergence(
+    variables: Mapping[str, xr.DataArray],
+    reported: Mapping[str, xr.DataArray],
+    max_rhat: float,
+    min_ess: float,
+) -> Iterator[dict]:
+    """The worst R-hat and ESS; a quantity that does not vary at all has nothing to diagnose."""
+    draws = variables | dict(reported)
+    values = {name: _by_element(x) for name, x in draws.items()}
+    element = [(name, i) for name, own in values.items() for i in range(len(own))]
+    stacked = np.concatenate(list(values.values()))
+    largest, smallest = stacked.max(axis=(1, 2)), stacked.min(axis=(1, 2))
+    varies = np.flatnonzero((largest != smallest) | ~np.isfinite(largest))
+    wanted = np.array([element[i][0] in reported for i in varies], bool)
+    rhat, bulk, tail = diagnose(stacked[varies])
+    for check, found, among, threshold, worst in (
+        ("R-hat", rhat, varies, max_rhat, np.argmax),
+        ("bulk ESS", bulk[wanted], varies[wanted], min_ess, np.argmin),
+        ("tail ESS", tail[wanted], varies[wanted], min_ess, np.argmin),
+    ):
+        of = {"threshold": threshold, "largest": worst is np.argmax}
+        if not len(found):
+            yield _row(check, np.nan, **of, where="nothing varies")
+            continue
+        at = worst(found)  # NaN, if there is one
+        name, i = element[among[at]]
+        yield _row(check, float(found[at]), **of, where=_place(name, draws[name], i))
 
 
-def _worst(
-    check: str, draws: Mapping[str, xr.DataArray], statistic, threshold: float, *, largest: bool
-) -> dict:
-    """The worst value of a diagnostic; a quantity that does not vary at all has nothing to diagnose."""
-    values = {}
-    for name, x in draws.items():
-        ordered = x.transpose(..., *SAMPLE_DIMS).values
-        for position, chain in zip(
-            np.ndindex(ordered.shape[:-2]), ordered.reshape(-1, *ordered.shape[-2:]), strict=True
-        ):
-            if np.ptp(chain) > 0 or not np.isfinite(chain).all():
-                values[_place(name, x, position)] = float(statistic(chain))
-    if not values:
-        return _row(check, np.nan, threshold, largest=largest, where="nothing varies")
-    where = (max if largest else min)(values, key=lambda k: -np.inf if np.isnan(values[k]) else values[k])
-    where = next((k for k, v in values.items() if np.isnan(v)), where)
-    return _row(check, values[where], threshold, largest=largest, where=where)
+def _by_element(x: xr.DataArray) -> np.ndarray:
+    """Draws as (element, chain, draw)."""
+    return x.transpose(..., *SAMPLE_DIMS).values.reshape(-1, x.sizes[CHAIN], x.sizes[DRAW])
 
 
-def _row(check: str, worst: float, threshold: float, *, largest: bool, where: str) -> dict:
+def _row(check: str, worst: float, *, threshold: float, largest: bool, where: str) -> dict:
     passed = worst <= threshold if largest else worst >= threshold
     return {"check": check, "worst": worst, "threshold": threshold, "passed": bool(passed), "where": where}
 
 
-def _place(name: str, x: xr.DataArray, position: tuple[int, ...]) -> str:
+def _place(name: str, x: xr.DataArray, element: int) -> str:
     dims = [dim for dim in x.dims if dim not in SAMPLE_DIMS]
+    position = np.unravel_index(element, [x.sizes[dim] for dim in dims])
     labels = [
         str(x[dim].values[i]) if dim in x.coords else str(i) for dim, i in zip(dims, position, strict=True)
     ]
@@ -200,14 +204,7 @@ def loo(fit: xr.DataTree) -> dict[str, float]:
             "the fit knows only the sum of its patients' log-likelihoods; leaving one out needs a fit to an "
             "Exposure, a row a patient"
         )
-    patients = values.values.reshape(-1, *values.shape[-2:])
-    # A patient whose likelihood hardly varies (censored at once) needs no importance weights.
-    varies = np.ptp(patients, axis=(1, 2)) > MIN_SPREAD
-    elpd, k, p_loo = patients[:, 0, 0].copy(), np.zeros(len(patients)), np.zeros(len(patients))
-    r_eff = relative_efficiency(fit["posterior"].to_dataset())
-    with np.errstate(divide="ignore", invalid="ignore"):  # hopeless weights give k = NaN, counted as high
-        for i in np.flatnonzero(varies):
-            elpd[i], k[i], p_loo[i] = (float(v) for v in array_stats.loo(patients[i], r_eff=r_eff))
+    elpd, k, p_loo = leave_one_out(_by_element(values), relative_efficiency(fit["posterior"].to_dataset()))
     return {
         "elpd": elpd.sum(),
         "elpd_se": float(np.sqrt(len(elpd) * elpd.var())),
@@ -218,15 +215,28 @@ def loo(fit: xr.DataTree) -> dict[str, float]:
     }
 
 
+def leave_one_out(
+    log_likelihood: np.ndarray, efficiency: float = 1.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Expected log predictive density, Pareto k and effective number of parameters, (row,) each, of
+    ``log_likelihood`` (row, chain, draw)."""
+    values = log_likelihood.reshape(len(log_likelihood), -1)
+    elpd, k, p_loo = values[:, 0].copy(), np.zeros(len(values)), np.zeros(len(values))
+    # A patient whose likelihood hardly varies (censored at once) needs no importance weights.
+    varies = np.flatnonzero(np.ptp(values, axis=1) > MIN_SPREAD)
+    for some in blocks(values[varies]):
+        rows = varies[some]
+        own = values[rows]
+        logs, k[rows] = smoothed_weights(own, efficiency)
+        elpd[rows] = logsumexp(logs + own, axis=1)
+        p_loo[rows] = logsumexp(own, axis=1) - np.log(own.shape[1]) - elpd[rows]
+    return elpd, k, p_loo
+
+
 def relative_efficiency(posterior: xr.Dataset) -> float:
     """Mean effective share of the draws over the model's variables, by which Pareto smoothing allows for
     autocorrelation."""
-    shape = (-1, posterior.sizes[CHAIN], posterior.sizes[DRAW])
-    every = [x.transpose(..., *SAMPLE_DIMS).values.reshape(shape) for x in posterior.data_vars.values()]
-    shares = [
-        array_stats.ess(chains, method="mean", relative=True)
-        for x in every
-        for chains in x
-        if np.ptp(chains) > 0
-    ]
-    return float(np.mean(shares)) if shares else 1.0
+    every = np.concatenate([_by_element(x) for x in posterior.data_vars.values()])
+    varying = every[np.ptp(every, axis=(1, 2)) > 0]
+    size = [effective_size(split_chains(varying[rows])) for rows in blocks(varying)]
+    return float(np.concatenate(size).mean() / every[0].size) if size else 1.0

@@ -16,7 +16,8 @@ import xarray as xr
 from arviz_stats.base import array_stats
 from scipy import special
 
-from bayes_net.checks.gate import HIGH_PARETO_K, MIN_SPREAD, gate, relative_efficiency
+from bayes_net.checks.diagnostics import blocks, smoothed_weights
+from bayes_net.checks.gate import HIGH_PARETO_K, MIN_SPREAD, gate, leave_one_out, relative_efficiency
 from bayes_net.checks.power import reported_log_ratios, study_log_likelihood
 from bayes_net.data.exposure import Exposure
 from bayes_net.engine.layout import layout
@@ -60,11 +61,14 @@ def influence(
     slopes, n = _by_arm(fit), len(likelihood)
     ordered = [(arm[order], order) for arm, order in zip(slopes, slopes.argsort(axis=1), strict=True)]
     without, below, k = np.empty((n, len(slopes))), np.empty((n, len(slopes))), np.empty(n)
-    for i, own in enumerate(likelihood):  # one at a time: the weights of all would be as large as the draws
-        weights, k[i] = left_out_weights(own, efficiency)
+    for rows in blocks(likelihood):  # the weights of all would be as large as the draws
+        weights, k[rows] = left_out_weights(likelihood[rows], efficiency)
+        weights = weights.reshape(len(weights), -1)
         # by arm, sorted once for all patients
-        without[i] = [_quantiles(*arm, weights.ravel(), [0.5])[0] for arm in ordered]
-        below[i] = (slopes < 0) @ weights.ravel()
+        without[rows] = np.transpose(
+            [[_quantiles(*arm, own, [0.5])[0] for own in weights] for arm in ordered]
+        )
+        below[rows] = weights @ (slopes < 0).T
     refitted = np.zeros(n, bool)
     high = [i for i in np.argsort(-np.nan_to_num(k, nan=np.inf)) if not k[i] <= HIGH_PARETO_K]
     for i in high[:most_refits] if data is not None else ():
@@ -109,17 +113,18 @@ def _by_arm(fit: xr.DataTree) -> np.ndarray:
     return slopes.reshape(len(slopes), -1)
 
 
-def left_out_weights(log_likelihood: np.ndarray, efficiency: float = 1.0) -> tuple[np.ndarray, float]:
-    """Weights of the draws, (chain, draw), without what ``log_likelihood`` is of, and their Pareto k.
+def left_out_weights(log_likelihood: np.ndarray, efficiency: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the draws, (..., chain, draw), without what ``log_likelihood`` is of, and their Pareto k.
 
     A likelihood that hardly varies (a patient censored at once) leaves the weights even.
     """
-    if np.ptp(log_likelihood) <= MIN_SPREAD:
-        return np.full(log_likelihood.shape, 1 / log_likelihood.size), 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):  # hopeless weights give k = NaN, counted as high
-        logs, k = array_stats.psislw(log_likelihood, r_eff=efficiency, axis=(-2, -1))
-    weights = np.exp(logs - logs.max())
-    return weights / weights.sum(), float(k)
+    *rows, chains, draws = log_likelihood.shape
+    flat = log_likelihood.reshape(-1, chains * draws)
+    weights, k = np.full(flat.shape, 1 / flat.shape[1]), np.zeros(len(flat))
+    varies = np.ptp(flat, axis=1) > MIN_SPREAD
+    logs, k[varies] = smoothed_weights(flat[varies], efficiency)
+    weights[varies] = np.exp(logs)
+    return weights.reshape(log_likelihood.shape), k.reshape(rows)
 
 
 def weighted_quantiles(draws: np.ndarray, weights: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
@@ -154,7 +159,7 @@ def study_influence(
     fit: xr.DataTree,
     network: Network,
     *,
-    level: float,
+    ci_prob: float,
     refits: Mapping[str, xr.DataTree] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """What leaving out each study does to each hazard ratio: one row a hazard ratio and study.
@@ -174,17 +179,17 @@ def study_influence(
     if by_study.sizes[STUDY] < 2 or about.empty:
         return pd.DataFrame()
     prior = reported_log_ratios(fit["prior"].to_dataset(), network)[1].std(SAMPLE_DIMS, ddof=1).values
-    with_all = _moments(whole, None, level)
+    with_all = _moments(whole, None, ci_prob)
     about[["hr", "lower", "upper"]] = np.exp(with_all["limits"])
     about["mcse_hr"] = [float(array_stats.mcse(np.exp(own), method="median")) for own in whole.values]
-    about = about.assign(level=level, contraction=1 - with_all["sd"] / prior)
+    about = about.assign(level=ci_prob, contraction=1 - with_all["sd"] / prior)
     parts = []
     for name in by_study[STUDY].values:
         weights, k = left_out_weights(by_study.sel({STUDY: name}).values)
         reliable, draws = name in refits or k <= SURE_PARETO_K, whole
         if name in refits:
             draws, weights = reported_log_ratios(refits[name]["posterior"].to_dataset(), network)[1], None
-        without = _moments(draws, weights, level)
+        without = _moments(draws, weights, ci_prob)
         part = about.assign(without=name, pareto_k=k, refitted=name in refits, reliable=reliable)
         part[["hr_without", "lower_without", "upper_without"]] = np.exp(without["limits"])
         part["shift"] = (without["mean"] - with_all["mean"]) / with_all["sd"]
@@ -196,13 +201,13 @@ def study_influence(
     return pd.concat(parts, ignore_index=True)
 
 
-def _moments(draws: xr.DataArray, weights: np.ndarray | None, level: float) -> dict[str, np.ndarray]:
+def _moments(draws: xr.DataArray, weights: np.ndarray | None, ci_prob: float) -> dict[str, np.ndarray]:
     """Mean and SD, (quantity,), and median with limits, (quantity, 3), of weighted draws."""
     flat = draws.values.reshape(len(draws), -1)
     weights = np.full(flat.shape[1], 1 / flat.shape[1]) if weights is None else weights.ravel()
     mean = flat @ weights
     sd = np.sqrt(np.maximum((flat - mean[:, None]) ** 2 @ weights, 0.0))
-    tails = (0.5, (1 - level) / 2, (1 + level) / 2)
+    tails = (0.5, (1 - ci_prob) / 2, (1 + ci_prob) / 2)
     limits = np.array([weighted_quantiles(own, weights[None], tails)[0] for own in flat])
     return {"mean": mean, "sd": sd, "limits": limits}
 
@@ -235,16 +240,13 @@ def leave_one_number_out(
     doi:10.1007/s11222-016-9696-4) where its Pareto k is at most
     ``SURE_PARETO_K``; else ``refit`` fits the network without the number.
     """
-    table, refits = [], {}
-    for name in fit["log_likelihood"][ROW].values:
-        values = fit["log_likelihood"]["published"].sel({ROW: name}).transpose(*SAMPLE_DIMS).values
-        with np.errstate(divide="ignore", invalid="ignore"):
-            elpd, k, _ = (float(v) for v in array_stats.loo(values))
-        exact = not k <= SURE_PARETO_K
-        if exact:
-            refits[name] = refit(left_out(network, [name]))
-            draws = refits[name]["posterior"].to_dataset()
-            held = published_log_likelihood(draws, network).sel({ROW: name}).values
-            elpd = float(special.logsumexp(held) - np.log(held.size))
-        table.append({ROW: name, "elpd": elpd, "pareto_k": k, "exact": exact})
-    return pd.DataFrame(table), refits
+    values = fit["log_likelihood"]["published"].transpose(ROW, *SAMPLE_DIMS)
+    elpd, k, _ = leave_one_out(values.values)
+    exact, refits = ~(k <= SURE_PARETO_K), {}
+    for i in np.flatnonzero(exact):
+        name = values[ROW].values[i]
+        refits[name] = refit(left_out(network, [name]))
+        draws = refits[name]["posterior"].to_dataset()
+        held = published_log_likelihood(draws, network).sel({ROW: name}).values
+        elpd[i] = special.logsumexp(held) - np.log(held.size)
+    return pd.DataFrame({ROW: values[ROW].values, "elpd": elpd, "pareto_k": k, "exact": exact}), refits

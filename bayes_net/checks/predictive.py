@@ -81,17 +81,17 @@ def posterior_predictive(
     *,
     draws: int = 200,
     seed: int,
-    prob: float = 0.95,
+    ci_prob: float = 0.95,
 ) -> pd.DataFrame:
     """Replicated against observed Kaplan-Meier curves by arm, up to each arm's last follow-up.
 
-    Columns: arm, time, observed, estimate (median replicate), lower, upper (pointwise, ``prob``),
+    Columns: arm, time, observed, estimate (median replicate), lower, upper (pointwise, ``ci_prob``),
     p_value: probability that a replicate is at or above the observed curve (half for ties); values near
     0 or 1 are a misfit. Gelman, Meng and Stern 1996.
     """
     times = np.asarray(times, float)
     replicated, events = replicate(fit, data, draws=draws, seed=seed)
-    tail = ((1 - prob) / 2, 0.5, (1 + prob) / 2)
+    tail = ((1 - ci_prob) / 2, 0.5, (1 + ci_prob) / 2)
     tables = []
     for a, arm in enumerate(data.arms):
         own = data.arm == a

@@ -40,7 +40,7 @@ def censoring_curve(
     seed: int,
     factors: Sequence[float] = FACTORS,
     sampler: Sampler | None = None,
-    level: float = 0.95,
+    ci_prob: float = 0.95,
 ) -> pd.DataFrame:
     """Hazard ratios of each arm with censoring as informative as each of ``factors`` says.
 
@@ -49,16 +49,16 @@ def censoring_curve(
     lower, upper, log_sd, prob_below_1, mcse_hr, gate, and ``holds``: whether the verbal
     conclusion of the ordinary fit still holds.
     """
-    rows = [_rows(fit, 1.0, level).assign(as_specified=True)]
+    rows = [_rows(fit, 1.0, ci_prob).assign(as_specified=True)]
     for factor in factors:
         tree = fit_imputed(data, fit, replace(censoring, factor=factor), hazard, seed=seed, sampler=sampler)
-        rows.append(_rows(tree, factor, level).assign(as_specified=False))
+        rows.append(_rows(tree, factor, ci_prob).assign(as_specified=False))
     return with_words(pd.concat(rows, ignore_index=True))
 
 
-def _rows(fit: xr.DataTree, factor: float, level: float) -> pd.DataFrame:
+def _rows(fit: xr.DataTree, factor: float, ci_prob: float) -> pd.DataFrame:
     ratios = hazard_ratio(fit)
-    table = summarise(ratios, prob=level).rename(columns={"estimate": "hr", "mcse": "mcse_hr"})
+    table = summarise(ratios, ci_prob=ci_prob).rename(columns={"estimate": "hr", "mcse": "mcse_hr"})
     table = table[[ARM, "hr", "lower", "upper", "mcse_hr"]].assign(
         factor=float(factor),
         log_sd=np.log(ratios).std(("chain", "draw"), ddof=1).values,

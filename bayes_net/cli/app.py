@@ -217,13 +217,13 @@ def paper(
     ] = None,
 ) -> None:
     """Write the tables of a finished run for a paper or a submission."""
-    from bayes_net.paper.tables import paper_tables, save_paper_tables
+    from bayes_net.paper.tables import save_tables, tables
     from bayes_net.results.folder import read_result
 
     with _bad_input_exits():
         found = read_result(result)
         folder = out or result.with_name(f"{result.resolve().name}-tables")
-        files = save_paper_tables(paper_tables(found.tables), folder, formats)
+        files = save_tables(tables(found.tables), folder, formats)
     out_console.print(f"Wrote {len(files)} files to {literal(str(folder))}")
 
 

@@ -42,12 +42,12 @@ def framed(frame: pd.DataFrame, title: str | None = None) -> Table:
     return table
 
 
-def show_scenarios(found, level: float) -> None:
+def show_scenarios(found, ci_prob: float) -> None:
     """Every hazard ratio over the scenarios, and what an audit of priors found."""
     from bayes_net.report.scenarios import audit_to_read
     from bayes_net.results.scenarios import summary_table
 
-    out_console.print(framed(summary_table(found.summary, label=f"{100 * level:.3g} % CrI")), "")
+    out_console.print(framed(summary_table(found.summary, label=f"{100 * ci_prob:.3g} % CrI")), "")
     if len(found.audit):
         out_console.print(framed(audit_to_read(found.audit)), "")
 

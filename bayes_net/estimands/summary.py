@@ -67,7 +67,7 @@ def probability(values: xr.DataArray, *, above: float = -np.inf, below: float = 
 
 
 def summarise(
-    values: xr.DataArray, *, prob: float = 0.95, interval: str = "equal-tailed", limits: bool = True
+    values: xr.DataArray, *, ci_prob: float = 0.95, interval: str = "equal-tailed", limits: bool = True
 ) -> pd.DataFrame:
     """A tidy table, one row a quantity, with Monte-Carlo error beside each number.
 
@@ -76,25 +76,25 @@ def summarise(
     also mcse_lower and mcse_upper, the errors of equal-tailed limits (unknown for highest-density ones).
     Of draws pooled over imputations the errors hold the variance between these.
     """
-    if interval not in ("equal-tailed", "hdi") or not 0 < prob < 1:
+    if interval not in ("equal-tailed", "hdi") or not 0 < ci_prob < 1:
         raise InputError(
-            f"interval {interval!r}, prob {prob}: expected 'equal-tailed' or 'hdi', and 0 < prob < 1"
+            f"interval {interval!r}, ci_prob {ci_prob}: expected 'equal-tailed' or 'hdi', and 0 < ci_prob < 1"
         )
     labels = [dim for dim in values.dims if dim not in SAMPLE_DIMS]
     flat = values.transpose(*labels, *SAMPLE_DIMS)
     draws = flat.values.reshape(-1, *flat.shape[-2:])
     index = pd.MultiIndex.from_product([flat[d].values for d in labels], names=labels) if labels else None
     pooled = values[IMPUTATION].values if IMPUTATION in values.coords else None
-    rows = [_summary(x, prob, interval, limits=limits, imputation=pooled) for x in draws]
+    rows = [_summary(x, ci_prob, interval, limits=limits, imputation=pooled) for x in draws]
     table = pd.DataFrame(rows, index=index)
-    return (table.reset_index() if labels else table).assign(level=prob, interval_kind=interval)
+    return (table.reset_index() if labels else table).assign(level=ci_prob, interval_kind=interval)
 
 
 def _summary(
-    x: np.ndarray, prob: float, interval: str, *, limits: bool, imputation: np.ndarray | None
+    x: np.ndarray, ci_prob: float, interval: str, *, limits: bool, imputation: np.ndarray | None
 ) -> dict[str, float]:
-    tail = ((1 - prob) / 2, (1 + prob) / 2)
-    lower, upper = np.quantile(x, tail) if interval == "equal-tailed" else array_stats.hdi(x.ravel(), prob)
+    tail = ((1 - ci_prob) / 2, (1 + ci_prob) / 2)
+    lower, upper = np.quantile(x, tail) if interval == "equal-tailed" else array_stats.hdi(x.ravel(), ci_prob)
     values = {
         "estimate": float(np.median(x)),
         "lower": float(lower),

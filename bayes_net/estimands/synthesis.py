@@ -71,14 +71,14 @@ def shrinkage_law(draws: xr.Dataset, curve: Curve) -> tuple[np.ndarray, np.ndarr
 
 
 def checks(
-    fit: xr.DataTree, network: Network, held_out: pd.DataFrame, *, level: float, seed: int
+    fit: xr.DataTree, network: Network, held_out: pd.DataFrame, *, ci_prob: float, seed: int
 ) -> pd.DataFrame:
     """Every held-out number beside its predictive interval, and how far out in it the number lies.
 
     Columns: row, study, arm, subgroup, endpoint, statistic, printed, printed_lower, printed_upper,
     predicted, lower, upper (what a replicated study would print), p_value: the smaller tail, doubled.
     """
-    draws, tail = fit["posterior"].to_dataset(), (1 - level) / 2
+    draws, tail = fit["posterior"].to_dataset(), (1 - ci_prob) / 2
     rng = np.random.default_rng(seed)
     table = []
     for row in held_out.itertuples():
@@ -93,7 +93,7 @@ def checks(
             name: getattr(row, name) for name in ("study", "arm", "subgroup", "endpoint", "statistic", "time")
         }
         entry |= {"row": row.id, "printed": observed, "printed_lower": row.lower, "printed_upper": row.upper}
-        entry |= {"predicted": middle, "lower": lower, "upper": upper, "level": level}
+        entry |= {"predicted": middle, "lower": lower, "upper": upper, "level": ci_prob}
         table.append(entry | {"p_value": 2 * min(above, 1 - above)})
     return pd.DataFrame(table)
 
@@ -170,7 +170,7 @@ def profiles(
     points: Sequence[float],
     times: np.ndarray,
     known_until: Mapping[Curve, float],
-    level: float,
+    ci_prob: float,
 ) -> pd.DataFrame:
     """Predicted survival from randomisation by arm: of the whole arm, and by best shrinkage in points.
 
@@ -186,10 +186,10 @@ def profiles(
             law = shrinkage_law(draws, curve)
             found |= {f"{s:g} points": log_conditional(whole, *law, above=s, below=s) for s in points}
         for profile, log_h in found.items():
-            tail = ((1 - level) / 2, 0.5, (1 + level) / 2)
+            tail = ((1 - ci_prob) / 2, 0.5, (1 + ci_prob) / 2)
             lower, middle, upper = np.quantile(np.exp(-np.exp(log_h)), tail, axis=0)
             columns = {"endpoint": endpoint, "study": study, "arm": arm, "profile": profile, "time": times}
-            columns |= {"estimate": middle, "lower": lower, "upper": upper, "level": level}
+            columns |= {"estimate": middle, "lower": lower, "upper": upper, "level": ci_prob}
             columns["beyond_data"] = times > known_until.get(curve, 0.0)
             parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

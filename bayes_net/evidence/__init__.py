@@ -1,1 +1,5 @@
 """Published numbers in, with their rules and what a likelihood makes of them."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -35,7 +35,7 @@ def draw(
     hazard_ratios: pd.DataFrame,
     attrition: pd.DataFrame,
     slope_prior: Prior,
-    level: float,
+    ci_prob: float,
     patient_level: bool,
 ) -> Iterator[Figure]:
     """The figures of a run; curves are drawn at the earliest landmark, and by response at the last (at "no
@@ -70,14 +70,14 @@ def draw(
             yield _figure(
                 f"attrition_{endpoint}", "attrition_flow", flows[endpoint], arms=arms, subject=shared
             )
-        yield from _curves(primary(fits, endpoint)[0], slope_prior, arms=arms, level=level)
+        yield from _curves(primary(fits, endpoint)[0], slope_prior, arms=arms, ci_prob=ci_prob)
         for threshold in dict.fromkeys(f.job.measure for f in own if isinstance(f.job.measure, Response)):
             cut = [f for f in own if f.job.measure == threshold]
             last = next((f for f in reversed(cut) if not f.job.landmark.biased), cut[-1])
             yield _figure(
                 f"survival_{last.job.analysis}",
                 "survival",
-                *survival_curves(last, level=level),
+                *survival_curves(last, ci_prob=ci_prob),
                 arms=arms,
                 subject=_subject(last),
             )
@@ -103,14 +103,14 @@ def _subject(fitted: Fitted) -> str:
     return landmark_label(fitted.job.label, fitted.job.landmark.biased)
 
 
-def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], level: float) -> Iterator[Figure]:
+def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], ci_prob: float) -> Iterator[Figure]:
     endpoint, about = fitted.job.endpoint, {"arms": arms, "subject": _subject(fitted)}
-    yield _figure(f"survival_{endpoint}", "survival", *survival_curves(fitted, level=level), **about)
+    yield _figure(f"survival_{endpoint}", "survival", *survival_curves(fitted, ci_prob=ci_prob), **about)
     yield _figure(
-        f"baseline_hazard_{endpoint}", "baseline_hazard", hazard_steps(fitted, level=level), **about
+        f"baseline_hazard_{endpoint}", "baseline_hazard", hazard_steps(fitted, ci_prob=ci_prob), **about
     )
     if SLOPE_BY_INTERVAL in fitted.fit["posterior"]:
-        ratios = hazard_ratio_steps(fitted, level=level).assign(origin=origin_of(fitted))
+        ratios = hazard_ratio_steps(fitted, ci_prob=ci_prob).assign(origin=origin_of(fitted))
         yield _figure(f"hazard_ratio_by_time_{endpoint}", "hazard_ratio_by_time", ratios, **about)
     if not isinstance(slope_prior, Flat):
         densities = slope_densities(fitted, slope_prior)
@@ -118,7 +118,7 @@ def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], level:
     if fitted.job.concerned is not None:
         return  # replicates would follow completed follow-up, which nobody observed
     times = np.linspace(0, fitted.job.data.time.max(), CURVE_POINTS)
-    replicated = predictive_table([fitted], times, level=level).assign(endpoint=LONG_NAMES[endpoint])
+    replicated = predictive_table([fitted], times, ci_prob=ci_prob).assign(endpoint=LONG_NAMES[endpoint])
     observed = pd.concat(
         [kaplan_meier(data.time, data.event).assign(arm=arm) for _, arm, data in patient_groups(fitted)],
         ignore_index=True,

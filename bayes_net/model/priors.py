@@ -14,6 +14,21 @@ from scipy.special import logit
 
 from bayes_net.errors import InputError
 
+__all__ = [
+    "Borrowing",
+    "Fixed",
+    "Flat",
+    "HalfCauchy",
+    "HalfNormal",
+    "Normal",
+    "Priors",
+    "hazard_change_prior",
+    "hazard_ratio_prior",
+    "median_survival_prior",
+    "probability_prior",
+    "slope_change_prior",
+]
+
 LOG_2 = float(np.log(2.0))
 
 
@@ -74,60 +89,60 @@ class Flat:
 Prior = Normal | HalfNormal | Flat
 
 
-def _log_interval(lower: float, upper: float, prob: float, what: str) -> tuple[float, float]:
-    if not (0 < lower < upper and np.isfinite(upper) and 0 < prob < 1):
+def _log_interval(lower: float, upper: float, ci_prob: float, what: str) -> tuple[float, float]:
+    if not (0 < lower < upper and np.isfinite(upper) and 0 < ci_prob < 1):
         raise InputError(
-            f"{what}: interval {lower:g} to {upper:g} with probability {prob:g} is not usable; "
+            f"{what}: interval {lower:g} to {upper:g} with probability {ci_prob:g} is not usable; "
             "expected 0 < lower < upper and 0 < probability < 1"
         )
-    z = stats.norm.ppf((1 + prob) / 2)
+    z = stats.norm.ppf((1 + ci_prob) / 2)
     return float(np.log(lower * upper) / 2), float(np.log(upper / lower) / (2 * z))
 
 
-def hazard_ratio_prior(lower: float, upper: float, *, prob: float = 0.95) -> Normal:
-    """Normal prior of a log hazard ratio with ``prob`` of hazard ratios between the limits."""
-    mean, sd = _log_interval(lower, upper, prob, "hazard ratio")
-    return Normal(mean, sd, f"{100 * prob:g} % of hazard ratios between {lower:g} and {upper:g}")
+def hazard_ratio_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> Normal:
+    """Normal prior of a log hazard ratio with ``ci_prob`` of hazard ratios between the limits."""
+    mean, sd = _log_interval(lower, upper, ci_prob, "hazard ratio")
+    return Normal(mean, sd, f"{100 * ci_prob:g} % of hazard ratios between {lower:g} and {upper:g}")
 
 
-def median_survival_prior(lower: float, upper: float, *, prob: float = 0.95) -> Normal:
+def median_survival_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> Normal:
     """Normal prior of the log hazard per month, from an interval of median survival in months.
 
     A constant hazard lambda has median log(2)/lambda.
     """
-    mean, sd = _log_interval(lower, upper, prob, "median survival")
-    statement = f"{100 * prob:g} % of median survivals between {lower:g} and {upper:g} months"
+    mean, sd = _log_interval(lower, upper, ci_prob, "median survival")
+    statement = f"{100 * ci_prob:g} % of median survivals between {lower:g} and {upper:g} months"
     return Normal(float(np.log(LOG_2)) - mean, sd, statement)
 
 
-def hazard_change_prior(factor: float, *, prob: float = 0.95) -> HalfNormal:
+def hazard_change_prior(factor: float, *, ci_prob: float = 0.95) -> HalfNormal:
     """Half-normal prior of the random walk's standard deviation over a year.
 
-    With ``prob`` the hazards at two moments a year apart differ by less than ``factor``-fold. The
+    With ``ci_prob`` the hazards at two moments a year apart differ by less than ``factor``-fold. The
     change is the product of a half-normal and a normal, whose quantile scales the prior.
     """
-    if not (factor > 1 and np.isfinite(factor) and 0 < prob < 1):
+    if not (factor > 1 and np.isfinite(factor) and 0 < ci_prob < 1):
         raise InputError(
-            f"hazard change: factor {factor:g} with probability {prob:g} is not usable; "
+            f"hazard change: factor {factor:g} with probability {ci_prob:g} is not usable; "
             "expected a finite factor > 1 and 0 < probability < 1"
         )
 
     def excess(q: float) -> float:
         # the product of two standard normals has density K0(|x|) / pi
-        return 2 / np.pi * special.iti0k0(q)[1] - prob
+        return 2 / np.pi * special.iti0k0(q)[1] - ci_prob
 
     scale = np.log(factor) / optimize.brentq(excess, 0.0, 50.0)
-    return HalfNormal(float(scale), f"{100 * prob:g} % of hazards a year apart within a factor {factor:g}")
+    return HalfNormal(float(scale), f"{100 * ci_prob:g} % of hazards a year apart within a factor {factor:g}")
 
 
-def slope_change_prior(factor: float, *, prob: float = 0.95) -> HalfNormal:
+def slope_change_prior(factor: float, *, ci_prob: float = 0.95) -> HalfNormal:
     """Half-normal prior of the standard deviation of a slope's change over a year.
 
-    With ``prob`` the hazard ratios per unit of score at two moments a year apart differ by less than
+    With ``ci_prob`` the hazard ratios per unit of score at two moments a year apart differ by less than
     ``factor``-fold, as hazards do under ``hazard_change_prior``.
     """
-    statement = f"{100 * prob:g} % of hazard ratios a year apart within a factor {factor:g}"
-    return replace(hazard_change_prior(factor, prob=prob), statement=statement)
+    statement = f"{100 * ci_prob:g} % of hazard ratios a year apart within a factor {factor:g}"
+    return replace(hazard_change_prior(factor, ci_prob=ci_prob), statement=statement)
 
 
 @dataclass(frozen=True)
@@ -225,11 +240,11 @@ class Borrowing:
         return {FULL: 0.0, NONE: self.vague_sd}.get(self.kind, self.sd)
 
 
-def probability_prior(lower: float, upper: float, *, prob: float = 0.95) -> Normal:
-    """Normal prior of a logit with ``prob`` of probabilities between the limits."""
+def probability_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> Normal:
+    """Normal prior of a logit with ``ci_prob`` of probabilities between the limits."""
     if not 0 < lower < upper < 1:
         raise InputError(f"probabilities {lower:g} to {upper:g}: expected 0 < lower < upper < 1")
     low, high = logit([lower, upper])
-    sd = (high - low) / (2 * stats.norm.ppf((1 + prob) / 2))
-    statement = f"{100 * prob:g} % of probabilities between {lower:g} and {upper:g}"
+    sd = (high - low) / (2 * stats.norm.ppf((1 + ci_prob) / 2))
+    statement = f"{100 * ci_prob:g} % of probabilities between {lower:g} and {upper:g}"
     return Normal(float(low + high) / 2, float(sd), statement)

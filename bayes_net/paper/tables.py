@@ -95,10 +95,10 @@ class PaperTable:
         )
 
 
-def paper_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, PaperTable]:
+def tables(found: Mapping[str, pd.DataFrame]) -> dict[str, PaperTable]:
     """The tables of a run for a paper, by a name that is fit for a file.
 
-    ``tables`` are those in a run's folder, by the stem of their CSV files. Only they say whether patients
+    ``found`` are those in a run's folder, by the stem of their CSV files. Only they say whether patients
     are synthetic, what passed its gate and what was imputed after censoring, and then the title and the notes
     of every table say it.
 
@@ -110,17 +110,17 @@ def paper_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, PaperTable]:
     InputError
         The table ``diagnostics`` is missing.
     """
-    if "diagnostics" not in tables:
+    if "diagnostics" not in found:
         raise InputError(
-            f"tables has {', '.join(tables) or 'nothing'}; expected diagnostics among them, since a table "
+            f"tables has {', '.join(found) or 'nothing'}; expected diagnostics among them, since a table "
             "must say whether its numbers can be used"
         )
-    filled = {name: table for name, table in tables.items() if len(table) or name == "diagnostics"}
+    filled = {name: table for name, table in found.items() if len(table) or name == "diagnostics"}
     parts = of_synthesis(filled) if _is_synthesis(filled) else of_patients(filled)
     if (factor := _censoring_factor(filled)) is not None:
         reason = f"follow-up after censoring is imputed at {factor:g} times the model’s hazard"
         parts = (part.marked(CENSORING, reason) for part in parts)
-    if any(map(_is_synthetic, tables.values())):
+    if any(map(_is_synthetic, found.values())):
         parts = (part.marked(SYNTHETIC, GENERATED) for part in parts)
     return {part.name: PaperTable(*part[1:]) for part in parts}
 
@@ -141,12 +141,10 @@ def _is_synthetic(table: pd.DataFrame) -> bool:
     return "synthetic" in table and (table["synthetic"].astype(str) == "True").any()
 
 
-def save_paper_tables(
-    tables: Mapping[str, PaperTable], folder: str | Path, formats: Iterable[str]
-) -> list[Path]:
+def save_tables(tables: Mapping[str, PaperTable], folder: str | Path, formats: Iterable[str]) -> list[Path]:
     """Write every table in every format, such as ``["docx", "html"]``, and return the files.
 
-    Nothing is written unless all of them can be made.
+    Nothing is written unless all of them can be tables.
 
     Raises
     ------

@@ -116,7 +116,7 @@ def failed_refits(result: ResultFolder) -> list[str]:
 
 def _answer(result: ResultFolder) -> Iterator[Part]:
     about = contents(result.tables)
-    yield bullets(answer(result.tables, level=result.words["level"]))
+    yield bullets(answer(result.tables, ci_prob=result.words["level"]))
     meaning = "A hazard ratio below 1 goes with longer time to event in the arm that is named first."
     if about["slopes"]:
         meaning = (

@@ -47,26 +47,26 @@ def judged(found: Tables, name: str) -> pd.DataFrame:
     return found[name].assign(gate=FAILED if whole_failed(found) else PASSED)
 
 
-def answer(found: Tables, *, level: float) -> list[str]:
+def answer(found: Tables, *, ci_prob: float) -> list[str]:
     """The answer: a sentence per arm, then the arms' hazard ratio, response, and a held-out check."""
     if whole_failed(found):
         return ["Nothing is summarised, because the gate of the fit of all evidence failed."]
-    sentences = slope_sentences(found["hazard_ratios"], level=level) if "hazard_ratios" in found else []
+    sentences = slope_sentences(found["hazard_ratios"], ci_prob=ci_prob) if "hazard_ratios" in found else []
     if "arms_and_studies" in found:
-        sentences += _arm_sentences(found, level=level)
+        sentences += _arm_sentences(found, ci_prob=ci_prob)
     if "responses" in found:
-        sentences += _response_sentences(found, level=level)
+        sentences += _response_sentences(found, ci_prob=ci_prob)
     return sentences + (_held_out_sentences(found["checks"]) if "checks" in found else [])
 
 
-def slope_sentences(hazard_ratios: pd.DataFrame, *, level: float) -> list[str]:
+def slope_sentences(hazard_ratios: pd.DataFrame, *, ci_prob: float) -> list[str]:
     """Per endpoint and arm: what the printed landmarks say, and what is predicted at the others."""
     rows = hazard_ratios[hazard_ratios["measure"] == PER_10_POINTS]
     groups = rows.groupby(["endpoint", "arm"], sort=False)
-    return [_slope_sentence(words(endpoint), arm, own, level) for (endpoint, arm), own in groups]
+    return [_slope_sentence(words(endpoint), arm, own, ci_prob) for (endpoint, arm), own in groups]
 
 
-def _slope_sentence(endpoint: str, arm: str, rows: pd.DataFrame, level: float) -> str:
+def _slope_sentence(endpoint: str, arm: str, rows: pd.DataFrame, ci_prob: float) -> str:
     usable = rows[~rows["biased"].astype(bool)]
     parts = [f"{arm}, {endpoint}."]
     if not (usable["status"] != PREDICTED).any():
@@ -77,7 +77,7 @@ def _slope_sentence(endpoint: str, arm: str, rows: pd.DataFrame, level: float) -
         if len(informed):
             parts.append(direction_sentence(lead[:1].upper() + lead[1:], informed))
             if status != PREDICTED:
-                parts.append(_sizes(informed, level))
+                parts.append(_sizes(informed, ci_prob))
         silent = own[~own.index.isin(informed.index)]
         if len(silent):
             parts.append(f"{listed_and([unbroken(label) for label in silent['landmark']])}: {lead}; {PRIOR}.")
@@ -90,19 +90,19 @@ def _without_print(rows: pd.DataFrame) -> str:
     return f"{lead}; that of “no limit” is, but it is biased and not summarised." if biased else f"{lead}."
 
 
-def _sizes(rows: pd.DataFrame, level: float) -> str:
+def _sizes(rows: pd.DataFrame, ci_prob: float) -> str:
     found = [
-        f"{ratio(row, level)} at {unbroken(row.landmark)}"
+        f"{ratio(row, ci_prob)} at {unbroken(row.landmark)}"
         + (f" (printed: {rounded(row.printed)})" if pd.notna(row.printed) else "")
         for row in rows.itertuples()
     ]
     return f"Posterior median hazard ratio per 10 points: {listed_and(found)}."
 
 
-def ratio(row, level: float) -> str:
+def ratio(row, ci_prob: float) -> str:
     """``0.53 (95 % CrI 0.32–0.90)``."""
     text = format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
-    return text.replace("(", f"({unbroken(percent(level))} CrI ", 1)
+    return text.replace("(", f"({unbroken(percent(ci_prob))} CrI ", 1)
 
 
 def comparison(found: Tables) -> str:
@@ -112,7 +112,7 @@ def comparison(found: Tables) -> str:
     return with_signs(named.iloc[0]) if len(named) else "arm"
 
 
-def _arm_sentences(found: Tables, *, level: float) -> list[str]:
+def _arm_sentences(found: Tables, *, ci_prob: float) -> list[str]:
     rows = found["arms_and_studies"]
     rows = rows[rows["estimand"] == "arm"]
     pooled = rows[rows["study"].str.startswith("(")]
@@ -126,11 +126,11 @@ def _arm_sentences(found: Tables, *, level: float) -> list[str]:
             continue
         word, longer = direction(row.prob_below_1)
         outcome = f"{word} {longer} {endpoint}" if longer else "direction unclear"
-        clauses.append(f"{place} hazard ratio {ratio(row, level)}, {outcome}")
+        clauses.append(f"{place} hazard ratio {ratio(row, ci_prob)}, {outcome}")
     return [f"{comparison(found)}: {'; '.join(clauses)}."] if clauses else []
 
 
-def _response_sentences(found: Tables, *, level: float) -> list[str]:
+def _response_sentences(found: Tables, *, ci_prob: float) -> list[str]:
     """The prediction for a new study, beside the groups from which it comes."""
     responses = found["responses"]
     new = responses["response_group"] == "new study"
@@ -140,7 +140,7 @@ def _response_sentences(found: Tables, *, level: float) -> list[str]:
     if row.contraction < LEAST_CONTRACTION:
         return [f"Response in a new study: {PRIOR}."]
     text = format_interval(row.estimate, row.lower, row.upper, row.mcse, most=2)
-    text = text.replace("(", f"({unbroken(percent(level))} CrI ", 1)
+    text = text.replace("(", f"({unbroken(percent(ci_prob))} CrI ", 1)
     seen = responses[~new & ~responses["response_group"].isin(_alone(found))]
     ends = [seen.loc[seen["estimate"].idxmin()], seen.loc[seen["estimate"].idxmax()]]
     groups = " to ".join(f"{rounded(end['estimate'])} ({end['response_group']})" for end in ends)

@@ -1,1 +1,5 @@
 """Tidy tables, and the folder they live in."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

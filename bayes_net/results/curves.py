@@ -27,16 +27,16 @@ def subset(data: Exposure, keep: np.ndarray) -> Exposure:
     return replace(data, **{name: getattr(data, name)[keep] for name in rows})
 
 
-def bands(draws, *, level: float) -> pd.DataFrame:
+def bands(draws, *, ci_prob: float) -> pd.DataFrame:
     """Pointwise equal-tailed bands of draws: their other dims, estimate, lower, upper."""
-    tail = ((1 - level) / 2, 0.5, (1 + level) / 2)
+    tail = ((1 - ci_prob) / 2, 0.5, (1 + ci_prob) / 2)
     quantiles = draws.quantile(tail, dim=("chain", "draw")).dropna(TIME, how="all")
     names = dict(zip(tail, ("lower", "estimate", "upper"), strict=True))
     table = quantiles.to_series().unstack("quantile").rename(columns=names).reset_index()
     return table.rename_axis(columns=None).dropna()
 
 
-def survival_curves(fitted: Fitted, *, level: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+def survival_curves(fitted: Fitted, *, ci_prob: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Posterior bands and Kaplan-Meier steps by arm, or by response within the arms.
 
     The bands average over the group's own patients, as the Kaplan-Meier curve does.
@@ -45,7 +45,7 @@ def survival_curves(fitted: Fitted, *, level: float) -> tuple[pd.DataFrame, pd.D
     for group, arm, data in patient_groups(fitted):
         times = np.linspace(0, data.time.max(), CURVE_POINTS)
         draws = standardised_survival(fitted.fit, data, times).sel({ARM: [arm]})
-        curves.append(bands(draws, level=level).assign(group=group))
+        curves.append(bands(draws, ci_prob=ci_prob).assign(group=group))
         steps.append(kaplan_meier(data.time, data.event).assign(group=group))
     origin, label = origin_of(fitted), LONG_NAMES[fitted.job.endpoint]
     return pd.concat(curves, ignore_index=True).assign(origin=origin, endpoint=label), pd.concat(
@@ -74,19 +74,19 @@ def patient_groups(fitted: Fitted) -> Iterator[tuple[str, str, Exposure]]:
         yield from ((group, arm, subset(data, keep)) for group, keep in parts if keep.any())
 
 
-def hazard_steps(fitted: Fitted, *, level: float) -> pd.DataFrame:
+def hazard_steps(fitted: Fitted, *, ci_prob: float) -> pd.DataFrame:
     """Posterior hazard by arm and interval; the last interval ends with the arm's follow-up."""
-    return _steps(fitted, summarise(baseline_hazard(fitted.fit), prob=level))
+    return _steps(fitted, summarise(baseline_hazard(fitted.fit), ci_prob=ci_prob))
 
 
-def hazard_ratio_steps(fitted: Fitted, *, level: float, interval: str = "equal-tailed") -> pd.DataFrame:
+def hazard_ratio_steps(fitted: Fitted, *, ci_prob: float, interval: str = "equal-tailed") -> pd.DataFrame:
     """Posterior hazard ratio, per 10 points or of response, by arm and interval, with its events; the last
     interval ends with the arm's follow-up."""
     data = fitted.job.data
     within = np.append(data.cuts, data.starts[-1] + 1.0)
     ratios = hazard_ratio_by_time(fitted.fit, within).rename({TIME: INTERVAL})
     table = summarise(
-        ratios.assign_coords({INTERVAL: np.arange(data.n_intervals)}), prob=level, interval=interval
+        ratios.assign_coords({INTERVAL: np.arange(data.n_intervals)}), ci_prob=ci_prob, interval=interval
     )
     table["events"] = data.events.astype(int).ravel()
     return _steps(fitted, table)
@@ -122,11 +122,11 @@ def slope_densities(fitted: Fitted, prior: Prior) -> pd.DataFrame:
     )
 
 
-def predictive_table(fits: Sequence[Fitted], times: Sequence[float], *, level: float) -> pd.DataFrame:
+def predictive_table(fits: Sequence[Fitted], times: Sequence[float], *, ci_prob: float) -> pd.DataFrame:
     """Replicated against observed survival at ``times``, for every fit."""
     parts = [
         posterior_predictive(
-            f.fit, f.job.data, np.asarray(times), seed=f.fit.attrs["seed"], prob=level
+            f.fit, f.job.data, np.asarray(times), seed=f.fit.attrs["seed"], ci_prob=ci_prob
         ).assign(fit=f.job.label)
         for f in fits
     ]

@@ -84,7 +84,7 @@ class Fitted:
         return bool(len(self.gate.table) and self.gate.table["passed"].eq(True).all())
 
     def _repr_html_(self) -> str:
-        ratios = hazard_ratio_table([self], level=0.95, interval="equal-tailed")
+        ratios = hazard_ratio_table([self], ci_prob=0.95, interval="equal-tailed")
         ratios = ratios[ratios["measure"] != PER_1_POINT]
         checks = self.gate.table
         failed = [
@@ -141,10 +141,10 @@ def _arms_differ(fit: xr.DataTree) -> bool:
     return fit["posterior"].sizes[ARM] > 1 and "common_slope" not in fit["posterior"]
 
 
-def hazard_ratio_table(fits: Sequence[Fitted], *, level: float, interval: str) -> pd.DataFrame:
+def hazard_ratio_table(fits: Sequence[Fitted], *, ci_prob: float, interval: str) -> pd.DataFrame:
     """Posterior hazard ratios: one row an estimand, landmark and arm, with probabilities and errors."""
     rows = [
-        _hazard_ratio_rows(f, measure, estimand, ratios, level, interval)
+        _hazard_ratio_rows(f, measure, estimand, ratios, ci_prob, interval)
         for f in fits
         for measure, estimand, ratios in _ratios(f)
     ]
@@ -181,10 +181,10 @@ def _reference_label(measure: Measure) -> str:
 
 
 def _hazard_ratio_rows(
-    fitted: Fitted, measure: str, estimand: str, ratios: xr.DataArray, level: float, interval: str
+    fitted: Fitted, measure: str, estimand: str, ratios: xr.DataArray, ci_prob: float, interval: str
 ) -> pd.DataFrame:
     job = fitted.job
-    table = ratio_summary(ratios, np.log(ratios), level=level, interval=interval)
+    table = ratio_summary(ratios, np.log(ratios), ci_prob=ci_prob, interval=interval)
     counts = {
         arm: (n, d)
         for arm, n, d in zip(job.data.arms, job.data.n_by_arm, job.data.events.sum(1), strict=True)
@@ -208,13 +208,13 @@ def ratio_summary(
     ratios: xr.DataArray,
     logs: xr.DataArray,
     *,
-    level: float,
+    ci_prob: float,
     interval: str = "equal-tailed",
     prior: xr.DataArray | None = None,
 ) -> pd.DataFrame:
     """Median, interval, region probabilities and errors of hazard ratios, one row each, with the moments of
     their logarithms ``logs``; with draws of the logarithms' ``prior`` also its SD and the contraction."""
-    table = summarise(ratios, prob=level, interval=interval)
+    table = summarise(ratios, ci_prob=ci_prob, interval=interval)
     table = table.rename(columns={"estimate": "hr", "mcse": "mcse_hr", "interval_kind": "interval"})
     for name, (above, below) in HAZARD_RATIO_BOUNDS.items():
         table[name] = np.ravel(probability(ratios, above=above, below=below).values)

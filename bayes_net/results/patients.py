@@ -111,14 +111,14 @@ def _about(job: Job) -> dict[str, object]:
     )
 
 
-def over_time_table(fits: Sequence[Fitted], *, level: float, interval: str) -> pd.DataFrame:
+def over_time_table(fits: Sequence[Fitted], *, ci_prob: float, interval: str) -> pd.DataFrame:
     """Posterior hazard ratio in each interval after the landmark, of the fits whose slopes vary over time.
 
     Columns: what it is about, arm, start and end (months), events, hr, lower, upper, level, interval, and
     the Monte-Carlo errors.
     """
     parts = [
-        hazard_ratio_steps(f, level=level, interval=interval)
+        hazard_ratio_steps(f, ci_prob=ci_prob, interval=interval)
         .rename(columns={"estimate": "hr", "mcse": "mcse_hr", "interval": "k", "interval_kind": "interval"})
         .assign(**_about(f.job), gate=PASSED if f.gate.passed else FAILED)
         for f in fits
@@ -137,7 +137,7 @@ def survival_table(
     times: Sequence[float],
     horizon: float,
     profiles: Sequence[float],
-    level: float,
+    ci_prob: float,
     interval: str,
 ) -> pd.DataFrame:
     """Survival at times, medians and restricted means after the landmark, by arm and profile.
@@ -154,7 +154,7 @@ def survival_table(
             biased=f.job.landmark.biased,
         )
         for f in fits
-        for part in _survival_parts(f, times, horizon, profiles, level, interval)
+        for part in _survival_parts(f, times, horizon, profiles, ci_prob, interval)
     ]
     columns = ["endpoint", "population", "measure", "landmark", "biased", ARM, "profile", "quantity", "time"]
     columns += ["beyond_follow_up"]
@@ -162,11 +162,11 @@ def survival_table(
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def _survival_parts(f: Fitted, times, horizon, profiles, level, interval) -> Iterator[pd.DataFrame]:
+def _survival_parts(f: Fitted, times, horizon, profiles, ci_prob, interval) -> Iterator[pd.DataFrame]:
     follow_up = dict(zip(f.job.data.arms, f.fit["constant_data"]["last_follow_up"].values, strict=True))
     drawn = survival_quantities(f.job, f.fit, times=times, horizon=horizon, profiles=profiles)
     for quantity, draws in drawn.items():
-        table = summarise(draws, prob=level, interval=interval, limits=False)
+        table = summarise(draws, ci_prob=ci_prob, interval=interval, limits=False)
         table = table.rename(columns={"interval_kind": "interval"})
         if quantity != "survival":
             table["time"] = horizon if quantity == "rmst" else np.nan

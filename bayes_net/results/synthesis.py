@@ -39,7 +39,9 @@ FROM_PATIENTS = "from patients"
 _PRINTED = PRINTED_COLUMNS[1:]
 
 
-def hazard_ratios(fit: xr.DataTree, network: Network, printed: pd.DataFrame, *, level: float) -> pd.DataFrame:
+def hazard_ratios(
+    fit: xr.DataTree, network: Network, printed: pd.DataFrame, *, ci_prob: float
+) -> pd.DataFrame:
     """Posterior hazard ratios of shrinkage by endpoint, arm and landmark, per 10 points and per 1, beside
     the printed ones.
 
@@ -53,7 +55,7 @@ def hazard_ratios(fit: xr.DataTree, network: Network, printed: pd.DataFrame, *, 
     parts = []
     for per, measure in ((10.0, PER_10_POINTS), (1.0, PER_1_POINT)):
         logs, prior = after * per / 10.0, before * per / 10.0
-        part = ratio_summary(np.exp(logs), logs, level=level, prior=prior)
+        part = ratio_summary(np.exp(logs), logs, ci_prob=ci_prob, prior=prior)
         parts.append(part.assign(measure=measure))
     table = pd.concat(parts, ignore_index=True)
     table[["endpoint", "arm"]] = table["slope_of"].str.split(" ", n=1, expand=True)
@@ -106,7 +108,7 @@ def per_point_of_shrinkage(row) -> tuple[float, float, float]:
     return (1 / value, 1 / upper, 1 / lower) if row["unit"] == PER_POINT_PCHG else (value, lower, upper)
 
 
-def arm_hazard_ratios(fit: xr.DataTree, network: Network, *, level: float, seed: int) -> pd.DataFrame:
+def arm_hazard_ratios(fit: xr.DataTree, network: Network, *, ci_prob: float, seed: int) -> pd.DataFrame:
     """Hazard ratio of the second arm against the first by endpoint and study, the pooled one and that of a
     new study where several studies compare the arms, and hazard levels of studies against the reference."""
     draws, prior = fit["posterior"].to_dataset(), fit["prior"].to_dataset()
@@ -114,10 +116,10 @@ def arm_hazard_ratios(fit: xr.DataTree, network: Network, *, level: float, seed:
     for name, what in (("arm_effect", "arm"), ("study_level", "study against reference")):
         if name in draws:
             dim = "effect" if name == "arm_effect" else "level_of"
-            part = ratio_summary(np.exp(draws[name]), draws[name], level=level, prior=prior[name])
+            part = ratio_summary(np.exp(draws[name]), draws[name], ci_prob=ci_prob, prior=prior[name])
             parts.append(part.rename(columns={dim: "of"}).assign(estimand=what))
     if network.pools_effects:
-        parts += _pooled_effects(draws, prior, network, level, seed)
+        parts += _pooled_effects(draws, prior, network, ci_prob, seed)
     if not parts:
         return pd.DataFrame()
     table = pd.concat(parts, ignore_index=True)
@@ -128,20 +130,20 @@ def arm_hazard_ratios(fit: xr.DataTree, network: Network, *, level: float, seed:
     return hazard_ratio_columns(table, more=["comparison"])
 
 
-def _pooled_effects(draws, prior, network: Network, level: float, seed: int) -> list[pd.DataFrame]:
+def _pooled_effects(draws, prior, network: Network, ci_prob: float, seed: int) -> list[pd.DataFrame]:
     parts = []
     for label, with_new in (("pooled mean", False), ("new study", True)):
         before, after = (
             new_arm_effect(d, network, seed=seed) if with_new else d["arm_effect_mean"]
             for d in (prior, draws)
         )
-        part = ratio_summary(np.exp(after), after, level=level, prior=before)
+        part = ratio_summary(np.exp(after), after, ci_prob=ci_prob, prior=before)
         part["of"] = part.pop("effect_endpoint") + f" ({label})"
         parts.append(part.assign(estimand="arm"))
     return parts
 
 
-def responses(fit: xr.DataTree, network: Network, *, level: float, seed: int) -> pd.DataFrame:
+def responses(fit: xr.DataTree, network: Network, *, ci_prob: float, seed: int) -> pd.DataFrame:
     """Probability of response by study and arm, and in a new study of the last arm."""
     groups = network.groups("response")
     if not groups:
@@ -152,11 +154,11 @@ def responses(fit: xr.DataTree, network: Network, *, level: float, seed: int) ->
             name: xr.concat([x, new_response(fit[name].to_dataset(), network, seed)], dim="response_group")
             for name, x in logits.items()
         }
-    table = summarise(expit(logits["posterior"]), prob=level)
+    table = summarise(expit(logits["posterior"]), ci_prob=ci_prob)
     return table.assign(**contraction(logits["prior"], logits["posterior"]))
 
 
-def parameters(fit: xr.DataTree, network: Network, *, level: float) -> pd.DataFrame:
+def parameters(fit: xr.DataTree, network: Network, *, ci_prob: float) -> pd.DataFrame:
     """What the evidence says about what: prior SD and posterior SD of every parameter on its modelling
     scale, and the contraction 1 - posterior SD / prior SD."""
     before, after = fit["prior"].to_dataset(), fit["posterior"].to_dataset()
@@ -164,7 +166,7 @@ def parameters(fit: xr.DataTree, network: Network, *, level: float) -> pd.DataFr
     for name in after.data_vars:
         if str(name).endswith("_z") or name in ("step", "landmark_step"):
             continue  # standardised: what is derived from them says it
-        table = summarise(after[name], prob=level, limits=False)
+        table = summarise(after[name], ci_prob=ci_prob, limits=False)
         labels = [d for d in after[name].dims if d not in SAMPLE_DIMS]
         table["label"] = table[labels].astype(str).agg(", ".join, axis=1) if labels else ""
         shrunk = contraction(before[name], after[name].transpose(*before[name].dims))

@@ -262,15 +262,15 @@ class BaselineSection(Section):
 
 
 @lru_cache
-def hazard_change(factor: float, probability: float) -> HalfNormal:
+def hazard_change(factor: float, ci_prob: float) -> HalfNormal:
     """``hazard_change_prior``, kept: it is solved by numerical integration, a fifth of a second long."""
-    return hazard_change_prior(factor, prob=probability)
+    return hazard_change_prior(factor, ci_prob=ci_prob)
 
 
 @lru_cache
-def slope_change(factor: float, probability: float) -> HalfNormal:
+def slope_change(factor: float, ci_prob: float) -> HalfNormal:
     """``slope_change_prior``, kept for the same reason."""
-    return slope_change_prior(factor, prob=probability)
+    return slope_change_prior(factor, ci_prob=ci_prob)
 
 
 class PriorSection(Section):
@@ -316,7 +316,7 @@ class PriorSection(Section):
             level = (
                 Flat()
                 if self.median_months == "flat"
-                else median_survival_prior(*self.median_months, prob=self.probability)
+                else median_survival_prior(*self.median_months, ci_prob=self.probability)
             )
         return Priors(
             level=level,
@@ -328,7 +328,7 @@ class PriorSection(Section):
         )
 
     def _ratio(self, limits: tuple[float, float] | str) -> Normal | Flat:
-        return Flat() if limits == "flat" else hazard_ratio_prior(*limits, prob=self.probability)
+        return Flat() if limits == "flat" else hazard_ratio_prior(*limits, ci_prob=self.probability)
 
 
 class CensoringSection(Section):

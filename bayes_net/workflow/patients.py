@@ -153,7 +153,7 @@ class PreparedPatients(Prepared):
     def tables(self, fits: Sequence[Fitted], steps: Steps) -> dict[str, pd.DataFrame]:
         """Every table of the run; a few patients of each fit are left out by refitting."""
         steps.next("tables")
-        how = {"level": self.plan.report.level, "interval": self.plan.report.interval}
+        how = {"ci_prob": self.plan.report.level, "interval": self.plan.report.interval}
         tables = {
             "hazard_ratios": hazard_ratio_table(fits, **how),
             "hazard_ratio_by_time": over_time_table(fits, **how),
@@ -185,7 +185,7 @@ class PreparedPatients(Prepared):
     def _predictive(self, fits: Sequence[Fitted]) -> pd.DataFrame:
         if self.plan.censoring is not None:
             return pd.DataFrame()  # replicates would follow completed follow-up, which nobody observed
-        table = predictive_table(fits, self._survival["times"], level=self.plan.report.level)
+        table = predictive_table(fits, self._survival["times"], ci_prob=self.plan.report.level)
         columns = ["fit", "arm", "time", "observed", "estimate", "lower", "upper", "p_value"]
         return table[columns].rename(columns={"time": "months", "estimate": "replicated", "p_value": "p"})
 
@@ -200,7 +200,7 @@ class PreparedPatients(Prepared):
     def ratios(self, fits: Sequence[Fitted]) -> pd.DataFrame:
         """The hazard-ratio table of a run."""
         report = self.plan.report
-        return hazard_ratio_table(fits, level=report.level, interval=report.interval)
+        return hazard_ratio_table(fits, ci_prob=report.level, interval=report.interval)
 
     def posterior(self, fits: Sequence[Fitted]) -> xr.DataTree:
         """A group for each endpoint and measure, landmarks side by side.

@@ -107,7 +107,7 @@ class PreparedNetwork(Prepared):
 
     def tables(self, fits: Sequence[FittedNetwork], steps: Steps) -> dict[str, pd.DataFrame]:
         """Every table of the run; each source, and each number that asks for it, is left out by refitting."""
-        (whole,), network, level = fits, self.network, self.plan.report.level
+        (whole,), network, ci_prob = fits, self.network, self.plan.report.level
         tables, without = {DIAGNOSTICS: [whole.gate.table.assign(fit=WHOLE)]}, {}
         if self.plan.report.leave_one_out:
             loo, refits = self._leave_out(whole.fit, steps)
@@ -118,12 +118,12 @@ class PreparedNetwork(Prepared):
             without = {
                 name.removeprefix("without "): tree for name, tree in refits.items() if gates[name].passed
             }
-        tables["study_influence"] = [study_influence(whole.fit, network, level=level, refits=without)]
+        tables["study_influence"] = [study_influence(whole.fit, network, ci_prob=ci_prob, refits=without)]
         steps.next("tables")
         joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}
         columns = ["fit", "check", "worst", "threshold", "passed", "where"]
         joined[DIAGNOSTICS] = joined[DIAGNOSTICS][columns]
-        joined |= tabulate(whole.fit, self, level=level)
+        joined |= tabulate(whole.fit, self, ci_prob=ci_prob)
         return {name: _with_gate(table, name, whole, joined[DIAGNOSTICS]) for name, table in joined.items()}
 
     def _leave_out(self, fit: xr.DataTree, steps: Steps) -> tuple[pd.DataFrame, dict[str, xr.DataTree]]:
@@ -155,10 +155,10 @@ class PreparedNetwork(Prepared):
 
     def ratios(self, fits: Sequence[FittedNetwork]) -> pd.DataFrame:
         """Hazard ratios of shrinkage, then those of arms and studies."""
-        (whole,), level, seed = fits, self.plan.report.level, self.plan.sampling.seed
+        (whole,), ci_prob, seed = fits, self.plan.report.level, self.plan.sampling.seed
         tables = [
-            hazard_ratios(whole.fit, self.network, self.printed, level=level),
-            arm_hazard_ratios(whole.fit, self.network, level=level, seed=seed),
+            hazard_ratios(whole.fit, self.network, self.printed, ci_prob=ci_prob),
+            arm_hazard_ratios(whole.fit, self.network, ci_prob=ci_prob, seed=seed),
         ]
         table = pd.concat([t for t in tables if len(t)], ignore_index=True)
         return table.assign(gate=PASSED if whole.gate.passed else FAILED)
@@ -322,7 +322,7 @@ def _with_gate(
     return table.assign(gate=found)
 
 
-def tabulate(fit: xr.DataTree, prepared: PreparedNetwork, *, level: float) -> dict[str, pd.DataFrame]:
+def tabulate(fit: xr.DataTree, prepared: PreparedNetwork, *, ci_prob: float) -> dict[str, pd.DataFrame]:
     """Every table of the posterior, by file name."""
     plan, network = prepared.plan, prepared.network
     seed = plan.sampling.seed
@@ -330,21 +330,21 @@ def tabulate(fit: xr.DataTree, prepared: PreparedNetwork, *, level: float) -> di
     until = plan.report.predict_until.months
     times = np.linspace(0.0, until, 61)[1:]
     return {
-        "hazard_ratios": hazard_ratios(fit, network, prepared.printed, level=level),
-        "arms_and_studies": arm_hazard_ratios(fit, network, level=level, seed=seed),
-        "responses": responses(fit, network, level=level, seed=seed),
+        "hazard_ratios": hazard_ratios(fit, network, prepared.printed, ci_prob=ci_prob),
+        "arms_and_studies": arm_hazard_ratios(fit, network, ci_prob=ci_prob, seed=seed),
+        "responses": responses(fit, network, ci_prob=ci_prob, seed=seed),
         "new_study_priors": new_study_priors(fit, network, seed=seed),
         "priors": prior_table(fit, network),
-        "parameters": parameters(fit, network, level=level),
+        "parameters": parameters(fit, network, ci_prob=ci_prob),
         "power_scaling": synthesis_power_scaling(fit, network),
-        "checks": checks(fit, network, held_out, level=level, seed=seed),
+        "checks": checks(fit, network, held_out, ci_prob=ci_prob, seed=seed),
         "survival": profiles(
             fit,
             network,
             points=plan.report.profiles,
             times=times,
             known_until=known_until(network),
-            level=level,
+            ci_prob=ci_prob,
         ),
         "evidence": prepared.printed.drop(columns=[c for c in prepared.printed if c.startswith("printed_")]),
     }

@@ -129,7 +129,7 @@ def _patients_figures(prepared: PreparedPatients, analysis: Analysis) -> Iterabl
         hazard_ratios=analysis.tables["hazard_ratios"],
         attrition=prepared.attrition,
         slope_prior=hazard.priors.slope,
-        level=report.level,
+        ci_prob=report.level,
         patient_level=report.patient_level_figures,
     )
 

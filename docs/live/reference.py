@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import bayes_net as bn
@@ -17,7 +18,7 @@ _ADDRESS = {"doi:": "https://doi.org/", "arXiv:": "https://arxiv.org/abs/"}
 
 def public(*modules: str) -> str:
     """Every public name of these modules of the package, with its docstring."""
-    return _rst(_entry(f"bayes_net.{name}", getattr(bn, name)) for name in _names(modules))
+    return _rst(_entry(f"bayes_net.{name}", found) for name, found in _names(modules))
 
 
 def figures() -> str:
@@ -29,15 +30,35 @@ def figures() -> str:
 def overview(*modules: str) -> str:
     """A table of the public names of these modules, with what each is."""
     rows = [
-        (f"{{py:obj}}`~bayes_net.{name}`", first_line(getattr(bn, name).__doc__)) for name in _names(modules)
+        (f"{{py:obj}}`{name} <bayes_net.{name}>`", first_line(found.__doc__))
+        for name, found in _names(modules)
     ]
     return table(("Name", "What it is"), rows)
 
 
-def _names(modules: Iterable[str]) -> list[str]:
-    """The public names of modules, or of all modules of a folder."""
+@cache
+def faces() -> dict[str, object]:
+    """Every public name as it stands behind ``bayes_net.``: at the top, or in a folder if it is not there."""
+    top = {name: getattr(bn, name) for name in bn.__all__}
+    folders = {name: found for name, found in top.items() if inspect.ismodule(found)}
+    found = {
+        f"{folder}.{name}": getattr(folders[folder], name)
+        for folder in folders.keys() - {"plots", "schema"}
+        for name in folders[folder].__all__
+    }
+    there = {id(found) for found in top.values()}
+    found = {name: what for name, what in found.items() if id(what) not in there}
+    return dict(sorted(found.items())) | {name: top[name] for name in sorted(top.keys() - folders.keys())}
+
+
+def _home(found: object) -> str:
+    return found.__module__.removeprefix("bayes_net.")
+
+
+def _names(modules: Iterable[str]) -> list[tuple[str, object]]:
+    """The public names of modules, or of all modules of a folder, and what they are."""
     return [
-        name for mark in modules for home, names in bn._HOMES.items() if _covers(mark, home) for name in names
+        (name, found) for mark in modules for name, found in faces().items() if _covers(mark, _home(found))
     ]
 
 
@@ -62,7 +83,8 @@ def untold(reference: Path) -> list[str]:
     texts = [path.read_text(encoding="utf-8") for path in reference.glob("*.md")]
     marks = [mark for text in texts for mark in re.findall(r"^<!-- generated: public (.+) -->$", text, re.M)]
     shown = [mark for each in marks for mark in each.split()]
-    return sorted(home for home in bn._HOMES if not any(_covers(mark, home) for mark in shown))
+    homes = {_home(found) for found in faces().values()}
+    return sorted(home for home in homes if not any(_covers(mark, home) for mark in shown))
 
 
 def link_sources(app, what, name, obj, options, lines: list[str]) -> None:

@@ -122,9 +122,10 @@ def cohort_rows(number: int) -> list[dict]:
 def _fit_rows(number: int, label: str, data: bn.Exposure, shape, fit_seed: int) -> list[dict]:
     hazard = shipped().hazard(bn.Shrinkage())
     fit = bn.fit(data, hazard, seed=fit_seed, sampler=sampler(), shape=shape)
-    checks = bn.gate(fit, {"hazard ratio": bn.hazard_ratio(fit), "interaction": bn.interaction(fit)}).table
+    reported = {"hazard ratio": bn.hazard_ratio(fit), "interaction": bn.estimands.interaction(fit)}
+    checks = bn.gate(fit, reported).table
     failed = checks["check"][~checks["passed"]].tolist()
-    table = bn.summarise(fit["posterior"]["slope"], prob=0.95)
+    table = bn.summarise(fit["posterior"]["slope"], ci_prob=0.95)
     columns = ["mean", "sd", "estimate", "mcse", "lower", "upper", "ess_bulk", "ess_tail", "rhat"]
     numbers = table[columns].round(6).to_dict("records")
     return [

@@ -249,7 +249,7 @@ def test_the_audit_needs_no_scenarios_compiles_no_model_and_is_told_everywhere(r
         "Of 2 stated priors, one at a time, these have more than a negligible effect: arm effect; of 2 "
         "studies, one at a time, these have more than a negligible effect: A." in before
     )
-    bn.rebuild_report(out)
+    bn.workflow.rebuild_report(out)
     assert page(out) == before
 
 

@@ -30,7 +30,6 @@ from bayes_net.estimands.survival import (
 from bayes_net.report.patients import SECTIONS
 from bayes_net.results.columns import HAZARD_RATIO_BOUNDS
 from bayes_net.specification.read import read_specification
-from bayes_net.workflow import write as output
 from bayes_net.workflow.describe import _equation
 from bayes_net.workflow.write import write
 
@@ -367,7 +366,7 @@ def quickly(monkeypatch, passed_gate):
         content = {"specification_sha256": "x", "gate": gate, "files": {}}
         (folder / "manifest.json").write_text(json.dumps(content))
 
-    monkeypatch.setattr(output, "_write_files", write_manifest)
+    monkeypatch.setattr(sys.modules["bayes_net.workflow.write"], "_write_files", write_manifest)
     return passed_gate
 
 
@@ -395,7 +394,7 @@ def test_a_run_that_fails_while_writing_leaves_the_earlier_result_as_it_was(monk
     def fail(*_):
         raise RuntimeError("the plot fell over")
 
-    monkeypatch.setattr(output, "report_page", fail)
+    monkeypatch.setattr(sys.modules["bayes_net.workflow.write"], "report_page", fail)
     with pytest.raises(RuntimeError, match="fell over"):
         write(finished[0], folder)
     assert hashes(folder) == before

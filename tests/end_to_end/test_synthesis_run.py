@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tomllib
 
 import numpy as np
@@ -25,7 +26,6 @@ from test_cli import invoke, modules_after
 from test_output import everything_in, hashes
 
 import bayes_net as bn
-from bayes_net.checks import influence
 from bayes_net.cli import app as cli
 from bayes_net.cli.app import _progress
 from bayes_net.errors import InputError
@@ -42,7 +42,6 @@ from bayes_net.specification.read import read_specification
 from bayes_net.specification.shipped import models_folder, shipped_models
 from bayes_net.specification.synthesis import SynthesisPlan
 from bayes_net.workflow import synthesis as synthesis_workflow
-from bayes_net.workflow import write
 from bayes_net.workflow.analysis import prepare
 from bayes_net.workflow.synthesis import known_until
 
@@ -446,7 +445,7 @@ def test_progress_is_told_step_by_step(again):
 def test_estimands_of_the_stored_fit_are_those_of_the_tables(tree, found):
     rows = found["hazard_ratios"]
     rows = rows[rows["measure"] == "shrinkage, per 10 points"]
-    told = bn.summarise(bn.hazard_ratio(tree), prob=LEVEL)
+    told = bn.summarise(bn.hazard_ratio(tree), ci_prob=LEVEL)
     keys = [f"pfs {arm}, {landmark}" for arm, landmark in zip(rows["arm"], rows["landmark"], strict=True)]
     assert list(told["slope_of"] + ", " + told["landmark"]) == keys
     np.testing.assert_allclose(told["estimate"], rows["hr"], rtol=1e-9)
@@ -464,13 +463,13 @@ def test_checks_take_the_fit_of_a_synthesis(again, found):
     fit, network = analysis.fits[0].fit, analysis.prepared.network
     columns = ["component", "sensitivity", "shift", "reading"]
     pd.testing.assert_frame_equal(
-        bn.power_scaling(fit, network=network)[columns], analysis.tables["power_scaling"][columns]
+        bn.checks.power_scaling(fit, network=network)[columns], analysis.tables["power_scaling"][columns]
     )
-    slopes = bn.power_scaling(fit, {"log hazard ratio": fit["posterior"]["slope"]}, network=network)
+    slopes = bn.checks.power_scaling(fit, {"log hazard ratio": fit["posterior"]["slope"]}, network=network)
     assert set(slopes["label"]) == {f"pfs {arm}, {at}" for arm in ARMS for at in ("150 d", "36 w")}
     one = analysis.tables["power_scaling"].query("arm == '177Lu' and landmark == '150 d'")
     np.testing.assert_allclose(slopes[slopes["label"] == "pfs 177Lu, 150 d"]["shift"], one["shift"])
-    told, each = bn.loo(fit), found["loo"]
+    told, each = bn.checks.loo(fit), found["loo"]
     assert told["n"] == len(IDS)
     assert told["worst_pareto_k"] == pytest.approx(
         each["pareto_k"].max(), abs=0.15
@@ -528,7 +527,8 @@ def test_without_the_only_study_with_a_slope_its_prior_comes_back(found):
 def test_a_refit_that_fails_its_gate_marks_the_run(monkeypatch, path, good):
     """The fit of all evidence passed: what fails is named, and the earlier result stays."""
     monkeypatch.setattr(synthesis_workflow, "REFIT_ESS", 10**9)
-    monkeypatch.setattr(influence, "SURE_PARETO_K", np.inf)  # no refits without single numbers
+    # no refits without single numbers
+    monkeypatch.setattr(sys.modules["bayes_net.checks.influence"], "SURE_PARETO_K", np.inf)
     folder, before = good
     code, shown, error = invoke("run", path, "--out", folder, "--seed", SEED)
     beside = folder.with_name("out-gate-failed")
@@ -728,7 +728,7 @@ def test_a_run_that_is_interrupted_while_it_draws_leaves_everything_as_it_was(
     plots_save = style.save
     monkeypatch.setattr(style, "save", save)
     with pytest.raises(reaches, match=said):
-        write.write(again[0], folder)
+        bn.write(again[0], folder)
     assert saved
     assert saved[0].parents[1] != folder  # it had begun, elsewhere
     assert os.listdir(folder.parent) == (["out"] if earlier else [])
@@ -1060,7 +1060,7 @@ def test_a_slope_of_an_arm_without_patients_does_not_come_from_them(tmp_path):
         slopes={"landmarks": ["36w"]},
     )
     prepared = prepare(read_specification(path))
-    rows = hazard_ratios(from_the_prior(prepared.network), prepared.network, prepared.printed, level=0.95)
+    rows = hazard_ratios(from_the_prior(prepared.network), prepared.network, prepared.printed, ci_prob=0.95)
     assert set(rows.loc[rows["arm"] == "177Lu", "status"]) == {"from patients"}
     assert set(rows.loc[rows["arm"] == "control", "status"]) == {"not in print: predicted"}
 
@@ -1069,7 +1069,7 @@ def test_the_arms_that_are_compared_are_those_of_the_model():
     """Of responders: the evidence also records another comparison, which is not this one."""
     prepared = prepare(read_specification(shipped_models()["netter1_response30"]))
     fit = from_the_prior(prepared.network)
-    table = arm_hazard_ratios(fit, prepared.network, level=0.95, seed=1)
+    table = arm_hazard_ratios(fit, prepared.network, ci_prob=0.95, seed=1)
     told = {"arms_and_studies": table, "evidence": prepared.evidence.table, "diagnostics": pd.DataFrame()}
     assert set(table["comparison"]) == {"177Lu >=30 against 177Lu <30"}
     assert comparison(told) == "177Lu ≥ 30 against 177Lu < 30"
@@ -1084,7 +1084,7 @@ def test_a_bias_is_taken_off_only_where_one_is_specified(tmp_path):
         path = written(tmp_path, rows, slopes={"landmarks": ["150d", "no limit"]}, bias={"by_arm": bias})
         prepared = prepare(read_specification(path))
         table = hazard_ratios(
-            from_the_prior(prepared.network), prepared.network, prepared.printed, level=0.95
+            from_the_prior(prepared.network), prepared.network, prepared.printed, ci_prob=0.95
         )
         own = table[(table["arm"] == "177Lu") & (table["landmark"] == "no limit")]
         assert set(own["status"]) == {status}
@@ -1097,7 +1097,7 @@ def test_a_number_held_out_does_not_hide_the_one_in_the_fit(first, tmp_path):
     other = pools.slope("S0", -0.05, 0.02, "150d", study=STUDY, use="check", review="investigator")
     rows = [other, SLOPE] if first == "the one held out" else [SLOPE, other]
     prepared = prepare(read_specification(written(tmp_path, rows)))
-    table = hazard_ratios(from_the_prior(prepared.network), prepared.network, prepared.printed, level=0.95)
+    table = hazard_ratios(from_the_prior(prepared.network), prepared.network, prepared.printed, ci_prob=0.95)
     table = table[(table["arm"] == "177Lu") & (table["landmark"] == "150 d")]
     assert set(table["row"]) == {"S1"}
     assert set(table["status"]) == {"in print"}

@@ -308,7 +308,7 @@ def test_a_run_under_informative_censoring_says_so_and_leaves_out_what_it_cannot
     ]
     result = bn.read_result(folder)
     assert (result.tables["hazard_ratios"]["censoring_factor"] == 3).all()
-    papers = bn.paper_tables(result.tables)
+    papers = bn.paper.tables(result.tables)
     assert papers
     assert all("INFORMATIVE CENSORING ASSUMED" in table.title for table in papers.values())
     assert all("imputed at 3 times the model’s hazard" in table.notes[0] for table in papers.values())

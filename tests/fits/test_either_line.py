@@ -68,9 +68,9 @@ def test_exponential_curves_of_a_synthesis_have_their_closed_forms(rng):
     np.testing.assert_allclose(found, np.exp(-rate.values[..., None] * np.array(times)))
     np.testing.assert_allclose(bn.median_survival(fit), np.log(2) / rate)
     np.testing.assert_allclose(bn.rmst(fit, horizon=12.0), -np.expm1(-12 * rate) / rate)
-    later = bn.conditional_survival(fit, [4.0], given=6.0)
+    later = bn.estimands.conditional_survival(fit, [4.0], given=6.0)
     np.testing.assert_allclose(later.isel(time=0), np.exp(-4 * rate))
-    np.testing.assert_allclose(bn.baseline_hazard(fit).isel(interval=-1), rate)
+    np.testing.assert_allclose(bn.estimands.baseline_hazard(fit).isel(interval=-1), rate)
 
 
 def test_arms_of_a_synthesis_are_compared_as_a_whole(rng):
@@ -86,13 +86,13 @@ def test_arms_of_a_synthesis_are_compared_as_a_whole(rng):
         (["slope", "bias"], bn.hazard_ratio, "this model has no slope"),
         (["log_hazard"], lambda fit: bn.survival(fit, [6.0]), "this synthesis has no curves"),
         (["arm_effect"], bn.arm_hazard_ratio, "no study of this synthesis compares its arms"),
-        ([], bn.covariate_hazard_ratio, "has no covariates"),
-        ([], bn.interaction, "expected a fit of patients, and this is one of a synthesis"),
+        ([], bn.estimands.covariate_hazard_ratio, "has no covariates"),
+        ([], bn.estimands.interaction, "expected a fit of patients, and this is one of a synthesis"),
         ([], lambda fit: bn.hazard_ratio_by_time(fit, [6.0]), "expected a fit of patients"),
         ([], lambda fit: bn.survival(fit, [6.0], shrinkage=[30.0]), "are of whole arms"),
         ([], lambda fit: bn.rmst(fit, horizon=6.0, covariates={"age": 1.0}), "are of whole arms"),
-        ([], bn.power_scaling, "and its network="),
-        ([], bn.loo, "has no log_likelihood"),
+        ([], bn.checks.power_scaling, "and its network="),
+        ([], bn.checks.loo, "has no log_likelihood"),
     ],
 )
 def test_what_a_synthesis_does_not_have_is_refused_in_a_sentence(rng, missing, asked, said):
@@ -110,7 +110,7 @@ def test_a_fit_that_does_not_know_its_intervals_is_refused(rng):
 def test_patients_without_covariates_have_no_hazard_ratio_of_them(rng):
     fit = invented(draws(rng, 2, 3, mean=-2.5), draws(rng, 2), cuts=CUTS)
     with pytest.raises(InputError, match="has no covariates"):
-        bn.covariate_hazard_ratio(fit)
+        bn.estimands.covariate_hazard_ratio(fit)
 
 
 def attempts(passing: int, seeds) -> tuple[xr.DataTree, list[tuple[bn.Sampler, int]]]:

@@ -458,5 +458,5 @@ def test_the_worst_of_several_gates_is_the_largest_or_smallest_by_check():
 
 
 def test_the_public_names_are_those_of_the_modules():
-    assert bn.fit_imputed is fit_imputed
+    assert bn.inference.fit_imputed is fit_imputed
     assert bn.Censoring is Censoring

@@ -66,7 +66,7 @@ def tables(changes) -> dict:
     prepared = prepare(specification(changes))
     draws = draw_prior(prepared.network, draws=200, seed=1)
     tree = xr.DataTree.from_dict({"posterior": draws, "prior": draws})
-    return tabulate(tree, prepared, level=0.95)
+    return tabulate(tree, prepared, ci_prob=0.95)
 
 
 # --- priors -------------------------------------------------------------------------------------------

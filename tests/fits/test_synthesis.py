@@ -274,7 +274,7 @@ def test_the_table_prints_a_ratio_per_point_of_change_in_the_direction_of_its_ow
 ):
     changed = [slope("S1", 0.0856, 0.0303, "150d", arm="control", unit=PER_POINT_PCHG), *SLOPE_ROWS[2:]]
     printed = with_labels(evidence(changed, tmp_path).table)
-    table = hazard_ratios(slopes_fit, slopes, printed, level=0.95)
+    table = hazard_ratios(slopes_fit, slopes, printed, ci_prob=0.95)
     own = table[(table["row"] == "S1") & table["measure"].str.contains("per 1 point")].iloc[0]
     assert own["printed"] == pytest.approx(np.exp(-0.0856))
     assert own["printed_lower"] == pytest.approx(np.exp(-0.0856 - 1.959964 * 0.0303))
@@ -525,7 +525,7 @@ def test_the_held_out_survival_of_the_treated_arm_is_predicted(fits):
     prepared = prepare(specification())
     for fit in fits.values():
         held_out = prepared.evidence.rows("check")
-        table = checks(fit, prrt(), held_out, level=0.95, seed=1).set_index("row")
+        table = checks(fit, prrt(), held_out, ci_prob=0.95, seed=1).set_index("row")
         draws = fit["posterior"].to_dataset()
         log_h = log_hazards_of(
             draws, prrt(), next(held_out[held_out["id"] == "N05"].itertuples()), np.array([20.0])
@@ -548,7 +548,7 @@ def test_a_negative_slope_goes_with_longer_survival_of_deeper_shrinkage(fits):
     assert np.quantile(observed, 0.975) < 0
     known = {curve: 20.0 for curve in prrt().curves}
     table = profiles(
-        fit, prrt(), points=(0.0, 30.0), times=np.array([6.0, 12.0, 20.0]), known_until=known, level=0.95
+        fit, prrt(), points=(0.0, 30.0), times=np.array([6.0, 12.0, 20.0]), known_until=known, ci_prob=0.95
     )
     own = table[(table["arm"] == "control") & (table["endpoint"] == "pfs")]
     curves = own.pivot(index="time", columns="profile", values="estimate")

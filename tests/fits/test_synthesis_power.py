@@ -110,7 +110,7 @@ def test_a_single_study_is_not_told_twice(tmp_path):
     fit, network = conjugate(tmp_path, ONE, draws=400)
     names = list(synthesis_power_scaling(fit, network)["component"].unique())
     assert names == ["likelihood", "all priors", "prior of arm effect"]
-    assert study_influence(fit, network, level=0.9).empty
+    assert study_influence(fit, network, ci_prob=0.9).empty
 
 
 # --- the components are those of the model ------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_every_free_variable_is_a_stated_prior_or_the_models_own():
 
 def test_without_a_study_the_posterior_is_the_conjugate_one(tmp_path):
     fit, network = conjugate(tmp_path, TWO)
-    found = study_influence(fit, network, level=0.9).set_index(["study", "without"])
+    found = study_influence(fit, network, ci_prob=0.9).set_index(["study", "without"])
     for study in ("A", "B", "(pooled mean)"):
         own = found.loc[study, "B"]
         mean, sd = posterior(TWO)
@@ -219,12 +219,12 @@ def test_without_a_study_the_posterior_is_the_conjugate_one(tmp_path):
 def test_what_importance_sampling_cannot_tell_is_missing_and_a_refit_tells_it(tmp_path):
     sharp = {"A": (-1.5, 0.1), "B": (-0.2, 0.9)}
     fit, network = conjugate(tmp_path, sharp, draws=4000)
-    own = study_influence(fit, network, level=0.9).set_index(["study", "without"]).loc["A", "A"]
+    own = study_influence(fit, network, ci_prob=0.9).set_index(["study", "without"]).loc["A", "A"]
     assert own["pareto_k"] > 0.5
     assert not own["reliable"]
     assert np.isnan(own[["hr_without", "shift", "width"]].astype(float)).all()
     refit, _ = conjugate(tmp_path, sharp, draws=4000, given={"B": sharp["B"]})
-    own = study_influence(fit, network, level=0.9, refits={"A": refit}).set_index(["study", "without"])
+    own = study_influence(fit, network, ci_prob=0.9, refits={"A": refit}).set_index(["study", "without"])
     own = own.loc["(pooled mean)", "A"]
     exact = posterior({"B": sharp["B"]})
     assert own["refitted"]

@@ -1,13 +1,14 @@
 """Nothing imports upward, PyMC is imported in three places only, and the public names are pinned."""
 
 import ast
+import inspect
 import subprocess
 import sys
 from collections import Counter
 from functools import cache
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -58,25 +59,58 @@ MODULES = sorted(
     for path in PACKAGE.rglob("*.py")
     if path.stem != "__init__"
 )
-PUBLIC = """
-    AggregatedExposure Analysis Assumptions Borrowing Censoring Cohort CohortError CohortWarning
-    Comparison Covariate Duration Evidence EvidenceError Exposure Fitted Fixed Flat Gate HalfCauchy
-    HalfNormal Hazard InputError Landmark LandmarkSet Network Normal NormalMixture Note PaperTable
-    Participants PatientsPlan Priors Response ResultFolder Sampler Sensitivity Shrinkage
-    SimulationPlan SlopePrior SpecificationError SynthesisPlan aggregate analyse arm_hazard_ratio
-    baseline_hazard censoring_curve censoring_tipping collapsed_form combine_network compare
-    compile_model concerned_patients conditional_survival contrast covariate_hazard_ratio
-    cumulative_hazard duration elir equal_event_cuts expose expose_registry fit fit_imputed
-    fit_mixture fit_synthesis fitted gate grid_cuts hazard_change_prior hazard_model hazard_ratio
-    hazard_ratio_by_time hazard_ratio_prior hazard_ratio_table impute_censored influence interaction
-    kaplan_meier landmark layout leave_one_number_out left_out long_form loo median_survival
-    median_survival_prior paper_tables parse_specification plots posterior_predictive power_scaling
-    prepare probability probability_prior read_cohort read_evidence read_result read_specification
-    rebuild_report rmst robustify run sample save_paper_tables sensitivity simulate_cohort
-    slope_change_prior stack standardised_survival study_influence summarise survival
-    survival_curves survival_table synthesis_model synthesis_power_scaling tipping_factor update
-    write write_cohort
-"""
+PUBLIC = {
+    "": """
+        Assumptions Censoring Cohort CohortError CohortWarning Covariate Duration Evidence EvidenceError
+        Exposure HalfNormal Hazard InputError Network Normal Participants Priors Response Sampler
+        Shrinkage SimulationPlan SpecificationError analyse arm_hazard_ratio combine_network compare
+        compile_model contrast duration expose fit fit_synthesis fitted gate hazard_change_prior
+        hazard_model hazard_ratio hazard_ratio_by_time hazard_ratio_prior hazard_ratio_table landmark
+        layout long_form median_survival median_survival_prior prepare probability read_cohort
+        read_evidence read_result read_specification rmst run sample sensitivity simulate_cohort
+        summarise survival survival_curves synthesis_model write
+    """,
+    "checks": """
+        Gate censoring_curve censoring_tipping gate influence kaplan_meier leave_one_number_out left_out
+        loo posterior_predictive power_scaling study_influence synthesis_power_scaling tipping_factor
+    """,
+    "data": """
+        AggregatedExposure Cohort Covariate Exposure Landmark LandmarkSet Note Response Shrinkage
+        aggregate collapsed_form equal_event_cuts expose expose_registry grid_cuts landmark long_form
+        read_cohort
+    """,
+    "estimands": """
+        NormalMixture arm_hazard_ratio baseline_hazard conditional_survival contrast
+        covariate_hazard_ratio cumulative_hazard elir fit_mixture hazard_ratio hazard_ratio_by_time
+        interaction median_survival probability rmst robustify standardised_survival summarise survival
+        update
+    """,
+    "evidence": "Evidence EvidenceError read_evidence",
+    "inference": """
+        Censoring Sampler compile_model concerned_patients fit fit_imputed fit_synthesis impute_censored
+        sample stack
+    """,
+    "model": """
+        Assumptions Hazard Network Participants SlopePrior combine_network hazard_model priors
+        synthesis_model
+    """,
+    "paper": "PaperTable save_tables tables",
+    "plots": """
+        attrition_flow baseline_hazard forest hazard_ratio_by_time ppc prior_posterior save survival svg
+        waterfall
+    """,
+    "priors": """
+        Borrowing Fixed Flat HalfCauchy HalfNormal Normal Priors hazard_change_prior hazard_ratio_prior
+        median_survival_prior probability_prior slope_change_prior
+    """,
+    "results": "Fitted ResultFolder fitted hazard_ratio_table read_result survival_curves survival_table",
+    "simulate": "SimulationPlan simulate_cohort write_cohort",
+    "specification": "PatientsPlan SynthesisPlan parse_specification read_specification",
+    "workflow": """
+        Analysis Comparison Sensitivity analyse compare prepare rebuild_report run sensitivity write
+    """,
+}
+"""The public names of the package, and of its folders."""
 
 
 @cache
@@ -154,14 +188,34 @@ def test_the_package_itself_loads_next_to_nothing():
     assert not loaded_after("import bayes_net; dir(bayes_net)") & (HEAVY | {"pandas", "scipy", "matplotlib"})
 
 
-def test_public_names_are_pinned_and_resolve():
-    assert bn.__all__ == PUBLIC.split()
-    assert dir(bn) == PUBLIC.split()
-    for name in PUBLIC.split():
-        found = getattr(bn, name)
+@pytest.mark.parametrize("face", PUBLIC)
+def test_public_names_are_pinned_and_resolve(face):
+    package, names = getattr(bn, face) if face else bn, PUBLIC[face].split()
+    modules = [] if face else {*PUBLIC, "schema"} - {""}
+    assert sorted(package.__all__) == sorted([*names, *modules])
+    assert set(package.__all__) <= set(dir(package))
+    for name in names:
+        found = getattr(package, name)
         assert found.__name__.rpartition(".")[2] == name
         assert found.__doc__, name
-        # a function that is named like a module would be replaced by it once that is imported
-        assert isinstance(found, ModuleType) or name not in MODULES
-    with pytest.raises(AttributeError, match="has no attribute 'shrink'"):
-        _ = bn.shrink
+    with pytest.raises(AttributeError, match="shrink"):
+        _ = package.shrink
+
+
+def test_a_function_that_is_named_like_its_module_stays_a_function():
+    for module in MODULES:
+        import_module(f"bayes_net.{module}")
+    assert inspect.isfunction(bn.gate)
+    assert inspect.isfunction(bn.checks.gate)
+    assert inspect.isfunction(bn.workflow.compare)
+    assert inspect.isfunction(bn.estimands.survival)
+
+
+def test_editors_and_type_checkers_see_what_is_there():
+    """A folder's stub lists each name once, and it is one that its module defines."""
+    for path in PACKAGE.rglob("__init__.pyi"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = [alias for node in tree.body for alias in node.names]
+        assert all(isinstance(node, ast.ImportFrom) and node.level == 1 for node in tree.body)
+        assert all(alias.asname == alias.name for alias in names)
+        assert len({alias.name for alias in names}) == len(names)

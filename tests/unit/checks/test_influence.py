@@ -38,7 +38,7 @@ def fit(data):
 
 @pytest.fixture(scope="module")
 def found(fit):
-    return bn.influence(fit)
+    return bn.checks.influence(fit)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_where_importance_sampling_fails_the_patient_is_left_out_by_refitting(un
     assert list(high) == [0]
     assert not found["reliable"].values[0]
     assert not found["refitted"].values.any()
-    again = bn.influence(fit, data, sampler=SAMPLER)
+    again = bn.checks.influence(fit, data, sampler=SAMPLER)
     assert list(np.flatnonzero(again["refitted"].values)) == [0]
     assert again["reliable"].values.all()
     exact = bn.fit(without_patient(data, 0), seed=3, sampler=SAMPLER, shape=bn.layout([data]))
@@ -88,12 +88,12 @@ def test_where_importance_sampling_fails_the_patient_is_left_out_by_refitting(un
     np.testing.assert_allclose(again["hr_without"].values[0], expected)
     rest = {"patient": slice(1, None)}
     xr.testing.assert_equal(again.isel(rest), found.isel(rest))
-    xr.testing.assert_equal(bn.influence(fit, data, sampler=SAMPLER, most_refits=0), found)
+    xr.testing.assert_equal(bn.checks.influence(fit, data, sampler=SAMPLER, most_refits=0), found)
 
 
 def test_a_refit_that_fails_its_gate_settles_nothing(data, fit):
     brief = bn.Sampler(draws=50, tune=50, chains=2)
-    again = bn.influence(fit, data, sampler=brief)
+    again = bn.checks.influence(fit, data, sampler=brief)
     assert not again["refitted"].values.any()
     assert not again["reliable"].values[0]
 
@@ -152,7 +152,7 @@ def test_weighted_quantiles_are_those_of_the_weighted_distribution():
 
 def test_what_does_not_belong_together_is_refused(fit, data):
     with pytest.raises(InputError, match="data has 39 patients, the fit 40"):
-        bn.influence(fit, without_patient(data, 3))
+        bn.checks.influence(fit, without_patient(data, 3))
     bare = xr.DataTree.from_dict({"posterior": fit["posterior"].to_dataset()})
     with pytest.raises(InputError, match="no slope or no log_likelihood"):
-        bn.influence(bare)
+        bn.checks.influence(bare)

@@ -74,7 +74,7 @@ def test_an_exponential_has_its_closed_forms(rng):
     rate, slope = np.exp(draws(rng, 2, mean=-2.5, sd=0.4)), draws(rng, 2, sd=0.2)
     fit, times, points = exponential(rate, slope), [0.0, 1.0, 12.0, 80.0], [-20.0, 0.0, 35.0]
     own = rate[..., None] * np.exp(slope[..., None] * np.array(points) / 10)
-    survival = survival_.survival(fit, times, shrinkage=points)
+    survival = survival_(fit, times, shrinkage=points)
     assert survival.dims == ("chain", "draw", "arm", "shrinkage", "time")
     assert survival["arm"].values.tolist() == list(ARMS)
     np.testing.assert_allclose(survival, np.exp(-own[..., None] * times), **EXACT)
@@ -103,7 +103,7 @@ def test_survival_and_its_restricted_mean_are_integrals_of_the_hazard(piecewise)
     expected = [cumulative(t) for t in times]
     got = cumulative_hazard(piecewise, times, shrinkage=[25.0], covariates=covariates)
     np.testing.assert_allclose(one(got), expected, rtol=1e-8)
-    curve = survival_.survival(piecewise, times, shrinkage=[25.0], covariates=covariates)
+    curve = survival_(piecewise, times, shrinkage=[25.0], covariates=covariates)
     np.testing.assert_allclose(one(curve), np.exp(-np.array(expected)), rtol=1e-8)
     area = integrate.quad(lambda t: np.exp(-cumulative(t)), 0, horizon, points=CUTS, limit=200, epsabs=1e-10)[
         0
@@ -124,7 +124,7 @@ def test_half_survive_the_median_wherever_it_falls(piecewise, scale):
     median = median_survival(scaled, shrinkage=[-10.0, 30.0])
     for place in np.ndindex(2, 5, 2, 2):
         at = float(median.values[place])
-        own = survival_.survival(scaled, [at], shrinkage=[-10.0, 30.0]).values[place]
+        own = survival_(scaled, [at], shrinkage=[-10.0, 30.0]).values[place]
         assert own[0] == pytest.approx(0.5, rel=1e-10), (place, at)
     intervals = np.searchsorted(CUTS, median.values.ravel())
     assert set(intervals) <= {40.0: {0}, 1e-4: {3}}.get(scale, {0, 1, 2, 3})
@@ -140,7 +140,7 @@ def test_a_median_exactly_on_a_cut_point_is_that_cut_point():
 def test_a_hazard_of_next_to_nothing_is_no_event_and_no_error(tiny):
     """exp(-800) is 0 in floating point: survival stays 1, the mean is the horizon, the median is never."""
     fit = invented(np.full((1, 2, 2, 2), tiny), np.zeros((1, 2, 2)), cuts=(5.0,))
-    np.testing.assert_allclose(survival_.survival(fit, [12.0]), 1.0, rtol=1e-10)
+    np.testing.assert_allclose(survival_(fit, [12.0]), 1.0, rtol=1e-10)
     np.testing.assert_allclose(rmst(fit, horizon=12.0), 12.0, rtol=1e-10)
     assert (median_survival(fit) > 1e12).all()
     gone = invented(np.full((1, 2, 2, 2), [tiny, 0.0]), np.zeros((1, 2, 2)), cuts=(5.0,))
@@ -152,7 +152,7 @@ def test_a_draw_that_is_not_a_number_stays_one():
     spoilt = np.full((1, 2, 2, 2), -2.0)
     spoilt[0, 1, 1, 0] = np.nan
     fit = invented(spoilt, np.zeros((1, 2, 2)), cuts=(5.0,))
-    for values in (survival_.survival(fit, [12.0]), rmst(fit, horizon=12.0), median_survival(fit)):
+    for values in (survival_(fit, [12.0]), rmst(fit, horizon=12.0), median_survival(fit)):
         missing = np.isnan(values.values).reshape(2, 2)
         assert missing.tolist() == [[False, False], [False, True]]
 
@@ -178,7 +178,7 @@ def test_landmarks_side_by_side_are_each_what_they_are_alone(rng):
         "hazard ratio": hazard_ratio,
         "by time": lambda fit: hazard_ratio_by_time(fit, [0.0, 3.0, 8.0, 30.0]),
         "interaction": interaction,
-        "survival": lambda fit: survival_.survival(fit, [0.0, 2.0, 8.0, 30.0], shrinkage=[0.0, 20.0]),
+        "survival": lambda fit: survival_(fit, [0.0, 2.0, 8.0, 30.0], shrinkage=[0.0, 20.0]),
         "conditional": lambda fit: conditional_survival(fit, [2.0, 30.0], given=4.0),
         "median": lambda fit: median_survival(fit, shrinkage=[0.0, 20.0]),
         "rmst": lambda fit: rmst(fit, horizon=14.0, shrinkage=[0.0, 20.0]),
@@ -204,7 +204,7 @@ def test_covariates_multiply_the_hazard(piecewise):
     np.testing.assert_allclose(ratio.sel(arm="treated"), expected, **EXACT)
     np.testing.assert_allclose(covariate_hazard_ratio(piecewise), np.exp(effects), **EXACT)
     with pytest.raises(InputError, match="covariate 'sex' is not in the model; it has age, grade: II"):
-        survival_.survival(piecewise, [1.0], covariates={"sex": 1})
+        survival_(piecewise, [1.0], covariates={"sex": 1})
 
 
 def test_the_hazard_ratio_is_per_points_of_shrinkage(piecewise):
@@ -311,7 +311,7 @@ def test_without_slopes_the_arm_hazard_ratio_is_the_same_for_everyone(rng):
     fit = invented(draws(rng, 2, 1), arm_effect=draws(rng, 1))
     ratio = arm_hazard_ratio(fit, shrinkage=[0.0, 50.0])
     np.testing.assert_allclose(ratio.sel(shrinkage=0.0), ratio.sel(shrinkage=50.0), **EXACT)
-    at_0, reference = survival_.survival(fit, [3.0], shrinkage=[0.0]), survival_.survival(fit, [3.0])
+    at_0, reference = survival_(fit, [3.0], shrinkage=[0.0]), survival_(fit, [3.0])
     np.testing.assert_allclose(at_0, reference, **EXACT)
     with pytest.raises(InputError, match="no slope"):
         hazard_ratio(fit)
@@ -346,7 +346,7 @@ def test_standardised_survival_is_the_mean_over_an_arms_own_patients(piecewise):
     assert got.dims == ("chain", "draw", "arm", "time")
     for a, arm in enumerate(ARMS):
         each = [
-            survival_.survival(
+            survival_(
                 piecewise,
                 times,
                 shrinkage=[10 * data.score[i]],
@@ -388,7 +388,7 @@ def many():
 
 
 def test_a_summary_agrees_with_numpy_and_arviz_row_by_row(many):
-    table = summarise(many, prob=0.9)
+    table = summarise(many, ci_prob=0.9)
     assert list(zip(table["arm"], table["time"], strict=True)) == [(a, t) for a in ARMS for t in (6, 12, 24)]
     for row in table.itertuples():
         x = many.sel(arm=row.arm, time=row.time).values
@@ -430,7 +430,7 @@ def test_what_does_not_vary_is_summarised_without_a_warning():
     assert [row["estimate"], row["lower"], row["upper"], row["sd"]] == [1, 1, 1, 0]
 
 
-@pytest.mark.parametrize("wrong", [{"interval": "central"}, {"prob": 95}, {"prob": 0.0}])
+@pytest.mark.parametrize("wrong", [{"interval": "central"}, {"ci_prob": 95}, {"ci_prob": 0.0}])
 def test_a_summary_that_means_nothing_is_refused(many, wrong):
-    with pytest.raises(InputError, match="expected 'equal-tailed' or 'hdi', and 0 < prob < 1"):
+    with pytest.raises(InputError, match="expected 'equal-tailed' or 'hdi', and 0 < ci_prob < 1"):
         summarise(many, **wrong)

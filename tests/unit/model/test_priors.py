@@ -22,9 +22,9 @@ from bayes_net.model.priors import (
 DRAWS = 40_000
 
 
-def within(count: int, prob: float, draws: int = DRAWS) -> bool:
-    """Whether a count of draws inside agrees with ``prob`` (4 binomial standard errors)."""
-    return abs(count - draws * prob) < 4 * np.sqrt(draws * prob * (1 - prob))
+def within(count: int, ci_prob: float, draws: int = DRAWS) -> bool:
+    """Whether a count of draws inside agrees with ``ci_prob`` (4 binomial standard errors)."""
+    return abs(count - draws * ci_prob) < 4 * np.sqrt(draws * ci_prob * (1 - ci_prob))
 
 
 def product_cdf(q: float) -> float:
@@ -36,18 +36,20 @@ def product_cdf(q: float) -> float:
     return integrate.quad(within_given, 0, 12, limit=200)[0]
 
 
-@pytest.mark.parametrize(("lower", "upper", "prob"), [(0.5, 2.0, 0.95), (0.1, 10.0, 0.95), (0.6, 0.9, 0.8)])
-def test_the_stated_share_of_hazard_ratios_lies_between_the_limits(lower, upper, prob):
-    prior = hazard_ratio_prior(lower, upper, prob=prob)
+@pytest.mark.parametrize(
+    ("lower", "upper", "ci_prob"), [(0.5, 2.0, 0.95), (0.1, 10.0, 0.95), (0.6, 0.9, 0.8)]
+)
+def test_the_stated_share_of_hazard_ratios_lies_between_the_limits(lower, upper, ci_prob):
+    prior = hazard_ratio_prior(lower, upper, ci_prob=ci_prob)
     tails = stats.norm.cdf(np.log([lower, upper]), prior.mean, prior.sd)
-    assert tails == pytest.approx([(1 - prob) / 2, (1 + prob) / 2], rel=1e-12)
+    assert tails == pytest.approx([(1 - ci_prob) / 2, (1 + ci_prob) / 2], rel=1e-12)
     ratios = np.exp(prior.draw(np.random.default_rng(1), (DRAWS,)))
-    assert within(((ratios > lower) & (ratios < upper)).sum(), prob)
-    assert prior.statement == f"{100 * prob:g} % of hazard ratios between {lower:g} and {upper:g}"
+    assert within(((ratios > lower) & (ratios < upper)).sum(), ci_prob)
+    assert prior.statement == f"{100 * ci_prob:g} % of hazard ratios between {lower:g} and {upper:g}"
 
 
 def test_the_stated_share_of_median_survivals_lies_between_the_limits():
-    prior = median_survival_prior(5, 40, prob=0.9)
+    prior = median_survival_prior(5, 40, ci_prob=0.9)
     medians = np.log(2) / np.exp(prior.draw(np.random.default_rng(2), (DRAWS,)))
     assert within((medians < 5).sum(), 0.05)
     assert within((medians > 40).sum(), 0.05)
@@ -56,21 +58,21 @@ def test_the_stated_share_of_median_survivals_lies_between_the_limits():
     assert prior.statement == "90 % of median survivals between 5 and 40 months"
 
 
-@pytest.mark.parametrize(("factor", "prob"), [(4.0, 0.95), (2.0, 0.5), (1.1, 0.99), (3.0, 0.01)])
-def test_the_stated_share_of_hazards_a_year_apart_lies_within_the_factor(factor, prob):
-    prior = hazard_change_prior(factor, prob=prob)
+@pytest.mark.parametrize(("factor", "ci_prob"), [(4.0, 0.95), (2.0, 0.5), (1.1, 0.99), (3.0, 0.01)])
+def test_the_stated_share_of_hazards_a_year_apart_lies_within_the_factor(factor, ci_prob):
+    prior = hazard_change_prior(factor, ci_prob=ci_prob)
     # the integral's own error is below 1e-9
-    assert product_cdf(np.log(factor) / prior.sd) == pytest.approx(prob, rel=1e-8)
+    assert product_cdf(np.log(factor) / prior.sd) == pytest.approx(ci_prob, rel=1e-8)
     rng = np.random.default_rng(3)
     change = prior.draw(rng, (DRAWS,)) * rng.normal(size=DRAWS)
-    assert within((np.abs(change) < np.log(factor)).sum(), prob)
-    assert prior.statement == f"{100 * prob:g} % of hazards a year apart within a factor {factor:g}"
+    assert within((np.abs(change) < np.log(factor)).sum(), ci_prob)
+    assert prior.statement == f"{100 * ci_prob:g} % of hazards a year apart within a factor {factor:g}"
 
 
 @pytest.mark.parametrize("baseline", ["per arm", "shared"])
 @pytest.mark.parametrize("cuts", [(12.0, 24.0), (6.0, 18.0, 30.0), (3.0, 9.0, 15.0, 21.0)])
 def test_the_walk_has_that_share_at_interval_midpoints_a_year_apart(baseline, cuts):
-    hazard = Hazard(baseline=baseline, priors=Priors(step_sd=hazard_change_prior(3.0, prob=0.8)))
+    hazard = Hazard(baseline=baseline, priors=Priors(step_sd=hazard_change_prior(3.0, ci_prob=0.8)))
     data = patients(200, cuts=cuts)
     draws = draw_prior(hazard, data, draws=DRAWS, seed=4)["log_hazard"].isel(chain=0, arm=0)
     edges = np.array([0.0, *cuts, 2 * cuts[-1] - (0.0, *cuts)[-2]])
@@ -130,12 +132,12 @@ def test_a_flat_prior_adds_nothing_and_has_no_draws():
         (lambda: hazard_ratio_prior(2.0, 0.5), "hazard ratio: interval 2 to 0.5"),
         (lambda: hazard_ratio_prior(0.0, 2.0), "expected 0 < lower < upper"),
         (lambda: hazard_ratio_prior(0.5, np.inf), "expected 0 < lower < upper"),
-        (lambda: hazard_ratio_prior(0.5, 2.0, prob=95), "0 < probability < 1"),
+        (lambda: hazard_ratio_prior(0.5, 2.0, ci_prob=95), "0 < probability < 1"),
         (lambda: median_survival_prior(-5.0, 40.0), "median survival: interval -5 to 40"),
         (lambda: median_survival_prior(np.nan, 40.0), "expected 0 < lower < upper"),
         (lambda: hazard_change_prior(1.0), "factor 1 with probability 0.95 is not usable"),
         (lambda: hazard_change_prior(np.nan), "expected a finite factor > 1"),
-        (lambda: hazard_change_prior(4.0, prob=1.0), "factor 4 with probability 1 is not usable"),
+        (lambda: hazard_change_prior(4.0, ci_prob=1.0), "factor 4 with probability 1 is not usable"),
         (lambda: Normal(0.0, 0.0), "sd > 0"),
         (lambda: Normal(np.nan, 1.0), "expected finite values"),
         (lambda: HalfNormal(-1.0), "expected a finite value > 0"),

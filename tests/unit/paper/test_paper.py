@@ -17,10 +17,11 @@ import pytest
 from docx import Document
 from docx.oxml.ns import qn
 
+from bayes_net import paper
 from bayes_net.data.landmarks import attrition_table
 from bayes_net.errors import InputError
+from bayes_net.paper import PaperTable
 from bayes_net.paper.formats import FORMATS, LATEX_PACKAGES
-from bayes_net.paper.tables import PaperTable, paper_tables, save_paper_tables
 from bayes_net.report.evidence_tables import check_table, evidence_table, refit_table
 from bayes_net.report.tables import hazard_ratio_table, ratio_table, survival_table
 
@@ -72,7 +73,7 @@ def marked(made: dict[str, PaperTable], sign: str) -> set[str]:
 
 
 def test_a_patient_level_run_has_a_table_of_each_kind():
-    assert list(paper_tables(patients())) == [
+    assert list(paper.tables(patients())) == [
         "hazard_ratios_pfs_shrinkage_per_10_points",
         "hazard_ratios_pfs_shrinkage_per_1_point",
         "hazard_ratios_pfs_shrinkage_per_1_point_interaction",
@@ -84,7 +85,7 @@ def test_a_patient_level_run_has_a_table_of_each_kind():
 
 
 def test_a_synthesis_has_a_table_of_each_kind():
-    assert list(paper_tables(as_csv(fake_pool.tables()))) == [
+    assert list(paper.tables(as_csv(fake_pool.tables()))) == [
         "hazard_ratios_pfs_shrinkage_per_10_points",
         "hazard_ratios_pfs_shrinkage_per_1_point",
         "arms_and_studies",
@@ -99,7 +100,7 @@ def test_a_synthesis_has_a_table_of_each_kind():
 
 def test_what_a_run_does_not_have_is_left_out():
     found = {"diagnostics": gate(), "hazard_ratios": fake_results.hazard_ratios(), "survival": pd.DataFrame()}
-    assert [name.partition("_pfs")[0] for name in paper_tables(found)] == [
+    assert [name.partition("_pfs")[0] for name in paper.tables(found)] == [
         "hazard_ratios",
         "diagnostics_of_every_fit",
     ]
@@ -107,7 +108,7 @@ def test_what_a_run_does_not_have_is_left_out():
 
 def test_the_texts_are_those_of_the_report():
     found = patients()
-    made = paper_tables(found)
+    made = paper.tables(found)
     ratios, survival = found["hazard_ratios"], found["survival"]
     per_10 = ratios[ratios["measure"] == "shrinkage, per 10 points"]
     pd.testing.assert_frame_equal(
@@ -123,7 +124,7 @@ def test_the_texts_are_those_of_the_report():
 
 def test_the_texts_of_a_synthesis_are_those_of_the_report():
     found = as_csv(fake_pool.tables())
-    made = paper_tables(found)
+    made = paper.tables(found)
     rows = found["hazard_ratios"]
     expected = ratio_table(rows[rows["measure"].str.contains("10")])
     pd.testing.assert_frame_equal(made["hazard_ratios_pfs_shrinkage_per_10_points"].frame, expected)
@@ -141,16 +142,16 @@ def test_intervals_say_their_level_and_kind():
         name: table.assign(interval="hdi", level=0.89) if "interval" in table else table
         for name, table in found.items()
     }
-    made = paper_tables(found)
+    made = paper.tables(found)
     assert "HR (89 % HDI)" in made["hazard_ratios_pfs_shrinkage_per_10_points"].frame
     assert "89 % HDI" in made["survival_pfs_shrinkage"].title
     note = "Estimates: posterior median (89 % HDI). HDI: highest-density interval."
     assert note in made["survival_pfs_shrinkage"].notes
-    assert "95 % CrI" in paper_tables(as_csv(fake_pool.tables()))["survival_pfs"].title
+    assert "95 % CrI" in paper.tables(as_csv(fake_pool.tables()))["survival_pfs"].title
 
 
 def test_the_bias_of_no_limit_is_said_by_row_and_note():
-    made = paper_tables(patients())
+    made = paper.tables(patients())
     told = {name for name, table in made.items() if any("biased" in note for note in table.notes)}
     assert told == set(made) - {"diagnostics_of_every_fit"}
     for name in told:
@@ -162,16 +163,16 @@ def test_the_bias_is_not_claimed_where_there_is_no_such_row():
         name: table[table["landmark"] != "no limit"] if "landmark" in table else table
         for name, table in patients().items()
     }
-    assert not [t for t in paper_tables(found).values() if "biased" in " ".join(t.notes)]
+    assert not [t for t in paper.tables(found).values() if "biased" in " ".join(t.notes)]
 
 
 def test_numbers_of_a_synthesis_that_condition_on_the_future_are_said_to():
-    made = paper_tables(as_csv(fake_pool.tables()))
+    made = paper.tables(as_csv(fake_pool.tables()))
     assert "bias taken off" in " ".join(made["hazard_ratios_pfs_shrinkage_per_10_points"].notes)
     assert "biased" in " ".join(made["survival_pfs"].notes)  # it has the profile "30 points"
     evidence = fake_pool.evidence()
     evidence.loc[0, "landmark"], evidence.loc[1, "subgroup"] = "no limit", ">=30"
-    made = paper_tables(as_csv(fake_pool.tables(evidence=evidence)))
+    made = paper.tables(as_csv(fake_pool.tables(evidence=evidence)))
     assert "No limit is biased" in " ".join(made["evidence"].notes)
     assert "known only afterwards" in " ".join(made["evidence"].notes)
     # of the two rows only C1, the second, is checked against its prediction
@@ -180,7 +181,7 @@ def test_numbers_of_a_synthesis_that_condition_on_the_future_are_said_to():
 
 
 def test_a_held_out_number_without_a_prediction_is_named():
-    made = paper_tables(as_csv(fake_pool.tables()))
+    made = paper.tables(as_csv(fake_pool.tables()))
     assert "Held out, but without a prediction: C3." in made["checks"].notes
 
 
@@ -188,7 +189,7 @@ def test_a_failed_gate_is_said_by_the_tables_that_it_concerns():
     ratios = patients()["hazard_ratios"]
     bad = (ratios["landmark"] == "48 w") & (ratios["measure"] == "shrinkage, per 10 points")
     ratios = ratios.assign(gate=np.where(bad, "failed", "passed"))
-    made = paper_tables(patients(hazard_ratios=ratios, diagnostics=gate(["PFS, shrinkage, 48 w"])))
+    made = paper.tables(patients(hazard_ratios=ratios, diagnostics=gate(["PFS, shrinkage, 48 w"])))
     concerned = {"hazard_ratios_pfs_shrinkage_per_10_points", "diagnostics_of_every_fit"}
     assert marked(made, "GATE FAILED") == concerned  # the survival table has no landmark at 48 w
     table = made["hazard_ratios_pfs_shrinkage_per_10_points"]
@@ -199,15 +200,15 @@ def test_a_failed_gate_is_said_by_the_tables_that_it_concerns():
 def test_survival_whose_fit_failed_or_was_never_checked_is_marked():
     both = {"survival_pfs_shrinkage", "survival_times_pfs_shrinkage"}
     found = patients(diagnostics=gate(["PFS, shrinkage, 150 d"]))
-    assert both < marked(paper_tables(found), "GATE FAILED")
-    assert "150 d: do not use" in paper_tables(found)["survival_pfs_shrinkage"].notes[0]
+    assert both < marked(paper.tables(found), "GATE FAILED")
+    assert "150 d: do not use" in paper.tables(found)["survival_pfs_shrinkage"].notes[0]
     for unchecked in (gate(fits=[]), gate(fits=["PFS, shrinkage, 150 d"])):
-        assert marked(paper_tables(patients(diagnostics=unchecked)), "GATE FAILED") == both
+        assert marked(paper.tables(patients(diagnostics=unchecked)), "GATE FAILED") == both
 
 
 def test_a_failed_fit_of_all_evidence_marks_every_table_of_it():
     found = fake_pool.tables(diagnostics=fake_pool.diagnostics(failed=("all evidence",)))
-    made = paper_tables(as_csv(found))
+    made = paper.tables(as_csv(found))
     assert marked(made, "GATE FAILED") == set(made) - {"diagnostics_of_every_refit"}
     assert set(made["arms_and_studies"].frame["In words"].str.slice(0, 15)) == {"not interpreted"}
 
@@ -215,31 +216,31 @@ def test_a_failed_fit_of_all_evidence_marks_every_table_of_it():
 def test_a_fit_of_all_evidence_that_was_never_checked_has_failed():
     diagnostics = fake_pool.diagnostics()
     refits = diagnostics[diagnostics["fit"] != "all evidence"]
-    made = paper_tables(as_csv(fake_pool.tables(diagnostics=refits)))
+    made = paper.tables(as_csv(fake_pool.tables(diagnostics=refits)))
     assert "diagnostics" not in made
     assert marked(made, "GATE FAILED") == set(made) - {"diagnostics_of_every_refit"}
 
 
 def test_a_failed_refit_marks_the_table_of_refits():
     found = fake_pool.tables(diagnostics=fake_pool.diagnostics(failed=("without Series",)))
-    made = paper_tables(as_csv(found))
+    made = paper.tables(as_csv(found))
     assert marked(made, "GATE FAILED") == {"diagnostics_of_every_refit"}
     assert "without Series: do not use" in made["diagnostics_of_every_refit"].notes[0]
 
 
 @pytest.mark.parametrize("found", [patients(), fake_pool.tables()], ids=["patients", "synthesis"])
 def test_synthetic_patients_are_said_by_every_table(found):
-    assert not marked(paper_tables(as_csv(found)), "SYNTHETIC DATA")
-    made = paper_tables(as_csv({name: table.assign(synthetic=True) for name, table in found.items()}))
+    assert not marked(paper.tables(as_csv(found)), "SYNTHETIC DATA")
+    made = paper.tables(as_csv({name: table.assign(synthetic=True) for name, table in found.items()}))
     assert marked(made, "SYNTHETIC DATA") == set(made)
     assert not [name for name, table in made.items() if "Synthetic" in table.frame]
-    real = paper_tables(as_csv({name: table.assign(synthetic=False) for name, table in found.items()}))
+    real = paper.tables(as_csv({name: table.assign(synthetic=False) for name, table in found.items()}))
     assert not marked(real, "SYNTHETIC DATA")
 
 
 def test_without_diagnostics_there_is_no_table():
     with pytest.raises(InputError, match=r"tables has hazard_ratios; expected diagnostics"):
-        paper_tables({"hazard_ratios": fake_results.hazard_ratios()})
+        paper.tables({"hazard_ratios": fake_results.hazard_ratios()})
 
 
 # Formats
@@ -381,11 +382,11 @@ def no_latex() -> str:
 def test_latex_compiles_and_nothing_sticks_out(kind, tmp_path):
     arms = ("control", "177Lu-DOTATATE")
     found = patients(arms=arms) if kind == "patients" else as_csv(fake_pool.tables())
-    made = paper_tables(found)
+    made = paper.tables(found)
     nasty = "50 % & #1 $y$ {x^2} a_b ~ \\\\alpha <i> ≥ 30 − 1 – Zürich “q”"
     frame = pd.DataFrame({nasty: [nasty, "a"], "group": [nasty, "b"], "value": ["1", nasty]})
     made["nasty"] = PaperTable(nasty, frame, grouped_by="group", notes=(nasty,))
-    save_paper_tables(made, tmp_path, ["tex"])
+    paper.save_tables(made, tmp_path, ["tex"])
     said = compiled(tmp_path, *made)
     too_wide = [float(points) for points in re.findall(r"Overfull \\hbox \(([0-9.]+)pt", said)]
     assert max(too_wide, default=0) < 10, said
@@ -456,8 +457,8 @@ def test_every_file_of_synthetic_and_failed_runs_says_so(suffix, found, tmp_path
     found = {name: table.assign(synthetic=True) for name, table in found.items()}
     found["diagnostics"] = found["diagnostics"].assign(passed=False)
     found["hazard_ratios"] = found["hazard_ratios"].assign(gate="failed")
-    made = paper_tables(as_csv(found))
-    files = save_paper_tables(made, tmp_path, [suffix])
+    made = paper.tables(as_csv(found))
+    files = paper.save_tables(made, tmp_path, [suffix])
     assert len(files) == len(made)
     for name, path in zip(made, files, strict=True):
         content = path.read_bytes()
@@ -526,16 +527,16 @@ def test_tables_are_saved_in_every_format_or_not_at_all(tmp_path, monkeypatch):
     made = {"one": nasty_table(), "two": PaperTable("Two", pd.DataFrame({"a": ["1"]}))}
     folder = tmp_path / "new" / "tables"
     with pytest.raises(InputError, match=r"'\.pdf' is unknown"):
-        save_paper_tables(made, folder, ["csv", "pdf"])
+        paper.save_tables(made, folder, ["csv", "pdf"])
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "docx", None)
         with pytest.raises(InputError, match="python-docx"):
-            save_paper_tables(made, folder, ["csv", "docx"])
+            paper.save_tables(made, folder, ["csv", "docx"])
     assert not folder.exists()
-    files = save_paper_tables(made, folder, ("csv", ".HTML"))
+    files = paper.save_tables(made, folder, ("csv", ".HTML"))
     assert [path.name for path in files] == ["one.csv", "one.html", "two.csv", "two.html"]
     assert sorted(folder.iterdir()) == sorted(files)
-    assert save_paper_tables(made, folder, "csv") == [folder / "one.csv", folder / "two.csv"]
+    assert paper.save_tables(made, folder, "csv") == [folder / "one.csv", folder / "two.csv"]
 
 
 def test_rows_of_a_group_stand_together_in_the_order_of_appearance():
@@ -560,8 +561,9 @@ def test_a_great_table_can_be_styled_further():
 def test_the_extras_are_not_loaded_until_they_are_needed(tmp_path):
     names = {"great_tables", "docx", "rtflite", "polars", "lxml"}
     code = (
-        "import sys, bayes_net, pandas; table = bayes_net.PaperTable('t', pandas.DataFrame({'a': ['1']})); "
-        f"table.save({str(tmp_path / 't.csv')!r}); print(*{{n.split('.')[0] for n in sys.modules}})"
+        "import sys, bayes_net as bn, pandas; "
+        f"bn.paper.PaperTable('t', pandas.DataFrame({{'a': ['1']}})).save({str(tmp_path / 't.csv')!r}); "
+        "print(*{n.split('.')[0] for n in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not names & set(done.stdout.split())

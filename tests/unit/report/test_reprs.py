@@ -55,7 +55,7 @@ def cohort() -> bn.Cohort:
 
 
 @pytest.fixture(scope="module")
-def landmarks(cohort) -> bn.LandmarkSet:
+def landmarks(cohort) -> bn.data.LandmarkSet:
     return bn.landmark(cohort, ["120d", "no limit"])
 
 
@@ -201,7 +201,7 @@ def test_specifications_show_their_title_and_themselves_without_identifiers():
 def test_a_fit_shows_its_hazard_ratios():
     fit = fitted(job())
     shown = Shown(fit)
-    ratios = hazard_ratio_table([fit], level=0.95, interval="equal-tailed")
+    ratios = hazard_ratio_table([fit], ci_prob=0.95, interval="equal-tailed")
     per_10 = ratios[ratios["measure"] == "shrinkage, per 10 points"]
     for table, estimand in zip(shown.tables, ("association", "interaction"), strict=False):
         own = per_10[per_10["estimand"] == estimand]
@@ -276,7 +276,7 @@ def test_plain_reprs_say_counts(cohort, landmarks):
     assert repr(landmarks) == f"<landmark set: PFS, patients analysed: {about}>"
     exposure = "<exposure: 5 patients (control 3, treated 2), 3 events, 1 interval, shrinkage>"
     assert repr(fit.job.data) == exposure
-    assert repr(bn.aggregate(fit.job.data)) == "<aggregated " + exposure[1:].replace(
+    assert repr(bn.data.aggregate(fit.job.data)) == "<aggregated " + exposure[1:].replace(
         ", sh", ", 2 patterns, sh"
     )
     assert repr(fit) == f"<fit: PFS, shrinkage, 150 d, {exposure}, gate passed>"
@@ -298,7 +298,7 @@ def test_nothing_of_a_patient_is_in_a_plain_repr(cohort, landmarks):
         prepared,
         pooled,
         compress(about),
-        bn.aggregate(about),
+        bn.data.aggregate(about),
         Table("patients.csv", cohort.patients, cohort.patients.index),
         Figure("waterfall", "waterfall", None, "PFS: one bar a patient.", "PFS"),
         fitted(job()),

@@ -20,7 +20,7 @@ from bayes_net.results.patients import (
 )
 
 N = 400
-LIMITS = {"times": [6.0, 24.0], "horizon": 12.0, "profiles": [0.0, 30.0], "level": 0.95}
+LIMITS = {"times": [6.0, 24.0], "horizon": 12.0, "profiles": [0.0, 30.0], "ci_prob": 0.95}
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def common(rng, about: Job) -> Fitted:
     return result
 
 
-def ratios(*fits, level=0.95):
-    return hazard_ratio_table(fits, level=level, interval="equal-tailed")
+def ratios(*fits, ci_prob=0.95):
+    return hazard_ratio_table(fits, ci_prob=ci_prob, interval="equal-tailed")
 
 
 def test_a_common_slope_has_no_interaction_to_report(rng):
@@ -221,7 +221,7 @@ def test_hazard_ratios_over_time_are_tabulated_with_their_months_and_events(rng)
     known = reported_quantities(fit)
     found = Fitted(about, fit, gate(fit, known), {})
     assert "log hazard ratio by interval" in known
-    table = over_time_table([found, fitted(rng, job())], level=0.9, interval="equal-tailed")
+    table = over_time_table([found, fitted(rng, job())], ci_prob=0.9, interval="equal-tailed")
     assert table[["arm", "start", "end", "events"]].values.tolist() == [
         ["control", 0, 6, 1],
         ["control", 6, 14, 1],
@@ -232,4 +232,4 @@ def test_hazard_ratios_over_time_are_tabulated_with_their_months_and_events(rng)
     medians = np.median(np.exp(slope), axis=(0, 1))
     np.testing.assert_allclose(table["hr"], [*medians[0, :2], *medians[1]])
     np.testing.assert_allclose(table["upper"].iloc[4], np.quantile(np.exp(slope[..., 1, 2]), 0.95))
-    assert over_time_table([fitted(rng, job())], level=0.9, interval="equal-tailed").empty
+    assert over_time_table([fitted(rng, job())], ci_prob=0.9, interval="equal-tailed").empty

@@ -1,0 +1,24 @@
+from .gate import (
+    Gate as Gate,
+    gate as gate,
+    loo as loo,
+)
+from .influence import (
+    influence as influence,
+    leave_one_number_out as leave_one_number_out,
+    left_out as left_out,
+    study_influence as study_influence,
+)
+from .power import (
+    power_scaling as power_scaling,
+    synthesis_power_scaling as synthesis_power_scaling,
+    tipping_factor as tipping_factor,
+)
+from .predictive import (
+    kaplan_meier as kaplan_meier,
+    posterior_predictive as posterior_predictive,
+)
+from .tipping import (
+    censoring_curve as censoring_curve,
+    censoring_tipping as censoring_tipping,
+)

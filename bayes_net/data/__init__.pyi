@@ -1,0 +1,26 @@
+from .aggregated import (
+    AggregatedExposure as AggregatedExposure,
+    aggregate as aggregate,
+)
+from .cohort import (
+    Cohort as Cohort,
+    read_cohort as read_cohort,
+)
+from .exposure import (
+    Covariate as Covariate,
+    Exposure as Exposure,
+    Response as Response,
+    Shrinkage as Shrinkage,
+    collapsed_form as collapsed_form,
+    equal_event_cuts as equal_event_cuts,
+    expose as expose,
+    grid_cuts as grid_cuts,
+    long_form as long_form,
+)
+from .landmarks import (
+    Landmark as Landmark,
+    LandmarkSet as LandmarkSet,
+    landmark as landmark,
+)
+from .notes import Note as Note
+from .registry import expose_registry as expose_registry

@@ -1,0 +1,5 @@
+from .table import (
+    Evidence as Evidence,
+    EvidenceError as EvidenceError,
+    read_evidence as read_evidence,
+)

@@ -1,0 +1,16 @@
+from .imputation import (
+    Censoring as Censoring,
+    concerned_patients as concerned_patients,
+    fit_imputed as fit_imputed,
+    impute_censored as impute_censored,
+)
+from .patients import (
+    fit as fit,
+    stack as stack,
+)
+from .sampling import (
+    Sampler as Sampler,
+    compile_model as compile_model,
+    sample as sample,
+)
+from .synthesis import fit_synthesis as fit_synthesis
