@@ -117,8 +117,8 @@ def _sampler_checks(stats: xr.DataTree) -> list[dict]:
     if PARETO_K in stats:
         k, ess = (float(stats[name][0]) for name in (PARETO_K, IMPORTANCE_ESS))
         return [
-            _row("Pareto k", k, MAX_PARETO_K, largest=True, where="importance weights"),
-            _row("importance ESS", ess, MIN_ESS, largest=False, where="importance weights"),
+            _row("Pareto k", k, threshold=MAX_PARETO_K, largest=True, where="importance weights"),
+            _row("importance ESS", ess, threshold=MIN_ESS, largest=False, where="importance weights"),
         ]
     chains = stats.sizes[CHAIN]
     diverging = stats["diverging"].transpose(CHAIN, ...).values.reshape(chains, -1).sum(axis=1)

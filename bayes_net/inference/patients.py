@@ -40,6 +40,7 @@ def fit(
     sampler: Sampler = Sampler(),
     shape: Layout | None = None,
     engine: str = NUMBA,
+    brief: bool = False,
     progress: bool = False,
 ) -> xr.DataTree:
     """The posterior of a hazard model of ``data``.
@@ -49,7 +50,8 @@ def fit(
     ``AggregatedExposure`` only their sum, dims chain, draw), ``prior``
     (absent when a prior is flat), ``observed_data`` (events by arm and interval) and
     ``constant_data`` (intervals, exposure, numbers). ``engine``: "numba" compiles nothing anew, "pymc"
-    compiles the PyMC model, once for all exposures of the same ``shape``.
+    compiles the PyMC model, once for all exposures of the same ``shape``. ``brief`` leaves it at posterior,
+    sample_stats and constant_data, which is what hazard ratios and their gate need.
     """
     check_engine(engine)
     hazard = hazard or Hazard()
@@ -71,13 +73,16 @@ def fit(
     groups = {
         "posterior": posterior,
         "sample_stats": tree["sample_stats"].to_dataset(),
-        "log_prior": log_prior(posterior, hazard, data),
-        "log_likelihood": log_likelihood(posterior, data).to_dataset(),
-        "observed_data": xr.Dataset({"events": ((ARM, INTERVAL), data.events)}, _coords(data)),
         "constant_data": _constants(data),
     }
-    if not any(isinstance(prior, Flat) for prior, _ in free_variables(hazard, data).values()):
-        groups["prior"] = draw_prior(hazard, data, draws=PRIOR_DRAWS, seed=seed)
+    if not brief:
+        groups |= {
+            "log_prior": log_prior(posterior, hazard, data),
+            "log_likelihood": log_likelihood(posterior, data).to_dataset(),
+            "observed_data": xr.Dataset({"events": ((ARM, INTERVAL), data.events)}, _coords(data)),
+        }
+        if not any(isinstance(prior, Flat) for prior, _ in free_variables(hazard, data).values()):
+            groups["prior"] = draw_prior(hazard, data, draws=PRIOR_DRAWS, seed=seed)
     return as_tree(groups, tree.attrs | measure_attrs(data.measure))
 
 

@@ -42,6 +42,7 @@ def fit_synthesis(
     seed: int,
     sampler: Sampler = SAMPLER,
     engine: str = NUMBA,
+    brief: bool = False,
     progress: bool = False,
 ) -> xr.DataTree:
     """The posterior of a network of published numbers, patients, or both.
@@ -50,7 +51,7 @@ def fit_synthesis(
     study_level, slope (slope_of, landmark), bias, response), ``prior`` (the same, drawn from the priors),
     ``sample_stats``, ``log_likelihood`` (variable ``published``, dims chain, draw, row: of each number given
     those it is correlated with), ``constant_data`` (start and end of each interval, months). ``engine``:
-    "numba" compiles nothing anew, "pymc" the PyMC model.
+    "numba" compiles nothing anew, "pymc" the PyMC model. ``brief`` leaves out log_likelihood.
     """
     check_engine(engine)
     data, how = inputs(network), {"seed": seed, "sampler": sampler, "progress": progress}
@@ -68,7 +69,7 @@ def fit_synthesis(
     }
     if network.curves:
         groups["constant_data"] = _intervals(network.assumptions.cuts, posterior[INTERVAL])
-    if len(network.rows):
+    if len(network.rows) and not brief:
         groups["log_likelihood"] = published_log_likelihood(posterior, network).to_dataset(name="published")
     return xr.DataTree.from_dict(groups, name="fit")
 

@@ -101,7 +101,9 @@ class PreparedPatients(Prepared):
         def sampled(sampler: Sampler, seed: int) -> xr.DataTree:
             from bayes_net.inference.patients import fit
 
-            return fit(job.data, hazard, seed=seed, sampler=sampler, shape=self._layout(job))
+            ordinary = brief and job.concerned is None
+            how = {"seed": seed, "sampler": sampler, "shape": self._layout(job), "brief": ordinary}
+            return fit(job.data, hazard, **how)
 
         def reported(tree: xr.DataTree) -> dict[str, xr.DataArray]:
             others = {} if brief else survival_quantities(job, tree, **self._survival)
