@@ -63,7 +63,8 @@ def contrast(values: xr.DataArray, *, dim: str, reference: str | float) -> xr.Da
 
 def probability(values: xr.DataArray, *, above: float = -np.inf, below: float = np.inf) -> xr.DataArray:
     """Posterior probability that a quantity lies strictly between the limits."""
-    return ((values > above) & (values < below)).mean(SAMPLE_DIMS)
+    inside = (values.values > above) & (values.values < below)
+    return values.copy(data=inside).mean(SAMPLE_DIMS)
 
 
 def summarise(
