@@ -11,8 +11,8 @@ import xarray as xr
 from arviz_stats.base import array_stats
 from scipy.special import logsumexp
 
-from bayes_net.checks.diagnostics import blocks, diagnose, effective_size, smoothed_weights, split_chains
 from bayes_net.errors import InputError
+from bayes_net.estimands.diagnostics import blocks, diagnose, effective_size, smoothed_weights, split_chains
 from bayes_net.schema import (
     CHAIN,
     DRAW,
