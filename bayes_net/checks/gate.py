@@ -146,7 +146,7 @@ def _convergence(
     largest, smallest = stacked.max(axis=(1, 2)), stacked.min(axis=(1, 2))
     varies = np.flatnonzero((largest != smallest) | ~np.isfinite(largest))
     wanted = np.array([element[i][0] in reported for i in varies], bool)
-    rhat, bulk, tail = diagnose(stacked[varies])
+    rhat, bulk, tail = diagnose(stacked[varies], sized=wanted)
     for check, found, among, threshold, worst in (
         ("R-hat", rhat, varies, max_rhat, np.argmax),
         ("bulk ESS", bulk[wanted], varies[wanted], min_ess, np.argmin),

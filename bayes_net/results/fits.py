@@ -179,7 +179,9 @@ def _reference_label(measure: Measure) -> str:
 def _hazard_ratio_rows(fitted: Fitted, ci_prob: float, interval: str) -> pd.DataFrame:
     job, parts = fitted.job, list(_ratios(fitted))
     labels = [(measure, estimand, arm) for measure, estimand, x in parts for arm in x[ARM].values]
-    ratios = xr.concat([x.drop_vars(ARM).rename({ARM: "row"}) for _, _, x in parts], "row")
+    first = parts[0][2].drop_vars(ARM).coords
+    draws = np.concatenate([x.transpose(ARM, *SAMPLE_DIMS).values for _, _, x in parts])
+    ratios = xr.DataArray(draws, first, dims=("row", *SAMPLE_DIMS))
     table = ratio_summary(ratios, np.log(ratios), ci_prob=ci_prob, interval=interval)
     about = pd.DataFrame(labels, columns=["measure", "estimand", ARM])
     counts = {
