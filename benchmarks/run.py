@@ -205,7 +205,7 @@ def _scenarios(title: str, text: str, repeats: int) -> Table:
                 (_, alone), (used, done) = found[1], found[JOBS]
                 # from the second result of each process on, nothing is loaded
                 each = alone["cpu"].iloc[2:].diff().mean()
-                warm = done["done"].iloc[2 * JOBS :]
+                warm = done["done"].iloc[min(2 * JOBS, len(done) - 2) :]
                 runs.append(
                     {
                         "draws from": method,

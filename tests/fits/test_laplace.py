@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 import bayes_net as bn
 from bayes_net.checks.gate import gate
+from bayes_net.engine import laplace
 from bayes_net.engine.laplace import approximate, evaluate
 from bayes_net.engine.posterior import Posterior, Variable, packed
 from bayes_net.errors import InputError
@@ -30,11 +31,12 @@ def jobs():
     return [(job, prepared.plan.hazard(job.measure)) for job in chosen.values()]
 
 
-def normal(sd: float, **more) -> Posterior:
-    """Two independent normal variables; ``more`` are further fields of the engine's block."""
-    fields = {"effect_at": [0, 1], "effect_sd": [-1, -1], "mean": [0, 0], "unit": [1, 1]}
-    fields |= {"information": [0, 0], "prior_mean": [0, 0], "prior_root": [1 / sd] * 2, "tied": [0, 0, 0]}
-    return Posterior({"z": Variable((2,))}, np.zeros(2), packed(fields | {"constant": [0.0]} | more))
+def normal(sd: float, size: int = 2, **more) -> Posterior:
+    """Independent normal variables; ``more`` are further fields of the engine's block."""
+    fields = {"effect_at": np.arange(size), "effect_sd": np.full(size, -1), "mean": np.zeros(size)}
+    fields |= {"unit": np.ones(size), "information": np.zeros(size), "prior_mean": np.zeros(size)}
+    fields |= {"prior_root": np.full(size, 1 / sd), "tied": np.zeros(size + 1), "constant": [0.0]}
+    return Posterior({"z": Variable((size,))}, np.zeros(size), packed(fields | more))
 
 
 def test_a_normal_posterior_is_found_exactly():
@@ -50,12 +52,14 @@ def test_a_normal_posterior_is_found_exactly():
     )
 
 
-def test_effective_sizes_of_the_resampled_are_those_of_the_weights():
-    """Means of many approximations vary as the ESS of one says."""
-    posterior = normal(1.0)
+def test_effective_sizes_of_the_resampled_are_those_of_the_weights(monkeypatch):
+    """Means of many approximations vary as the ESS of one says, also where weights are very unequal."""
+    monkeypatch.setattr(laplace, "DF_GIVEN_SCALES", 1.0)
+    posterior = normal(1.0, size=30)
     runs = [approximate(posterior, draws=400, chains=2, seed=seed) for seed in range(200)]
     means = np.array([run.draws[..., 0].mean() for run in runs])
     told = np.median([array_stats.ess(run.draws[..., 0], method="mean") for run in runs])
+    assert told < 400  # of 800 draws
     # the variance of 200 means is known to 10 %: four of them
     assert np.var(means) * told == pytest.approx(1.0, abs=0.4)
 
