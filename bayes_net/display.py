@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 
-def shown(
+def notebook_html(
     title: str,
     facts: Iterable[str] = (),
     *,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """The input cannot be used: the message says what was got, what is expected and what to do."""
@@ -19,8 +21,8 @@ class CohortWarning(UserWarning):
     """Something in the tables calls for judgement; the analysis goes on and the count is reported."""
 
 
-def listed(items, *, limit: int = 5) -> str:
+def listed(items: Iterable[object], *, limit: int = 5) -> str:
     """The first ``limit`` items, comma-separated, and how many more there are."""
-    items = [str(item) for item in items]
-    more = f" and {len(items) - limit} more" if len(items) > limit else ""
-    return ", ".join(items[:limit]) + more
+    texts = [str(item) for item in items]
+    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
+    return ", ".join(texts[:limit]) + more

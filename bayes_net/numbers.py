@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+
+Columns = Mapping[str, Callable[[Any], str] | tuple[str, Callable[[Any], str]]]
+"""What stands under each heading: a text of a whole row, or a column and what prints its values."""
 
 MOST_DECIMALS = 3
 MONTH_DECIMALS = 1
@@ -44,6 +50,11 @@ def format_interval(
     return f"{_fixed(estimate, places)} ({_fixed(lower, places)}{dash}{_fixed(upper, places)})"
 
 
+def format_ratio(row: Any) -> str:
+    """``0.85 (0.72–1.01)``: the hazard ratio of a row of a table of hazard ratios, with its limits."""
+    return format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
+
+
 def format_probability(probability: float) -> str:
     """Two decimals; a finite number of draws never shows a probability of 0 or 1."""
     if math.isnan(probability):
@@ -52,15 +63,15 @@ def format_probability(probability: float) -> str:
 
 
 def rounded(value: float, places: int = 2, *, sign: str = "") -> str:
-    """A number of no known error with so many decimals: a minus sign that is none before a zero, a dash where
-    there is none. With ``sign`` "+" what is positive has its sign too."""
+    """So many decimals, of a number whose Monte-Carlo error is unknown; a dash where there is none, and no
+    minus sign before a zero. With ``sign`` "+" what is positive has its sign too."""
     if pd.isna(value):
         return MISSING
     return f"{round(value, places) + 0.0:{sign}.{places}f}".replace("-", "−")
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number of no known error with so many significant digits."""
+    """So many significant digits, of a number whose Monte-Carlo error is unknown."""
     return MISSING if pd.isna(value) else f"{value:.{digits}g}"
 
 
@@ -70,11 +81,11 @@ def percent(share: float) -> str:
 
 
 def format_plainly(value: float) -> str:
-    """Two significant digits without an exponent; what is below 0.001 is not told further."""
+    """Two significant digits without an exponent; of less than 0.001 only that."""
     return "< 0.001" if 0 <= value < 0.001 else f"{float(f'{value:.2g}'):g}"
 
 
-def format_range(values) -> str:
+def format_range(values: npt.ArrayLike) -> str:
     """``0.5 to 2 (95 %)``: between which limits the central 95 % of draws lie."""
     lower, upper = np.quantile(np.asarray(values), (0.025, 0.975))
     return f"{format_plainly(lower)} to {format_plainly(upper)} (95 %)"
@@ -86,22 +97,39 @@ def format_count(count: float) -> str:
 
 
 def interval_label(table: pd.DataFrame) -> str:
-    """``95 % CrI`` (equal-tailed) or ``95 % HDI``, from the columns ``level`` and ``interval``."""
+    """``95 % CrI`` (equal-tailed, as where there is no column ``interval``) or ``95 % HDI``."""
     kinds = {"equal-tailed": "CrI", "hdi": "HDI"}
+    table = table if "interval" in table else table.assign(interval="equal-tailed")
     pairs = table[["level", "interval"]].drop_duplicates().itertuples(index=False, name=None)
     return " / ".join(f"{percent(level)} {kinds.get(kind, kind)}" for level, kind in pairs)
+
+
+def text_table(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """A table to read, in the order of the rows; ``{interval}`` in a heading is the label of the limits."""
+    rows, label = list(table.itertuples(index=False)), interval_label(table) if "level" in table else ""
+    return pd.DataFrame(
+        {
+            heading.format(interval=label): list(
+                map(cell, rows) if callable(cell) else map(cell[1], table[cell[0]])
+            )
+            for heading, cell in columns.items()
+        }
+    )
 
 
 def plain_table(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
     """Any table as text: ``digits`` significant digits, yes and no, a dash where there is nothing."""
     return pd.DataFrame(
-        {_heading(name): [plain(value, digits) for value in table[name]] for name in table.columns}
+        {
+            capitalised(name.replace("_", " ")): [plain(value, digits) for value in table[name]]
+            for name in table.columns
+        }
     )
 
 
-def _heading(name: str) -> str:
-    words = name.replace("_", " ")
-    return words[:1].upper() + words[1:]
+def capitalised(text: str) -> str:
+    """The text with a capital first letter, and all others as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def error_text(mcse: float) -> str:
@@ -122,7 +150,7 @@ def _fixed(value: float, places: int) -> str:
     return text
 
 
-def plain(value, digits: int) -> str:
+def plain(value: Any, digits: int = 3) -> str:
     """Any value of a table as text; see ``plain_table``."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"

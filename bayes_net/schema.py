@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bayes_net.errors import InputError
 
@@ -17,19 +17,41 @@ if TYPE_CHECKING:
 
 CHAIN, DRAW = "chain", "draw"
 SAMPLE_DIMS = (CHAIN, DRAW)
-PATIENT, STUDY, ARM = "patient", "study", "arm"
+PATIENT, STUDY, ARM, ENDPOINT = "patient", "study", "arm", "endpoint"
 LANDMARK, INTERVAL, COVARIATE, TIME = "landmark", "interval", "covariate", "time"
 PROFILE = "profile"
+CURVE, BASELINE, BORROWER = "curve", "baseline", "borrower"
+EFFECT, POOLED_ENDPOINT, BIASED_SLOPE = "effect", "pooled_endpoint", "biased_slope"
+RESPONSE_GROUP, POOLED_GROUP, SEPARATE_GROUP = "response_group", "pooled_group", "separate_group"
+SHRINKAGE_GROUP, STRATUM = "shrinkage_group", "stratum"
+LANDMARK_INTERVAL, LANDMARK_BOUNDARY, INFLATED = "landmark_interval", "landmark_boundary", "inflated"
+BOUNDARY, ROW = "boundary", "row"
+FIELDS = {
+    CURVE: (ENDPOINT, STUDY, ARM),
+    BASELINE: (ENDPOINT, STUDY),
+    BORROWER: (ENDPOINT, STUDY),
+    EFFECT: (ENDPOINT, STUDY),
+    BIASED_SLOPE: (ENDPOINT, ARM),
+    RESPONSE_GROUP: (STUDY, ARM),
+    POOLED_GROUP: (STUDY, ARM),
+    SEPARATE_GROUP: (STUDY, ARM),
+    SHRINKAGE_GROUP: (STUDY, ARM),
+    STRATUM: (ENDPOINT, STUDY, ARM),
+}
+"""What a place along these dims is of; each field is a coordinate, such as ``curve_endpoint``."""
 IMPUTATION = "imputation"
 """Coordinate along ``chain`` of pooled fits: which completed data set a chain is of."""
-PFS, OS = "pfs", "os"
+PFS: Final = "pfs"
+OS: Final = "os"
 ENDPOINTS = (PFS, OS)
 ENDPOINT_LABELS = {PFS: "PFS", OS: "OS"}
-AT_RISK, ALIVE = "pfs risk set", "alive"
+AT_RISK: Final = "pfs risk set"
+ALIVE: Final = "alive"
 POPULATIONS = (AT_RISK, ALIVE)
 LOG_HAZARD = "log_hazard"
 SLOPE = "slope"
-SLOPE_BY_INTERVAL, SLOPE_STEP_SD = "slope_by_interval", "slope_step_sd"
+SLOPE_STEP, SLOPE_STEP_SD, SLOPE_BY_INTERVAL = "slope_step", "slope_step_sd", "slope_by_interval"
+"""Of slopes that vary over time: steps of their random walk, its scale, and the slope of each interval."""
 ARM_EFFECT = "log_hr_arm"
 COVARIATE_EFFECT = "log_hr_covariate"
 LEVEL, LEVEL_AT_EVENTS = "level", "level_at_events"
@@ -43,6 +65,8 @@ NO_LIMIT_WARNING = (
     "conditions on the future (guarantee-time, or immortal-time, bias): patients who stay "
     "progression-free longer have more scans from which to take the best"
 )
+NEW_STUDY = "new study"
+"""A study that is not in the evidence: what is predicted of one like those that are."""
 AS_SPECIFIED = "as specified"
 """Name of the scenario that changes nothing."""
 ERROR, FAILED, PASSED = "error", "failed", "passed"

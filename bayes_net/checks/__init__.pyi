@@ -15,6 +15,7 @@ from .power import (
     tipping_factor as tipping_factor,
 )
 from .predictive import (
+    for_loo_pit as for_loo_pit,
     kaplan_meier as kaplan_meier,
     posterior_predictive as posterior_predictive,
 )

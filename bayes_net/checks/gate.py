@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from scipy.special import logsumexp
 
 from bayes_net.errors import InputError
 from bayes_net.estimands.diagnostics import blocks, diagnose, effective_size, smoothed_weights, split_chains
+from bayes_net.labels import about, texts
 from bayes_net.schema import (
     CHAIN,
     DRAW,
@@ -139,7 +141,7 @@ def _convergence(
     min_ess: float,
 ) -> Iterator[dict]:
     """The worst R-hat and ESS; a quantity that does not vary at all has nothing to diagnose."""
-    draws = variables | dict(reported)
+    draws = {**variables, **reported}
     values = {name: _by_element(x) for name, x in draws.items()}
     element = [(name, i) for name, own in values.items() for i in range(len(own))]
     stacked = np.concatenate(list(values.values()))
@@ -152,7 +154,7 @@ def _convergence(
         ("bulk ESS", bulk[wanted], varies[wanted], min_ess, np.argmin),
         ("tail ESS", tail[wanted], varies[wanted], min_ess, np.argmin),
     ):
-        of = {"threshold": threshold, "largest": worst is np.argmax}
+        of: dict[str, Any] = {"threshold": threshold, "largest": worst is np.argmax}
         if not len(found):
             yield _row(check, np.nan, **of, where="nothing varies")
             continue
@@ -172,12 +174,8 @@ def _row(check: str, worst: float, *, threshold: float, largest: bool, where: st
 
 
 def _place(name: str, x: xr.DataArray, element: int) -> str:
-    dims = [dim for dim in x.dims if dim not in SAMPLE_DIMS]
-    position = np.unravel_index(element, [x.sizes[dim] for dim in dims])
-    labels = [
-        str(x[dim].values[i]) if dim in x.coords else str(i) for dim, i in zip(dims, position, strict=True)
-    ]
-    return f"{name}[{', '.join(labels)}]" if labels else name
+    label = texts(about(x))[element]
+    return f"{name}[{label}]" if label else name
 
 
 def loo(fit: xr.DataTree) -> dict[str, float]:

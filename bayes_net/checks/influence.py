@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,10 @@ from bayes_net.data.exposure import Exposure
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
 from bayes_net.estimands.diagnostics import blocks, smoothed_weights
-from bayes_net.inference.arrays import ROW, published_log_likelihood
+from bayes_net.inference.arrays import published_log_likelihood
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.network import Network
-from bayes_net.schema import ARM, PATIENT, SAMPLE_DIMS, SLOPE, STUDY
+from bayes_net.schema import ARM, PATIENT, ROW, SAMPLE_DIMS, SLOPE, STUDY
 
 
 def influence(
@@ -34,7 +35,7 @@ def influence(
     hazard: Hazard | None = None,
     *,
     most_refits: int | None = None,
-    **how,
+    **how: Any,
 ) -> xr.Dataset:
     """Each arm's hazard ratio of shrinkage without each patient in turn.
 
@@ -71,7 +72,9 @@ def influence(
         below[rows] = weights @ (slopes < 0).T
     refitted = np.zeros(n, bool)
     high = [i for i in np.argsort(-np.nan_to_num(k, nan=np.inf)) if not k[i] <= HIGH_PARETO_K]
-    for i in high[:most_refits] if data is not None else ():
+    for i in high[:most_refits]:
+        if data is None:
+            break
         tree = _refit(fit, data, hazard, int(i), how)
         own, refitted[i] = _by_arm(tree), gate(tree, {"log hazard ratio": tree["posterior"][SLOPE]}).passed
         without[i], below[i] = np.median(own, axis=1), (own < 0).mean(axis=1)
@@ -136,7 +139,9 @@ def weighted_quantiles(draws: np.ndarray, weights: np.ndarray, probabilities: Se
     return np.array([_quantiles(draws[order], order, own, probabilities) for own in weights])
 
 
-def _quantiles(ordered: np.ndarray, order: np.ndarray, weights: np.ndarray, probabilities) -> np.ndarray:
+def _quantiles(
+    ordered: np.ndarray, order: np.ndarray, weights: np.ndarray, probabilities: Sequence[float]
+) -> np.ndarray:
     shares = weights[order]
     return np.interp(probabilities, shares.cumsum() - 0.5 * shares, ordered)
 
@@ -186,10 +191,12 @@ def study_influence(
     parts = []
     for name in by_study[STUDY].values:
         weights, k = left_out_weights(by_study.sel({STUDY: name}).values)
-        reliable, draws = name in refits or k <= SURE_PARETO_K, whole
+        reliable = name in refits or k <= SURE_PARETO_K
         if name in refits:
-            draws, weights = reported_log_ratios(refits[name]["posterior"].to_dataset(), network)[1], None
-        without = _moments(draws, weights, ci_prob)
+            refitted = reported_log_ratios(refits[name]["posterior"].to_dataset(), network)[1]
+            without = _moments(refitted, None, ci_prob)
+        else:
+            without = _moments(whole, weights, ci_prob)
         part = about.assign(without=name, pareto_k=k, refitted=name in refits, reliable=reliable)
         part[["hr_without", "lower_without", "upper_without"]] = np.exp(without["limits"])
         part["shift"] = (without["mean"] - with_all["mean"]) / with_all["sd"]

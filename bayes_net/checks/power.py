@@ -7,7 +7,7 @@ doi:10.1007/s11222-023-10366-5).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from bayes_net.estimands.synthesis import slopes_of
 from bayes_net.evidence.counts import COUNTED, count_log_likelihood
 from bayes_net.evidence.statistics import student_log_density
 from bayes_net.inference.arrays import inputs
+from bayes_net.labels import about, texts
 from bayes_net.model.likelihoods import count_rows, row_location, student_rows
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import linear_parts, scaled
@@ -67,8 +68,7 @@ def power_scaling(
     parts, tables = components(fit) if network is None else synthesis_components(fit, network), []
     for name, draws in quantities.items():
         own = sensitivities(draws, parts)
-        labels = own.drop(columns=list(MEASURED)).astype(str).agg(", ".join, axis=1)
-        tables.append(own.assign(quantity=name, label=labels if len(draws.dims) > 2 else ""))
+        tables.append(own.assign(quantity=name, label=texts(own.drop(columns=list(MEASURED)))))
     return pd.concat(tables, ignore_index=True)[["quantity", "label", *MEASURED]]
 
 
@@ -79,14 +79,17 @@ def sensitivities(draws: xr.DataArray, parts: Mapping[str, np.ndarray]) -> pd.Da
     sensitivity, shift, reading, as in ``power_scaling``.
     """
     ordered, weights = draws.transpose(..., *SAMPLE_DIMS), {name: _weights(x) for name, x in parts.items()}
-    dims, rows = ordered.dims[:-2], []
-    for at in np.ndindex(ordered.shape[:-2]):
+    elements, rows = about(draws), []
+    for at, of in zip(np.ndindex(ordered.shape[:-2]), elements.to_numpy(object), strict=True):
         own = ordered.values[at]
         found = {name: _sensitivity(own, density, weights[name]) for name, density in parts.items()}
-        about = [ordered[dim].values[i] for dim, i in zip(dims, at, strict=True)]
         reading = _reading(found)
-        rows += [(*about, part, *pair, reading) for part, pair in found.items()]
-    return pd.DataFrame(rows, columns=[*dims, *MEASURED])
+        rows += [(*of, part, *pair, reading) for part, pair in found.items()]
+    return pd.DataFrame(rows, columns=[*elements, *MEASURED])
+
+
+def _sum(parts: Iterable[np.ndarray]) -> np.ndarray:
+    return np.sum(list(parts), axis=0)
 
 
 def components(fit: xr.DataTree) -> dict[str, np.ndarray]:
@@ -95,13 +98,13 @@ def components(fit: xr.DataTree) -> dict[str, np.ndarray]:
     def total(x: xr.DataArray) -> np.ndarray:
         return x.sum([dim for dim in x.dims if dim not in SAMPLE_DIMS]).transpose(*SAMPLE_DIMS).values
 
-    likelihood = sum(total(x) for x in fit["log_likelihood"].data_vars.values())
+    likelihood = _sum(total(x) for x in fit["log_likelihood"].data_vars.values())
     priors = {
         f"prior of {name}": total(x)
         for name, x in fit["log_prior"].data_vars.items()
         if name not in _INNER and float(np.ptp(x.values)) > 0
     }
-    together = {ALL_PRIORS: sum(priors.values())} if priors else {}
+    together = {ALL_PRIORS: _sum(priors.values())} if priors else {}
     return {LIKELIHOOD: likelihood} | together | priors
 
 
@@ -188,10 +191,10 @@ def synthesis_components(fit: xr.DataTree, network: Network) -> dict[str, np.nda
             f"{LIKELIHOOD} of {name}": by_study.sel({STUDY: name}).values for name in by_study[STUDY].values
         }
     priors = {
-        f"prior of {block}": sum(_log_prior(draws, network, name) for name in names)
+        f"prior of {block}": _sum(_log_prior(draws, network, name) for name in names)
         for block, names in prior_blocks(network).items()
     }
-    return likelihood | {ALL_PRIORS: sum(priors.values())} | priors
+    return likelihood | {ALL_PRIORS: _sum(priors.values())} | priors
 
 
 def _log_prior(draws: xr.Dataset, network: Network, name: str) -> np.ndarray:
@@ -268,26 +271,23 @@ def reported_log_ratios(draws: xr.Dataset, network: Network) -> tuple[pd.DataFra
     """The log hazard ratios that a synthesis reports: what each is about, and its draws, dims (quantity,
     chain, draw). Of shrinkage by endpoint, arm and landmark, per 10 points; of arms by endpoint and study.
     """
-    about, values = [], []
-    slopes = slopes_of(draws) if network.slope_groups else None
-    for group in network.slope_groups:
-        endpoint, arm = group.split(" ", 1)
-        for at in slopes["landmark"].values:
-            status = BIAS_TAKEN_OFF if at == NO_LIMIT and group in network.biased_groups else ""
-            about.append((endpoint, SHRINKAGE, arm, at, at in (NO_LIMIT, OBSERVED), status, ""))
-            values.append(slopes.sel(slope_of=group, landmark=at))
+    rows, shape = [], (-1, draws.sizes[CHAIN], draws.sizes[DRAW])
+    values = [np.empty((0, *shape[1:]))]
+    if network.slope_endpoints:
+        slopes = slopes_of(draws)
+        for endpoint, arm, at in about(slopes).itertuples(index=False):
+            taken_off = at == NO_LIMIT and (endpoint, arm) in network.biased_slopes
+            status = BIAS_TAKEN_OFF if taken_off else ""
+            rows.append((endpoint, SHRINKAGE, arm, at, at in (NO_LIMIT, OBSERVED), status, ""))
+        values.append(slopes.transpose(..., *SAMPLE_DIMS).values.reshape(shape))
     for name in ("arm_effect", "arm_effect_mean"):
         if name in draws and (name == "arm_effect" or network.pools_effects):
-            effects = draws[name].transpose(..., *SAMPLE_DIMS)
-            for effect, label in zip(effects, effects[effects.dims[0]].values, strict=True):
-                endpoint, _, study = str(label).partition(" ")
-                about.append((endpoint, ARM, "", "", False, "", study or POOLED))
-                values.append(effect)
-    arrays = [x.transpose(*SAMPLE_DIMS).values for x in values]
-    shape = (len(arrays), draws.sizes[CHAIN], draws.sizes[DRAW])
-    coords = {"quantity": range(len(arrays)), CHAIN: draws[CHAIN], DRAW: draws[DRAW]}
-    drawn = xr.DataArray(np.reshape(arrays, shape), dims=("quantity", *SAMPLE_DIMS), coords=coords)
-    return pd.DataFrame(about, columns=list(ABOUT)), drawn
+            for endpoint, *study in about(draws[name]).itertuples(index=False):
+                rows.append((endpoint, ARM, "", "", False, "", *(study or [POOLED])))
+            values.append(draws[name].transpose(..., *SAMPLE_DIMS).values)
+    coords = {"quantity": range(len(rows)), CHAIN: draws[CHAIN], DRAW: draws[DRAW]}
+    drawn = xr.DataArray(np.concatenate(values), dims=("quantity", *SAMPLE_DIMS), coords=coords)
+    return pd.DataFrame(rows, columns=list(ABOUT)), drawn
 
 
 def synthesis_power_scaling(fit: xr.DataTree, network: Network) -> pd.DataFrame:
@@ -298,8 +298,8 @@ def synthesis_power_scaling(fit: xr.DataTree, network: Network) -> pd.DataFrame:
     each study (its published numbers and its patients) where there are several, all priors together, and
     each stated prior (Kallioinen et al. 2024, doi:10.1007/s11222-023-10366-5).
     """
-    about, draws = reported_log_ratios(fit["posterior"].to_dataset(), network)
+    reported, draws = reported_log_ratios(fit["posterior"].to_dataset(), network)
     found = sensitivities(draws, synthesis_components(fit, network))
-    return about.merge(found, left_index=True, right_on="quantity")[[*ABOUT, *MEASURED]].reset_index(
+    return reported.merge(found, left_index=True, right_on="quantity")[[*ABOUT, *MEASURED]].reset_index(
         drop=True
     )

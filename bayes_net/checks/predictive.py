@@ -9,24 +9,20 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.data.exposure import Exposure
+from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import Parameters, event_times, hazards_by_arm, parameters
-from bayes_net.schema import ARM, TIME
+from bayes_net.schema import ARM, PATIENT, SAMPLE_DIMS, TIME
 
 
 def kaplan_meier(time: np.ndarray, event: np.ndarray) -> pd.DataFrame:
     """The Kaplan-Meier curve as step points: time, survival, at_risk, n_censored (from time 0)."""
-    from lifelines import KaplanMeierFitter  # a second to import, and reading results needs none of it
-
-    fitter = KaplanMeierFitter().fit(time, event)
-    table = fitter.event_table
-    return pd.DataFrame(
-        {
-            TIME: table.index.to_numpy(float),
-            "survival": fitter.survival_function_.iloc[:, 0].to_numpy(float),
-            "at_risk": table["at_risk"].to_numpy(int),
-            "n_censored": table["censored"].to_numpy(int),
-        }
-    )
+    at = np.unique(np.append(0.0, time))
+    place = np.searchsorted(at, time)
+    left, events = np.bincount(place, minlength=len(at)), np.bincount(place, event, minlength=len(at))
+    at_risk = len(time) - np.append(0, left[:-1].cumsum())
+    survival = np.cumprod(1 - events / at_risk)
+    n_censored = left - events.astype(int)
+    return pd.DataFrame({TIME: at, "survival": survival, "at_risk": at_risk, "n_censored": n_censored})
 
 
 def step_values(curve: pd.DataFrame, times: np.ndarray) -> np.ndarray:
@@ -34,9 +30,12 @@ def step_values(curve: pd.DataFrame, times: np.ndarray) -> np.ndarray:
     return curve["survival"].to_numpy()[np.searchsorted(curve[TIME].to_numpy(), times, side="right") - 1]
 
 
-def replicate(fit: xr.DataTree, data: Exposure, *, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def replicate(
+    fit: xr.DataTree, data: Exposure, *, draws: int | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Follow-up of the same patients drawn anew from the posterior: times and events, (draws, patients).
 
+    ``draws`` of the posterior's draws are used, chosen at random; None: all of them, in their order.
     Censoring is respected: a censored patient keeps the time of censoring; for a patient with an
     event, who could have been followed longer, a censoring time beyond it is drawn from the arm's
     Kaplan-Meier curve of censoring (the longest follow-up where that curve ends).
@@ -44,7 +43,9 @@ def replicate(fit: xr.DataTree, data: Exposure, *, draws: int, seed: int) -> tup
     rng = np.random.default_rng(seed)
     drawn = parameters(fit["posterior"].to_dataset())
     available = drawn.baseline.shape[0] * drawn.baseline.shape[1]
-    chosen = rng.choice(available, size=min(draws, available), replace=False)
+    chosen = np.arange(available)
+    if draws is not None:
+        chosen = rng.choice(available, size=min(draws, available), replace=False)
     residual = rng.exponential(size=(len(chosen), data.n))
     latent = np.empty_like(residual)
     drawn = Parameters(*(values.reshape(1, available, *values.shape[2:])[:, chosen] for values in drawn))
@@ -77,7 +78,7 @@ def _censoring_times(data: Exposure, draws: int, rng: np.random.Generator) -> np
 def posterior_predictive(
     fit: xr.DataTree,
     data: Exposure,
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     *,
     draws: int = 200,
     seed: int,
@@ -89,7 +90,7 @@ def posterior_predictive(
     p_value: probability that a replicate is at or above the observed curve (half for ties); values near
     0 or 1 are a misfit. Gelman, Meng and Stern 1996.
     """
-    times = np.asarray(times, float)
+    at = np.asarray(times, float)
     replicated, events = replicate(fit, data, draws=draws, seed=seed)
     tail = ((1 - ci_prob) / 2, 0.5, (1 + ci_prob) / 2)
     tables = []
@@ -97,9 +98,9 @@ def posterior_predictive(
         own = data.arm == a
         if not own.any():
             continue
-        within = times[times <= data.time[own].max()]
+        within = at[at <= data.time[own].max()]
         observed = step_values(kaplan_meier(data.time[own], data.event[own]), within)
-        curves = np.array([_km_at(t[own], d[own], within) for t, d in zip(replicated, events, strict=True)])
+        curves = survival_at(replicated[:, own], events[:, own], within)
         lower, middle, upper = np.quantile(curves, tail, axis=0)
         tied = np.isclose(curves, observed)  # equal curves differ by rounding
         p = ((curves > observed) & ~tied).mean(axis=0) + 0.5 * tied.mean(axis=0)
@@ -115,9 +116,35 @@ def posterior_predictive(
     return pd.concat(tables, ignore_index=True)
 
 
-def _km_at(time: np.ndarray, event: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Kaplan-Meier survival at ``at``, for many replicates where a fitted object each would be slow."""
+def for_loo_pit(fit: xr.DataTree, data: Exposure, *, seed: int) -> xr.DataTree:
+    """The fit of ``data`` as ``arviz_stats.loo_pit`` takes it: with the follow-up of each patient.
+
+    Months of follow-up are ``patients``, like the log-likelihood: in ``observed_data``, dim patient, and
+    drawn anew in ``posterior_predictive``, dims chain, draw, patient. Replicates that are event-free at the
+    end of follow-up, a censored patient's or an arm's, are censored there and tie with what was observed;
+    ``loo_pit`` breaks ties at random, so that its values are uniform where the model holds. For memory, not
+    for a file. Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4.
+
+    Raises
+    ------
+    InputError
+        The fit has no log-likelihood of each patient of ``data``.
+    """
+    each = fit["log_likelihood"].get("patients") if "log_likelihood" in fit.children else None
+    if each is None or each.sizes.get(PATIENT) != data.n:
+        raise InputError(f"expected a fit of these {data.n} patients, with a log-likelihood of each")
+    each = each.transpose(*SAMPLE_DIMS, PATIENT)
+    times, _ = replicate(fit, data, draws=None, seed=seed)
+    tree = fit.copy()
+    tree["observed_data"] = xr.DataTree(each[0, 0].copy(data=data.time).drop_vars(SAMPLE_DIMS).to_dataset())
+    tree["posterior_predictive"] = xr.DataTree(each.copy(data=times.reshape(each.shape)).to_dataset())
+    return tree
+
+
+def survival_at(time: np.ndarray, event: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Kaplan-Meier survival at ``at`` of every replicate, (replicate, time)."""
     order = np.lexsort((-event, time))  # at ties the events come first: the censored are still at risk
-    at_risk = np.arange(len(time), 0, -1)
-    steps = np.concatenate([[1.0], np.cumprod(1.0 - event[order] / at_risk)])
-    return steps[np.searchsorted(time[order], at, side="right")]
+    time, event = (np.take_along_axis(x, order, axis=1) for x in (time, event))
+    steps = np.cumprod(1 - event / np.arange(time.shape[1], 0, -1), axis=1)
+    steps = np.pad(steps, ((0, 0), (1, 0)), constant_values=1.0)
+    return np.take_along_axis(steps, (time[:, :, None] <= at).sum(axis=1), axis=1)

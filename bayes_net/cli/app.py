@@ -94,6 +94,7 @@ def run(
     seed: Seed = None,
 ) -> None:
     """Fit every model of a specification and write tables, figures, posterior and report."""
+    from bayes_net.numbers import significant
     from bayes_net.results.publishing import check_destination
     from bayes_net.specification.read import read_specification
     from bayes_net.workflow.analysis import analyse, prepare
@@ -117,7 +118,7 @@ def run(
         )
         for row in failed.itertuples():
             err_console.print(
-                f"  {literal(row.fit)}: {row.check} {row.worst:.4g} at {literal(row.where)}, "
+                f"  {literal(row.fit)}: {row.check} {significant(row.worst, 4)} at {literal(row.where)}, "
                 f"threshold {row.threshold:g}"
             )
         raise typer.Exit(GATE_FAILED)
@@ -181,7 +182,7 @@ def scenarios(
             )
     show_scenarios(found, specification.report.level)
     show_tipping(found)
-    out_console.print(f"\nReport: {literal(str(found.folder / 'report.html'))}")
+    out_console.print(f"\nReport: {literal(str(Path(str(found.folder)) / 'report.html'))}")
     for row in found.troubles.itertuples():
         err_console.print(f"[bold red]scenario {literal(row.Scenario)}:[/] {literal(row[2])}")
     if not found.troubles.empty:
@@ -217,7 +218,8 @@ def paper(
     ] = None,
 ) -> None:
     """Write the tables of a finished run for a paper or a submission."""
-    from bayes_net.paper.tables import save_tables, tables
+    from bayes_net.paper.content import tables
+    from bayes_net.paper.table import save_tables
     from bayes_net.results.folder import read_result
 
     with _bad_input_exits():

@@ -13,6 +13,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayes_net.workflow.analysis import Analysis, Prepared
+    from bayes_net.workflow.sensitivity import Sensitivity
+
 
 LOG_WIDTH = 160
 """Columns of a table in a file or pipe; a terminal has its own width."""
@@ -42,17 +45,18 @@ def framed(frame: pd.DataFrame, title: str | None = None) -> Table:
     return table
 
 
-def show_scenarios(found, ci_prob: float) -> None:
+def show_scenarios(found: Sensitivity, ci_prob: float) -> None:
     """Every hazard ratio over the scenarios, and what an audit of priors found."""
+    from bayes_net.numbers import percent
     from bayes_net.report.scenarios import audit_to_read
     from bayes_net.results.scenarios import summary_table
 
-    out_console.print(framed(summary_table(found.summary, label=f"{100 * ci_prob:.3g} % CrI")), "")
+    out_console.print(framed(summary_table(found.summary, label=f"{percent(ci_prob)} CrI")), "")
     if len(found.audit):
         out_console.print(framed(audit_to_read(found.audit)), "")
 
 
-def show_tipping(found) -> None:
+def show_tipping(found: Sensitivity) -> None:
     """From which factor of informative censoring on each conclusion is lost."""
     from bayes_net.report.scenarios import tipping_to_read
 
@@ -60,7 +64,7 @@ def show_tipping(found) -> None:
         out_console.print("\n", framed(table, f"Factor at which the word is lost: {caption}"))
 
 
-def show_prepared(prepared) -> None:
+def show_prepared(prepared: Prepared) -> None:
     """What a plan rests on, and what calls for judgement."""
     from bayes_net.workflow.describe import data_in_words
 
@@ -73,7 +77,7 @@ def show_prepared(prepared) -> None:
         out_console.print(f"{n} models to fit")
 
 
-def show_entering(prepared) -> None:
+def show_entering(prepared: Prepared) -> None:
     """Who is at risk, or which published numbers enter."""
     from bayes_net.workflow.describe import entering
 
@@ -83,7 +87,7 @@ def show_entering(prepared) -> None:
         out_console.print(literal(line))
 
 
-def show_found(analysis) -> None:
+def show_found(analysis: Analysis) -> None:
     """The hazard ratios of a run."""
     from bayes_net.workflow.describe import found_in_words
 

@@ -166,9 +166,18 @@ class AggregatedExposure(Intervals):
             full[where] = values
             return full
 
-        by_pattern = ("n_by_pattern", "hits", "score_hits", "score_hits_by_interval", "longest")
-        by_pattern += ("score", "weight", "exact")
-        return replace(self, patterns=patterns, **{name: placed(getattr(self, name)) for name in by_pattern})
+        return replace(
+            self,
+            patterns=patterns,
+            n_by_pattern=placed(self.n_by_pattern),
+            hits=placed(self.hits),
+            score_hits=placed(self.score_hits),
+            score_hits_by_interval=placed(self.score_hits_by_interval),
+            longest=placed(self.longest),
+            score=placed(self.score),
+            weight=placed(self.weight),
+            exact=placed(self.exact),
+        )
 
 
 def _check_patterns(patterns: np.ndarray) -> None:
@@ -261,7 +270,15 @@ def _bounds(score: np.ndarray) -> tuple[float, float]:
     return (low + high) / 2, (high - low) / 2
 
 
-def _cell_sums(score, cell, since_start, shape, *, levels, bounds) -> np.ndarray:
+def _cell_sums(
+    score: np.ndarray,
+    cell: np.ndarray,
+    since_start: np.ndarray,
+    shape: tuple[int, int],
+    *,
+    levels: np.ndarray | None,
+    bounds: tuple[float, float],
+) -> np.ndarray:
     """Sums over the patients who end in each cell: of functions of their score, alone and times the months
     in the cell, (2, pattern, interval, function). Functions: indicators of ``levels``, or Chebyshev
     polynomials on ``bounds``; then exp at ``SLOPES``."""
@@ -270,12 +287,12 @@ def _cell_sums(score, cell, since_start, shape, *, levels, bounds) -> np.ndarray
     for start in range(0, len(score), _BLOCK):
         block = slice(start, start + _BLOCK)
         own, size = score[block], len(score[block])
-        shown = (
+        basis = (
             _chebyshev((own - bounds[0]) / bounds[1])
             if levels is None
             else (own == levels[:, None]).astype(float)
         )
-        functions = np.concatenate([shown, np.exp(np.multiply.outer(SLOPES, own))])
+        functions = np.concatenate([basis, np.exp(np.multiply.outer(SLOPES, own))])
         at = np.column_stack([cell[block], cell[block] + cells])
         with_months = np.column_stack([np.ones(size), since_start[block]])
         members = csr_array(
@@ -319,7 +336,7 @@ def _rules(moments: np.ndarray, bounds: tuple[float, float]) -> tuple[np.ndarray
             diagonal[..., k] = following[..., k + 1] / following[..., k] - now[..., k] / now[..., k - 1]
             squared[..., k] = following[..., k] / now[..., k - 1]
             before, now = now, following
-    usable = (np.isfinite(diagonal) & (squared > 0) & np.isfinite(squared)).all(axis=-1)
+    usable = np.all(np.isfinite(diagonal) & (squared > 0) & np.isfinite(squared), axis=-1)
     diagonal, squared = (np.where(usable[..., None], x, 1.0) for x in (diagonal, squared))
     jacobi = diagonal[..., None] * np.eye(NODES)
     off = np.sqrt(squared[..., 1:])
@@ -332,10 +349,17 @@ def _rules(moments: np.ndarray, bounds: tuple[float, float]) -> tuple[np.ndarray
     return np.where(usable[..., None], score, np.nan), np.where(usable[..., None], weight, np.nan)
 
 
-def _mend(score, weight, moments, bounds, data: Exposure, pattern: np.ndarray) -> None:
+def _mend(
+    score: np.ndarray,
+    weight: np.ndarray,
+    moments: np.ndarray,
+    bounds: tuple[float, float],
+    data: Exposure,
+    pattern: np.ndarray,
+) -> None:
     """Make anew, from the patients, the rules that do not give their moments back (of few patients)."""
-    shown = _chebyshev(((score - bounds[0]) / bounds[1]).ravel()).reshape(-1, *score.shape)
-    off = np.abs((weight * shown).sum(axis=-1) - np.moveaxis(moments, -1, 0)).max(axis=0)
+    basis = _chebyshev(((score - bounds[0]) / bounds[1]).ravel()).reshape(-1, *score.shape)
+    off = np.abs((weight * basis).sum(axis=-1) - np.moveaxis(moments, -1, 0)).max(axis=0)
     for p, k in np.argwhere(~(off <= _MOMENT_ERROR * moments[..., 0])):
         score[p, k], weight[p, k] = 0.0, 0.0
         if moments[p, k, 0] > 0:

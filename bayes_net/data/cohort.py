@@ -31,7 +31,7 @@ from bayes_net.data.rules import (
     typed_patients,
     typed_scans,
 )
-from bayes_net.display import shown
+from bayes_net.display import notebook_html
 from bayes_net.errors import CohortWarning, listed
 from bayes_net.numbers import counted
 
@@ -91,7 +91,9 @@ class Cohort:
             f"Covariates: {', '.join(self.covariates) or 'none'}",
             *(f"{note.kind.capitalize()}: {note.message}" for note in self.notes),
         ]
-        return shown("Synthetic cohort" if self.synthetic else "Cohort", facts, tables={"": self._by_arm})
+        return notebook_html(
+            "Synthetic cohort" if self.synthetic else "Cohort", facts, tables={"": self._by_arm}
+        )
 
     @property
     def _by_arm(self) -> pd.DataFrame:
@@ -122,7 +124,7 @@ def read_cohort(
     size_unit: str | None = None,
     arms: Sequence[str] | None = None,
     covariates: Sequence[str] = (),
-    baseline_window: str = "0d",
+    baseline_window: str | schema.Duration = "0d",
     scans_after_death: str = "refuse",
     exclude_patients: Iterable[str] = (),
     study: str | None = None,
@@ -158,11 +160,11 @@ def read_cohort(
         visits, people, months_on_grid(window.months), drop_late=scans_after_death == "drop"
     )
 
-    def shown(months: float) -> str:
+    def in_unit(months: float) -> str:
         return f"{months / per_unit:g} {time_unit}"
 
-    problems += found + found_in_scans + patient_problems(people, arms, shown)
-    refuse(problems + scan_problems(visits, people, str(window), shown))
+    problems += found + found_in_scans + patient_problems(people, arms, in_unit)
+    refuse([*problems, *scan_problems(visits, people, str(window), in_unit)])
     cohort = Cohort(
         patients=_patient_table(people.frame, covariates, study),
         scans=_scan_table(visits.frame, size_unit),
@@ -173,7 +175,9 @@ def read_cohort(
     return _with_notes(cohort, notes + dropped)
 
 
-def _without(people: Table, visits: Table, excluded: Iterable[str]):
+def _without(
+    people: Table, visits: Table, excluded: Iterable[str]
+) -> tuple[Table, Table, tuple[Note, ...], list[str]]:
     """Both tables without the excluded patients, a note that counts them, and the ones that are not there."""
     names = {str(name).strip() for name in ([excluded] if isinstance(excluded, str) else excluded)}
     ids = text(people.frame["patient"])

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from bayes_net.data.landmarks import LandmarkSet, response
@@ -226,7 +227,7 @@ def expose(
     landmarks: LandmarkSet,
     label: str,
     *,
-    cuts: Sequence[float | Duration],
+    cuts: Sequence[float | Duration] | np.ndarray,
     measure: Measure = Shrinkage(),
     covariates: Sequence[Covariate] = (),
 ) -> Exposure:
@@ -265,7 +266,7 @@ def expose(
     )
 
 
-def checked_cuts(cuts: Sequence[float | Duration]) -> np.ndarray:
+def checked_cuts(cuts: Sequence[float | Duration] | np.ndarray) -> np.ndarray:
     """The cut-points in months, on the grid of follow-up times, so that a tie with an event is one."""
     months = np.array([cut.months if isinstance(cut, Duration) else float(cut) for cut in cuts], dtype=float)
     months = months_on_grid(months)
@@ -334,7 +335,7 @@ def collapsed_form(data: Exposure) -> pd.DataFrame:
     return long_form(data).groupby(keys, as_index=False, sort=True)[["exposure", "event"]].sum()
 
 
-def inverse_cumulative(hazard: np.ndarray, starts: np.ndarray, target: np.ndarray) -> np.ndarray:
+def inverse_cumulative(hazard: np.ndarray, starts: npt.ArrayLike, target: np.ndarray) -> np.ndarray:
     """The time at which each patient's piecewise-constant ``hazard`` (patient, interval) has accumulated
     ``target`` (patient,); infinite if it never does."""
     at_start = np.pad(np.cumsum(hazard[:, :-1] * np.diff(starts), axis=1), ((0, 0), (1, 0)))

@@ -18,7 +18,7 @@ from bayes_net import schema
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.notes import EXCLUDED_PATIENTS, Note, is_progression, usable
 from bayes_net.data.reading import months_on_grid
-from bayes_net.display import shown
+from bayes_net.display import notebook_html
 from bayes_net.errors import InputError, listed
 from bayes_net.schema import landmark_label
 
@@ -94,7 +94,7 @@ class LandmarkSet:
             f"Covariates: {', '.join(self.covariates) or 'none'}",
             *(f"{note.kind.capitalize()}: {note.message}" for note in self.notes),
         ]
-        return shown(
+        return notebook_html(
             "Synthetic landmark set" if self.synthetic else "Landmark set",
             filter(None, facts),
             tables={f"At risk and analysed ({endpoint} events)": at_risk},
@@ -149,8 +149,7 @@ def landmark(
     """
     _check_choice(cohort, endpoint, population)
     landmarks = landmark_times(times)
-    options = {"endpoint": endpoint, "population": population, "intention_to_treat": intention_to_treat}
-    flows = [(each, _flow(cohort, each, **options)) for each in landmarks]
+    flows = [(each, _flow(cohort, each, endpoint, population, intention_to_treat)) for each in landmarks]
     tables = [_analysed(flow, each, cohort) for each, flow in flows]
     attrition = [_attrition(flow, each, cohort, population) for each, flow in flows]
     return LandmarkSet(
@@ -161,7 +160,9 @@ def landmark(
         covariates=cohort.covariates,
         synthetic=cohort.synthetic,
         notes=cohort.notes,
-        **options,
+        endpoint=endpoint,
+        population=population,
+        intention_to_treat=intention_to_treat,
     )
 
 
@@ -181,7 +182,9 @@ def _check_choice(cohort: Cohort, endpoint: str, population: str) -> None:
         )
 
 
-def _flow(cohort, landmark: Landmark, *, endpoint, population, intention_to_treat) -> pd.DataFrame:
+def _flow(
+    cohort: Cohort, landmark: Landmark, endpoint: str, population: str, intention_to_treat: bool
+) -> pd.DataFrame:
     """Every patient with its best shrinkage by the landmark and the one reason that decides on it."""
     patients = cohort.patients.merge(_best(cohort, landmark), on="patient", how="left")
     risk = schema.OS if population == schema.ALIVE else schema.PFS

@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import difflib
 import math
-import numbers
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,9 @@ MISSING = frozenset({"", "NA", "NaN", "nan", "."})
 """Texts that mean a missing value, as R, pandas and SAS write it."""
 TRUTH = {"true": 1.0, "false": 0.0}
 YES_NO = TRUTH | {"yes": 1.0, "y": 1.0, "no": 0.0, "n": 0.0}
+
+Source: TypeAlias = str | Path | pd.DataFrame
+"""A file, or a table that is read already."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def refuse(problems: Sequence[str]) -> None:
         raise CohortError("\n- ".join([f"{len(problems)} kinds of problem in the tables:", *problems]))
 
 
-def months_on_grid(months):
+def months_on_grid(months: Any) -> Any:
     """Times in months, put on a grid of a millionth of a day.
 
     Two times that are one day are then one float whichever unit they came in, and a difference of two
@@ -85,67 +89,117 @@ def months_on_grid(months):
     return np.round(months * schema.DAYS_PER_MONTH, 6) / schema.DAYS_PER_MONTH
 
 
-def read_table(source: str | Path | pd.DataFrame, role: str) -> Table:
-    """The table of a CSV file (all columns as text), a Parquet file or a DataFrame."""
+def read_table(source: Source, role: str) -> Table:
+    """The table of a file (``READERS``; all columns of a CSV file as text) or of a DataFrame."""
     if isinstance(source, pd.DataFrame):
         table = _from_frame(source, f"the {role} table")
     else:
-        table = _from_file(Path(source))
+        path = Path(source)
+        table = _from_frame(next(file_pieces(path), pd.DataFrame()), path.name)
     if table.frame.empty:
-        raise CohortError(
-            problem(
-                table.name, "there are no data rows", f"one row a {role}", "Check that the file is complete."
-            )
-        )
+        todo = "Check that the file is complete."
+        raise CohortError(problem(table.name, "there are no data rows", f"one row a {role}", todo))
     return table
 
 
-def _from_file(path: Path) -> Table:
-    readers = {".csv": _from_csv, ".parquet": _from_parquet}
-    if path.suffix.lower() not in readers:
-        raise CohortError(
-            problem(str(path), f"the file ending is {path.suffix!r}", ".csv or .parquet", "Convert the file.")
-        )
-    if not path.is_file():
-        raise CohortError(
-            problem(
-                str(path),
-                "there is no such file",
-                "a .csv or .parquet file",
-                "Check the path and its folder.",
-            )
-        )
-    try:
-        return readers[path.suffix.lower()](path)
-    except (OSError, ValueError, csv.Error) as reason:
-        if isinstance(reason, CohortError):
-            raise
-        kind = path.suffix[1:]
-        got = f"the file cannot be read as {kind} ({reason})"
-        raise CohortError(problem(path.name, got, f"a complete {kind} file", "Export it again.")) from reason
+class Rows(NamedTuple):
+    """A file open for reading: its columns, and ``pieces(columns, most)``, frames of at most so many rows
+    (None: all columns, all rows in one frame) whose index says by which number messages name a row."""
+
+    columns: Sequence[str]
+    pieces: Callable[[Sequence[str] | None, int | None], Iterable[pd.DataFrame]]
 
 
-def _from_csv(path: Path) -> Table:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        records = [
-            (row, fields) for row, fields in enumerate(csv.reader(file, strict=True), start=1) if any(fields)
-        ]
-    if not records:
+def in_memory(frame: pd.DataFrame) -> Rows:
+    """The rows of a file that can only be read as a whole."""
+    return Rows(list(frame), lambda columns, most: [frame if columns is None else frame[list(columns)]])
+
+
+def _csv(path: Path) -> Rows:
+    def records() -> Iterator[tuple[int, list[str]]]:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = enumerate(csv.reader(file, strict=True), start=1)
+            yield from ((row, fields) for row, fields in rows if any(fields))
+
+    first = next(records(), None)
+    if first is None:
         raise CohortError(
             problem(path.name, "the file is empty", "a header and data rows", "Export it again.")
         )
-    header = [name.strip() for name in records[0][1]]
-    ragged = [f"row {row} ({len(fields)} values)" for row, fields in records if len(fields) != len(header)]
-    if ragged:
-        got = f"{len(ragged)} rows do not have a value for each of the {len(header)} columns"
-        todo = "Check for a cut-off file and for commas inside values without quotes."
-        raise CohortError(problem(path.name, got, "as many values as the header has", todo, ragged))
-    frame = pd.DataFrame([fields for _, fields in records[1:]], columns=header, dtype=object)
-    return Table(path.name, _unique_columns(frame, path.name), pd.Index([row for row, _ in records[1:]]))
+    header = [name.strip() for name in first[1]]
+
+    def pieces(columns: Sequence[str] | None, most: int | None) -> Iterator[pd.DataFrame]:
+        rest = islice(records(), 1, None)
+        while batch := list(islice(rest, most)):
+            wrong = [(row, len(fields)) for row, fields in batch if len(fields) != len(header)]
+            if ragged := [f"row {row} ({number} values)" for row, number in wrong]:
+                got = f"{len(ragged)} rows do not have a value for each of the {len(header)} columns"
+                todo = "Check for a cut-off file and for commas inside values without quotes."
+                raise CohortError(problem(path.name, got, "as many values as the header has", todo, ragged))
+            rows, values = zip(*batch, strict=True)
+            frame = pd.DataFrame(values, columns=header, index=rows, dtype=object)
+            yield frame if columns is None else frame[list(columns)]
+
+    return Rows(header, pieces)
 
 
-def _from_parquet(path: Path) -> Table:
-    return _from_frame(pd.read_parquet(path), path.name)
+def _parquet(path: Path) -> Rows:
+    """A Parquet file, or a folder of them."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    dataset = ds.dataset(path, format="parquet")
+
+    def pieces(columns: Sequence[str] | None, most: int | None) -> Iterator[pd.DataFrame]:
+        if most is None:
+            yield pd.read_parquet(path, columns=columns)
+            return
+        waiting: list[pa.RecordBatch] = []
+        for batch in dataset.to_batches(columns=columns, batch_size=most, batch_readahead=2):
+            waiting.append(batch)
+            if sum(len(each) for each in waiting) >= most:
+                yield pa.Table.from_batches(waiting).to_pandas()
+                waiting = []
+        if waiting:
+            yield pa.Table.from_batches(waiting).to_pandas()
+
+    return Rows(dataset.schema.names, pieces)
+
+
+READERS: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".parquet": _parquet}
+"""How a file is read, by its ending: patients, scans and registries take every format that stands here."""
+
+
+def file_pieces(
+    path: Path,
+    select: Callable[[Sequence[str]], Sequence[str] | None] = lambda columns: None,
+    most: int | None = None,
+) -> Iterator[pd.DataFrame]:
+    """The rows of a file in frames of at most ``most``, or in one frame, with the columns that ``select``
+    chooses from those of the file (None: all of them). A folder is one of Parquet files.
+
+    Raises
+    ------
+    CohortError
+        There is no such file, or it cannot be read.
+    """
+    ending = ".parquet" if path.is_dir() else path.suffix.lower()
+    endings = " or ".join(READERS)
+    if ending not in READERS:
+        got = f"the file ending is {path.suffix!r}"
+        raise CohortError(problem(str(path), got, endings, "Convert the file."))
+    if not path.exists():
+        expected, todo = f"a {endings} file", "Check the path and its folder."
+        raise CohortError(problem(str(path), "there is no such file", expected, todo))
+    try:
+        rows = READERS[ending](path)
+        yield from rows.pieces(select(rows.columns), most)
+    except InputError:
+        raise
+    except (OSError, ValueError, csv.Error) as reason:
+        got = f"the file cannot be read as {ending[1:]} ({reason})"
+        expected = f"a complete {ending[1:]} file"
+        raise CohortError(problem(path.name, got, expected, "Export it again.")) from reason
 
 
 def _from_frame(frame: pd.DataFrame, name: str) -> Table:
@@ -160,14 +214,8 @@ def _unique_columns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     frame = frame.loc[:, [column != "" for column in frame.columns]]
     twice = sorted(set(frame.columns[frame.columns.duplicated()]))
     if twice:
-        raise CohortError(
-            problem(
-                name,
-                f"columns occur twice: {', '.join(twice)}",
-                "unique column names",
-                "Rename or remove one.",
-            )
-        )
+        got = f"columns occur twice: {', '.join(twice)}"
+        raise CohortError(problem(name, got, "unique column names", "Rename or remove one."))
     return frame
 
 
@@ -211,8 +259,8 @@ def text(values: pd.Series) -> pd.Series:
 def _text(value: object) -> str | None:
     if pd.isna(value):
         return None
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and float(value).is_integer():
-        return str(int(value))
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        return str(int(value)) if float(value).is_integer() else str(value)
     stripped = str(value).strip()
     return None if stripped in MISSING else stripped
 
@@ -245,7 +293,9 @@ PATIENT_COLUMNS = ("patient", "study", "arm", "pfs_time", "pfs_event", "os_time"
 _TAKEN = (*PATIENT_COLUMNS, "landmark", "shrinkage", "response", "time", "event")
 
 
-def check_options(size_unit, arms, covariates, scans_after_death) -> None:
+def check_options(
+    size_unit: str | None, arms: Sequence[str] | None, covariates: Sequence[str], scans_after_death: str
+) -> None:
     """Refuse options that mean nothing, before any file is read."""
     if scans_after_death not in ("refuse", "drop"):
         raise InputError(f"scans_after_death is {scans_after_death!r}; expected 'refuse' or 'drop'")
@@ -261,7 +311,15 @@ def check_options(size_unit, arms, covariates, scans_after_death) -> None:
         )
 
 
-def selected_tables(patients, scans, patient_columns, scan_columns, covariates, size_unit, study):
+def selected_tables(
+    patients: Source,
+    scans: Source | None,
+    patient_columns: Mapping[str, str] | None,
+    scan_columns: Mapping[str, str] | None,
+    covariates: Sequence[str],
+    size_unit: str | None,
+    study: str | None,
+) -> tuple[Table, Table]:
     """Both tables with canonical columns only; what is wrong with either is said together."""
     tables, problems = [], []
     for reader, arguments in (
@@ -273,10 +331,13 @@ def selected_tables(patients, scans, patient_columns, scan_columns, covariates, 
         except CohortError as reason:
             problems.append(str(reason))
     refuse(problems)
-    return tuple(tables)
+    read_patients, read_scans = tables
+    return read_patients, read_scans
 
 
-def _patients(source, mapping: Mapping[str, str], covariates: Sequence[str], study: str | None) -> Table:
+def _patients(
+    source: Source, mapping: Mapping[str, str], covariates: Sequence[str], study: str | None
+) -> Table:
     table = read_table(source, "patient")
     survival = ("os_time", "os_event")
     known = any(name in mapping or name in table.frame.columns for name in survival)
@@ -288,7 +349,7 @@ def _patients(source, mapping: Mapping[str, str], covariates: Sequence[str], stu
     return selected
 
 
-def _scans(source, mapping: Mapping[str, str], size_unit: str | None) -> Table:
+def _scans(source: Source | None, mapping: Mapping[str, str], size_unit: str | None) -> Table:
     if source is None:
         return Table(
             "no scans", pd.DataFrame(columns=["patient", "time", "pchg"], dtype=str), pd.RangeIndex(0)

@@ -20,7 +20,7 @@ import pandas as pd
 from bayes_net.data.aggregated import AggregatedExposure, aggregate
 from bayes_net.data.exposure import Covariate, Exposure, Measure, Shrinkage, checked_cuts
 from bayes_net.data.landmarks import LandmarkSet
-from bayes_net.data.reading import months_on_grid
+from bayes_net.data.reading import file_pieces, months_on_grid
 from bayes_net.errors import InputError, listed
 from bayes_net.schema import ARM, LANDMARK, TIME, Duration, months_per
 
@@ -43,10 +43,11 @@ def expose_registry(
 ) -> AggregatedExposure:
     """The exposure of any number of patients, for ``bayes_net.fit``: read once, and never held at once.
 
-    ``source`` is a DataFrame of pandas or dask, a Parquet file or folder, or an iterable of DataFrames or
-    ``LandmarkSet``s (each patient in one of them). ``arms`` names the arms, the reference first;
-    ``landmark`` keeps the rows of one landmark, where ``source`` has a column of that name; ``columns`` maps
-    this package's names to those of ``source``. ``cuts`` are inner cut-points in months (or durations).
+    ``source`` is a DataFrame of pandas or dask, a Parquet or CSV file, a folder of Parquet files, or an
+    iterable of DataFrames or ``LandmarkSet``s (each patient in one of them). ``arms`` names the arms, the
+    reference first; ``landmark`` keeps the rows of one landmark, where ``source`` has a column of that name;
+    ``columns`` maps this package's names to those of ``source``. ``cuts`` are inner cut-points in months (or
+    durations).
     The partitions of a dask DataFrame are reduced where they are, and only their sums brought together.
 
     The sums are exact, but for scores that differ within a cell, which 12 nodes stand for: ``error`` of the
@@ -118,7 +119,7 @@ class _Piece:
         values = [each.values(frame) for each in self.covariates]
         covariates = np.hstack(values) if values else np.empty((len(frame), 0))
         names = tuple(column for each in self.covariates for column in each.columns)
-        self._check("covariates", ~np.isfinite(covariates).all(axis=1), rows, "a number in every row")
+        self._check("covariates", ~np.all(np.isfinite(covariates), axis=1), rows, "a number in every row")
         return aggregate(
             Exposure(
                 time=months_on_grid(time * self.months),
@@ -171,13 +172,13 @@ def _by_dask(source: Any, piece: _Piece) -> list[AggregatedExposure]:
 
 def _frames(source: Any, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:
     if isinstance(source, str | Path):
-        yield from _parquet(Path(source), wanted)
+        yield from file_pieces(Path(source), lambda columns: _check_columns(columns, wanted), PIECE)
         return
     pieces = [source] if isinstance(source, pd.DataFrame | LandmarkSet) else source
     if not isinstance(pieces, Iterable):
         raise InputError(
-            f"got a {type(source).__name__}; expected a DataFrame, a Parquet file or folder, or an iterable "
-            "of DataFrames or LandmarkSets"
+            f"got a {type(source).__name__}; expected a DataFrame, a file, a folder of Parquet files, or an "
+            "iterable of DataFrames or LandmarkSets"
         )
     for each in pieces:
         frame = each.table if isinstance(each, LandmarkSet) else each
@@ -188,30 +189,10 @@ def _frames(source: Any, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:
             yield frame[list(wanted)].iloc[start : start + PIECE]
 
 
-def _parquet(path: Path, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:
-    import pyarrow as pa
-    import pyarrow.dataset as ds
-
-    if not path.exists():
-        raise InputError(f"there is no {path}; expected a Parquet file, or a folder of them")
-    try:
-        dataset = ds.dataset(path, format="parquet")
-        _check_columns(dataset.schema.names, wanted)
-        waiting: list[pa.RecordBatch] = []
-        for batch in dataset.to_batches(columns=list(wanted), batch_size=PIECE, batch_readahead=2):
-            waiting.append(batch)
-            if sum(len(each) for each in waiting) >= PIECE:
-                yield pa.Table.from_batches(waiting).to_pandas()
-                waiting = []
-    except pa.ArrowException as problem:
-        raise InputError(f"{path} cannot be read as Parquet: {problem}") from problem
-    if waiting:
-        yield pa.Table.from_batches(waiting).to_pandas()
-
-
-def _check_columns(existing: Iterable[str], wanted: Sequence[str]) -> None:
+def _check_columns(existing: Iterable[str], wanted: Sequence[str]) -> Sequence[str]:
     if missing := [name for name in wanted if name not in list(existing)]:
         raise InputError(
             f"the table has no column {listed(missing)}; it has {listed(existing, limit=20)}: "
             "map this package's names to yours with columns={...}"
         )
+    return wanted

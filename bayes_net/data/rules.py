@@ -6,14 +6,23 @@ A value that breaks one rule is NaN or is left as it is for the others, so that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from bayes_net.data.reading import TRUTH, YES_NO, Table, months_on_grid, parsed, problem, text
 from bayes_net.errors import listed
+
+if TYPE_CHECKING:  # half a second to import
+    import pandera.pandas as pa
+
+Wrong = Mapping[str, tuple[str, pd.Series]]
+"""By column, the name of the rule and which values could not be parsed."""
+Detail = Callable[[pd.Series], str]
+"""What a message says of a row."""
 
 FOLLOW_UP = ("pfs_time", "os_time")
 EVENTS = ("pfs_event", "os_event")
@@ -80,7 +89,7 @@ def _covariate(values: pd.Series) -> pd.Series:
     return text(values) if bad.any() else numbers
 
 
-def _patient_schema(frame: pd.DataFrame, covariates: Sequence[str]):
+def _patient_schema(frame: pd.DataFrame, covariates: Sequence[str]) -> pa.DataFrameSchema:
     import pandera.pandas as pa
 
     filled = {name: pa.Column() for name in ("arm", "study", *covariates)}
@@ -90,7 +99,7 @@ def _patient_schema(frame: pd.DataFrame, covariates: Sequence[str]):
     return pa.DataFrameSchema({name: rule for name, rule in columns.items() if name in frame})
 
 
-def _scan_schema(frame: pd.DataFrame):
+def _scan_schema(frame: pd.DataFrame) -> pa.DataFrameSchema:
     import pandera.pandas as pa
 
     columns = {
@@ -105,21 +114,23 @@ def _scan_schema(frame: pd.DataFrame):
     return pa.DataFrameSchema({name: rule for name, rule in columns.items() if name in frame})
 
 
-def _column_problems(given: Table, frame: pd.DataFrame, rules, wrong, todo: str) -> list[str]:
+def _column_problems(
+    given: Table, frame: pd.DataFrame, rules: pa.DataFrameSchema, wrong: Wrong, todo: str
+) -> list[str]:
     """One problem a column and rule: what pandera found, and the values that could not be parsed."""
-    broken = {(column, rule): set(np.flatnonzero(bad)) for column, (rule, bad) in wrong.items()}
-    unparsed = {column: set(np.flatnonzero(bad)) for column, (_, bad) in wrong.items()}
+    unparsed = {column: set(np.flatnonzero(bad).tolist()) for column, (_, bad) in wrong.items()}
+    broken = {(column, rule): unparsed[column] for column, (rule, _) in wrong.items()}
     for (column, check), cases in _failures(rules, frame).groupby(["column", "check"], sort=False):
         at = set(cases["index"].astype(int))
         if check == "not_nullable":  # a value that could not be parsed is not a missing value
             at -= unparsed.get(column, set())
         elif check == "field_uniqueness":  # and two missing identifiers are not one patient twice
-            at -= set(np.flatnonzero(frame[column].isna()))
+            at -= set(np.flatnonzero(frame[column].isna()).tolist())
         broken[column, check] = broken.get((column, check), set()) | at
     return [_broken(given, *key, sorted(at), todo) for key, at in broken.items() if at]
 
 
-def _failures(rules, frame: pd.DataFrame) -> pd.DataFrame:
+def _failures(rules: pa.DataFrameSchema, frame: pd.DataFrame) -> pd.DataFrame:
     from pandera.errors import SchemaErrors
 
     try:
@@ -136,75 +147,75 @@ def _broken(given: Table, column: str, rule: str, at: list[int], todo: str) -> s
     return problem(given.name, got.format(column=column), expected, todo, rows)
 
 
-def patient_problems(patients: Table, arms: Sequence[str] | None, shown) -> list[str]:
-    """What is wrong between the columns of the patient table."""
-    frame, found = patients.frame, []
-    if "os_time" in frame and (later := frame["pfs_time"] > frame["os_time"]).any():
-        rows = patients.rows(later, lambda row: f"PFS {shown(row['pfs_time'])}, OS {shown(row['os_time'])}")
-        found.append(
-            problem(patients.name, "PFS later than OS", "pfs_time of at most os_time", _PATIENT_TODO, rows)
-        )
+def _found(
+    table: Table, wrong: pd.Series, got: str, expected: str, todo: str, detail: Detail | None = None
+) -> Iterator[str]:
+    """The problem of the rows that are ``wrong``, if there are any."""
+    if wrong.any():
+        yield problem(table.name, got, expected, todo, table.rows(wrong, detail))
+
+
+def patient_problems(
+    patients: Table, arms: Sequence[str] | None, in_unit: Callable[[float], str]
+) -> list[str]:
+    """What is wrong between the columns of the patient table; times are written by ``in_unit``."""
+    found: list[str] = []
+    frame = patients.frame
+    if "os_time" in frame:
+
+        def times(row: pd.Series) -> str:
+            return f"PFS {in_unit(row['pfs_time'])}, OS {in_unit(row['os_time'])}"
+
+        later = frame["pfs_time"] > frame["os_time"]
+        expected = "pfs_time of at most os_time"
+        found += _found(patients, later, "PFS later than OS", expected, _PATIENT_TODO, times)
     return found if arms is None else found + _arm_problems(patients, arms)
 
 
 def _arm_problems(patients: Table, arms: Sequence[str]) -> list[str]:
     there = sorted(set(patients.frame["arm"].dropna()))
-    absent = [arm for arm in arms if arm not in there]
     unnamed = ~patients.frame["arm"].isin(arms) & patients.frame["arm"].notna()
-    extra = sorted(set(patients.frame["arm"][unnamed]))
-    if not absent and not extra and len(set(arms)) == len(arms):
+    if set(arms) == set(there) and len(set(arms)) == len(arms):
         return []
     got = f"arms named are {listed(arms)} where the data have {listed(there)}"
     todo = "Name every arm of the data once, the reference first; to leave an arm out, exclude its patients."
     return [problem(patients.name, got, "the same arms", todo, patients.rows(unnamed))]
 
 
-def scan_problems(scans: Table, patients: Table, window: str, shown) -> list[str]:
+def scan_problems(
+    scans: Table, patients: Table, window: str, in_unit: Callable[[float], str]
+) -> Iterator[str]:
     """What is wrong between scans, and between scans and patients.
 
     ``scans`` carries the patients' os_time and os_event where known, ``candidate`` (a baseline may be
-    taken from this scan) and ``is_baseline``.
+    taken from this scan) and ``is_baseline``; times are written by ``in_unit``.
     """
-    return [
-        *_unknown_patients(scans, patients),
-        *_contradicting_scans(scans, shown),
-        *_scans_after_death(scans, shown),
-        *(
-            _size_problems(scans, patients, window)
-            if "size" in scans.frame
-            else _change_problems(scans, window)
-        ),
-    ]
-
-
-def _unknown_patients(scans: Table, patients: Table) -> list[str]:
-    unknown = ~scans.frame["patient"].isin(patients.frame["patient"]) & scans.frame["patient"].notna()
-    if not unknown.any():
-        return []
-    expected = f"patients that {patients.name} has"
-    todo = "Check that both tables write identifiers alike (007 is not 7), or leave these scans out."
-    return [problem(scans.name, "scans of unknown patients", expected, todo, scans.rows(unknown))]
-
-
-def _contradicting_scans(scans: Table, shown) -> list[str]:
-    frame = scans.frame
-    twice = (
-        frame.duplicated(["patient", "time"], keep=False) & frame["patient"].notna() & frame["time"].notna()
+    frame, patient = scans.frame, scans.frame["patient"]
+    identified = patient.notna()
+    yield from _found(
+        scans,
+        ~patient.isin(patients.frame["patient"]) & identified,
+        "scans of unknown patients",
+        f"patients that {patients.name} has",
+        "Check that both tables write identifiers alike (007 is not 7), or leave these scans out.",
     )
-    if not twice.any():
-        return []
-    expected = "one scan of a patient at a time"
-    rows = scans.rows(twice, lambda row: f"at {shown(row['time'])}")
-    return [problem(scans.name, "scans at the same time with different values", expected, _SCAN_TODO, rows)]
-
-
-def _scans_after_death(scans: Table, shown) -> list[str]:
-    late = after_death(scans.frame)
-    if not late.any():
-        return []
-    rows = scans.rows(late, lambda row: f"scan at {shown(row['time'])}, death at {shown(row['os_time'])}")
-    todo = 'Correct the times, or have such scans dropped and counted with scans_after_death = "drop".'
-    return [problem(scans.name, "scans after death", "scans until os_time", todo, rows)]
+    yield from _found(
+        scans,
+        frame.duplicated(["patient", "time"], keep=False) & identified & frame["time"].notna(),
+        "scans at the same time with different values",
+        "one scan of a patient at a time",
+        _SCAN_TODO,
+        lambda row: f"at {in_unit(row['time'])}",
+    )
+    yield from _found(
+        scans,
+        after_death(frame),
+        "scans after death",
+        "scans until os_time",
+        'Correct the times, or have such scans dropped and counted with scans_after_death = "drop".',
+        lambda row: f"scan at {in_unit(row['time'])}, death at {in_unit(row['os_time'])}",
+    )
+    yield from (_size_problems if "size" in frame else _change_problems)(scans, patients, window)
 
 
 def after_death(scans: pd.DataFrame) -> pd.Series:
@@ -214,32 +225,31 @@ def after_death(scans: pd.DataFrame) -> pd.Series:
     return (scans["os_event"] == 1) & (scans["time"] > scans["os_time"])
 
 
-def _size_problems(scans: Table, patients: Table, window: str) -> list[str]:
-    frame, found = scans.frame, []
-    known = set(frame["patient"][frame["is_baseline"]])
-    first = frame["patient"].isin(patients.frame["patient"].dropna()) & ~frame["patient"].duplicated()
-    without = first & ~frame["patient"].isin(known)
-    if without.any():
-        expected = f"a scan with a known size at or before {window} of every scanned patient"
-        todo = "Add it, widen baseline_window, or exclude these patients (exclude_patients)."
-        found.append(
-            problem(
-                scans.name, "scanned patients without a baseline scan", expected, todo, scans.rows(without)
-            )
-        )
-    if (zero := frame["is_baseline"] & (frame["size"] == 0)).any():
-        expected = "a size above 0, from which a percent change can be counted"
-        found.append(
-            problem(scans.name, "baseline scans of size 0", expected, _PATIENT_TODO, scans.rows(zero))
-        )
-    return found
+def _size_problems(scans: Table, patients: Table, window: str) -> Iterator[str]:
+    frame, patient = scans.frame, scans.frame["patient"]
+    first = patient.isin(patients.frame["patient"].dropna()) & ~patient.duplicated()
+    yield from _found(
+        scans,
+        first & ~patient.isin(patient[frame["is_baseline"]]),
+        "scanned patients without a baseline scan",
+        f"a scan with a known size at or before {window} of every scanned patient",
+        "Add it, widen baseline_window, or exclude these patients (exclude_patients).",
+    )
+    yield from _found(
+        scans,
+        frame["is_baseline"] & (frame["size"] == 0),
+        "baseline scans of size 0",
+        "a size above 0, from which a percent change can be counted",
+        _PATIENT_TODO,
+    )
 
 
-def _change_problems(scans: Table, window: str) -> list[str]:
-    changed = scans.frame["is_baseline"] & (scans.frame["pchg"].fillna(0).round(9) != 0)
-    if not changed.any():
-        return []
-    rows = scans.rows(changed, lambda row: f"{row['pchg']:g} %")
-    got = "baseline scans with a percent change"
-    todo = f"The baseline is the last scan at or before {window}: check the times and baseline_window."
-    return [problem(scans.name, got, "a change of 0 % at the baseline scan itself", todo, rows)]
+def _change_problems(scans: Table, patients: Table, window: str) -> Iterator[str]:
+    yield from _found(
+        scans,
+        scans.frame["is_baseline"] & (scans.frame["pchg"].fillna(0).round(9) != 0),
+        "baseline scans with a percent change",
+        "a change of 0 % at the baseline scan itself",
+        f"The baseline is the last scan at or before {window}: check the times and baseline_window.",
+        lambda row: f"{row['pchg']:g} %",
+    )

@@ -20,6 +20,7 @@ from bayes_net.model.assumptions import (
     walk_basis,
 )
 from bayes_net.model.priors import HalfNormal, Normal, Priors
+from bayes_net.numbers import significant
 
 MOST_COMPRESSION_ERROR = 1e-6
 
@@ -63,9 +64,10 @@ def _as_nodes(exposures: Sequence[AnyExposure], patterns: np.ndarray) -> bool:
     for data in aggregated:
         if data.error >= MOST_COMPRESSION_ERROR:
             raise InputError(
-                f"aggregated exposure is off by {data.error:.1g} for hazard ratios up to 4 per 10 points, "
-                f"expected below {MOST_COMPRESSION_ERROR:g}: scores from {data.score.min():.3g} to "
-                f"{data.score.max():.3g} are too far apart; leave out, or cap, impossible shrinkages"
+                f"aggregated exposure is off by {significant(data.error, 1)} for hazard ratios up to 4 per "
+                f"10 points, expected below {MOST_COMPRESSION_ERROR:g}: scores from "
+                f"{significant(data.score.min())} to {significant(data.score.max())} are too far apart; "
+                "leave out, or cap, impossible shrinkages"
             )
     single = [e for e in exposures if isinstance(e, Exposure)]
     cells = len(patterns) * exposures[0].n_intervals

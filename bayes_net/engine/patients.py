@@ -9,29 +9,26 @@ import numpy as np
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.engine.layout import Layout, layout, model_data
 from bayes_net.engine.posterior import Posterior, Variable, matrix, packed
-from bayes_net.model.assumptions import COMMON, PER_ARM, RW1, SHARED, Hazard, walk_basis
-from bayes_net.model.predictors import coordinates, free_variables
-from bayes_net.model.priors import INDEPENDENT, NONE, Flat, HalfNormal, Prior
+from bayes_net.model.assumptions import (
+    COMMON,
+    PER_ARM,
+    RW1,
+    SHARED,
+    FreeVariable,
+    Hazard,
+    free_variables,
+    walk_basis,
+)
+from bayes_net.model.predictors import coordinates
+from bayes_net.model.priors import INDEPENDENT, NONE, Flat, HalfNormal
 from bayes_net.schema import (
     ARM_EFFECT,
     COVARIATE_EFFECT,
     LEVEL,
     LEVEL_AT_EVENTS,
     SLOPE,
-    SLOPE_STEP_SD,
     STEP_SD,
 )
-
-_START = {
-    LEVEL: -3.0,
-    LEVEL_AT_EVENTS: -3.0,
-    "log_baseline": -3.0,
-    STEP_SD: float(np.log(0.5)),
-    SLOPE_STEP_SD: float(np.log(0.2)),
-}
-"""Where chains start, on the sampler's scale; others at 0."""
-_STEPS = {STEP_SD: "step", SLOPE_STEP_SD: "slope_step"}
-"""Standard deviations of random walks, and the steps that each multiplies."""
 
 
 def patients_posterior(data: AnyExposure, hazard: Hazard | None = None, *, shape: Layout | None = None):
@@ -43,20 +40,19 @@ def patients_posterior(data: AnyExposure, hazard: Hazard | None = None, *, shape
     hazard, shape = hazard or Hazard(), shape or layout([data])
     free, coords = sampled_variables(hazard, data), coordinates(data)
     variables = {
-        name: Variable(tuple(len(coords[dim]) for dim in dims), log=isinstance(prior, HalfNormal))
-        for name, (prior, dims) in free.items()
+        name: Variable(tuple(len(coords[dim]) for dim in each.dims), log=isinstance(each.prior, HalfNormal))
+        for name, each in free.items()
     }
-    priors = {name: prior for name, (prior, _) in free.items()}
-    start = np.concatenate([np.full(v.size, _START.get(name, 0.0)) for name, v in variables.items()])
+    start = np.concatenate([np.full(v.size, free[name].start) for name, v in variables.items()])
     arrays = model_data(data, shape, hazard)
     effects = {name: v for name, v in variables.items() if not v.log}
     place = _places(effects)
-    fields = _effects(variables, priors, arrays, place) | _elements(data, hazard, shape, arrays, place)
+    fields = _effects(variables, free, arrays, place) | _elements(data, hazard, shape, arrays, place)
     return Posterior(variables, start, packed(fields))
 
 
-def sampled_variables(hazard: Hazard, data: AnyExposure) -> dict[str, tuple[Prior, tuple[str, ...]]]:
-    """The free variables as they are sampled, each with its prior and its dims."""
+def sampled_variables(hazard: Hazard, data: AnyExposure) -> dict[str, FreeVariable]:
+    """The free variables by the names under which they are sampled."""
     free = free_variables(hazard, data)
     if STEP_SD not in free:
         return free
@@ -73,24 +69,24 @@ def _places(variables: Mapping[str, Variable]) -> dict[str, np.ndarray]:
 
 
 def _effects(
-    variables: Mapping[str, Variable], priors: Mapping[str, Prior], arrays: Mapping, place: Mapping
+    variables: Mapping[str, Variable], free: Mapping[str, FreeVariable], arrays: Mapping, place: Mapping
 ) -> dict:
     at, n = _places(variables), sum(p.size for p in place.values())
     sd, information = np.full(n, -1), np.zeros(n)
     mean, root, tied, constant = np.zeros(n), np.zeros(n), np.zeros((n, n)), 0.0
     for name, own in place.items():
-        if not isinstance(prior := priors[name], Flat):
+        if not isinstance(prior := free[name].prior, Flat):
             mean[own], root[own] = prior.mean, 1.0 / prior.sd
             constant -= own.size * (np.log(prior.sd) + 0.5 * np.log(2 * np.pi))
     fields, found, scales = {}, [], []
-    for name, steps in _STEPS.items():
-        if name not in variables:
+    for name, walk in free.items():
+        if not walk.steps:
             continue
         own = at[name]
-        sd[place[steps]] = (len(scales) + np.arange(own.size).reshape(own.shape))[..., None]
+        sd[place[walk.steps]] = (len(scales) + np.arange(own.size).reshape(own.shape))[..., None]
         found.append(own.ravel())
-        scales += [priors[name].sd] * own.size
-        constant += own.size * (0.5 * np.log(2 / np.pi) - np.log(priors[name].sd))
+        scales += [walk.prior.sd] * own.size
+        constant += own.size * (0.5 * np.log(2 / np.pi) - np.log(walk.prior.sd))
     if scales:
         fields = {"sd_at": np.concatenate(found), "sd_scale": np.array(scales)}
         fields["sd_cauchy"] = np.zeros(len(scales))

@@ -58,7 +58,7 @@ def diagnose(
             below = (own <= limit[:, None, None] for limit in np.quantile(own, tails, axis=(1, 2)))
             tail = np.min([effective_size(split_chains(each)) for each in below], axis=0)
             found[1:, rows][:, wanted] = effective_size(scores), tail
-    return tuple(found)
+    return found[0], found[1], found[2]
 
 
 def quantile_error(draws: np.ndarray, prob: float) -> np.ndarray:

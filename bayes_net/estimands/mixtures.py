@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special, stats
 
 from bayes_net.errors import InputError
@@ -31,7 +32,7 @@ class NormalMixture:
     def __post_init__(self) -> None:
         parts = (self.weights, self.means, self.sds)
         usable = all(isinstance(part, tuple) and len(part) == len(self.weights) > 0 for part in parts)
-        usable = usable and np.isfinite(parts).all() and min(self.sds) > 0 and min(self.weights) >= 0
+        usable = usable and bool(np.isfinite(parts).all()) and min(self.sds) > 0 and min(self.weights) >= 0
         if not (usable and abs(sum(self.weights) - 1) < 1e-12):
             raise InputError(
                 f"mixture has weights {self.weights}, means {self.means} and sds {self.sds}; expected three "
@@ -80,11 +81,11 @@ class NormalMixture:
         return self._scipy.sample(size, rng=rng)
 
 
-def _mixture(weights: np.ndarray, means: np.ndarray, sds: np.ndarray) -> NormalMixture:
+def _mixture(weights: npt.ArrayLike, means: npt.ArrayLike, sds: npt.ArrayLike) -> NormalMixture:
     return NormalMixture(*(tuple(np.asarray(part, float).tolist()) for part in (weights, means, sds)))
 
 
-def _log_terms(mixture: NormalMixture, x: np.ndarray) -> np.ndarray:
+def _log_terms(mixture: NormalMixture, x: npt.ArrayLike) -> np.ndarray:
     """Log of each component's weight times its density at ``x``; the components are the last axis."""
     z = (np.asarray(x, float)[..., None] - mixture.means) / mixture.sds
     # xlogy(1, 0) is -inf without a warning
@@ -119,12 +120,14 @@ def _fit(draws: np.ndarray, k: int, rng: np.random.Generator) -> tuple[NormalMix
     """Best of EM's ends from neighbouring groups, from one centre with several widths, and at random."""
     thin = rng.permutation(draws)[:1000]
     groups = np.array_split(np.sort(thin), k)
-    starts = [([g.mean() for g in groups], [g.std() + 0.1 for g in groups])]
-    starts += [
+    starts = [
+        (np.array([g.mean() for g in groups]), np.array([g.std() + 0.1 for g in groups])),
         (np.zeros(k), np.geomspace(0.5, 2.0, k)),
         *((rng.choice(thin, k), np.ones(k)) for _ in range(2)),
     ]
-    ends = [_climb(_mixture(np.full(k, 1 / k), *start), thin) for start in starts[: 4 if k > 1 else 1]]
+    ends = [
+        _climb(_mixture(np.full(k, 1 / k), means, sds), thin) for means, sds in starts[: 4 if k > 1 else 1]
+    ]
     return _climb(max(ends, key=lambda end: end[1])[0], draws)
 
 

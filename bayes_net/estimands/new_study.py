@@ -9,9 +9,10 @@ import xarray as xr
 from bayes_net.estimands.mixtures import binomial_information, elir, fit_mixture, robustify
 from bayes_net.estimands.synthesis import curve_hazard, flat
 from bayes_net.evidence.curves import log_cumulative_hazard
+from bayes_net.labels import coordinates
 from bayes_net.model.network import Network
 from bayes_net.model.priors import FULL, VAGUE_SD, Fixed
-from bayes_net.schema import SAMPLE_DIMS
+from bayes_net.schema import NEW_STUDY, POOLED_ENDPOINT, RESPONSE_GROUP, SAMPLE_DIMS
 
 ROBUST_WEIGHT = 0.2
 """Weight of the vague component in a robust prior (Schmidli et al. 2014 use 0.1 to 0.5)."""
@@ -20,7 +21,7 @@ EVENT_INFORMATION = 0.25
 
 
 def new_arm_effect(draws: xr.Dataset, network: Network, *, seed: int) -> xr.DataArray:
-    """Draws of the arms' log hazard ratio in a study like those of the network, (..., effect_endpoint)."""
+    """Draws of the arms' log hazard ratio in a study like those of the network, (..., pooled_endpoint)."""
     mean, prior = draws["arm_effect_mean"], network.assumptions.arm_heterogeneity
     sd = prior.value if isinstance(prior, Fixed) else draws["arm_effect_sd"]
     return mean + sd * mean.copy(data=np.random.default_rng(seed).normal(size=mean.shape))
@@ -28,17 +29,18 @@ def new_arm_effect(draws: xr.Dataset, network: Network, *, seed: int) -> xr.Data
 
 def new_response(draws: xr.Dataset, network: Network, seed: int) -> xr.DataArray:
     """Draws of the logit of response of the last arm in a study like those of the network, (..., 1)."""
-    mean = draws["response_mean"].isel(one=0, drop=True)
+    mean = draws["response_mean"]
     borrowing, z = network.assumptions.response, np.random.default_rng(seed).normal(size=mean.shape)
     if borrowing.kind == FULL:
         difference = 0.0 * z
     elif "response_difference_sd" in draws:
-        difference = z * draws["response_difference_sd"].isel(one=0).transpose(*SAMPLE_DIMS).values
+        difference = z * draws["response_difference_sd"].transpose(*SAMPLE_DIMS).values
     else:
         wide = np.random.default_rng([seed, 1]).random(mean.shape) >= borrowing.weight
         narrow = borrowing.narrow_sd
         difference = z * (np.where(wide, borrowing.vague_sd, narrow) if borrowing.mixes else narrow)
-    return (mean + difference).expand_dims(response_group=["new study"])
+    new = coordinates({RESPONSE_GROUP: [(NEW_STUDY, "")]})
+    return (mean + difference).expand_dims(RESPONSE_GROUP).assign_coords(new)
 
 
 def new_study_priors(fit: xr.DataTree, network: Network, *, seed: int) -> pd.DataFrame:
@@ -55,16 +57,16 @@ def new_study_priors(fit: xr.DataTree, network: Network, *, seed: int) -> pd.Dat
     for curve, levels in _new_levels(draws, network, seed):
         rows.append((f"hazard, {' '.join(curve)}", "log hazard per month, first year", levels, 1.0))
     if network.pools_effects:
-        for endpoint, logs in new_arm_effect(draws, network, seed=seed).groupby("effect_endpoint"):
-            effect = flat(logs.squeeze("effect_endpoint"))
-            rows.append((f"arm, {endpoint}", "log hazard ratio", effect, EVENT_INFORMATION))
+        for logs in new_arm_effect(draws, network, seed=seed).transpose(POOLED_ENDPOINT, ...):
+            name = f"arm, {logs[POOLED_ENDPOINT].item()}"
+            rows.append((name, "log hazard ratio", flat(logs), EVENT_INFORMATION))
     return pd.DataFrame([_prior_row(*row, seed=seed) for row in rows])
 
 
 def _new_levels(draws: xr.Dataset, network: Network, seed: int):
     """Log hazard over the first year of a new study of each arm that single-arm studies lean on."""
     borrowing, rng = network.assumptions.study_level, np.random.default_rng([seed, 2])
-    for endpoint in dict.fromkeys(label.split(" ")[0] for label in network.levels):
+    for endpoint in dict.fromkeys(endpoint for endpoint, _ in network.borrowers):
         curve = (endpoint, network.assumptions.reference, network.assumptions.arms[-1])
         whole = log_cumulative_hazard(
             curve_hazard(draws, curve)[:, None, :], network.months(np.array([12.0]))
@@ -72,7 +74,7 @@ def _new_levels(draws: xr.Dataset, network: Network, seed: int):
         if borrowing.kind == FULL:
             own = 0.0
         elif "study_level_sd" in draws:
-            own = rng.normal(size=len(whole)) * flat(draws["study_level_sd"].isel(one=0))
+            own = rng.normal(size=len(whole)) * flat(draws["study_level_sd"])
         else:
             wide = (rng.random(len(whole)) >= borrowing.weight) & borrowing.mixes
             own = rng.normal(size=len(whole)) * np.where(wide, borrowing.vague_sd, borrowing.narrow_sd)

@@ -7,14 +7,33 @@ the sampler within them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
+from scipy.special import expit
 
 from bayes_net.errors import InputError
 from bayes_net.estimands.diagnostics import diagnose, quantile_error
-from bayes_net.schema import IMPUTATION, SAMPLE_DIMS
+from bayes_net.estimands.survival import (
+    EFFECT,
+    OVER_TIME,
+    arm_hazard_ratio,
+    baseline_hazard,
+    covariate_hazard_ratio,
+    hazard_ratio,
+)
+from bayes_net.labels import about, texts
+from bayes_net.schema import (
+    ARM_EFFECT,
+    COVARIATE_EFFECT,
+    IMPUTATION,
+    LOG_HAZARD,
+    SAMPLE_DIMS,
+    SLOPE,
+)
 
 
 def mixture_errors(x: np.ndarray, imputation: np.ndarray, tail: tuple[float, float]) -> dict[str, float]:
@@ -54,9 +73,6 @@ def _effective(variance: float, error: float, most: int) -> float:
     return float(min(variance / error**2, most)) if error > 0 else float(most)
 
 
-SMALL = 1e-9
-
-
 def contrast(values: xr.DataArray, *, dim: str, reference: str | float) -> xr.DataArray:
     """Differences of draws from those at ``reference`` along ``dim`` (the reference itself left out)."""
     return values.drop_sel({dim: reference}) - values.sel({dim: reference}, drop=True)
@@ -68,24 +84,72 @@ def probability(values: xr.DataArray, *, above: float = -np.inf, below: float = 
     return values.copy(data=inside).mean(SAMPLE_DIMS)
 
 
+_NATURAL_SCALES: dict[str, tuple[str, Callable]] = {
+    "arm_effect_mean": ("arm hazard ratio, pooled mean", np.exp),
+    "study_level": ("study hazard ratio against the reference", np.exp),
+    "response": ("response probability", expit),
+    "completion": ("response at completion, odds ratio", np.exp),
+}
+"""Parameters that no function of ``estimands.survival`` gives: what they are on the scale of a reader."""
+
+
+def _quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
+    """Hazard ratios, hazards and what else a fit of either line says, by name."""
+    posterior = fit["posterior"].to_dataset()
+    estimands: dict[str, tuple[str, Callable[[xr.DataTree], xr.DataArray]]] = {
+        "hazard ratio": (SLOPE, hazard_ratio),
+        "arm hazard ratio": (ARM_EFFECT if ARM_EFFECT in posterior else EFFECT, arm_hazard_ratio),
+        "covariate hazard ratio": (COVARIATE_EFFECT, covariate_hazard_ratio),
+        "baseline hazard": (LOG_HAZARD, baseline_hazard),
+    }
+    found = {name: of(fit) for name, (variable, of) in estimands.items() if variable in posterior}
+    found |= {q.in_words: q.by_interval(posterior) for q in OVER_TIME if q.column and q.used(posterior)}
+    return found | {
+        name: scale(posterior[variable])
+        for variable, (name, scale) in _NATURAL_SCALES.items()
+        if variable in posterior
+    }
+
+
 def summarise(
-    values: xr.DataArray, *, ci_prob: float = 0.95, interval: str = "equal-tailed", limits: bool = True
+    values: xr.DataArray | xr.DataTree,
+    *,
+    ci_prob: float = 0.95,
+    interval: str = "equal-tailed",
+    limits: bool = True,
 ) -> pd.DataFrame:
     """A tidy table, one row a quantity, with Monte-Carlo error beside each number.
 
-    Columns: the dims of ``values`` but chain and draw; estimate (posterior median), lower, upper,
+    Columns: the dims of ``values`` but chain and draw, or what they are of (of a curve endpoint, study and
+    arm); estimate (posterior median), lower, upper,
     mean, sd, mcse (of the median), ess_bulk, ess_tail, rhat, level and interval_kind; with ``limits``
     also mcse_lower and mcse_upper, the errors of equal-tailed limits (unknown for highest-density ones).
     Of draws pooled over imputations the errors hold the variance between these.
+
+    A fit, of patients or of a synthesis, gives its hazard ratios (of shrinkage per 10 points or of response,
+    of arms, of covariates), its baseline hazards per month, and of a synthesis probabilities of response and
+    hazard ratios between studies. In place of the dims, ``quantity`` names what a row is and ``label`` has
+    its place along them.
+
+    Raises
+    ------
+    InputError
+        The interval is of an unknown kind, or ``ci_prob`` is not between 0 and 1.
     """
     if interval not in ("equal-tailed", "hdi") or not 0 < ci_prob < 1:
         raise InputError(
             f"interval {interval!r}, ci_prob {ci_prob}: expected 'equal-tailed' or 'hdi', and 0 < ci_prob < 1"
         )
-    labels = [dim for dim in values.dims if dim not in SAMPLE_DIMS]
-    flat = values.transpose(*labels, *SAMPLE_DIMS)
+    if isinstance(values, xr.DataTree):
+        tables = []
+        for quantity, draws in _quantities(values).items():
+            table = summarise(draws, ci_prob=ci_prob, interval=interval, limits=limits)
+            labels = about(draws)
+            named = pd.DataFrame({"quantity": quantity, "label": texts(labels)})
+            tables.append(named.join(table.drop(columns=labels.columns)))
+        return pd.concat(tables, ignore_index=True)
+    flat = values.transpose(..., *SAMPLE_DIMS)
     draws = flat.values.reshape(-1, *flat.shape[-2:])
-    names = pd.MultiIndex.from_product([flat[d].values for d in labels], names=labels) if labels else None
     pooled = values[IMPUTATION].values if IMPUTATION in values.coords else None
     rows, tail = draws.reshape(len(draws), -1), ((1 - ci_prob) / 2, (1 + ci_prob) / 2)
     if interval == "equal-tailed":
@@ -102,8 +166,8 @@ def summarise(
         # The ends of a highest-density interval are no quantiles, and wander more than these.
         if name in errors and not (interval == "hdi" and name in _ERRORS[-2:]):
             errors[name][varies] = x
-    table = pd.DataFrame(found | errors, index=names)
-    return (table.reset_index() if labels else table).assign(level=ci_prob, interval_kind=interval)
+    table = pd.concat([about(values), pd.DataFrame(found | errors)], axis=1)
+    return table.assign(level=ci_prob, interval_kind=interval)
 
 
 _ERRORS = ("mcse", "ess_bulk", "ess_tail", "rhat", "mcse_lower", "mcse_upper")

@@ -8,16 +8,17 @@ intervals, so integrals are exact. Beyond the last follow-up the open last inter
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from bayes_net.data.exposure import Exposure, Shrinkage, measure_of, person_time
 from bayes_net.errors import InputError, listed
-from bayes_net.estimands.summary import SMALL
 from bayes_net.estimands.synthesis import slopes_of
 from bayes_net.inference.closed_form import hazards_by_arm, parameters
+from bayes_net.model.assumptions import slope_in_force, varies_over_time
 from bayes_net.model.likelihoods import cumulative_hazard as accumulated
 from bayes_net.model.predictors import log_hazard
 from bayes_net.schema import (
@@ -31,19 +32,21 @@ from bayes_net.schema import (
     SAMPLE_DIMS,
     SLOPE,
     SLOPE_BY_INTERVAL,
+    SLOPE_STEP_SD,
     TIME,
 )
 
 SHRINKAGE, EFFECT = "shrinkage", "arm_effect"
+SMALL = 1e-9
 
 
 def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:
     """Hazard ratio of each arm for ``per`` points more shrinkage, or of response against none.
 
     Below 1: shrinkage goes with longer survival. Dims (chain, draw, [landmark,] arm); of a synthesis (chain,
-    draw, slope_of, landmark), where "no limit" comes twice: without its bias, and as observed. With a slope
-    that varies over time, the geometric mean over time of ``hazard_ratio_by_time``, in which the open last
-    interval counts as long as the one before it: no patient has this ratio at all times.
+    draw, endpoint, arm, landmark), where "no limit" comes twice: without its bias, and as observed. With a
+    slope that varies over time, the geometric mean over time of ``hazard_ratio_by_time``, in which the open
+    last interval counts as long as the one before it: no patient has this ratio at all times.
 
     Raises
     ------
@@ -60,7 +63,7 @@ def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataAr
 
 
 def hazard_ratio_by_time(
-    fit: xr.DataTree, times: Sequence[float], *, per: float = POINTS_PER_UNIT
+    fit: xr.DataTree, times: Sequence[float] | np.ndarray, *, per: float = POINTS_PER_UNIT
 ) -> xr.DataArray:
     """Hazard ratio of each arm for ``per`` points more shrinkage, or of response against none, at ``times``
     (months after the landmark), dims (chain, draw, [landmark,] arm, time).
@@ -77,7 +80,7 @@ def hazard_ratio_by_time(
     months = np.asarray(times, float)
     if not (np.isfinite(months) & (months >= 0)).all():
         raise InputError(f"times are {list(times)}; expected finite months from 0")
-    slope, (start, end) = _slope_in_force(fit["posterior"].to_dataset()), _edges(fit)
+    slope, (start, end) = slope_in_force(fit["posterior"].to_dataset()), _edges(fit)
     if slope is None:
         raise InputError("this model has no slope (slopes = 'none'), so no hazard ratio of shrinkage")
     at = xr.DataArray(
@@ -133,7 +136,7 @@ def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] | None = No
         slope = posterior[SLOPE]
         difference = slope.isel({ARM: slice(1, None)}) - slope.isel({ARM: 0}, drop=True)
         scores = _scores(fit, shrinkage)
-        if SLOPE_BY_INTERVAL in posterior and scores.any():
+        if varies_over_time(posterior) and scores.any():
             raise InputError(
                 f"slopes vary over time, and with them the arms' hazard ratio at a shrinkage of "
                 f"{listed(f'{points:g}' for points in shrinkage)}; expected {reference_shrinkage(fit):g} "
@@ -180,7 +183,7 @@ def baseline_hazard(fit: xr.DataTree) -> xr.DataArray:
 
 def cumulative_hazard(
     fit: xr.DataTree,
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     *,
     shrinkage: Sequence[float] | None = None,
     covariates: Mapping[str, float] | None = None,
@@ -201,7 +204,7 @@ def cumulative_hazard(
 
 def survival(
     fit: xr.DataTree,
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     *,
     shrinkage: Sequence[float] | None = None,
     covariates: Mapping[str, float] | None = None,
@@ -214,7 +217,7 @@ def survival(
 
 def conditional_survival(
     fit: xr.DataTree,
-    times: Sequence[float],
+    times: Sequence[float] | np.ndarray,
     *,
     given: float,
     shrinkage: Sequence[float] | None = None,
@@ -272,7 +275,9 @@ def rmst(
     return (at_start * share * months).sum(INTERVAL, skipna=False).rename("rmst")
 
 
-def standardised_survival(fit: xr.DataTree, data: Exposure, times: Sequence[float]) -> xr.DataArray:
+def standardised_survival(
+    fit: xr.DataTree, data: Exposure, times: Sequence[float] | np.ndarray
+) -> xr.DataArray:
     """Survival averaged over each arm's own patients, as a Kaplan-Meier curve is.
 
     Dims (chain, draw, arm, time). For one landmark's fit and the exposure it was fitted to.
@@ -309,11 +314,6 @@ def _need_whole_arms(shrinkage: Sequence[float] | None, covariates: Mapping | No
         )
 
 
-def _slope_in_force(posterior: xr.Dataset) -> xr.DataArray | None:
-    """The slopes that act, with a dim ``interval`` where they vary over time."""
-    return posterior.get(SLOPE_BY_INTERVAL, posterior.get(SLOPE))
-
-
 def _scores(fit: xr.DataTree, shrinkage: Sequence[float]) -> xr.DataArray:
     points = list(map(float, shrinkage))
     return xr.DataArray(
@@ -338,7 +338,7 @@ def _hazard(
         if name not in known:
             raise InputError(f"covariate {name!r} is not in the model; it has {', '.join(known) or 'none'}")
         effect = effect + posterior[COVARIATE_EFFECT].sel({COVARIATE: name}, drop=True) * value
-    log_h = log_hazard(posterior[LOG_HAZARD], _slope_in_force(posterior), scores, effect)
+    log_h = log_hazard(posterior[LOG_HAZARD], slope_in_force(posterior), scores, effect)
     return np.exp(log_h).where(start >= 0, 0.0)
 
 
@@ -354,3 +354,38 @@ def _by_interval(fit: xr.DataTree, times: np.ndarray) -> xr.DataArray:
     """Months of each time spent in each interval, dims ([landmark,] interval, time)."""
     start, end = _edges(fit)
     return (xr.DataArray(times, dims=TIME).clip(start, end) - start).fillna(0.0)
+
+
+class OverTime(NamedTuple):
+    """A quantity of each arm that is constant within the intervals after the landmark: tables, figures and
+    sections of the report go through ``OVER_TIME``.
+
+    ``name``: of its figure and its table; ``by_interval``: its draws (chain, draw, arm, interval), for a
+    posterior in which it is ``used``; ``column``: of the estimates in its table, "" if it has none;
+    ``step_sd``: the free variable whose prior says how much it changes, and ``at`` its draws at any months.
+    """
+
+    name: str
+    by_interval: Callable[[xr.Dataset], xr.DataArray]
+    used: Callable[[xr.Dataset], bool] = lambda posterior: True
+    column: str = ""
+    step_sd: str = ""
+    at: Callable[[xr.DataTree, Sequence[float]], xr.DataArray] | None = None
+
+    @property
+    def in_words(self) -> str:
+        """Its name as it is written."""
+        return self.name.replace("_", " ")
+
+
+OVER_TIME = (
+    OverTime("baseline_hazard", lambda posterior: np.exp(posterior[LOG_HAZARD])),
+    OverTime(
+        "hazard_ratio_by_time",
+        lambda posterior: np.exp(posterior[SLOPE_BY_INTERVAL]),
+        varies_over_time,
+        column="hr",
+        step_sd=SLOPE_STEP_SD,
+        at=hazard_ratio_by_time,
+    ),
+)

@@ -17,25 +17,40 @@ from bayes_net.evidence.counts import below as share_below
 from bayes_net.evidence.curves import log_cumulative_hazard
 from bayes_net.evidence.kinds import KINDS
 from bayes_net.evidence.statistics import Quantity
+from bayes_net.labels import about, select
 from bayes_net.model.network import Curve, Network
-from bayes_net.schema import CHAIN, DRAW, NO_LIMIT, OBSERVED, SAMPLE_DIMS
+from bayes_net.schema import (
+    ARM,
+    BIASED_SLOPE,
+    CHAIN,
+    DRAW,
+    ENDPOINT,
+    INTERVAL,
+    LANDMARK,
+    LOG_HAZARD,
+    NO_LIMIT,
+    OBSERVED,
+    SAMPLE_DIMS,
+    SLOPE,
+)
 
 
 def slopes_of(draws: xr.Dataset) -> xr.DataArray:
     """Log hazard ratios per 10 points, with "no limit" as observed beside it."""
-    slope = draws["slope"].transpose(*SAMPLE_DIMS, "slope_of", "landmark")
-    if NO_LIMIT not in slope["landmark"].values:
+    slope = draws[SLOPE].transpose(*SAMPLE_DIMS, ENDPOINT, ARM, LANDMARK)
+    if NO_LIMIT not in slope[LANDMARK].values:
         return slope
-    observed = slope.sel(landmark=[NO_LIMIT]).assign_coords(landmark=[OBSERVED])
+    observed = slope.sel({LANDMARK: [NO_LIMIT]}).assign_coords({LANDMARK: [OBSERVED]}).copy()
     if "bias" in draws:
-        bias = draws["bias"].rename(bias_of="slope_of").reindex(slope_of=slope["slope_of"], fill_value=0.0)
-        observed = observed + bias
-    return xr.concat([slope, observed], dim="landmark").transpose(*slope.dims)
+        bias = draws["bias"].transpose(*SAMPLE_DIMS, BIASED_SLOPE)
+        for i, row in enumerate(about(bias).itertuples()):
+            observed.loc[{ENDPOINT: row.endpoint, ARM: row.arm, LANDMARK: OBSERVED}] += bias.values[..., i]
+    return xr.concat([slope, observed], dim=LANDMARK).transpose(*slope.dims)
 
 
 def curve_hazard(draws: xr.Dataset, curve: Curve) -> np.ndarray:
     """Hazard of a curve per month, (draw, interval), all chains after each other."""
-    own = draws["log_hazard"].sel(curve=" ".join(curve)).transpose(*SAMPLE_DIMS, "interval").values
+    own = select(draws[LOG_HAZARD], curve=curve).transpose(*SAMPLE_DIMS, INTERVAL).values
     return np.exp(own).reshape(-1, own.shape[-1])
 
 
@@ -65,9 +80,13 @@ def subgroup_bounds(subgroup: str) -> tuple[float, float]:
 def shrinkage_law(draws: xr.Dataset, curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Observed slope of "no limit", and location and spread of best shrinkage, each (draw,)."""
     endpoint, study, arm = curve
-    slope = slopes_of(draws).sel(slope_of=f"{endpoint} {arm}", landmark=OBSERVED)
-    law = draws.sel(shrinkage_of=f"{study} {arm}")
-    return flat(slope), flat(law["shrinkage_location"]), np.exp(flat(law["shrinkage_log_spread"]))
+    slope = slopes_of(draws).sel({ENDPOINT: endpoint, ARM: arm, LANDMARK: OBSERVED})
+    return flat(slope), *_location_and_spread(draws, (study, arm))
+
+
+def _location_and_spread(draws: xr.Dataset, group: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    own = select(draws[["shrinkage_location", "shrinkage_log_spread"]], shrinkage_group=group)
+    return flat(own["shrinkage_location"]), np.exp(flat(own["shrinkage_log_spread"]))
 
 
 def checks(
@@ -115,13 +134,12 @@ class Prediction:
     def known(self) -> bool:
         """Whether the network has that quantity."""
         row, network = self.row, self.network
-        group = f"{row.endpoint} {row.arm}"
         return {
-            Quantity.ARM_EFFECT: f"{row.endpoint} {row.study}" in network.effects,
-            Quantity.SLOPE: group in network.slope_groups and row.landmark in network.landmarks,
+            Quantity.ARM_EFFECT: (row.endpoint, row.study) in network.effects,
+            Quantity.SLOPE: _has_slope(network, row.endpoint, row.arm, row.landmark),
             Quantity.COMPLETION: "completion" in network.free,
             Quantity.CURVE: _is_curve(network, row),
-            Quantity.SHARE: f"{row.study} {row.arm}" in network.groups(row.endpoint),
+            Quantity.SHARE: (row.study, row.arm) in network.groups(row.endpoint),
         }[KINDS[row.statistic].quantity]
 
     def value(self) -> np.ndarray:
@@ -129,19 +147,16 @@ class Prediction:
         row, draws = self.row, self.draws
         quantity = KINDS[row.statistic].quantity
         if quantity is Quantity.ARM_EFFECT:
-            return flat(draws["arm_effect"].sel(effect=f"{row.endpoint} {row.study}"))
+            return flat(select(draws["arm_effect"], effect=(row.endpoint, row.study)))
         if quantity is Quantity.SLOPE:
             label = OBSERVED if row.landmark == NO_LIMIT else row.landmark
-            slope = slopes_of(draws)
-            return flat(slope.sel(slope_of=f"{row.endpoint} {row.arm}", landmark=label))
+            return flat(slopes_of(draws).sel({ENDPOINT: row.endpoint, ARM: row.arm, LANDMARK: label}))
         if quantity is Quantity.COMPLETION:
-            return flat(draws["completion"].isel(completion_of=0))
-        group = f"{row.study} {row.arm}"
+            return flat(draws["completion"])
+        group = (row.study, row.arm)
         if row.endpoint == "response":
-            return expit(flat(draws["response"].sel(response_group=group)))
-        law = draws.sel(shrinkage_of=group)
-        location, spread = flat(law["shrinkage_location"]), np.exp(flat(law["shrinkage_log_spread"]))
-        return 1.0 - share_below(row.threshold, location, spread)
+            return expit(flat(select(draws["response"], response_group=group)))
+        return 1.0 - share_below(row.threshold, *_location_and_spread(draws, group))
 
     def log_cumulative_hazard(self, months: np.ndarray) -> np.ndarray:
         """log H of the row's curve at these months, (draw, month)."""
@@ -159,8 +174,12 @@ def _is_curve(network: Network, row) -> bool:
 def has_law(network: Network, curve: Curve) -> bool:
     """Whether survival given shrinkage is known: a law of shrinkage, and a slope from randomisation."""
     endpoint, study, arm = curve
-    known = f"{study} {arm}" in network.groups("shrinkage") and f"{endpoint} {arm}" in network.slope_groups
-    return known and NO_LIMIT in network.landmarks
+    return (study, arm) in network.groups("shrinkage") and _has_slope(network, endpoint, arm, NO_LIMIT)
+
+
+def _has_slope(network: Network, endpoint: str, arm: str, landmark: str) -> bool:
+    known = (network.slope_endpoints, network.assumptions.arms, network.landmarks)
+    return all(label in labels for label, labels in zip((endpoint, arm, landmark), known, strict=True))
 
 
 def profiles(

@@ -8,7 +8,18 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from bayes_net.evidence.statistics import NUMPY, Datum, Maths, Quantity, Rule, Statistic, Values
+from bayes_net.evidence.statistics import (
+    NUMPY,
+    Array,
+    Datum,
+    Maths,
+    Predicted,
+    Quantity,
+    Row,
+    Rule,
+    Statistic,
+    Values,
+)
 
 SMALLEST_SHRINKAGE, LARGEST_SHRINKAGE = -20.0, 100.0
 """Best responses of growth by 20 % are progression and not analysed; a tumour cannot shrink by more than
@@ -22,12 +33,12 @@ FARTHEST = 1e3
 _WHOLE = ("value", "n", "unit")
 
 
-def _percentage(row) -> bool:
+def _percentage(row: Row) -> bool:
     unit = row.unit.lower()
     return "%" in unit or "percent" in unit or unit == "proportion" or 0 < row.value < 1
 
 
-def _not_count(row) -> bool:
+def _not_count(row: Row) -> bool:
     return not (row.value.is_integer() and row.n.is_integer() and 0 <= row.value <= row.n and row.n > 0)
 
 
@@ -50,16 +61,18 @@ class Count(Statistic):
              "the points of shrinkage that were reached, 0 for any", ("threshold",)),
     )  # fmt: skip
 
-    def datum(self, row) -> Datum:
+    def datum(self, row: Row) -> Datum:
         """The share, with its successes and number of patients."""
         k, n = int(row.value), int(row.n)
         return Datum(row.id, "binomial", k / n, successes=k, n=n)
 
-    def replicate(self, row, predicted, errors, rng) -> np.ndarray:
+    def replicate(
+        self, row: Row, predicted: Predicted, errors: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
         """Counts of as many further groups of n patients, (draw,)."""
         return rng.binomial(int(row.n), predicted.value()).astype(float)
 
-    def as_printed(self, row, text: str) -> str:
+    def as_printed(self, row: Row, text: str) -> str:
         """``18 of 117``."""
         return f"{text} of {row.n:g}" if pd.notna(row.n) else text
 
@@ -71,17 +84,17 @@ def place(shrinkage: np.ndarray) -> np.ndarray:
         return np.clip(special.logit(way), -FARTHEST, FARTHEST)
 
 
-def below(shrinkage: np.ndarray, location, spread, maths: Maths = NUMPY):
+def below(shrinkage: np.ndarray, location: Array, spread: Array, maths: Maths = NUMPY) -> Array:
     """Probability of a best shrinkage below ``shrinkage`` points, whose place between -20 and 100 points is
     logit-normal."""
     return _below(place(shrinkage), location, spread, maths)
 
 
-def _below(at, location, spread, maths: Maths):
+def _below(at: Array, location: Array, spread: Array, maths: Maths) -> Array:
     return 0.5 * (1.0 + maths.erf((at - location) / (spread * np.sqrt(2.0))))
 
 
-def count_log_likelihood(parts: Values, counted, endpoint: str, maths: Maths = NUMPY):
+def count_log_likelihood(parts: Values, counted: Array, endpoint: str, maths: Maths = NUMPY) -> Array:
     """Binomial log-likelihood of each count of ``endpoint``, without the binomial coefficient.
 
     ``parts`` are those of ``linear_parts``; ``counted`` begins with the array of ``count_rows``.

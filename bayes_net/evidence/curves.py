@@ -19,9 +19,12 @@ from bayes_net.evidence.statistics import (
     NUMPY,
     ONE_LIMIT,
     UNKNOWN_LEVEL,
+    Array,
     Datum,
     Maths,
+    Predicted,
     Quantity,
+    Row,
     Rule,
     Statistic,
 )
@@ -32,13 +35,13 @@ _MONTHS = np.concatenate([np.linspace(0.5, 60, 60), np.linspace(62, 240, 45)])
 """Where curves are evaluated to find their medians."""
 
 
-def log_cumulative_hazard(hazard, months, maths: Maths = NUMPY):
+def log_cumulative_hazard(hazard: Array, months: Array, maths: Maths = NUMPY) -> Array:
     """log H of curves, (..., row), at times that spent ``months`` (row, interval) in each interval;
     ``hazard`` (..., row, interval)."""
     return maths.log((hazard * months).sum(axis=-1))
 
 
-def restricted_mean(hazard, months, maths: Maths = NUMPY):
+def restricted_mean(hazard: Array, months: Array, maths: Maths = NUMPY) -> Array:
     """Mean survival time up to a horizon that spent ``months`` (row, interval) in each interval, (..., row).
 
     The integral of S(t), exact for hazards (..., row, interval) that are constant within intervals
@@ -60,10 +63,10 @@ class CurvePoint(Statistic):
 
     @property
     def by_increments(self) -> bool:
-        """Whether the datum is a log cumulative hazard: two of one curve correlate by its increments."""
+        """Those that ``of_curve`` makes a log cumulative hazard do."""
         return self.of_curve is log_cumulative_hazard
 
-    def month(self, row) -> float:
+    def month(self, row: Row) -> float:
         """The month up to which the curve is read."""
         return float(row.time)
 
@@ -83,13 +86,15 @@ class Survival(CurvePoint):
              "Without them it can only be kept with use = record."),
     )  # fmt: skip
 
-    def datum(self, row) -> Datum:
+    def datum(self, row: Row) -> Datum:
         """log(-log S), its SE from the limits on that scale."""
         low, mid, high = (log(-log(s)) for s in (row.upper, row.value, row.lower))
         se = (high - low) / (2 * z_of_level(row.level))
         return Datum(row.id, "normal", mid, se, time=self.month(row))
 
-    def replicate(self, row, predicted, errors, rng) -> np.ndarray:
+    def replicate(
+        self, row: Row, predicted: Predicted, errors: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
         """S(t) of as many further studies, (draw,)."""
         log_h = predicted.log_cumulative_hazard(np.array([self.month(row)]))[:, 0]
         return np.exp(-np.exp(log_h + errors))
@@ -111,11 +116,11 @@ class Median(CurvePoint):
         Rule(lambda r: r.unit not in ("", "months"), "a median in another unit", "months", ("unit",)),
     )  # fmt: skip
 
-    def month(self, row) -> float:
+    def month(self, row: Row) -> float:
         """The median, or where it is not reached its lower limit."""
         return float(row.lower if isnan(row.value) else row.value)
 
-    def datum(self, row) -> Datum:
+    def datum(self, row: Row) -> Datum:
         """log log 2 at the median, its SE from the limits but never below what n patients can tell."""
         floor, target = 1 / (log(2) * sqrt(row.n)), log(log(2))
         if isnan(row.value):
@@ -128,13 +133,15 @@ class Median(CurvePoint):
         se = MEDIAN_SHAPE * log(upper / row.lower) / (2 * z_of_level(row.level))
         return Datum(row.id, "normal", target, max(se, floor), time=self.month(row))
 
-    def replicate(self, row, predicted, errors, rng) -> np.ndarray:
+    def replicate(
+        self, row: Row, predicted: Predicted, errors: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
         """The month at which each log cumulative hazard reaches its target (the last one if later)."""
         log_h = predicted.log_cumulative_hazard(_MONTHS)
         targets = self.datum(row).value + errors
         return np.array([np.interp(t, h, _MONTHS) for t, h in zip(targets, log_h, strict=True)])
 
-    def compared(self, row) -> float:
+    def compared(self, row: Row) -> float:
         """The same month."""
         return self.month(row)
 
@@ -159,12 +166,14 @@ class RestrictedMean(CurvePoint):
              ("unit",)),
     )  # fmt: skip
 
-    def datum(self, row) -> Datum:
+    def datum(self, row: Row) -> Datum:
         """The months as printed, their SE from the limits."""
         se = (row.upper - row.lower) / (2 * z_of_level(row.level))
         return Datum(row.id, "normal", float(row.value), se, time=self.month(row))
 
-    def replicate(self, row, predicted, errors, rng) -> np.ndarray:
+    def replicate(
+        self, row: Row, predicted: Predicted, errors: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
         """Restricted means of as many further studies, (draw,), by hazards in hundredths of the horizon."""
         months = np.union1d(np.linspace(0.0, self.month(row), 101), predicted.cuts)
         months = months[months <= self.month(row)]
@@ -172,6 +181,6 @@ class RestrictedMean(CurvePoint):
         spent = np.diff(months)
         return restricted_mean(np.diff(cumulative, axis=-1, prepend=0.0) / spent, spent) + errors
 
-    def in_words(self, row) -> str:
+    def in_words(self, row: Row) -> str:
         """``restricted mean to 24 mo``."""
         return super().in_words(row).replace(" at ", " to ", 1)

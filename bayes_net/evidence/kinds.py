@@ -6,7 +6,7 @@ from bayes_net.errors import InputError
 from bayes_net.evidence.counts import Count
 from bayes_net.evidence.curves import Median, RestrictedMean, Survival
 from bayes_net.evidence.ratios import HazardRatio, HazardRatioPerPoint, LogEffect, LogEffectWithSE, OddsRatio
-from bayes_net.evidence.statistics import Datum, Quantity, Statistic
+from bayes_net.evidence.statistics import Datum, Quantity, Row, Statistic
 
 KINDS: dict[str, Statistic] = {
     kind.name: kind
@@ -26,7 +26,7 @@ RECORD = Statistic()
 """Stands for every number that can only be kept."""
 
 
-def kind_of(row) -> Statistic:
+def kind_of(row: Row) -> Statistic:
     """The kind of a row of an evidence table (a Series, or a tuple of ``itertuples``)."""
     return KINDS.get(row.statistic, RECORD)
 
@@ -36,7 +36,7 @@ def names_of(quantity: Quantity) -> tuple[str, ...]:
     return tuple(name for name, kind in KINDS.items() if kind.quantity is quantity)
 
 
-def datum(row) -> Datum:
+def datum(row: Row) -> Datum:
     """The datum of one row of an evidence table.
 
     Raises

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from math import isnan
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayes_net.data.reading import problem
 from bayes_net.evidence.kinds import datum, kind_of
-from bayes_net.evidence.statistics import Datum, Quantity
+from bayes_net.evidence.statistics import Datum, Quantity, Row
 
 CURVE = "curve"
 """The correlation of two points of one curve, which follows from their own standard errors."""
@@ -53,7 +53,7 @@ def _declaration_problems(table: pd.DataFrame) -> list[str]:
     return [problem("evidence", "impossible correlations", expected, todo, found)]
 
 
-def _wrong_value(a, b, value: str) -> str:
+def _wrong_value(a: Row, b: Row, value: str) -> str:
     kinds = kind_of(a), kind_of(b)
     if Quantity.SHARE in (kind.quantity for kind in kinds):
         return "counts are independent binomials and have none"
@@ -66,7 +66,7 @@ def _wrong_value(a, b, value: str) -> str:
     return "" if same and kinds[0].month(a) != kinds[1].month(b) else "they are not of one curve"
 
 
-def _curve(row) -> tuple:
+def _curve(row: Row) -> tuple:
     return row.cohort_id, row.endpoint, row.arm, row.subgroup
 
 
@@ -86,7 +86,7 @@ def _repetitions(used: pd.DataFrame, declared: set[frozenset]) -> list[str]:
     return found
 
 
-def _same_parameter(a, b) -> str:
+def _same_parameter(a: Row, b: Row) -> str:
     """What two rows of one cohort both inform, or ""."""
     quantity = kind_of(a).quantity
     if a.endpoint != b.endpoint or kind_of(b).quantity is not quantity:
@@ -98,7 +98,7 @@ def _same_parameter(a, b) -> str:
     return _same_of_arm(a, b, quantity) if a.arm == b.arm else ""
 
 
-def _same_of_arm(a, b, quantity: Quantity | None) -> str:
+def _same_of_arm(a: Row, b: Row, quantity: Quantity | None) -> str:
     if quantity is Quantity.SLOPE:
         return f"the slope of {a.endpoint} on shrinkage in {a.arm}"
     if quantity is Quantity.CURVE:
@@ -131,7 +131,7 @@ def _ratio_of_curves(rows: list) -> list[tuple]:
     ]
 
 
-def _groups(pairs) -> list[set[str]]:
+def _groups(pairs: Iterable[frozenset[str]]) -> list[set[str]]:
     """Rows that are connected by correlations."""
     groups: list[set[str]] = []
     for pair in pairs:

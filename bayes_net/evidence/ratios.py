@@ -19,7 +19,7 @@ from bayes_net.evidence.rounding import (
     z_of_level,
     z_of_p,
 )
-from bayes_net.evidence.statistics import LIMITS, NOT_POSITIVE, Datum, Quantity, Rule, Statistic
+from bayes_net.evidence.statistics import LIMITS, NOT_POSITIVE, Datum, Quantity, Row, Rule, Statistic
 from bayes_net.schema import POINTS_PER_UNIT
 
 PER_POINT, PER_POINT_PCHG = "per +1 point of shrinkage", "per +1 point of PCHG"
@@ -29,7 +29,7 @@ _ON_P = re.compile(r"\bp[- ]?values?\b", re.IGNORECASE)
 """What a note has to speak of to explain why limits and p-value differ."""
 
 
-def agrees(row, *, logs: bool) -> bool:
+def agrees(row: Row, *, logs: bool) -> bool:
     """Whether some estimate and SE give back the row's value, limits and p-value as printed; ``logs`` is true
     for ratios."""
     if isnan(row.lower) or not row.p:
@@ -37,13 +37,16 @@ def agrees(row, *, logs: bool) -> bool:
     return bool(feasible_regions(*_texts(row), row.p, level=row.level, logs=logs))
 
 
-def _texts(row) -> list[str]:
+def _texts(row: Row) -> tuple[str, str, str]:
     """Value and limits as printed, trailing zeros included where the table kept them."""
-    names = ("value", "lower", "upper")
-    return [getattr(row, f"printed_{name}", "") or str(getattr(row, name)) for name in names]
+
+    def printed(name: str) -> str:
+        return getattr(row, f"printed_{name}", "") or str(getattr(row, name))
+
+    return printed("value"), printed("lower"), printed("upper")
 
 
-def _contradictory(row, logs: bool) -> bool:
+def _contradictory(row: Row, logs: bool) -> bool:
     """Limits and p-value differ and no note speaks of the p-value; one on something else explains nothing.
 
     Rows that break other rules are left to those.
@@ -53,7 +56,7 @@ def _contradictory(row, logs: bool) -> bool:
     return not _ON_P.search(row.note) and sound and positive and not agrees(row, logs=logs)
 
 
-def _without_se(row, logs: bool) -> bool:
+def _without_se(row: Row, logs: bool) -> bool:
     """Neither limits nor a p-value that gives one: no effect has p = 1 whatever its SE."""
     from_p = exact(row.p) and 0 < float(row.p) < 1 and row.value != (1 if logs else 0)
     return isnan(row.lower) and not from_p
@@ -82,11 +85,11 @@ class Effect(Statistic):
     logs = True
     rules = _estimate_rules(logs=True)
 
-    def datum(self, row) -> Datum:
+    def datum(self, row: Row) -> Datum:
         """The estimate and its SE, on the log scale if it is a ratio."""
         return Datum(row.id, "normal", *self._estimate(row))
 
-    def _estimate(self, row) -> tuple[float, float]:
+    def _estimate(self, row: Row) -> tuple[float, float]:
         """Estimate and SE on the log scale: from the limits, unless they are coarse or the p-value objects.
 
         Then both are the mean over everything that gives back every printed digit. Where nothing does, coarse
@@ -98,9 +101,9 @@ class Effect(Statistic):
         from_limits = (upper - lower) / (2 * z_of_level(row.level))
         if not exact(row.p):
             return value, from_limits
-        texts = _texts(row)
-        coarse = rounding_share(*texts[1:], self.logs) > COARSE
-        regions = feasible_regions(*texts, row.p, level=row.level, logs=self.logs)
+        printed = _texts(row)
+        coarse = rounding_share(printed[1], printed[2], self.logs) > COARSE
+        regions = feasible_regions(*printed, row.p, level=row.level, logs=self.logs)
         if not regions:
             return value, abs(value) / z_of_p(row.p) if coarse else from_limits
         low, high = np.vstack(regions).min(axis=0), np.vstack(regions).max(axis=0)
@@ -108,7 +111,7 @@ class Effect(Statistic):
         se = mean_se if coarse or not low[1] <= from_limits <= high[1] else from_limits
         return value if low[0] <= value <= high[0] else mean_value, se
 
-    def on_print(self, x):
+    def on_print(self, x: np.ndarray) -> np.ndarray:
         """The ratio, or the effect itself."""
         return np.exp(x) if self.logs else x
 
@@ -154,16 +157,16 @@ class LogEffectWithSE(Statistic):
              LIMITS, 'With limits the statistic is "log effect".'),
     )  # fmt: skip
 
-    def datum(self, row) -> Datum:
+    def datum(self, row: Row) -> Datum:
         """Both as they are printed."""
         return Datum(row.id, "normal", float(row.value), _standard_error(row))
 
-    def as_printed(self, row, text: str) -> str:
+    def as_printed(self, row: Row, text: str) -> str:
         """``-0.4 (SE 0.21)``."""
         return f"{text} ({row.unit})" if _standard_error(row) > 0 else text
 
 
-def _standard_error(row) -> float:
+def _standard_error(row: Row) -> float:
     """The number in a unit "SE 0.21"; NaN of any other."""
     found = re.fullmatch(r"SE (\d+(?:\.\d+)?)", str(row.unit))
     return float(found[1]) if found else nan
@@ -189,19 +192,19 @@ class HazardRatioPerPoint(Effect):
              "below 1 per point of shrinkage is one above 1 per point of PCHG. Find out which is meant."),
     )  # fmt: skip
 
-    def datum(self, row) -> Datum:
+    def datum(self, row: Row) -> Datum:
         """Ten times the log hazard ratio per point of shrinkage."""
         value, se = self._estimate(row)
         sign = -1.0 if row.unit == PER_POINT_PCHG else 1.0
         return Datum(row.id, "normal", sign * POINTS_PER_UNIT * value, POINTS_PER_UNIT * se)
 
-    def on_print(self, x):
+    def on_print(self, x: np.ndarray) -> np.ndarray:
         """Per point of shrinkage, whichever the paper used."""
         return np.exp(x / POINTS_PER_UNIT)
 
-    def compared(self, row) -> float:
+    def compared(self, row: Row) -> float:
         """The hazard ratio per point of shrinkage."""
-        return float(self.on_print(self.datum(row).value))
+        return float(self.on_print(np.asarray(self.datum(row).value)))
 
 
 class OddsRatio(Effect):
@@ -215,6 +218,6 @@ class OddsRatio(Effect):
     endpoints = ("completion",)
     likelihood = "odds ratios: normal on the log scale, Student t where known by a p-value only"
 
-    def datum(self, row) -> Datum:
+    def datum(self, row: Row) -> Datum:
         """The log odds ratio."""
         return Datum(row.id, "student" if isnan(row.lower) else "normal", *self._estimate(row))

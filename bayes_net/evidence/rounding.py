@@ -9,8 +9,13 @@ from math import log
 import numpy as np
 from scipy.stats import norm
 
+Printed = str | float
+"""A number as it is printed: as text, "0.60" says more than 0.6."""
 
-def feasible_se(value, lower, upper, p, *, level: float = 95.0, logs: bool = True):
+
+def feasible_se(
+    value: Printed, lower: Printed, upper: Printed, p: Printed, *, level: float = 95.0, logs: bool = True
+) -> tuple[float, float] | None:
     """Smallest and largest SE for which every number rounds to its printed digits, or None.
 
     Numbers are given as printed (``"0.60"`` says more than ``0.6``); ``lower`` and ``upper`` may be ``""``
@@ -23,7 +28,9 @@ def feasible_se(value, lower, upper, p, *, level: float = 95.0, logs: bool = Tru
     return float(errors.min()), float(errors.max())
 
 
-def p_from_interval(value: float, lower: float, upper: float, *, level: float = 95.0, logs: bool = True):
+def p_from_interval(
+    value: float, lower: float, upper: float, *, level: float = 95.0, logs: bool = True
+) -> float:
     """The two-sided Wald p-value that an estimate and its limits imply."""
     mid, low, high = (on_scale(x, logs) for x in (value, lower, upper))
     return float(2 * norm.sf(abs(mid) * 2 * z_of_level(level) / (high - low)))
@@ -34,7 +41,7 @@ def z_of_level(level: float) -> float:
     return float(norm.ppf(0.5 + level / 200))
 
 
-def z_of_p(p: str | float) -> float:
+def z_of_p(p: Printed) -> float:
     """The absolute z of a two-sided p-value."""
     return float(norm.isf(float(p) / 2))
 
@@ -44,19 +51,19 @@ def on_scale(number: float, logs: bool) -> float:
     return log(number) if logs else float(number)
 
 
-def empty(number: str | float) -> bool:
+def empty(number: Printed) -> bool:
     """Whether nothing is printed."""
     return str(number) in ("", "nan")
 
 
-def exact(p: str | float) -> bool:
+def exact(p: Printed) -> bool:
     """Whether a p-value is printed as a number rather than as a bound, or not at all."""
     return not empty(p) and str(p)[0] not in "<>"
 
 
-def rounded_range(number: str | float) -> tuple[float, float]:
+def rounded_range(number: Printed) -> tuple[float, float]:
     """What rounds to a printed number: half a unit of its last digit to either side."""
-    half = 0.5 * 10.0 ** min(Decimal(str(number)).as_tuple().exponent, 0)
+    half = 0.5 * 10.0 ** min(int(Decimal(str(number)).as_tuple().exponent), 0)
     return float(number) - half, float(number) + half
 
 
@@ -66,7 +73,7 @@ def rounding_share(lower: str, upper: str, logs: bool) -> float:
     return ((d - a) - (c - b)) / 2 / (on_scale(float(upper), logs) - on_scale(float(lower), logs))
 
 
-def p_range(p: str | float) -> tuple[float, float]:
+def p_range(p: Printed) -> tuple[float, float]:
     """The p-values that a printed one stands for: ``"0.005"`` is 0.0045 to 0.0055, ``"<0.01"`` 0 to 0.01."""
     text = str(p).replace(" ", "")
     if empty(text):
@@ -77,7 +84,9 @@ def p_range(p: str | float) -> tuple[float, float]:
     return max(low, 0.0), min(high, 1.0)
 
 
-def feasible_regions(value, lower, upper, p, *, level: float, logs: bool) -> list[np.ndarray]:
+def feasible_regions(
+    value: Printed, lower: Printed, upper: Printed, p: Printed, *, level: float, logs: bool
+) -> list[np.ndarray]:
     """Regions of (estimate, SE) in which every number rounds as printed, each by its corners in order.
 
     There is at most one region for estimates above 0 and one below; an empty list means that no estimate

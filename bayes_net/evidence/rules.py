@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayes_net.data.reading import problem
 from bayes_net.evidence.kinds import KINDS
-from bayes_net.evidence.statistics import LIMITS, Rule
+from bayes_net.evidence.statistics import LIMITS, Row, Rule
 
 USES = ("likelihood", "check", "record")
 ENDPOINTS = ("pfs", "os", "response", "shrinkage", "completion")
@@ -43,7 +43,7 @@ def row_problems(table: pd.DataFrame, files: Sequence[str]) -> list[str]:
     return [problem(file, r.got, r.expected, r.todo, rows) for (file, r), rows in broken.items()]
 
 
-def _values(row, columns: Sequence[str]) -> str:
+def _values(row: Row, columns: Sequence[str]) -> str:
     values = (getattr(row, f"printed_{name}", "") or getattr(row, name) for name in columns)
     texts = (
         f"{name} {'empty' if value in ('', None) or value != value else value}"

@@ -25,6 +25,40 @@ FLOOR_INFLATION = (log(1.15), 0.2)
 STUDENT_DF = 4.0
 """Degrees of freedom for an odds ratio known by its p-value only, where sparse data exaggerate."""
 Values = Mapping[str, Any]
+Array = Any
+"""Arrays of numpy, or variables of PyTensor where ``maths`` are its own."""
+
+
+class Row(Protocol):
+    """One row of an evidence table: a Series, or a tuple of ``itertuples``."""
+
+    id: str
+    study: str
+    cohort_id: str
+    arm: str
+    reference_arm: str
+    subgroup: str
+    endpoint: str
+    statistic: str
+    value: float
+    lower: float
+    upper: float
+    level: float
+    p: str
+    n: float
+    unit: str
+    time: float
+    landmark: str
+    threshold: float
+    correlated_with: str
+    correlation: str
+    use: str
+    source: str
+    section: str
+    note: str
+    printed_value: str
+    printed_lower: str
+    printed_upper: str
 
 
 class Quantity(Enum):
@@ -41,11 +75,11 @@ class Quantity(Enum):
 class Maths:
     """The operations of one library: those in which numpy (draws) and PyTensor (graph) differ."""
 
-    exp: Callable
-    log: Callable
-    erf: Callable
-    softplus: Callable
-    expm1: Callable
+    exp: Callable[[Array], Array]
+    log: Callable[[Array], Array]
+    erf: Callable[[Array], Array]
+    softplus: Callable[[Array], Array]
+    expm1: Callable[[Array], Array]
 
 
 NUMPY = Maths(np.exp, np.log, special.erf, lambda x: np.logaddexp(0.0, x), np.expm1)
@@ -78,7 +112,7 @@ class Datum:
         return self.se * drawn * (np.exp(rng.normal(*FLOOR_INFLATION, size=size)) if self.inflated else 1.0)
 
 
-def student_log_density(z, maths: Maths = NUMPY):
+def student_log_density(z: Array, maths: Maths = NUMPY) -> Array:
     """Log density of Student's t with ``STUDENT_DF`` degrees of freedom, without its constant."""
     return -0.5 * (STUDENT_DF + 1) * maths.log(1.0 + z**2 / STUDENT_DF)
 
@@ -86,8 +120,9 @@ def student_log_density(z, maths: Maths = NUMPY):
 class Predicted(Protocol):
     """What draws of a fitted model say of the quantity that one row informs."""
 
-    cuts: np.ndarray
-    """Months at which hazards may change."""
+    @property
+    def cuts(self) -> np.ndarray:
+        """Months at which hazards may change."""
 
     def value(self) -> np.ndarray:
         """The log hazard ratio, slope as observed, log odds ratio or probability, (draw,)."""
@@ -100,7 +135,7 @@ class Predicted(Protocol):
 class Rule:
     """What breaks the rule and how to say so; ``columns`` are those whose values explain it."""
 
-    broken: Callable[[Any], bool] = field(compare=False)
+    broken: Callable[[Row], bool] = field(compare=False)
     got: str
     expected: str
     columns: tuple[str, ...]
@@ -142,32 +177,39 @@ class Statistic:
     unit: str = ""
     rules: tuple[Rule, ...] = (NO_VALUE, ONE_LIMIT, UNKNOWN_LEVEL)
     """What a row of this kind must keep, besides the rules for all rows."""
-    by_increments: bool = False
-    """Whether the datum is a log cumulative hazard: two of one curve correlate by its increments."""
 
-    def datum(self, row) -> Datum:
+    @property
+    def by_increments(self) -> bool:
+        """Whether the datum is a log cumulative hazard: two of one curve correlate by its increments."""
+        return False
+
+    def month(self, row: Row) -> float:
+        """The month up to which a curve is read, NaN where none is."""
+        return nan
+
+    def datum(self, row: Row) -> Datum:
         """The number on its modelling scale, with its standard error."""
         raise NotImplementedError
 
     def replicate(
-        self, row, predicted: Predicted, errors: np.ndarray, rng: np.random.Generator
+        self, row: Row, predicted: Predicted, errors: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
         """What studies like the row's would print, (draw,), given their estimation ``errors``."""
         return self.on_print(predicted.value() + errors)
 
-    def on_print(self, x):
+    def on_print(self, x: np.ndarray) -> np.ndarray:
         """A number of the modelling scale as it would be printed."""
         return x
 
-    def compared(self, row) -> float:
+    def compared(self, row: Row) -> float:
         """What the replicates are compared with: the number as printed."""
         return float(row.value)
 
-    def in_words(self, row) -> str:
+    def in_words(self, row: Row) -> str:
         """``survival at 20 mo``."""
         time = getattr(row, "time", nan)
         return row.statistic + (f" at {time:g} mo" if pd.notna(time) else "")
 
-    def as_printed(self, row, text: str) -> str:
+    def as_printed(self, row: Row, text: str) -> str:
         """``text``, value and limits as printed, with what else belongs to the number."""
         return text

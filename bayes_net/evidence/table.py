@@ -5,19 +5,20 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from bayes_net.data.reading import Table, parsed, problem, read_table, text
-from bayes_net.display import shown
+from bayes_net.display import notebook_html
 from bayes_net.errors import CohortError, InputError, listed
 from bayes_net.evidence.kinds import kind_of
 from bayes_net.evidence.pairs import correlation_problems, declared_correlations, matrix_problems
 from bayes_net.evidence.rounding import p_range
 from bayes_net.evidence.rules import USES, identity_problems, row_problems
+from bayes_net.evidence.statistics import Row
 
 COLUMNS = (
     *("id", "study", "cohort_id", "arm", "reference_arm", "subgroup", "endpoint", "statistic"),
@@ -104,7 +105,7 @@ class Evidence:
         rows = self.table[columns].rename(columns=str.capitalize)
         rows.insert(6, "As printed", [_as_printed(row) for row in self.table.itertuples()])
         by_use = counts.rename_axis(columns=None).reset_index().rename(columns=str.capitalize)
-        return shown(str(self), tables={"": by_use}, folded={"Every number": rows})
+        return notebook_html(str(self), tables={"": by_use}, folded={"Every number": rows})
 
 
 def read_evidence(*paths: str | Path) -> Evidence:
@@ -184,7 +185,7 @@ def _refuse(problems: Sequence[str]) -> None:
         raise EvidenceError("\n- ".join([f"{len(problems)} problems in the evidence:", *problems]))
 
 
-def _as_printed(row) -> str:
+def _as_printed(row: Row) -> str:
     """Value and limits as they stand in the file, with the number of patients of a count."""
     value, lower, upper = row.printed_value, row.printed_lower, row.printed_upper
     if lower and not upper:
@@ -193,7 +194,7 @@ def _as_printed(row) -> str:
     return kind_of(row).as_printed(row, text)
 
 
-def _uncorrelated(table: pd.DataFrame, leave_out) -> pd.DataFrame:
+def _uncorrelated(table: pd.DataFrame, leave_out: Callable[[str, str], bool]) -> pd.DataFrame:
     """The table without the declared correlations for which ``leave_out(id, other)`` is true."""
     kept: dict[str, list[tuple[str, str]]] = {name: [] for name in table["id"]}
     for one, other, value in declared_correlations(table):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib import rc_context
@@ -23,11 +24,13 @@ from bayes_net.figures.style import (
     no_effect,
     present,
     ratio_axis,
+    row_labels,
     short,
 )
 from bayes_net.numbers import format_count, format_interval, interval_label
 from bayes_net.report.tables import by_landmark
-from bayes_net.results.columns import PRINTED_COLUMNS
+from bayes_net.report.words import extremes
+from bayes_net.results.columns import LEAST_CONTRACTION, PRINTED_COLUMNS
 from bayes_net.results.synthesis import PREDICTED
 from bayes_net.schema import BIASED, WITHOUT_BIAS
 
@@ -41,6 +44,9 @@ _PRINTED_AT = {"ratio": 92, "printed": 180}
 _BELOW = 0.34
 """How far below its row a printed hazard ratio stands."""
 Limits = tuple[float, float]
+TO_READ_A_RATIO = (
+    "Shaded: 0.9 to 1.11, too small to matter. Below 1: greater shrinkage goes with longer time to event."
+)
 
 
 @rc_context(STYLE)
@@ -70,7 +76,6 @@ def forest(hazard_ratios: pd.DataFrame, *, ax: Axes | None = None, arms: Sequenc
     _labels(ax, rows, places)
     _headings(ax, rows, columns)
     ax.set_ylim(max(places) + 0.8, -1.6)
-    ax.spines["left"].set_visible(False)
     add_legend(ax, *_legend(rows, colours))
     return ax
 
@@ -86,7 +91,7 @@ def _places(rows: pd.DataFrame) -> list[float]:
     return places
 
 
-def _write_row(ax: Axes, row, y: float, columns: Mapping[str, float]) -> None:
+def _write_row(ax: Axes, row: Any, y: float, columns: Mapping[str, float]) -> None:
     most = {"most": 2} if "printed" in columns else {}
     ratio = format_interval(row.hr, row.lower, row.upper, row.mcse_hr, **most)
     texts = {"ratio": "gate failed" if row.gate == schema.FAILED else ratio}
@@ -98,7 +103,7 @@ def _write_row(ax: Axes, row, y: float, columns: Mapping[str, float]) -> None:
             beside(ax, texts[name], x, y, color=GREYS[0] if row.status == PREDICTED else "black")
 
 
-def _draw_row(ax: Axes, row, y: float, colours: Mapping[str, str], limits: Limits) -> None:
+def _draw_row(ax: Axes, row: Any, y: float, colours: Mapping[str, str], limits: Limits) -> None:
     low, high = limits
     colour = GREYS[1] if row.status == PREDICTED else colours[row.arm]
     marker = MARKERS[list(colours).index(row.arm) % len(MARKERS)]
@@ -121,8 +126,7 @@ def _labels(ax: Axes, rows: pd.DataFrame, places: list[float]) -> None:
     heights = pd.Series(places).groupby(rows["landmark"].to_numpy(), sort=False)
     middle = heights.mean()
     labels = [short(label).replace(", ", ",\n", 1) for label in middle.index]
-    ax.set_yticks(middle.to_numpy(), labels=labels, parse_math=False)
-    ax.tick_params(axis="y", length=0)
+    row_labels(ax, middle.to_numpy(), labels)
     observed = rows["biased"].astype(bool) & (rows["landmark"] != WITHOUT_BIAS)
     biased = [y for y, flag in zip(places, observed, strict=True) if flag]
     if biased:
@@ -150,3 +154,25 @@ def _legend(rows: pd.DataFrame, colours: Mapping[str, str]) -> tuple[list[Line2D
         grey = Line2D([], [], color=GREYS[1], marker="o")
         handles, names = [*handles, grey], [*names, "grey: predicted, no printed number"]
     return handles, names
+
+
+def forest_in_words(table: pd.DataFrame) -> str:
+    """What a forest plot shows, for those who cannot see it."""
+    passed = table[table["gate"] != schema.FAILED]
+    if passed.empty:
+        return "forest plot without estimates, because the gate failed."
+    counted = passed[~passed["biased"].astype(bool)]
+    kind, counted = ("biased no-limit", passed) if counted.empty else ("landmark", counted)
+    apart = int(((counted["lower"] > 1) | (counted["upper"] < 1)).sum())
+    excluding = f"{apart} of {len(counted)} intervals exclude 1"
+    text = f"forest plot; {kind} hazard ratios run from {extremes(counted)}; {excluding}"
+    if not (table["status"] != "").any():
+        return f"{text}."
+    predicted, prior = (
+        (counted["status"] == PREDICTED).sum(),
+        (counted["contraction"] < LEAST_CONTRACTION).sum(),
+    )
+    return (
+        f"{text}; {predicted} of {len(counted)} are predicted without a printed number, and {prior} are the "
+        "prior."
+    )

@@ -9,24 +9,23 @@ import pandas as pd
 
 from bayes_net.checks.predictive import kaplan_meier
 from bayes_net.data.exposure import Response
-from bayes_net.figures import plots
-from bayes_net.figures.captions import PATIENTS, described
+from bayes_net.estimands.survival import OVER_TIME
+from bayes_net.figures.plots import PATIENTS
 from bayes_net.figures.style import Figure
+from bayes_net.model.assumptions import varies_over_time
 from bayes_net.model.priors import Flat, Prior
 from bayes_net.results.curves import (
     CURVE_POINTS,
     LONG_NAMES,
-    hazard_ratio_steps,
-    hazard_steps,
-    origin_of,
     patient_groups,
     predictive_table,
     slope_densities,
+    steps_over_time,
     survival_curves,
 )
-from bayes_net.results.fits import Fitted
+from bayes_net.results.fits import Fitted, reported_scales
 from bayes_net.results.patients import primary
-from bayes_net.schema import ARM, ENDPOINT_LABELS, SLOPE_BY_INTERVAL, landmark_label
+from bayes_net.schema import ARM, ASSOCIATION, ENDPOINT_LABELS, POINTS_PER_UNIT, landmark_label
 
 
 def draw(
@@ -44,52 +43,39 @@ def draw(
     ``patient_level`` adds the waterfall, in which every bar is a patient.
     """
     arms = fits[0].job.data.arms
-    endpoints = tuple(dict.fromkeys(f.job.endpoint for f in fits))
-    flows = {endpoint: _flow(attrition, endpoint) for endpoint in endpoints}
-    for endpoint in endpoints:
+    flows = {endpoint: _flow(attrition, endpoint) for endpoint in dict.fromkeys(f.job.endpoint for f in fits)}
+    for endpoint in flows:
         own = [f for f in fits if f.job.endpoint == endpoint]
-        name = ENDPOINT_LABELS[endpoint]
-        for measure in dict.fromkeys(f.job.measure for f in own):
-            scale = (
-                "shrinkage, per 10 points"
-                if measure == own[0].job.measure
-                else measure.label.replace("response", "response,")
+        average = ", averaged over time" if varies_over_time(own[0].fit["posterior"]) else ""
+        by_measure = {f.job.measure: [g for g in own if g.job.measure == f.job.measure] for f in own}
+        for measure, alike in by_measure.items():
+            scale = next(reported_scales(measure))[0]
+            wanted = {"endpoint": endpoint, "measure": scale, "estimand": ASSOCIATION}
+            rows = hazard_ratios[hazard_ratios[list(wanted)].eq(pd.Series(wanted)).all(axis=1)].reset_index(
+                drop=True
             )
-            rows = hazard_ratios[
-                (hazard_ratios["endpoint"] == endpoint)
-                & (hazard_ratios["measure"] == scale)
-                & (hazard_ratios["estimand"] == "association")
-            ].reset_index(drop=True)
-            stem = next(f.job.analysis for f in own if f.job.measure == measure)
-            average = ", averaged over time" if SLOPE_BY_INTERVAL in own[0].fit["posterior"] else ""
-            subject = f"{name}, {scale}{average}"
-            yield _figure(f"forest_{stem}", "forest", rows, arms=arms, subject=subject)
+            subject = f"{ENDPOINT_LABELS[endpoint]}, {scale}{average}"
+            yield _figure("forest", alike[0].job.analysis, rows, arms=arms, subject=subject)
         sharing = [other for other, flow in flows.items() if flow.equals(flows[endpoint])]
         if sharing[0] == endpoint:
             shared = " and ".join(ENDPOINT_LABELS[other] for other in sharing)
-            yield _figure(
-                f"attrition_{endpoint}", "attrition_flow", flows[endpoint], arms=arms, subject=shared
-            )
+            yield _figure("attrition", endpoint, flows[endpoint], arms=arms, subject=shared)
         yield from _curves(primary(fits, endpoint)[0], slope_prior, arms=arms, ci_prob=ci_prob)
-        for threshold in dict.fromkeys(f.job.measure for f in own if isinstance(f.job.measure, Response)):
-            cut = [f for f in own if f.job.measure == threshold]
-            last = next((f for f in reversed(cut) if not f.job.landmark.biased), cut[-1])
-            yield _figure(
-                f"survival_{last.job.analysis}",
-                "survival",
-                *survival_curves(last, ci_prob=ci_prob),
-                arms=arms,
-                subject=_subject(last),
-            )
+        for measure, alike in by_measure.items():
+            if isinstance(measure, Response):
+                last = next((f for f in reversed(alike) if not f.job.landmark.biased), alike[-1])
+                curves, about = survival_curves(last, ci_prob=ci_prob), _subject(last)
+                yield _figure("survival", last.job.analysis, *curves, arms=arms, subject=about)
     if patient_level:
         last = primary(fits, fits[0].job.endpoint)[-1]
-        best = pd.DataFrame(
-            {
-                ARM: np.array(arms)[last.job.data.arm],
-                "shrinkage": last.job.data.score * 10 + last.job.measure.reference,
-            }
-        )
-        yield _figure("waterfall", "waterfall", best, arms=arms, subject=_subject(last))
+        data, reference = last.job.data, last.job.measure.reference
+        shrinkage = data.score * POINTS_PER_UNIT + reference
+        best = pd.DataFrame({ARM: np.array(arms)[data.arm], "shrinkage": shrinkage})
+        yield PATIENTS["waterfall"].figure("waterfall", best, arms=arms, subject=_subject(last))
+
+
+def _figure(kind: str, of: str, *plotted: pd.DataFrame, arms: Sequence[str], subject: str) -> Figure:
+    return PATIENTS[kind].figure(f"{kind}_{of}", *plotted, arms=arms, subject=subject)
 
 
 def _flow(attrition: pd.DataFrame, endpoint: str) -> pd.DataFrame:
@@ -105,16 +91,13 @@ def _subject(fitted: Fitted) -> str:
 
 def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], ci_prob: float) -> Iterator[Figure]:
     endpoint, about = fitted.job.endpoint, {"arms": arms, "subject": _subject(fitted)}
-    yield _figure(f"survival_{endpoint}", "survival", *survival_curves(fitted, ci_prob=ci_prob), **about)
-    yield _figure(
-        f"baseline_hazard_{endpoint}", "baseline_hazard", hazard_steps(fitted, ci_prob=ci_prob), **about
-    )
-    if SLOPE_BY_INTERVAL in fitted.fit["posterior"]:
-        ratios = hazard_ratio_steps(fitted, ci_prob=ci_prob).assign(origin=origin_of(fitted))
-        yield _figure(f"hazard_ratio_by_time_{endpoint}", "hazard_ratio_by_time", ratios, **about)
+    yield _figure("survival", endpoint, *survival_curves(fitted, ci_prob=ci_prob), **about)
+    for quantity in OVER_TIME:
+        if quantity.used(fitted.fit["posterior"]):
+            steps = steps_over_time(quantity, fitted, ci_prob=ci_prob)
+            yield _figure(quantity.name, endpoint, steps, **about)
     if not isinstance(slope_prior, Flat):
-        densities = slope_densities(fitted, slope_prior)
-        yield _figure(f"prior_posterior_{endpoint}", "prior_posterior", densities, **about)
+        yield _figure("prior_posterior", endpoint, slope_densities(fitted, slope_prior), **about)
     if fitted.job.concerned is not None:
         return  # replicates would follow completed follow-up, which nobody observed
     times = np.linspace(0, fitted.job.data.time.max(), CURVE_POINTS)
@@ -123,9 +106,4 @@ def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], ci_pro
         [kaplan_meier(data.time, data.event).assign(arm=arm) for _, arm, data in patient_groups(fitted)],
         ignore_index=True,
     )
-    yield _figure(f"ppc_{endpoint}", "ppc", replicated, observed, **about)
-
-
-def _figure(name: str, kind: str, *plotted: pd.DataFrame, arms: Sequence[str], subject: str) -> Figure:
-    axes = getattr(plots, kind)(*plotted, arms=arms)
-    return described(PATIENTS, kind, name, axes, plotted, subject=subject)
+    yield _figure("ppc", endpoint, replicated, observed, **about)

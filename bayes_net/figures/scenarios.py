@@ -16,7 +16,6 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from bayes_net.figures.style import (
     GREYS,
     MARKERS,
-    RATIO_TICKS,
     STYLE,
     WIDTH,
     Figure,
@@ -29,6 +28,8 @@ from bayes_net.figures.style import (
     no_effect,
     present,
     ratio_axis,
+    ratio_ticks,
+    row_labels,
     short,
 )
 from bayes_net.numbers import rounded
@@ -73,10 +74,8 @@ def specification_curve(
         chosen = choices.loc[(choices["key"] == key) & (choices["value"] == value), "scenario"]
         below.plot([place[name] for name in chosen], [y] * len(chosen), "|", color="black", markersize=7)
     labels = [short(f"{key.rpartition('.')[2]}: {value}", 40) for key, value in rows]
-    below.set_yticks(range(len(rows)), labels=labels, parse_math=False, fontsize=9)
+    row_labels(below, range(len(rows)), labels, fontsize=9)
     below.set(ylim=(len(rows) - 0.5, -0.5), xticks=[], xlabel=f"{len(place)} scenarios, sorted")
-    below.spines["left"].set_visible(False)
-    below.tick_params(axis="y", length=0)
     add_legend(above, [Line2D([], [], color=colours[arm]) for arm in present(scenarios)], present(scenarios))
     return [above, below]
 
@@ -99,10 +98,8 @@ def tornado(scenarios: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ends = [base, 1.0, *rows["hr"]]
     label = f"Hazard ratio (dashed: {rounded(base)}, as specified)"
     ratio_axis(ax, 0.95 * min(ends), 1.05 * max(ends), label)
-    ax.set_yticks(range(len(rows)), labels=[short(n, 36) for n in rows["scenario"]], parse_math=False)
-    ax.tick_params(axis="y", length=0)
+    row_labels(ax, range(len(rows)), [short(name, 36) for name in rows["scenario"]])
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.spines["left"].set_visible(False)
     return ax
 
 
@@ -143,18 +140,15 @@ def draw_scenarios(scenarios: pd.DataFrame, changes: pd.DataFrame) -> Iterator[F
     for endpoint, own in rows.groupby("endpoint", sort=False):
         first = own.iloc[0]
         chosen = own[(own["landmark"] == first["landmark"]) & (own["measure"] == first["measure"])]
-        about, fewest, most = (
-            f"{words(endpoint)}, {first['landmark']}",
-            chosen["hr"].min(),
-            chosen["hr"].max(),
-        )
+        about = f"{words(endpoint)}, {first['landmark']}"
+        ends = " to ".join(rounded(end) for end in (chosen["hr"].min(), chosen["hr"].max()))
         yield Figure(
             f"specification_curve_{endpoint}",
             "figures",
             specification_curve(chosen, changes)[0],
             f"{about}: hazard ratios of all scenarios with intervals, sorted, and beneath the choices of "
             "each. Filled: as specified.",
-            f"{about}: specification curve; posterior medians run from {rounded(fewest)} to {rounded(most)}.",
+            f"{about}: specification curve; posterior medians run from {ends}.",
         )
         yield from _single_and_pairs(chosen, changes, endpoint, about)
 
@@ -257,8 +251,7 @@ def _factor_axes(panels: Sequence[Axes], rows: pd.DataFrame) -> None:
     ends = factors[0], factors[-1]
     ticks = [t for t in FACTOR_TICKS if ends[0] <= t <= ends[1]] or list(ends)
     low, high = 0.97 * min(1, rows["lower"].min()), 1.03 * max(1, rows["upper"].max())
-    in_view = [[tick for tick in ticks if low <= tick <= high] for ticks in RATIO_TICKS]
-    ratios = next((found for found in in_view if 3 <= len(found) <= 6), [1])
+    ratios = ratio_ticks(low, high, otherwise=[1])
     for panel in panels:
         panel.set(xscale="log", yscale="log", ylim=(low, high), xlim=(ends[0] / 1.15, ends[1] * 1.15))
         for axis, places in ((panel.xaxis, ticks), (panel.yaxis, ratios)):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -70,6 +70,24 @@ class Figure(NamedTuple):
         return f"<figure: {self.name}, {self.caption}>"
 
 
+class Kind(NamedTuple):
+    """A kind of figure: what draws it, in which section of a report it stands, its caption, and what says in
+    words what its tables show."""
+
+    draw: Callable[..., Axes | list[Axes]]
+    section: str
+    caption: str
+    finding: Callable[..., str]
+
+    def figure(self, name: str, *plotted: pd.DataFrame, subject: str = "", **how: Any) -> Figure:
+        """The figure of these tables, saved under ``name``; ``subject`` says what it is about, for example
+        ``"PFS, landmark 180 d"``."""
+        drawn = self.draw(*plotted, **how)
+        about = f"{subject}: " if subject else ""
+        axes = drawn[0] if isinstance(drawn, list) else drawn
+        return Figure(name, self.section, axes, about + self.caption, about + self.finding(*plotted))
+
+
 def illustrate(figures: Iterable[Figure], folder: Path) -> dict[str, Illustration]:
     """The figures by name as a report shows them, saved to ``folder`` as SVG and PNG on the way."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,17 +110,25 @@ def save(figure: Axes | Canvas, stem: str | Path) -> tuple[Path, Path]:
     """Write ``stem.svg`` and ``stem.png`` (200 dots per inch) and return their paths."""
     stem = Path(stem)
     vector, pixels = stem.with_name(stem.name + ".svg"), stem.with_name(stem.name + ".png")
+    canvas = _canvas(figure)
+    engine = canvas.get_layout_engine()
     vector.write_text(svg(figure), encoding="utf-8")
+    canvas.set_layout_engine("none")  # everything has its place already
     pixels.write_bytes(_written(figure, format="png", dpi=200, metadata={"Software": None}))
+    canvas.set_layout_engine(engine)
     return vector, pixels
 
 
-def _written(figure: Axes | Canvas, **options) -> bytes:
+def _canvas(figure: Axes | Canvas) -> Canvas:
+    return figure.figure if isinstance(figure, Axes) else figure
+
+
+def _written(figure: Axes | Canvas, **options: Any) -> bytes:
     buffer = io.BytesIO()
     with rc_context(STYLE), warnings.catch_warnings():
         # A label may hold letters that matplotlib's font lacks; whoever shows the SVG has a font for them.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
-        (figure.figure if isinstance(figure, Axes) else figure).savefig(buffer, **options)
+        _canvas(figure).savefig(buffer, **options)
     return buffer.getvalue()
 
 
@@ -172,7 +198,7 @@ def _set_texts(legend: Legend, labels: Sequence[str]) -> None:
         text.set_text(label)
 
 
-def beside(ax: Axes, text: str, points: float, y: float, **style) -> None:
+def beside(ax: Axes, text: str, points: float, y: float, **style: Any) -> None:
     """Write ``text`` right of the axes, ``points`` away, at height ``y`` of the data."""
     ax.annotate(
         text,
@@ -188,15 +214,26 @@ def beside(ax: Axes, text: str, points: float, y: float, **style) -> None:
     )
 
 
+def ratio_ticks(low: float, high: float, *, otherwise: list[float]) -> list[float]:
+    """The finest ticks of which three to six are in view."""
+    in_view = ([tick for tick in ticks if low <= tick <= high] for ticks in RATIO_TICKS)
+    return next((ticks for ticks in in_view if 3 <= len(ticks) <= 6), otherwise)
+
+
 def ratio_axis(ax: Axes, low: float, high: float, label: str, *, vertical: bool = False) -> None:
     """A log axis from ``low`` to ``high`` with the finest ticks of which three to six are in view."""
-    shown = [[tick for tick in ticks if low <= tick <= high] for ticks in RATIO_TICKS]
-    fits = [ticks for ticks in shown if 3 <= len(ticks) <= 6]
     name, axis = ("y", ax.yaxis) if vertical else ("x", ax.xaxis)
     ax.set(**{f"{name}scale": "log", f"{name}lim": (low, high), f"{name}label": label})
-    axis.set_major_locator(FixedLocator(fits[0] if fits else [low, 1, high]))
+    axis.set_major_locator(FixedLocator(ratio_ticks(low, high, otherwise=[low, 1, high])))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
+
+
+def row_labels(ax: Axes, places: Sequence[float], labels: Sequence[str], **style: Any) -> None:
+    """Names of rows at their heights, without ticks and axis line."""
+    ax.set_yticks(places, labels=labels, parse_math=False, **style)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
 
 
 def no_effect(ax: Axes) -> None:

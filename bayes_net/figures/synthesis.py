@@ -5,8 +5,8 @@ Grey is what nobody printed: predicted landmarks, months beyond the data, a new 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,24 +17,32 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from bayes_net.evidence.kinds import kind_of
-from bayes_net.figures.captions import SYNTHESIS, described
-from bayes_net.figures.forest import PRINTED, forest
+from bayes_net.figures.forest import PRINTED, TO_READ_A_RATIO, forest, forest_in_words
 from bayes_net.figures.style import (
     ARM_COLOURS,
     GREYS,
     STYLE,
     WIDTH,
     Figure,
+    Kind,
     arm_colours,
     beside,
     figure_legend,
     month_ticks,
     new_axes,
+    row_labels,
     short,
 )
-from bayes_net.numbers import format_interval, format_probability, percent, rounded
+from bayes_net.numbers import format_interval, format_probability, percent, rounded, significant
 from bayes_net.report.evidence_tables import KINDS, interpretable
-from bayes_net.report.synthesis_words import describe, slope_label, whole_failed
+from bayes_net.report.synthesis_words import (
+    describe,
+    inside,
+    of_new_study,
+    parameter_label,
+    response_label,
+    whole_failed,
+)
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import PER_10_POINTS, words
 
@@ -55,24 +63,20 @@ def contraction_plot(parameters: pd.DataFrame, *, ax: Axes | None = None) -> Axe
         ax.text(0, y, KINDS[kind], parse_math=False, **place).set_in_layout(False)
         for row in own.itertuples():
             y += 1
-            share, colour = (
-                row.sd / row.prior_sd,
-                GREYS[1] if row.contraction < LEAST_CONTRACTION else ARM_COLOURS[0],
-            )
+            share = row.sd / row.prior_sd
+            colour = GREYS[1] if row.contraction < LEAST_CONTRACTION else ARM_COLOURS[0]
             ax.plot([1, share], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
             ax.plot(share, y, marker="o", color=colour, markersize=6, gid="share")
             beside(ax, f"{rounded(row.prior_sd)} → {rounded(row.sd)}", 76, y)
             ticks.append(y)
-            labels.append("" if row.label == kind else short(slope_label(row.label), 24))
+            labels.append(short(parameter_label(row), 24))
         y += 1
     ax.axvline(1, color="black", linewidth=0.8, zorder=1)
-    ax.set_yticks(ticks, labels=labels, parse_math=False)
-    ax.tick_params(axis="y", length=0)
+    row_labels(ax, ticks, labels)
     beside(ax, "prior → post. SD", 82, -1.1, weight="bold")
     right = max(1.1, 1.05 * (rows["sd"] / rows["prior_sd"]).max())
     ax.set(xlim=(0, right), ylim=(y - 0.3, -1.6), xticks=np.linspace(0, 1, 5))
     ax.set_xlabel("Posterior SD / prior SD (1: nothing learnt)")
-    ax.spines["left"].set_visible(False)
     return ax
 
 
@@ -122,52 +126,16 @@ def _curve(ax: Axes, curve: pd.DataFrame, colour: str) -> None:
 def response_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Probability of response by study and arm with its interval; the new study, a prediction, in grey."""
     ax = new_axes(ax, height=0.9 + 0.33 * len(responses))
-    for y, row in enumerate(responses.itertuples(index=False)):
-        colour = GREYS[1] if row.response_group == "new study" else ARM_COLOURS[0]
+    for y, row in enumerate(responses.itertuples()):
+        colour = GREYS[1] if of_new_study(row) else ARM_COLOURS[0]
         ax.plot([row.lower, row.upper], [y, y], color=colour, gid="interval")
         ax.plot(row.estimate, y, marker="o", color=colour, markersize=7, gid="estimate")
         beside(ax, format_interval(row.estimate, row.lower, row.upper, row.mcse, most=2), 92, y)
-    labels = [short(name, 24) for name in responses["response_group"]]
-    ax.set_yticks(range(len(labels)), labels=labels, parse_math=False)
-    ax.tick_params(axis="y", length=0)
+    labels = [short(response_label(row), 24) for row in responses.itertuples()]
+    row_labels(ax, range(len(labels)), labels)
     ax.set(xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xticks=np.linspace(0, 1, 6))
     ax.set_xlabel(f"Probability of response ({percent(responses['level'].iloc[0])} CrI)")
-    ax.spines["left"].set_visible(False)
     return ax
-
-
-def draw_synthesis(found: Mapping[str, pd.DataFrame]) -> Iterator[Figure]:
-    """Every figure of a synthesis.
-
-    None when the gate of the fit of all evidence failed: a picture would be believed.
-    """
-    if whole_failed(found):
-        return
-    for kind, subject, plotted, draw in _plan(found):
-        drawn = draw(plotted)
-        axes = drawn[0] if isinstance(drawn, list) else drawn
-        name = f"{kind}_{subject}".rstrip("_").lower()
-        yield described(SYNTHESIS, kind, name, axes, (plotted,), subject=subject)
-
-
-def _plan(found: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, str, pd.DataFrame, Callable]]:
-    if "hazard_ratios" in found:
-        table = found["hazard_ratios"]
-        arms = list(table["arm"].unique())
-        rows = table[table["measure"] == PER_10_POINTS]
-        for endpoint, own in rows.groupby("endpoint", sort=False):
-            yield "forest", words(endpoint), own, partial(forest, arms=arms)
-    if "responses" in found:
-        yield "response", "", found["responses"], response_plot
-    if "survival" in found:
-        arms = list(found.get("hazard_ratios", found["survival"])["arm"].unique())
-        for endpoint, own in found["survival"].groupby("endpoint", sort=False):
-            if (own["profile"] == "whole arm").any():
-                yield "survival", words(endpoint), own, partial(synthesis_survival, arms=arms)
-    if "parameters" in found and len(interpretable(found["parameters"])):
-        yield "contraction", "", found["parameters"], contraction_plot
-    if "checks" in found:
-        yield "checks", "", found["checks"], checks_plot
 
 
 @rc_context(STYLE)
@@ -202,7 +170,7 @@ def checks_plot(checks: pd.DataFrame) -> list[Axes]:
     return panels
 
 
-def _check_scale(ax: Axes, row) -> None:
+def _check_scale(ax: Axes, row: Any) -> None:
     values = [v for v in (row.lower, row.upper, row.printed, row.printed_lower, row.printed_upper) if v == v]
     low, high = min(values), max(values)
     axis = kind_of(row).axis
@@ -217,3 +185,107 @@ def _check_scale(ax: Axes, row) -> None:
         ax.xaxis.set_major_locator(FixedLocator([t for t in ticks if low / 1.15 <= t <= high * 1.15]))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
+
+
+def _response(table: pd.DataFrame) -> str:
+    texts = [
+        f"{response_label(row)} {rounded(row.estimate)} ({rounded(row.lower)} to {rounded(row.upper)})"
+        for row in table.itertuples()
+    ]
+    return f"probabilities of response; {'; '.join(texts)}."
+
+
+def _synthesis_survival(table: pd.DataFrame) -> str:
+    texts = []
+    whole = table[(table["profile"] == "whole arm") & ~table["beyond_data"].astype(bool)]
+    for (study, arm), curve in whole.groupby(["study", "arm"], sort=False):
+        end = curve.loc[curve["time"].idxmax()]
+        texts.append(f"{study} {arm} {rounded(end['estimate'])} at {significant(end['time'])} months")
+    return f"survival curves; the posterior median at the last month with data is {'; '.join(texts)}."
+
+
+def _contraction(table: pd.DataFrame) -> str:
+    rows = interpretable(table)
+    least = [
+        f"{row.parameter.replace('_', ' ')} {row.label}"
+        for row in rows[rows["contraction"] < LEAST_CONTRACTION].itertuples()
+    ]
+    finding = (
+        f"the prior speaks for {', '.join(least)}" if least else "the evidence narrows the prior of each"
+    )
+    return f"prior against posterior standard deviations of {len(rows)} parameters; {finding}."
+
+
+def _checks(table: pd.DataFrame) -> str:
+    within = inside(table)
+    outside = f"; outside: {', '.join(table.loc[~within, 'row'])}" if not within.all() else ""
+    count = f"{int(within.sum())} of {len(table)}"
+    return f"held-out numbers; {count} lie inside their predictive interval{outside}."
+
+
+SYNTHESIS = {
+    "forest": Kind(
+        forest,
+        "hazard-ratios",
+        "Posterior median hazard ratios with intervals by landmark and arm (hollow: no limit); printed ones "
+        f"are open diamonds just below. Grey markers: predicted, no printed number. {TO_READ_A_RATIO}",
+        forest_in_words,
+    ),
+    "response": Kind(
+        response_plot,
+        "response",
+        "Probability of response: posterior median and interval. Grey: prediction for a new study.",
+        _response,
+    ),
+    "survival": Kind(
+        synthesis_survival,
+        "survival",
+        "Predicted survival of whole arms: posterior median (line) and interval (band). Grey and dashed: "
+        "beyond the data.",
+        _synthesis_survival,
+    ),
+    "contraction": Kind(
+        contraction_plot,
+        "learnt",
+        "How far the evidence narrows the prior: from 1 (nothing learnt) to the dot. Grey: the prior speaks.",
+        _contraction,
+    ),
+    "checks": Kind(
+        checks_plot,
+        "checks",
+        "Held-out numbers (diamonds, with their printed limits) on what the model predicts (bars; the stroke "
+        "is the median), each on its own scale.",
+        _checks,
+    ),
+}
+"""Every kind of figure of a synthesis, by the name of its files."""
+
+
+def draw_synthesis(found: Mapping[str, pd.DataFrame]) -> Iterator[Figure]:
+    """Every figure of a synthesis.
+
+    None when the gate of the fit of all evidence failed: a picture would be believed.
+    """
+    if whole_failed(found):
+        return
+    ratios = found.get("hazard_ratios", pd.DataFrame(columns=["arm", "measure", "endpoint"]))
+    yield from _by_endpoint("forest", ratios[ratios["measure"] == PER_10_POINTS], ratios)
+    if "responses" in found:
+        yield SYNTHESIS["response"].figure("response", found["responses"])
+    if "survival" in found:
+        survival = found["survival"]
+        whole = survival[survival["profile"] == "whole arm"]
+        own = survival[survival["endpoint"].isin(whole["endpoint"])]
+        yield from _by_endpoint("survival", own, found.get("hazard_ratios", survival))
+    if "parameters" in found and len(interpretable(found["parameters"])):
+        yield SYNTHESIS["contraction"].figure("contraction", found["parameters"])
+    if "checks" in found:
+        yield SYNTHESIS["checks"].figure("checks", found["checks"])
+
+
+def _by_endpoint(kind: str, table: pd.DataFrame, colours: pd.DataFrame) -> Iterator[Figure]:
+    """A figure of each endpoint, in which arms have the colours of the table ``colours``."""
+    arms = list(colours["arm"].unique())
+    for endpoint, rows in table.groupby("endpoint", sort=False):
+        name = words(endpoint)
+        yield SYNTHESIS[kind].figure(f"{kind}_{name}".lower(), rows, subject=name, arms=arms)

@@ -15,6 +15,7 @@ from scipy import special, stats
 from bayes_net.data.gauss import NODES, compress
 from bayes_net.evidence.counts import COUNTED, count_log_likelihood
 from bayes_net.evidence.statistics import STUDENT_DF, Quantity
+from bayes_net.labels import coordinates
 from bayes_net.model.likelihoods import count_rows, curve_derivatives, row_location
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import (
@@ -28,7 +29,7 @@ from bayes_net.model.predictors import (
     split,
 )
 from bayes_net.model.priors import Borrowing, HalfCauchy
-from bayes_net.schema import CHAIN, DRAW, SAMPLE_DIMS
+from bayes_net.schema import CHAIN, DRAW, ROW, SAMPLE_DIMS
 
 
 def information(
@@ -200,29 +201,32 @@ def _landmark_inputs(network: Network) -> dict[str, np.ndarray]:
     }
 
 
-ROW = "row"
+def named(values: Mapping[str, np.ndarray], network: Network, coords: Mapping) -> xr.Dataset:
+    """Draws of the free variables, (chain, draw, ...), with their dims and coordinates, and what is derived
+    from them; ``coords`` are those of chain and draw."""
+    variables = {name: ((*SAMPLE_DIMS, *own.dims), values[name]) for name, own in network.free.items()}
+    labels = {dim: own for variable in network.free.values() for dim, own in variable.dims.items()}
+    return with_derived(xr.Dataset(variables, {**coords, **coordinates(labels)}), network)
 
 
 def with_derived(free: xr.Dataset, network: Network) -> xr.Dataset:
     """Draws of the free variables together with what ``derive`` makes of them."""
     dims, derived = derived_dims(network), derive(scaled(values_of(free, network), network), network)
-    coords = {d: list(labels) for name in derived for d, labels in dims[name].items()}
     found = {name: ((*SAMPLE_DIMS, *dims[name]), value) for name, value in derived.items()}
-    return free.assign(found).assign_coords(coords)
+    labels = {dim: own for name in derived for dim, own in dims[name].items()}
+    return free.assign(found).assign_coords(coordinates(labels))
 
 
 def draw_prior(network: Network, *, draws: int, seed: int) -> xr.Dataset:
     """Draws from the prior, dims (chain = 1, draw, ...), with the variables of the posterior."""
     rng = np.random.default_rng(seed)
-    coords = {CHAIN: [0], DRAW: np.arange(draws)}
     variables = {}
     for name, variable in network.free.items():
         shape = (1, draws, *variable.shape)
         prior = variable.prior
         value = _draw_mixture(rng, prior, shape) if isinstance(prior, Borrowing) else prior.draw(rng, shape)
-        variables[name] = ((*SAMPLE_DIMS, *variable.dims), value)
-        coords |= {dim: list(labels) for dim, labels in variable.dims.items()}
-    return with_derived(xr.Dataset(variables, coords), network)
+        variables[name] = value
+    return named(variables, network, {CHAIN: [0], DRAW: np.arange(draws)})
 
 
 def _draw_mixture(rng: np.random.Generator, prior: Borrowing, shape: tuple[int, ...]) -> np.ndarray:

@@ -16,16 +16,18 @@ from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.exposure import Exposure, inverse_cumulative, person_time
 from bayes_net.errors import InputError
 from bayes_net.model.assumptions import (
-    COMMON,
     SHARED,
     Hazard,
+    free_variables,
     level_shift,
+    slope_in_force,
     step_information,
     sums_at_events,
     walk_basis,
+    with_slopes,
 )
 from bayes_net.model.likelihoods import cumulative_hazard, log_likelihood_of_sums
-from bayes_net.model.predictors import coordinates, free_variables, log_hazard, slope_over_time
+from bayes_net.model.predictors import coordinates, log_hazard
 from bayes_net.model.priors import INDEPENDENT, Flat
 from bayes_net.schema import (
     ARM,
@@ -40,9 +42,6 @@ from bayes_net.schema import (
     LOG_HAZARD,
     PATIENT,
     SAMPLE_DIMS,
-    SLOPE,
-    SLOPE_BY_INTERVAL,
-    SLOPE_STEP_SD,
     STEP_SD,
 )
 
@@ -65,12 +64,12 @@ def parameters(draws: xr.Dataset) -> Parameters:
     def values(name: str, *dims: str) -> np.ndarray:
         return draws[name].transpose(*SAMPLE_DIMS, *dims).values
 
-    baseline = values(LOG_HAZARD, ARM, INTERVAL)
-    slope = np.zeros((*baseline.shape[:-1], 1))
-    if SLOPE_BY_INTERVAL in draws:
-        slope = values(SLOPE_BY_INTERVAL, ARM, INTERVAL)
-    elif SLOPE in draws:
-        slope = values(SLOPE, ARM)[..., None]
+    baseline, slope = values(LOG_HAZARD, ARM, INTERVAL), slope_in_force(draws)
+    if slope is None:
+        slope = xr.zeros_like(draws[LOG_HAZARD].isel({INTERVAL: 0}, drop=True))
+    if INTERVAL not in slope.dims:
+        slope = slope.expand_dims(INTERVAL)
+    slope = slope.transpose(*SAMPLE_DIMS, ARM, INTERVAL).values
     return Parameters(
         baseline,
         slope,
@@ -161,10 +160,10 @@ def _sum_of(drawn: Parameters, data: AggregatedExposure) -> np.ndarray:
 def log_prior(posterior: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dataset:
     """Log prior density of each free variable, with the variable's own dims."""
     densities = {}
-    for name, (prior, _) in free_variables(hazard, data).items():
+    for name, free in free_variables(hazard, data).items():
         scale = step_scale(posterior, hazard, data) if name == "step" else xr.ones_like(posterior[name])
         standard = (posterior[name] / scale).transpose(*posterior[name].dims)
-        densities[name] = standard.copy(data=prior.logpdf(standard.values)) - np.log(scale)
+        densities[name] = standard.copy(data=free.prior.logpdf(standard.values)) - np.log(scale)
     return xr.Dataset(densities)
 
 
@@ -186,11 +185,11 @@ def draw_prior(hazard: Hazard, data: AnyExposure, *, draws: int, seed: int) -> x
     rng = np.random.default_rng(seed)
     coords = {CHAIN: [0], DRAW: np.arange(draws)} | coordinates(data)
     variables = {}
-    for name, (prior, dims) in free_variables(hazard, data).items():
-        if isinstance(prior, Flat):
+    for name, free in free_variables(hazard, data).items():
+        if isinstance(free.prior, Flat):
             raise InputError(f"the prior of {name} is flat, so there is nothing to draw from")
-        shape = (1, draws, *(len(coords[dim]) for dim in dims))
-        variables[name] = ((*SAMPLE_DIMS, *dims), prior.draw(rng, shape))
+        shape = (1, draws, *(len(coords[dim]) for dim in free.dims))
+        variables[name] = ((*SAMPLE_DIMS, *free.dims), free.prior.draw(rng, shape))
     used = {dim for dims, _ in variables.values() for dim in dims} | {ARM, INTERVAL}
     drawn = xr.Dataset(variables, coords={dim: coords[dim] for dim in used})
     if "step" in drawn:
@@ -221,12 +220,4 @@ def with_derived(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dat
         if len(data.arms) > 1:
             effect = draws[ARM_EFFECT].rename(contrast=ARM).reindex({ARM: list(data.arms)}, fill_value=0.0)
             alpha = alpha + effect
-    draws = draws.assign({LOG_HAZARD: alpha.transpose(*SAMPLE_DIMS, ARM, INTERVAL)})
-    if hazard.slopes == COMMON:
-        draws[SLOPE] = draws["common_slope"].expand_dims({ARM: draws[ARM]}, axis=-1)
-    if SLOPE_STEP_SD in draws:
-        names = ((SLOPE, (ARM,)), (SLOPE_STEP_SD, (ARM,)), ("slope_step", (ARM, "boundary")))
-        parts = [draws[name].transpose(*SAMPLE_DIMS, *dims).values for name, dims in names]
-        by_interval = slope_over_time(*parts, walk_basis(data.cuts))
-        draws[SLOPE_BY_INTERVAL] = ((*SAMPLE_DIMS, ARM, INTERVAL), by_interval)
-    return draws
+    return with_slopes(draws.assign({LOG_HAZARD: alpha.transpose(*SAMPLE_DIMS, ARM, INTERVAL)}), hazard, data)

@@ -18,10 +18,20 @@ import numpy as np
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.data.exposure import one_hot
 from bayes_net.engine.layout import PRIOR_ROWS, Layout, layout, model_data
-from bayes_net.model.assumptions import COMMON, RW1, SHARED, Hazard, slope_intervals
+from bayes_net.model.assumptions import (
+    COMMON,
+    RW1,
+    SHARED,
+    SLOPE_BY_INTERVAL,
+    SLOPE_STEP_SD,
+    Hazard,
+    free_variables,
+    slope_intervals,
+    slope_over_time,
+)
 from bayes_net.model.backend import pm, pt, times
 from bayes_net.model.likelihoods import log_likelihood_of_sums
-from bayes_net.model.predictors import coordinates, free_variables, log_hazard, slope_over_time
+from bayes_net.model.predictors import coordinates, log_hazard
 from bayes_net.model.priors import INDEPENDENT, NONE, Flat, HalfNormal, Prior
 from bayes_net.schema import (
     ARM,
@@ -33,8 +43,6 @@ from bayes_net.schema import (
     LEVEL_AT_EVENTS,
     LOG_HAZARD,
     SLOPE,
-    SLOPE_BY_INTERVAL,
-    SLOPE_STEP_SD,
     STEP_SD,
 )
 
@@ -81,7 +89,7 @@ def _used(name: str, hazard: Hazard, data: AnyExposure) -> bool:
     free = free_variables(hazard, data)
     needs = {
         "hyperparameters": any(
-            not isinstance(prior, Flat) for name, (prior, _) in free.items() if name != "step"
+            not isinstance(each.prior, Flat) for name, each in free.items() if name != "step"
         ),
         "walk": hazard.smoothing == RW1 and data.n_intervals > 1,
         "level_shift": hazard.smoothing == RW1 and data.n_intervals > 1,

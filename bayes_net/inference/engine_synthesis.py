@@ -29,7 +29,8 @@ def flat_synthesis_model(network: Network) -> pm.Model:
     ``pm.Data`` are the rows, their weights and precision, counts, patients, the design and all
     hyperparameters: one compiled model serves every scenario of the same shape.
     """
-    coords = {"effect_label": effect_labels(network), "sd_label": scale_labels(network)}
+    labels = {"effect_label": effect_labels(network), "sd_label": scale_labels(network)}
+    coords = {dim: list(map(repr, own)) for dim, own in labels.items()}
     with pm.Model(coords=coords, check_bounds=False) as model:
         d = {name: pm.Data(name, value, shape=value.shape) for name, value in inputs(network).items()}
         effects = _effects(network, d)

@@ -23,6 +23,7 @@ from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError, listed
 from bayes_net.inference.closed_form import event_times, hazards_by_arm, parameters
 from bayes_net.model.assumptions import Hazard
+from bayes_net.numbers import significant
 from bayes_net.schema import ARM, CHAIN, DRAW, IMPUTATION, POINTS_PER_UNIT, SAMPLE_DIMS
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Censoring:
         """What is assumed, in sentences that call the factor ``factor``."""
         until = "the arm’s longest follow-up"
         if self.horizon is not None:
-            until = f"{self.horizon:.3g} months after the landmark, or {until} if that is earlier"
+            until = f"{significant(self.horizon)} months after the landmark, or {until} if that is earlier"
         return (
             f"Assumed of {self.whose}, whether lost or still followed when the data were closed: from "
             f"censoring until {until}, their hazard is the model’s times {factor}. Above 1, those who were "

@@ -24,8 +24,8 @@ from bayes_net.inference.sampling import (
     sample_posterior,
 )
 from bayes_net.inference.start import starting_points
-from bayes_net.model.assumptions import Hazard
-from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.assumptions import Hazard, free_variables
+from bayes_net.model.predictors import coordinates
 from bayes_net.model.priors import Flat
 from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS
 
@@ -66,7 +66,7 @@ def fit(
     if engine == PYMC:
         tree = sample(source, data=model_data(data, shape, hazard), **how)
     else:
-        dims = {name: dims for name, (_, dims) in sampled_variables(hazard, data).items()}
+        dims = {name: free.dims for name, free in sampled_variables(hazard, data).items()}
         tree = sample_posterior(source, dims=dims, coords=coordinates(data), **how)
     drawn = tree["posterior"].to_dataset().assign_coords(_coords(data))
     posterior = with_derived(drawn, hazard, data)
@@ -81,7 +81,7 @@ def fit(
             "log_likelihood": log_likelihood(posterior, data).to_dataset(),
             "observed_data": xr.Dataset({"events": ((ARM, INTERVAL), data.events)}, _coords(data)),
         }
-        if not any(isinstance(prior, Flat) for prior, _ in free_variables(hazard, data).values()):
+        if not any(isinstance(free.prior, Flat) for free in free_variables(hazard, data).values()):
             groups["prior"] = draw_prior(hazard, data, draws=PRIOR_DRAWS, seed=seed)
     return as_tree(groups, tree.attrs | measure_attrs(data.measure))
 
@@ -90,7 +90,7 @@ def _compile_once(data: AnyExposure, hazard: Hazard, shape: Layout) -> Compiled:
     # PyMC is imported where it is asked for
     from bayes_net.inference.engine_patients import flat_hazard_model
 
-    kinds = tuple((name, type(prior), dims) for name, (prior, dims) in free_variables(hazard, data).items())
+    kinds = tuple((name, type(v.prior), v.dims) for name, v in free_variables(hazard, data).items())
     key = (shape, kinds)
     if key not in _compiled:
         _compiled[key] = compile_model(flat_hazard_model(data, hazard, shape=shape), derived=False)

@@ -6,16 +6,18 @@ finds its mode, and its curvature how far to spread the chains around it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import xarray as xr
 
 from bayes_net.data.aggregated import AggregatedExposure
 from bayes_net.inference.closed_form import log_hazard_of_nodes, parameters, step_scale, with_derived
-from bayes_net.model.assumptions import Hazard, sums_at_events
+from bayes_net.model.assumptions import Hazard, free_variables, sums_at_events
 from bayes_net.model.likelihoods import log_likelihood_of_sums
-from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.predictors import coordinates
 from bayes_net.model.priors import Normal
-from bayes_net.schema import ARM, INTERVAL, LEVEL, LEVEL_AT_EVENTS, SAMPLE_DIMS, SLOPE_STEP_SD, STEP_SD
+from bayes_net.schema import ARM, INTERVAL, LEVEL, LEVEL_AT_EVENTS, SAMPLE_DIMS, STEP_SD
 
 SPREAD = 2.0
 """Posterior SDs, as the mode's curvature has them, by which starting points differ."""
@@ -29,13 +31,13 @@ def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarra
     if STEP_SD in free:
         free = {LEVEL_AT_EVENTS if name == LEVEL else name: each for name, each in free.items()}
     coords = coordinates(data)
-    shapes = {name: tuple(len(coords[dim]) for dim in dims) for name, (_, dims) in free.items()}
-    scales = [name for name in (STEP_SD, SLOPE_STEP_SD) if name in free]
+    shapes = {name: tuple(len(coords[dim]) for dim in each.dims) for name, each in free.items()}
+    scales = {name: walk.steps for name, walk in free.items() if walk.steps}
     linear = {name: shape for name, shape in shapes.items() if name not in scales}
     units = _unit_vectors(linear, free, coords)
     size = units.sizes["draw"]
     one = units.assign(
-        {name: ((*SAMPLE_DIMS, *free[name][1]), np.ones((1, size, *shapes[name]))) for name in scales}
+        {name: ((*SAMPLE_DIMS, *free[name].dims), np.ones((1, size, *shapes[name]))) for name in scales}
     )
     derived = with_derived(one, hazard, data)
     mode, spread = _newton(_design(derived, data), *_prior(derived, hazard, data))
@@ -43,10 +45,11 @@ def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarra
         name: (mode[at].reshape(linear[name]), spread[at].reshape(linear[name]))
         for name, at in _slices(linear)
     }
-    if STEP_SD in free:
-        found |= _walk(found["step"], one.isel(draw=0, chain=0), hazard, data)
-    if SLOPE_STEP_SD in free:
-        found |= _slope_walk(*found["slope_step"])
+    for sd, step in scales.items():
+        if sd == STEP_SD:
+            found |= _walk(found[step], one.isel(draw=0, chain=0), hazard, data)
+        else:
+            found |= dict(zip((step, sd), _standard_walk(*found[step]), strict=True))
     centre, around = (np.concatenate([found[name][i].ravel() for name in free]) for i in (0, 1))
     return centre, SPREAD * around
 
@@ -63,10 +66,10 @@ def _unit_vectors(linear, free, coords) -> xr.Dataset:
     size = sum(int(np.prod(shape)) for shape in linear.values())
     identity = np.eye(size)[None]
     values = {
-        name: ((*SAMPLE_DIMS, *free[name][1]), identity[..., at].reshape(1, size, *linear[name]))
+        name: ((*SAMPLE_DIMS, *free[name].dims), identity[..., at].reshape(1, size, *linear[name]))
         for name, at in _slices(linear)
     }
-    used = {dim for name in linear for dim in free[name][1]} | {ARM, INTERVAL}
+    used = {dim for name in linear for dim in free[name].dims} | {ARM, INTERVAL}
     return xr.Dataset(values, {dim: coords[dim] for dim in used})
 
 
@@ -75,7 +78,7 @@ def _prior(units: xr.Dataset, hazard: Hazard, data: AggregatedExposure) -> tuple
     SD at 1."""
     scale = step_scale(units.isel(chain=0, draw=0), hazard, data).values if STEP_SD in units else 1.0
     mean, precision = 0.0, _RIDGE * np.eye(units.sizes["draw"])
-    for name, (prior, dims) in free_variables(hazard, data).items():
+    for name, (prior, dims, *_) in free_variables(hazard, data).items():
         if isinstance(prior, Normal):
             rows = units[name].isel(chain=0).transpose("draw", *dims).values
             sd = np.broadcast_to(prior.sd * (scale if name == "step" else 1.0), rows.shape[1:]).ravel()
@@ -127,11 +130,9 @@ def _walk(step, one: xr.Dataset, hazard: Hazard, data: AggregatedExposure) -> di
     return {"step": (step[0] * factor, step[1] * factor), STEP_SD: (np.log(sd.values), spread)}
 
 
-def _slope_walk(step: np.ndarray, spread: np.ndarray) -> dict:
-    """The same of the slopes' walk, whose standard normal steps (arm, boundary) are sampled as they are. What
-    is not known of a step counts towards its size."""
+def _standard_walk(step: np.ndarray, spread: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The same of a walk whose standard normal steps (arm, boundary) are sampled as they are. What is not
+    known of a step counts towards its size."""
     sd = np.sqrt((step**2 + spread**2).mean(axis=-1)).clip(min=_LEAST_STEP_SD)
-    return {
-        "slope_step": (step / sd[:, None], spread / sd[:, None]),
-        SLOPE_STEP_SD: (np.log(sd), np.full(sd.shape, _LOG_SD_SPREAD)),
-    }
+    yield step / sd[:, None], spread / sd[:, None]
+    yield np.log(sd), np.full(sd.shape, _LOG_SD_SPREAD)

@@ -14,8 +14,8 @@ from bayes_net.inference.arrays import (
     draw_prior,
     hyperparameters,
     inputs,
+    named,
     published_log_likelihood,
-    with_derived,
 )
 from bayes_net.inference.sampling import (
     NUMBA,
@@ -48,10 +48,12 @@ def fit_synthesis(
     """The posterior of a network of published numbers, patients, or both.
 
     Groups: ``posterior`` (free variables, and derived from them log_hazard (curve, interval), arm_effect,
-    study_level, slope (slope_of, landmark), bias, response), ``prior`` (the same, drawn from the priors),
-    ``sample_stats``, ``log_likelihood`` (variable ``published``, dims chain, draw, row: of each number given
-    those it is correlated with), ``constant_data`` (start and end of each interval, months). ``engine``:
-    "numba" compiles nothing anew, "pymc" the PyMC model. ``brief`` leaves out log_likelihood.
+    study_level, slope (endpoint, arm, landmark), bias, response), ``prior`` (the same, drawn from the
+    priors), ``sample_stats``, ``log_likelihood`` (variable ``published``, dims chain, draw, row: of each
+    number given those it is correlated with), ``constant_data`` (start and end of each interval, months).
+    What a curve is of stands in coordinates along it, ``curve_endpoint``, ``curve_study`` and ``curve_arm``;
+    so it does along every dim of ``schema.FIELDS``. ``engine``: "numba" compiles nothing anew, "pymc" the
+    PyMC model. ``brief`` leaves out log_likelihood.
     """
     check_engine(engine)
     data, how = inputs(network), {"seed": seed, "sampler": sampler, "progress": progress}
@@ -60,7 +62,7 @@ def fit_synthesis(
     else:
         source = synthesis_posterior(network, data, design(network).parts)
         tree = sample_posterior(source, dims={"z": ("effect_label",), "scale": ("sd_label",)}, **how)
-    posterior = named(tree["posterior"].to_dataset(), network)
+    posterior = _rescaled(tree["posterior"].to_dataset(), network)
     groups = {
         "/": xr.Dataset(attrs=tree.attrs),
         "posterior": posterior,
@@ -99,7 +101,7 @@ def signature(network: Network) -> tuple:
     return rows, forms, kinds, network.assumptions.cuts, scaling(network).tobytes(), shapes
 
 
-def named(draws: xr.Dataset, network: Network) -> xr.Dataset:
+def _rescaled(draws: xr.Dataset, network: Network) -> xr.Dataset:
     """The model's vectors ``z`` and ``scale`` as the variables of ``network.free``; effects with a standard
     deviation of their own stay standardised."""
     names, scales = effect_names(network), scale_names(network)
@@ -110,7 +112,4 @@ def named(draws: xr.Dataset, network: Network) -> xr.Dataset:
         z = z / conditional_scale(scale @ scaling(network).T, inputs(network)["information"])
         sds = split(scale, scales, network)
     values = split(mean + sd * z, names, network) | sds
-    coords = {CHAIN: draws[CHAIN], DRAW: draws[DRAW]}
-    coords |= {dim: list(labels) for v in network.free.values() for dim, labels in v.dims.items()}
-    variables = {name: ((*SAMPLE_DIMS, *network.free[name].dims), values[name]) for name in network.free}
-    return with_derived(xr.Dataset(variables, coords), network)
+    return named(values, network, {CHAIN: draws[CHAIN], DRAW: draws[DRAW]})

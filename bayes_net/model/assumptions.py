@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
+import xarray as xr
 
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.data.landmarks import Landmark
 from bayes_net.errors import InputError
+from bayes_net.evidence.statistics import Array
 from bayes_net.model.priors import (
     EXCHANGEABLE,
     GAUSSIAN_PROCESS,
@@ -21,11 +24,26 @@ from bayes_net.model.priors import (
     HalfNormal,
     Heterogeneity,
     Normal,
+    Prior,
     Priors,
     hazard_change_prior,
     hazard_ratio_prior,
     median_survival_prior,
     probability_prior,
+)
+from bayes_net.schema import (
+    ARM,
+    ARM_EFFECT,
+    COVARIATE,
+    COVARIATE_EFFECT,
+    INTERVAL,
+    LEVEL,
+    SAMPLE_DIMS,
+    SLOPE,
+    SLOPE_BY_INTERVAL,
+    SLOPE_STEP,
+    SLOPE_STEP_SD,
+    STEP_SD,
 )
 
 SLOPE_STRUCTURES = (GAUSSIAN_PROCESS, INDEPENDENT, EXCHANGEABLE)
@@ -125,13 +143,39 @@ RW1 = "rw1"
 
 
 @dataclass(frozen=True)
+class SlopeForm:
+    """How the slope of the score differs between arms and intervals, in words and in the equation of the log
+    hazard; where it varies over time, what a hazard ratio of an arm then is."""
+
+    in_words: str
+    symbol: str
+    over_time: str = ""
+
+
+SLOPE_FORMS = {
+    PER_ARM: SlopeForm("one slope per arm", "β[arm]"),
+    COMMON: SlopeForm("one slope for all arms", "β"),
+    TIME_VARYING: SlopeForm(
+        "a slope in each arm and interval, a random walk over the intervals too",
+        "β[arm, interval]",
+        "Hazards are not proportional in this model: the hazard ratio of shrinkage may change from interval "
+        "to interval. Where one hazard ratio stands for an arm, it is the geometric mean over time (the open "
+        "last interval counts as long as the one before it), and words and probabilities are about that "
+        "mean. It may be 1 although shrinkage goes with fewer events early and with more late, or the other "
+        "way round.",
+    ),
+}
+"""Every form of slopes, by its name in ``Hazard`` and in specifications."""
+
+
+@dataclass(frozen=True)
 class Hazard:
     """What a hazard model assumes.
 
     ``baseline``: "per arm" (stratified) or "shared" (then the arms' hazards are proportional);
     ``smoothing``: "rw1" (random walk of the log hazard over time) or "independent" intervals;
     ``slopes``: of the score, "per arm", "common" to all arms, "time-varying" (per arm, a random walk over the
-    intervals: hazards are not proportional), or "none".
+    intervals: hazards are not proportional), or "none" (``SLOPE_FORMS``).
     """
 
     baseline: str = PER_ARM
@@ -143,12 +187,64 @@ class Hazard:
         for name, allowed in (
             ("baseline", (PER_ARM, SHARED)),
             ("smoothing", (RW1, INDEPENDENT)),
-            ("slopes", (PER_ARM, COMMON, TIME_VARYING, NONE)),
+            ("slopes", (*SLOPE_FORMS, NONE)),
         ):
             if getattr(self, name) not in allowed:
                 raise InputError(
                     f"{name} = {getattr(self, name)!r} is unknown; expected one of {', '.join(allowed)}"
                 )
+
+
+class FreeVariable(NamedTuple):
+    """A free variable of the patients' model.
+
+    ``key``: the field of ``Priors`` that ``prior`` is, "" for a standard normal; ``in_words``: its name in a
+    table of priors; ``start``: where chains start, on the sampler's scale; ``steps``: of a random walk's
+    standard deviation, the standard normal steps that it multiplies.
+    """
+
+    prior: Prior
+    dims: tuple[str, ...]
+    key: str = ""
+    in_words: str = ""
+    start: float = 0.0
+    steps: str = ""
+
+
+def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, FreeVariable]:
+    """Each free variable of the model by name, in its order.
+
+    The prior of ``step`` is that of the step divided by ``step_scale``. The model samples ``level`` as
+    ``level_at_events``, where it has steps.
+    """
+    stratum, boundary = () if hazard.baseline == SHARED else (ARM,), "boundary"
+    free: dict[str, FreeVariable] = {}
+
+    def add(name: str, key: str, dims: tuple[str, ...], in_words: str, **more: Any) -> None:
+        free[name] = FreeVariable(getattr(hazard.priors, key), dims, key, in_words, **more)
+
+    if hazard.smoothing == INDEPENDENT:
+        dims = (*stratum, INTERVAL)
+        add("log_baseline", "level", dims, "log hazard per month of each interval", start=-3.0)
+    else:
+        if data.n_intervals > 1:
+            words, start = "SD of the log hazard's change over a year", float(np.log(0.5))
+            add(STEP_SD, "step_sd", stratum, words, start=start, steps="step")
+            free["step"] = FreeVariable(Normal(0.0, 1.0), (*stratum, boundary))
+        add(LEVEL, "level", stratum, "time-averaged log hazard per month", start=-3.0)
+    if hazard.baseline == SHARED and len(data.arms) > 1:
+        add(ARM_EFFECT, "arm_effect", ("contrast",), "log hazard ratio of the arm")
+    if hazard.slopes in (PER_ARM, TIME_VARYING):
+        add(SLOPE, "slope", (ARM,), "log hazard ratio of shrinkage, each arm")
+    if slope_intervals(hazard, data) > 1:
+        words = "SD of the change over a year of the log hazard ratio of shrinkage, each arm"
+        add(SLOPE_STEP_SD, "slope_step_sd", (ARM,), words, start=float(np.log(0.2)), steps=SLOPE_STEP)
+        free[SLOPE_STEP] = FreeVariable(Normal(0.0, 1.0), (ARM, boundary))
+    if hazard.slopes == COMMON:
+        add("common_slope", "slope", (), "log hazard ratio of shrinkage, all arms")
+    if data.covariate_names:
+        add(COVARIATE_EFFECT, "covariate", (COVARIATE,), "log hazard ratio of each covariate")
+    return free
 
 
 def _midpoint_distance(cuts: np.ndarray) -> np.ndarray:
@@ -201,6 +297,39 @@ def step_information(data: AnyExposure, hazard: Hazard) -> np.ndarray:
     before, after = events[..., :-1], events[..., 1:]
     harmonic = before * after / np.maximum(before + after, 1.0)
     return harmonic * _midpoint_distance(data.cuts) if len(data.cuts) else harmonic
+
+
+def slope_over_time(average: Array, step_sd: Array, step: Array, basis: Array) -> Array:
+    """Slope by arm and interval: a random walk around its average over time, (..., arm, interval).
+
+    ``average`` and ``step_sd`` (..., arm), standard normal ``step`` (..., arm, boundary), and the basis of
+    ``walk_basis`` (interval, boundary): plain arrays or parts of a graph.
+    """
+    return average[..., None] + step_sd[..., None] * (basis * step[..., None, :]).sum(axis=-1)
+
+
+def with_slopes(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dataset:
+    """The draws with what follows from their slopes: ``slope`` of every arm where it is common, and the slope
+    of every interval where it varies over time."""
+    if hazard.slopes == COMMON:
+        return draws.assign({SLOPE: draws["common_slope"].expand_dims({ARM: draws[ARM]}, axis=-1)})
+    if slope_intervals(hazard, data) == 1:
+        return draws
+    names = ((SLOPE, (ARM,)), (SLOPE_STEP_SD, (ARM,)), (SLOPE_STEP, (ARM, "boundary")))
+    average, step_sd, step = (draws[name].transpose(*SAMPLE_DIMS, *dims).values for name, dims in names)
+    walk = slope_over_time(average, step_sd, step, walk_basis(data.cuts))
+    return draws.assign({SLOPE_BY_INTERVAL: ((*SAMPLE_DIMS, ARM, INTERVAL), walk)})
+
+
+def slope_in_force(posterior: xr.Dataset) -> xr.DataArray | None:
+    """The slopes that act, by arm, with a dim ``interval`` where they vary over time; None where there are
+    none."""
+    return posterior.get(SLOPE_BY_INTERVAL, posterior.get(SLOPE))
+
+
+def varies_over_time(posterior: xr.Dataset) -> bool:
+    """Whether the slope differs between intervals."""
+    return INTERVAL in getattr(slope_in_force(posterior), "dims", ())
 
 
 def slope_intervals(hazard: Hazard, data: AnyExposure) -> int:

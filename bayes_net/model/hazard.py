@@ -14,10 +14,18 @@ import numpy as np
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.exposure import Exposure, person_time
 from bayes_net.errors import InputError, listed
-from bayes_net.model.assumptions import COMMON, SHARED, Hazard, slope_intervals, sums_at_events, walk_basis
+from bayes_net.model.assumptions import (
+    COMMON,
+    SHARED,
+    Hazard,
+    slope_intervals,
+    slope_over_time,
+    sums_at_events,
+    walk_basis,
+)
 from bayes_net.model.backend import pm, pt, random_variable, random_walk
 from bayes_net.model.likelihoods import log_likelihood_of_sums
-from bayes_net.model.predictors import coordinates, log_hazard, slope_over_time
+from bayes_net.model.predictors import coordinates, log_hazard
 from bayes_net.model.priors import INDEPENDENT, NONE
 from bayes_net.schema import (
     ARM,
@@ -29,6 +37,7 @@ from bayes_net.schema import (
     PATIENT,
     SLOPE,
     SLOPE_BY_INTERVAL,
+    SLOPE_STEP,
     SLOPE_STEP_SD,
 )
 
@@ -80,7 +89,7 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
             slope = random_variable(SLOPE, priors.slope, (ARM,))
         if intervals > 1:
             sd = random_variable(SLOPE_STEP_SD, priors.slope_step_sd, (ARM,))
-            step = pm.Normal("slope_step", 0.0, 1.0, dims=(ARM, "boundary"))
+            step = pm.Normal(SLOPE_STEP, 0.0, 1.0, dims=(ARM, "boundary"))
             walk = slope_over_time(slope, sd, step, walk_basis(data.cuts))
             slope = pm.Deterministic(SLOPE_BY_INTERVAL, walk, dims=(ARM, INTERVAL))
         elif slope is not None:

@@ -103,7 +103,7 @@ def _nested(network: Network, endpoint: str) -> tuple[Counts, list[int | None], 
     next lower count of the same patients."""
     own = np.flatnonzero(network.is_of(Quantity.SHARE) & (network.rows["endpoint"] == endpoint).to_numpy())
     labels, table = network.groups(endpoint), network.rows.iloc[own]
-    group = np.array([labels.index(f"{row.study} {row.arm}") for row in table.itertuples()], int)
+    group = np.array([labels.index((row.study, row.arm)) for row in table.itertuples()], int)
     k = np.array([network.data[i].successes for i in own], float)
     n = np.array([network.data[i].n for i in own], float)
     threshold = table["threshold"].to_numpy(float)

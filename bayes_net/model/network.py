@@ -24,20 +24,52 @@ from bayes_net.evidence.statistics import FLOOR_INFLATION, Datum, Quantity
 from bayes_net.evidence.table import COLUMNS
 from bayes_net.model.assumptions import Assumptions, walk_basis
 from bayes_net.model.participants import Participants, check_inputs
-from bayes_net.model.priors import FULL, Fixed, HalfNormal, Heterogeneity, Normal, Prior
-from bayes_net.schema import NO_LIMIT
+from bayes_net.model.priors import (
+    EXCHANGEABLE,
+    FULL,
+    INDEPENDENT,
+    Borrowing,
+    Fixed,
+    HalfNormal,
+    Heterogeneity,
+    Normal,
+    Prior,
+)
+from bayes_net.schema import (
+    ARM,
+    BASELINE,
+    BIASED_SLOPE,
+    BORROWER,
+    BOUNDARY,
+    EFFECT,
+    ENDPOINT,
+    INFLATED,
+    INTERVAL,
+    LANDMARK,
+    LANDMARK_BOUNDARY,
+    NO_LIMIT,
+    POINTS_PER_UNIT,
+    POOLED_ENDPOINT,
+    POOLED_GROUP,
+    SEPARATE_GROUP,
+    SHRINKAGE_GROUP,
+    STRATUM,
+)
 
 INFLATION = Normal(*FLOOR_INFLATION, "SE of a median without CI: 0.8 to 1.7 times its floor")
 """Printed widths of ten curves of neuroendocrine tumours are 0.74 to 1.30 times the floor."""
+STANDARD = Normal(0, 1)
 Curve = tuple[str, str, str]
 """Endpoint, study, arm."""
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False)
 class Free:
-    """A free variable: its labels by dim, and its prior, with hyperparameters for every label."""
+    """A free variable: its labels by dim (tuples where a dim has ``schema.FIELDS``), and its prior, with
+    hyperparameters for every label."""
 
-    dims: Mapping[str, tuple[str, ...]]
+    dims: Mapping[str, tuple]
     prior: Prior | Heterogeneity
 
     @property
@@ -65,28 +97,28 @@ class Network:
     @cached_property
     def curves(self) -> tuple[Curve, ...]:
         """Every curve that a row or a cohort is about, and the other arm of a two-arm study."""
-        found = [(row.endpoint, row.study, row.arm) for row in self.about(Quantity.CURVE)]
-        found += [
-            (c.endpoint, c.study, arm) for c in self.cohorts if c.events.size for arm in self._entered(c)
+        found = [
+            *self.curve_rows,
+            *((c.endpoint, c.study, arm) for c, arm in self._followed if c.events.size),
         ]
         known = dict.fromkeys(found)
         for endpoint, study, _ in list(known):
-            for arm in self.assumptions.arms if self._has_effect(endpoint, study) else ():
+            for arm in self.assumptions.arms if (endpoint, study) in self.effects else ():
                 known.setdefault((endpoint, study, arm))
             if study != self.baseline_study(study):
                 for arm in self.assumptions.arms:
                     known.setdefault((endpoint, self.baseline_study(study), arm))
         return tuple(known)
 
-    def _entered(self, cohort: Participants) -> list[str]:
+    @cached_property
+    def _followed(self) -> list[tuple[Participants, str]]:
+        """Cohorts and their arms with patients followed from randomisation."""
         return [
-            arm
+            (cohort, arm)
+            for cohort in self.cohorts
             for arm, months in zip(self.assumptions.arms, cohort.person_time.sum(1), strict=True)
             if months
         ]
-
-    def _has_effect(self, endpoint: str, study: str) -> bool:
-        return f"{endpoint} {study}" in self.effects
 
     def baseline_study(self, study: str) -> str:
         """The study whose baseline a study's curves stand on."""
@@ -101,9 +133,8 @@ class Network:
     @cached_property
     def curve_months(self) -> np.ndarray:
         """Months that each of these rows has spent in each interval, (row, interval)."""
-        return self.months(
-            np.array([d.time for d, use in zip(self.data, self.is_of(Quantity.CURVE), strict=True) if use])
-        )
+        times = [d.time for d, use in zip(self.data, self.is_of(Quantity.CURVE), strict=True) if use]
+        return self.months(np.array(times))
 
     @property
     def has_curve_patients(self) -> bool:
@@ -111,98 +142,93 @@ class Network:
         return any(cohort.person_time.any() for cohort in self.cohorts)
 
     @cached_property
-    def effects(self) -> tuple[str, ...]:
+    def effects(self) -> tuple[Pair, ...]:
         """Endpoint and study of every comparison of the arms."""
-        found = []
+        reference, found = self.assumptions.arms[0], []
         for row in self.rows.itertuples():
             quantity = KINDS[row.statistic].quantity
             if quantity is Quantity.ARM_EFFECT:
-                found.append(f"{row.endpoint} {row.study}")
-            elif quantity is Quantity.CURVE and self._is_treated(row.arm):
+                found.append((row.endpoint, row.study))
+            elif quantity is Quantity.CURVE and row.arm != reference:
                 found.append(self.effect_of(row.endpoint, row.study))
-        found += [
-            self.effect_of(c.endpoint, c.study)
-            for c in self.cohorts
-            for arm in self._entered(c)
-            if self._is_treated(arm)
-        ]
+        found += [self.effect_of(c.endpoint, c.study) for c, arm in self._followed if arm != reference]
         return tuple(dict.fromkeys(found))
 
-    def _is_treated(self, arm: str) -> bool:
-        return arm != self.assumptions.arms[0]
-
-    def effect_of(self, endpoint: str, study: str) -> str:
+    def effect_of(self, endpoint: str, study: str) -> Pair:
         """The comparison that the treated arm of a study follows: its own where it has one, else that of the
         study on whose baseline it stands."""
-        own = study if (endpoint, study) in self._comparative else self.baseline_study(study)
-        return f"{endpoint} {own}"
+        return (endpoint, study if (endpoint, study) in self._comparative else self.baseline_study(study))
 
     @cached_property
-    def _comparative(self) -> set[tuple[str, str]]:
+    def _comparative(self) -> set[Pair]:
         """Endpoint and study of every comparison of arms within a study."""
         found = {(row.endpoint, row.study) for row in self.about(Quantity.ARM_EFFECT)}
-        arms = {(r.endpoint, r.study, r.arm) for r in self.about(Quantity.CURVE)}
-        arms |= {(c.endpoint, c.study, arm) for c in self.cohorts for arm in self._entered(c)}
+        arms = {*self.curve_rows, *((c.endpoint, c.study, arm) for c, arm in self._followed)}
         of = [curve[:2] for curve in arms]
-        return found | {one for one in of if of.count(one) > 1}
+        return found | {pair for pair in of if of.count(pair) > 1}
 
     @cached_property
     def effect_endpoints(self) -> tuple[str, ...]:
         """Endpoints with a comparison of the arms."""
-        return tuple(dict.fromkeys(effect.split(" ")[0] for effect in self.effects))
+        return tuple(dict.fromkeys(endpoint for endpoint, _ in self.effects))
+
+    @property
+    def pools_effects(self) -> bool:
+        """Whether several studies compare the arms for one endpoint."""
+        return len(self.effects) > len(self.effect_endpoints)
 
     @cached_property
-    def baselines(self) -> tuple[str, ...]:
+    def baselines(self) -> tuple[Pair, ...]:
         """Endpoint and study of every baseline hazard."""
-        return tuple(dict.fromkeys(f"{e} {self.baseline_study(study)}" for e, study, _ in self.curves))
+        return tuple(dict.fromkeys((e, self.baseline_study(study)) for e, study, _ in self.curves))
 
     @cached_property
-    def levels(self) -> tuple[str, ...]:
-        """Endpoint and study of every curve that leans on another study's baseline."""
-        return tuple(
-            dict.fromkeys(
-                f"{e} {study}" for e, study, _ in self.curves if study != self.baseline_study(study)
-            )
-        )
+    def borrowers(self) -> tuple[Pair, ...]:
+        """Endpoint and study of every curve that stands on another study's baseline."""
+        own = ((e, study) for e, study, _ in self.curves if study != self.baseline_study(study))
+        return tuple(dict.fromkeys(own))
 
     @cached_property
-    def slope_groups(self) -> tuple[str, ...]:
-        """Endpoint and arm of every slope of shrinkage."""
+    def slope_endpoints(self) -> tuple[str, ...]:
+        """Endpoints with slopes of shrinkage, in each arm at each landmark."""
         endpoints = [row.endpoint for row in self.about(Quantity.SLOPE)]
-        endpoints += [c.endpoint for c in self.cohorts if c.exposure is not None]
-        return tuple(f"{e} {arm}" for e in dict.fromkeys(endpoints) for arm in self.assumptions.arms)
+        return tuple(dict.fromkeys([*endpoints, *(c.endpoint for c in self.landmark_cohorts)]))
 
     @cached_property
     def landmarks(self) -> tuple[str, ...]:
         """Labels of the landmarks, "no limit" among them."""
         return tuple(landmark.label for landmark in self.assumptions.landmarks)
 
+    def slope_place(self, endpoint: str, arm: str, landmark: str) -> tuple[int, int, int]:
+        """Where a slope stands in an array (endpoint, arm, landmark)."""
+        arms = self.assumptions.arms
+        return self.slope_endpoints.index(endpoint), arms.index(arm), self.landmarks.index(landmark)
+
+    @cached_property
+    def biased_slopes(self) -> tuple[Pair, ...]:
+        """Endpoint and arm of every slope whose printed "no limit" value carries a bias term."""
+        printed = ((r.endpoint, r.arm) for r in self.about(Quantity.SLOPE) if r.landmark == NO_LIMIT)
+        return tuple(pair for pair in dict.fromkeys(printed) if pair[1] in self.assumptions.bias)
+
     @cached_property
     def landmark_cohorts(self) -> tuple[Participants, ...]:
         """Cohorts with patients at a landmark."""
         return tuple(c for c in self.cohorts if c.exposure is not None)
 
-    def groups(self, endpoint: str) -> tuple[str, ...]:
+    @cached_property
+    def strata(self) -> tuple[Curve, ...]:
+        """Endpoint, study and arm of the patients at a landmark."""
+        return tuple((c.endpoint, c.study, a) for c in self.landmark_cohorts for a in self.assumptions.arms)
+
+    def groups(self, endpoint: str) -> tuple[Pair, ...]:
         """Study and arm of every count of ``endpoint``: response, or shrinkage."""
-        own = [row for row in self.about(Quantity.SHARE) if row.endpoint == endpoint]
-        return tuple(dict.fromkeys(f"{row.study} {row.arm}" for row in own))
+        own = (row for row in self.about(Quantity.SHARE) if row.endpoint == endpoint)
+        return tuple(dict.fromkeys((row.study, row.arm) for row in own))
 
     @cached_property
     def pooled_responses(self) -> np.ndarray:
         """Which response groups are of the last arm, and so exchangeable between studies."""
-        treated = [
-            row.arm == self.assumptions.arms[-1]
-            for group in self.groups("response")
-            for row in [self._row_of("response", group)]
-        ]
-        return np.array(treated, bool)
-
-    def _row_of(self, endpoint: str, group: str):
-        return next(
-            row
-            for row in self.rows.itertuples()
-            if row.endpoint == endpoint and f"{row.study} {row.arm}" == group
-        )
+        return np.array([arm == self.assumptions.arms[-1] for _, arm in self.groups("response")], bool)
 
     def is_of(self, quantity: Quantity) -> np.ndarray:
         """Which rows inform ``quantity``, (row,)."""
@@ -210,7 +236,11 @@ class Network:
 
     def about(self, quantity: Quantity) -> list:
         """The rows that inform ``quantity``, as tuples of ``itertuples``."""
-        return list(self.rows[self.is_of(quantity)].itertuples())
+        return self._about[quantity]
+
+    @cached_property
+    def _about(self) -> dict[Quantity, list]:
+        return {each: list(self.rows[self.is_of(each)].itertuples()) for each in Quantity}
 
     # --- numbers ------------------------------------------------------------------------------------
 
@@ -301,105 +331,80 @@ class Network:
     @cached_property
     def free(self) -> dict[str, Free]:
         """Every free variable by name, in the order in which draws of the prior are made."""
-        return {
-            name: variable
-            for part in (self._free_curves, self._free_slopes, self._free_counts, self._free_landmarks)
-            for name, variable in part().items()
-            if np.prod(variable.shape)
-        }
+        parts = (self._free_curves, self._free_slopes, self._free_counts, self._free_landmarks)
+        found = {name: variable for part in parts for name, variable in part().items()}
+        return {name: variable for name, variable in found.items() if np.prod(variable.shape)}
 
     def _free_curves(self) -> dict[str, Free]:
-        a, groups = self.assumptions, {"baseline": self.baselines}
-        intervals = tuple(str(k) for k in range(self.n_intervals))
-        free: dict[str, Free] = {}
-        if a.smoothing == "independent":
-            free["log_baseline"] = Free(groups | {"interval": intervals}, a.level)
+        a, groups, intervals = self.assumptions, {BASELINE: self.baselines}, tuple(range(self.n_intervals))
+        pooled = {POOLED_ENDPOINT: self.effect_endpoints}
+        if a.smoothing == INDEPENDENT:
+            free = {"log_baseline": Free(groups | {INTERVAL: intervals}, a.level)}
         else:
-            free["level"] = Free(groups, a.level)
-            free["step_sd"] = Free(groups if self.n_intervals > 1 else {"baseline": ()}, a.step_sd)
-            free["step"] = Free(groups | {"boundary": intervals[:-1]}, Normal(0, 1))
-        free["arm_effect_mean"] = Free({"effect_endpoint": self.effect_endpoints}, a.arm_effect)
+            free = _walk(groups | {BOUNDARY: intervals[:-1]}, a)
+        free["arm_effect_mean"] = Free(pooled, a.arm_effect)
         if self.pools_effects:
-            free |= _heterogeneity(
-                "arm_effect", {"effect_endpoint": self.effect_endpoints}, a.arm_heterogeneity
-            )
-            free["arm_effect_z"] = Free({"effect": self.effects}, Normal(0, 1))
-        free |= self._free_differences("study_level", {"level_of": self.levels}, a.study_level)
+            free |= _heterogeneity("arm_effect", pooled, a.arm_heterogeneity)
+            free["arm_effect_z"] = Free({EFFECT: self.effects}, STANDARD)
+        free |= _differences("study_level", {BORROWER: self.borrowers}, a.study_level)
         inflated = tuple(d.id for d in self.data if d.inflated)
-        free["log_inflation"] = Free({"inflated": inflated}, INFLATION)
-        return free
-
-    @cached_property
-    def pools_effects(self) -> bool:
-        """Whether several studies compare the arms for one endpoint."""
-        return len(self.effects) > len(self.effect_endpoints)
-
-    def _free_differences(self, name: str, dims: dict, borrowing) -> dict[str, Free]:
-        """Differences between studies: exchangeable ones are sampled standardised."""
-        if borrowing.kind == FULL or not next(iter(dims.values())):
-            return {}
-        if borrowing.kind == "exchangeable":
-            return {
-                f"{name}_sd": Free({"one": ("pool",)}, HalfNormal(borrowing.sd)),
-                f"{name}_z": Free(dims, Normal(0, 1)),
-            }
-        return {name: Free(dims, borrowing if borrowing.mixes else Normal(0, borrowing.narrow_sd))}
+        return free | {"log_inflation": Free({INFLATED: inflated}, INFLATION)}
 
     def _free_slopes(self) -> dict[str, Free]:
-        prior, groups = self.assumptions.slopes, {"slope_of": self.slope_groups}
-        free = {"slope_z": Free(groups | {"landmark": self.landmarks}, Normal(0, 1))}
-        if prior.structure == "exchangeable":
+        prior, groups = self.assumptions.slopes, {ENDPOINT: self.slope_endpoints, ARM: self.assumptions.arms}
+        free = {"slope_z": Free(groups | {LANDMARK: self.landmarks}, STANDARD)}
+        if prior.structure == EXCHANGEABLE:
             free["slope_mean"] = Free(groups, prior.prior)
             free["slope_sd"] = Free(groups, prior.heterogeneity)
-        if self.biased_groups:
-            free["bias_z"] = Free({"bias_of": self.biased_groups}, Normal(0, 1))
-        return free if self.slope_groups else {}
-
-    @cached_property
-    def biased_groups(self) -> tuple[str, ...]:
-        """Slope groups whose printed "no limit" value carries a bias term."""
-        slopes = [row for row in self.about(Quantity.SLOPE) if row.landmark == NO_LIMIT]
-        given = [f"{row.endpoint} {row.arm}" for row in slopes]
-        return tuple(g for g in dict.fromkeys(given) if g.split(" ", 1)[1] in self.assumptions.bias)
+        return free | {"bias_z": Free({BIASED_SLOPE: self.biased_slopes}, STANDARD)}
 
     @cached_property
     def bias_prior(self) -> np.ndarray:
-        """Mean and SD of the bias per 10 points, (group, 2), scaled."""
-        pairs = [self.assumptions.bias[g.split(" ", 1)[1]] for g in self.biased_groups]
-        return 10.0 * self.assumptions.bias_scale * np.array(pairs).reshape(-1, 2)
+        """Mean and SD of the bias per 10 points, (biased slope, 2), scaled."""
+        pairs = [self.assumptions.bias[arm] for _, arm in self.biased_slopes]
+        return POINTS_PER_UNIT * self.assumptions.bias_scale * np.array(pairs).reshape(-1, 2)
 
     def _free_counts(self) -> dict[str, Free]:
-        a, groups = self.assumptions, np.array(self.groups("response"), object)
-        pooled = tuple(groups[self.pooled_responses]) if len(groups) else ()
-        alone = tuple(groups[~self.pooled_responses]) if len(groups) else ()
-        free = {
-            "response_mean": Free({"one": ("pool",) if pooled else ()}, a.response_probability),
-            "response_alone": Free({"response_alone_of": alone}, a.response_probability),
-        }
-        if pooled:
-            free |= self._free_differences("response_difference", {"response_of": pooled}, a.response)
-        shrunk = {"shrinkage_of": self.groups("shrinkage")}
+        a, groups = self.assumptions, tuple(zip(self.groups("response"), self.pooled_responses, strict=True))
+        pooled = tuple(group for group, last in groups if last)
+        separate = {SEPARATE_GROUP: tuple(group for group, last in groups if not last)}
+        free = {"response_mean": Free({}, a.response_probability)} if pooled else {}
+        free["response_alone"] = Free(separate, a.response_probability)
+        free |= _differences("response_difference", {POOLED_GROUP: pooled}, a.response)
+        shrunk = {SHRINKAGE_GROUP: self.groups("shrinkage")}
         free["shrinkage_location"] = Free(shrunk, a.shrinkage_location)
         free["shrinkage_log_spread"] = Free(shrunk, a.shrinkage_log_spread)
-        completion = ("completion",) if self.is_of(Quantity.COMPLETION).any() else ()
-        free["completion"] = Free({"completion_of": completion}, a.completion)
-        return free
+        return free | ({"completion": Free({}, a.completion)} if self.about(Quantity.COMPLETION) else {})
 
     def _free_landmarks(self) -> dict[str, Free]:
-        """Baselines of the patients at their landmark, stratified by study and arm."""
+        """Baselines of the patients at their landmark, by stratum."""
         if not self.landmark_cohorts:
             return {}
-        a, first = self.assumptions, self.landmark_cohorts[0].exposure
-        strata = {"stratum": tuple(f"{c.study} {arm}" for c in self.landmark_cohorts for arm in a.arms)}
-        free = {"landmark_level": Free(strata, a.level)}
-        if first.n_intervals > 1:
-            boundaries = tuple(str(k) for k in range(first.n_intervals - 1))
-            free["landmark_step_sd"] = Free(strata, a.step_sd)
-            free["landmark_step"] = Free(strata | {"landmark_boundary": boundaries}, Normal(0, 1))
+        a, strata = self.assumptions, {STRATUM: self.strata}
+        boundaries = {LANDMARK_BOUNDARY: tuple(range(self.landmark_basis.shape[1]))}
+        free = {f"landmark_{name}": own for name, own in _walk(strata | boundaries, a).items()}
         if len(self.landmark_cohorts) > 1:
-            free |= _heterogeneity("slope_between", {"one": ("pool",)}, a.slopes.between_studies)
-            free["slope_study_z"] = Free(strata, Normal(0, 1))
+            free |= _heterogeneity("slope_between", {}, a.slopes.between_studies)
+            free["slope_study_z"] = Free(strata, STANDARD)
         return free
+
+
+def _walk(dims: dict, a: Assumptions) -> dict[str, Free]:
+    """A random walk by group; ``dims`` are the group and the boundaries, of which there may be none."""
+    groups = dict([next(iter(dims.items()))])
+    free = {"level": Free(groups, a.level)}
+    if all(dims.values()):
+        free |= {"step_sd": Free(groups, a.step_sd), "step": Free(dims, STANDARD)}
+    return free
+
+
+def _differences(name: str, dims: dict, borrowing: Borrowing) -> dict[str, Free]:
+    """Differences between studies: exchangeable ones are sampled standardised."""
+    if borrowing.kind == FULL or not all(dims.values()):
+        return {}
+    if borrowing.kind == EXCHANGEABLE:
+        return {f"{name}_sd": Free({}, HalfNormal(borrowing.sd)), f"{name}_z": Free(dims, STANDARD)}
+    return {name: Free(dims, borrowing if borrowing.mixes else Normal(0, borrowing.narrow_sd))}
 
 
 def _heterogeneity(name: str, dims: dict, prior: Heterogeneity) -> dict[str, Free]:

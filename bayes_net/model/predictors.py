@@ -10,37 +10,40 @@ which numpy (draws) and PyTensor (graph) differ.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.evidence.kinds import KINDS
 from bayes_net.evidence.statistics import Quantity, Values
-from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED, TIME_VARYING, Hazard, slope_intervals
 from bayes_net.model.likelihoods import count_rows
 from bayes_net.model.network import Network
 from bayes_net.model.priors import (
     EXCHANGEABLE,
     FULL,
-    INDEPENDENT,
     Borrowing,
     Fixed,
     HalfCauchy,
     HalfNormal,
-    Normal,
-    Prior,
 )
 from bayes_net.schema import (
     ARM,
-    ARM_EFFECT,
+    BIASED_SLOPE,
+    BORROWER,
+    BOUNDARY,
     COVARIATE,
-    COVARIATE_EFFECT,
+    CURVE,
+    EFFECT,
+    ENDPOINT,
     INTERVAL,
-    LEVEL,
+    LANDMARK,
+    LANDMARK_INTERVAL,
+    LOG_HAZARD,
     NO_LIMIT,
+    RESPONSE_GROUP,
     SLOPE,
-    SLOPE_STEP_SD,
-    STEP_SD,
+    STRATUM,
 )
 
 SCALED_BY = {
@@ -55,7 +58,7 @@ SCALED_BY = {
 """Standardised effects, and the free standard deviation that each is multiplied by where there is one."""
 
 
-def selection(labels: tuple[str, ...], wanted: list[str | None]) -> np.ndarray:
+def selection(labels: Sequence, wanted: Sequence) -> np.ndarray:
     """0/1 matrix (wanted, labels) that picks the label of each row; None picks nothing."""
     return np.array([[label == name for label in labels] for name in wanted], float).reshape(
         len(wanted), len(labels)
@@ -83,7 +86,7 @@ def split(vector: np.ndarray, names: list[str], network: Network) -> dict[str, n
     for name in names:
         shape = network.free[name].shape
         end = start + int(np.prod(shape))
-        found[name] = vector[..., start:end].reshape(*vector.shape[:-1], *shape)
+        found[name] = vector[..., start:end].reshape((*vector.shape[:-1], *shape))
         start = end
     return found
 
@@ -98,45 +101,35 @@ def join(values: Values, names: list[str], network: Network) -> np.ndarray:
     return np.concatenate(flat, axis=-1)
 
 
-def effect_labels(network: Network) -> list[str]:
-    """A name for every element of the vector of effects."""
+def effect_labels(network: Network) -> list[tuple]:
+    """Name and labels of every element of the vector of effects."""
     return [label for name in effect_names(network) for label in _labels(name, network)]
 
 
-def scale_labels(network: Network) -> list[str]:
-    """A name for every standard deviation."""
+def scale_labels(network: Network) -> list[tuple]:
+    """Name and labels of every standard deviation."""
     return [label for name in scale_names(network) for label in _labels(name, network)]
 
 
-def _labels(name: str, network: Network) -> list[str]:
-    labels = [""]
-    for own in network.free[name].dims.values():
-        labels = [f"{before}, {label}" if before else label for before in labels for label in own]
-    return [f"{name}[{label}]" for label in labels]
+def _labels(name: str, network: Network) -> list[tuple]:
+    return list(product([name], *network.free[name].dims.values()))
 
 
 def scaling(network: Network) -> np.ndarray:
     """0/1 matrix (effect, standard deviation): by which each effect is multiplied; a row of 0: by none."""
-    columns, rows = scale_labels(network), []
-    for name in effect_names(network):
-        sd = SCALED_BY.get(name)
-        own = network.free[name]
-        shared = sd in network.free and list(network.free[sd].dims) == ["one"]
-        for position in np.ndindex(*own.shape):
-            row = np.zeros(len(columns))
-            if sd in network.free:
-                # a standard deviation is shared by all, or belongs to the label of the first dim
-                labels = _labels(sd, network)
-                at = 0 if shared else _owner(network, name, sd, position)
-                row[columns.index(labels[at])] = 1.0
-            rows.append(row)
-    return np.array(rows).reshape(len(rows), len(columns))
+    at = split(np.arange(len(scale_labels(network))), scale_names(network), network)
+    picks = [_scaled_by(name, at, network) for name in effect_names(network)]
+    return selection(range(len(scale_labels(network))), np.concatenate(picks).tolist())
 
 
-def _owner(network: Network, name: str, sd: str, position: tuple[int, ...]) -> int:
-    label = next(iter(network.free[name].dims.values()))[position[0]]
-    owners = next(iter(network.free[sd].dims.values()))
-    return owners.index(label) if label in owners else owners.index(label.split(" ")[0])
+def _scaled_by(name: str, at: dict[str, np.ndarray], network: Network) -> np.ndarray:
+    """For every element of an effect the place of its standard deviation in ``at``; -1 where it has none."""
+    own, places = network.free[name], at.get(SCALED_BY.get(name), np.array(-1))
+    if name == "arm_effect_z" and places.ndim:
+        places = places[[network.effect_endpoints.index(endpoint) for endpoint, _ in network.effects]]
+    # a standard deviation is shared by all, or belongs to the label of the first dims
+    places = places.reshape(places.shape + (1,) * (len(own.shape) - places.ndim))
+    return np.broadcast_to(places, own.shape).ravel()
 
 
 def scaled(free: Values, network: Network) -> dict[str, np.ndarray]:
@@ -163,22 +156,26 @@ def derive(effects: Values, network: Network) -> dict[str, np.ndarray]:
     return found
 
 
-def derived_dims(network: Network) -> dict[str, dict[str, tuple[str, ...]]]:
+def derived_dims(network: Network) -> dict[str, dict[str, tuple]]:
     """Dims and labels of everything that ``derive`` can return."""
-    a, intervals = network.assumptions, tuple(str(k) for k in range(network.n_intervals))
-    strata = tuple(f"{c.study} {arm}" for c in network.landmark_cohorts for arm in a.arms)
     after = len(network.landmark_basis) if network.landmark_cohorts else 0
-    later = tuple(str(k) for k in range(after))
+    strata, arms = {STRATUM: network.strata}, network.assumptions.arms
     return {
-        "log_hazard": {"curve": tuple(map(" ".join, network.curves)), "interval": intervals},
-        "arm_effect": {"effect": network.effects},
-        "study_level": {"level_of": network.levels},
-        "slope": {"slope_of": network.slope_groups, "landmark": network.landmarks},
-        "bias": {"bias_of": network.biased_groups},
-        "response": {"response_group": network.groups("response")},
-        "landmark_log_hazard": {"stratum": strata, "landmark_interval": later},
-        "study_slope": {"stratum": strata},
+        LOG_HAZARD: {CURVE: network.curves, INTERVAL: tuple(range(network.n_intervals))},
+        "arm_effect": {EFFECT: network.effects},
+        "study_level": {BORROWER: network.borrowers},
+        SLOPE: {ENDPOINT: network.slope_endpoints, ARM: arms, LANDMARK: network.landmarks},
+        "bias": {BIASED_SLOPE: network.biased_slopes},
+        "response": {RESPONSE_GROUP: network.groups("response")},
+        "landmark_log_hazard": strata | {LANDMARK_INTERVAL: tuple(range(after))},
+        "study_slope": strata,
     }
+
+
+def labels(network: Network) -> dict[str, tuple]:
+    """The labels of every dim of a free or derived variable."""
+    variables = [free.dims for free in network.free.values()] + list(derived_dims(network).values())
+    return {dim: own for dims in variables for dim, own in dims.items()}
 
 
 def _difference(effects: Values, name: str, borrowing: Borrowing):
@@ -191,7 +188,7 @@ def _difference(effects: Values, name: str, borrowing: Borrowing):
 def _curves(effects: Values, network: Network) -> dict[str, np.ndarray]:
     a, found = network.assumptions, {}
     if network.effects:
-        of = [effect.split(" ")[0] for effect in network.effects]
+        of = [endpoint for endpoint, _ in network.effects]
         mean = effects["arm_effect_mean"] @ selection(network.effect_endpoints, of).T
         found["arm_effect"] = mean + _heterogeneous(effects, "arm_effect_z", a.arm_heterogeneity)
     level = _difference(effects, "study_level", a.study_level)
@@ -199,14 +196,14 @@ def _curves(effects: Values, network: Network) -> dict[str, np.ndarray]:
         found["study_level"] = level
     if not network.baselines:
         return found
-    stands_on = [f"{e} {network.baseline_study(s)}" for e, s, _ in network.curves]
+    stands_on = [(e, network.baseline_study(s)) for e, s, _ in network.curves]
     log_hazard = selection(network.baselines, stands_on) @ _baselines(effects, network)
     if network.effects:
         treated = [network.effect_of(e, s) if arm != a.arms[0] else None for e, s, arm in network.curves]
         log_hazard = log_hazard + (found["arm_effect"] @ selection(network.effects, treated).T)[..., None]
     if level is not None:
-        of = [f"{e} {s}" for e, s, _ in network.curves]
-        log_hazard = log_hazard + (level @ selection(network.levels, of).T)[..., None]
+        of = [curve[:2] for curve in network.curves]
+        log_hazard = log_hazard + (level @ selection(network.borrowers, of).T)[..., None]
     return found | {"log_hazard": log_hazard}
 
 
@@ -231,7 +228,7 @@ def _walk(effects: Values, basis: np.ndarray, names: tuple[str, str]) -> np.ndar
 
 
 def _slopes(effects: Values, network: Network) -> dict[str, np.ndarray]:
-    if not network.slope_groups:
+    if not network.slope_endpoints:
         return {}
     if "slope_mean" in effects:
         slope = effects["slope_mean"][..., None] + effects["slope_z"]
@@ -251,7 +248,7 @@ def _responses(effects: Values, network: Network) -> dict[str, np.ndarray]:
     pooled, place = network.pooled_responses, np.eye(len(groups))
     logits = 0.0
     if pooled.any():
-        logits = effects["response_mean"] * pooled.astype(float)
+        logits = effects["response_mean"][..., None] * pooled
         own = _difference(effects, "response_difference", network.assumptions.response)
         logits = logits if own is None else logits + own @ place[pooled]
     if (~pooled).any():
@@ -261,15 +258,13 @@ def _responses(effects: Values, network: Network) -> dict[str, np.ndarray]:
 
 def _study_slopes(effects: Values, derived: Values, network: Network) -> np.ndarray:
     """Slopes of the patients' strata (study and arm) at their landmark, (..., stratum)."""
-    columns = [
-        derived["slope"][
-            ..., network.slope_groups.index(f"{c.endpoint} {arm}"), network.landmarks.index(c.landmark)
-        ]
+    at = [
+        network.slope_place(c.endpoint, arm, c.landmark)
         for c in network.landmark_cohorts
         for arm in network.assumptions.arms
     ]
     own = _heterogeneous(effects, "slope_study_z", network.assumptions.slopes.between_studies)
-    return np.stack(columns, axis=-1) + own
+    return derived["slope"][..., *np.transpose(at)] + own
 
 
 def linear_parts(effects: Values, network: Network) -> dict[str, np.ndarray]:
@@ -318,16 +313,13 @@ def _locations(derived: Values, effects: Values, network: Network):
         place = np.eye(len(network.rows))[i]
         quantity = KINDS[row.statistic].quantity
         if quantity is Quantity.ARM_EFFECT:
-            value = derived["arm_effect"][..., network.effects.index(f"{row.endpoint} {row.study}")]
+            value = derived["arm_effect"][..., network.effects.index((row.endpoint, row.study))]
         elif quantity is Quantity.SLOPE:
-            group = f"{row.endpoint} {row.arm}"
-            value = derived["slope"][
-                ..., network.slope_groups.index(group), network.landmarks.index(row.landmark)
-            ]
-            if row.landmark == NO_LIMIT and group in network.biased_groups:
-                value = value + derived["bias"][..., network.biased_groups.index(group)]
+            value = derived["slope"][..., *network.slope_place(row.endpoint, row.arm, row.landmark)]
+            if row.landmark == NO_LIMIT and (row.endpoint, row.arm) in network.biased_slopes:
+                value = value + derived["bias"][..., network.biased_slopes.index((row.endpoint, row.arm))]
         elif quantity is Quantity.COMPLETION:
-            value = effects["completion"][..., 0]
+            value = effects["completion"]
         else:
             continue
         total = total + value[..., None] * place
@@ -348,50 +340,12 @@ def log_hazard(baseline, slope=None, score=None, effect=None):
     return fixed if slope is None else fixed + slope * score
 
 
-def slope_over_time(average, step_sd, step, basis):
-    """Slope by arm and interval: a random walk around its average over time, (..., arm, interval).
-
-    ``average`` and ``step_sd`` (..., arm), standard normal ``step`` (..., arm, boundary), and the basis of
-    ``walk_basis`` (interval, boundary): plain arrays or parts of a graph.
-    """
-    return average[..., None] + step_sd[..., None] * (basis * step[..., None, :]).sum(axis=-1)
-
-
-def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, tuple[Prior, tuple[str, ...]]]:
-    """Each free variable of the model, in its order, with its prior and its dims.
-
-    The prior of ``step`` is that of the step divided by ``step_scale``. The model samples ``level`` as
-    ``level_at_events``, where it has steps.
-    """
-    priors, strata = hazard.priors, () if hazard.baseline == SHARED else (ARM,)
-    free: dict[str, tuple[Prior, tuple[str, ...]]] = {}
-    if hazard.smoothing == INDEPENDENT:
-        free["log_baseline"] = (priors.level, (*strata, INTERVAL))
-    else:
-        if data.n_intervals > 1:
-            free[STEP_SD] = (priors.step_sd, strata)
-            free["step"] = (Normal(0.0, 1.0), (*strata, "boundary"))
-        free[LEVEL] = (priors.level, strata)
-    if hazard.baseline == SHARED and len(data.arms) > 1:
-        free[ARM_EFFECT] = (priors.arm_effect, ("contrast",))
-    if hazard.slopes in (PER_ARM, TIME_VARYING):
-        free[SLOPE] = (priors.slope, (ARM,))
-        if slope_intervals(hazard, data) > 1:
-            free[SLOPE_STEP_SD] = (priors.slope_step_sd, (ARM,))
-            free["slope_step"] = (Normal(0.0, 1.0), (ARM, "boundary"))
-    elif hazard.slopes == COMMON:
-        free["common_slope"] = (priors.slope, ())
-    if data.covariate_names:
-        free[COVARIATE_EFFECT] = (priors.covariate, (COVARIATE,))
-    return free
-
-
 def coordinates(data: AnyExposure) -> dict[str, Sequence]:
     """The labels of every dim that a free variable may have."""
     return {
         ARM: list(data.arms),
         "contrast": list(data.arms[1:]),
         INTERVAL: np.arange(data.n_intervals),
-        "boundary": np.arange(data.n_intervals - 1),
+        BOUNDARY: np.arange(data.n_intervals - 1),
         COVARIATE: list(data.covariate_names),
     }

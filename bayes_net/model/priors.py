@@ -7,6 +7,7 @@ about one pseudo-event to every interval, shared by the arms, and so drags hazar
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -115,6 +116,7 @@ def median_survival_prior(lower: float, upper: float, *, ci_prob: float = 0.95) 
     return Normal(float(np.log(LOG_2)) - mean, sd, statement)
 
 
+@lru_cache  # a numerical integration, a fifth of a second long
 def hazard_change_prior(factor: float, *, ci_prob: float = 0.95) -> HalfNormal:
     """Half-normal prior of the random walk's standard deviation over a year.
 

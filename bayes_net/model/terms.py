@@ -19,7 +19,7 @@ from bayes_net.evidence.statistics import STUDENT_DF, Quantity
 from bayes_net.model.backend import GRAPH, pm, pt
 from bayes_net.model.hazard import person_interval_labels, person_intervals
 from bayes_net.model.network import Network
-from bayes_net.schema import LOG_HAZARD, NO_LIMIT, SLOPE
+from bayes_net.schema import INFLATED, LOG_HAZARD, NO_LIMIT, SLOPE
 
 FARTHEST = 1e3
 """Stands for the logit of 1: finite, so that the gradients of a probability beyond it are 0."""
@@ -33,18 +33,18 @@ def observe_numbers(model: pm.Model, network: Network) -> None:
     if len(rows := _rows(network, Quantity.CURVE, "normal")):
         means["published_curves"] = rows, _read_off_curves(model, network, rows)
     if len(rows := _rows(network, Quantity.ARM_EFFECT, "normal")):
-        of = [network.effects.index(f"{row.endpoint} {row.study}") for row in _each(network, rows)]
+        of = [network.effects.index((row.endpoint, row.study)) for row in _each(network, rows)]
         means["published_arm_effects"] = rows, model["arm_effect"][of]
     if len(rows := _rows(network, Quantity.SLOPE, "normal")):
         means["published_slopes"] = rows, _printed_slopes(model, network, rows)
     if len(rows := _rows(network, Quantity.COMPLETION, "normal")):
-        means["published_completion"] = rows, pt.repeat(model["completion"], len(rows))
+        means["published_completion"] = rows, pt.broadcast_to(model["completion"], (len(rows),))
     for names in _correlated_kinds(network, {name: rows for name, (rows, _) in means.items()}):
         _normal(model, network, "_and_".join(names), *zip(*(means[name] for name in names), strict=True))
 
     if len(rows := _rows(network, Quantity.COMPLETION, "student")):
         name, value, se = "published_completion_by_p", *_printed(network, rows, "value", "se")
-        mean, nu = pt.repeat(model["completion"], len(rows)), np.asarray(STUDENT_DF)
+        mean, nu = pt.broadcast_to(model["completion"], (len(rows),)), np.asarray(STUDENT_DF)
         pm.StudentT(name, nu, mu=mean, sigma=se, observed=value, dims=_labelled(model, network, name, rows))
         _weigh(model, name, network.power[rows])
     if len(rows := _rows(network, Quantity.SHARE, "binomial", "response")):
@@ -67,12 +67,12 @@ def observe_patients(model: pm.Model, network: Network) -> None:
     """
     if cells := list(_cells_of_curves(network)):
         name, dim = "patients_of_curves", "curve_interval"
-        labels, curve, interval, months, events, weight = map(np.array, zip(*cells, strict=True))
-        model.add_coord(dim, list(labels))
-        if (events % 1).any():
-            raise InputError(
-                f"events of {listed(labels[events % 1 > 0])} are no whole numbers; expected counts"
-            )
+        curve, interval, months, events, weight = map(np.array, zip(*cells, strict=True))
+        labels = [(*network.curves[c], k) for c, k in zip(curve, interval.tolist(), strict=True)]
+        model.add_coord(dim, list(map(repr, labels)))
+        if partial := [label for label, n in zip(labels, events, strict=True) if n % 1]:
+            where = listed(f"{' '.join(of)}, interval {k}" for *of, k in partial)
+            raise InputError(f"events of {where} are no whole numbers; expected counts")
         mean = months * pt.exp(model[LOG_HAZARD][curve, interval])
         pm.Poisson(name, mean, observed=events, dims=dim)
         _weigh(model, name, weight)
@@ -108,7 +108,7 @@ def _printed(network: Network, rows: np.ndarray, *names: str) -> list[np.ndarray
 
 def _group(network: Network, rows: np.ndarray) -> list[int]:
     """Which study and arm each count is of."""
-    return [network.groups(row.endpoint).index(f"{row.study} {row.arm}") for row in _each(network, rows)]
+    return [network.groups(row.endpoint).index((row.study, row.arm)) for row in _each(network, rows)]
 
 
 def _labelled(model: pm.Model, network: Network, name: str, rows: np.ndarray) -> str:
@@ -138,15 +138,13 @@ def _read_off_curves(model: pm.Model, network: Network, rows: np.ndarray):
 
 def _printed_slopes(model: pm.Model, network: Network, rows: np.ndarray):
     """Log hazard ratio per 10 points, (row,): that of "no limit" with its bias, as it is printed."""
-    at = [(f"{row.endpoint} {row.arm}", row.landmark) for row in _each(network, rows)]
-    group, landmark = (
-        [network.slope_groups.index(g) for g, _ in at],
-        [network.landmarks.index(x) for _, x in at],
-    )
-    slope = model[SLOPE][group, landmark]
-    biased = [i for i, (g, label) in enumerate(at) if label == NO_LIMIT and g in network.biased_groups]
+    own, biases = list(_each(network, rows)), network.biased_slopes
+    at = [network.slope_place(row.endpoint, row.arm, row.landmark) for row in own]
+    slope = model[SLOPE][*np.transpose(at)]
+    printed = [(row.endpoint, row.arm) if row.landmark == NO_LIMIT else None for row in own]
+    biased = [i for i, pair in enumerate(printed) if pair in biases]
     if biased:
-        slope = slope[biased].inc(model["bias"][[network.biased_groups.index(at[i][0]) for i in biased]])
+        slope = slope[biased].inc(model["bias"][[biases.index(printed[i]) for i in biased]])
     return slope
 
 
@@ -173,7 +171,7 @@ def _normal(model: pm.Model, network: Network, name: str, rows: Sequence, means:
     log_se = pt.as_tensor(np.log(se / np.sqrt(power)))
     if inflated.any():
         # the standard error of a median without limits is a floor
-        ids = list(network.free["log_inflation"].dims["inflated"])
+        ids = list(network.free["log_inflation"].dims[INFLATED])
         factor = model["log_inflation"][[ids.index(network.data[i].id) for i in rows[inflated]]]
         log_se = log_se[np.flatnonzero(inflated)].inc(factor)
         if (power[inflated] != 1).any():
@@ -217,16 +215,12 @@ def _upper_tail(u):
 
 
 def _cells_of_curves(network: Network) -> Iterator[tuple]:
-    """Label, curve, interval, months at risk, events and weight, wherever patients were at risk."""
+    """Curve, interval, months at risk, events and weight, wherever patients were at risk."""
     for cohort in network.cohorts:
         for a, k in zip(*np.nonzero(cohort.person_time * cohort.weight), strict=True):
             curve = (cohort.endpoint, cohort.study, network.assumptions.arms[a])
-            label, months, events = (
-                f"{' '.join(curve)}, interval {k}",
-                cohort.person_time[a, k],
-                cohort.events[a, k],
-            )
-            yield label, network.curves.index(curve), k, months, events, cohort.weight
+            months, events = cohort.person_time[a, k], cohort.events[a, k]
+            yield network.curves.index(curve), k, months, events, cohort.weight
 
 
 def _cells_after_landmark(network: Network) -> Iterator[tuple]:
@@ -236,7 +230,8 @@ def _cells_after_landmark(network: Network) -> Iterator[tuple]:
         if cohort.weight > 0:
             data = cohort.exposure
             patient, interval, months, events = person_intervals(data)
-            labels = [f"{cohort.study}, {label}" for label in person_interval_labels(patient, interval)]
+            of = (cohort.endpoint, cohort.study)
+            labels = [repr((*of, label)) for label in person_interval_labels(patient, interval)]
             stratum = len(network.assumptions.arms) * c + data.arm[patient]
             weight = np.full(len(patient), cohort.weight)
             yield labels, stratum, interval, months, events, data.score[patient], weight

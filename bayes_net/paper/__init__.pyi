@@ -1,5 +1,5 @@
-from .tables import (
+from .content import tables as tables
+from .table import (
     PaperTable as PaperTable,
     save_tables as save_tables,
-    tables as tables,
 )

@@ -1,4 +1,4 @@
-"""What a table for a paper consists of, and what the tables of patients and of syntheses share.
+"""The tables of a run for a paper, from the tables that it leaves as CSV files.
 
 The numbers are formatted by the functions that format them for the report. What must never be lost is
 stated by the table itself: a failed gate and synthetic patients by title and notes, the bias of "no limit"
@@ -10,17 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
 
 import pandas as pd
 
 from bayes_net import schema
 from bayes_net.data.landmarks import attrition_table
+from bayes_net.errors import InputError
 from bayes_net.numbers import interval_label, listed_and, plain_table
+from bayes_net.paper.table import PaperTable
 from bayes_net.report.evidence_tables import check_table, evidence_table, refit_table, response_table
 from bayes_net.report.evidence_tables import survival_table as synthesis_survival_table
 from bayes_net.report.synthesis_words import WHOLE, judged, unpredicted, whole_failed
-from bayes_net.report.tables import arm_table, hazard_ratio_table, ratio_table, survival_table
+from bayes_net.report.tables import arm_table, hazard_ratio_table, ratio_table, survival_table, thresholds
 from bayes_net.report.words import failed_rows
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import ASSOCIATION, words
@@ -36,37 +37,57 @@ BELOW_1 = "A hazard ratio below 1 means that greater shrinkage goes with longer 
 MCSE = "MCSE: Monte-Carlo standard error of the estimate, whose digits follow it."
 
 
-class Part(NamedTuple):
-    """A table for a paper; ``name`` is fit for a file, and ``grouped_by`` the column that heads its rows."""
-
-    name: str
-    title: str
-    frame: pd.DataFrame
-    grouped_by: str = ""
-    notes: tuple[str, ...] = ()
-
-    def marked(self, sign: str, reason: str) -> Part:
-        """The same table with ``sign`` before its title and as its first note, with the reason."""
-        return self._replace(title=f"{sign}: {self.title}", notes=(f"{sign}: {reason}.", *self.notes))
-
-    def unless_passed(self, failed: Iterable[str]) -> Part:
-        """The table, marked if any of its fits failed; ``failed`` are their names or landmarks."""
-        names = list(dict.fromkeys(failed))
-        return self.marked(FAILED, f"{listed_and(names)}: {DO_NOT_USE}") if names else self
+Named = Iterator[tuple[str, PaperTable]]
+"""Tables, each after a name that is fit for a file."""
 
 
-def worst_values(diagnostics: pd.DataFrame, of: str) -> Iterator[Part]:
+def tables(found: Tables) -> dict[str, PaperTable]:
+    """The tables of a run for a paper, by a name that is fit for a file.
+
+    ``found`` are those in a run's folder, by the stem of their CSV files. Only they say whether patients
+    are synthetic, what passed its gate and what was imputed after censoring, and then the title and the notes
+    of every table say it.
+
+    Of patients: hazard ratios, flow of patients, survival, diagnostics. Of a synthesis: hazard ratios
+    beside the printed ones, arms and studies, response, survival, held-out checks, evidence, diagnostics.
+
+    Raises
+    ------
+    InputError
+        The table ``diagnostics`` is missing.
+    """
+    if "diagnostics" not in found:
+        raise InputError(
+            f"tables has {', '.join(found) or 'nothing'}; expected diagnostics among them, since a table "
+            "must say whether its numbers can be used"
+        )
+    filled = {name: table for name, table in found.items() if len(table) or name == "diagnostics"}
+    synthesis = bool(_OF_A_SYNTHESIS & filled.keys()) or (filled["diagnostics"]["fit"] == WHOLE).any()
+    marked = dict(_of_synthesis(filled) if synthesis else _of_patients(filled))
+    factors = [t["censoring_factor"].iloc[0] for t in filled.values() if "censoring_factor" in t]
+    if factors:
+        reason = f"follow-up after censoring is imputed at {float(factors[0]):g} times the model’s hazard"
+        marked = {name: table.marked(CENSORING, reason) for name, table in marked.items()}
+    if any("synthetic" in t and (t["synthetic"].astype(str) == "True").any() for t in found.values()):
+        marked = {name: table.marked(SYNTHETIC, GENERATED) for name, table in marked.items()}
+    return marked
+
+
+def _unless_passed(table: PaperTable, failed: Iterable[str]) -> PaperTable:
+    """The table, marked if any of its fits failed; ``failed`` are their names or landmarks."""
+    names = list(dict.fromkeys(failed))
+    return table.marked(FAILED, f"{listed_and(names)}: {DO_NOT_USE}") if names else table
+
+
+def _worst_values(diagnostics: pd.DataFrame, of: str) -> Named:
     """The worst value of every check, one row a fit; none if nothing was checked."""
     if len(diagnostics):
-        limits = diagnostics.drop_duplicates("check")
-        gate = ", ".join(f"{row.check} {row.threshold:g}" for row in limits.itertuples())
-        part = Part(
-            name=file_name("diagnostics of", of),
-            title=f"Sampling diagnostics: worst value of each check in {of}",
-            frame=refit_table(diagnostics),
-            notes=(f"Thresholds of the gate: {gate}.",),
+        table = PaperTable(
+            f"Sampling diagnostics: worst value of each check in {of}",
+            refit_table(diagnostics),
+            notes=(f"Thresholds of the gate: {thresholds(diagnostics)}.",),
         )
-        yield part.unless_passed(failed_rows(diagnostics)["fit"])
+        yield file_name("diagnostics of", of), _unless_passed(table, failed_rows(diagnostics)["fit"])
 
 
 def grouped(found: Tables, name: str, *by: str) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
@@ -85,16 +106,11 @@ def file_name(*keys: str) -> str:
     return "_".join(re.sub(r"[^a-z0-9.]+", "_", key.lower()).strip("_") for key in keys if key)
 
 
-def label(rows: pd.DataFrame) -> str:
-    """``95 % CrI``; the intervals of a synthesis, which names no kind, are equal-tailed."""
-    return interval_label(rows if "interval" in rows else rows.assign(interval="equal-tailed"))
-
-
 def estimate(rows: pd.DataFrame, what: str) -> str:
     """The note that says what estimate and interval are."""
     kinds = {"CrI": "equal-tailed credible interval", "HDI": "highest-density interval"}
-    meaning = "; ".join(f"{short}: {kind}" for short, kind in kinds.items() if short in label(rows))
-    return f"{what}: posterior median ({label(rows)}). {meaning}."
+    meaning = "; ".join(f"{short}: {kind}" for short, kind in kinds.items() if short in interval_label(rows))
+    return f"{what}: posterior median ({interval_label(rows)}). {meaning}."
 
 
 def bias(rows: pd.DataFrame) -> tuple[str, ...]:
@@ -106,21 +122,20 @@ _CLOCK = "Months from the landmark; for no limit, from randomisation."
 _TIMES = "RMST: restricted mean survival time. Extrapolated: beyond the arm’s last follow-up."
 
 
-def of_patients(found: Tables) -> Iterator[Part]:
+def _of_patients(found: Tables) -> Named:
     """Every table of a patient-level run."""
     for make in (_hazard_ratios, _flow, _survival):
         yield from make(found)
-    yield from worst_values(found["diagnostics"], "every fit")
+    yield from _worst_values(found["diagnostics"], "every fit")
 
 
-def _hazard_ratios(found: Tables) -> Iterator[Part]:
+def _hazard_ratios(found: Tables) -> Named:
     for keys, rows in grouped(found, "hazard_ratios", "endpoint", "population", "measure", "estimand"):
         endpoint, _, measure, estimand = keys
         associated = estimand == ASSOCIATION
-        part = Part(
-            name=file_name("hazard ratios", endpoint, measure, "" if associated else estimand),
-            title=f"Hazard ratios: {caption(keys)}",
-            frame=hazard_ratio_table(rows),
+        table = PaperTable(
+            f"Hazard ratios: {caption(keys)}",
+            hazard_ratio_table(rows),
             grouped_by="Landmark",
             notes=(
                 estimate(rows, "HR"),
@@ -129,17 +144,18 @@ def _hazard_ratios(found: Tables) -> Iterator[Part]:
                 *bias(rows),
             ),
         )
-        yield part.unless_passed(rows["landmark"][rows["gate"] != schema.PASSED])
+        name = file_name("hazard ratios", endpoint, measure, "" if associated else estimand)
+        yield name, _unless_passed(table, rows["landmark"][rows["gate"] != schema.PASSED])
 
 
-def _flow(found: Tables) -> Iterator[Part]:
+def _flow(found: Tables) -> Named:
     for keys, rows in grouped(found, "attrition", "endpoint", "population"):
         title, frame = f"Flow of patients: {caption(keys)}", attrition_table(rows)
         notes = (BIASED,) if (rows["landmark"] == schema.NO_LIMIT).any() else ()
-        yield Part(file_name("attrition", keys[0]), title, frame, "Landmark", notes)
+        yield file_name("attrition", keys[0]), PaperTable(title, frame, "Landmark", notes)
 
 
-def _survival(found: Tables) -> Iterator[Part]:
+def _survival(found: Tables) -> Named:
     """Probabilities and times in tables of their own: together they would be too wide for a page."""
     for keys, rows in grouped(found, "survival", "endpoint", "population", "measure"):
         endpoint, _, measure = keys
@@ -150,14 +166,14 @@ def _survival(found: Tables) -> Iterator[Part]:
             ("survival times", "Restricted mean and median survival time", ~is_probability, (_TIMES,)),
         ):
             if wanted.any():
-                part = Part(
-                    name=file_name(name, endpoint, measure),
-                    title=f"{heading}: {caption(keys)}; posterior median ({label(rows)})",
-                    frame=survival_table(rows[wanted]),
+                table = PaperTable(
+                    f"{heading}: {caption(keys)}; posterior median ({interval_label(rows)})",
+                    survival_table(rows[wanted]),
                     grouped_by="Landmark",
                     notes=(estimate(rows, "Estimates"), _CLOCK, *more, *bias(rows)),
                 )
-                yield part.unless_passed(rows["landmark"][wanted & failed])
+                landmarks = rows["landmark"][wanted & failed]
+                yield file_name(name, endpoint, measure), _unless_passed(table, landmarks)
 
 
 def _not_passed(survival: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.Series:
@@ -168,7 +184,7 @@ def _not_passed(survival: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.Series:
     return pd.Series([fit not in passed for fit in fits], index=survival.index)
 
 
-OWN = {"arms_and_studies", "responses", "parameters", "checks", "evidence"}
+_OF_A_SYNTHESIS = {"arms_and_studies", "responses", "parameters", "checks", "evidence"}
 """Tables that only a synthesis has."""
 _FAILED_BECAUSE = f"the fit of all evidence did not pass its checks; {DO_NOT_USE}"
 _PRINTED = "Printed: a publication has it per point; per 10 points it is the tenth power of that."
@@ -194,22 +210,20 @@ _RESPONDERS = (
 )
 
 
-def of_synthesis(found: Tables) -> Iterator[Part]:
+def _of_synthesis(found: Tables) -> Named:
     """Every table of a synthesis; if the fit of all evidence failed its gate, all of them say so."""
     failed, diagnostics = whole_failed(found), found["diagnostics"]
     makers = (_ratios, _arms, _responses, _predicted, _checks, _evidence, _gate)
-    for part in chain.from_iterable(make(found) for make in makers):
-        yield part.marked(FAILED, _FAILED_BECAUSE) if failed else part
-    yield from worst_values(diagnostics[diagnostics["fit"] != WHOLE], "every refit")
+    for name, table in chain.from_iterable(make(found) for make in makers):
+        yield name, table.marked(FAILED, _FAILED_BECAUSE) if failed else table
+    yield from _worst_values(diagnostics[diagnostics["fit"] != WHOLE], "every refit")
 
 
-def _ratios(found: Tables) -> Iterator[Part]:
+def _ratios(found: Tables) -> Named:
     for keys, rows in grouped(found, "hazard_ratios", "endpoint", "measure"):
-        unbiasing = [f"{text} {_BIAS_OFF}" for text in bias(rows)]
-        yield Part(
-            name=file_name("hazard ratios", *keys),
-            title=f"Posterior hazard ratios beside the printed ones: {caption(keys)}",
-            frame=ratio_table(rows),
+        table = PaperTable(
+            f"Posterior hazard ratios beside the printed ones: {caption(keys)}",
+            ratio_table(rows),
             grouped_by="Landmark",
             notes=(
                 estimate(rows, "HR"),
@@ -217,45 +231,38 @@ def _ratios(found: Tables) -> Iterator[Part]:
                 _CONTRACTION,
                 MCSE,
                 f"{NOT_EFFECT} {BELOW_1}",
-                *unbiasing,
+                *(f"{text} {_BIAS_OFF}" for text in bias(rows)),
             ),
         )
+        yield file_name("hazard ratios", *keys), table
 
 
-def _arms(found: Tables) -> Iterator[Part]:
+def _arms(found: Tables) -> Named:
     if "arms_and_studies" in found:
         rows = judged(found, "arms_and_studies")
-        yield Part(
-            name="arms_and_studies",
-            title="Hazard ratios between arms, and hazard levels between studies",
-            frame=arm_table(rows),
-            grouped_by="Endpoint",
-            notes=(estimate(rows, "HR"), _LEVELS, _CONTRACTION),
-        )
+        title = "Hazard ratios between arms, and hazard levels between studies"
+        notes = (estimate(rows, "HR"), _LEVELS, _CONTRACTION)
+        yield "arms_and_studies", PaperTable(title, arm_table(rows), "Endpoint", notes)
 
 
-def _responses(found: Tables) -> Iterator[Part]:
+def _responses(found: Tables) -> Named:
     if "responses" in found:
         rows = found["responses"]
-        frame = response_table(rows)
         notes = (estimate(rows, "Probability"), "Response as each study defines it.", _CONTRACTION)
-        yield Part("responses", "Probability of response", frame, notes=notes)
+        yield "responses", PaperTable("Probability of response", response_table(rows), notes=notes)
 
 
-def _predicted(found: Tables) -> Iterator[Part]:
+def _predicted(found: Tables) -> Named:
     for (endpoint,), rows in grouped(found, "survival", "endpoint"):
         origin = f"{words(endpoint)} from randomisation or start of treatment"
+        title = f"Predicted survival: {origin}; posterior median ({interval_label(rows)})"
         conditioning = (_PROFILES,) if (rows["profile"] != "whole arm").any() else ()
-        yield Part(
-            name=file_name("survival", endpoint),
-            title=f"Predicted survival: {origin}; posterior median ({label(rows)})",
-            frame=synthesis_survival_table(rows),
-            grouped_by="Study and arm",
-            notes=(estimate(rows, "Survival"), *conditioning),
-        )
+        notes = (estimate(rows, "Survival"), *conditioning)
+        table = PaperTable(title, synthesis_survival_table(rows), "Study and arm", notes)
+        yield file_name("survival", endpoint), table
 
 
-def _checks(found: Tables) -> Iterator[Part]:
+def _checks(found: Tables) -> Named:
     if "checks" in found:
         rows, evidence = found["checks"], found.get("evidence", pd.DataFrame({"id": []}))
         notes = ["In print but kept out of the fit. p: the smaller tail of the predictions, doubled."]
@@ -263,14 +270,14 @@ def _checks(found: Tables) -> Iterator[Part]:
             notes.append(f"Held out, but without a prediction: {listed_and(absent)}.")
         notes += _conditioning(evidence[evidence["id"].isin(rows["row"])])
         title = "Held-out numbers against their predictions"
-        yield Part("checks", title, check_table(rows), notes=tuple(notes))
+        yield "checks", PaperTable(title, check_table(rows), notes=tuple(notes))
 
 
-def _evidence(found: Tables) -> Iterator[Part]:
+def _evidence(found: Tables) -> Named:
     if "evidence" in found:
         rows = found["evidence"]
-        frame, notes = evidence_table(rows), tuple(_conditioning(rows))
-        yield Part("evidence", "Evidence: every printed number", frame, notes=notes)
+        notes = tuple(_conditioning(rows))
+        yield "evidence", PaperTable("Evidence: every printed number", evidence_table(rows), notes=notes)
 
 
 def _conditioning(evidence: pd.DataFrame) -> Iterator[str]:
@@ -281,8 +288,8 @@ def _conditioning(evidence: pd.DataFrame) -> Iterator[str]:
         yield _RESPONDERS
 
 
-def _gate(found: Tables) -> Iterator[Part]:
+def _gate(found: Tables) -> Named:
     whole = found["diagnostics"]
     whole = whole[whole["fit"] == WHOLE].drop(columns=["fit", "synthetic"], errors="ignore")
     if len(whole):
-        yield Part("diagnostics", "Gate of the fit of all evidence", plain_table(whole, digits=4))
+        yield "diagnostics", PaperTable("Gate of the fit of all evidence", plain_table(whole, digits=4))

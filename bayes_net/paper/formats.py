@@ -1,6 +1,6 @@
 """A table for a paper as the bytes of a file: web page, LaTeX, Word, RTF, CSV.
 
-``table`` is a ``paper.PaperTable``. Whatever is in its title, cells and notes is text: each format escapes
+``table`` is a ``PaperTable``. Whatever is in its title, cells and notes is text: each format escapes
 it in its own way.
 """
 
@@ -10,11 +10,13 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayes_net.errors import InputError
+from bayes_net.numbers import rounded
 
 EXTRA = "pip install 'bayes-net[tables]'"
 PORTRAIT = 80
@@ -33,6 +35,8 @@ _LATEX_SIGNS = {"≥": "$\\geq$", "≤": "$\\leq$", "−": "$-$", "\N{NO-BREAK S
 """What pdfLaTeX does not know without further packages."""
 _RTF_ROWS = {True: 46, False: 30}
 """Lines of a letter page with margins of an inch, upright or on its side, under a title of two lines."""
+Printed = Any
+"""A ``PaperTable``, which is made of these formats."""
 
 
 @contextmanager
@@ -51,31 +55,31 @@ def printable(text: object) -> str:
     return _CONTROL.sub(" ", str(text))
 
 
-def is_wide(table) -> bool:
+def is_wide(table: Printed) -> bool:
     """Whether the table needs a page on its side."""
     return sum(_lengths(table)) > PORTRAIT
 
 
-def shares(table) -> list[float]:
+def shares(table: Printed) -> list[float]:
     """The columns' shares of the page's width, by their longest texts."""
     lengths = _lengths(table)
     return [length / sum(lengths) for length in lengths]
 
 
-def _longest(table) -> list[int]:
+def _longest(table: Printed) -> list[int]:
     return [max(len(text) for text in (heading, *column)) for heading, column in table.columns.items()]
 
 
-def _lengths(table) -> list[int]:
+def _lengths(table: Printed) -> list[int]:
     return [min(max(length + 5, 13), MOST_OF_A_COLUMN) for length in _longest(table)]
 
 
-def html_page(table) -> bytes:
+def html_page(table: Printed) -> bytes:
     """One page with its style in it, as great-tables makes it."""
     return table.to_great_table().as_raw_html(make_page=True).encode()
 
 
-def latex(table) -> bytes:
+def latex(table: Printed) -> bytes:
     """A long table, as great-tables makes it, with its header row on every page.
 
     A wide table lies on its side. Where lines have to be broken, columns get widths. The rows of a group stay
@@ -86,7 +90,7 @@ def latex(table) -> bytes:
     text = _with_latex_pages(text, table, broken=broken)
     if broken:
         columns = "".join(
-            rf">{{\raggedright\arraybackslash}}p{{\dimexpr {share:.4f}\linewidth-2\tabcolsep\relax}}"
+            rf">{{\raggedright\arraybackslash}}p{{\dimexpr {rounded(share, 4)}\linewidth-2\tabcolsep\relax}}"
             for share in shares(table)
         )
         text = re.sub(r"(?<=\\begin{longtable}{)[lcr]+(?=})", lambda _: columns, text, count=1)
@@ -97,10 +101,11 @@ def latex(table) -> bytes:
     return (_LATEX_PREAMBLE + text).encode()
 
 
-def _with_latex_pages(text: str, table, *, broken: bool) -> str:
+def _with_latex_pages(text: str, table: Printed, *, broken: bool) -> str:
     """What great-tables leaves out: a header row on every page, whole groups, notes at the table's edge."""
-    head = re.search(r"\\toprule\n.*?\\midrule\\addlinespace\[2.5pt\]\n", text, re.DOTALL)[0]
-    start, body = text.split(head, 1)
+    start, head, body = re.split(
+        r"(\\toprule\n.*?\\midrule\\addlinespace\[2.5pt\]\n)", text, maxsplit=1, flags=re.DOTALL
+    )
     span = r"p{\dimexpr\linewidth-2\tabcolsep\relax}" if broken else "l"
     body = re.sub(
         r"\\multicolumn{(\d+)}{l}{(.*)} \\\\\[2.5pt\] \n\\midrule\\addlinespace\[2.5pt\]\n",
@@ -116,7 +121,7 @@ def _with_latex_pages(text: str, table, *, broken: bool) -> str:
     return f"{start}{head}\\endfirsthead\n{head}\\endhead\n{body}"
 
 
-def word(table) -> bytes:
+def word(table: Printed) -> bytes:
     """A Word document: caption, table whose header row stands on every page, notes."""
     with needing("python-docx"):
         from docx import Document
@@ -140,12 +145,12 @@ def word(table) -> bytes:
     return content.getvalue()
 
 
-def _fill_word_table(document, table, width: int) -> None:
+def _fill_word_table(document: Any, table: Printed, width: int) -> None:
     rows = [("head", table.columns.columns)]
-    for heading, own in table.row_groups:
-        kept = "kept row" if heading and len(own) <= MOST_KEPT_TOGETHER else "row"
+    for heading, of_group in table.row_groups:
+        kept = "kept row" if heading and len(of_group) <= MOST_KEPT_TOGETHER else "row"
         rows += [("group", [heading])] * bool(heading)
-        rows += [*((kept, texts) for texts in own[:-1]), *(("row", texts) for texts in own[-1:])]
+        rows += [*((kept, texts) for texts in of_group[:-1]), *(("row", texts) for texts in of_group[-1:])]
     if table.notes:
         rows[-1] = ("kept row", rows[-1][1])
     grid = document.add_table(len(rows), table.columns.shape[1], style="Table Grid")
@@ -164,20 +169,20 @@ def _fill_word_table(document, table, width: int) -> None:
         _mark_word_row(line, "w:cantSplit", *["w:tblHeader"] * (kind == "head"))
 
 
-def _mark_word_row(line, *marks: str) -> None:
+def _mark_word_row(line: Any, *marks: str) -> None:
     from docx.oxml import OxmlElement
 
     for mark in marks:
         line._tr.get_or_add_trPr().append(OxmlElement(mark))
 
 
-def rtf(table) -> bytes:
+def rtf(table: Printed) -> bytes:
     """A document in rich text format, as rtflite makes it, with the header row on every page."""
     with needing("rtflite"):
         from polars import DataFrame  # rtflite has no other frames
         from rtflite import RTFBody, RTFColumnHeader, RTFDocument, RTFFootnote, RTFPage, RTFTitle
 
-    rows = [[label, *texts] for label, own in table.row_groups for texts in own]
+    rows = [[label, *texts] for label, of_group in table.row_groups for texts in of_group]
     grouped, parts = bool(table.grouped_by), shares(table)
     names = [f"column {i}" for i in range(len(parts) + grouped)]
     body = DataFrame(
@@ -230,7 +235,7 @@ def _rtf_numbers(letter: str) -> str:
     return "".join(rf"\uc1\u{number}?" for number in numbers)
 
 
-def csv(table) -> bytes:
+def csv(table: Printed) -> bytes:
     """The texts, with title and notes in columns of their own: a table that is sorted or cut keeps them."""
     about = pd.DataFrame({"Table": table.title, "Notes": " ".join(table.notes)}, index=table.frame.index)
     return pd.concat([table.frame, about], axis=1).to_csv(index=False, lineterminator="\n").encode()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,20 +14,26 @@ from bayes_net.numbers import (
     MISSING,
     format_interval,
     format_probability,
+    format_ratio,
+    interval_label,
     percent,
+    plain,
     rounded,
     significant,
+    text_table,
 )
-from bayes_net.report.synthesis_words import WHOLE, describe, inside, slope_label
+from bayes_net.report.synthesis_words import (
+    WHOLE,
+    describe,
+    inside,
+    of_new_study,
+    parameter_label,
+    response_label,
+)
+from bayes_net.report.tables import PRIOR_OF, Cell, cross_table, sensitivities, strongest
 from bayes_net.report.words import failed_rows
-from bayes_net.results.columns import LEAST_CONTRACTION
-from bayes_net.schema import (
-    ARM,
-    BIAS_TAKEN_OFF,
-    WITHOUT_BIAS,
-    landmark_label,
-    words,
-)
+from bayes_net.results.columns import LEAST_CONTRACTION, PARAMETER_KEYS
+from bayes_net.schema import ARM, BIAS_TAKEN_OFF, WITHOUT_BIAS, landmark_label, words
 
 KINDS = {
     "slope": "Slope of shrinkage (log HR per 10 points)",
@@ -40,24 +47,17 @@ KINDS = {
 """The parameters that say something to a reader, in the order of reading."""
 _USES = {"likelihood": "in the fit", "check": "held out", "record": "record only"}
 
-
-def credible_label(table: pd.DataFrame) -> str:
-    """``95 % CrI`` of a table whose intervals are all equal-tailed."""
-    return f"{percent(table['level'].iloc[0])} CrI"
-
-
-def response_table(responses: pd.DataFrame) -> pd.DataFrame:
-    """Probability of response by study and arm."""
-    rows = list(responses.itertuples(index=False))
-    values = [format_interval(r.estimate, r.lower, r.upper, r.mcse, most=2) for r in rows]
-    names = [f"{r.response_group} (predicted)" * (r.response_group == "new study") for r in rows]
-    return pd.DataFrame(
-        {
-            "Study and arm": [name or r.response_group for name, r in zip(names, rows, strict=True)],
-            f"Probability ({credible_label(responses)})": values,
-            "Contraction": [rounded(row.contraction) for row in rows],
-        }
-    )
+response_table = partial(
+    text_table,
+    columns={
+        "Study and arm": lambda row: f"{response_label(row)}{' (predicted)' * of_new_study(row)}",
+        "Probability ({interval})": lambda row: format_interval(
+            row.estimate, row.lower, row.upper, row.mcse, most=2
+        ),
+        "Contraction": ("contraction", rounded),
+    },
+)
+"""Probability of response by study and arm."""
 
 
 def survival_table(survival: pd.DataFrame) -> pd.DataFrame:
@@ -66,17 +66,15 @@ def survival_table(survival: pd.DataFrame) -> pd.DataFrame:
     step = next((s for s in (1, 2, 3, 6, 12, 24, 60) if times[-1] / s <= 6), 120)
     wanted = [t for t in np.arange(step, times[-1] + 1e-9, step) if np.isclose(t, times).any()]
     at_times = survival[[bool(np.isclose(t, wanted or times[-1:]).any()) for t in survival["time"]]]
-    body: dict[tuple, dict[str, str]] = {}
-    for row in at_times.itertuples():
-        line = body.setdefault(
-            (row.study, row.arm, row.time),
-            {"Study and arm": f"{row.study}, {row.arm}", "Months": f"{row.time:g}"},
-        )
-        line[row.profile] = format_interval(row.estimate, row.lower, row.upper, 0.0, most=2)
-        line["Evidence"] = "beyond the data" if row.beyond_data else ""
-    table = pd.DataFrame(body.values())
-    last = ["Evidence"] if table["Evidence"].any() else []
-    return table[[name for name in table if name != "Evidence"] + last].fillna(MISSING)
+    table = cross_table(map(_survival_cell, at_times.itertuples()))
+    evidence = table.pop("Evidence")
+    return table.assign(Evidence=evidence) if evidence.any() else table
+
+
+def _survival_cell(row) -> Cell:
+    place = {"Study and arm": f"{row.study}, {row.arm}", "Months": f"{row.time:g}"}
+    place["Evidence"] = "beyond the data" * bool(row.beyond_data)
+    return place, row.profile, format_interval(row.estimate, row.lower, row.upper, 0.0, most=2)
 
 
 def interpretable(parameters: pd.DataFrame) -> pd.DataFrame:
@@ -85,105 +83,76 @@ def interpretable(parameters: pd.DataFrame) -> pd.DataFrame:
     effects = parameters.loc[parameters["parameter"] == "arm_effect", "mean"].round(9)
     kinds = [kind for kind in KINDS if kind != "arm_effect_mean" or not set(means) <= set(effects)]
     kept = parameters[parameters["parameter"].isin(kinds)]
-    rank = kept["parameter"].map(kinds.index)
-    return kept.iloc[np.argsort(rank.to_numpy(), kind="stable")].reset_index(drop=True)
+    return kept.sort_values("parameter", key=lambda names: names.map(kinds.index), kind="stable").reset_index(
+        drop=True
+    )
 
 
 def parameter_table(parameters: pd.DataFrame) -> pd.DataFrame:
     """Prior SD, posterior SD and contraction of the parameters that say something to a reader."""
-    rows = list(interpretable(parameters).itertuples(index=False))
-    return pd.DataFrame(
+    return text_table(
+        interpretable(parameters),
         {
-            "Parameter": [KINDS[row.parameter] for row in rows],
-            "Of": [_of(row.label) for row in rows],
-            "Prior SD": [rounded(row.prior_sd) for row in rows],
-            "Posterior SD": [rounded(row.sd) for row in rows],
-            "Contraction": [rounded(row.contraction) for row in rows],
-            "": ["the prior speaks" if row.contraction < LEAST_CONTRACTION else "" for row in rows],
-        }
+            "Parameter": ("parameter", KINDS.get),
+            "Of": lambda row: parameter_label(row) or MISSING,
+            "Prior SD": ("prior_sd", rounded),
+            "Posterior SD": ("sd", rounded),
+            "Contraction": ("contraction", rounded),
+            "": ("contraction", lambda share: "the prior speaks" * (share < LEAST_CONTRACTION)),
+        },
     )
-
-
-def _of(label: str) -> str:
-    return MISSING if label == "completion" else slope_label(label)
 
 
 def movement_table(influence: pd.DataFrame, *, sources: Sequence[str], failed: set[str]) -> pd.DataFrame:
     """By how many posterior SDs each mean moved without each source; bracketed if it is the source's own."""
     rows = influence[influence["parameter"].isin(("slope", "arm_effect", "response"))]
     body = []
-    for (kind, label), own in rows.groupby(["parameter", "label"], sort=False):
-        moved = own.set_index("fit")["moved_by_sd"]
-        line = {"Parameter": KINDS[kind], "Of": _of(label)}
+    for _, moved in rows.groupby(PARAMETER_KEYS, sort=False, dropna=False):
+        by_fit, first = moved.set_index("fit")["moved_by_sd"], next(moved.itertuples())
+        line = {"Parameter": KINDS[first.parameter], "Of": parameter_label(first)}
         for source in sources:
             fit = f"without {source}"
-            its_own = any(
-                source == part for part in (label, label.rpartition(" ")[0], label.partition(" ")[2])
-            )
-            value = "gate failed" if fit in failed else rounded(moved.get(fit, float("nan")), sign="+")
-            line[f"Without {source}"] = f"[{value}]" if its_own else value
+            value = "gate failed" if fit in failed else rounded(by_fit.get(fit, np.nan), sign="+")
+            line[f"Without {source}"] = f"[{value}]" if source == first.study else value
         body.append(line)
-    order = {KINDS[kind]: i for i, kind in enumerate(KINDS)}
+    order = {text: i for i, text in enumerate(KINDS.values())}
     return pd.DataFrame(body).sort_values("Parameter", key=lambda names: names.map(order), kind="stable")
 
 
 def decided_table(power_scaling: pd.DataFrame) -> pd.DataFrame:
     """Per hazard ratio: sensitivity to data and priors, and the study and the prior that move it most."""
-    rows = []
-    for about, own in power_scaling.groupby(list(ABOUT), sort=False, dropna=False):
-        part = own.set_index("component")["sensitivity"]
-        rows.append(
-            {
-                "Hazard ratio": _reported(dict(zip(ABOUT, about, strict=True))),
-                "Data": rounded(part[LIKELIHOOD]),
-                "Study that moves it most": _strongest(part, _LIKELIHOOD_OF),
-                "Priors": rounded(part[ALL_PRIORS]),
-                "Prior that moves it most": _strongest(part, _PRIOR_OF),
-                "Reading": own["reading"].iloc[0],
-            }
-        )
-    table = pd.DataFrame(rows)
-    return (
-        table
-        if (table["Study that moves it most"] != MISSING).any()
-        else table.drop(columns="Study that moves it most")
+    study = "Study that moves it most"
+    table = pd.DataFrame(
+        {
+            "Hazard ratio": _reported(row),
+            "Data": rounded(sensitivity[LIKELIHOOD]),
+            study: strongest(sensitivity, f"{LIKELIHOOD} of ", least=SENSITIVE) or MISSING,
+            "Priors": rounded(sensitivity[ALL_PRIORS]),
+            "Prior that moves it most": strongest(sensitivity, PRIOR_OF, least=SENSITIVE) or MISSING,
+            "Reading": row.reading,
+        }
+        for row, sensitivity in sensitivities(power_scaling, ABOUT)
     )
+    return table if (table[study] != MISSING).any() else table.drop(columns=study)
 
 
-_LIKELIHOOD_OF, _PRIOR_OF = f"{LIKELIHOOD} of ", "prior of "
-
-
-def _strongest(sensitivity: pd.Series, kind: str) -> str:
-    """The component of this kind that moves it most, if any is not weak."""
-    own = sensitivity[sensitivity.index.str.startswith(kind)]
-    own = own[own >= SENSITIVE]
-    return own.idxmax().removeprefix(kind) if len(own) else MISSING
-
-
-def _reported(about: Mapping[str, object]) -> str:
+def _reported(row) -> str:
     """``PFS, control, 150 d``, or ``PFS, arms, NETTER-1``."""
-    endpoint = words(about["endpoint"])
-    if about["measure"] == ARM:
-        return f"{endpoint}, arms, {about['study']}"
-    label = WITHOUT_BIAS if about["status"] == BIAS_TAKEN_OFF else about["landmark"]
-    return f"{endpoint}, {about['arm']}, {landmark_label(label, about['biased'])}"
+    if row.measure == ARM:
+        return f"{words(row.endpoint)}, arms, {row.study}"
+    label = WITHOUT_BIAS if row.status == BIAS_TAKEN_OFF else row.landmark
+    return f"{words(row.endpoint)}, {row.arm}, {landmark_label(label, row.biased)}"
 
 
 def without_table(study_influence: pd.DataFrame) -> pd.DataFrame:
     """Each hazard ratio with all evidence and without each study; none of which the evidence says nothing."""
     informed = study_influence[study_influence["contraction"] >= LEAST_CONTRACTION]
-    label = f"HR ({credible_label(study_influence)})"
-    rows = []
-    for about, own in informed.groupby(list(ABOUT), sort=False, dropna=False):
-        first = own.iloc[0]
-        rows.append(
-            {
-                "Hazard ratio": _reported(dict(zip(ABOUT, about, strict=True))),
-                label: format_interval(*first[["hr", "lower", "upper", "mcse_hr"]]),
-            }
-            | {f"Without {row.without}": _without(row) for row in own.itertuples()}
-        )
-    return pd.DataFrame(rows)
+    label = f"HR ({interval_label(study_influence)})"
+    return pd.DataFrame(
+        {"Hazard ratio": _reported(rows.iloc[0]), label: format_ratio(rows.iloc[0])}
+        | {f"Without {row.without}": _without(row) for row in rows.itertuples()}
+        for _, rows in informed.groupby(list(ABOUT), sort=False, dropna=False)
+    )
 
 
 def _without(row) -> str:
@@ -197,51 +166,49 @@ def _without(row) -> str:
 def number_table(loo: pd.DataFrame, evidence: pd.DataFrame | None) -> pd.DataFrame:
     """How well each number is predicted from all others."""
     named = {} if evidence is None else {row.id: describe(row) for row in evidence.itertuples()}
-    return pd.DataFrame(
+    return text_table(
+        loo,
         {
-            "Row": loo["row"].astype(str),
-            "What": [named.get(row, MISSING) for row in loo["row"]],
-            "elpd": [rounded(value) for value in loo["elpd"]],
-            "Pareto k": [rounded(value) for value in loo["pareto_k"]],
-            "How": ["refitted without it" if exact else "importance sampling" for exact in loo["exact"]],
-        }
+            "Row": ("row", str),
+            "What": ("row", lambda row: named.get(row, MISSING)),
+            "elpd": ("elpd", rounded),
+            "Pareto k": ("pareto_k", rounded),
+            "How": ("exact", lambda exact: "refitted without it" if exact else "importance sampling"),
+        },
     )
 
 
 def check_table(checks: pd.DataFrame) -> pd.DataFrame:
     """Printed against predicted, with the predictive p-value."""
-    rows, within = list(checks.itertuples(index=False)), inside(checks)
-    label = percent(rows[0].level)
-    return pd.DataFrame(
+    return text_table(
+        checks.assign(inside=inside(checks)),
         {
-            "Row": [row.row for row in rows],
-            "What": [describe(row) for row in rows],
-            "Printed (limits)": [
-                _as_printed(row.printed, row.printed_lower, row.printed_upper) for row in rows
-            ],
-            f"Predicted ({label} predictive interval)": [
-                format_interval(row.predicted, row.lower, row.upper, float("nan")) for row in rows
-            ],
-            "p": [format_probability(row.p_value) for row in rows],
-            "Inside": ["yes" if fits else "no" for fits in within],
-        }
+            "Row": ("row", str),
+            "What": describe,
+            "Printed (limits)": lambda row: _as_printed(row.printed, row.printed_lower, row.printed_upper),
+            f"Predicted ({percent(checks['level'].iloc[0])} predictive interval)": lambda row: (
+                format_interval(row.predicted, row.lower, row.upper, np.nan)
+            ),
+            "p": ("p_value", format_probability),
+            "Inside": ("inside", plain),
+        },
     )
 
 
 def evidence_table(evidence: pd.DataFrame) -> pd.DataFrame:
     """Every row of the evidence, those in the fit first: its use, its value, where it is printed, and what to
     know of it."""
-    by_use = evidence["use"].map({use: place for place, use in enumerate(_USES)})
-    rows = list(evidence.iloc[np.argsort(by_use.to_numpy(), kind="stable")].itertuples(index=False))
-    return pd.DataFrame(
+    order = {use: place for place, use in enumerate(_USES)}
+    return text_table(
+        evidence.sort_values("use", key=lambda uses: uses.map(order), kind="stable"),
         {
-            "Row": [row.id for row in rows],
-            "Use": [_USES.get(row.use, row.use) for row in rows],
-            "What": [_evidence_what(row) for row in rows],
-            "Value (limits)": [_evidence_value(row) for row in rows],
-            "Source": [_source(row) for row in rows],
-            "Note": [_evidence_note(row) for row in rows],
-        }
+            "Row": ("id", str),
+            "Use": ("use", lambda use: _USES.get(use, use)),
+            "What": _evidence_what,
+            "Value (limits)": _evidence_value,
+            "Source": _source,
+            "Note": _evidence_note,
+        },
     )
 
 
@@ -285,8 +252,7 @@ def refit_table(diagnostics: pd.DataFrame) -> pd.DataFrame:
     """One line per refit: its worst value of every check, and whether it passed."""
     refits = diagnostics[diagnostics["fit"] != WHOLE]
     failed = set(failed_rows(refits)["fit"])
-    body = []
-    for fit, own in refits.groupby("fit", sort=False):
-        values = {row.check: significant(row.worst, 4) for row in own.itertuples()}
-        body.append({"Fit": fit} | values | {"Passed": "no" if fit in failed else "yes"})
-    return pd.DataFrame(body).fillna(MISSING)
+    table = cross_table(
+        ({"Fit": row.fit}, row.check, significant(row.worst, 4)) for row in refits.itertuples()
+    )
+    return table.assign(Passed=["no" if fit in failed else "yes" for fit in table["Fit"]])

@@ -1,7 +1,7 @@
 """Sentences written from results: the answer of a report and what its figures show.
 
-No sentence says more than its probabilities: words follow ``tables.STRENGTHS``, what is biased or
-failed the gate is never summarised, and shrinkage is associated with time to event, never its cause.
+No sentence says more than its probabilities: words follow ``STRENGTHS``, what is biased or failed the gate is
+never summarised, and shrinkage is associated with time to event, never its cause.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ def primary_rows(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
 def answer(hazard_ratios: pd.DataFrame) -> list[str]:
     """The answer in sentences: one per arm for the direction, one for the size.
 
-    The words follow ``tables.STRENGTHS``. Rows of ``no limit`` and rows whose gate failed are never
-    summarised; the latter are named.
+    Rows of ``no limit`` and rows whose gate failed are never summarised; the latter are named.
     """
     primary = primary_rows(hazard_ratios)
-    failed = primary[primary["gate"] != schema.PASSED]
-    usable = primary[(primary["gate"] == schema.PASSED) & ~primary["biased"].astype(bool)]
+    passed = primary["gate"] == schema.PASSED
+    failed, usable = primary[~passed], primary[passed & ~primary["biased"].astype(bool)]
     sentences = [direction_sentence(arm, rows) for arm, rows in usable.groupby("arm", sort=False)]
     if not usable.empty:
         sentences.append(_size_sentence(usable))
     elif failed.empty:
         sentences.append("Only “no limit” was analysed, which is biased: it allows no conclusion.")
     if not failed.empty:
-        sentences.append(f"Not summarised, because the gate failed: {_pairs(failed)}.")
+        pairs = ", ".join(f"{unbroken(row.landmark)} ({row.arm})" for row in failed.itertuples())
+        sentences.append(f"Not summarised, because the gate failed: {pairs}.")
     return sentences
 
 
@@ -84,12 +84,7 @@ def _size_sentence(rows: pd.DataFrame) -> str:
 def extremes(rows: pd.DataFrame) -> str:
     """``0.70 (B, 150 d) to 1.04 (A, 72 w)``."""
     ends = [rows.loc[rows["hr"].idxmin()], rows.loc[rows["hr"].idxmax()]]
-    return " to ".join(f"{_ratio(row)} ({row['arm']}, {unbroken(row['landmark'])})" for row in ends)
-
-
-def _ratio(row: pd.Series) -> str:
-    return format_estimate(row["hr"], row["mcse_hr"])
-
-
-def _pairs(rows: pd.DataFrame) -> str:
-    return ", ".join(f"{unbroken(row.landmark)} ({row.arm})" for row in rows.itertuples())
+    return " to ".join(
+        f"{format_estimate(row['hr'], row['mcse_hr'])} ({row['arm']}, {unbroken(row['landmark'])})"
+        for row in ends
+    )

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from scipy.stats import gaussian_kde
 
 from bayes_net.checks.predictive import kaplan_meier, posterior_predictive
 from bayes_net.data.exposure import Exposure, Response
 from bayes_net.estimands.summary import summarise
-from bayes_net.estimands.survival import baseline_hazard, hazard_ratio_by_time, standardised_survival
+from bayes_net.estimands.survival import OverTime, standardised_survival
 from bayes_net.model.priors import Prior
 from bayes_net.results.fits import Fitted, profile_label
 from bayes_net.schema import ARM, INTERVAL, SLOPE, TIME
@@ -27,7 +28,7 @@ def subset(data: Exposure, keep: np.ndarray) -> Exposure:
     return replace(data, **{name: getattr(data, name)[keep] for name in rows})
 
 
-def bands(draws, *, ci_prob: float) -> pd.DataFrame:
+def bands(draws: xr.DataArray, *, ci_prob: float) -> pd.DataFrame:
     """Pointwise equal-tailed bands of draws: their other dims, estimate, lower, upper."""
     tail = ((1 - ci_prob) / 2, 0.5, (1 + ci_prob) / 2)
     quantiles = draws.quantile(tail, dim=("chain", "draw")).dropna(TIME, how="all")
@@ -74,30 +75,23 @@ def patient_groups(fitted: Fitted) -> Iterator[tuple[str, str, Exposure]]:
         yield from ((group, arm, subset(data, keep)) for group, keep in parts if keep.any())
 
 
-def hazard_steps(fitted: Fitted, *, ci_prob: float) -> pd.DataFrame:
-    """Posterior hazard by arm and interval; the last interval ends with the arm's follow-up."""
-    return _steps(fitted, summarise(baseline_hazard(fitted.fit), ci_prob=ci_prob))
-
-
-def hazard_ratio_steps(fitted: Fitted, *, ci_prob: float, interval: str = "equal-tailed") -> pd.DataFrame:
-    """Posterior hazard ratio, per 10 points or of response, by arm and interval, with its events; the last
-    interval ends with the arm's follow-up."""
+def steps_over_time(
+    quantity: OverTime, fitted: Fitted, *, ci_prob: float, interval: str = "equal-tailed"
+) -> pd.DataFrame:
+    """Posterior of a quantity by arm and interval, with the events and months of each interval, the last of
+    which ends with the arm's follow-up."""
     data = fitted.job.data
-    within = np.append(data.cuts, data.starts[-1] + 1.0)
-    ratios = hazard_ratio_by_time(fitted.fit, within).rename({TIME: INTERVAL})
-    table = summarise(
-        ratios.assign_coords({INTERVAL: np.arange(data.n_intervals)}), ci_prob=ci_prob, interval=interval
-    )
-    table["events"] = data.events.astype(int).ravel()
-    return _steps(fitted, table)
-
-
-def _steps(fitted: Fitted, table: pd.DataFrame) -> pd.DataFrame:
-    """With the months at which each interval starts and ends, up to the arm's last follow-up."""
-    data = fitted.job.data
+    draws = quantity.by_interval(fitted.fit["posterior"].to_dataset())
+    draws = draws.assign_coords({INTERVAL: np.arange(data.n_intervals)}).transpose(..., ARM, INTERVAL)
+    table = summarise(draws, ci_prob=ci_prob, interval=interval).rename(columns={INTERVAL: "k"})
     follow_up = dict(zip(data.arms, fitted.fit["constant_data"]["last_follow_up"].values, strict=True))
-    table["start"] = data.starts[table[INTERVAL].astype(int)]
-    table["end"] = np.minimum(data.ends[table[INTERVAL].astype(int)], table[ARM].map(follow_up))
+    k = table["k"].to_numpy(int)
+    table = table.assign(
+        events=data.events.astype(int).ravel(),
+        start=data.starts[k],
+        end=np.minimum(data.ends[k], table[ARM].map(follow_up)),
+        origin=origin_of(fitted),
+    )
     return table[table["start"] < table["end"]].reset_index(drop=True)
 
 
@@ -122,7 +116,9 @@ def slope_densities(fitted: Fitted, prior: Prior) -> pd.DataFrame:
     )
 
 
-def predictive_table(fits: Sequence[Fitted], times: Sequence[float], *, ci_prob: float) -> pd.DataFrame:
+def predictive_table(
+    fits: Sequence[Fitted], times: Sequence[float] | np.ndarray, *, ci_prob: float
+) -> pd.DataFrame:
     """Replicated against observed survival at ``times``, for every fit."""
     parts = [
         posterior_predictive(

@@ -9,30 +9,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net import schema
 from bayes_net.checks.gate import Gate, gate, loo
 from bayes_net.data.exposure import Exposure, Measure, Shrinkage
 from bayes_net.data.landmarks import Landmark, LandmarkSet
-from bayes_net.display import shown
+from bayes_net.display import notebook_html
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio, interaction
+from bayes_net.model.assumptions import slope_in_force, varies_over_time
 from bayes_net.numbers import plain_table, significant
 from bayes_net.results.columns import HAZARD_RATIO_BOUNDS, hazard_ratio_columns
-from bayes_net.schema import (
-    ARM,
-    ARM_EFFECT,
-    ASSOCIATION,
-    COVARIATE,
-    COVARIATE_EFFECT,
-    FAILED,
-    LOG_HAZARD,
-    PASSED,
-    PER_1_POINT,
-    PER_10_POINTS,
-    POINTS_PER_UNIT,
-    SAMPLE_DIMS,
-    SLOPE_BY_INTERVAL,
-    landmark_labels,
-)
 
 _SHOWN = ("landmark", "arm", "n", "events", "hr", "lower", "upper", "gate")
 
@@ -85,7 +71,7 @@ class Fitted:
 
     def _repr_html_(self) -> str:
         ratios = hazard_ratio_table([self], ci_prob=0.95, interval="equal-tailed")
-        ratios = ratios[ratios["measure"] != PER_1_POINT]
+        ratios = ratios[ratios["measure"] != schema.PER_1_POINT]
         checks = self.gate.table
         failed = [
             f"{row.check} {significant(row.worst, 4)}"
@@ -93,12 +79,12 @@ class Fitted:
         ]
         unusable = f"Do not use these numbers: {', '.join(failed) or 'no checks'}"
         verdict = "Gate passed" if self._sound else unusable
-        return shown(
+        return notebook_html(
             self.job.label if self._sound else f"GATE FAILED: {self.job.label}",
             [f"Population: {self.job.population}", verdict],
             tables={
                 f"{measure}; {estimand}": plain_table(
-                    rows.assign(landmark=landmark_labels(rows))[list(_SHOWN)]
+                    rows.assign(landmark=schema.landmark_labels(rows))[list(_SHOWN)]
                 )
                 for (measure, estimand), rows in ratios.groupby(["measure", "estimand"], sort=False)
             },
@@ -124,21 +110,21 @@ def checked(job: Job, fit: xr.DataTree, others: Mapping[str, xr.DataArray] | Non
 
 def reported_quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
     """The draws behind the hazard-ratio table and the baseline hazards."""
-    named = {"hazard ratio": hazard_ratio(fit), "log hazard": fit["posterior"][LOG_HAZARD]}
-    if SLOPE_BY_INTERVAL in fit["posterior"]:
-        named["log hazard ratio by interval"] = fit["posterior"][SLOPE_BY_INTERVAL]
+    named = {"hazard ratio": hazard_ratio(fit), "log hazard": fit["posterior"][schema.LOG_HAZARD]}
+    if varies_over_time(posterior := fit["posterior"].to_dataset()):
+        named["log hazard ratio by interval"] = slope_in_force(posterior)
     if _arms_differ(fit):
         named["ratio of hazard ratios"] = interaction(fit)
-    if ARM_EFFECT in fit["posterior"]:
+    if schema.ARM_EFFECT in fit["posterior"]:
         named["arm hazard ratio"] = arm_hazard_ratio(fit)
-    if COVARIATE_EFFECT in fit["posterior"]:
+    if schema.COVARIATE_EFFECT in fit["posterior"]:
         named["covariate hazard ratio"] = covariate_hazard_ratio(fit)
     return named
 
 
 def _arms_differ(fit: xr.DataTree) -> bool:
     """Whether arms have slopes of their own: with a common one their ratio is 1 by assumption."""
-    return fit["posterior"].sizes[ARM] > 1 and "common_slope" not in fit["posterior"]
+    return fit["posterior"].sizes[schema.ARM] > 1 and "common_slope" not in fit["posterior"]
 
 
 def hazard_ratio_table(fits: Sequence[Fitted], *, ci_prob: float, interval: str) -> pd.DataFrame:
@@ -151,22 +137,22 @@ def _ratios(fitted: Fitted) -> Iterator[tuple[str, str, xr.DataArray]]:
     fit, measure = fitted.fit, fitted.job.measure
     scales = list(reported_scales(measure))
     for name, per in scales:
-        yield name, ASSOCIATION, hazard_ratio(fit, per=per)
+        yield name, schema.ASSOCIATION, hazard_ratio(fit, per=per)
         if _arms_differ(fit):
             yield name, "interaction", interaction(fit, per=per)
     name = scales[0][0]
-    if ARM_EFFECT in fit["posterior"]:
+    if schema.ARM_EFFECT in fit["posterior"]:
         yield _reference_label(measure), "arm", arm_hazard_ratio(fit).isel(shrinkage=0, drop=True)
-    if COVARIATE_EFFECT in fit["posterior"]:
-        yield name, "covariate", covariate_hazard_ratio(fit).rename({COVARIATE: ARM})
+    if schema.COVARIATE_EFFECT in fit["posterior"]:
+        yield name, "covariate", covariate_hazard_ratio(fit).rename({schema.COVARIATE: schema.ARM})
 
 
 def reported_scales(measure: Measure) -> Iterator[tuple[str, float]]:
     """Names of the scales on which a hazard ratio is reported, and the points of each."""
     if isinstance(measure, Shrinkage):
-        yield from ((PER_10_POINTS, 10.0), (PER_1_POINT, 1.0))
+        yield from ((schema.PER_10_POINTS, 10.0), (schema.PER_1_POINT, 1.0))
     else:
-        yield measure.label.replace("response", "response,"), POINTS_PER_UNIT
+        yield measure.label.replace("response", "response,"), schema.POINTS_PER_UNIT
 
 
 def _reference_label(measure: Measure) -> str:
@@ -178,25 +164,25 @@ def _reference_label(measure: Measure) -> str:
 
 def _hazard_ratio_rows(fitted: Fitted, ci_prob: float, interval: str) -> pd.DataFrame:
     job, parts = fitted.job, list(_ratios(fitted))
-    labels = [(measure, estimand, arm) for measure, estimand, x in parts for arm in x[ARM].values]
-    first = parts[0][2].drop_vars(ARM).coords
-    draws = np.concatenate([x.transpose(ARM, *SAMPLE_DIMS).values for _, _, x in parts])
-    ratios = xr.DataArray(draws, first, dims=("row", *SAMPLE_DIMS))
+    labels = [(measure, estimand, arm) for measure, estimand, x in parts for arm in x[schema.ARM].values]
+    first = parts[0][2].drop_vars(schema.ARM).coords
+    draws = np.concatenate([x.transpose(schema.ARM, *schema.SAMPLE_DIMS).values for _, _, x in parts])
+    ratios = xr.DataArray(draws, first, dims=("row", *schema.SAMPLE_DIMS))
     table = ratio_summary(ratios, np.log(ratios), ci_prob=ci_prob, interval=interval)
-    about = pd.DataFrame(labels, columns=["measure", "estimand", ARM])
+    about = pd.DataFrame(labels, columns=["measure", "estimand", schema.ARM])
     counts = {
         arm: (n, int(d))
         for arm, n, d in zip(job.data.arms, job.data.n_by_arm, job.data.events.sum(1), strict=True)
     }
     whole = (job.data.n, int(job.data.event.sum()))
-    patients = [counts[arm] if estimand == ASSOCIATION else whole for _, estimand, arm in labels]
+    patients = [counts[arm] if estimand == schema.ASSOCIATION else whole for _, estimand, arm in labels]
     about[["n", "events"]] = patients
     common = {
         "endpoint": job.endpoint,
         "population": job.population,
         "landmark": job.landmark.label,
         "biased": job.landmark.biased,
-        "gate": PASSED if fitted.gate.passed else FAILED,
+        "gate": schema.PASSED if fitted.gate.passed else schema.FAILED,
     }
     return pd.concat([about, table.drop(columns="row")], axis=1).assign(**common)
 
@@ -216,9 +202,9 @@ def ratio_summary(
         name: probability(ratios, above=above, below=below)
         for name, (above, below) in HAZARD_RATIO_BOUNDS.items()
     }
-    more |= {"log_mean": logs.mean(SAMPLE_DIMS), "log_sd": logs.std(SAMPLE_DIMS, ddof=1)}
+    more |= {"log_mean": logs.mean(schema.SAMPLE_DIMS), "log_sd": logs.std(schema.SAMPLE_DIMS, ddof=1)}
     if prior is not None:
-        more["prior_sd"] = prior.std(SAMPLE_DIMS, ddof=1)
+        more["prior_sd"] = prior.std(schema.SAMPLE_DIMS, ddof=1)
         more["contraction"] = 1 - more["log_sd"] / more["prior_sd"]
     table = table.rename(columns={"estimate": "hr", "mcse": "mcse_hr", "interval_kind": "interval"})
     return table.assign(**{name: np.ravel(values.values) for name, values in more.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
@@ -13,19 +14,18 @@ from bayes_net.checks.power import power_scaling, tipping_factor
 from bayes_net.data.exposure import Shrinkage
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import (
+    OVER_TIME,
     arm_hazard_ratio,
     covariate_hazard_ratio,
     hazard_ratio,
-    hazard_ratio_by_time,
     median_survival,
     rmst,
     survival,
 )
-from bayes_net.model.assumptions import Hazard
-from bayes_net.model.predictors import free_variables
-from bayes_net.model.priors import Flat, HalfNormal, Prior
+from bayes_net.model.assumptions import Hazard, free_variables
+from bayes_net.model.priors import Flat, HalfNormal, Prior, Priors
 from bayes_net.numbers import format_range, significant
-from bayes_net.results.curves import hazard_ratio_steps
+from bayes_net.results.curves import steps_over_time
 from bayes_net.results.fits import Fitted, Job, profile_label, reported_scales
 from bayes_net.schema import (
     ARM,
@@ -35,8 +35,6 @@ from bayes_net.schema import (
     FAILED,
     PASSED,
     PFS,
-    SLOPE_BY_INTERVAL,
-    SLOPE_STEP_SD,
 )
 
 
@@ -101,34 +99,31 @@ _ABOUT = ("endpoint", "population", "measure", "landmark", "biased")
 
 
 def _about(job: Job) -> dict[str, object]:
-    measure = next(reported_scales(job.measure))[0]
-    return dict(
-        zip(
-            _ABOUT,
-            (job.endpoint, job.population, measure, job.landmark.label, job.landmark.biased),
-            strict=True,
-        )
-    )
+    measure, at = next(reported_scales(job.measure))[0], job.landmark
+    return dict(zip(_ABOUT, (job.endpoint, job.population, measure, at.label, at.biased), strict=True))
 
 
-def over_time_table(fits: Sequence[Fitted], *, ci_prob: float, interval: str) -> pd.DataFrame:
-    """Posterior hazard ratio in each interval after the landmark, of the fits whose slopes vary over time.
+def over_time_tables(
+    fits: Sequence[Fitted], *, ci_prob: float, interval: str
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Name and table of every quantity over time that has one, of the fits whose models use it.
 
-    Columns: what it is about, arm, start and end (months), events, hr, lower, upper, level, interval, and
-    the Monte-Carlo errors.
+    Columns: what it is about, arm, start and end (months), events, the estimate, lower, upper, level,
+    interval, and the Monte-Carlo errors.
     """
-    parts = [
-        hazard_ratio_steps(f, ci_prob=ci_prob, interval=interval)
-        .rename(columns={"estimate": "hr", "mcse": "mcse_hr", "interval": "k", "interval_kind": "interval"})
-        .assign(**_about(f.job), gate=PASSED if f.gate.passed else FAILED)
-        for f in fits
-        if SLOPE_BY_INTERVAL in f.fit["posterior"]
-    ]
-    if not parts:
-        return pd.DataFrame()
-    columns = [*_ABOUT, ARM, "start", "end", "events", "hr", "lower", "upper", "level", "interval"]
-    columns += ["mcse_hr", "mcse_lower", "mcse_upper", "ess_bulk", "ess_tail", "rhat", "gate"]
-    return pd.concat(parts, ignore_index=True)[columns]
+    for quantity in OVER_TIME:
+        if name := quantity.column:
+            names = {"estimate": name, "mcse": f"mcse_{name}", "interval_kind": "interval"}
+            parts = [
+                steps_over_time(quantity, f, ci_prob=ci_prob, interval=interval)
+                .rename(columns=names)
+                .assign(**_about(f.job), gate=PASSED if f.gate.passed else FAILED)
+                for f in fits
+                if quantity.used(f.fit["posterior"])
+            ]
+            columns = [*_ABOUT, ARM, "start", "end", "events", name, "lower", "upper", "level", "interval"]
+            columns += [f"mcse_{name}", "mcse_lower", "mcse_upper", "ess_bulk", "ess_tail", "rhat", "gate"]
+            yield quantity.name, pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame()
 
 
 def survival_table(
@@ -146,23 +141,23 @@ def survival_table(
     ends before the horizon: they would be extrapolation. A median beyond it is kept and said to be so.
     """
     parts = [
-        part.assign(
-            endpoint=f.job.endpoint,
-            population=f.job.population,
-            measure=f.job.measure.label,
-            landmark=f.job.landmark.label,
-            biased=f.job.landmark.biased,
-        )
+        part.assign(**_about(f.job) | {"measure": f.job.measure.label})
         for f in fits
         for part in _survival_parts(f, times, horizon, profiles, ci_prob, interval)
     ]
-    columns = ["endpoint", "population", "measure", "landmark", "biased", ARM, "profile", "quantity", "time"]
-    columns += ["beyond_follow_up"]
+    columns = [*_ABOUT, ARM, "profile", "quantity", "time", "beyond_follow_up"]
     columns += ["estimate", "lower", "upper", "level", "interval", "mcse", "ess_bulk", "rhat"]
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def _survival_parts(f: Fitted, times, horizon, profiles, ci_prob, interval) -> Iterator[pd.DataFrame]:
+def _survival_parts(
+    f: Fitted,
+    times: Sequence[float],
+    horizon: float,
+    profiles: Sequence[float],
+    ci_prob: float,
+    interval: str,
+) -> Iterator[pd.DataFrame]:
     follow_up = dict(zip(f.job.data.arms, f.fit["constant_data"]["last_follow_up"].values, strict=True))
     drawn = survival_quantities(f.job, f.fit, times=times, horizon=horizon, profiles=profiles)
     for quantity, draws in drawn.items():
@@ -202,34 +197,21 @@ def primary(fits: Sequence[Fitted], endpoint: str = PFS) -> list[Fitted]:
 
 def prior_table(fitted: Fitted, hazard: Hazard) -> pd.DataFrame:
     """Every prior: parameter, what was stated, the distribution, and what it implies by simulation."""
-    implied = _implications(fitted)
-    rows, free = [], free_variables(hazard, fitted.job.data)
-    for name, words in _PARAMETERS.items():
-        if name in free:
-            prior = free[name][0]
-            if not isinstance(fitted.job.measure, Shrinkage):
-                words = words.replace("of shrinkage", "of response against none")
-            rows.append(
-                {
-                    "parameter": words,
-                    "statement": prior.statement or "-",
-                    "distribution": _distribution(prior),
-                    "implies": implied.get(name, "nothing by itself" if isinstance(prior, Flat) else "-"),
-                }
-            )
+    implied, rows = _implications(fitted), []
+    order = [field.name for field in fields(Priors)]
+    free = {name: each for name, each in free_variables(hazard, fitted.job.data).items() if each.key}
+    for name, (prior, _, _, words, *_) in sorted(free.items(), key=lambda item: order.index(item[1].key)):
+        if not isinstance(fitted.job.measure, Shrinkage):
+            words = words.replace("of shrinkage", "of response against none")
+        rows.append(
+            {
+                "parameter": words,
+                "statement": prior.statement or "-",
+                "distribution": _distribution(prior),
+                "implies": implied.get(name, "nothing by itself" if isinstance(prior, Flat) else "-"),
+            }
+        )
     return pd.DataFrame(rows)
-
-
-_PARAMETERS = {
-    "level": "time-averaged log hazard per month",
-    "log_baseline": "log hazard per month of each interval",
-    "step_sd": "SD of the log hazard's change over a year",
-    "slope": "log hazard ratio of shrinkage, each arm",
-    "common_slope": "log hazard ratio of shrinkage, all arms",
-    SLOPE_STEP_SD: "SD of the change over a year of the log hazard ratio of shrinkage, each arm",
-    ARM_EFFECT: "log hazard ratio of the arm",
-    COVARIATE_EFFECT: "log hazard ratio of each covariate",
-}
 
 
 def _distribution(prior: Prior) -> str:
@@ -266,9 +248,11 @@ def _implications(fitted: Fitted) -> dict[str, str]:
     )
     if ARM_EFFECT in before["posterior"]:
         implied[ARM_EFFECT] = f"arm hazard ratio: {format_range(arm_hazard_ratio(before).isel(first))}"
-    if SLOPE_BY_INTERVAL in before["posterior"]:
-        late, early = hazard_ratio_by_time(before, [24.0, 12.0]).isel(first).transpose("time", ...)
-        implied[SLOPE_STEP_SD] = f"hazard ratio at 24 months over that at 12: {format_range(late / early)}"
+    for quantity in OVER_TIME:
+        if quantity.at and quantity.step_sd and quantity.used(before["posterior"]):
+            late, early = quantity.at(before, [24.0, 12.0]).isel(first).transpose("time", ...)
+            change = f"hazard ratio at 24 months over that at 12: {format_range(late / early)}"
+            implied[quantity.step_sd] = change
     if COVARIATE_EFFECT in before["posterior"]:
         ratios = covariate_hazard_ratio(before).isel({COVARIATE: 0})
         implied[COVARIATE_EFFECT] = f"hazard ratio: {format_range(ratios)}"

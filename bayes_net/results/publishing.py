@@ -12,16 +12,15 @@ import re
 import secrets
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bayes_net.errors import InputError, listed
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 
 MANIFEST = "manifest.json"
@@ -166,7 +165,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     Where folders cannot be locked (Windows, some network disks) two runs that finish in the same instant
     may refuse one of them; neither result is lost or mixed.
     """
-    if fcntl is None:
+    if sys.platform == "win32":
         yield
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayes_net.estimands.summary import direction
-from bayes_net.numbers import MISSING, format_count, format_interval, format_probability, rounded
+from bayes_net.numbers import MISSING, format_count, format_probability, format_ratio, rounded, text_table
 from bayes_net.results.columns import KEYS
 from bayes_net.schema import AS_SPECIFIED, ERROR, PASSED, PER_1_POINT, landmark_label, landmark_names, words
 
@@ -56,29 +57,26 @@ def summary(scenarios: pd.DataFrame) -> pd.DataFrame:
 
 def summary_table(found: pd.DataFrame, *, label: str) -> pd.DataFrame:
     """``summary`` as text."""
-    rows: list[dict[str, str]] = []
-    for row in found.itertuples():
-        known = not pd.isna(row.hr)
-        rows.append(
-            {
-                "Endpoint": words(row.endpoint),
-                "Of": subject(row),
-                f"HR as specified ({label})": format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
-                if known
-                else "gate failed",
-                "Medians of scenarios": f"{rounded(row.lowest)} ({row.lowest_in}) to {rounded(row.highest)} "
-                f"({row.highest_in})",
-                "Pr(HR < 1)": f"{format_probability(row.lowest_prob)} to "
-                f"{format_probability(row.highest_prob)}",
-                "Other conclusion": f"{format_count(row.other_conclusion)} of {row.scenarios}"
-                if known
-                else MISSING,
-            }
-        )
-    return pd.DataFrame(rows)
+    return text_table(
+        found,
+        {
+            "Endpoint": ("endpoint", words),
+            "Of": subject,
+            f"HR as specified ({label})": lambda row: "gate failed" if pd.isna(row.hr) else format_ratio(row),
+            "Medians of scenarios": lambda row: (
+                f"{rounded(row.lowest)} ({row.lowest_in}) to {rounded(row.highest)} ({row.highest_in})"
+            ),
+            "Pr(HR < 1)": lambda row: (
+                f"{format_probability(row.lowest_prob)} to {format_probability(row.highest_prob)}"
+            ),
+            "Other conclusion": lambda row: (
+                MISSING if pd.isna(row.hr) else f"{format_count(row.other_conclusion)} of {row.scenarios}"
+            ),
+        },
+    )
 
 
-def subject(row) -> str:
+def subject(row: Any) -> str:
     """What a hazard ratio is about, in words."""
     landmark = landmark_label(row.landmark) if row.landmark else ""
     parts = (row.estimand, row.measure, landmark, row.arm, row.study)

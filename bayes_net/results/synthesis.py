@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 from scipy.special import expit
 
+from bayes_net import schema
 from bayes_net.estimands.new_study import new_arm_effect, new_response
 from bayes_net.estimands.summary import summarise
 from bayes_net.estimands.synthesis import curve_hazard, slopes_of
@@ -16,22 +17,13 @@ from bayes_net.evidence.curves import log_cumulative_hazard
 from bayes_net.evidence.kinds import names_of
 from bayes_net.evidence.ratios import PER_POINT_PCHG
 from bayes_net.evidence.statistics import Quantity
+from bayes_net.labels import about, select, texts
 from bayes_net.model.assumptions import Assumptions
 from bayes_net.model.network import Network
 from bayes_net.model.priors import COMMENSURATE, EXCHANGEABLE, FULL, NONE, Borrowing
 from bayes_net.numbers import format_range
-from bayes_net.results.columns import PRINTED_COLUMNS, hazard_ratio_columns
+from bayes_net.results.columns import PARAMETER_KEYS, PRINTED_COLUMNS, hazard_ratio_columns
 from bayes_net.results.fits import ratio_summary
-from bayes_net.schema import (
-    ASSOCIATION,
-    BIAS_TAKEN_OFF,
-    ENDPOINT_LABELS,
-    NO_LIMIT,
-    OBSERVED,
-    PER_1_POINT,
-    PER_10_POINTS,
-    SAMPLE_DIMS,
-)
 
 IN_PRINT, HELD_OUT, PREDICTED = "in print", "in print, held out", "not in print: predicted"
 NO_BIAS_TERM = "no bias term"
@@ -49,18 +41,17 @@ def hazard_ratios(
     ``BIAS_TAKEN_OFF``, or ``NO_BIAS_TERM`` where none is specified). ``printed`` are all rows of the
     evidence. ``contraction`` is 1 - posterior SD / prior SD of the log hazard ratio.
     """
-    if not network.slope_groups:
+    if not network.slope_endpoints:
         return pd.DataFrame()
     after, before = (slopes_of(fit[group].to_dataset()) for group in ("posterior", "prior"))
     parts = []
-    for per, measure in ((10.0, PER_10_POINTS), (1.0, PER_1_POINT)):
+    for per, measure in ((10.0, schema.PER_10_POINTS), (1.0, schema.PER_1_POINT)):
         logs, prior = after * per / 10.0, before * per / 10.0
         part = ratio_summary(np.exp(logs), logs, ci_prob=ci_prob, prior=prior)
         parts.append(part.assign(measure=measure))
     table = pd.concat(parts, ignore_index=True)
-    table[["endpoint", "arm"]] = table["slope_of"].str.split(" ", n=1, expand=True)
-    table["biased"] = table["landmark"].isin((NO_LIMIT, OBSERVED))
-    table = pd.concat([table, _beside(table, printed, with_bias=network.biased_groups)], axis=1)
+    table["biased"] = table["landmark"].isin((schema.NO_LIMIT, schema.OBSERVED))
+    table = pd.concat([table, _beside(table, printed, with_bias=network.biased_slopes)], axis=1)
     known = {
         (cohort.endpoint, cohort.landmark, arm)
         for cohort in network.landmark_cohorts
@@ -70,25 +61,28 @@ def hazard_ratios(
     keys = zip(table["endpoint"], table["landmark"], table["arm"], strict=True)
     observed = np.array([key in known for key in keys])
     table.loc[observed & (table["status"] == PREDICTED), "status"] = FROM_PATIENTS
-    return hazard_ratio_columns(table.assign(estimand=ASSOCIATION), more=PRINTED_COLUMNS)
+    return hazard_ratio_columns(table.assign(estimand=schema.ASSOCIATION), more=PRINTED_COLUMNS)
 
 
 def contraction(before: xr.DataArray, after: xr.DataArray) -> dict[str, np.ndarray]:
     """Prior SD, posterior SD, and 1 - their ratio, in the order of ``summarise``'s rows."""
-    sds = [np.ravel(x.std(SAMPLE_DIMS, ddof=1).values) for x in (before, after)]
+    sds = [np.ravel(x.std(schema.SAMPLE_DIMS, ddof=1).values) for x in (before, after)]
     return {"prior_sd": sds[0], "posterior_sd": sds[1], "contraction": 1 - sds[1] / sds[0]}
 
 
-def _beside(table: pd.DataFrame, printed: pd.DataFrame, *, with_bias: Collection[str]) -> pd.DataFrame:
+def _beside(
+    table: pd.DataFrame, printed: pd.DataFrame, *, with_bias: Collection[tuple[str, str]]
+) -> pd.DataFrame:
     """The printed value of each row's endpoint, arm, landmark and unit, and whether it entered."""
     own = printed[printed["statistic"].isin(names_of(Quantity.SLOPE)) & (printed["use"] != "record")]
     own = own.sort_values("use", key=lambda use: use != "likelihood", kind="stable")
     found = []
     for row in table.itertuples():
-        if row.landmark == NO_LIMIT:
-            found.append({"status": BIAS_TAKEN_OFF if row.slope_of in with_bias else NO_BIAS_TERM, "row": ""})
+        if row.landmark == schema.NO_LIMIT:
+            biased = (row.endpoint, row.arm) in with_bias
+            found.append({"status": schema.BIAS_TAKEN_OFF if biased else NO_BIAS_TERM, "row": ""})
             continue
-        landmark = NO_LIMIT if row.landmark == OBSERVED else row.landmark
+        landmark = schema.NO_LIMIT if row.landmark == schema.OBSERVED else row.landmark
         match = own[
             (own["endpoint"] == row.endpoint) & (own["arm"] == row.arm) & (own["landmark"] == landmark)
         ]
@@ -115,15 +109,13 @@ def arm_hazard_ratios(fit: xr.DataTree, network: Network, *, ci_prob: float, see
     parts = []
     for name, what in (("arm_effect", "arm"), ("study_level", "study against reference")):
         if name in draws:
-            dim = "effect" if name == "arm_effect" else "level_of"
             part = ratio_summary(np.exp(draws[name]), draws[name], ci_prob=ci_prob, prior=prior[name])
-            parts.append(part.rename(columns={dim: "of"}).assign(estimand=what))
+            parts.append(part.assign(estimand=what))
     if network.pools_effects:
         parts += _pooled_effects(draws, prior, network, ci_prob, seed)
     if not parts:
         return pd.DataFrame()
     table = pd.concat(parts, ignore_index=True)
-    table[["endpoint", "study"]] = table["of"].str.split(" ", n=1, expand=True)
     reference, *others = network.assumptions.arms
     against = f"{', '.join(others)} against {reference}"
     table["comparison"] = np.where(table["estimand"] == "arm", against, "")
@@ -138,20 +130,21 @@ def _pooled_effects(draws, prior, network: Network, ci_prob: float, seed: int) -
             for d in (prior, draws)
         )
         part = ratio_summary(np.exp(after), after, ci_prob=ci_prob, prior=before)
-        part["of"] = part.pop("effect_endpoint") + f" ({label})"
-        parts.append(part.assign(estimand="arm"))
+        part = part.rename(columns={schema.POOLED_ENDPOINT: schema.ENDPOINT})
+        parts.append(part.assign(study=f"({label})", estimand="arm"))
     return parts
 
 
 def responses(fit: xr.DataTree, network: Network, *, ci_prob: float, seed: int) -> pd.DataFrame:
-    """Probability of response by study and arm, and in a new study of the last arm."""
-    groups = network.groups("response")
-    if not groups:
+    """Probability of response by study and arm, and of the last arm in a new study, its arm left empty."""
+    if not network.groups("response"):
         return pd.DataFrame()
     logits = {"prior": fit["prior"]["response"], "posterior": fit["posterior"]["response"]}
     if network.pooled_responses.any():
         logits = {
-            name: xr.concat([x, new_response(fit[name].to_dataset(), network, seed)], dim="response_group")
+            name: xr.concat(
+                [x, new_response(fit[name].to_dataset(), network, seed)], dim=schema.RESPONSE_GROUP
+            )
             for name, x in logits.items()
         }
     table = summarise(expit(logits["posterior"]), ci_prob=ci_prob)
@@ -167,13 +160,19 @@ def parameters(fit: xr.DataTree, network: Network, *, ci_prob: float) -> pd.Data
         if str(name).endswith("_z") or name in ("step", "landmark_step"):
             continue  # standardised: what is derived from them says it
         table = summarise(after[name], ci_prob=ci_prob, limits=False)
-        labels = [d for d in after[name].dims if d not in SAMPLE_DIMS]
-        table["label"] = table[labels].astype(str).agg(", ".join, axis=1) if labels else ""
         shrunk = contraction(before[name], after[name].transpose(*before[name].dims))
-        parts.append(table.assign(parameter=name, **shrunk))
-    columns = ["parameter", "label", "mean", "sd", "estimate", "lower", "upper", "level"]
+        parts.append(table.assign(**parameter_labels(after[name]), **shrunk))
+    columns = [*PARAMETER_KEYS, "mean", "sd", "estimate", "lower", "upper", "level"]
     columns += ["prior_sd", "contraction"]
     return pd.concat(parts, ignore_index=True)[[*columns, "ess_bulk", "rhat"]]
+
+
+def parameter_labels(draws: xr.DataArray) -> pd.DataFrame:
+    """``PARAMETER_KEYS`` of every element of a parameter, in the order of ``summarise``'s rows; what does not
+    apply is empty."""
+    of = about(draws).rename(columns={schema.POOLED_ENDPOINT: schema.ENDPOINT})
+    given = {name: of.get(name, "") for name in PARAMETER_KEYS}
+    return pd.DataFrame(given | {"parameter": draws.name, "label": texts(of)}, index=of.index)
 
 
 YEAR = 12.0
@@ -217,7 +216,7 @@ def _prior_rows(draws: xr.Dataset, network: Network) -> Iterator[tuple[str, str,
     if "bias" in draws:
         yield from _bias_rows(draws["bias"], assumed)
     if "response" in draws:
-        implied = f"probability: {format_range(expit(draws['response'].isel(response_group=-1)))}"
+        implied = f"probability: {format_range(expit(draws['response'].isel({schema.RESPONSE_GROUP: -1})))}"
         yield "probability of response", assumed.response_probability.statement, implied
     if "completion" in draws:
         statement = assumed.completion.statement.replace("hazard ratios", "odds ratios")
@@ -226,17 +225,17 @@ def _prior_rows(draws: xr.Dataset, network: Network) -> Iterator[tuple[str, str,
 
 
 def _bias_rows(bias: xr.DataArray, assumed: Assumptions) -> Iterator[tuple[str, str, str]]:
-    for group in bias["bias_of"].values:
-        endpoint, arm = str(group).split(" ", 1)
+    for endpoint, arm in about(bias).itertuples(index=False):
         mean, sd = assumed.bias[arm]
         statement = f"normal, mean {mean:g}, SD {sd:g} per point, times {assumed.bias_scale:g}"
-        name = f"guarantee-time bias of no limit, {ENDPOINT_LABELS.get(endpoint, endpoint)}, {arm}"
-        implied = f"factor on the hazard ratio per 10 points: {format_range(np.exp(bias.sel(bias_of=group)))}"
+        name = f"guarantee-time bias of no limit, {schema.ENDPOINT_LABELS.get(endpoint, endpoint)}, {arm}"
+        factor = np.exp(select(bias, biased_slope=(endpoint, arm)))
+        implied = f"factor on the hazard ratio per 10 points: {format_range(factor)}"
         yield name, statement, implied
 
 
 def _ratio_row(name: str, statement: str, logs: xr.DataArray) -> tuple[str, str, str]:
-    one = logs.isel({dim: 0 for dim in logs.dims if dim not in SAMPLE_DIMS})
+    one = logs.isel({dim: 0 for dim in logs.dims if dim not in schema.SAMPLE_DIMS})
     return name, statement or "–", f"ratio: {format_range(np.exp(one))}"
 
 

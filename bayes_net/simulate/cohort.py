@@ -91,7 +91,9 @@ def _write_atomically(table: pd.DataFrame, path: Path) -> None:
         raise
 
 
-def _draw(plan: SimulationPlan, arm: int, law: ArmLaw, rng: np.random.Generator):
+def _draw(
+    plan: SimulationPlan, arm: int, law: ArmLaw, rng: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame, int]:
     """The patient and scan tables of one arm, and how many of its patients' death hazards are capped."""
     n, at = plan.patients[arm], visits(plan)
     depth = law.depth(rng.standard_normal(n))
@@ -119,7 +121,9 @@ def _draw(plan: SimulationPlan, arm: int, law: ArmLaw, rng: np.random.Generator)
     return patients, scans, int(capped.any(axis=1).sum())
 
 
-def _courses(plan: SimulationPlan, arm: int, law: ArmLaw, depth: np.ndarray, rng: np.random.Generator):
+def _courses(
+    plan: SimulationPlan, arm: int, law: ArmLaw, depth: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """When each patient progresses (infinite if death comes first), dies, and the study ends.
 
     Both ways to tie death to progression keep the PFS hazard and the death hazard as they are: independent
@@ -143,7 +147,14 @@ def _discontinuation(law: ArmLaw, first_scan: float, n: int, rng: np.random.Gene
     return np.where(rng.random(n) < law.unscanned, rng.uniform(0, first_scan, n), later)
 
 
-def _scan_table(plan, names, readings, scanned, progressed, rng) -> pd.DataFrame:
+def _scan_table(
+    plan: SimulationPlan,
+    names: np.ndarray,
+    readings: np.ndarray,
+    scanned: np.ndarray,
+    progressed: np.ndarray,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
     """Scans with sizes, the baseline among them, of which only the recorded progression looks like one.
 
     Growth to progression begins after the last clear scan, so that no reading foretells it.
@@ -161,11 +172,11 @@ def _scan_table(plan, names, readings, scanned, progressed, rng) -> pd.DataFrame
     millimetres = size * median * np.exp(log_sd * rng.standard_normal(n))[:, None]
     response = np.where(progressed, "PD", np.where(size[:, 1:] <= 0.7, "PR", "SD"))
     done = np.pad(scanned, ((0, 0), (1, 0)), constant_values=True)
-    row, visit = np.nonzero(done)
+    row, at = np.nonzero(done)
     return pd.DataFrame(
         {
             "patient": names[row],
-            "time": np.array([0.0, *visits(plan)])[visit],
+            "time": np.array([0.0, *visits(plan)])[at],
             "size": millimetres[done],
             "new_lesion": np.pad(new_lesion, ((0, 0), (1, 0)))[done].astype(int),
             "response": np.pad(response.astype(object), ((0, 0), (1, 0)), constant_values="")[done],

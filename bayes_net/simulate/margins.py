@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -69,11 +70,11 @@ def _solve(plan: SimulationPlan, arm: int) -> ArmLaw:
     scale = (at[1] - at[0]) / (above[1] - above[0])
     unknowns = 3 if plan.path == "gradual" else 2
 
-    def law(guess):
+    def law(guess: Sequence[float]) -> ArmLaw:
         location, log_scale, growth = [*guess, 0.0][:3]
         return _law(plan, arm, location, math.exp(log_scale), growth)
 
-    def misfit(guess):
+    def misfit(guess: Sequence[float]) -> np.ndarray:
         return _misfit(plan, arm, law(guess))[:unknowns]
 
     found = root(misfit, [at[0] - scale * above[0], math.log(scale), 0.0][:unknowns])
@@ -94,7 +95,7 @@ def _misfit(plan: SimulationPlan, arm: int, law: ArmLaw) -> np.ndarray:
     clear = _clear_scans(plan, arm, law)
     exactly = -np.diff(clear, append=0.0)
 
-    def best_below(value):
+    def best_below(value: float) -> float:
         return (np.cumprod(ndtr((value - readings) / noise), axis=1) * exactly).sum() / clear[:, 0].sum()
 
     first_below = (
@@ -116,16 +117,16 @@ def _law(plan: SimulationPlan, arm: int, location: float, scale: float, growth: 
     starts = np.unique([0.0, *cuts])
     law = ArmLaw(float(location), scale, float(growth), tuple(starts.tolist()), (), ())
 
-    def deaths(*levels):
+    def deaths(*levels: float) -> tuple[float, ...]:
         return tuple(np.where(starts < cuts[1], *levels).tolist())
 
-    def survival(*levels):
+    def survival(*levels: float) -> np.ndarray:
         risk = np.exp(plan.os_slope[arm] * law.depth(_NODES) / 10)
         return np.exp(-np.outer(risk, months_spent(starts, os_times) @ deaths(*levels))).mean(0)
 
     law = replace(law, os_hazard=deaths(*_two_levels(survival, _os_targets(plan, arm))))
 
-    def with_pfs(*levels):
+    def with_pfs(*levels: float) -> ArmLaw:
         return replace(law, pfs_hazard=tuple(np.where(starts < cuts[0], *levels).tolist()))
 
     law = with_pfs(
@@ -134,7 +135,7 @@ def _law(plan: SimulationPlan, arm: int, location: float, scale: float, growth: 
     return _with_leavers(plan, arm, law)
 
 
-def _two_levels(survival, targets) -> tuple[float, float]:
+def _two_levels(survival: Callable[[float, float], np.ndarray], targets: np.ndarray) -> tuple[float, float]:
     """The early and late hazard with ``survival(early, late)`` at two times equal to ``targets``."""
     try:
         early = brentq(lambda level: survival(level, level)[0] - targets[0], 1e-9, 20)

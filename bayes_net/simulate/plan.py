@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import expit
 
 from bayes_net import schema
@@ -127,7 +128,7 @@ def uncapped_deaths(plan: SimulationPlan, arm: int, law: ArmLaw, depth: np.ndarr
     return np.outer(np.exp(plan.os_slope[arm] * depth / 10), law.os_hazard)
 
 
-def months_spent(starts, times: np.ndarray) -> np.ndarray:
+def months_spent(starts: npt.ArrayLike, times: np.ndarray) -> np.ndarray:
     """Months spent by ``times`` in each interval that begins at ``starts``."""
     return np.clip(np.asarray(times)[:, None] - np.asarray(starts), 0, np.diff(starts, append=np.inf))
 

@@ -5,16 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 import tomli_w
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
-from bayes_net.display import shown
-from bayes_net.specification.sections import Section, without_empty, without_identifiers
+from bayes_net.display import notebook_html
+from bayes_net.specification.sections import (
+    ALTERNATIVES,
+    Grid,
+    SamplingSection,
+    Scenarios,
+    Section,
+    without_empty,
+    without_identifiers,
+)
 
-if TYPE_CHECKING:
-    from bayes_net.specification.sections import Grid, SamplingSection, Scenarios
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """The section that a field is, or has several of, or may leave out."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(filter(None, map(_section_in, get_args(annotation))), None)
 
 
 class Plan(Section):
@@ -28,13 +40,20 @@ class Plan(Section):
     """Title of the report."""
     description: str = ""
     """Text for the report's reader."""
+    grid: Grid = Field(default_factory=dict)
+    scenarios: Scenarios = ()
     _folder: Path = PrivateAttr(default=Path())
     _name: ClassVar[str] = "specification"
 
-    if TYPE_CHECKING:  # fields of every kind of plan, which keep their places in its file
+    if TYPE_CHECKING:  # fields of every kind of plan, which keep their places in the file
         sampling: SamplingSection
-        scenarios: Scenarios
-        grid: Grid
+        report: Any
+
+    @classmethod
+    def sections(cls) -> dict[str, type[Section]]:
+        """The tables of a specification by name; some may come several times."""
+        found = {name: _section_in(info.annotation) for name, info in cls.model_fields.items()}
+        return without_empty({name: section for name, section in found.items() if section})
 
     def check(self) -> None:
         """Refuse values that are each allowed but together make no model."""
@@ -56,7 +75,7 @@ class Plan(Section):
     @property
     def values(self) -> dict[str, Any]:
         """The analysis as plain values, defaults included, without its scenarios: what these change."""
-        return {key: value for key, value in self._plain.items() if key not in ("scenarios", "grid")}
+        return {key: value for key, value in self._plain.items() if key not in ALTERNATIVES}
 
     @property
     def digest(self) -> str:
@@ -72,7 +91,7 @@ class Plan(Section):
 
     def _repr_html_(self) -> str:
         facts = [self.description] if self.description else []
-        return shown(self.title, facts, folded={"Specification (TOML)": self.public_toml()})
+        return notebook_html(self.title, facts, folded={"Specification (TOML)": self.public_toml()})
 
     def with_seed(self, seed: int | None) -> Self:
         """The same analysis with another seed (None keeps its own)."""

@@ -16,11 +16,11 @@ MOST_INTERVALS = 50
 MOST_IMPUTATIONS = 1000
 
 
-def _landmark(value: object) -> str:
+def _landmark(value: Any) -> str:
     return NO_LIMIT if value == NO_LIMIT else str(_later(value))
 
 
-def _later(value: object) -> Duration:
+def _later(value: Any) -> Duration:
     length = duration(value)
     if not length.days > 0:
         raise InputError(f"duration {value!r} is no time at all; expected more than 0")
@@ -121,8 +121,8 @@ def complaints(
 ) -> list[str]:
     """One line for each of pydantic's errors: ``sections`` are the tables within ``top``, by name."""
     # a list whose only entry is wrong counts as too short as well: the entry says it all
-    told = [e for e in errors if not (e["type"] == "too_short" and e["input"])]
-    return [_complaint(error, top, sections) for error in told]
+    relevant = [e for e in errors if not (e["type"] == "too_short" and e["input"])]
+    return [_complaint(error, top, sections) for error in relevant]
 
 
 def _complaint(error: Mapping, top: type[BaseModel], sections: Mapping[str, type[BaseModel]]) -> str:

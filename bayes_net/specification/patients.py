@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from bayes_net.data.exposure import Response, Shrinkage
-from bayes_net.model.assumptions import Hazard
+from bayes_net.model.assumptions import SLOPE_FORMS, Hazard
 from bayes_net.specification.base import Plan
 from bayes_net.specification.fields import repeated
 from bayes_net.specification.sections import (
@@ -15,12 +15,10 @@ from bayes_net.specification.sections import (
     CensoringSection,
     CovariateSection,
     DataSection,
-    Grid,
     LandmarkSection,
     PriorSection,
     ReportSection,
     SamplingSection,
-    Scenarios,
     listed_tables,
 )
 
@@ -30,7 +28,7 @@ class PatientsPlan(Plan):
 
     data: DataSection
     landmarks: LandmarkSection
-    slopes: Literal["per arm", "common", "time-varying"] = "per arm"
+    slopes: Literal[tuple(SLOPE_FORMS)] = "per arm"
     """A slope of shrinkage in each arm, one that is common to all arms, or one in each arm that varies over
     the intervals after the landmark."""
     covariates: Annotated[tuple[CovariateSection, ...], listed_tables("covariates")] = ()
@@ -39,8 +37,6 @@ class PatientsPlan(Plan):
     censoring: CensoringSection | None = None
     sampling: SamplingSection
     report: ReportSection = ReportSection()
-    scenarios: Scenarios = ()
-    grid: Grid = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _parts_agree(self) -> PatientsPlan:

@@ -5,37 +5,13 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from bayes_net.errors import InputError, SpecificationError
 from bayes_net.specification.base import Plan
 from bayes_net.specification.fields import complaints
 from bayes_net.specification.patients import PatientsPlan
-from bayes_net.specification.sections import (
-    BaselineSection,
-    CensoringSection,
-    CovariateSection,
-    DataSection,
-    LandmarkSection,
-    PriorSection,
-    ReportSection,
-    SamplingSection,
-    ScenarioSection,
-)
-from bayes_net.specification.synthesis import SYNTHESIS_SECTIONS, SynthesisPlan
-
-SECTIONS: dict[str, type[BaseModel]] = {
-    "data": DataSection,
-    "landmarks": LandmarkSection,
-    "covariates": CovariateSection,
-    "baseline": BaselineSection,
-    "priors": PriorSection,
-    "censoring": CensoringSection,
-    "sampling": SamplingSection,
-    "report": ReportSection,
-    "scenarios": ScenarioSection,
-}
-"""The tables of a specification by name; ``covariates`` may come several times."""
+from bayes_net.specification.synthesis import SynthesisPlan
 
 
 def read_specification(path: str | Path) -> Plan:
@@ -67,7 +43,7 @@ def parse_specification(values: dict, *, where: Path) -> Plan:
     """The specification in plain ``values``, as read from the file ``where``: of a synthesis if it has a key
     model, evidence or cohorts."""
     of_synthesis = bool(values.keys() & {"model", "evidence", "cohorts"})
-    kind, sections = (SynthesisPlan, SYNTHESIS_SECTIONS) if of_synthesis else (PatientsPlan, SECTIONS)
+    kind = SynthesisPlan if of_synthesis else PatientsPlan
     try:
         plan = kind.model_validate(values)
         plan._folder = where.resolve().parent
@@ -75,7 +51,7 @@ def parse_specification(values: dict, *, where: Path) -> Plan:
     except (ValidationError, InputError) as problem:
         lines = [str(problem)]
         if isinstance(problem, ValidationError):
-            lines = complaints(problem.errors(), top=kind, sections=sections)
+            lines = complaints(problem.errors(), top=kind, sections=kind.sections())
         raise SpecificationError(
             f"{where}: the specification is not usable\n  " + "\n  ".join(lines)
         ) from None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from bayes_net.data.exposure import Covariate, Response, Shrinkage, grid_cuts
@@ -14,15 +14,15 @@ from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
 from bayes_net.model.priors import (
     Flat,
-    HalfNormal,
     Normal,
+    Prior,
     Priors,
     hazard_change_prior,
     hazard_ratio_prior,
     median_survival_prior,
     slope_change_prior,
 )
-from bayes_net.numbers import counted
+from bayes_net.numbers import counted, significant
 from bayes_net.schema import ALIVE, AT_RISK, OS, PFS, Duration
 from bayes_net.specification.fields import (
     MOST_IMPUTATIONS,
@@ -106,10 +106,13 @@ def _withheld(identifiers: Any) -> Any:
 
 
 def without_empty(plain: dict[str, Any]) -> dict[str, Any]:
-    """A specification as plain values, without the tables of scenarios if there are none."""
-    return {key: value for key, value in plain.items() if value or key not in ("scenarios", "grid")}
+    """Keys and values of a specification, tables of scenarios last, or left out if there are none."""
+    order = sorted(plain, key=lambda key: key in ALTERNATIVES and 1 + ALTERNATIVES.index(key))
+    return {key: plain[key] for key in order if plain[key] or key not in ALTERNATIVES}
 
 
+ALTERNATIVES = ("scenarios", "grid")
+"""Keys of a specification that say how else it is fitted."""
 Scenarios = Annotated[tuple[ScenarioSection, ...], listed_tables("scenarios")]
 
 
@@ -255,22 +258,37 @@ class BaselineSection(Section):
             )
         if (self.grid_width is None) != (self.grid_until is None):
             raise ValueError("grid_width and grid_until belong together")
-        if self.grid_width is not None and len(grid_cuts(self.grid_width, self.grid_until)) >= MOST_INTERVALS:
+        inner = self.grid()
+        if inner is not None and len(inner) >= MOST_INTERVALS:
             grid = f"a grid of {self.grid_width} until {self.grid_until}"
             raise ValueError(f"{grid} has more than {MOST_INTERVALS} intervals")
         return self
 
+    def grid(self) -> np.ndarray | None:
+        """Cut-points of the grid in months, if it is given."""
+        if self.grid_width is None or self.grid_until is None:
+            return None
+        return grid_cuts(self.grid_width, self.grid_until)
 
-@lru_cache
-def hazard_change(factor: float, ci_prob: float) -> HalfNormal:
-    """``hazard_change_prior``, kept: it is solved by numerical integration, a fifth of a second long."""
-    return hazard_change_prior(factor, ci_prob=ci_prob)
+
+class States(NamedTuple):
+    """What a key of [priors] states: a field of ``Priors``, as a distribution of its value and a probability;
+    its name in an audit; and the measures of shrinkage that it is about."""
+
+    prior: str
+    distribution: Callable[..., Prior]
+    block: str
+    measures: tuple[type, ...] = (Shrinkage, Response)
 
 
-@lru_cache
-def slope_change(factor: float, ci_prob: float) -> HalfNormal:
-    """``slope_change_prior``, kept for the same reason."""
-    return slope_change_prior(factor, ci_prob=ci_prob)
+def _or_flat(distribution: Callable[..., Prior]) -> Callable[..., Prior]:
+    return lambda limits, ci_prob: Flat() if limits == "flat" else distribution(*limits, ci_prob=ci_prob)
+
+
+_ratio, _median = _or_flat(hazard_ratio_prior), _or_flat(median_survival_prior)
+MOST_CHANGE = 1000.0
+Change = Annotated[Number, Field(gt=1, le=MOST_CHANGE)]
+"""A factor within which hazards, or hazard ratios, a year apart are."""
 
 
 class PriorSection(Section):
@@ -278,21 +296,29 @@ class PriorSection(Section):
 
     probability: Share = 0.95
     """With this probability each pair of limits below holds."""
-    median_months: Limits = (2.0, 80.0)
+    median_months: Annotated[Limits, States("level", _median, "baseline")] = (2.0, 80.0)
     """Median survival after the landmark in months."""
-    hazard_change_per_year: Annotated[Number, Field(gt=1, le=1000)] = 4.0
+    hazard_change_per_year: Annotated[Change, States("step_sd", hazard_change_prior, "change over time")] = (
+        4.0
+    )
     """Hazards a year apart are within this factor (`rw1`)."""
     log_hazard: tuple[Number, Positive] | None = None
     """Instead of the median: mean and SD of the log hazard per month."""
-    hazard_ratio_per_10_points: Limits = (0.5, 2.0)
+    hazard_ratio_per_10_points: Annotated[Limits, States("slope", _ratio, "slope", (Shrinkage,))] = (0.5, 2.0)
     """Hazard ratio per 10 points of shrinkage."""
-    hazard_ratio_response: Limits = (0.2, 5.0)
+    hazard_ratio_response: Annotated[Limits, States("slope", _ratio, "slope of response", (Response,))] = (
+        0.2,
+        5.0,
+    )
     """Hazard ratio of response against none."""
-    hazard_ratio_arm: Limits = (0.1, 10.0)
+    hazard_ratio_arm: Annotated[Limits, States("arm_effect", _ratio, "arm effect")] = (0.1, 10.0)
     """Hazard ratio of an arm against the first (`shared` baseline)."""
-    hazard_ratio_covariate: Limits = (0.25, 4.0)
+    hazard_ratio_covariate: Annotated[Limits, States("covariate", _ratio, "covariates")] = (0.25, 4.0)
     """Hazard ratio of each covariate."""
-    hazard_ratio_change_per_year: Annotated[Number, Field(gt=1, le=1000)] = 2.0
+    hazard_ratio_change_per_year: Annotated[
+        Change,
+        States("slope_step_sd", slope_change_prior, "change of the slope over time"),
+    ] = 2.0
     """Of slopes that vary over time: hazard ratios a year apart (per 10 points, or of response) are within
     this factor."""
 
@@ -302,33 +328,22 @@ class PriorSection(Section):
             raise ValueError("median_months and log_hazard say the same thing in two ways: give one of them")
         return self
 
+    def statements(self) -> Iterator[tuple[str, States]]:
+        """Each key that states a prior."""
+        for key, info in type(self).model_fields.items():
+            yield from ((key, states) for states in info.metadata if isinstance(states, States))
+
     def values(self, measure: Shrinkage | Response) -> Priors:
         """The distributions that the statements mean, for one way in which shrinkage enters."""
-        slope = (
-            self.hazard_ratio_response if isinstance(measure, Response) else self.hazard_ratio_per_10_points
-        )
+        priors: dict[str, Any] = {
+            states.prior: states.distribution(getattr(self, key), ci_prob=self.probability)
+            for key, states in self.statements()
+            if isinstance(measure, states.measures)
+        }
         if self.log_hazard is not None:
-            level = Normal(
-                *self.log_hazard,
-                statement=f"log hazard per month N({self.log_hazard[0]:g}, {self.log_hazard[1]:g})",
-            )
-        else:
-            level = (
-                Flat()
-                if self.median_months == "flat"
-                else median_survival_prior(*self.median_months, ci_prob=self.probability)
-            )
-        return Priors(
-            level=level,
-            step_sd=hazard_change(self.hazard_change_per_year, self.probability),
-            slope=self._ratio(slope),
-            arm_effect=self._ratio(self.hazard_ratio_arm),
-            covariate=self._ratio(self.hazard_ratio_covariate),
-            slope_step_sd=slope_change(self.hazard_ratio_change_per_year, self.probability),
-        )
-
-    def _ratio(self, limits: tuple[float, float] | str) -> Normal | Flat:
-        return Flat() if limits == "flat" else hazard_ratio_prior(*limits, ci_prob=self.probability)
+            mean, sd = self.log_hazard
+            priors["level"] = Normal(mean, sd, f"log hazard per month N({mean:g}, {sd:g})")
+        return Priors(**priors)
 
 
 class CensoringSection(Section):
@@ -353,10 +368,10 @@ class CensoringSection(Section):
     def _somebody(self) -> CensoringSection:
         if twice := repeated(self.arms):
             raise ValueError(f"arms has {', '.join(twice)} twice")
-        limits = self.shrinkage_at_least, self.shrinkage_below
-        if None not in limits and not limits[0] < limits[1]:
+        least, below = self.shrinkage_at_least, self.shrinkage_below
+        if least is not None and below is not None and not least < below:
             raise ValueError(
-                f"no shrinkage is at least {limits[0]:g} and below {limits[1]:g}; expected a lower "
+                f"no shrinkage is at least {least:g} and below {below:g}; expected a lower "
                 "shrinkage_at_least than shrinkage_below"
             )
         return self
@@ -407,7 +422,7 @@ class ReportSection(Section):
     @model_validator(mode="after")
     def _one_of_each(self) -> ReportSection:
         # tables name a time by three digits, and a profile by six
-        if twice := repeated(f"{time.months:.3g} mo" for time in self.survival_times):
+        if twice := repeated(f"{significant(time.months)} mo" for time in self.survival_times):
             raise ValueError(f"survival_times has {', '.join(twice)} twice")
         if twice := repeated(f"{points:g}" for points in self.profiles):
             raise ValueError(f"profiles has {', '.join(twice)} twice")

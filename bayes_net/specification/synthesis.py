@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
@@ -13,6 +13,7 @@ from bayes_net.model.assumptions import Assumptions, SlopePrior
 from bayes_net.model.priors import (
     Borrowing,
     HalfNormal,
+    hazard_change_prior,
     hazard_ratio_prior,
     median_survival_prior,
     probability_prior,
@@ -31,16 +32,13 @@ from bayes_net.specification.fields import (
     repeated,
 )
 from bayes_net.specification.sections import (
+    Change,
     DataSection,
     Draws,
-    Grid,
     SamplingSection,
-    Scenarios,
-    ScenarioSection,
     Section,
     TargetAccept,
     Tune,
-    hazard_change,
     listed_tables,
 )
 
@@ -230,7 +228,7 @@ class SynthesisPriorSection(Section):
 
     median_months: Limits = (2.0, 80.0)
     """Median of a curve with the average hazard, in months."""
-    hazard_change_per_year: Annotated[Number, Field(gt=1, le=1000)] = 4.0
+    hazard_change_per_year: Change = 4.0
     """Hazards a year apart are within this factor."""
     hazard_ratio_arm: Limits = (0.05, 20.0)
     """Hazard ratio of the arms."""
@@ -264,7 +262,7 @@ class SynthesisReportSection(Section):
 
 
 def _proper(limits: tuple[float, float] | str) -> tuple[float, float]:
-    if limits == "flat":
+    if isinstance(limits, str):
         raise InputError(
             '"flat" is not possible in a synthesis: a parameter without data would have no posterior'
         )
@@ -284,8 +282,6 @@ class SynthesisPlan(Plan):
     priors: SynthesisPriorSection = SynthesisPriorSection()
     sampling: SynthesisSamplingSection
     report: SynthesisReportSection = SynthesisReportSection()
-    scenarios: Scenarios = ()
-    grid: Grid = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _something(self) -> SynthesisPlan:
@@ -311,7 +307,7 @@ class SynthesisPlan(Plan):
             smoothing=self.model.smoothing,
             slopes=self.slopes.value(),
             level=median_survival_prior(*_proper(p.median_months)),
-            step_sd=hazard_change(p.hazard_change_per_year, 0.95),
+            step_sd=hazard_change_prior(p.hazard_change_per_year),
             arm_effect=hazard_ratio_prior(*_proper(p.hazard_ratio_arm)),
             arm_heterogeneity=HalfNormal(p.arm_heterogeneity),
             study_level=self.borrowing.level.value(),
@@ -321,17 +317,3 @@ class SynthesisPlan(Plan):
             bias=dict(self.bias.by_arm),
             bias_scale=self.bias.scale,
         )
-
-
-SYNTHESIS_SECTIONS: dict[str, type[BaseModel]] = {
-    "evidence": EvidenceSection,
-    "cohorts": CohortSection,
-    "model": ModelSection,
-    "slopes": SlopeSection,
-    "bias": BiasSection,
-    "borrowing": BorrowSections,
-    "priors": SynthesisPriorSection,
-    "sampling": SynthesisSamplingSection,
-    "report": SynthesisReportSection,
-    "scenarios": ScenarioSection,
-}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import singledispatch
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import pandas as pd
 import xarray as xr
@@ -47,8 +47,16 @@ class Steps:
 class FittedModel(Protocol):
     """A fit and its gate, with what else a line needs for its tables."""
 
-    fit: xr.DataTree
-    gate: Gate
+    @property
+    def fit(self) -> xr.DataTree:
+        """The posterior with all that belongs to it."""
+
+    @property
+    def gate(self) -> Gate:
+        """Whether it can be believed."""
+
+
+Fits = TypeVar("Fits", bound=FittedModel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +82,7 @@ class ModelToFit:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared(ABC):
+class Prepared(ABC, Generic[Fits]):
     """A validated plan with its data, laid out: all that sampling needs. ``notes`` call for judgement."""
 
     plan: Plan
@@ -102,15 +110,15 @@ class Prepared(ABC):
         return 0
 
     @abstractmethod
-    def tables(self, fits: Sequence[FittedModel], steps: Steps) -> dict[str, pd.DataFrame]:
+    def tables(self, fits: Sequence[Fits], steps: Steps) -> dict[str, pd.DataFrame]:
         """Every table of a run, by file name; ``DIAGNOSTICS`` is among them."""
 
     @abstractmethod
-    def ratios(self, fits: Sequence[FittedModel]) -> pd.DataFrame:
+    def ratios(self, fits: Sequence[Fits]) -> pd.DataFrame:
         """All hazard ratios of brief fits, one row each, with their ``gate``."""
 
     @abstractmethod
-    def posterior(self, fits: Sequence[FittedModel]) -> xr.DataTree:
+    def posterior(self, fits: Sequence[Fits]) -> xr.DataTree:
         """What ``posterior.nc`` holds of the fits: nothing in it belongs to a single patient."""
 
     @property
@@ -143,7 +151,7 @@ class Analysis:
     """
 
     prepared: Prepared
-    fits: tuple[FittedModel, ...]
+    fits: tuple[Any, ...]
     tables: Mapping[str, pd.DataFrame] = field(repr=False)
     folder: Path | None = None
 

@@ -13,6 +13,7 @@ from bayes_net.errors import InputError, listed
 from bayes_net.inference.imputation import Censoring, follow_up_ends
 from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED
 from bayes_net.model.priors import INDEPENDENT, Flat
+from bayes_net.numbers import format_count
 from bayes_net.results.fits import Job
 from bayes_net.schema import POINTS_PER_UNIT
 from bayes_net.specification.patients import PatientsPlan
@@ -23,19 +24,19 @@ FAR_POINTS = 20.0
 
 def thin_arms(jobs: Sequence[Job]) -> tuple[Note, ...]:
     """A note for every arm whose hazard ratio has next to nothing but the prior to go by."""
-    bare = {}
+    uninformed = {}
     for job in jobs:
         for a, arm in enumerate(job.data.arms):
             where = f"{job.endpoint.upper()}, {job.landmark.label}, {arm}"
             if not job.data.events[a].sum():
-                bare[where] = "no event: its hazard ratios rest on the prior and on time at risk alone"
+                uninformed[where] = "no event: its hazard ratios rest on the prior and on time at risk alone"
             elif np.ptp(job.data.score[job.data.arm == a]) == 0:
-                bare[f"{where}, {job.measure.label}"] = (
+                uninformed[f"{where}, {job.measure.label}"] = (
                     "all patients are alike: its hazard ratio is the prior's"
                 )
     return tuple(
         Note("warning", "arm-without-information", f"{where}: {why}", 1)
-        for where, why in sorted(bare.items())
+        for where, why in sorted(uninformed.items())
     )
 
 
@@ -43,18 +44,20 @@ def nobody_concerned(censoring: Censoring | None, jobs: Sequence[Job]) -> tuple[
     """A note for every model in which no follow-up can be imputed; without any other, a refusal."""
     if censoring is None:
         return ()
-    idle = [
+    unchanged = [
         job.label
         for job in jobs
         if not (job.concerned & (job.data.time < follow_up_ends(job.data, censoring))).any()
     ]
-    if len(idle) == len(jobs):
+    if len(unchanged) == len(jobs):
         raise InputError(
             f"[censoring] is about {censoring.whose}, and there is none with follow-up left to impute; "
             "expected some in at least one model"
         )
-    message = f"no follow-up to impute in {listed(idle)}: the factor of [censoring] changes nothing there"
-    return (Note("warning", "nobody-concerned", message, len(idle)),) if idle else ()
+    message = (
+        f"no follow-up to impute in {listed(unchanged)}: the factor of [censoring] changes nothing there"
+    )
+    return (Note("warning", "nobody-concerned", message, len(unchanged)),) if unchanged else ()
 
 
 def refuse_improper(plan: PatientsPlan, jobs: Sequence[Job]) -> None:
@@ -104,9 +107,10 @@ def far_reference(jobs: Sequence[Job]) -> tuple[Note, ...]:
     if abs(typical[worst]) <= FAR_POINTS:
         return ()
     reference = continuous[0].measure.reference
+    median = format_count(reference + typical[worst])
     message = (
         f"baseline hazards are those at a shrinkage of {reference:g} points, but the median at {worst} is "
-        f"{reference + typical[worst]:.0f}: the prior of the baseline then bears on the slope. Consider "
+        f"{median}: the prior of the baseline then bears on the slope. Consider "
         "landmarks.shrinkage_reference nearer to the patients' own"
     )
     return (Note("warning", "far-reference", message, 1),)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,12 @@ import pandas as pd
 
 from bayes_net import schema
 from bayes_net.errors import InputError
-from bayes_net.numbers import format_interval
+from bayes_net.numbers import MISSING, format_ratio, rounded
 from bayes_net.results.columns import KEYS
 from bayes_net.results.folder import ResultFolder, read_result, short_names
 from bayes_net.schema import PER_1_POINT, landmark_label, landmark_names
 
-ABSENT = "–"
-_TABLES = ("hazard_ratios", "arms_and_studies")
-_SHOWN = ["hr", "lower", "upper", "level", "mcse_hr", "prob_below_1", "gate"]
-_DIGEST = 12
-"""Characters of a hash that are shown: enough to tell two apart."""
+_COMPARED = ["hr", "lower", "upper", "level", "mcse_hr", "prob_below_1", "gate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,17 +37,17 @@ class Comparison:
 
     def to_read(self) -> list[pd.DataFrame]:
         """Both tables as text, each with its heading in ``attrs["title"]``; of shrinkage, per 10 points."""
-        tables = [(self._ratios_to_read(), f"Hazard ratios, against {self.names[0]}")]
-        tables.append((_shortened(self.differences), "What differed"))
-        for table, title in tables:
+        titles = f"Hazard ratios, against {self.names[0]}", "What differed"
+        tables = [self._ratios_to_read(), _with_short_digests(self.differences)]
+        for table, title in zip(tables, titles, strict=True):
             table.attrs["title"] = title if len(table) else f"{title}: nothing"
-        return [table for table, _ in tables]
+        return tables
 
     def _ratios_to_read(self) -> pd.DataFrame:
         table = self.hazard_ratios[self.hazard_ratios["measure"] != PER_1_POINT]
         rows = []
-        for key, own in table.groupby(KEYS, sort=False):
-            found = {row.result: row for row in own.itertuples()}
+        for key, of_key in table.groupby(KEYS, sort=False):
+            found = {row.result: row for row in of_key.itertuples()}
             cells = [_ratio(found.get(name)) for name in self.names]
             moved = [_movement(found.get(name)) for name in self.names[1:]]
             labels = dict(zip(KEYS, key, strict=True))
@@ -64,23 +59,24 @@ class Comparison:
         return read.drop(columns=same)
 
 
-def _ratio(row) -> str:
+def _ratio(row: Any) -> str:
     if row is None:
-        return ABSENT
-    text = format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
-    return text if row.gate == schema.PASSED else f"{text} gate failed"
+        return MISSING
+    return f"{format_ratio(row)}{' gate failed' * (row.gate != schema.PASSED)}"
 
 
-def _movement(row) -> str:
-    known = row is not None and np.isfinite(row.ratio)
-    return f"{row.ratio:.2f}, {row.shift:+.1f} SD".replace("-0.0", "+0.0") if known else ABSENT
+def _movement(row: Any) -> str:
+    if row is None or not np.isfinite(row.ratio):
+        return MISSING
+    return f"{rounded(row.ratio)}, {rounded(row.shift, 1, sign='+')} SD"
 
 
-def _shortened(differences: pd.DataFrame) -> pd.DataFrame:
-    table = differences.copy()
-    hashed = table["setting"].str.contains("sha256")
-    table.loc[hashed, table.columns[1:]] = table.loc[hashed, table.columns[1:]].map(lambda x: x[:_DIGEST])
-    return table
+def _with_short_digests(differences: pd.DataFrame) -> pd.DataFrame:
+    """Twelve characters of a digest are enough to tell two apart."""
+    table = differences.set_index("setting")
+    digests = table.index.str.contains("sha256")
+    table.loc[digests] = table.loc[digests].map(lambda text: text[:12])
+    return table.reset_index()
 
 
 def compare(folders: Sequence[Path | str]) -> Comparison:
@@ -105,29 +101,28 @@ def compare(folders: Sequence[Path | str]) -> Comparison:
 
 
 def _ratios(result: ResultFolder) -> pd.DataFrame:
-    found = [result.tables[name] for name in _TABLES if name in result.tables]
+    found = [result.tables[name] for name in ("hazard_ratios", "arms_and_studies") if name in result.tables]
     if not found:
         raise InputError(f"{result.path} has no hazard ratios to compare")
     # a synthesis's "no limit" without its bias is not the "no limit" of patients
     named = [table.assign(landmark=landmark_names(table)) for table in found]
-    return pd.concat([table[[*KEYS, *_SHOWN, "log_sd"]] for table in named], ignore_index=True)
+    return pd.concat([table[[*KEYS, *_COMPARED, "log_sd"]] for table in named], ignore_index=True)
 
 
 def _against_first(table: pd.DataFrame, first: str) -> pd.DataFrame:
-    own = table.loc[table["result"] == first, [*KEYS, "hr", "log_sd"]]
-    table = table.merge(own, on=KEYS, how="left", suffixes=("", "_first"), validate="many_to_one")
+    reference = table.loc[table["result"] == first, [*KEYS, "hr", "log_sd"]]
+    table = table.merge(reference, on=KEYS, how="left", suffixes=("", "_first"), validate="many_to_one")
     table["ratio"] = table["hr"] / table["hr_first"]
     table["shift"] = np.log(table["ratio"]) / table["log_sd_first"]
     table["place"] = table.groupby(KEYS, sort=False).ngroup()
     table = table.sort_values("place", kind="stable", ignore_index=True)
-    return table[[*KEYS, "result", *_SHOWN, "ratio", "shift"]]
+    return table[[*KEYS, "result", *_COMPARED, "ratio", "shift"]]
 
 
 def _differences(names: Sequence[str], results: Sequence[ResultFolder]) -> pd.DataFrame:
-    own = [_settings(result) for result in results]
-    settings = dict.fromkeys(chain.from_iterable(own))
-    rows = [[setting, *(each.get(setting, ABSENT) for each in own)] for setting in settings]
-    return pd.DataFrame([row for row in rows if len(set(row[1:])) > 1], columns=["setting", *names])
+    settings = pd.DataFrame(map(_settings, results), index=names).fillna(MISSING).T
+    differing = settings.ne(settings.iloc[:, 0], axis=0).any(axis=1)
+    return settings[differing].rename_axis(index="setting", columns=None).reset_index()
 
 
 def _settings(result: ResultFolder) -> dict[str, str]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from functools import singledispatch
 
 import pandas as pd
 
 from bayes_net.evidence.kinds import KINDS
-from bayes_net.model.assumptions import COMMON, PER_ARM, TIME_VARYING, Hazard, SlopePrior
+from bayes_net.model.assumptions import PER_ARM, SLOPE_FORMS, Hazard, SlopePrior
 from bayes_net.model.network import Network
 from bayes_net.model.priors import EXCHANGEABLE, GAUSSIAN_PROCESS, INDEPENDENT, Fixed, HalfCauchy
-from bayes_net.numbers import format_interval, format_probability
-from bayes_net.report.patients import CENSORING, OVER_TIME, OVER_TIME_IN_WORDS
-from bayes_net.report.tables import hazard_ratio_table
+from bayes_net.numbers import (
+    capitalised,
+    format_count,
+    format_probability,
+    format_ratio,
+    percent,
+    rounded,
+    text_table,
+)
+from bayes_net.report.patients import CENSORING, CHANGES
+from bayes_net.report.tables import format_printed, hazard_ratio_table
 from bayes_net.results.fits import Fitted
 from bayes_net.results.synthesis import borrowing_in_words
-from bayes_net.schema import ASSOCIATION, ENDPOINT_LABELS, PER_1_POINT, PER_10_POINTS
+from bayes_net.schema import ASSOCIATION, ENDPOINT_LABELS, PER_1_POINT, PER_10_POINTS, words
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.workflow.analysis import Analysis, Prepared
 from bayes_net.workflow.patients import PreparedPatients, censoring_of
@@ -25,12 +32,6 @@ from bayes_net.workflow.synthesis import PreparedNetwork
 
 Titled = tuple[str, pd.DataFrame]
 """A heading and a table of text."""
-
-_PATIENTS_SLOPES = {
-    PER_ARM: "one slope per arm",
-    COMMON: "one slope for all arms",
-    TIME_VARYING: "a slope in each arm and interval, a random walk over the intervals too",
-}
 
 
 @singledispatch
@@ -59,7 +60,7 @@ def entering(prepared: Prepared) -> tuple[pd.DataFrame, list[str]]:
 def _at_risk(prepared: PreparedPatients) -> tuple[pd.DataFrame, list[str]]:
     """Patients at risk and events of every landmark and arm."""
     rows = [
-        (job.endpoint.upper(), job.landmark.label, arm, str(n), f"{events:.0f}")
+        (words(job.endpoint), job.landmark.label, arm, str(n), format_count(events))
         for job in prepared.jobs
         for arm, n, events in zip(job.data.arms, job.data.n_by_arm, job.data.events.sum(axis=1), strict=True)
     ]
@@ -74,9 +75,10 @@ def _in_print(prepared: PreparedNetwork) -> tuple[pd.DataFrame, list[str]]:
     rows = prepared.printed.loc[prepared.printed["use"] != "record", columns].rename(columns={"id": "row"})
     lines = []
     for cohort in prepared.network.cohorts:
-        n = f"{cohort.events.sum():.0f} events in {cohort.person_time.sum():.0f} months from randomisation"
+        events, months = format_count(cohort.events.sum()), format_count(cohort.person_time.sum())
         after = f"; {cohort.exposure.n} patients at {cohort.landmark}" if cohort.exposure is not None else ""
-        lines.append(f"{cohort.study}, {cohort.endpoint.upper()}: {n}{after}")
+        n = f"{events} events in {months} months from randomisation{after}"
+        lines.append(f"{cohort.study}, {words(cohort.endpoint)}: {n}")
     return rows, lines
 
 
@@ -95,39 +97,23 @@ def _patients_found(prepared: PreparedPatients, analysis: Analysis) -> Iterator[
     rows = analysis.tables["hazard_ratios"]
     rows = rows[(rows["estimand"] == ASSOCIATION) & (rows["measure"] != PER_1_POINT)]
     for (endpoint, measure), part in rows.groupby(["endpoint", "measure"], sort=False):
-        yield f"{endpoint.upper()}: {measure}", hazard_ratio_table(part)
+        yield f"{words(endpoint)}: {measure}", hazard_ratio_table(part)
 
 
 @_found.register
 def _network_found(prepared: PreparedNetwork, analysis: Analysis) -> Iterator[Titled]:
-    interval = f"HR ({100 * prepared.plan.report.level:.3g} % CrI)"
     mark = "" if analysis.fits[0].gate.passed else " (the gate failed: not to be used)"
-
-    def ratio(row) -> tuple[str, str]:
-        limits = format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
-        return limits, format_probability(row.prob_below_1)
-
+    ratio = {"HR ({interval})": format_ratio, "Pr(HR < 1)": ("prob_below_1", format_probability)}
+    endpoint, arm = {"endpoint": ("endpoint", words)}, {"arm": ("arm", str), "landmark": ("landmark", str)}
+    study, printed = {"estimand": ("estimand", str), "study": ("study", str)}, {"": ("status", str)}
     if "hazard_ratios" in analysis.tables:
-        table = analysis.tables["hazard_ratios"]
-        rows = [
-            (row.endpoint.upper(), row.arm, row.landmark, *ratio(row), row.status, _in_brackets(row))
-            for row in table[table["measure"] == PER_10_POINTS].itertuples()
-        ]
-        columns = ["endpoint", "arm", "landmark", interval, "Pr(HR < 1)", "", "printed"]
-        yield f"Shrinkage, per 10 points{mark}", pd.DataFrame(rows, columns=columns)
+        rows = analysis.tables["hazard_ratios"]
+        rows = rows[rows["measure"] == PER_10_POINTS]
+        columns = endpoint | arm | ratio | printed | {"printed": format_printed}
+        yield f"Shrinkage, per 10 points{mark}", text_table(rows, columns)
     if "arms_and_studies" in analysis.tables:
-        rows = [
-            (row.endpoint.upper(), row.estimand, row.study, *ratio(row))
-            for row in analysis.tables["arms_and_studies"].itertuples()
-        ]
-        columns = ["endpoint", "estimand", "study", interval, "Pr(HR < 1)"]
-        yield f"Arms and studies{mark}", pd.DataFrame(rows, columns=columns)
-
-
-def _in_brackets(row) -> str:
-    if math.isnan(row.printed):
-        return ""
-    return f"{row.printed:.2f} ({row.printed_lower:.2f}–{row.printed_upper:.2f})"
+        columns = endpoint | study | ratio
+        yield f"Arms and studies{mark}", text_table(analysis.tables["arms_and_studies"], columns)
 
 
 @singledispatch
@@ -141,15 +127,13 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
     plan, job = prepared.plan, fits[0].job
     wanted, sampling, data, hazard = plan.landmarks, plan.sampling, job.data, plan.hazard(job.measure)
     endpoints = " and ".join(ENDPOINT_LABELS[endpoint] for endpoint in wanted.endpoints)
-    baseline = (
-        "each arm has a baseline of its own"
-        if hazard.baseline == PER_ARM
-        else "the arms share their baseline"
-    )
+    baseline = "the arms share their baseline"
+    if hazard.baseline == PER_ARM:
+        baseline = "each arm has a baseline of its own"
     smoothing = "a random walk from interval to interval (steps scaled by the time between midpoints)"
     if hazard.smoothing == INDEPENDENT:
         smoothing = "independent from interval to interval"
-    words = {
+    headings = {
         "Endpoints": f"{endpoints}, from each landmark; “no limit” from randomisation.",
         "Shrinkage": (
             "Best percentage decrease of the sum of diameters by the landmark and before progression, in "
@@ -164,10 +148,10 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
         "Response": _response_in_words(wanted.thresholds, wanted.intention_to_treat),
         "Hazard": (
             f"Constant within intervals ({_intervals_in_words(fits)}); {baseline}; its logarithm is "
-            f"{smoothing}; {_PATIENTS_SLOPES[hazard.slopes]}. Every landmark has parameters of its own."
+            f"{smoothing}; {SLOPE_FORMS[hazard.slopes].in_words}. Every landmark has parameters of its own."
         ),
         "Equation": _equation(hazard, wanted.shrinkage_reference, bool(data.covariate_names)),
-        OVER_TIME: OVER_TIME_IN_WORDS if hazard.slopes == TIME_VARYING else "",
+        CHANGES: SLOPE_FORMS[hazard.slopes].over_time,
         "Covariates": ", ".join(data.covariate_names),
         CENSORING: _censoring_in_words(plan, fits),
         "Estimation": (
@@ -175,7 +159,7 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
             f"after {sampling.tune} of tuning."
         ),
     }
-    return {heading: text for heading, text in words.items() if text}
+    return {heading: text for heading, text in headings.items() if text}
 
 
 def _response_in_words(thresholds: Sequence[float], intention_to_treat: bool) -> str:
@@ -195,15 +179,15 @@ def _censoring_in_words(plan: PatientsPlan, fits: Sequence[Fitted]) -> str:
     censoring = censoring_of(plan)
     if censoring is None:
         return ""
-    counted = []
+    numbers = []
     for f in fits:
-        known = f.fit["constant_data"].sum()
-        open_ended = float(known["n"] - known["n_events"])
-        imputed = f"{float(known['imputed_events']):.1f}"
-        counted.append(f"{f.job.label}: {float(known['n_concerned']):.0f} of {open_ended:.0f}, {imputed}")
+        counts = f.fit["constant_data"].sum()
+        whose, censored = float(counts["n_concerned"]), float(counts["n"] - counts["n_events"])
+        imputed = rounded(float(counts["imputed_events"]), 1)
+        numbers.append(f"{f.job.label}: {format_count(whose)} of {format_count(censored)}, {imputed}")
     return (
         f"{censoring.assumed(f'{censoring.factor:g}')} This is an assumption: no data can tell the factor. "
-        f"Patients concerned of those censored, and events imputed on average: {'; '.join(counted)}. "
+        f"Patients concerned of those censored, and events imputed on average: {'; '.join(numbers)}. "
         "Everywhere else patients and events are counted, and Kaplan–Meier curves drawn, as observed. "
         "Replicated data, leave-one-out and power-scaling are left out: they compare with what was observed."
     )
@@ -222,9 +206,9 @@ def _intervals_in_words(fits: Sequence[Fitted]) -> str:
 def _equation(hazard: Hazard, reference: float, covariates: bool) -> str:
     score = f"(shrinkage − {reference:g})" if reference > 0 else f"(shrinkage + {-reference:g})"
     baseline = "α[arm, interval]" if hazard.baseline == PER_ARM else "α[interval] + θ[arm]"
-    slope = {COMMON: "β", TIME_VARYING: "β[arm, interval]"}.get(hazard.slopes, "β[arm]")
     score = score if reference else "shrinkage"
-    return f"log h(t) = {baseline} + {slope} · {score} / 10" + (" + γ · covariates" if covariates else "")
+    slope = f"{SLOPE_FORMS[hazard.slopes].symbol} · {score} / 10"
+    return f"log h(t) = {baseline} + {slope}" + (" + γ · covariates" if covariates else "")
 
 
 @model_in_words.register
@@ -235,33 +219,32 @@ def _network_model(prepared: PreparedNetwork, fits: Sequence) -> dict[str, str]:
 def synthesis_in_words(network: Network) -> dict[str, str]:
     """The model of a network by heading."""
     assumed = network.assumptions
-    words = {
+    headings = {
         "Estimand": _estimand(network),
         "Curves": _curves(network) if network.curves else "",
         "Equation of a curve": _curve_equation(network) if network.curves else "",
-        "Slopes": _slopes(assumed.slopes, network) if network.slope_groups else "",
-        "Equation of a slope": _slope_equation(assumed.slopes, network) if network.slope_groups else "",
+        "Slopes": _slopes(assumed.slopes, network) if network.slope_endpoints else "",
+        "Equation of a slope": _slope_equation(assumed.slopes, network) if network.slope_endpoints else "",
         "Response": _responses(network) if network.groups("response") else "",
         "Published numbers": _published(network),
         "Patients": _patients(network),
         "Not in the likelihood": "Numbers held out are predicted and compared; records are shown only.",
     }
-    return {heading: text for heading, text in words.items() if text}
+    return {heading: text for heading, text in headings.items() if text}
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    return f"{capitalised('; '.join(parts))}." if parts else ""
 
 
 def _estimand(network: Network) -> str:
-    parts = []
-    if network.slope_groups:
-        parts.append(
-            "within an arm, among patients still at risk at a landmark, the hazard ratio of those with 10 "
-            "points more shrinkage by then"
-        )
-    if network.effects:
-        parts.append("the hazard ratio of whole arms from randomisation")
-    if network.groups("response"):
-        parts.append("the probability of response as each study defines it")
-    sentence = "; ".join(parts)
-    return f"{sentence[:1].upper()}{sentence[1:]}." if sentence else ""
+    parts = {
+        "within an arm, among patients still at risk at a landmark, the hazard ratio of those with 10 points "
+        "more shrinkage by then": network.slope_endpoints,
+        "the hazard ratio of whole arms from randomisation": network.effects,
+        "the probability of response as each study defines it": network.groups("response"),
+    }
+    return _sentence([part for part, there in parts.items() if there])
 
 
 def _curves(network: Network) -> str:
@@ -272,7 +255,7 @@ def _curves(network: Network) -> str:
         f"treatment. Its log hazard is constant within {network.n_intervals} intervals ({smooth}); the arms’ "
         "hazards are proportional."
     )
-    if network.levels:
+    if network.borrowers:
         sentence += (
             f" Studies without a baseline of their own have that of {assumed.reference} times a level; "
             f"levels are {borrowing_in_words(assumed.study_level)}."
@@ -286,7 +269,7 @@ def _curve_equation(network: Network) -> str:
     parts = ["α[baseline, interval]"]
     if network.effects:
         parts.append("θ[study] · (second arm)")
-    if network.levels:
+    if network.borrowers:
         parts.append("γ[study]")
     return "log h(t) = " + " + ".join(parts)
 
@@ -294,11 +277,11 @@ def _curve_equation(network: Network) -> str:
 def _slopes(slopes: SlopePrior, network: Network) -> str:
     how = {
         GAUSSIAN_PROCESS: f"neighbouring landmarks have similar slopes (Gaussian process in log time, length "
-        f"{slopes.length:g}; {100 * slopes.level:.3g} % of the variance is common to all landmarks)",
+        f"{slopes.length:g}; {percent(slopes.level)} of the variance is common to all landmarks)",
         EXCHANGEABLE: f"landmarks vary around a common mean, {_spread(slopes.heterogeneity)}",
     }.get(slopes.structure, "every landmark has a slope of its own")
     sentence = f"Log hazard ratio per 10 points of shrinkage, in each arm at each landmark: {how}."
-    if network.biased_groups:
+    if network.biased_slopes:
         sentence += (
             " “No limit” stands apart: what is printed is its slope plus a guarantee-time bias, whose prior "
             "comes from simulations of a trial without any association."
@@ -313,7 +296,7 @@ def _slope_equation(slopes: SlopePrior, network: Network) -> str:
         lines = ["β(l) ~ normal(mean, heterogeneity)"]
     else:
         lines = ["β(l) ~ normal(0, τ)"]
-    if network.biased_groups:
+    if network.biased_slopes:
         lines.append("printed log HR of no limit, per 10 points = β(no limit) + δ")
     return "\n".join(lines)
 
@@ -341,7 +324,7 @@ def _published(network: Network) -> str:
     if not found:
         return ""
     found.append("standard errors come from the printed limits; numbers of the same patients are correlated")
-    return "; ".join(found)[:1].upper() + "; ".join(found)[1:] + "."
+    return _sentence(found)
 
 
 def _patients(network: Network) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,13 @@ import xarray as xr
 from bayes_net.checks.gate import Gate, gate, loo, worst_of
 from bayes_net.checks.influence import influence
 from bayes_net.data.cohort import Cohort, read_cohort
-from bayes_net.data.exposure import Exposure, Measure, Response, equal_event_cuts, expose, grid_cuts
-from bayes_net.data.landmarks import LandmarkSet, landmark
+from bayes_net.data.exposure import Exposure, Measure, Response, equal_event_cuts, expose
+from bayes_net.data.landmarks import Landmark, LandmarkSet, landmark
 from bayes_net.data.reading import read_table
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import CohortWarning, InputError
 from bayes_net.estimands.summary import STRENGTHS
+from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.inference.imputation import Censoring, concerned_patients, fit_imputed
 from bayes_net.report.patients import LANDMARKS
 from bayes_net.results.curves import predictive_table
@@ -30,7 +32,7 @@ from bayes_net.results.patients import (
     gate_table,
     influence_table,
     loo_table,
-    over_time_table,
+    over_time_tables,
     power_scaling_table,
     prior_table,
     survival_quantities,
@@ -59,7 +61,7 @@ MOST_REFITS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedPatients(Prepared):
+class PreparedPatients(Prepared[Fitted]):
     """A validated plan with its patients at every landmark, and a job for each of its models."""
 
     plan: PatientsPlan
@@ -102,7 +104,12 @@ class PreparedPatients(Prepared):
             from bayes_net.inference.patients import fit
 
             ordinary = brief and job.concerned is None
-            how = {"seed": seed, "sampler": sampler, "shape": self._layout(job), "brief": ordinary}
+            how = {
+                "seed": seed,
+                "sampler": sampler,
+                "shape": self._layouts[_shape_key(job)],
+                "brief": ordinary,
+            }
             return fit(job.data, hazard, **how)
 
         def reported(tree: xr.DataTree) -> dict[str, xr.DataArray]:
@@ -110,23 +117,27 @@ class PreparedPatients(Prepared):
             return reported_quantities(tree) | others
 
         def finished(tree: xr.DataTree, judged: Gate) -> Fitted:
-            if job.concerned is not None:
-                tree, judged = self._imputed(job, tree, judged, reported)
+            if (censoring := censoring_of(self.plan)) is not None:
+                tree, judged = self._imputed(job, censoring, tree, judged, reported)
             known = loo(tree) if "log_likelihood" in tree.children and not brief else {}
             return Fitted(job, tree, judged, known)
 
         key = (*_shape_key(job), hazard.baseline, hazard.smoothing, hazard.slopes)
         return ModelToFit(job.label, key, sampled, reported, finished)
 
-    def _layout(self, job: Job) -> Layout:
-        """The layout that all jobs of its kind share."""
-        return layout(self._beside(job))
+    @cached_property
+    def _layouts(self) -> dict[tuple, Layout]:
+        """The layout that all jobs of a kind share."""
+        return {
+            _shape_key(job): layout(self._beside(job))
+            for job in {_shape_key(j): j for j in self.jobs}.values()
+        }
 
     def _beside(self, job: Job) -> list[Exposure]:
         return [other.data for other in self.jobs if _shape_key(other) == _shape_key(job)]
 
     def _imputed(
-        self, job: Job, ordinary: xr.DataTree, judged: Gate, reported: Callable
+        self, job: Job, censoring: Censoring, ordinary: xr.DataTree, judged: Gate, reported: Callable
     ) -> tuple[xr.DataTree, Gate]:
         """The fit to completed follow-up, in the place of the ordinary one, whose gate counts too."""
         from bayes_net.inference.sampling import seed_of
@@ -135,7 +146,7 @@ class PreparedPatients(Prepared):
         tree = fit_imputed(
             job.data,
             ordinary,
-            censoring_of(self.plan),
+            censoring,
             self.plan.hazard(job.measure),
             seed=seed_of(wanted.seed, label=job.label),
             sampler=replace(self.sampler, method=NUTS),  # chains of all imputations have the same statistics
@@ -155,10 +166,10 @@ class PreparedPatients(Prepared):
     def tables(self, fits: Sequence[Fitted], steps: Steps) -> dict[str, pd.DataFrame]:
         """Every table of the run; a few patients of each fit are left out by refitting."""
         steps.next("tables")
-        how = {"ci_prob": self.plan.report.level, "interval": self.plan.report.interval}
+        how: dict[str, Any] = {"ci_prob": self.plan.report.level, "interval": self.plan.report.interval}
         tables = {
             "hazard_ratios": hazard_ratio_table(fits, **how),
-            "hazard_ratio_by_time": over_time_table(fits, **how),
+            **dict(over_time_tables(fits, **how)),
             "survival": survival_table(fits, **self._survival, **how),
             "attrition": self.attrition,
             "priors": self._priors(fits),
@@ -171,7 +182,7 @@ class PreparedPatients(Prepared):
             "influence": influence_table(list(self._influences(fits))),
         }
         if self.plan.censoring is not None:
-            for name in ("hazard_ratios", "hazard_ratio_by_time", "survival"):
+            for name in ("hazard_ratios", *(q.name for q in OVER_TIME if q.column), "survival"):
                 tables[name] = tables[name].assign(censoring_factor=self.plan.censoring.factor)
         return tables
 
@@ -196,8 +207,9 @@ class PreparedPatients(Prepared):
         fits to imputed follow-up, which are not those patients', nothing."""
         for f in fits:
             if "log_likelihood" in f.fit.children:
-                how = {"shape": self._layout(f.job), "sampler": self.sampler, "most_refits": MOST_REFITS}
-                yield f, influence(f.fit, f.job.data, self.plan.hazard(f.job.measure), **how)
+                hazard, shape = self.plan.hazard(f.job.measure), self._layouts[_shape_key(f.job)]
+                how: dict[str, Any] = {"sampler": self.sampler, "most_refits": MOST_REFITS}
+                yield f, influence(f.fit, f.job.data, hazard, shape=shape, **how)
 
     def ratios(self, fits: Sequence[Fitted]) -> pd.DataFrame:
         """The hazard-ratio table of a run."""
@@ -273,8 +285,8 @@ def load_data(
 
 
 def _read(data: DataSection, folder: Path, covariates: Sequence[str]) -> Cohort:
-    if data.synthetic:
-        return simulate_cohort(seed=data.synthetic_seed)
+    if data.patients is None or data.time_unit is None:
+        return simulate_cohort(seed=data.synthetic_seed or 0)
     patients = folder / data.patients
     return read_cohort(
         patients,
@@ -314,7 +326,7 @@ def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = 
     wanted = plan.landmarks
     if OS in wanted.endpoints and OS not in cohort.endpoints:
         raise InputError("landmarks.endpoints asks for OS, but the patient table has no os_time and os_event")
-    sets = {
+    sets: dict[tuple[str, bool], LandmarkSet] = {
         (endpoint, itt): landmark(
             cohort,
             wanted.times,
@@ -345,7 +357,13 @@ def censoring_of(plan: PatientsPlan) -> Censoring | None:
     return Censoring(**section.model_dump(exclude={"horizon"}), horizon=horizon)
 
 
-def _job(plan: PatientsPlan, sets: Mapping, endpoint: str, measure: Measure, at) -> Job:
+def _job(
+    plan: PatientsPlan,
+    sets: Mapping[tuple[str, bool], LandmarkSet],
+    endpoint: str,
+    measure: Measure,
+    at: Landmark,
+) -> Job:
     itt = plan.landmarks.intention_to_treat and isinstance(measure, Response)
     chosen = sets[endpoint, itt]
     rows = chosen.at(at.label)
@@ -371,9 +389,9 @@ def _cuts(plan: PatientsPlan, endpoint: str, rows: pd.DataFrame) -> np.ndarray:
         return equal_event_cuts(
             rows["time"].to_numpy(), rows["event"].to_numpy(), intervals=baseline.intervals
         )
-    if baseline.grid_width is not None:
-        return grid_cuts(baseline.grid_width, baseline.grid_until)
-    cuts = baseline.cuts
+    if (grid := baseline.grid()) is not None:
+        return grid
+    cuts = baseline.cuts or ()
     if isinstance(cuts, dict):
         if endpoint not in cuts:
             raise InputError(f"baseline.cuts has no cut-points for {endpoint}; it has {', '.join(cuts)}")

@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from bayes_net.data.cohort import Cohort
 from bayes_net.errors import InputError, SpecificationError, listed
 from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.results.publishing import write_whole
@@ -58,7 +59,9 @@ def plan(specification: Plan, *, only: Sequence[str] = (), audit: bool = False) 
         There is none, two have the same name, a changed key does not exist or has a value that is not
         allowed, or ``only`` names none. Every problem is told, with its scenario.
     """
-    wanted = [(section.name, dict(section.change), None) for section in specification.scenarios]
+    wanted: list[tuple[str, Mapping[str, Any], Step | None]] = [
+        (section.name, section.change, None) for section in specification.scenarios
+    ]
     wanted += [(_named(changes), changes, None) for changes in _combinations(specification.grid)]
     wanted += [(step.name, step.change, step) for step in (audit_steps(specification) if audit else ())]
     if not wanted:
@@ -171,7 +174,7 @@ def run_scenarios(
         todo.sort(key=lambda pair: pair[1].shape)
         known = len(scenarios) - len(todo)
         for done, (name, table, error) in enumerate(compute(todo), start=known + 1):
-            if error:
+            if table is None:
                 errors[name] = error
             else:
                 write_whole(files[name], table.to_parquet(index=False))
@@ -182,7 +185,8 @@ def run_scenarios(
 
 
 def _prepare_all(scenarios: Sequence[Scenario]) -> list[Prepared]:
-    prepared, problems, cohorts = [], [], {}  # most scenarios have the same patients: they are read once
+    cohorts: dict[str, Cohort] = {}
+    prepared, problems = [], []  # most scenarios have the same patients: they are read once
     for each in scenarios:
         try:
             prepared.append(prepare(each.specification, cohorts=cohorts))

@@ -19,17 +19,17 @@ from bayes_net.report.scenarios import SCENARIOS
 from bayes_net.results.columns import KEYS
 from bayes_net.results.publishing import publish
 from bayes_net.results.scenarios import strongest, summary, troubles, usable
-from bayes_net.schema import AS_SPECIFIED, ERROR, PER_1_POINT
+from bayes_net.schema import AS_SPECIFIED, ERROR, FAILED, PASSED, PER_1_POINT
 from bayes_net.specification.base import Plan
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.sections import ScenarioSection
 from bayes_net.workflow.analysis import Progress
-from bayes_net.workflow.audit import LEFT_OUT, MOVED, NARROWED, WEAKENED
+from bayes_net.workflow.audit import LEFT_OUT, WEAKENED
 from bayes_net.workflow.patients import censoring_of
 from bayes_net.workflow.scenarios import Scenario, plan, run_scenarios
 from bayes_net.workflow.write import write_report
 
-UNFINISHED = ".unfinished"
+FACTOR = "censoring.factor"
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,22 +105,23 @@ def sensitivity(
 
 
 def _together(scenarios: Sequence[Scenario], table: pd.DataFrame) -> Sensitivity:
-    rows = [(each.name, key, value) for each in scenarios for key, value in each.changes_in_words.items()]
+    rows = [(s.name, key, value) for s in scenarios for key, value in s.changes_in_words.items()]
     changes = pd.DataFrame(rows, columns=["scenario", "key", "value"])
     curve = curve_of(scenarios, table)
+    start = len(curve) and curve["as_specified"].any()
     return Sensitivity(
         table,
         changes,
         summary(table),
         audit_table(scenarios, table),
         censoring=curve,
-        tipping=tipping_of(curve),
+        tipping=censoring_tipping(curve) if start else pd.DataFrame(),
         assumed=assumed(scenarios),
     )
 
 
 def _store(out: Path, resume: bool) -> Path:
-    store = out.with_name(out.name + UNFINISHED)
+    store = out.with_name(f"{out.name}.unfinished")
     if (done := len(list(store.glob("*.parquet")))) and not resume:
         raise InputError(
             f"{store} holds {done} finished scenarios of an earlier grid; go on with them by --resume "
@@ -131,11 +132,13 @@ def _store(out: Path, resume: bool) -> Path:
 
 def _write(found: Sensitivity, specification: Plan, folder: Path) -> None:
     figures = chain(draw_censoring(found.censoring), draw_scenarios(found.hazard_ratios, found.changes))
+    always = {"scenarios": found.hazard_ratios, "changes": found.changes, "summary": found.summary}
+    tables = always | {"audit": found.audit, "censoring": found.censoring, "censoring_tipping": found.tipping}
     provenance = {
         "title": specification.title,
         "specification_sha256": specification.digest,
         "seed": str(specification.sampling.seed),
-        "gate": "passed" if found.troubles.empty else "failed",
+        "gate": PASSED if found.troubles.empty else FAILED,
     }
     words = {
         "level": specification.report.level,
@@ -146,20 +149,11 @@ def _write(found: Sensitivity, specification: Plan, folder: Path) -> None:
         folder,
         specification,
         kind=SCENARIOS,
-        tables=_tables(found),
+        tables={name: table for name, table in tables.items() if len(table) or name in always},
         figures=figures,
         words=words,
         provenance=provenance,
     )
-
-
-def _tables(found: Sensitivity) -> dict[str, pd.DataFrame]:
-    always = {"scenarios": found.hazard_ratios, "changes": found.changes, "summary": found.summary}
-    asked = {"audit": found.audit, "censoring": found.censoring, "censoring_tipping": found.tipping}
-    return always | {name: table for name, table in asked.items() if len(table)}
-
-
-FACTOR = "censoring.factor"
 
 
 def with_factors(specification: Plan, factors: Sequence[float] = FACTORS) -> PatientsPlan:
@@ -172,25 +166,31 @@ def with_factors(specification: Plan, factors: Sequence[float] = FACTORS) -> Pat
     """
     if not hasattr(specification, "censoring"):
         raise SpecificationError("censoring can be imputed in analyses of patients, and this is a synthesis")
-    known = [section.change[FACTOR] for section in specification.scenarios if [*section.change] == [FACTOR]]
-    known += specification.grid[FACTOR] if [*specification.grid] == [FACTOR] else []
+    tried = [section.change[FACTOR] for section in specification.scenarios if [*section.change] == [FACTOR]]
+    tried += specification.grid[FACTOR] if [*specification.grid] == [FACTOR] else []
     added = [
         ScenarioSection(name=f"censoring factor {factor:g}", change={FACTOR: factor})
         for factor in factors
-        if factor not in known
+        if factor not in tried
     ]
     return specification.model_copy(update={"scenarios": (*specification.scenarios, *added)})
 
 
+def _of_the_factor(scenarios: Sequence[Scenario]) -> list[Scenario]:
+    """Those that change the factor of informative censoring, and nothing else."""
+    return [scenario for scenario in scenarios if [*scenario.changes] == [FACTOR]]
+
+
 def curve_of(scenarios: Sequence[Scenario], table: pd.DataFrame) -> pd.DataFrame:
     """The hazard ratios of scenarios that change the factor alone, with the factor; empty if none does."""
-    factors = {each.name: each.changes[FACTOR] for each in scenarios if [*each.changes] == [FACTOR]}
+    factors = {scenario.name: scenario.changes[FACTOR] for scenario in _of_the_factor(scenarios)}
     if not factors:
         return pd.DataFrame()
     base = censoring_of(scenarios[0].specification)
-    factors = {AS_SPECIFIED: 1.0 if base is None else base.factor} | factors
-    rows = table[table["scenario"].isin(factors) & (table["gate"] != ERROR)]
-    rows = rows[rows["measure"] != PER_1_POINT]
+    factors[AS_SPECIFIED] = 1.0 if base is None else base.factor
+    rows = table[
+        table["scenario"].isin(factors) & (table["gate"] != ERROR) & (table["measure"] != PER_1_POINT)
+    ]
     rows = rows.assign(
         factor=rows["scenario"].map(factors).astype(float), as_specified=rows["scenario"] == AS_SPECIFIED
     )
@@ -199,21 +199,13 @@ def curve_of(scenarios: Sequence[Scenario], table: pd.DataFrame) -> pd.DataFrame
     return with_words(rows[columns].reset_index(drop=True))
 
 
-def tipping_of(curve: pd.DataFrame) -> pd.DataFrame:
-    """``censoring_tipping`` of the curve; empty where there is none, or nothing to start at."""
-    return censoring_tipping(curve) if len(curve) and curve["as_specified"].any() else pd.DataFrame()
-
-
 def assumed(scenarios: Sequence[Scenario]) -> str:
     """What the factor is about, in a sentence; empty if no scenario changes it alone."""
-    changed = [each for each in scenarios if [*each.changes] == [FACTOR]]
-    if not changed:
-        return ""
-    return censoring_of(changed[0].specification).assumed("the factor")
+    changed = _of_the_factor(scenarios)
+    return censoring_of(changed[0].specification).assumed("the factor") if changed else ""
 
 
-_FIRST, _SECOND = (WEAKENED, LEFT_OUT), (MOVED, NARROWED)
-COLUMNS = ("hr", "shift", "width", "mcse_shift")
+_CHANGES = ("hr", "shift", "width", "mcse_shift")
 
 
 def audit_table(scenarios: Sequence[Scenario], found: pd.DataFrame) -> pd.DataFrame:
@@ -227,24 +219,25 @@ def audit_table(scenarios: Sequence[Scenario], found: pd.DataFrame) -> pd.DataFr
     width ratios. A scenario that failed leaves its columns missing.
     """
     rows = usable(found)
-    if rows.empty or not any(each.step for each in scenarios):
+    steps = [scenario for scenario in scenarios if scenario.step]
+    if rows.empty or not steps:
         return pd.DataFrame()
-    base = rows[rows["scenario"] == AS_SPECIFIED].set_index(KEYS)
-    parts = []
-    for block in dict.fromkeys(each.step.block for each in scenarios if each.step):
-        own = [each for each in scenarios if each.step and each.step.block == block]
-        part = base[["biased", "hr", "lower", "upper", "mcse_hr"]].copy()
-        part["block"], part["other"] = block, ""
-        part["kind"] = "study" if own[0].step.how == LEFT_OUT else "prior"
-        part[[f"{c}_{end}" for end in ("weakened", "other") for c in COLUMNS]] = np.nan
-        for each in own:
-            end = "weakened" if each.step.how in _FIRST else "other"
-            if end == "other":
-                part["other"] = each.step.how
-            moved = _moved(base, rows[rows["scenario"] == each.name].set_index(KEYS))
-            part[[f"{c}_{end}" for c in COLUMNS]] = moved.reindex(part.index).to_numpy()
-        parts.append(part.reset_index())
-    table = pd.concat(parts, ignore_index=True)
+    by_scenario = {name: of_it.set_index(KEYS) for name, of_it in rows.groupby("scenario")}
+    base = by_scenario.get(AS_SPECIFIED, rows.iloc[:0].set_index(KEYS))
+    weakened, other = ([f"{name}_{end}" for name in _CHANGES] for end in ("weakened", "other"))
+    parts = {}
+    for scenario in steps:
+        block, how = scenario.step.block, scenario.step.how
+        part = parts.setdefault(block, base[["biased", "hr", "lower", "upper", "mcse_hr"]].copy())
+        if "block" not in part:
+            part[["block", "kind", "other"]] = block, "study" if how == LEFT_OUT else "prior", ""
+            part[[*weakened, *other]] = np.nan
+        first = how in (WEAKENED, LEFT_OUT)
+        if not first:
+            part["other"] = how
+        moved = _moved(base, by_scenario.get(scenario.name, base.iloc[:0]))
+        part[weakened if first else other] = moved.reindex(part.index).to_numpy()
+    table = pd.concat([part.reset_index() for part in parts.values()], ignore_index=True)
     sizes = table[["shift_weakened", "shift_other"]].abs()
     sizes = sizes.join(np.log(table[["width_weakened", "width_other"]]).abs())
     table = table.assign(change=sizes.max(axis=1))
@@ -252,8 +245,7 @@ def audit_table(scenarios: Sequence[Scenario], found: pd.DataFrame) -> pd.DataFr
     table = table.assign(rank=table["block"].map(order.index))
     table = table.sort_values(["rank", "change"], ascending=[True, False], kind="stable", ignore_index=True)
     first = ["block", "kind", *KEYS, "biased", "hr", "lower", "upper", "mcse_hr"]
-    first += [f"{c}_weakened" for c in COLUMNS] + ["other"] + [f"{c}_other" for c in COLUMNS]
-    return table[[*first, "change"]]
+    return table[[*first, *weakened, "other", *other, "change"]]
 
 
 def _moved(base: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
@@ -262,4 +254,4 @@ def _moved(base: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     widths = [np.log(x["upper"] / x["lower"]) for x in (base, after)]
     columns = (after["hr"], np.log(after["hr"] / base["hr"]) / base["log_sd"], widths[1] / widths[0])
     columns += (errors / base["log_sd"],)
-    return pd.concat(dict(zip(COLUMNS, columns, strict=True)), axis=1)
+    return pd.concat(dict(zip(_CHANGES, columns, strict=True)), axis=1)

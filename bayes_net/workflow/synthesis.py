@@ -23,8 +23,16 @@ from bayes_net.evidence.table import Evidence, read_evidence
 from bayes_net.model.network import Curve, Network, combine_network, with_labels
 from bayes_net.model.participants import Participants
 from bayes_net.report.synthesis import SYNTHESIS
-from bayes_net.results.synthesis import arm_hazard_ratios, hazard_ratios, parameters, prior_table, responses
-from bayes_net.schema import FAILED, NO_LIMIT, PASSED
+from bayes_net.results.columns import PARAMETER_KEYS
+from bayes_net.results.synthesis import (
+    arm_hazard_ratios,
+    hazard_ratios,
+    parameter_labels,
+    parameters,
+    prior_table,
+    responses,
+)
+from bayes_net.schema import FAILED, NO_LIMIT, PASSED, SAMPLE_DIMS
 from bayes_net.specification.synthesis import CohortSection, SynthesisPlan
 from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare
 from bayes_net.workflow.patients import load_data
@@ -40,6 +48,10 @@ WHOLE = "all evidence"
 """Name of the fit from which nothing is left out."""
 
 
+Refits = dict[str, tuple[xr.DataTree, Gate]]
+"""Posterior and gate by what is left out."""
+
+
 @dataclass(frozen=True, eq=False)
 class FittedNetwork:
     """The fit of all evidence, and its gate."""
@@ -50,7 +62,7 @@ class FittedNetwork:
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedNetwork(Prepared):
+class PreparedNetwork(Prepared[FittedNetwork]):
     """A validated plan of a synthesis with its published numbers and patients, and the network they make."""
 
     plan: SynthesisPlan
@@ -111,13 +123,13 @@ class PreparedNetwork(Prepared):
         tables, without = {DIAGNOSTICS: [whole.gate.table.assign(fit=WHOLE)]}, {}
         if self.plan.report.leave_one_out:
             loo, refits = self._leave_out(whole.fit, steps)
-            gates = {name: refit_gate(tree) for name, tree in refits.items()}
-            tables[DIAGNOSTICS] += [each.table.assign(fit=name) for name, each in gates.items()]
-            tables["influence"] = [_moved(whole.fit, tree).assign(fit=name) for name, tree in refits.items()]
+            named = {f"without {name}": refit for name, refit in refits.items()}
+            tables[DIAGNOSTICS] += [own.table.assign(fit=name) for name, (_, own) in named.items()]
+            tables["influence"] = [
+                _moved(whole.fit, tree).assign(fit=name) for name, (tree, _) in named.items()
+            ]
             tables["loo"] = [loo]
-            without = {
-                name.removeprefix("without "): tree for name, tree in refits.items() if gates[name].passed
-            }
+            without = {name: tree for name, (tree, own) in refits.items() if own.passed}
         tables["study_influence"] = [study_influence(whole.fit, network, ci_prob=ci_prob, refits=without)]
         steps.next("tables")
         joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}
@@ -126,32 +138,41 @@ class PreparedNetwork(Prepared):
         joined |= tabulate(whole.fit, self, ci_prob=ci_prob)
         return {name: _with_gate(table, name, whole, joined[DIAGNOSTICS]) for name, table in joined.items()}
 
-    def _leave_out(self, fit: xr.DataTree, steps: Steps) -> tuple[pd.DataFrame, dict[str, xr.DataTree]]:
-        """Leave-one-number-out results, and the fits without a source or a number."""
+    def _leave_out(self, fit: xr.DataTree, steps: Steps) -> tuple[pd.DataFrame, Refits]:
+        """Leave-one-number-out results, and the posteriors without a source or a number."""
         from bayes_net.inference.sampling import careful
         from bayes_net.inference.synthesis import fit_synthesis
 
-        network, whole, wanted = self.network, self.sampler, self.plan.sampling
+        network, whole, wanted, gates = self.network, self.sampler, self.plan.sampling, []
         brief = replace(whole, draws=max(whole.draws * 2 // 5, 100), tune=max(whole.tune * 2 // 5, 100))
         brief = replace(brief, target_accept=min(whole.target_accept, REFIT_ACCEPT))
 
         def refit(smaller: Network) -> xr.DataTree:
-            return careful(
+            attempts: list[Gate] = []
+
+            def passes(tree: xr.DataTree) -> bool:
+                attempts.append(refit_gate(tree))
+                return attempts[-1].passed
+
+            tree = careful(
                 lambda sampler, seed: fit_synthesis(smaller, seed=seed, sampler=sampler),
-                lambda tree: refit_gate(tree).passed,
+                passes,
                 sampler=brief,
                 seeds=[wanted.seed] * (2 if wanted.retry else 1),
             )
+            gates.append(attempts[-1])
+            # of many refits at once there is room for no more
+            return xr.DataTree.from_dict({"posterior": tree["posterior"].to_dataset()})
 
-        refits = {}
+        refits, loo = {}, pd.DataFrame()
         for source in self.sources:
             steps.next(f"without {source}")
-            refits[f"without {source}"] = refit(left_out(network, [source]))
-        if not len(network.rows):
-            return pd.DataFrame(), refits
-        steps.next("each number left out")
-        loo, exact = leave_one_number_out(fit, network, refit)
-        return loo, refits | {f"without {name}": tree for name, tree in exact.items()}
+            refits[source] = refit(left_out(network, [source]))
+        if len(network.rows):
+            steps.next("each number left out")
+            loo, exact = leave_one_number_out(fit, network, refit)
+            refits |= exact
+        return loo, {name: (tree, own) for (name, tree), own in zip(refits.items(), gates, strict=True)}
 
     def ratios(self, fits: Sequence[FittedNetwork]) -> pd.DataFrame:
         """Hazard ratios of shrinkage, then those of arms and studies."""
@@ -194,7 +215,7 @@ def prepare_network(plan: SynthesisPlan, *, cohorts: dict[str, Cohort] | None = 
         for section, patients in loaded
         for note in patients.notes
     )
-    read = {section.study: patients for section, patients in loaded}
+    read = {str(section.study): patients for section, patients in loaded}
     return PreparedNetwork(plan, notes, evidence, network, read)
 
 
@@ -204,10 +225,11 @@ def _evidence(plan: SynthesisPlan) -> Evidence | None:
         return None
     evidence = read_evidence(*(plan.file(path) for path in section.files))
     for pair, value in section.correlation.items():
-        evidence = evidence.correlate(*pair.split(), value)
+        one, other = pair.split()
+        evidence = evidence.correlate(one, other, value)
     if plan.model.subgroups_of:
         evidence = _subgroups_as_arms(evidence, plan.model.subgroups_of)
-    uses = dict(section.use)
+    uses: dict[str, str] = dict(section.use)
     if section.only:
         other = evidence.table[~evidence.table["endpoint"].isin(section.only)]
         uses = dict.fromkeys(other["id"], "record") | uses
@@ -267,7 +289,12 @@ def _cohort(section: CohortSection, patients: Cohort, plan: SynthesisPlan) -> Pa
         exposure[a] = months[own].sum(axis=0)
         np.add.at(events[a], interval[own], event[own])
     participants = Participants(
-        section.study, section.endpoint, events, exposure, weight=section.weight, longest=float(time.max())
+        str(section.study),
+        section.endpoint,
+        events,
+        exposure,
+        weight=section.weight,
+        longest=float(time.max()),
     )
     if section.landmark is None:
         return participants
@@ -295,9 +322,10 @@ def _counts(section: CohortSection, patients: Cohort) -> list[dict]:
         for threshold, k in ((30.0, int((seen >= 30).sum())), (0.0, int((seen > 0).sum()))):
             own_id = {"id": f"{section.study} {arm} >= {threshold:g}", "threshold": threshold}
             rows.append(common | own_id | {"endpoint": "shrinkage", "value": float(k), "n": float(len(seen))})
-        k, n = float((seen >= 30).sum()), float(len(own))
+        responders, n = float((seen >= 30).sum()), float(len(own))
         rows.append(
-            common | {"id": f"{section.study} {arm} response", "endpoint": "response", "value": k, "n": n}
+            common
+            | {"id": f"{section.study} {arm} response", "endpoint": "response", "value": responders, "n": n}
         )
     return rows
 
@@ -376,17 +404,13 @@ def _moved(fit: xr.DataTree, refit: xr.DataTree) -> pd.DataFrame:
     whole, without = reported(fit), reported(refit)
     parts = []
     for name, draws in whole.items():
-        labels = [d for d in draws.dims if d not in ("chain", "draw")]
-        moments = xr.Dataset(
-            {
-                "mean": draws.mean(("chain", "draw")),
-                "sd": draws.std(("chain", "draw")),
-                "mean_without": without[name].mean(("chain", "draw")),
-                "sd_without": without[name].std(("chain", "draw")),
-            }
-        )
-        table = moments.to_dataframe().reset_index() if labels else moments.to_pandas().to_frame().T
-        table["label"] = table[labels].astype(str).agg(", ".join, axis=1) if labels else ""
-        parts.append(table.assign(parameter=name)[["parameter", "label", *moments.data_vars]])
+        moments = {
+            "mean": draws.mean(SAMPLE_DIMS),
+            "sd": draws.std(SAMPLE_DIMS),
+            "mean_without": without[name].mean(SAMPLE_DIMS),
+            "sd_without": without[name].std(SAMPLE_DIMS),
+        }
+        values = {moment: x.values.ravel() for moment, x in moments.items()}
+        parts.append(parameter_labels(draws)[PARAMETER_KEYS].assign(**values))
     table = pd.concat(parts, ignore_index=True)
     return table.assign(moved_by_sd=(table["mean_without"] - table["mean"]) / table["sd"])

@@ -10,18 +10,17 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from bayes_net.specification.patients import PatientsPlan
-from bayes_net.specification.read import SECTIONS
-from bayes_net.specification.synthesis import SYNTHESIS_SECTIONS, BorrowSections, SynthesisPlan
+from bayes_net.specification.synthesis import BorrowSections, SynthesisPlan
 from live.markdown import first_line, table
 
 SEVERAL = ("covariates", "cohorts", "scenarios")
 """Sections that may come several times."""
-PLANS = {"landmark": (PatientsPlan, SECTIONS), "synthesis": (SynthesisPlan, SYNTHESIS_SECTIONS)}
+PLANS = {"landmark": PatientsPlan, "synthesis": SynthesisPlan}
 
 
 def keys(kind: str) -> str:
     """Every key of a specification of this kind (landmark or synthesis), section by section."""
-    plan, sections = PLANS[kind]
+    plan, sections = PLANS[kind], PLANS[kind].sections()
     own = [name for name in plan.model_fields if name not in sections and name != "grid"]
     parts = ["## At the top\n\nBefore the first section.", _table(plan, own)]
     for name, model in _tables(sections):

@@ -16,8 +16,8 @@ PACKAGE = Path(bayes_net.__file__).parent
 def definitions(modules: Iterable[str]) -> dict[str, list[str]]:
     """Hash of every function, class and constant that stands at the top of bayes_net's ``modules``, by name.
 
-    Comments, docstrings, imports, layout, the texts of exceptions and what an object shows of itself do not
-    count: no stored number depends on them.
+    Comments, docstrings, imports, layout, hints of a function's types, the texts of exceptions and what an
+    object shows of itself do not count: no stored number depends on them.
     """
     found: dict[str, set[str]] = {}
     for module in modules:
@@ -74,7 +74,9 @@ def _written(node: object) -> str:
     if isinstance(node, ast.Raise):
         return "Raise"
     # Empty fields are left out, since newer versions of Python add fields that are empty in older code.
-    fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
+    hint = {ast.arg: "annotation", ast.FunctionDef: "returns"}.get(type(node))
+    named = [(name, value) for name, value in ast.iter_fields(node) if name != hint]
+    fields = [(name, value) for name, value in named if value not in (None, [])]
     return f"{type(node).__name__}({','.join(f'{name}={_written(value)}' for name, value in fields)})"
 
 

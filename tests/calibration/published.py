@@ -26,6 +26,7 @@ from scipy.special import expit, logit
 import bayes_net as bn
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.evidence.table import COLUMNS
+from bayes_net.labels import select
 from bayes_net.model.assumptions import Assumptions
 from bayes_net.model.priors import Borrowing
 
@@ -159,14 +160,14 @@ def trial_rows(number: int, folder: Path) -> list[dict]:
     network = bn.combine_network(bn.read_evidence(path), assumptions())
     fit = bn.fit_synthesis(network, seed=number, sampler=bn.Sampler(500, 500, 4, 0.98))
     draws = fit["posterior"].to_dataset()
-    control = draws["log_hazard"].sel(curve="pfs trial control")
+    control = select(draws["log_hazard"], curve=("pfs", "trial", "control"))
     hazard = np.exp(control.transpose("chain", "draw", "interval").values)
     until = np.cumsum(hazard[..., :2] * np.diff([0.0, CUT, 20.0]), axis=-1)
     found = {
         "arm": draws["arm_effect"].values,
         "control S(8.5)": np.exp(-until[..., 0]),
         "control S(20)": np.exp(-until[..., 1]),
-        "slope per 10 points": draws["slope"].sel(slope_of="pfs control").values,
+        "slope per 10 points": draws["slope"].sel(endpoint="pfs", arm="control").values,
         "response": expit(draws["response"].values),
         "level": draws["study_level"].values,
     }

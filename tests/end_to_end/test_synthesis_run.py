@@ -33,6 +33,7 @@ from bayes_net.evidence.table import COLUMNS
 from bayes_net.figures import style
 from bayes_net.inference import synthesis
 from bayes_net.inference.arrays import draw_prior
+from bayes_net.labels import select
 from bayes_net.numbers import format_interval
 from bayes_net.report.synthesis_words import comparison
 from bayes_net.results.columns import HAZARD_RATIO_COLUMNS, PRINTED_COLUMNS
@@ -225,7 +226,7 @@ def test_the_tables_have_the_columns_that_are_documented(found):
         "influence": "fit parameter label mean sd mean_without sd_without moved_by_sd",
         "new_study_priors": "parameter scale components effective_n effective_n_robust counts",
         "parameters": "parameter label mean sd estimate lower upper prior_sd contraction ess_bulk rhat",
-        "responses": "response_group estimate lower upper level mcse",
+        "responses": "study arm estimate lower upper level mcse",
         "survival": "endpoint study arm profile time estimate lower upper level beyond_data",
     }
     for name, columns in documented.items():
@@ -273,7 +274,7 @@ def test_hazard_ratios_of_shrinkage_can_be_computed_anew(found, tree):
 def slopes_per(row, tree):
     """Log hazard ratios of a row in its own unit, (chain, draw): posterior and prior."""
     unit = {"shrinkage, per 10 points": 1.0, "shrinkage, per 1 point": 0.1}[row["measure"]]
-    place = {"slope_of": f"pfs {row['arm']}", "landmark": row["landmark"]}
+    place = {"endpoint": "pfs", "arm": row["arm"], "landmark": row["landmark"]}
     return [tree[group]["slope"].sel(place).transpose(*DRAWN) * unit for group in ("posterior", "prior")]
 
 
@@ -297,24 +298,24 @@ def test_hazard_ratios_of_arms_and_studies_can_be_computed_anew(found, tree):
     rows = found["arms_and_studies"].set_index("estimand", drop=False)
     assert rows[["endpoint", "study"]].to_numpy().tolist() == [["pfs", STUDY], ["pfs", "B"]]
     for estimand, name, place in (
-        ("arm", "arm_effect", {"effect": f"pfs {STUDY}"}),
-        ("study against reference", "study_level", {"level_of": "pfs B"}),
+        ("arm", "arm_effect", {"effect": ("pfs", STUDY)}),
+        ("study against reference", "study_level", {"borrower": ("pfs", "B")}),
     ):
-        draws = [tree[group][name].sel(place).transpose(*DRAWN) for group in ("posterior", "prior")]
+        draws = [select(tree[group][name], **place).transpose(*DRAWN) for group in ("posterior", "prior")]
         assert_ratio(rows.loc[estimand], *draws)
 
 
 def test_responses_can_be_computed_anew_and_a_new_study_is_like_the_others(found, tree):
-    rows = found["responses"].set_index("response_group")
-    x = special.expit(tree["posterior"]["response"].sel(response_group="B 177Lu").values)
-    for group in ("B 177Lu", "new study"):  # borrowing is full: a new study does not differ
+    rows = found["responses"].fillna({"arm": ""}).set_index(["study", "arm"])
+    x = special.expit(select(tree["posterior"]["response"], response_group=("B", "177Lu")).values)
+    for group in (("B", "177Lu"), ("new study", "")):  # borrowing is full: a new study does not differ
         got = rows.loc[group, ["estimate", "lower", "upper"]].to_numpy(float)
         np.testing.assert_allclose(got, [np.median(x), *np.quantile(x, TAIL)], rtol=1e-9)
 
 
 def log_cumulative(tree, curve, months):
     """log H of a curve after the cut-point, (chain, draw)."""
-    hazard = np.exp(tree["posterior"]["log_hazard"].sel(curve=curve).transpose(*DRAWN, "interval").values)
+    hazard = np.exp(select(tree["posterior"]["log_hazard"], curve=curve).transpose(*DRAWN, "interval").values)
     return np.log(hazard @ [min(months, CUT), max(months - CUT, 0)])
 
 
@@ -325,7 +326,7 @@ def test_survival_of_whole_arms_can_be_computed_anew(found, tree):
         ("B", a) for a in ("177Lu",)
     }
     for row in rows.itertuples():
-        x = np.exp(-np.exp(log_cumulative(tree, f"pfs {row.study} {row.arm}", row.time)))
+        x = np.exp(-np.exp(log_cumulative(tree, ("pfs", row.study, row.arm), row.time)))
         expected = [np.median(x), *np.quantile(x, TAIL)]
         np.testing.assert_allclose([row.estimate, row.lower, row.upper], expected, rtol=1e-9)
     last = rows[~rows["beyond_data"]].groupby("study")["time"].max()
@@ -337,7 +338,7 @@ def test_the_number_held_out_lies_in_its_predictive_distribution_where_the_table
     """The exact predictive distribution given the draws is a mixture of normals of log H."""
     row = found["checks"].set_index("row").loc["K1"]
     low, high = (np.log(-np.log(limit)) for limit in (0.72, 0.45))
-    se, log_h = (high - low) / (2 * stats.norm.ppf(0.975)), log_cumulative(tree, f"pfs {STUDY} 177Lu", 12)
+    se, log_h = (high - low) / (2 * stats.norm.ppf(0.975)), log_cumulative(tree, ("pfs", STUDY, "177Lu"), 12)
 
     def below(survival):
         return stats.norm.sf((np.log(-np.log(survival)) - log_h) / se).mean()
@@ -446,13 +447,13 @@ def test_estimands_of_the_stored_fit_are_those_of_the_tables(tree, found):
     rows = found["hazard_ratios"]
     rows = rows[rows["measure"] == "shrinkage, per 10 points"]
     told = bn.summarise(bn.hazard_ratio(tree), ci_prob=LEVEL)
-    keys = [f"pfs {arm}, {landmark}" for arm, landmark in zip(rows["arm"], rows["landmark"], strict=True)]
-    assert list(told["slope_of"] + ", " + told["landmark"]) == keys
+    keys = ["endpoint", "arm", "landmark"]
+    assert told[keys].to_numpy().tolist() == rows[keys].to_numpy().tolist()
     np.testing.assert_allclose(told["estimate"], rows["hr"], rtol=1e-9)
     curves = found["survival"]
     for (study, arm), own in curves.groupby(["study", "arm"]):
         own = own.iloc[[0, -1]]
-        of = bn.survival(tree, own["time"]).sel(curve=f"pfs {study} {arm}")
+        of = select(bn.survival(tree, own["time"]), curve=("pfs", study, arm))
         np.testing.assert_allclose(of.median(DRAWN), own["estimate"], rtol=1e-9)
     arms = found["arms_and_studies"].query("estimand == 'arm'")
     np.testing.assert_allclose(bn.arm_hazard_ratio(tree).median(DRAWN), arms["hr"], rtol=1e-9)
@@ -508,7 +509,7 @@ def test_movements_are_those_of_the_draws(found, tree):
         rows["moved_by_sd"], (rows["mean_without"] - rows["mean"]) / rows["sd"], rtol=1e-9
     )
     own = rows[(rows["parameter"] == "slope") & (rows["label"] == "pfs 177Lu, 150 d")]
-    x = tree["posterior"]["slope"].sel(slope_of="pfs 177Lu", landmark="150 d").values
+    x = tree["posterior"]["slope"].sel(endpoint="pfs", arm="177Lu", landmark="150 d").values
     np.testing.assert_allclose(own["mean"], x.mean(), rtol=1e-9)
     np.testing.assert_allclose(own["sd"], x.std(), rtol=1e-9)
 
@@ -912,7 +913,7 @@ def test_patients_alone_have_baselines_of_their_own_and_no_table_of_numbers(pati
     code, shown, _, out = patients_alone
     assert code == {"passed": 0, "failed": 3}[manifest(out)["gate"]]
     found, tree = csvs(out), opened(out)
-    assert tree["posterior"]["baseline"].values.tolist() == [f"pfs {study}" for study in TRIALS]
+    assert tree["posterior"]["baseline_study"].values.tolist() == list(TRIALS)
     assert "study_level" not in tree["posterior"]
     assert "log_likelihood" not in tree.children
     names = {"arms_and_studies", "diagnostics", "influence", "new_study_priors", "parameters", "priors"}
@@ -936,7 +937,7 @@ def test_a_study_without_scans_is_followed_by_its_events_and_time(patients_alone
             own = table[table["arm"] == name]
             months = own["pfs_time"] / 30.4375
             spent = [months.clip(upper=CUT).sum(), (months - CUT).clip(lower=0).sum()]
-            hazard = np.exp(draws.sel(curve=f"pfs {study} {arm}").transpose(*DRAWN, "interval").values)
+            hazard = np.exp(select(draws, curve=("pfs", study, arm)).transpose(*DRAWN, "interval").values)
             # the priors are wide: an arm's events stay within what their Poisson error lets them move
             events = own["pfs_event"].sum()
             assert (hazard @ spent).mean() == pytest.approx(events, abs=2 * np.sqrt(events))
@@ -1070,9 +1071,8 @@ def test_the_arms_that_are_compared_are_those_of_the_model():
     prepared = prepare(read_specification(shipped_models()["netter1_response30"]))
     fit = from_the_prior(prepared.network)
     table = arm_hazard_ratios(fit, prepared.network, ci_prob=0.95, seed=1)
-    told = {"arms_and_studies": table, "evidence": prepared.evidence.table, "diagnostics": pd.DataFrame()}
     assert set(table["comparison"]) == {"177Lu >=30 against 177Lu <30"}
-    assert comparison(told) == "177Lu ≥ 30 against 177Lu < 30"
+    assert comparison(table) == "177Lu ≥ 30 against 177Lu < 30"
 
 
 def test_a_bias_is_taken_off_only_where_one_is_specified(tmp_path):

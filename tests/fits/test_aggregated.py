@@ -18,8 +18,8 @@ from bayes_net.inference.closed_form import draw_prior, log_likelihood, log_prio
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler
 from bayes_net.inference.start import SPREAD, starting_points
-from bayes_net.model.assumptions import COMMON, SHARED, TIME_VARYING, Hazard
-from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.assumptions import COMMON, SHARED, TIME_VARYING, Hazard, free_variables
+from bayes_net.model.predictors import coordinates
 from bayes_net.model.priors import INDEPENDENT, NONE, Flat, Priors
 
 CUTS = 5.0 * np.arange(1, 10)
@@ -184,7 +184,7 @@ def sampled(hazard, data) -> dict:
     """Dims of the free variables of the model."""
     free = free_variables(hazard, data)
     walks = "step" in free
-    return {"level_at_events" if walks and name == "level" else name: free[name][1] for name in free}
+    return {"level_at_events" if walks and name == "level" else name: free[name].dims for name in free}
 
 
 def placed(vectors, hazard, data) -> xr.Dataset:

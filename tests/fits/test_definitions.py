@@ -25,12 +25,14 @@ from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
 from bayes_net.inference import closed_form
 from bayes_net.inference.arrays import with_derived
-from bayes_net.model.assumptions import SlopePrior
+from bayes_net.labels import coordinates as labelled_coordinates
+from bayes_net.labels import index_labels
+from bayes_net.model.assumptions import SlopePrior, free_variables
 from bayes_net.model.backend import random_variable
 from bayes_net.model.hazard import hazard_model
 from bayes_net.model.network import combine_network
 from bayes_net.model.participants import Participants
-from bayes_net.model.predictors import coordinates, free_variables
+from bayes_net.model.predictors import coordinates, labels
 from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, Normal
 from bayes_net.model.synthesis import synthesis_model
 from bayes_net.specification.read import read_specification
@@ -146,7 +148,7 @@ def patients_terms(free: dict, data, hazard, rows, *, constant: float) -> dict:
         log_h = log_h + rows[list(data.covariate_names)].to_numpy() @ free["log_hr_covariate"]
     declared = free_variables(hazard, data)
     assert set(free) == set(declared)
-    priors = {name: log_prior(free[name], prior).sum() for name, (prior, _) in declared.items()}
+    priors = {name: log_prior(free[name], of.prior).sum() for name, of in declared.items()}
     each = rows["event"].to_numpy() * log_h - rows["exposure"].to_numpy() * np.exp(log_h)
     return priors | {"events": each.sum() + constant}
 
@@ -206,7 +208,9 @@ def as_posterior(values: dict, dims: dict, labels: dict) -> xr.Dataset:
     """Values of variables as one draw of a posterior."""
     found = {n: (("chain", "draw", *dims[n]), np.asarray(v)[None, None]) for n, v in values.items()}
     used = {dim for own in dims.values() for dim in own}
-    return xr.Dataset(found, {"chain": [0], "draw": [0]} | {dim: list(labels[dim]) for dim in used})
+    return xr.Dataset(
+        found, {"chain": [0], "draw": [0]} | labelled_coordinates({dim: labels[dim] for dim in used})
+    )
 
 
 def test_patients_without_time_at_risk_are_refused():
@@ -359,18 +363,19 @@ def test_the_synthesis_has_the_variables_of_a_posterior_and_its_likelihood(name,
     its constants."""
     network, evaluated = of_pool(name)
     model, differences = evaluated.model, []
-    labels = {dim: own for v in network.free.values() for dim, own in v.dims.items()}
+    whole = labels(network)
+    labelled = index_labels(whole)
     for point in evaluated.points():
         terms, values, _ = evaluated(point)
         free = {name: values[name] for name in network.free}
         expected = with_derived(
-            as_posterior(free, {n: tuple(network.free[n].dims) for n in free}, labels), network
+            as_posterior(free, {n: tuple(network.free[n].dims) for n in free}, whole), network
         )
         assert set(values) == set(expected.data_vars)
         for variable, value in values.items():
-            dims = model.named_vars_to_dims[variable]
+            dims = model.named_vars_to_dims.get(variable, ())
             assert dims == expected[variable].dims[2:]
-            assert all(list(model.coords[dim]) == list(expected[dim].values) for dim in dims)
+            assert all(list(model.coords[dim]) == labelled[dim] for dim in dims)
             np.testing.assert_allclose(value, expected[variable][0, 0], rtol=1e-10, atol=1e-12)
         ours = sum(value for term, value in terms.items() if term not in network.free)
         differences.append(ours - float(study_log_likelihood(expected, network).sum()))

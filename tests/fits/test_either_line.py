@@ -11,12 +11,14 @@ import bayes_net as bn
 from bayes_net.errors import InputError
 from bayes_net.inference.sampling import careful, seed_of
 from bayes_net.inference.synthesis import _intervals
+from bayes_net.labels import coordinates, select
 from bayes_net.schema import NO_LIMIT, OBSERVED
 from bayes_net.specification.shipped import shipped_models
 
 CUTS = (3.0, 8.0)
 SAMPLES = ("chain", "draw")
-CURVES, EFFECTS, GROUPS = ["pfs A control", "pfs A 177Lu"], ["pfs A"], ["pfs control", "pfs 177Lu"]
+ARMS = ["control", "177Lu"]
+CURVES, EFFECTS = [("pfs", "A", arm) for arm in ARMS], [("pfs", "A")]
 LANDMARKS = ["150 d", NO_LIMIT]
 
 
@@ -29,14 +31,14 @@ def synthesis(rng, *, without=()) -> xr.DataTree:
     """Draws of two curves with a constant hazard each, a comparison of their arms, and slopes; that of "no
     limit" is biased in the second arm."""
     level = draws(rng, 2, mean=-2.5, sd=0.3)
-    coords = {"curve": CURVES, "interval": ["0", "1", "2"], "effect": EFFECTS, "slope_of": GROUPS}
-    coords |= {"landmark": LANDMARKS, "bias_of": GROUPS[1:]}
+    labels = {"curve": CURVES, "interval": [0, 1, 2], "effect": EFFECTS, "endpoint": ["pfs"], "arm": ARMS}
+    coords = coordinates(labels | {"landmark": LANDMARKS, "biased_slope": [("pfs", "177Lu")]})
     coords |= {dim: np.arange(n) for dim, n in zip(SAMPLES, level.shape, strict=False)}
     variables = {
         "log_hazard": ((*SAMPLES, "curve", "interval"), np.repeat(level[..., None], 3, axis=-1)),
         "arm_effect": ((*SAMPLES, "effect"), draws(rng, 1, mean=-0.8, sd=0.2)),
-        "slope": ((*SAMPLES, "slope_of", "landmark"), draws(rng, 2, 2, mean=-0.2, sd=0.1)),
-        "bias": ((*SAMPLES, "bias_of"), draws(rng, 1, mean=-0.3, sd=0.05)),
+        "slope": ((*SAMPLES, "endpoint", "arm", "landmark"), draws(rng, 1, 2, 2, mean=-0.2, sd=0.1)),
+        "bias": ((*SAMPLES, "biased_slope"), draws(rng, 1, mean=-0.3, sd=0.05)),
     }
     posterior = xr.Dataset({name: v for name, v in variables.items() if name not in without}, coords)
     groups = {"posterior": posterior, "constant_data": _intervals(CUTS, posterior["interval"])}
@@ -45,19 +47,19 @@ def synthesis(rng, *, without=()) -> xr.DataTree:
 
 def test_the_slopes_of_a_synthesis_stand_with_and_without_their_bias(rng):
     fit = synthesis(rng)
-    slope, bias = fit["posterior"]["slope"], fit["posterior"]["bias"].sel(bias_of="pfs 177Lu")
+    slope, bias = fit["posterior"]["slope"], select(fit["posterior"]["bias"], biased_slope=("pfs", "177Lu"))
     ratios = bn.hazard_ratio(fit, per=5)
-    assert ratios.dims == (*SAMPLES, "slope_of", "landmark")
+    assert ratios.dims == (*SAMPLES, "endpoint", "arm", "landmark")
     assert list(ratios["landmark"].values) == [*LANDMARKS, OBSERVED]
     np.testing.assert_allclose(ratios.sel(landmark=LANDMARKS), np.exp(slope / 2))
-    observed = np.exp((slope.sel(slope_of="pfs 177Lu", landmark=NO_LIMIT) + bias) / 2)
-    np.testing.assert_allclose(ratios.sel(slope_of="pfs 177Lu", landmark=OBSERVED), observed)
+    observed = np.exp((slope.sel(endpoint="pfs", arm="177Lu", landmark=NO_LIMIT) + bias) / 2)
+    np.testing.assert_allclose(ratios.sel(endpoint="pfs", arm="177Lu", landmark=OBSERVED), observed)
     xr.testing.assert_allclose(
-        ratios.sel(slope_of="pfs control", landmark=OBSERVED).drop_vars("landmark"),
-        ratios.sel(slope_of="pfs control", landmark=NO_LIMIT).drop_vars("landmark"),
+        ratios.sel(arm="control", landmark=OBSERVED).drop_vars("landmark"),
+        ratios.sel(arm="control", landmark=NO_LIMIT).drop_vars("landmark"),
     )
     table = bn.summarise(ratios)
-    assert list(table[["slope_of", "landmark"]].iloc[0]) == ["pfs control", "150 d"]
+    assert list(table[["endpoint", "arm", "landmark"]].iloc[0]) == ["pfs", "control", "150 d"]
 
 
 def test_exponential_curves_of_a_synthesis_have_their_closed_forms(rng):

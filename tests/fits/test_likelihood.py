@@ -20,8 +20,7 @@ from bayes_net.engine.layout import Layout, layout, model_data
 from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import log_likelihood, log_prior
 from bayes_net.inference.engine_patients import flat_hazard_model
-from bayes_net.model.assumptions import Hazard, step_information
-from bayes_net.model.predictors import free_variables
+from bayes_net.model.assumptions import Hazard, free_variables, step_information
 from bayes_net.model.priors import Flat, HalfNormal, Normal, Priors
 
 FLAT = Priors(level=Flat(), slope=Flat(), arm_effect=Flat(), covariate=Flat())
@@ -286,8 +285,8 @@ def test_the_log_prior_of_each_variable_is_pymcs(variant):
         # what is sampled differs from the level by what the steps alone decide: as dense
         expected = {name.removesuffix("_at_events"): value for name, value in expected.items()}
         assert set(densities) == set(expected) == set(free_variables(hazard, data))
-        for name, (_, dims) in free_variables(hazard, data).items():
-            assert densities[name].dims == ("chain", "draw", *dims)
+        for name, free in free_variables(hazard, data).items():
+            assert densities[name].dims == ("chain", "draw", *free.dims)
             np.testing.assert_allclose(densities[name].values[0, 0], expected[name], rtol=1e-10, atol=1e-12)
 
 

@@ -33,6 +33,7 @@ from bayes_net.errors import InputError, SpecificationError
 from bayes_net.estimands.new_study import new_arm_effect
 from bayes_net.inference.arrays import draw_prior, published_log_likelihood
 from bayes_net.inference.synthesis import signature
+from bayes_net.labels import select
 from bayes_net.model.assumptions import Assumptions, SlopePrior
 from bayes_net.model.network import combine_network
 from bayes_net.model.participants import Participants
@@ -92,7 +93,7 @@ def test_prior_draws_of_slopes_have_the_stated_covariance(sloped):
     kernel = np.eye(4)
     kernel[:3, :3] = 0.3 + 0.7 * np.exp(-((months[:, None] - months) ** 2) / (2 * 0.8**2))
     whole = np.kron(np.eye(2), sd**2 * kernel)
-    assert_covariance(draws.transpose("draw", "slope_of", "landmark").values.reshape(DRAWS, 8), whole)
+    assert_covariance(draws.transpose("draw", "endpoint", "arm", "landmark").values.reshape(DRAWS, 8), whole)
     shares = ((np.exp(draws) > 0.375) & (np.exp(draws) < 1 / 0.375)).mean("draw")
     assert (np.abs(shares - 0.95) < z_of(8) * np.sqrt(0.95 * 0.05 / DRAWS)).all()
 
@@ -102,7 +103,7 @@ def test_prior_draws_of_other_structures_have_their_covariance(structure, sloped
     """Exchangeable: the common mean's variance everywhere, and the mean square of a half-normal besides."""
     prior = SlopePrior(structure=structure, heterogeneity=HalfNormal(0.25))
     made = replace(sloped, assumptions=replace(sloped.assumptions, slopes=prior))
-    draws = draw_prior(made, draws=DRAWS, seed=4)["slope"].isel(chain=0, slope_of=1)
+    draws = draw_prior(made, draws=DRAWS, seed=4)["slope"].isel(chain=0, endpoint=0, arm=1)
     sd = np.log(1 / 0.375) / stats.norm.ppf(0.975)
     if structure == "independent":
         assert_covariance(draws.transpose("draw", "landmark").values, sd**2 * np.eye(4))
@@ -124,7 +125,7 @@ def test_no_limit_has_a_slope_of_its_own_unless_it_is_given_a_place():
 def test_prior_draws_keep_the_limits_that_are_stated():
     """95 % of hazard ratios, medians and probabilities of response between the specification's numbers."""
     draws = draw_prior(prrt(), draws=DRAWS, seed=5)
-    ratio_of_arms = np.exp(draws["arm_effect_mean"].sel(effect_endpoint="pfs"))
+    ratio_of_arms = np.exp(draws["arm_effect_mean"].sel(pooled_endpoint="pfs"))
     inside = {
         "arm": (ratio_of_arms > 0.05) & (ratio_of_arms < 20),
         "response": (expit(draws["response_mean"]) > 0.02) & (expit(draws["response_mean"]) < 0.75),
@@ -134,7 +135,7 @@ def test_prior_draws_keep_the_limits_that_are_stated():
     }
     for name, share in inside.items():
         assert abs(float(share.mean()) - 0.95) < z_of(4) * np.sqrt(0.95 * 0.05 / DRAWS), name
-    bias = draws["bias"].sel(bias_of="pfs control").values
+    bias = select(draws["bias"], biased_slope=("pfs", "control")).values
     assert bias.mean() == pytest.approx(-0.22, abs=4 * 0.08 / np.sqrt(DRAWS))
     assert bias.std() == pytest.approx(0.08, rel=4 / np.sqrt(2 * DRAWS))
 
@@ -144,7 +145,8 @@ def test_prior_draws_keep_the_limits_that_are_stated():
 def test_prior_draws_of_study_levels_are_the_mixture(kind, weight):
     borrowing = Borrowing(kind, sd=0.3, weight=weight, vague_sd=2.0)
     made = replace(prrt(), assumptions=replace(prrt().assumptions, study_level=borrowing))
-    levels = draw_prior(made, draws=DRAWS, seed=6)["study_level"].sel(level_of="pfs ILUMINET").values.ravel()
+    levels = draw_prior(made, draws=DRAWS, seed=6)["study_level"]
+    levels = select(levels, borrower=("pfs", "ILUMINET")).values.ravel()
     for at in (0.2, 1.0, 3.0):
         share = weight * stats.norm.cdf(at / 0.3) + (1 - weight) * stats.norm.cdf(at / 2.0)
         error = np.sqrt(share * (1 - share) / DRAWS) + 1e-9
@@ -422,7 +424,7 @@ def test_a_single_arm_study_of_the_treated_arm_is_not_taken_for_control(tmp_path
     and the curve of control is not that of the treated."""
     rows = evidence([row("M1", "median", 47, n=96, study="B", endpoint="os")], tmp_path)
     draws = draw_prior(combine_network(rows, assumptions()), draws=100, seed=1)
-    treated, control = (draws["log_hazard"].sel(curve=f"os A {arm}").values for arm in reversed(ARMS))
+    treated, control = (select(draws["log_hazard"], curve=("os", "A", arm)).values for arm in reversed(ARMS))
     assert np.abs(treated - control).max() > 0.1
 
 
@@ -433,7 +435,7 @@ def test_a_third_arm_is_not_taken_for_the_second(tmp_path):
     except InputError:
         return
     log_hazard = draw_prior(made, draws=50, seed=1)["log_hazard"]
-    second, third = (log_hazard.sel(curve=f"pfs A {arm}").values for arm in ("177Lu", "third"))
+    second, third = (select(log_hazard, curve=("pfs", "A", arm)).values for arm in ("177Lu", "third"))
     assert np.abs(second - third).max() > 0.1
 
 
@@ -444,9 +446,9 @@ def test_labels_of_curves_effects_and_levels_are_those_of_the_evidence():
         for endpoint in ("pfs", "os")
         for study, arm in (("NETTER-1", "control"), ("NETTER-1", "177Lu"), ("ILUMINET", "177Lu"))
     }
-    assert made.effects == ("pfs NETTER-1", "os NETTER-1")
-    assert made.levels == ("pfs ILUMINET", "os ILUMINET")
-    assert made.slope_groups == ("pfs control", "pfs 177Lu")
+    assert made.effects == (("pfs", "NETTER-1"), ("os", "NETTER-1"))
+    assert made.borrowers == (("pfs", "ILUMINET"), ("os", "ILUMINET"))
+    assert made.slope_endpoints == ("pfs",)
     assert not made.pools_effects
 
 

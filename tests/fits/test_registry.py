@@ -164,7 +164,7 @@ def test_sources_that_cannot_be_used_are_refused(tmp_path):
         with pytest.raises(InputError, match=said):
             read(source)
     (tmp_path / "text.parquet").write_text("arm,time\n")
-    with pytest.raises(InputError, match="cannot be read as Parquet"):
+    with pytest.raises(InputError, match="cannot be read as parquet"):
         read(tmp_path / "text.parquet")
     with pytest.raises(InputError, match="no event at landmark '36w'"):
         read(frame.assign(landmark="150d"), landmark="36w")

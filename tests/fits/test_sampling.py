@@ -21,8 +21,8 @@ from bayes_net.inference.engine_patients import flat_hazard_model
 from bayes_net.inference.patients import fit, stack
 from bayes_net.inference.sampling import PYMC, Sampler, compile_model, sample
 from bayes_net.inference.start import starting_points
-from bayes_net.model.assumptions import Hazard, walk_basis
-from bayes_net.model.predictors import coordinates, free_variables, slope_over_time
+from bayes_net.model.assumptions import Hazard, free_variables, slope_over_time, walk_basis
+from bayes_net.model.predictors import coordinates
 from bayes_net.model.priors import Flat, Normal, Priors, hazard_ratio_prior
 from bayes_net.schema import SAMPLE_DIMS
 
@@ -332,8 +332,8 @@ def test_chains_of_aggregated_patients_start_near_slopes_that_vary():
     centre, spread = starting_points(hazard, aggregate(data))
     names = [
         name
-        for name, (_, dims) in free_variables(hazard, data).items()
-        for _ in range(int(np.prod([len(coordinates(data)[dim]) for dim in dims])))
+        for name, free in free_variables(hazard, data).items()
+        for _ in range(int(np.prod([len(coordinates(data)[dim]) for dim in free.dims])))
     ]
     at = dict.fromkeys(names)
     values = {name: centre[[i for i, own in enumerate(names) if own == name]] for name in at}

@@ -25,7 +25,9 @@ from bayes_net.evidence.kinds import KINDS
 from bayes_net.evidence.statistics import Quantity
 from bayes_net.evidence.table import EvidenceError
 from bayes_net.inference.arrays import draw_prior, published_log_likelihood
+from bayes_net.labels import coordinates, select
 from bayes_net.model.network import combine_network
+from bayes_net.model.predictors import labels
 from bayes_net.model.synthesis import synthesis_model
 from bayes_net.report.evidence_tables import evidence_table
 from bayes_net.report.synthesis_words import describe
@@ -43,7 +45,11 @@ REPLICATES = 4000
 
 def log_hazard(draws) -> np.ndarray:
     """Of the control arm, (draw, interval)."""
-    return draws["log_hazard"].sel(curve="pfs A control").transpose("chain", "draw", "interval").values[0]
+    return (
+        select(draws["log_hazard"], curve=("pfs", "A", "control"))
+        .transpose("chain", "draw", "interval")
+        .values[0]
+    )
 
 
 def log_cumulative(month: float):
@@ -113,7 +119,7 @@ EXAMPLES = {
     ),
     "hazard ratio per point": Example(
         slope("P", -0.03, 0.01, "150d", arm=ARMS[0]),
-        lambda draws: draws["slope"].sel(slope_of="pfs control", landmark="150 d").values[0],
+        lambda draws: draws["slope"].sel(endpoint="pfs", arm="control", landmark="150 d").values[0],
         lambda hr: 10 * np.log(hr),
     ),
     "odds ratio": Example(
@@ -377,10 +383,10 @@ def test_the_definition_has_the_density_of_the_law(name, networks):
     start, rng = model.initial_point(), np.random.default_rng(3)
     for _ in range(4):
         *values, found = evaluate({n: rng.normal(x, 0.4) for n, x in start.items()})
-        dims = {n: ("chain", "draw", *model.named_vars_to_dims[n]) for n in names}
+        dims = {n: ("chain", "draw", *model.named_vars_to_dims.get(n, ())) for n in names}
         variables = {n: (dims[n], np.asarray(x)[None, None]) for n, x in zip(names, values, strict=True)}
-        coords = {d: list(model.coords[d]) for own in dims.values() for d in own[2:]}
-        draws = xr.Dataset(variables, coords)
+        coords = {d: labels(network)[d] for own in dims.values() for d in own[2:]}
+        draws = xr.Dataset(variables, coordinates(coords))
         location = example.location(draws)[0]
         if made.kind == "binomial":
             expected = stats.binom.logpmf(made.successes, made.n, location)

@@ -38,6 +38,7 @@ from bayes_net.evidence.table import Evidence
 from bayes_net.inference.arrays import inputs, published_log_likelihood
 from bayes_net.inference.sampling import Sampler
 from bayes_net.inference.synthesis import _compiled, fit_synthesis, signature
+from bayes_net.labels import select
 from bayes_net.model.assumptions import SlopePrior
 from bayes_net.model.network import combine_network, with_labels
 from bayes_net.model.participants import Participants
@@ -52,7 +53,7 @@ CURVES_OF_NETTER = ["Halperin 2024", "ILUMINET"]
 
 def draws_of(fit, name, **at) -> np.ndarray:
     """Draws (chain, draw) of one scalar."""
-    return fit["posterior"][name].sel(**at).transpose("chain", "draw").values
+    return select(fit["posterior"][name], **at).transpose("chain", "draw").values
 
 
 # --- the graph equals the equations -------------------------------------------------------------------
@@ -189,8 +190,10 @@ def conjugate_slopes(rows=(0, 1, 2, 3)):
 
 def slope_answers(fit, posterior) -> dict:
     mean, covariance = posterior
-    labels = [("slope", {"slope_of": f"pfs {arm}", "landmark": m.label}) for arm in ARMS for m in LANDMARKS]
-    labels += [("bias", {"bias_of": f"pfs {arm}"}) for arm in ARMS]
+    labels = [
+        ("slope", {"endpoint": "pfs", "arm": arm, "landmark": m.label}) for arm in ARMS for m in LANDMARKS
+    ]
+    labels += [("bias", {"biased_slope": ("pfs", arm)}) for arm in ARMS]
     sd = np.sqrt(np.diag(covariance))
     return {
         str(at): (draws_of(fit, name, **at), {"mean": mean[i], "sd": sd[i]})
@@ -325,10 +328,10 @@ def test_eight_schools_have_their_published_posterior(shared, tmp_path):
     options = {"arm_effect": Normal(0.0, 50.0), "arm_heterogeneity": HalfCauchy(25.0)}
     made = combine_network(evidence(rows, tmp_path), assumptions(**options))
     fit = fit_synthesis(made, seed=8, sampler=replace(EXACT, draws=4000, target_accept=0.99))
-    mu = draws_of(fit, "arm_effect_mean", effect_endpoint="pfs")
-    tau = draws_of(fit, "arm_effect_sd", effect_endpoint="pfs")
+    mu = draws_of(fit, "arm_effect_mean", pooled_endpoint="pfs")
+    tau = draws_of(fit, "arm_effect_sd", pooled_endpoint="pfs")
     new = new_arm_effect(fit["posterior"].to_dataset(), made, seed=1)[..., 0].values
-    theta = {s: draws_of(fit, "arm_effect", effect=f"pfs {s}") for s in "AGH"}
+    theta = {s: draws_of(fit, "arm_effect", effect=("pfs", s)) for s in "AGH"}
     quantiles = {0.025: exact["tau_q2_5"], 0.5: exact["tau_median"], 0.975: exact["tau_q97_5"]}
     assert_exact(
         {
@@ -374,9 +377,9 @@ def test_patients_of_four_trials_have_the_posterior_of_quadrature(shared, mainte
     target = answers["fits"]["ndmm_lenalidomide_4_studies_pfs"]
     made, fit = maintenance
     assert sum(c.events.sum() for c in made.cohorts) == target["events"]
-    draws = {f"theta:{s}": draws_of(fit, "arm_effect", effect=f"pfs {s}") for s in TRIALS}
-    draws["mu"] = draws_of(fit, "arm_effect_mean", effect_endpoint="pfs")
-    draws["tau"] = draws_of(fit, "arm_effect_sd", effect_endpoint="pfs")
+    draws = {f"theta:{s}": draws_of(fit, "arm_effect", effect=("pfs", s)) for s in TRIALS}
+    draws["mu"] = draws_of(fit, "arm_effect_mean", pooled_endpoint="pfs")
+    draws["tau"] = draws_of(fit, "arm_effect_sd", pooled_endpoint="pfs")
     draws["theta_new"] = new_arm_effect(fit["posterior"].to_dataset(), made, seed=1)[..., 0].values
     found = {}
     for name, exact in target["posterior"].items():
@@ -393,7 +396,7 @@ def test_the_pooled_ratio_agrees_with_the_meta_analysis_and_is_less_certain(shar
     heterogeneity up to about 1 some weight, so the mean stays and its interval can only be wider."""
     answers = json.loads((shared / "reference" / "ndmm_reference.json").read_text())
     reml = answers["lenalidomide_4_studies"]["meta_of_cox_efron"]["fits"]["REML"]
-    mu = draws_of(maintenance[1], "arm_effect_mean", effect_endpoint="pfs")
+    mu = draws_of(maintenance[1], "arm_effect_mean", pooled_endpoint="pfs")
     low, high = np.quantile(mu, (0.025, 0.975))
     assert abs(mu.mean() - reml["mu"]) < reml["se"] / 2
     assert low < reml["ci95"][0] < reml["ci95"][1] < high
@@ -422,7 +425,7 @@ def alone(graph, kept, x) -> float:
     """Log prior of the effects that are not kept: standard normal, but for the mixture of study levels."""
     total, b = 0.0, prrt().assumptions.study_level
     for label, keep, z in zip(graph.effects, kept, x, strict=False):
-        if not keep and label.startswith("study_level"):
+        if not keep and label[0] == "study_level":
             wide = (1 - b.weight) * b.sd / b.vague_sd * np.exp(-0.5 * (b.sd * z / b.vague_sd) ** 2)
             total += np.log(b.weight * np.exp(-0.5 * z**2) + wide)
         elif not keep:
@@ -512,8 +515,8 @@ def fits():
 def test_single_arm_studies_do_not_move_the_slopes(fits):
     slope = fits["all"]["posterior"]["slope"]
     pairs = {
-        (group, at): [draws_of(f, "slope", slope_of=group, landmark=at) for f in fits.values()]
-        for group in slope["slope_of"].values
+        (arm, at): [draws_of(f, "slope", endpoint="pfs", arm=arm, landmark=at) for f in fits.values()]
+        for arm in slope["arm"].values
         for at in slope["landmark"].values
     }
     assert len(pairs) == 12
@@ -543,8 +546,8 @@ def test_the_held_out_survival_of_the_treated_arm_is_predicted(fits):
 
 def test_a_negative_slope_goes_with_longer_survival_of_deeper_shrinkage(fits):
     fit = fits["all"]
-    slope = draws_of(fit, "slope", slope_of="pfs control", landmark="no limit")
-    observed = slope + draws_of(fit, "bias", bias_of="pfs control")
+    slope = draws_of(fit, "slope", endpoint="pfs", arm="control", landmark="no limit")
+    observed = slope + draws_of(fit, "bias", biased_slope=("pfs", "control"))
     assert np.quantile(observed, 0.975) < 0
     known = {curve: 20.0 for curve in prrt().curves}
     table = profiles(
@@ -568,25 +571,30 @@ def test_every_published_number_has_the_density_of_its_kind(fits):
         return found.sel(row=name).values
 
     def value(name, **label):
-        return draws[name].sel(**label).transpose("chain", "draw").values
+        return select(draws[name], **label).transpose("chain", "draw").values
 
     def same(name, expected):
         np.testing.assert_allclose(at(name), expected, rtol=1e-8, err_msg=name)
 
-    effect = value("arm_effect", effect="pfs NETTER-1")
+    effect = value("arm_effect", effect=("pfs", "NETTER-1"))
     same("N03", stats.norm.logpdf(data["N03"].value, effect, data["N03"].se))
-    odds = value("completion", completion_of="completion")
+    odds = value("completion")
     same("H04", stats.t.logpdf((data["H04"].value - odds) / data["H04"].se, 4) - np.log(data["H04"].se))
-    for name, group, k, n in (("D01", "ILUMINET 177Lu", 15, 96), ("N20", "NETTER-1 control", 4, 86)):
+    for name, group, k, n in (
+        ("D01", ("ILUMINET", "177Lu"), 15, 96),
+        ("N20", ("NETTER-1", "control"), 4, 86),
+    ):
         p = special.expit(value("response", response_group=group))
         same(name, stats.binom.logpmf(k, n, p))
-    location = value("shrinkage_location", shrinkage_of="NETTER-1 control")
-    spread = np.exp(value("shrinkage_log_spread", shrinkage_of="NETTER-1 control"))
+    location = value("shrinkage_location", shrinkage_group=("NETTER-1", "control"))
+    spread = np.exp(value("shrinkage_log_spread", shrinkage_group=("NETTER-1", "control")))
     none, most = (stats.norm.cdf(special.logit((x + 20) / 120), location, spread) for x in (0, 30))
     same("N16", stats.binom.logpmf(7, 34, (1 - most) / (1 - none)))
     same("N17", stats.binom.logpmf(34 - 7, 86 - 7, (most - none) / most))
     log_hazard = (
-        draws["log_hazard"].sel(curve="pfs ILUMINET 177Lu").transpose("chain", "draw", "interval").values
+        select(draws["log_hazard"], curve=("pfs", "ILUMINET", "177Lu"))
+        .transpose("chain", "draw", "interval")
+        .values
     )
     spent = np.diff([0.0, *made.assumptions.cuts, 1e9])
     spent = np.clip(29.0 - np.array([0.0, *made.assumptions.cuts]), 0, spent)
@@ -594,9 +602,9 @@ def test_every_published_number_has_the_density_of_its_kind(fits):
     se = data["D04"].se * np.exp(value("log_inflation", inflated="D04"))
     same("D04", stats.norm.logpdf(np.log(np.log(2)), log_h, se))
     # of a correlated pair, each given the other
-    slope_10 = value("slope", slope_of="pfs control", landmark="150 d")
-    slope_11 = value("slope", slope_of="pfs control", landmark="no limit") + value(
-        "bias", bias_of="pfs control"
+    slope_10 = value("slope", endpoint="pfs", arm="control", landmark="150 d")
+    slope_11 = value("slope", endpoint="pfs", arm="control", landmark="no limit") + value(
+        "bias", biased_slope=("pfs", "control")
     )
     a, b = ((data[n].value - x) / data[n].se for n, x in (("N10", slope_10), ("N11", slope_11)))
     same("N10", stats.norm.logpdf(a, 0.58 * b, np.sqrt(1 - 0.58**2)) - np.log(data["N10"].se))

@@ -21,6 +21,7 @@ from bayes_net.checks.power import (
 )
 from bayes_net.inference.arrays import draw_prior, with_derived
 from bayes_net.inference.synthesis import named
+from bayes_net.labels import coordinates
 from bayes_net.model.network import combine_network
 from bayes_net.model.predictors import effect_labels, scale_labels
 from bayes_net.model.priors import Fixed, Normal
@@ -41,7 +42,7 @@ def conjugate(folder, numbers, *, draws=DRAWS, given=None):
     mean, sd = posterior(given or numbers)
     rng = np.random.default_rng(4)
     coords = {"chain": range(4), "draw": range(draws // 4)}
-    coords |= {dim: list(labels) for v in network.free.values() for dim, labels in v.dims.items()}
+    coords |= coordinates({dim: own for v in network.free.values() for dim, own in v.dims.items()})
     free = xr.Dataset(
         {
             name: (

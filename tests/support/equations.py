@@ -134,13 +134,13 @@ class Equations:
             spent = np.clip(d.time, edges[:-1], edges[1:]) - edges[:-1]
             return np.log(np.exp(self.log_hazard(r.endpoint, r.study, r.arm)) @ spent)
         if r.statistic == "odds ratio":
-            return self.of("completion", "completion")
+            return self.of("completion")
         if r.statistic in ("hazard ratio", "log effect"):
             return self.arm_effect(r.endpoint, r.study)
         value = self.slope(r.endpoint, r.arm, r.landmark)
         if r.landmark == "no limit" and r.arm in self.a.bias:
             mean, sd = self.a.bias[r.arm]
-            value = value + 10 * self.a.bias_scale * (mean + sd * self.of("bias_z", f"{r.endpoint} {r.arm}"))
+            value = value + 10 * self.a.bias_scale * (mean + sd * self.of("bias_z", (r.endpoint, r.arm)))
         return value
 
     def arm_effect(self, endpoint, study):
@@ -148,19 +148,19 @@ class Equations:
         if "arm_effect_z" in self.free:
             prior = self.a.arm_heterogeneity
             sd = prior.value if isinstance(prior, Fixed) else self.of("arm_effect_sd", endpoint)
-            value = value + sd * self.of("arm_effect_z", f"{endpoint} {study}")
+            value = value + sd * self.of("arm_effect_z", (endpoint, study))
         return value
 
     def difference(self, name, rule, label):
         if rule.kind == "full":
             return 0.0
         if rule.kind == "exchangeable":
-            return self.of(f"{name}_sd", "pool") * self.of(f"{name}_z", label)
+            return self.of(f"{name}_sd") * self.of(f"{name}_z", label)
         return self.of(name, label)
 
     def log_hazard(self, endpoint, study, arm):
         base = study if study in (self.a.reference, *self.a.own_baseline) else self.a.reference
-        at = self.network.baselines.index(f"{endpoint} {base}")
+        at = self.network.baselines.index((endpoint, base))
         if self.a.smoothing == "independent":
             value = self.free["log_baseline"][at]
         elif self.a.cuts:
@@ -168,42 +168,42 @@ class Equations:
         else:
             value = self.free["level"][at, None]
         if arm != self.a.arms[0]:
-            own = study if f"{endpoint} {study}" in self.network.effects else base
+            own = study if (endpoint, study) in self.network.effects else base
             value = value + self.arm_effect(endpoint, own)
         if study != base:
-            value = value + self.difference("study_level", self.a.study_level, f"{endpoint} {study}")
+            value = value + self.difference("study_level", self.a.study_level, (endpoint, study))
         return value
 
     def slope(self, endpoint, arm, landmark):
         s, marks = self.a.slopes, self.a.landmarks
-        group, labels = f"{endpoint} {arm}", [mark.label for mark in marks]
+        group, labels = (endpoint, arm), [mark.label for mark in marks]
         if s.structure == "exchangeable":
-            z = self.of("slope_z", group, landmark)
-            return self.of("slope_mean", group) + self.of("slope_sd", group) * z
+            z = self.of("slope_z", *group, landmark)
+            return self.of("slope_mean", *group) + self.of("slope_sd", *group) * z
         log_t = np.array([np.nan if mark.biased else np.log(mark.months) for mark in marks])
         kernel = s.level + (1 - s.level) * np.exp(-((log_t[:, None] - log_t) ** 2) / (2 * s.length**2))
         kernel = np.where(np.isnan(kernel), np.eye(len(marks)), kernel)
         kernel = kernel if s.structure == "gaussian process" else np.eye(len(marks))
         factor = np.linalg.cholesky(s.prior.sd**2 * kernel + 1e-10 * np.eye(len(marks)))
-        z = np.array([self.of("slope_z", group, label) for label in labels])
+        z = np.array([self.of("slope_z", *group, label) for label in labels])
         return s.prior.mean + factor[labels.index(landmark)] @ z
 
     def student(self, d):
-        u = (d.value - self.of("completion", "completion")) / d.se
+        u = (d.value - self.of("completion")) / d.se
         return stats.t.logpdf(0.0, 4) - np.log(d.se) - 2.5 * np.log1p(u**2 / 4)
 
     def response(self, r):
-        group = f"{r.study} {r.arm}"
+        group = (r.study, r.arm)
         if r.arm != self.a.arms[-1]:
             logit = self.of("response_alone", group)
         else:
-            logit = self.of("response_mean", "pool")
+            logit = self.of("response_mean")
             logit = logit + self.difference("response_difference", self.a.response, group)
         return 1 / (1 + np.exp(-logit)), 1 / (1 + np.exp(logit))
 
     def shrunk(self, r, d):
         """Of the patients below the next higher threshold, how many reach this one."""
-        group = f"{r.study} {r.arm}"
+        group = (r.study, r.arm)
         law = self.of("shrinkage_location", group), np.exp(self.of("shrinkage_log_spread", group))
         others = [
             (self.rows[i][0].threshold, self.rows[i][1].successes)
@@ -233,13 +233,13 @@ class Equations:
             data = cohort.exposure
             edges = np.array([0.0, *data.cuts, np.inf])
             for time, event, a, score in zip(data.time, data.event, data.arm, data.score, strict=True):
-                stratum = f"{cohort.study} {self.a.arms[a]}"
+                stratum = (cohort.endpoint, cohort.study, self.a.arms[a])
                 at = self.network.free["landmark_level"].dims["stratum"].index(stratum)
                 names = ("landmark_level", "landmark_step_sd", "landmark_step")
                 log_h = walk(*(self.free[name][at] for name in names), data.cuts)
                 slope = self.slope(cohort.endpoint, self.a.arms[a], cohort.landmark)
                 if len(cohorts) > 1:
-                    slope = slope + self.of("slope_between_sd", "pool") * self.of("slope_study_z", stratum)
+                    slope = slope + self.of("slope_between_sd") * self.of("slope_study_z", stratum)
                 spent, k = np.clip(time, edges[:-1], edges[1:]) - edges[:-1], sum(time > data.cuts)
                 log_h = log_h + slope * score
                 yield event * (log_h[k] + np.log(spent[k])) - np.exp(log_h) @ spent, cohort.weight

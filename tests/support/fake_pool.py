@@ -10,7 +10,7 @@ import pandas as pd
 from bayes_net.figures.style import svg
 from bayes_net.figures.synthesis import draw_synthesis
 from bayes_net.report.synthesis import SYNTHESIS
-from bayes_net.results.columns import PRINTED_COLUMNS, hazard_ratio_columns
+from bayes_net.results.columns import PARAMETER_KEYS, PRINTED_COLUMNS, hazard_ratio_columns
 from bayes_net.results.folder import Illustration, ResultFolder
 from bayes_net.results.synthesis import IN_PRINT, PREDICTED
 from bayes_net.schema import BIAS_TAKEN_OFF, OBSERVED
@@ -63,12 +63,12 @@ def arms_and_studies(**changes) -> pd.DataFrame:
 
 def responses(**changes) -> pd.DataFrame:
     """Two pooled groups, the control, and the new study."""
-    columns = ["response_group", "estimate", "lower", "upper", "contraction"]
+    columns = ["study", "arm", "estimate", "lower", "upper", "contraction"]
     rows = [
-        ("Trial 177Lu", 0.16, 0.1, 0.23, 0.84),
-        ("Trial control", 0.05, 0.02, 0.11, 0.6),
-        ("Series 177Lu", 0.41, 0.27, 0.56, 0.8),
-        ("new study", 0.22, 0.03, 0.77, 0.28),
+        ("Trial", "177Lu", 0.16, 0.1, 0.23, 0.84),
+        ("Trial", "control", 0.05, 0.02, 0.11, 0.6),
+        ("Series", "177Lu", 0.41, 0.27, 0.56, 0.8),
+        ("new study", "", 0.22, 0.03, 0.77, 0.28),
     ]
     return pd.DataFrame(rows, columns=columns).assign(level=0.95, mcse=0.001, **changes)
 
@@ -106,15 +106,15 @@ def survival() -> pd.DataFrame:
 
 def parameters() -> pd.DataFrame:
     """Some that say something to a reader and one that does not."""
-    columns = ["parameter", "label", "mean", "sd", "prior_sd"]
+    columns = [*PARAMETER_KEYS, "mean", "sd", "prior_sd"]
     rows = [
-        ("log_hazard", "pfs Trial control, 0", -3.0, 0.3, 1.0),
-        ("response_alone", "Trial control", -2.9, 0.46, 1.25),
-        ("slope", "pfs control, 150 d", -0.63, 0.26, 0.5),
-        ("slope", "pfs 177Lu, 150 d", 0.0, 0.52, 0.5),
-        ("arm_effect", "pfs Trial", -1.6, 0.22, 1.5),
-        ("arm_effect_mean", "pfs", -1.6, 0.22, 1.5),
-        ("completion", "completion", 2.4, 1.2, 2.6),
+        ("log_hazard", "pfs", "Trial", "control", "", "pfs Trial control, 0", -3.0, 0.3, 1.0),
+        ("response_alone", "", "Trial", "control", "", "Trial control", -2.9, 0.46, 1.25),
+        ("slope", "pfs", "", "control", "150 d", "pfs control, 150 d", -0.63, 0.26, 0.5),
+        ("slope", "pfs", "", "177Lu", "150 d", "pfs 177Lu, 150 d", 0.0, 0.52, 0.5),
+        ("arm_effect", "pfs", "Trial", "", "", "pfs Trial", -1.6, 0.22, 1.5),
+        ("arm_effect_mean", "pfs", "", "", "", "pfs", -1.6, 0.22, 1.5),
+        ("completion", "", "", "", "", "", 2.4, 1.2, 2.6),
     ]
     table = pd.DataFrame(rows, columns=columns)
     return table.assign(contraction=1 - table["sd"] / table["prior_sd"])
@@ -122,11 +122,17 @@ def parameters() -> pd.DataFrame:
 
 def influence(moved: float = 0.04) -> pd.DataFrame:
     """What leaving out each study and one number moves; ``moved`` is what the single-arm series does."""
-    columns = ["parameter", "label"]
-    rows = [("slope", "pfs control, 150 d"), ("arm_effect", "pfs Trial"), ("response", "Series 177Lu")]
+    rows = [
+        ("slope", "pfs", "", "control", "150 d", "pfs control, 150 d"),
+        ("arm_effect", "pfs", "Trial", "", "", "pfs Trial"),
+        ("response", "", "Series", "177Lu", "", "Series 177Lu"),
+    ]
     by_fit = {"without Trial": 2.4, "without Series": moved, "without P0": 1.1}
     return pd.concat(
-        [pd.DataFrame(rows, columns=columns).assign(fit=fit, moved_by_sd=by) for fit, by in by_fit.items()],
+        [
+            pd.DataFrame(rows, columns=PARAMETER_KEYS).assign(fit=fit, moved_by_sd=by)
+            for fit, by in by_fit.items()
+        ],
         ignore_index=True,
     )
 

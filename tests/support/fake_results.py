@@ -7,17 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bayes_net.figures.captions import PATIENTS, described
-from bayes_net.figures.forest import forest
-from bayes_net.figures.plots import (
-    attrition_flow,
-    baseline_hazard,
-    hazard_ratio_by_time,
-    ppc,
-    prior_posterior,
-    survival,
-    waterfall,
-)
+from bayes_net.figures.plots import PATIENTS
 from bayes_net.figures.style import svg
 from bayes_net.report.patients import LANDMARKS as KIND
 from bayes_net.results.columns import hazard_ratio_columns
@@ -243,17 +233,17 @@ hazard_ratio_per_10_points = { level = 0.95, lower = 0.5, upper = 2.0 }
 def drawn(arms=ARMS) -> dict:
     ratios, flow, risk, bands = hazard_ratios(arms), attrition(arms), baseline(arms), curves(arms)
     over = ratios_by_time(arms)
-    axes = {
-        "attrition_flow": (attrition_flow(flow, arms=arms), (flow,)),
-        "prior_posterior": (prior_posterior(densities(arms), arms=arms), (densities(arms),)),
-        "forest": (forest(ratios, arms=arms), (ratios,)),
-        "survival": (survival(*bands, arms=arms), bands),
-        "baseline_hazard": (baseline_hazard(risk, arms=arms), (risk,)),
-        "hazard_ratio_by_time": (hazard_ratio_by_time(over, arms=arms), (over,)),
-        "waterfall": (waterfall(best_change(arms), arms=arms), (best_change(arms),)),
-        "ppc": (ppc(*replicates(arms), arms=arms), replicates(arms)),
+    plotted = {
+        "attrition": (flow,),
+        "prior_posterior": (densities(arms),),
+        "forest": (ratios,),
+        "survival": bands,
+        "baseline_hazard": (risk,),
+        "hazard_ratio_by_time": (over,),
+        "waterfall": (best_change(arms),),
+        "ppc": replicates(arms),
     }
-    found = [described(PATIENTS, kind, kind, *pair, subject="PFS") for kind, pair in axes.items()]
+    found = [PATIENTS[kind].figure(kind, *own, subject="PFS", arms=arms) for kind, own in plotted.items()]
     return {each.name: Illustration(each.section, svg(each.axes), each.caption, each.alt) for each in found}
 
 

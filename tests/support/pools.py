@@ -18,7 +18,7 @@ from bayes_net.evidence.table import COLUMNS, read_evidence
 from bayes_net.inference.arrays import inputs
 from bayes_net.inference.engine_synthesis import flat_synthesis_model
 from bayes_net.model.assumptions import Assumptions
-from bayes_net.model.predictors import scaling
+from bayes_net.model.predictors import effect_labels, scale_labels, scaling
 from bayes_net.model.priors import Fixed
 from bayes_net.specification.read import parse_specification
 from bayes_net.workflow.analysis import prepare
@@ -118,8 +118,7 @@ class Graph:
         with pytensor.config.change_flags(cxx=""):
             self.function = self.model.compile_fn(outputs, mode="FAST_COMPILE", on_unused_input="ignore")
         self.start = self.model.initial_point()
-        self.effects = list(self.model.coords["effect_label"])
-        self.scales = list(self.model.coords["sd_label"])
+        self.effects, self.scales = effect_labels(network), scale_labels(network)
 
     def point(self, x: np.ndarray) -> dict:
         n = len(self.effects)
@@ -200,7 +199,7 @@ class Density:
     def prior(self):
         total = -np.log(self.c).sum()
         for label, z in self.z.items():
-            name = label.split("[")[0]
+            name = label[0]
             if name == "study_level" and self.a.study_level.mixes:
                 b, value = self.a.study_level, self.a.study_level.sd * z
                 wide = (1 - b.weight) / b.vague_sd * np.exp(-0.5 * (value / b.vague_sd) ** 2)
@@ -208,7 +207,7 @@ class Density:
             else:
                 total += -0.5 * z**2
         for label, sd in self.sd.items():
-            scale = self.scale_of(label.split("[")[0])
+            scale = self.scale_of(label[0])
             total += np.log(sd) - 0.5 * (sd / scale) ** 2  # the first is the Jacobian of sampling log sd
         return total
 
@@ -224,8 +223,8 @@ class Density:
             "slope_between_sd": getattr(a.slopes.between_studies, "sd", None),
         }[name]
 
-    def effect(self, name, label, prior):
-        return prior.mean + prior.sd * self.z[f"{name}[{label}]"]
+    def effect(self, prior, *label):
+        return prior.mean + prior.sd * self.z[label]
 
     # quantities
 
@@ -233,10 +232,10 @@ class Density:
         """Log hazard by interval: a random walk in years whose average over time is the level."""
         widths = np.diff([0.0, *cuts])
         widths = np.append(widths, widths[-1:] if len(cuts) else [1.0])
-        level = self.effect(names[0], label, self.a.level)
+        level = self.effect(self.a.level, names[0], label)
         steps = [
-            self.sd[f"{names[1]}_sd[{label}]"]
-            * self.z[f"{names[1]}[{label}, {k}]"]
+            self.sd[f"{names[1]}_sd", label]
+            * self.z[names[1], label, k]
             * np.sqrt((widths[k] + widths[k + 1]) / 24)
             for k in range(len(cuts))
         ]
@@ -244,11 +243,11 @@ class Density:
         return level + path - (path @ widths) / widths.sum()
 
     def arm_effect(self, endpoint, study):
-        value = self.effect("arm_effect_mean", endpoint, self.a.arm_effect)
-        label = f"arm_effect_z[{endpoint} {study}]"
+        value = self.effect(self.a.arm_effect, "arm_effect_mean", endpoint)
+        label = ("arm_effect_z", (endpoint, study))
         if label in self.z:
             known = isinstance(self.a.arm_heterogeneity, Fixed)
-            sd = self.a.arm_heterogeneity.value if known else self.sd[f"arm_effect_sd[{endpoint}]"]
+            sd = self.a.arm_heterogeneity.value if known else self.sd["arm_effect_sd", endpoint]
             value = value + sd * self.z[label]
         return value
 
@@ -257,16 +256,16 @@ class Density:
         if self.a.smoothing == "independent":
             value = np.array(
                 [
-                    self.effect("log_baseline", f"{endpoint} {base}, {k}", self.a.level)
+                    self.effect(self.a.level, "log_baseline", (endpoint, base), k)
                     for k in range(len(self.a.cuts) + 1)
                 ]
             )
         else:
-            value = self.walk(("level", "step"), f"{endpoint} {base}", self.a.cuts)
+            value = self.walk(("level", "step"), (endpoint, base), self.a.cuts)
         if arm != self.a.arms[0]:
             value = value + self.arm_effect(endpoint, base)
         if study != base:
-            value = value + self.a.study_level.sd * self.z[f"study_level[{endpoint} {study}]"]
+            value = value + self.a.study_level.sd * self.z["study_level", (endpoint, study)]
         return value
 
     def log_cumulative(self, endpoint, study, arm, time):
@@ -290,7 +289,7 @@ class Density:
         log_t = np.array([np.nan if mark.biased else np.log(mark.months) for mark in marks])
         kernel = s.level + (1 - s.level) * np.exp(-((log_t[:, None] - log_t) ** 2) / (2 * s.length**2))
         kernel = np.where(np.isnan(kernel), np.eye(len(marks)), kernel)
-        z = np.array([self.z[f"slope_z[{endpoint} {arm}, {label}]"] for label in labels])
+        z = np.array([self.z["slope_z", endpoint, arm, label] for label in labels])
         factor = np.linalg.cholesky(kernel + 1e-10 / s.prior.sd**2 * np.eye(len(marks)))
         return s.prior.mean + s.prior.sd * factor[labels.index(landmark)] @ z
 
@@ -307,19 +306,19 @@ class Density:
             "log effect": lambda: self.arm_effect(row.endpoint, row.study),
             "log effect with SE": lambda: self.arm_effect(row.endpoint, row.study),
             "hazard ratio per point": lambda: self.printed_slope(row),
-            "odds ratio": lambda: self.effect("completion", "completion", self.a.completion),
+            "odds ratio": lambda: self.effect(self.a.completion, "completion"),
         }[row.statistic]()
 
     def printed_slope(self, row):
         value = self.slope(row.endpoint, row.arm, row.landmark)
         if row.landmark == "no limit" and row.arm in self.a.bias:
             mean, sd = self.a.bias[row.arm]
-            z = self.z[f"bias_z[{row.endpoint} {row.arm}]"]
+            z = self.z["bias_z", (row.endpoint, row.arm)]
             value = value + 10 * self.a.bias_scale * (mean + sd * z)
         return value
 
     def standard_error(self, datum):
-        factor = np.exp(np.log(1.15) + 0.2 * self.z[f"log_inflation[{datum.id}]"]) if datum.inflated else 1.0
+        factor = np.exp(np.log(1.15) + 0.2 * self.z["log_inflation", datum.id]) if datum.inflated else 1.0
         return datum.se * factor
 
     def normal_rows(self):
@@ -361,12 +360,12 @@ class Density:
         return total + self.shrunk()
 
     def response(self, row):
-        group = f"{row.study} {row.arm}"
+        group = (row.study, row.arm)
         if row.arm != self.a.arms[-1]:
-            return self.effect("response_alone", group, self.a.response_probability)
-        mean = self.effect("response_mean", "pool", self.a.response_probability)
-        sd = self.sd["response_difference_sd[pool]"]
-        return mean + sd * self.z[f"response_difference_z[{group}]"]
+            return self.effect(self.a.response_probability, "response_alone", group)
+        mean = self.effect(self.a.response_probability, "response_mean")
+        sd = self.sd["response_difference_sd",]
+        return mean + sd * self.z["response_difference_z", group]
 
     def shrunk(self):
         """Of each group's patients below a threshold, how many reach the next lower; at full power that is a
@@ -374,12 +373,12 @@ class Density:
         total, groups = 0.0, {}
         for row, datum, power in zip(self.rows, self.data, self.power, strict=True):
             if row.endpoint == "shrinkage" and power > 0:
-                found = groups.setdefault(f"{row.study} {row.arm}", [])
+                found = groups.setdefault((row.study, row.arm), [])
                 found.append((row.threshold, datum.successes, datum.n, power))
         for group, counts in groups.items():
             law = (
-                self.effect("shrinkage_location", group, self.a.shrinkage_location),
-                np.exp(self.effect("shrinkage_log_spread", group, self.a.shrinkage_log_spread)),
+                self.effect(self.a.shrinkage_location, "shrinkage_location", group),
+                np.exp(self.effect(self.a.shrinkage_log_spread, "shrinkage_log_spread", group)),
             )
             counts = sorted(counts)
             beyond = [*(k for _, k, _, _ in counts[1:]), 0]
@@ -419,9 +418,9 @@ class Density:
     def stratum(self, study, endpoint, arm, label, cuts):
         slope = self.slope(endpoint, arm, label)
         if len(self.stacked) > 1:
-            sd = self.sd["slope_between_sd[pool]"]
-            slope = slope + sd * self.z[f"slope_study_z[{study} {arm}]"]
-        return self.walk(("landmark_level", "landmark_step"), f"{study} {arm}", cuts), slope
+            sd = self.sd["slope_between_sd",]
+            slope = slope + sd * self.z["slope_study_z", (endpoint, study, arm)]
+        return self.walk(("landmark_level", "landmark_step"), (endpoint, study, arm), cuts), slope
 
 
 # --- draws against exact answers ----------------------------------------------------------------------

@@ -18,6 +18,7 @@ PACKAGE = Path(bn.__file__).parent
 FLOW = (
     "errors",
     "schema",
+    "labels",
     "numbers",
     "display",
     "data",
@@ -71,8 +72,9 @@ PUBLIC = {
         summarise survival survival_curves synthesis_model write
     """,
     "checks": """
-        Gate censoring_curve censoring_tipping gate influence kaplan_meier leave_one_number_out left_out
-        loo posterior_predictive power_scaling study_influence synthesis_power_scaling tipping_factor
+        Gate censoring_curve censoring_tipping for_loo_pit gate influence kaplan_meier
+        leave_one_number_out left_out loo posterior_predictive power_scaling study_influence
+        synthesis_power_scaling tipping_factor
     """,
     "data": """
         AggregatedExposure Cohort Covariate Exposure Landmark LandmarkSet Note Response Shrinkage

@@ -78,7 +78,7 @@ def test_rewording_does_not_change_the_fingerprint():
     code = (
         'import os\ndef f(x):\n    """Says."""\n    if x < 0:\n        raise OSError("no")\n    return x + 1'
     )
-    same = 'def f(x):  # why\n    if x < 0:\n        raise OSError("never")\n\n    return (x +\n     1)'
+    same = 'def f(x: int) -> int:  # why\n    if x < 0:\n        raise OSError("never")\n    return (x +\n 1)'
     assert canonical(code) == canonical(same)
     for change in (("+ 1", "+ 2"), ("< 0", "<= 0"), ("return", "yield"), ("def f", "def g")):
         assert canonical(code) != canonical(code.replace(*change))

@@ -3,14 +3,23 @@
 import numpy as np
 import pytest
 import xarray as xr
+from arviz_stats import loo_pit
 from invented_fits import draws, invented, patients
 from lifelines import KaplanMeierFitter
 from scipy.special import gammaln
-from scipy.stats import norm
+from scipy.stats import kstest, norm
 
 from bayes_net.checks import predictive
 from bayes_net.checks.gate import gate, loo
-from bayes_net.checks.predictive import _km_at, kaplan_meier, posterior_predictive, replicate, step_values
+from bayes_net.checks.predictive import (
+    for_loo_pit,
+    kaplan_meier,
+    posterior_predictive,
+    replicate,
+    step_values,
+    survival_at,
+)
+from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import log_likelihood
 
 CHAINS, DRAWS = 4, 500
@@ -137,18 +146,22 @@ def test_landmarks_side_by_side_are_gated_together(rng):
 # Leave-one-out.
 
 
-@pytest.fixture(scope="module")
-def conjugate():
+def exponential(n, *, seed, draws=1000):
     """An exponential hazard with a gamma prior, whose posterior and leave-one-out are known exactly."""
-    rng = np.random.default_rng(8)
-    latent, censor = rng.exponential(12, 40), rng.uniform(5, 25, 40)
+    rng = np.random.default_rng(seed)
+    latent, censor = rng.exponential(12, n), rng.uniform(5, 25, n)
     data = patients(np.minimum(latent, censor), latent <= censor, arms=("only",))
     shape, rate = 2.0 + data.event.sum(), 20.0 + data.time.sum()
-    log_rate = np.log(rng.gamma(shape, 1 / rate, size=(4, 1000, 1, 1)))
+    log_rate = np.log(rng.gamma(shape, 1 / rate, size=(4, draws, 1, 1)))
     tree = invented(log_rate, arms=("only",))
     posterior = tree["posterior"].to_dataset()
     tree["log_likelihood"] = xr.DataTree(log_likelihood(posterior, data).to_dataset())
     return tree, data, shape, rate
+
+
+@pytest.fixture(scope="module")
+def conjugate():
+    return exponential(40, seed=8)
 
 
 def test_leave_one_out_is_the_exact_predictive_density_of_the_others(conjugate):
@@ -208,7 +221,8 @@ def test_kaplan_meier_curves_agree_with_lifelines_at_ties(tied):
     at = np.concatenate([[0.0, 0.5], np.unique(time), np.unique(time) + 0.25, np.unique(time) - 0.25])
     expected = lifelines.predict(at).to_numpy()
     np.testing.assert_allclose(step_values(curve, at), expected, rtol=1e-12)
-    np.testing.assert_allclose(_km_at(time, event, at), expected, rtol=1e-12)
+    replicated = survival_at(np.stack([time[::-1], time]), np.stack([event[::-1], event]), at)
+    np.testing.assert_allclose(replicated, [expected, expected], rtol=1e-12)
     assert curve["time"].iloc[0] == 0
     assert curve["survival"].iloc[0] == 1
     assert curve["at_risk"].iloc[0] == 80
@@ -288,6 +302,36 @@ def test_latent_times_follow_the_hazard_of_their_draw():
     assert distance < 1.95 / np.sqrt(n)  # Kolmogorov-Smirnov, level 0.001
 
 
+def test_leave_one_out_pit_is_the_exact_distribution_of_the_others():
+    """Few patients, so that leaving one out, and with it the order of draws, matters."""
+    tree, data, shape, rate = exponential(6, seed=3, draws=4000)
+    pit = loo_pit(for_loo_pit(tree, data, seed=1))["patients"].values
+    ended = (data.event == 1) & (data.time < data.time.max())
+    exact = 1 - ((rate - data.time) / rate) ** (shape - data.event)
+    # A weighted mean of 0s and 1s: its error is that of as many draws as the weights are worth.
+    weights = np.exp(-tree["log_likelihood"]["patients"].values.reshape(16_000, -1))
+    worth = weights.sum(axis=0) ** 2 / (weights**2).sum(axis=0)
+    z = norm.ppf(1 - 0.0005 / ended.sum())
+    assert (np.abs(pit - exact)[ended] < z * np.sqrt(exact * (1 - exact) / worth)[ended]).all()
+    assert (pit[~ended] > (exact - z * 0.5 / np.sqrt(worth))[~ended]).all()
+
+
+@pytest.mark.parametrize(("factor", "uniform"), [(1.0, True), (1.5, False)])
+def test_leave_one_out_pit_is_uniform_where_the_model_holds(factor, uniform):
+    tree, data, *_ = exponential(500, seed=9, draws=100)
+    pit = loo_pit(for_loo_pit(shifted(tree, np.log(factor)), data, seed=1))["patients"].values
+    # Kolmogorov-Smirnov, level 0.001; a share of 400 replicates is a multiple of 1/400
+    distance = kstest(pit, "uniform").statistic
+    assert bool(distance < 1.95 / np.sqrt(data.n) + 1 / 400) is uniform
+
+
+def test_leave_one_out_pit_needs_the_patients_of_the_fit(conjugate):
+    tree, data, *_ = conjugate
+    for wrong in (tree.drop_nodes("log_likelihood"), with_likelihood(np.zeros((4, 500, 41)))):
+        with pytest.raises(InputError, match="these 40 patients, with a log-likelihood of each"):
+            for_loo_pit(wrong, data, seed=1)
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_true_hazard_is_not_called_a_misfit(seed):
     tree, data = cohort(np.random.default_rng(seed))
@@ -325,7 +369,7 @@ def test_ties_broken_by_rounding_only_still_count_half(tied, monkeypatch):
     same = np.tile(time, (50, 1)), np.tile(event, (50, 1))
     monkeypatch.setattr(predictive, "replicate", lambda *_, **__: same)
     at = np.unique(time)
-    apart = _km_at(time, event, at) != step_values(kaplan_meier(time, event), at)
+    apart = survival_at(time[None], event[None], at)[0] != step_values(kaplan_meier(time, event), at)
     assert apart.any()
     table = posterior_predictive(invented(np.zeros((1, 2, 1, 1)), arms=("only",)), data, at, seed=1)
     assert set(table["p_value"]) == {0.5}

@@ -2,12 +2,15 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from cohort_tables import changed, changes, people, read, read_csv, sizes, with_row
 
 from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.notes import Note
+from bayes_net.data.reading import READERS, in_memory
+from bayes_net.data.registry import expose_registry
 from bayes_net.errors import CohortError, CohortWarning
 
 
@@ -264,3 +267,21 @@ def test_reading_leaves_the_callers_frames_alone():
 def test_a_percent_change_that_misses_minus_100_by_rounding_is_accepted():
     scans = changed(changes(), 4, pchg=-100.00000000001)
     assert read(scans=scans).scans["pchg"].min() == pytest.approx(-100, abs=1e-9)
+
+
+def test_a_further_format_is_one_entry(tmp_path, monkeypatch):
+    """Patients, scans and a registry are read by the reader of their file's ending."""
+    monkeypatch.setitem(READERS, ".json", lambda path: in_memory(pd.read_json(path, dtype=False)))
+    people().to_json(tmp_path / "patients.json")
+    sizes().to_json(tmp_path / "scans.json")
+    options = {"time_unit": "days", "size_unit": "mm"}
+    assert read_cohort(tmp_path / "patients.json", tmp_path / "scans.json", **options) == read()
+    columns = {"arm": ["a", "b"] * 4, "time": np.arange(1.0, 9.0)}
+    registry = pd.DataFrame(columns | {"event": [1, 0] * 4, "shrinkage": [10.0, 30.0] * 4})
+    registry.to_json(tmp_path / "registry.json")
+    registry.to_csv(tmp_path / "registry.csv", index=False)
+    expected = expose_registry(registry, arms=("a", "b"), cuts=(4.0,))
+    for name in ("registry.json", "registry.csv"):
+        found = expose_registry(tmp_path / name, arms=("a", "b"), cuts=(4.0,))
+        np.testing.assert_array_equal(found.weight, expected.weight)
+        np.testing.assert_array_equal(found.events, expected.events)

@@ -27,6 +27,7 @@ from bayes_net.estimands.survival import (
     standardised_survival,
 )
 from bayes_net.inference.closed_form import event_times, hazards_by_arm, parameters
+from bayes_net.labels import about, coordinates, texts
 
 CUTS = (3.0, 7.5, 20.0)
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
@@ -434,3 +435,73 @@ def test_what_does_not_vary_is_summarised_without_a_warning():
 def test_a_summary_that_means_nothing_is_refused(many, wrong):
     with pytest.raises(InputError, match="expected 'equal-tailed' or 'hdi', and 0 < ci_prob < 1"):
         summarise(many, **wrong)
+
+
+# --- a whole fit ---------------------------------------------------------------------------------------
+
+
+def invented_synthesis(rng) -> xr.DataTree:
+    """A fit of a synthesis: slopes with a bias in one arm, an arm effect, curves and responses."""
+    variables = {
+        "slope": {"endpoint": ["pfs"], "arm": ["A", "B"], "landmark": ["150 d", "no limit"]},
+        "bias": {"biased_slope": [("pfs", "A")]},
+        "arm_effect": {"effect": [("pfs", "Trial")]},
+        "log_hazard": {"curve": [("pfs", "Trial", "A"), ("pfs", "Trial", "B")], "interval": [0, 1, 2]},
+        "response": {"response_group": [("Trial", "A"), ("Series", "A")]},
+        "step_sd": {"baseline": [("pfs", "Trial")]},
+    }
+    posterior = {
+        name: xr.DataArray(
+            draws(rng, *map(len, labels.values())),
+            dims=(*SAMPLES, *labels),
+            coords=coordinates(labels) | {"chain": range(2), "draw": range(5)},
+        )
+        for name, labels in variables.items()
+    }
+    return xr.DataTree.from_dict({"posterior": xr.Dataset(posterior)})
+
+
+def assert_summarised(table: pd.DataFrame, quantity: str, values: xr.DataArray):
+    rows = table[table["quantity"] == quantity].drop(columns="quantity").reset_index(drop=True)
+    expected, labels = summarise(values, ci_prob=0.9), about(values)
+    assert rows["label"].tolist() == texts(labels)
+    assert not rows["label"].duplicated().any()
+    pd.testing.assert_frame_equal(rows.drop(columns="label"), expected.drop(columns=labels.columns))
+
+
+def test_a_fit_of_patients_is_summarised_by_what_its_functions_give(rng):
+    fit = invented(
+        draws(rng, 2, 4, mean=-2.5, sd=0.6),
+        draws(rng, 2, mean=-0.2, sd=0.1),
+        cuts=CUTS,
+        arm_effect=draws(rng, 1, sd=0.3),
+        slope_by_interval=draws(rng, 2, 4, sd=0.3),
+        covariates={"age": draws(rng, sd=0.3)},
+    )
+    table = summarise(fit, ci_prob=0.9)
+    expected = {
+        "hazard ratio": hazard_ratio(fit),
+        "arm hazard ratio": arm_hazard_ratio(fit),
+        "covariate hazard ratio": covariate_hazard_ratio(fit),
+        "baseline hazard": np.exp(fit["posterior"]["log_hazard"]),
+        "hazard ratio by time": np.exp(fit["posterior"]["slope_by_interval"]),
+    }
+    assert table["quantity"].unique().tolist() == list(expected)
+    for quantity, values in expected.items():
+        assert_summarised(table, quantity, values)
+
+
+def test_a_fit_of_a_synthesis_is_summarised_in_the_same_columns(rng, piecewise):
+    fit = invented_synthesis(rng)
+    table, posterior = summarise(fit, ci_prob=0.9), fit["posterior"]
+    expected = {
+        "hazard ratio": hazard_ratio(fit),
+        "arm hazard ratio": np.exp(posterior["arm_effect"]),
+        "baseline hazard": np.exp(posterior["log_hazard"]),
+        "response probability": 1 / (1 + np.exp(-posterior["response"])),
+    }
+    assert table["quantity"].unique().tolist() == list(expected)
+    for quantity, values in expected.items():
+        assert_summarised(table, quantity, values)
+    assert "pfs A, no limit, as observed" in set(table["label"])
+    assert list(table) == list(summarise(piecewise))

@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from bayes_net.figures import plots, style
-from bayes_net.figures.captions import PATIENTS
 from bayes_net.figures.forest import forest
 from bayes_net.figures.plots import (
+    PATIENTS,
     attrition_flow,
     baseline_hazard,
     hazard_ratio_by_time,
@@ -150,7 +150,7 @@ def test_hazard_ratios_by_time_step_over_the_intervals_around_a_line_at_1():
     assert at.get_xlabel() == "Months from the landmark at 36 w"
     assert ax.get_yscale() == "log"
     assert 3 <= len(ax.get_yticks()) <= 6
-    told = PATIENTS["hazard_ratio_by_time"][2](ratios)
+    told = PATIENTS["hazard_ratio_by_time"].finding(ratios)
     assert f"{FIRST}, 0.70 from 0 to 3 months, 0.76 from 3 to 6 months, 0.82 from 6 to 12 months" in told
 
 

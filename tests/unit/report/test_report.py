@@ -11,8 +11,9 @@ import pytest
 
 from bayes_net.errors import InputError
 from bayes_net.estimands.summary import STRENGTHS
-from bayes_net.figures.captions import PATIENTS, described
-from bayes_net.report.patients import OVER_TIME, OVER_TIME_IN_WORDS, SECTIONS, patients_page
+from bayes_net.figures.plots import PATIENTS
+from bayes_net.model.assumptions import SLOPE_FORMS, TIME_VARYING
+from bayes_net.report.patients import CHANGES, SECTIONS, patients_page
 from bayes_net.report.tables import hazard_ratio_table
 from bayes_net.report.words import answer, failed_rows
 from bayes_net.results.folder import Illustration
@@ -327,7 +328,7 @@ def test_a_figure_for_an_unknown_section_is_refused():
 
 def test_a_forest_without_passed_fits_says_so():
     failed = fake_results.hazard_ratios(gate="failed")
-    assert described(PATIENTS, "forest", "forest", None, (failed,)).alt.endswith("because the gate failed.")
+    assert PATIENTS["forest"].finding(failed).endswith("because the gate failed.")
 
 
 def test_every_analysis_of_a_table_gets_its_own_caption():
@@ -339,7 +340,7 @@ def test_every_analysis_of_a_table_gets_its_own_caption():
 
 
 def test_hazard_ratios_that_change_over_time_are_called_averages():
-    model = {OVER_TIME: OVER_TIME_IN_WORDS}
+    model = {CHANGES: SLOPE_FORMS[TIME_VARYING].over_time}
     found = fake_results.tables(hazard_ratio_by_time=fake_results.over_time())
     page = patients_page(fake_results.content(found=found, model=model))
     assert "what follows is about their averages over time" in page

@@ -59,7 +59,7 @@ def drawn(axes, gid: str) -> np.ndarray:
 def slopes(**changes) -> str:
     rows = fake_pool.hazard_ratios(arms=("A",))
     first = rows[(rows["landmark"] == "150 d") & (rows["measure"] == "shrinkage, per 10 points")]
-    return plain(slope_sentences(first.assign(**changes), ci_prob=0.95))
+    return plain(slope_sentences(first.assign(**changes)))
 
 
 @pytest.mark.parametrize(
@@ -98,20 +98,20 @@ def test_below_a_tenth_of_contraction_the_prior_speaks(contraction, silent, stat
 def test_swapping_the_arms_numbers_swaps_their_words():
     ratios = fake_pool.hazard_ratios()
     swapped = ratios.assign(arm=ratios["arm"].map({"control": "177Lu", "177Lu": "control"}))
-    said, other = (slope_sentences(rows, ci_prob=0.95) for rows in (ratios, swapped))
+    said, other = (slope_sentences(rows) for rows in (ratios, swapped))
     assert [line.partition(", ")[2] for line in said] == [line.partition(", ")[2] for line in other]
     assert [line.partition(",")[0] for line in other] == ["177Lu", "control"]
 
 
 def test_no_limit_is_never_summarised():
-    said = plain(slope_sentences(fake_pool.hazard_ratios(), ci_prob=0.95))
+    said = plain(slope_sentences(fake_pool.hazard_ratios()))
     assert "(no limit" not in said
     assert "biased and not summarised" in said
     assert "0.75" not in said
 
 
 def test_the_answer_has_slopes_arms_response_and_a_check():
-    said = [plain([sentence]) for sentence in answer(fake_pool.tables(), ci_prob=0.95)]
+    said = [plain([sentence]) for sentence in answer(fake_pool.tables())]
     assert len(said) == 5
     assert "0.53 (95 % CrI 0.33–0.90) at 150 d (printed: 0.43)" in plain(said)
     assert said[2] == "177Lu against control: PFS (Trial) hazard ratio 0.20 (95 % CrI 0.12–0.31), " + (
@@ -125,7 +125,7 @@ def test_the_answer_has_slopes_arms_response_and_a_check():
 @pytest.mark.parametrize("table", ["arms_and_studies", "responses"])
 def test_arms_and_responses_that_are_the_prior_say_so(table):
     silent = getattr(fake_pool, table)(contraction=0.05)
-    said = plain(answer(fake_pool.tables(hazard_ratios=None, **{table: silent}), ci_prob=0.95))
+    said = plain(answer(fake_pool.tables(hazard_ratios=None, **{table: silent})))
     assert PRIOR in said
 
 
@@ -238,7 +238,7 @@ def test_where_patients_inform_a_landmark_the_answer_says_so_and_nothing_is_call
     rows = fake_pool.hazard_ratios(printed=np.nan, printed_lower=np.nan, printed_upper=np.nan)
     rows = rows[~rows["biased"]]
     rows["status"] = np.where(rows["landmark"] == "150 d", "from patients", PREDICTED)
-    said = plain(slope_sentences(rows, ci_prob=0.95))
+    said = plain(slope_sentences(rows))
     assert "From patients: greater shrinkage is almost certainly (150 d) associated with longer PFS." in said
     assert "hazard ratio per 10 points: 0.53 (95 % CrI 0.33–0.90) at 150 d." in said
     assert "Printed HR (limits)" not in ratio_table(rows)

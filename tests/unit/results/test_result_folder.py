@@ -163,10 +163,10 @@ def test_a_result_of_an_unknown_kind_is_refused(folder):
     assert "horoscope" in said
 
 
-def scenarios_of(folder, told=TOLD):
+def scenarios_of(folder, told=TOLD, *, gate="passed"):
     """A result of scenarios with one figure."""
     rows = pd.DataFrame(
-        {"scenario": ["as specified", "a"], "gate": "passed", "error": "", "endpoint": "pfs", "arm": "A"}
+        {"scenario": ["as specified", "a"], "gate": gate, "error": "", "endpoint": "pfs", "arm": "A"}
         | {"measure": "m", "landmark": "150 d", "hr": [0.7, 1.2], "lower": 0.5, "upper": 1.5}
         | {"mcse_hr": 0.002, "prob_below_1": [0.97, 0.4]}
     )
@@ -211,6 +211,15 @@ def test_scenarios_become_a_section_of_the_report(tmp_path, kind):
     assert command("report", tmp_path / "a")[0] == 0
     assert (tmp_path / "a" / "report.html").read_text(encoding="utf-8") == page
     assert "sensitivity" in read_result(tmp_path / "a").tables
+
+
+def test_scenarios_of_which_none_passed_become_a_section_too(tmp_path):
+    written(tmp_path / "a", kind=LANDMARKS, content=fake_results.content())
+    grid = scenarios_of(tmp_path / "grid", gate="failed")
+    assert command("report", tmp_path / "a", "--scenarios", grid)[0] == 0
+    assert read_result(tmp_path / "a").tables["sensitivity"].empty
+    page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    assert "Nothing can be compared" in page[page.index('<section id="sensitivity"') :]
 
 
 def test_scenarios_of_another_specification_or_of_no_grid_are_refused(folder, tmp_path):

@@ -13,7 +13,7 @@ from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, profile_labe
 from bayes_net.results.patients import (
     diagnostics_table,
     gate_table,
-    over_time_table,
+    over_time_tables,
     primary,
     survival_quantities,
     survival_table,
@@ -221,7 +221,8 @@ def test_hazard_ratios_over_time_are_tabulated_with_their_months_and_events(rng)
     known = reported_quantities(fit)
     found = Fitted(about, fit, gate(fit, known), {})
     assert "log hazard ratio by interval" in known
-    table = over_time_table([found, fitted(rng, job())], ci_prob=0.9, interval="equal-tailed")
+    [(name, table)] = over_time_tables([found, fitted(rng, job())], ci_prob=0.9, interval="equal-tailed")
+    assert name == "hazard_ratio_by_time"
     assert table[["arm", "start", "end", "events"]].values.tolist() == [
         ["control", 0, 6, 1],
         ["control", 6, 14, 1],
@@ -232,4 +233,5 @@ def test_hazard_ratios_over_time_are_tabulated_with_their_months_and_events(rng)
     medians = np.median(np.exp(slope), axis=(0, 1))
     np.testing.assert_allclose(table["hr"], [*medians[0, :2], *medians[1]])
     np.testing.assert_allclose(table["upper"].iloc[4], np.quantile(np.exp(slope[..., 1, 2]), 0.95))
-    assert over_time_table([fitted(rng, job())], ci_prob=0.9, interval="equal-tailed").empty
+    [(_, table)] = over_time_tables([fitted(rng, job())], ci_prob=0.9, interval="equal-tailed")
+    assert table.empty

@@ -11,7 +11,7 @@ from bayes_net.data.exposure import Covariate, Response, Shrinkage
 from bayes_net.model.priors import Flat, Normal, slope_change_prior
 from bayes_net.schema import Duration
 from bayes_net.specification.patients import PatientsPlan
-from bayes_net.specification.read import SECTIONS, read_specification
+from bayes_net.specification.read import read_specification
 from bayes_net.workflow.scenarios import plan
 
 
@@ -67,7 +67,7 @@ SINGLE = [
 
 
 def test_another_value_is_known_for_every_key():
-    for name, section in SECTIONS.items():
+    for name, section in PatientsPlan.sections().items():
         if name not in ("covariates", "scenarios"):
             assert set(OTHER_VALUES[name]) == set(section.model_fields)
     assert set(OTHER_VALUES) == set(PatientsPlan.model_fields)

@@ -9,12 +9,13 @@ from plans import COMPANIONS, MINIMAL, SYNTHETIC, parse, values
 
 from bayes_net.errors import SpecificationError
 from bayes_net.specification.patients import PatientsPlan
-from bayes_net.specification.read import SECTIONS, parse_specification, read_specification
+from bayes_net.specification.read import parse_specification, read_specification
 from bayes_net.specification.sections import DataSection
 from bayes_net.specification.shipped import TEMPLATES, find_specification, models_folder, shipped_models
-from bayes_net.specification.synthesis import SYNTHESIS_SECTIONS, BorrowSections
+from bayes_net.specification.synthesis import BorrowSections, SynthesisPlan
 from bayes_net.workflow.scenarios import _prepare_all, plan
 
+SECTIONS = PatientsPlan.sections()
 LISTS = ("covariates", "cohorts", "scenarios")
 """Sections that may come several times."""
 
@@ -103,9 +104,9 @@ def test_the_readme_tells_the_default(section, key):
 
 # --- of a synthesis -----------------------------------------------------------------------------------
 
-SYNTHESIS_SECTIONS = {name: model for name, model in SYNTHESIS_SECTIONS.items() if name != "borrowing"} | {
-    f"borrowing.{name}": field.annotation for name, field in BorrowSections.model_fields.items()
-}
+SYNTHESIS_SECTIONS = {
+    name: model for name, model in SynthesisPlan.sections().items() if name != "borrowing"
+} | {f"borrowing.{name}": field.annotation for name, field in BorrowSections.model_fields.items()}
 OF_DATA = set(DataSection.model_fields) - {"study", "patients", "scans", "time_unit"}
 """Keys of patients' tables, which are told of once, in the patient-level specification."""
 

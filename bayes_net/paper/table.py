@@ -1,4 +1,4 @@
-"""Tables for papers and submissions, from the tables that a run leaves as CSV files."""
+"""A table for a paper or a submission, and its files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bayes_net.errors import InputError
-from bayes_net.paper.content import CENSORING, GENERATED, OWN, SYNTHETIC, of_patients, of_synthesis
 from bayes_net.paper.formats import FORMATS, needing, printable
-from bayes_net.report.synthesis_words import WHOLE
 from bayes_net.results.publishing import write_whole
 
 if TYPE_CHECKING:
@@ -31,12 +29,17 @@ class PaperTable:
     grouped_by: str = ""
     notes: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         names = list(self.frame.columns)
         if twice := sorted({str(name) for name in names if names.count(name) > 1}):
             raise InputError(f"{self.title}: columns {', '.join(twice)} come twice; expected each once")
         if self.grouped_by and self.grouped_by not in names:
             raise InputError(f"{self.title}: no column {self.grouped_by!r}; expected one of {names}")
+
+    def marked(self, sign: str, reason: str) -> PaperTable:
+        """The same table with ``sign`` before its title and as its first note, with the reason."""
+        notes = (f"{sign}: {reason}.", *self.notes)
+        return replace(self, title=f"{sign}: {self.title}", notes=notes)
 
     @property
     def columns(self) -> pd.DataFrame:
@@ -80,7 +83,8 @@ class PaperTable:
         return path
 
     def _as(self, suffix: str) -> bytes:
-        _check(suffix)
+        if suffix.lower() not in FORMATS:
+            raise InputError(f"format {suffix!r} is unknown; expected one of {', '.join(FORMATS)}")
         return FORMATS[suffix.lower()](self._printable())
 
     def _printable(self) -> PaperTable:
@@ -95,56 +99,10 @@ class PaperTable:
         )
 
 
-def tables(found: Mapping[str, pd.DataFrame]) -> dict[str, PaperTable]:
-    """The tables of a run for a paper, by a name that is fit for a file.
-
-    ``found`` are those in a run's folder, by the stem of their CSV files. Only they say whether patients
-    are synthetic, what passed its gate and what was imputed after censoring, and then the title and the notes
-    of every table say it.
-
-    Of patients: hazard ratios, flow of patients, survival, diagnostics. Of a synthesis: hazard ratios
-    beside the printed ones, arms and studies, response, survival, held-out checks, evidence, diagnostics.
-
-    Raises
-    ------
-    InputError
-        The table ``diagnostics`` is missing.
-    """
-    if "diagnostics" not in found:
-        raise InputError(
-            f"tables has {', '.join(found) or 'nothing'}; expected diagnostics among them, since a table "
-            "must say whether its numbers can be used"
-        )
-    filled = {name: table for name, table in found.items() if len(table) or name == "diagnostics"}
-    parts = of_synthesis(filled) if _is_synthesis(filled) else of_patients(filled)
-    if (factor := _censoring_factor(filled)) is not None:
-        reason = f"follow-up after censoring is imputed at {factor:g} times the model’s hazard"
-        parts = (part.marked(CENSORING, reason) for part in parts)
-    if any(map(_is_synthetic, found.values())):
-        parts = (part.marked(SYNTHETIC, GENERATED) for part in parts)
-    return {part.name: PaperTable(*part[1:]) for part in parts}
-
-
-def _is_synthesis(tables: Mapping[str, pd.DataFrame]) -> bool:
-    return bool(OWN & tables.keys()) or (tables["diagnostics"]["fit"] == WHOLE).any()
-
-
-def _censoring_factor(tables: Mapping[str, pd.DataFrame]) -> float | None:
-    """The factor on the hazard after censoring under which the run was done; None for an ordinary one."""
-    factors = [
-        float(table["censoring_factor"].iloc[0]) for table in tables.values() if "censoring_factor" in table
-    ]
-    return factors[0] if factors else None
-
-
-def _is_synthetic(table: pd.DataFrame) -> bool:
-    return "synthetic" in table and (table["synthetic"].astype(str) == "True").any()
-
-
 def save_tables(tables: Mapping[str, PaperTable], folder: str | Path, formats: Iterable[str]) -> list[Path]:
     """Write every table in every format, such as ``["docx", "html"]``, and return the files.
 
-    Nothing is written unless all of them can be tables.
+    Nothing is written unless all of them can be made.
 
     Raises
     ------
@@ -160,8 +118,3 @@ def save_tables(tables: Mapping[str, PaperTable], folder: str | Path, formats: I
     for path, content in contents.items():
         write_whole(path, content)
     return list(contents)
-
-
-def _check(suffix: str) -> None:
-    if suffix.lower() not in FORMATS:
-        raise InputError(f"format {suffix!r} is unknown; expected one of {', '.join(FORMATS)}")

@@ -1,0 +1,91 @@
+"""What stands at each place along a dim: coordinates to select by, columns of a table, and words.
+
+A curve is of an endpoint, a study and an arm. Along such a dim stand coordinates, one for each of its
+``schema.FIELDS`` and named after both: ``curve_endpoint``, ``curve_study``, ``curve_arm``. They have no
+index, so that they are written to NetCDF as they are; ``draws.set_xindex(["curve_study", "curve_arm"])``
+gives them one, for ``.sel``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_net.schema import ARM, ENDPOINT, FIELDS, SAMPLE_DIMS, STUDY
+
+Draws = TypeVar("Draws", xr.DataArray, xr.Dataset)
+Labels = Mapping[str, Sequence]
+"""By dim: a tuple of its fields at every place, or a label where it has none."""
+_WHO = (ENDPOINT, STUDY, ARM)
+
+
+def coordinates(labels: Labels) -> dict[str, object]:
+    """The coordinates of these dims, for a Dataset."""
+    found: dict[str, object] = {}
+    for dim, own in labels.items():
+        if dim in FIELDS:
+            columns = zip(FIELDS[dim], zip(*own, strict=True), strict=True)
+            found |= {f"{dim}_{field}": (dim, list(values)) for field, values in columns}
+        else:
+            found[dim] = list(own)
+    return found
+
+
+def index_labels(labels: Labels) -> dict[str, list]:
+    """One label a place, for ``pm.Model``: where a dim has fields, their tuple as Python writes it."""
+    return {dim: [repr(label) if dim in FIELDS else label for label in own] for dim, own in labels.items()}
+
+
+def select(draws: Draws, **labels: object) -> Draws:
+    """The draws at one place of each dim: ``select(draws, curve=("pfs", "A", "control"))``.
+
+    Raises
+    ------
+    KeyError
+        There is no such place.
+    """
+    for dim, label in labels.items():
+        if dim not in FIELDS:
+            draws = draws.sel({dim: label}, drop=True)
+            continue
+        columns = [draws[f"{dim}_{field}"].values for field in FIELDS[dim]]
+        places = [i for i, own in enumerate(zip(*columns, strict=True)) if own == label]
+        if not places:
+            raise KeyError(f"{dim} {label}")
+        draws = draws.isel({dim: places[0]}, drop=True)
+    return draws
+
+
+def about(values: xr.DataArray) -> pd.DataFrame:
+    """What each element is of, one row an element in the order of the dims: a column a field, or a dim
+    without fields. Chain and draw are no part of it."""
+    dims = [dim for dim in values.dims if dim not in SAMPLE_DIMS]
+    sizes = [values.sizes[dim] for dim in dims]
+    places = np.indices(sizes).reshape(len(dims), -1) if dims else ()
+    columns = {
+        name: own[place]
+        for dim, place in zip(dims, places, strict=True)
+        for name, own in _columns(values, dim)
+    }
+    return pd.DataFrame(columns, index=range(int(np.prod([values.sizes[dim] for dim in dims]))))
+
+
+def _columns(values: xr.DataArray, dim: str) -> Iterator[tuple[str, np.ndarray]]:
+    fields = [field for field in FIELDS.get(dim, ()) if f"{dim}_{field}" in values.coords]
+    yield from ((field, values[f"{dim}_{field}"].values) for field in fields)
+    if not fields:
+        yield dim, values[dim].values
+
+
+def texts(table: pd.DataFrame) -> list[str]:
+    """Every row of a table like ``about`` in words, for people: ``pfs control, 150 d``."""
+    found, last = [""] * len(table), ""
+    for name in table:
+        between = " " if {name, last} <= set(_WHO) else ", " * bool(last)
+        found = [f"{text}{between}{label}" for text, label in zip(found, table[name], strict=True)]
+        last = name
+    return found
