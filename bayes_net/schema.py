@@ -234,6 +234,13 @@ PROGRESSION_PCHG = 20.0
 _DAYS = {"d": 1.0, "w": 7.0, "mo": DAYS_PER_MONTH, "y": 12 * DAYS_PER_MONTH}
 TIME_UNITS = {"days": "d", "weeks": "w", "months": "mo", "years": "y"}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|w|mo|y)\s*")
+NUTS, LAPLACE = "nuts", "laplace"
+"""How posterior draws are found: by Markov chains, or from an approximation where that is good enough."""
+PARETO_K, IMPORTANCE_ESS = "pareto_k", "importance_ess"
+"""Statistics of an approximation's weights, among those of a sampler, one value a chain."""
+MIN_ESS, MAX_PARETO_K = 400, 0.5
+"""Effective sample size that reported draws need, and Pareto's k of importance weights below which an
+approximation may stand for a posterior."""
 EQUIVALENCE = (0.9, 1.11)
 """Hazard ratios between these are practically 1: per 10 points, an association too small to matter."""
 

@@ -1,14 +1,15 @@
 """One process that fits every data set in a folder, and leaves draws and times there.
 
-``worker.py ours FOLDER``: bayes_net's model, by its engine. ``worker.py default FOLDER``: bayes_net as
-shipped (random walk, a baseline per arm). ``worker.py rows FOLDER``: the same posterior as ``ours`` from a
-Poisson likelihood of one row a patient and interval, as survival tutorials write it.
+``worker.py ours FOLDER``: bayes_net's engine; ``laplace``: its approximation of the same posterior;
+``default``: bayes_net as shipped (random walk, a baseline per arm); ``rows``: the same posterior as ``ours``
+from a Poisson likelihood of one row a patient and interval, as survival tutorials write it in PyMC.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +22,21 @@ import bayes_net as bn
 SAMPLER = bn.Sampler()
 
 
-def ours(folder: Path, hazard: bn.Hazard) -> list[dict]:
-    """Load or compile the engine's code, and fit each data set."""
+def ours(folder: Path, hazard: bn.Hazard, sampler: bn.Sampler = SAMPLER) -> list[dict]:
+    """The engine's code read, or compiled, once, and a fit of each data set."""
     from bayes_net.engine.code import code
 
+    _, compiling = timed(code)
     exposures = {number: read(folder, number) for number in numbers(folder)}
-    shape, (_, compiling) = bn.layout(list(exposures.values())), timed(code)
-    rows = []
+    shape = bn.layout(list(exposures.values()))
+    done = []
     for number, data in exposures.items():
-        fit, sampling = timed(
-            lambda data=data, number=number: bn.fit(data, hazard, seed=number, sampler=SAMPLER, shape=shape)
-        )
+        how = {"seed": number, "sampler": sampler, "shape": shape, "brief": True}
+        fit, sampling = timed(lambda data=data, how=how: bn.fit(data, hazard, **how))
         keep(folder, number, fit["posterior"]["slope"])
-        rows.append({"number": number, "compile": compiling, "sampling": sampling})
+        done.append({"number": number, "compile": compiling, "sampling": sampling})
         compiling = 0.0
-    return rows
+    return done
 
 
 def rows(folder: Path) -> list[dict]:
@@ -44,7 +45,9 @@ def rows(folder: Path) -> list[dict]:
     for number in numbers(folder):
         table = pd.read_csv(folder / f"rows_{number}.csv")
         compiled, compiling = timed(lambda table=table: bn.compile_model(person_interval_model(table)))
-        fit, sampling = timed(lambda compiled=compiled, number=number: bn.sample(compiled, seed=number))
+        fit, sampling = timed(
+            lambda compiled=compiled, number=number: bn.sample(compiled, seed=number, sampler=SAMPLER)
+        )
         keep(folder, number, fit["posterior"]["slope"])
         done.append({"number": number, "compile": compiling, "sampling": sampling})
     return done
@@ -84,6 +87,7 @@ if __name__ == "__main__":
     which, place = sys.argv[1], Path(sys.argv[2])
     done = {
         "ours": lambda: ours(place, HAZARD),
+        "laplace": lambda: ours(place, HAZARD, replace(SAMPLER, method="laplace")),
         "default": lambda: ours(place, bn.Hazard()),
         "rows": lambda: rows(place),
     }[which]()

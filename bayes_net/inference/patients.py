@@ -34,6 +34,7 @@ def fit(
     seed: int,
     sampler: Sampler = Sampler(),
     shape: Layout | None = None,
+    brief: bool = False,
     progress: bool = False,
 ) -> xr.DataTree:
     """The posterior of a hazard model of ``data``.
@@ -42,7 +43,8 @@ def fit(
     (variable ``patients``, dims chain, draw, patient: in memory, not for the file; of an
     ``AggregatedExposure`` only their sum, dims chain, draw), ``prior``
     (absent when a prior is flat), ``observed_data`` (events by arm and interval) and
-    ``constant_data`` (intervals, exposure, numbers). Variables are those of ``hazard_model``.
+    ``constant_data`` (intervals, exposure, numbers). Variables are those of ``hazard_model``. ``brief``
+    leaves it at posterior, sample_stats and constant_data, which is what hazard ratios and their gate need.
 
     The ``sampler``'s engine "pymc" compiles that model and samples it; "numba" samples the same density with
     exposure as ``shape`` has it, and compiles nothing anew.
@@ -59,13 +61,16 @@ def fit(
     groups = {
         "posterior": posterior,
         "sample_stats": tree["sample_stats"].to_dataset(),
-        "log_prior": log_prior(posterior, hazard, data),
-        "log_likelihood": log_likelihood(posterior, data).to_dataset(),
-        "observed_data": xr.Dataset({"events": ((ARM, INTERVAL), data.events)}, _coords(data)),
         "constant_data": _constants(data),
     }
-    if not any(isinstance(free.prior, Flat) for free in free_variables(hazard, data).values()):
-        groups["prior"] = draw_prior(hazard, data, draws=PRIOR_DRAWS, seed=seed)
+    if not brief:
+        groups |= {
+            "log_prior": log_prior(posterior, hazard, data),
+            "log_likelihood": log_likelihood(posterior, data).to_dataset(),
+            "observed_data": xr.Dataset({"events": ((ARM, INTERVAL), data.events)}, _coords(data)),
+        }
+        if not any(isinstance(free.prior, Flat) for free in free_variables(hazard, data).values()):
+            groups["prior"] = draw_prior(hazard, data, draws=PRIOR_DRAWS, seed=seed)
     return as_tree(groups, tree.attrs | measure_attrs(data.measure))
 
 
@@ -130,7 +135,6 @@ def stack(fits: Mapping[str, xr.DataTree], *, dim: str) -> xr.DataTree:
             parts, dim=dim, join="outer", coords="minimal", compat="override"
         ).assign_coords({dim: list(fits)})
     attrs = next(iter(fits.values())).attrs
-    each = {
-        name: [tree.attrs[name] for tree in fits.values()] for name in ("seed", "attempts") if name in attrs
-    }
+    of_each = [name for name in ("seed", "attempts", "method") if name in attrs]
+    each = {name: [tree.attrs[name] for tree in fits.values()] for name in of_each}
     return as_tree(groups, attrs | each)

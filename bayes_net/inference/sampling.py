@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from inspect import signature
 from numbers import Integral
@@ -15,10 +16,11 @@ import numpy as np
 import nutpie
 import xarray as xr
 
-from bayes_net.engine.nuts import VECTOR, nuts_model
+from bayes_net.engine.laplace import approximate
+from bayes_net.engine.nuts import VECTOR, columns, nuts_model
 from bayes_net.engine.posterior import Posterior
 from bayes_net.errors import InputError
-from bayes_net.schema import DRAW, SAMPLE_DIMS
+from bayes_net.schema import DRAW, IMPORTANCE_ESS, LAPLACE, NUTS, PARETO_K, SAMPLE_DIMS
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -36,6 +38,8 @@ class Sampler:
 
     ``engine`` is what is sampled where ``fit`` and ``fit_synthesis`` have both: "numba", a density that is
     compiled once for every model, or "pymc", the PyMC model that defines it, compiled for each fit.
+    ``method`` "laplace" draws from a Laplace approximation where that is good enough, and samples elsewhere
+    (``engine.laplace``); a PyMC model is always sampled.
     """
 
     draws: int = 1000
@@ -44,17 +48,20 @@ class Sampler:
     target_accept: float = 0.98
     thin: int = 1
     engine: str = NUMBA
+    method: str = NUTS
 
     def more_careful(self) -> Sampler:
-        """Smaller steps (a quarter as much is rejected), longer tuning, twice the sampling for as many."""
+        """Smaller steps (a quarter as much is rejected), longer tuning, twice the sampling for as many; and
+        no approximation."""
         closer = 1.0 - (1.0 - self.target_accept) / 4
-        return replace(self, tune=2 * self.tune, target_accept=closer, thin=2 * self.thin)
+        return replace(self, tune=2 * self.tune, target_accept=closer, thin=2 * self.thin, method=NUTS)
 
     def __post_init__(self) -> None:
         if min(self.draws, self.tune, self.chains, self.thin) < 1 or not 0.5 <= self.target_accept < 1:
             raise InputError(f"{self} is not usable; expected positive counts and 0.5 <= target_accept < 1")
-        if self.engine not in (NUMBA, PYMC):
-            raise InputError(f"engine {self.engine!r} is unknown; expected {NUMBA} or {PYMC}")
+        for name, known in (("engine", (NUMBA, PYMC)), ("method", (NUTS, LAPLACE))):
+            if (value := getattr(self, name)) not in known:
+                raise InputError(f"{name} {value!r} is unknown; expected {' or '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -107,12 +114,30 @@ def sample_posterior(
     sampler: Sampler = Sampler(),
     progress: bool = False,
 ) -> xr.DataTree:
-    """The same of the engine's log density; ``dims`` are those of its variables, with their labels."""
-    tree = _draws(nuts_model(posterior), seed, sampler, progress)
-    draws = tree["posterior"][VECTOR]
-    named = labelled(posterior.named(draws.values), dims, coords)
-    tree["posterior"] = xr.DataTree(named.assign_coords({dim: draws[dim].values for dim in SAMPLE_DIMS}))
-    return tree
+    """The same of the engine's log density; ``dims`` are those of its variables, with their labels.
+
+    The attribute ``method`` says what the draws are from, and why an approximation that was asked for was not
+    taken. Of one that was, ``sample_stats`` has logp, pareto_k and importance_ess.
+    """
+    settings, method, found = _settings(seed, sampler, progress), NUTS, None
+    if sampler.method == LAPLACE:
+        found = approximate(posterior, draws=sampler.draws, chains=sampler.chains, seed=seed)
+        method = found.verdict
+    if method == LAPLACE:
+        vector, thin = found.draws, 1
+        each = np.ones(len(vector))
+        stats = {"logp": found.logp, PARETO_K: found.pareto_k * each, IMPORTANCE_ESS: found.ess * each}
+    else:
+        stats = columns(
+            nutpie.sample(nuts_model(posterior), **settings, return_raw_trace=True), [VECTOR, *_KEPT_STATS]
+        )
+        vector, thin = stats.pop(VECTOR), sampler.thin
+    numbers = {dim: np.arange(n) for dim, n in zip(SAMPLE_DIMS, vector.shape, strict=False)}
+    sampled = xr.Dataset({name: (SAMPLE_DIMS[: x.ndim], x) for name, x in stats.items()}, numbers)
+    sampled = _thinned(sampled, thin)
+    values = {name: value[:, ::thin] for name, value in posterior.named(vector).items()}
+    drawn = labelled(values, dims, coords).assign_coords(sampled.coords)
+    return as_tree({"posterior": drawn, "sample_stats": sampled}, _attrs(seed) | {"method": method})
 
 
 def labelled(
@@ -125,20 +150,7 @@ def labelled(
 
 
 def _draws(model, seed: int, sampler: Sampler, progress: bool) -> xr.DataTree:
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
-        raise InputError(f"seed is {seed!r}; expected a whole number from 0 to 2**63 - 1")
-    trace = nutpie.sample(
-        model,
-        draws=sampler.draws * sampler.thin,
-        tune=sampler.tune,
-        chains=sampler.chains,
-        seed=int(seed),
-        target_accept=sampler.target_accept,
-        save_warmup=False,
-        **_LOW_RANK,
-        progress_bar=progress,
-    )
-    tree = _datatree(trace)
+    tree = _datatree(nutpie.sample(model, **_settings(seed, sampler, progress)))
     posterior, stats = (
         _thinned(tree[name].to_dataset(), sampler.thin) for name in ("posterior", "sample_stats")
     )
@@ -148,7 +160,31 @@ def _draws(model, seed: int, sampler: Sampler, progress: bool) -> xr.DataTree:
         "posterior": posterior.drop_vars(twins).drop_attrs(),
         "sample_stats": stats[[name for name in _KEPT_STATS if name in stats]].drop_attrs(),
     }
-    return as_tree(groups, {"seed": int(seed)} | {f"version {name}": version(name) for name in PACKAGES})
+    return as_tree(groups, _attrs(seed) | {"method": NUTS})
+
+
+def _settings(seed: int, sampler: Sampler, progress: bool) -> dict:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
+        raise InputError(f"seed is {seed!r}; expected a whole number from 0 to 2**63 - 1")
+    return {
+        "draws": sampler.draws * sampler.thin,
+        "tune": sampler.tune,
+        "chains": sampler.chains,
+        "seed": int(seed),
+        "target_accept": sampler.target_accept,
+        "save_warmup": False,
+        "progress_bar": progress,
+        **_LOW_RANK,
+    }
+
+
+def _attrs(seed: int) -> dict:
+    return {"seed": int(seed)} | _versions()
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {f"version {name}": version(name) for name in PACKAGES}
 
 
 def seed_of(seed: int, attempt: int = 1, *, label: str | None = None) -> int:

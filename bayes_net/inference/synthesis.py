@@ -38,6 +38,7 @@ def fit_synthesis(
     *,
     seed: int,
     sampler: Sampler = SAMPLER,
+    brief: bool = False,
     progress: bool = False,
 ) -> xr.DataTree:
     """The posterior of a network of published numbers, patients, or both.
@@ -47,7 +48,8 @@ def fit_synthesis(
     priors), ``sample_stats``, ``log_likelihood`` (variable ``published``, dims chain, draw, row: of each
     number given those it is correlated with), ``constant_data`` (start and end of each interval, months).
     What a curve is of stands in coordinates along it, ``curve_endpoint``, ``curve_study`` and ``curve_arm``;
-    so it does along every dim of ``schema.FIELDS``. Variables are those of ``synthesis_model``.
+    so it does along every dim of ``schema.FIELDS``. Variables are those of ``synthesis_model``. ``brief``
+    leaves out log_likelihood.
 
     The ``sampler``'s engine "pymc" compiles that model and samples it; "numba" samples the same density and
     compiles nothing anew.
@@ -71,7 +73,7 @@ def fit_synthesis(
     }
     if network.curves:
         groups["constant_data"] = _intervals(network.assumptions.cuts, posterior[INTERVAL])
-    if len(network.rows):
+    if len(network.rows) and not brief:
         groups["log_likelihood"] = published_log_likelihood(posterior, network).to_dataset(name="published")
     return xr.DataTree.from_dict(groups, name="fit")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
@@ -140,7 +141,8 @@ class Prepared(ABC, Generic[Fits]):
         from bayes_net.inference.sampling import Sampler
 
         wanted = self.plan.sampling
-        return Sampler(wanted.draws, wanted.tune, wanted.chains, wanted.target_accept, engine=self.engine)
+        how = wanted.model_dump(include={"draws", "tune", "chains", "target_accept", "method"})
+        return Sampler(**how, engine=self.engine)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +171,7 @@ class Analysis:
     def provenance(self) -> dict[str, str]:
         """Where the result comes from, as plain text attributes."""
         prepared, plan, attributes = self.prepared, self.prepared.plan, [f.fit.attrs for f in self.fits]
+        methods = Counter(str(own["method"]) for own in attributes)
         return {
             "title": plan.title,
             "synthetic": "yes: patients are simulated" if prepared.synthetic else "no",
@@ -177,6 +180,7 @@ class Analysis:
             "seed": str(plan.sampling.seed),
             "attempts": str(max(own["attempts"] for own in attributes)),
             "engine": prepared.engine,
+            "method": "; ".join(f"{how} ({n} of {len(attributes)})" for how, n in methods.items()),
             "gate": "passed" if self.passed else "failed",
             "specification": plan.public_toml(),
         } | {name: str(value) for name, value in attributes[0].items() if name.startswith("version ")}

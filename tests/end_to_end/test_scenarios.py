@@ -188,6 +188,18 @@ def test_processes_side_by_side_give_the_same(path, tmp_path):
     pd.testing.assert_frame_equal(*found, check_exact=True)
 
 
+def test_approximated_scenarios_say_so_and_do_not_depend_on_their_order(tmp_path):
+    sampling = QUICK["sampling"] | {"draws": 800, "method": "laplace"}
+    specification = bn.read_specification(written(tmp_path, sampling=sampling, **NAMED))
+    made = plan(specification)
+    found = [run_scenarios(order, tmp_path / name) for name, order in (("a", made), ("b", made[::-1]))]
+    first, again = (table.sort_values(["scenario", "measure", "estimand", "arm"]) for table in found)
+    pd.testing.assert_frame_equal(
+        first.reset_index(drop=True), again.reset_index(drop=True), check_exact=True
+    )
+    assert bn.analyse(bn.prepare(specification)).provenance["method"].startswith("laplace (")
+
+
 # --- nothing is lost ----------------------------------------------------------------------------------
 
 
