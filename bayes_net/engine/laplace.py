@@ -19,6 +19,7 @@ from arviz_stats.base import array_stats
 
 from bayes_net.engine.code import code
 from bayes_net.engine.posterior import Posterior
+from bayes_net.numbers import format_count, rounded
 from bayes_net.schema import LAPLACE, MAX_PARETO_K, MIN_ESS, NUTS
 
 DF_OF_SCALES, DF_GIVEN_SCALES = 3.0, 10.0
@@ -55,7 +56,8 @@ class Approximation:
             return LAPLACE
         if not len(self.draws):
             return f"{NUTS}: the density has no mode for an approximation"
-        return f"{NUTS}: the approximation has Pareto k {self.pareto_k:.2f} and importance ESS {self.ess:.0f}"
+        found = f"Pareto k {rounded(self.pareto_k)} and importance ESS {format_count(self.ess)}"
+        return f"{NUTS}: the approximation has {found}"
 
 
 def approximate(posterior: Posterior, *, draws: int, chains: int, seed: int) -> Approximation:

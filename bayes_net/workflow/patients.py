@@ -104,7 +104,7 @@ class PreparedPatients(Prepared[Fitted]):
             from bayes_net.inference.patients import fit
 
             ordinary = brief and job.concerned is None
-            how = {
+            how: dict[str, Any] = {
                 "seed": seed,
                 "sampler": sampler,
                 "shape": self._layouts[_shape_key(job)],
