@@ -37,7 +37,7 @@ def house() -> str:
     for i, place in enumerate(order):
         path = PACKAGE / place / "__init__.py"
         source = path if path.exists() else PACKAGE / f"{place}.py"
-        says = first_line(ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))))
+        meaning = first_line(ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))))
         dots = ["■" if other == place else "●" * (other in graph[place]) for other in order]
-        rows.append([str(i + 1), f"`{place}`", says, *dots])
+        rows.append([str(i + 1), f"`{place}`", meaning, *dots])
     return table(["", "Folder", "What it is", *map(str, range(1, len(order) + 1))], rows)
