@@ -29,8 +29,8 @@ def imports() -> dict[str, set[str]]:
 
 
 def house() -> str:
-    """A row for each folder, ground first, with a dot under every folder that it imports: none stands right of
-    the folder's own place. Raises a ``CycleError`` where two import each other."""
+    """A row for each folder, ground first, with a dot under every folder that it imports: none stands right
+    of its own place. Raises a ``CycleError`` where two import each other."""
     graph = imports()
     order = list(TopologicalSorter({place: sorted(of) for place, of in sorted(graph.items())}).static_order())
     rows = []
