@@ -148,7 +148,9 @@ def _quadratic(at: np.ndarray) -> np.ndarray:
     return np.column_stack([np.ones(len(at)), at, at**2, *pairs])
 
 
-def _weighted(posterior: Posterior, proposal: _Proposal, n: int, rng: np.random.Generator):
+def _weighted(
+    posterior: Posterior, proposal: _Proposal, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Proposals, their log densities, their Pareto-smoothed log weights, which sum to 1, and Pareto's k."""
     points, density = proposal.draw(n, rng)
     height = evaluate(posterior, points)[0]

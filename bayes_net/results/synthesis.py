@@ -93,7 +93,7 @@ def _beside(
     return pd.DataFrame(found, index=table.index).reindex(columns=["status", "row", *_PRINTED])
 
 
-def per_point_of_shrinkage(row) -> tuple[float, float, float]:
+def per_point_of_shrinkage(row: pd.Series) -> tuple[float, float, float]:
     """A printed hazard ratio and its limits; per point of percentage change they are turned round."""
     value, lower, upper = (float(row[name]) for name in ("value", "lower", "upper"))
     return (1 / value, 1 / upper, 1 / lower) if row["unit"] == PER_POINT_PCHG else (value, lower, upper)
@@ -119,7 +119,9 @@ def arm_hazard_ratios(fit: xr.DataTree, network: Network, *, ci_prob: float, see
     return hazard_ratio_columns(table, more=["comparison"])
 
 
-def _pooled_effects(draws, prior, network: Network, ci_prob: float, seed: int) -> list[pd.DataFrame]:
+def _pooled_effects(
+    draws: xr.Dataset, prior: xr.Dataset, network: Network, ci_prob: float, seed: int
+) -> list[pd.DataFrame]:
     parts = []
     for label, with_new in (("pooled mean", False), ("new study", True)):
         before, after = (

@@ -31,6 +31,7 @@ from bayes_net.specification.fields import (
     PositiveLength,
     Share,
     repeated,
+    shared_months,
 )
 from bayes_net.specification.sections import (
     Change,
@@ -302,7 +303,7 @@ class SynthesisPlan(Plan):
         return Assumptions(
             arms=arms,
             reference=self.model.reference,
-            cuts=tuple(cut.months for cut in self.model.cuts or ()),
+            cuts=shared_months(self.model.cuts),
             landmarks=landmark_times(self.slopes.landmarks) if self.slopes.landmarks else (),
             own_baseline=self.model.own_baseline,
             smoothing=self.model.smoothing,

@@ -10,8 +10,16 @@ import pandas as pd
 from bayes_net.evidence.kinds import KINDS
 from bayes_net.model.assumptions import PER_ARM, SLOPE_FORMS, Hazard, SlopePrior
 from bayes_net.model.network import Network
-from bayes_net.model.priors import EXCHANGEABLE, GAUSSIAN_PROCESS, INDEPENDENT, Fixed, HalfCauchy
+from bayes_net.model.priors import (
+    EXCHANGEABLE,
+    GAUSSIAN_PROCESS,
+    INDEPENDENT,
+    Fixed,
+    HalfCauchy,
+    Heterogeneity,
+)
 from bayes_net.numbers import (
+    Column,
     capitalised,
     format_count,
     format_probability,
@@ -103,7 +111,10 @@ def _patients_found(prepared: PreparedPatients, analysis: Analysis) -> Iterator[
 @_found.register
 def _network_found(prepared: PreparedNetwork, analysis: Analysis) -> Iterator[Titled]:
     mark = "" if analysis.fits[0].gate.passed else " (the gate failed: not to be used)"
-    ratio = {"HR ({interval})": format_ratio, "Pr(HR < 1)": ("prob_below_1", format_probability)}
+    ratio: dict[str, Column] = {
+        "HR ({interval})": format_ratio,
+        "Pr(HR < 1)": ("prob_below_1", format_probability),
+    }
     endpoint, arm = {"endpoint": ("endpoint", words)}, {"arm": ("arm", str), "landmark": ("landmark", str)}
     study, printed = {"estimand": ("estimand", str), "study": ("study", str)}, {"": ("status", str)}
     if "hazard_ratios" in analysis.tables:
@@ -310,7 +321,7 @@ def _responses(network: Network) -> str:
     )
 
 
-def _spread(prior) -> str:
+def _spread(prior: Heterogeneity) -> str:
     if isinstance(prior, Fixed):
         return f"heterogeneity fixed at {prior.value:g}"
     if isinstance(prior, HalfCauchy):

@@ -41,6 +41,7 @@ from bayes_net.results.patients import (
 )
 from bayes_net.schema import NUTS, OS, SAMPLE_DIMS
 from bayes_net.simulate.cohort import simulate_cohort
+from bayes_net.specification.base import Plan
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.sections import DataSection
 from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare
@@ -348,9 +349,9 @@ def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = 
     return PreparedPatients(plan, notes, cohort, sets, jobs)
 
 
-def censoring_of(plan: PatientsPlan) -> Censoring | None:
+def censoring_of(plan: Plan) -> Censoring | None:
     """What the plan assumes of patients after their censoring; None: that it tells nothing."""
-    section = plan.censoring
+    section = getattr(plan, "censoring", None)
     if section is None:
         return None
     horizon = None if section.horizon is None else section.horizon.months

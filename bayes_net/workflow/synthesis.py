@@ -33,6 +33,7 @@ from bayes_net.results.synthesis import (
     responses,
 )
 from bayes_net.schema import FAILED, NO_LIMIT, PASSED, SAMPLE_DIMS
+from bayes_net.specification.fields import shared_months
 from bayes_net.specification.synthesis import CohortSection, SynthesisPlan
 from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare
 from bayes_net.workflow.patients import load_data
@@ -279,7 +280,7 @@ def _cohort(section: CohortSection, patients: Cohort, plan: SynthesisPlan) -> Pa
             f"patients of {section.study} have no {section.endpoint}_time and {section.endpoint}_event; "
             f"expected both for endpoint = {section.endpoint!r}. Name the columns in patient_columns"
         )
-    cuts = np.array([cut.months for cut in plan.model.cuts or ()])
+    cuts = np.array(shared_months(plan.model.cuts))
     time = table[f"{section.endpoint}_time"].to_numpy(float)
     event = table[f"{section.endpoint}_event"].to_numpy(float)
     months, interval = person_time(time, cuts), np.searchsorted(cuts, time, side="left")
@@ -300,7 +301,7 @@ def _cohort(section: CohortSection, patients: Cohort, plan: SynthesisPlan) -> Pa
         return participants
     chosen = landmark(patients, [section.landmark], endpoint=section.endpoint)
     at = chosen.landmarks[0].label
-    data = expose(chosen, at, cuts=list(section.landmark_cuts))
+    data = expose(chosen, at, cuts=shared_months(section.landmark_cuts))
     renamed = [dict(section.arm_names).get(arm, arm) for arm in data.arms]
     order = np.array([arms.index(arm) for arm in renamed])
     return replace(participants, landmark=at, exposure=replace(data, arm=order[data.arm], arms=tuple(arms)))
