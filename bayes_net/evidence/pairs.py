@@ -30,14 +30,8 @@ def correlation_problems(table: pd.DataFrame) -> list[str]:
 
 def _declaration_problems(table: pd.DataFrame) -> list[str]:
     todo = 'Write ids in correlated_with and as many correlations, with ";" between several.'
-    uneven = [
-        row.id
-        for row in table.itertuples()
-        if (row.correlated_with.count(";"), row.correlated_with == "")
-        != (row.correlation.count(";"), row.correlation == "")
-    ]
-    if uneven:
-        return [problem("evidence", "correlations without a partner", "one for each id", todo, uneven)]
+    if single := uneven(table):
+        return [problem("evidence", "correlations without a partner", "one for each id", todo, single)]
     rows, found, seen = {row.id: row for row in table.itertuples()}, [], set()
     for a, b, value in declared_correlations(table):
         wrong = (
@@ -51,6 +45,16 @@ def _declaration_problems(table: pd.DataFrame) -> list[str]:
         return []
     expected = f'a pair of rows once, with a number between -1 and 1 or "{CURVE}" for two times of one curve'
     return [problem("evidence", "impossible correlations", expected, todo, found)]
+
+
+def uneven(table: pd.DataFrame) -> list[str]:
+    """Ids of the rows that do not declare as many correlations as rows that they are with."""
+    return [
+        row.id
+        for row in table.itertuples()
+        if (row.correlated_with.count(";"), row.correlated_with == "")
+        != (row.correlation.count(";"), row.correlation == "")
+    ]
 
 
 def _wrong_value(a: Row, b: Row, value: str) -> str:

@@ -223,17 +223,14 @@ def _evidence(plan: SynthesisPlan) -> Evidence | None:
     section = plan.evidence
     if section is None:
         return None
-    evidence = read_evidence(*(plan.file(path) for path in section.files))
-    for pair, value in section.correlation.items():
-        one, other = pair.split()
-        evidence = evidence.correlate(one, other, value)
-    if plan.model.subgroups_of:
-        evidence = _subgroups_as_arms(evidence, plan.model.subgroups_of)
-    uses: dict[str, str] = dict(section.use)
-    if section.only:
-        other = evidence.table[~evidence.table["endpoint"].isin(section.only)]
-        uses = dict.fromkeys(other["id"], "record") | uses
-    return evidence.choose(uses) if uses else evidence
+    evidence = read_evidence(
+        *(plan.file(path) for path in section.files),
+        use=section.use,
+        correlation={tuple(pair.split()): value for pair, value in section.correlation.items()},
+        only=section.only,
+    )
+    arm = plan.model.subgroups_of
+    return _subgroups_as_arms(evidence, arm) if arm else evidence
 
 
 def _check_studies(plan: SynthesisPlan, evidence: Evidence | None) -> None:

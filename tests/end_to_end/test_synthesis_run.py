@@ -1103,6 +1103,19 @@ def test_a_number_held_out_does_not_hide_the_one_in_the_fit(first, tmp_path):
     assert set(table["status"]) == {"in print"}
 
 
+def test_a_specification_settles_what_its_files_leave_open(tmp_path):
+    """Rows that tell the same thing twice are usable where the specification says how."""
+    other = pools.slope("S2", -0.03, 0.01, "36w", study=STUDY)
+    again = pools.ratio("R2", np.log(0.5), 0.2, study=STUDY)
+    options = {"use": {"R2": "check"}, "correlation": {"S1 S2": 0.58}}
+    with pytest.raises(InputError, match=r"R1 and R2 of .* both tell the effect of the arm"):
+        prepare(read_specification(written(tmp_path, [*ROWS, other, again])))
+    prepared = prepare(read_specification(written(tmp_path, [*ROWS, other, again], evidence=options)))
+    assert list(prepared.network.rows["id"]) == [*IDS, "S2"]
+    correlated = np.linalg.inv(prepared.network.precision[np.ix_([2, 5], [2, 5])])
+    assert correlated == pytest.approx(np.array([[1, 0.58], [0.58, 1]]))
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.25])
 def test_the_weight_of_a_cohort_is_that_of_its_counts_too(weight, tmp_path):
     """At weight 0 patients inform nothing, their responses included."""
