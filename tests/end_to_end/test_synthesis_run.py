@@ -1116,6 +1116,18 @@ def test_a_specification_settles_what_its_files_leave_open(tmp_path):
     assert correlated == pytest.approx(np.array([[1, 0.58], [0.58, 1]]))
 
 
+@pytest.mark.parametrize("wide", [True, False])
+def test_a_pair_of_points_that_no_curve_can_have_is_used_and_noted(wide, tmp_path):
+    median = MEDIAN | ({"lower": "5", "upper": "16"} if wide else {})
+    point = pools.row("P1", "survival", 0.4, lower=0.28, upper=0.52, time=12, arm="control", study=STUDY)
+    path = written(tmp_path, [median, point], evidence={"correlation": {"M1 P1": "curve"}})
+    status, output, _ = invoke("check", path)
+    assert status == 0
+    assert ("the standard errors of M1 and P1 fall with time" in output) == wide
+    notes = prepare(read_specification(path)).notes
+    assert [note.code for note in notes] == ["impossible-curve"] * wide
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.25])
 def test_the_weight_of_a_cohort_is_that_of_its_counts_too(weight, tmp_path):
     """At weight 0 patients inform nothing, their responses included."""
