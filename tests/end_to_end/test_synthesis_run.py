@@ -44,6 +44,7 @@ from bayes_net.specification.shipped import models_folder, shipped_models
 from bayes_net.specification.synthesis import SynthesisPlan
 from bayes_net.workflow import synthesis as synthesis_workflow
 from bayes_net.workflow.analysis import prepare
+from bayes_net.workflow.describe import synthesis_in_words
 from bayes_net.workflow.synthesis import known_until
 
 STUDY = "Süd [b]II[/b] & <1/2>"
@@ -1115,6 +1116,19 @@ def test_a_specification_settles_what_its_files_leave_open(tmp_path):
     assert list(prepared.network.rows["id"]) == [*IDS, "S2"]
     correlated = np.linalg.inv(prepared.network.precision[np.ix_([2, 5], [2, 5])])
     assert correlated == pytest.approx(np.array([[1, 0.58], [0.58, 1]]))
+
+
+@pytest.mark.parametrize("heterogeneity", [0, 0.5])
+def test_studies_share_one_hazard_ratio_where_their_heterogeneity_is_none(heterogeneity, tmp_path):
+    rows = [MEDIAN, RATIO, pools.ratio("R2", np.log(0.7), 0.3, study="B")]
+    path = written(tmp_path, rows, priors={"arm_heterogeneity": heterogeneity})
+    prepared = prepare(read_specification(path))
+    prior = from_the_prior(prepared.network)["prior"]
+    first, second = prior["arm_effect"].transpose("effect", ...).values
+    assert (first == second).all() == (heterogeneity == 0)
+    assert ("arm_effect_sd" in prior) == (heterogeneity > 0)
+    statement = "heterogeneity fixed at 0" if heterogeneity == 0 else "half-normal heterogeneity of scale 0.5"
+    assert statement in " ".join(synthesis_in_words(prepared.network).values())
 
 
 @pytest.mark.parametrize("wide", [True, False])
