@@ -17,6 +17,8 @@ from scipy import special, stats
 from bayes_net.errors import InputError
 
 MOST_COMPONENTS, FEWEST_DRAWS, STEPS = 4, 100, 1000
+NEGLIGIBLE = 1e-10
+"""Share of an integral that its tails may lack."""
 PENALTY = 6.0
 """Of each parameter in the AIC: RBesT's default, not 2, for draws of a chain are not independent."""
 
@@ -236,9 +238,13 @@ def elir(prior: NormalMixture, unit_information: Callable[[np.ndarray], np.ndarr
     density = prior.pdf(x)
     x, mass = x[density > 0], (weight * density)[density > 0]
     information = np.asarray(unit_information(x), float)
-    if not (information > 0).all():
+    usable, terms = information > 0, np.zeros_like(x)
+    terms[usable] = (mass * _local_information(prior, x))[usable] / information[usable]
+    # far out a formula of the information may underflow: it is not missed where nothing is left to add
+    ends = usable & (np.convolve(~usable, [1, 1, 1], mode="same") > 0)
+    if not usable.any() or np.abs(terms[ends]).sum() > NEGLIGIBLE * np.abs(terms).sum():
         raise InputError(
             f"unit information is as low as {information.min():g} where the prior has mass; expected > 0: "
             "take a narrower prior, or the information of another scale"
         )
-    return float(np.sum(mass * _local_information(prior, x) / information))
+    return float(terms.sum())

@@ -12,6 +12,7 @@ from bayes_net.errors import InputError
 from bayes_net.model.assumptions import Assumptions, SlopePrior
 from bayes_net.model.priors import (
     Borrowing,
+    Fixed,
     HalfNormal,
     hazard_change_prior,
     hazard_ratio_prior,
@@ -234,8 +235,8 @@ class SynthesisPriorSection(Section):
     """Hazards a year apart are within this factor."""
     hazard_ratio_arm: Limits = (0.05, 20.0)
     """Hazard ratio of the arms."""
-    arm_heterogeneity: Positive = 0.5
-    """Half-normal scale of the arms' log hazard ratio between studies."""
+    arm_heterogeneity: Annotated[Number, Field(ge=0)] = 0.5
+    """Half-normal scale of the arms' log hazard ratio between studies; 0: it is the same in all."""
     response_probability: tuple[Fraction, Fraction] = (0.02, 0.75)
     """Probability of response."""
     odds_ratio_completion: Limits = (0.0067, 150.0)
@@ -311,7 +312,7 @@ class SynthesisPlan(Plan):
             level=median_survival_prior(*_proper(p.median_months)),
             step_sd=hazard_change_prior(p.hazard_change_per_year),
             arm_effect=hazard_ratio_prior(*_proper(p.hazard_ratio_arm)),
-            arm_heterogeneity=HalfNormal(p.arm_heterogeneity),
+            arm_heterogeneity=HalfNormal(p.arm_heterogeneity) if p.arm_heterogeneity else Fixed(0.0),
             study_level=self.borrowing.level.value(),
             response=self.borrowing.response.value(),
             response_probability=probability_prior(*p.response_probability),

@@ -294,8 +294,8 @@ def _slopes(slopes: SlopePrior, network: Network) -> str:
     sentence = f"Log hazard ratio per 10 points of shrinkage, in each arm at each landmark: {how}."
     if network.biased_slopes:
         sentence += (
-            " “No limit” stands apart: what is printed is its slope plus a guarantee-time bias, whose prior "
-            "comes from simulations of a trial without any association."
+            " “No limit” stands apart: what is printed is its slope plus a guarantee-time bias, whose size "
+            "is assumed."
         )
     return sentence
 

@@ -16,9 +16,11 @@ from bayes_net.checks.power import synthesis_power_scaling
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.exposure import expose, person_time
 from bayes_net.data.landmarks import landmark
+from bayes_net.data.notes import WARNING, Note
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.new_study import new_study_priors
 from bayes_net.estimands.synthesis import checks, profiles
+from bayes_net.evidence.pairs import impossible_curves
 from bayes_net.evidence.table import Evidence, read_evidence
 from bayes_net.model.network import Curve, Network, combine_network, with_labels
 from bayes_net.model.participants import Participants
@@ -217,24 +219,31 @@ def prepare_network(plan: SynthesisPlan, *, cohorts: dict[str, Cohort] | None = 
         for note in patients.notes
     )
     read = {str(section.study): patients for section, patients in loaded}
-    return PreparedNetwork(plan, notes, evidence, network, read)
+    return PreparedNetwork(plan, (*_reconciled(network), *notes), evidence, network, read)
 
 
 def _evidence(plan: SynthesisPlan) -> Evidence | None:
     section = plan.evidence
     if section is None:
         return None
-    evidence = read_evidence(*(plan.file(path) for path in section.files))
-    for pair, value in section.correlation.items():
-        one, other = pair.split()
-        evidence = evidence.correlate(one, other, value)
-    if plan.model.subgroups_of:
-        evidence = _subgroups_as_arms(evidence, plan.model.subgroups_of)
-    uses: dict[str, str] = dict(section.use)
-    if section.only:
-        other = evidence.table[~evidence.table["endpoint"].isin(section.only)]
-        uses = dict.fromkeys(other["id"], "record") | uses
-    return evidence.choose(uses) if uses else evidence
+    evidence = read_evidence(
+        *(plan.file(path) for path in section.files),
+        use=section.use,
+        correlation={tuple(pair.split()): value for pair, value in section.correlation.items()},
+        only=section.only,
+    )
+    arm = plan.model.subgroups_of
+    return _subgroups_as_arms(evidence, arm) if arm else evidence
+
+
+def _reconciled(network: Network) -> tuple[Note, ...]:
+    """A note of pairs of points whose standard errors one curve cannot have."""
+    pairs = impossible_curves(network.rows, network.data)
+    message = (
+        "the standard errors of {} fall with time, which those of one curve cannot; what the errors of two "
+        "points have in common is then known from the later one, and both keep their standard errors"
+    ).format(" and of ".join(f"{early} and {late}" for early, late in pairs))
+    return (Note(WARNING, "impossible-curve", message, len(pairs)),) if pairs else ()
 
 
 def _check_studies(plan: SynthesisPlan, evidence: Evidence | None) -> None:
