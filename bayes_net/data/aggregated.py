@@ -11,6 +11,7 @@ which it keeps: adding pieces costs no accuracy.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ what the nodes make of it."""
 MOST_PATTERNS = 500
 _BLOCK = 16_384
 """Patients at a time: what is computed of them stays in the processor's cache."""
+_SUMS = ("n_by_pattern", "hits", "score_hits", "score_hits_by_interval", "exact")
 _MOMENT_ERROR = 1e-12
 """A rule that gives its moments, per month, back less well is made anew from the patients themselves."""
 
@@ -138,17 +140,8 @@ class AggregatedExposure(Intervals):
             )
             at, mass = gauss_rule(at, mass, nodes=NODES)
             score[cell][: len(at)], weight[cell][: len(at)] = at, mass
-        return replace(
-            a,
-            n_by_pattern=a.n_by_pattern + b.n_by_pattern,
-            hits=a.hits + b.hits,
-            score_hits=a.score_hits + b.score_hits,
-            score_hits_by_interval=a.score_hits_by_interval + b.score_hits_by_interval,
-            longest=np.maximum(a.longest, b.longest),
-            score=score,
-            weight=weight,
-            exact=a.exact + b.exact,
-        )
+        sums = {name: getattr(a, name) + getattr(b, name) for name in _SUMS}
+        return replace(a, **sums, longest=np.maximum(a.longest, b.longest), score=score, weight=weight)
 
     def _at(self, patterns: np.ndarray) -> AggregatedExposure:
         """With one row for each of ``patterns``; those without patients have zeros."""
@@ -161,23 +154,12 @@ class AggregatedExposure(Intervals):
                 "together"
             ) from missing
 
-        def placed(values: np.ndarray) -> np.ndarray:
-            full = np.zeros((len(patterns), *values.shape[1:]))
-            full[where] = values
-            return full
-
-        return replace(
-            self,
-            patterns=patterns,
-            n_by_pattern=placed(self.n_by_pattern),
-            hits=placed(self.hits),
-            score_hits=placed(self.score_hits),
-            score_hits_by_interval=placed(self.score_hits_by_interval),
-            longest=placed(self.longest),
-            score=placed(self.score),
-            weight=placed(self.weight),
-            exact=placed(self.exact),
-        )
+        placed: dict[str, Any] = {}
+        for name in (*_SUMS, "longest", "score", "weight"):
+            values = getattr(self, name)
+            placed[name] = np.zeros((len(patterns), *values.shape[1:]))
+            placed[name][where] = values
+        return replace(self, patterns=patterns, **placed)
 
 
 def _check_patterns(patterns: np.ndarray) -> None:

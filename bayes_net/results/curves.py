@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ import xarray as xr
 from scipy.stats import gaussian_kde
 
 from bayes_net.checks.predictive import kaplan_meier, posterior_predictive
-from bayes_net.data.exposure import Exposure, Response
+from bayes_net.data.exposure import Exposure, Response, subset
 from bayes_net.estimands.summary import summarise
 from bayes_net.estimands.survival import OverTime, standardised_survival
 from bayes_net.model.priors import Prior
@@ -20,12 +19,6 @@ from bayes_net.schema import ARM, INTERVAL, SLOPE, TIME
 
 CURVE_POINTS = 60
 LONG_NAMES = {"pfs": "Progression-free survival", "os": "Overall survival"}
-
-
-def subset(data: Exposure, keep: np.ndarray) -> Exposure:
-    """The exposure of some of the patients."""
-    rows = ("time", "event", "arm", "score", "covariates")
-    return replace(data, **{name: getattr(data, name)[keep] for name in rows})
 
 
 def bands(draws: xr.DataArray, *, ci_prob: float) -> pd.DataFrame:

@@ -15,15 +15,12 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.errors import InputError, listed
-from bayes_net.results.columns import from_version_0_1
 from bayes_net.results.publishing import MANIFEST, read_manifest
 
-CONTENT, SPECIFICATION, POSTERIOR, REPORT = (
-    "content.json",
-    "specification.toml",
-    "posterior.nc",
-    "report.html",
-)
+CONTENT, SPECIFICATION = "content.json", "specification.toml"
+POSTERIOR, REPORT = "posterior.nc", "report.html"
+FORMAT = 1
+"""Stands in the manifest, and counts up with every change after which older results cannot be read."""
 _TYPES = {"b": "bool", "i": "int64", "u": "int64", "f": "float64"}
 """What a column of each kind of NumPy type is read back as; all others are text."""
 
@@ -114,8 +111,7 @@ def read_content(folder: Path) -> ResultFolder:
         path=folder,
         kind=content["kind"],
         tables={
-            name: from_version_0_1(name, _read_table(folder / f"{name}.csv", types))
-            for name, types in content["tables"].items()
+            name: _read_table(folder / f"{name}.csv", types) for name, types in content["tables"].items()
         },
         figures={
             name: Illustration(svg=(folder / "figures" / f"{name}.svg").read_text(encoding="utf-8"), **texts)
@@ -139,6 +135,7 @@ def write_manifest(folder: Path, provenance: Mapping[str, str]) -> None:
     """What the folder holds and where it comes from; its presence says that the result is whole."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     manifest = dict(provenance) | {
+        "format": FORMAT,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": {path.relative_to(folder).as_posix(): _sha256(path) for path in files},
     }
@@ -164,8 +161,8 @@ def read_result(path: Path | str, *, unaltered: bool = True) -> ResultFolder:
         raise InputError(
             f"{folder} holds no finished result of bayes-net; expected a folder that a run wrote"
         )
-    if CONTENT not in manifest["files"]:
-        raise InputError(f"{folder} was written by an earlier version without {CONTENT}; run it again")
+    if manifest.get("format") != FORMAT:
+        raise InputError(f"{folder} was written by another version of bayes-net; run it again with this one")
     if gone := [name for name in manifest["files"] if not (folder / name).is_file()]:
         raise InputError(f"{folder} has lost {listed(gone)}; run it again")
     if unaltered and (altered := altered_files(folder, manifest["files"])):
