@@ -107,7 +107,7 @@ class Evidence:
 def read_evidence(
     *paths: str | Path,
     use: Mapping[str, str] | None = None,
-    correlation: Mapping[tuple[str, ...], float | str] | None = None,
+    correlation: Mapping[tuple[str, str], float | str] | None = None,
     only: Sequence[str] = (),
 ) -> Evidence:
     """The evidence in one or more CSV files with the columns ``COLUMNS``; only ``REQUIRED`` must be there.

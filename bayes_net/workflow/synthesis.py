@@ -229,7 +229,7 @@ def _evidence(plan: SynthesisPlan) -> Evidence | None:
     evidence = read_evidence(
         *(plan.file(path) for path in section.files),
         use=section.use,
-        correlation={tuple(pair.split()): value for pair, value in section.correlation.items()},
+        correlation={(a, b): value for pair, value in section.correlation.items() for a, b in [pair.split()]},
         only=section.only,
     )
     arm = plan.model.subgroups_of
