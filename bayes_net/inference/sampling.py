@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
-from inspect import signature
 from numbers import Integral
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -174,7 +173,6 @@ def _settings(seed: int, sampler: Sampler, progress: bool) -> dict:
         "target_accept": sampler.target_accept,
         "save_warmup": False,
         "progress_bar": progress,
-        **_LOW_RANK,
     }
 
 
@@ -231,14 +229,6 @@ def _thinned(draws: xr.Dataset, thin: int) -> xr.Dataset:
 def as_tree(groups: Mapping[str, xr.Dataset], attrs: Mapping) -> xr.DataTree:
     """Groups and attributes as the tree of a fit."""
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=dict(attrs)), **groups}, name="fit")
-
-
-# The one place that knows the stacks apart. A mass matrix that learns correlations goes by two names:
-_LOW_RANK: Mapping[str, object] = (
-    {"adaptation": "low_rank"}
-    if "adaptation" in signature(nutpie.sample).parameters
-    else {"low_rank_modified_mass_matrix": True}
-)
 
 
 def _datatree(trace: Any) -> xr.DataTree:
