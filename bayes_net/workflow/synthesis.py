@@ -23,15 +23,8 @@ from bayes_net.evidence.table import Evidence, read_evidence
 from bayes_net.model.network import Curve, Network, combine_network, with_labels
 from bayes_net.model.participants import Participants
 from bayes_net.report.synthesis import SYNTHESIS
+from bayes_net.results import synthesis as results
 from bayes_net.results.columns import PARAMETER_KEYS
-from bayes_net.results.synthesis import (
-    arm_hazard_ratios,
-    hazard_ratios,
-    parameter_labels,
-    parameters,
-    prior_table,
-    responses,
-)
 from bayes_net.schema import FAILED, NO_LIMIT, PASSED, SAMPLE_DIMS
 from bayes_net.specification.synthesis import CohortSection, SynthesisPlan
 from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare
@@ -178,8 +171,8 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         """Hazard ratios of shrinkage, then those of arms and studies."""
         (whole,), ci_prob, seed = fits, self.plan.report.level, self.plan.sampling.seed
         tables = [
-            hazard_ratios(whole.fit, self.network, self.printed, ci_prob=ci_prob),
-            arm_hazard_ratios(whole.fit, self.network, ci_prob=ci_prob, seed=seed),
+            results.hazard_ratios(whole.fit, self.network, self.printed, ci_prob=ci_prob),
+            results.arm_hazard_ratios(whole.fit, self.network, ci_prob=ci_prob, seed=seed),
         ]
         table = pd.concat([t for t in tables if len(t)], ignore_index=True)
         return table.assign(gate=PASSED if whole.gate.passed else FAILED)
@@ -358,12 +351,12 @@ def tabulate(fit: xr.DataTree, prepared: PreparedNetwork, *, ci_prob: float) -> 
     until = plan.report.predict_until.months
     times = np.linspace(0.0, until, 61)[1:]
     return {
-        "hazard_ratios": hazard_ratios(fit, network, prepared.printed, ci_prob=ci_prob),
-        "arms_and_studies": arm_hazard_ratios(fit, network, ci_prob=ci_prob, seed=seed),
-        "responses": responses(fit, network, ci_prob=ci_prob, seed=seed),
+        "hazard_ratios": results.hazard_ratios(fit, network, prepared.printed, ci_prob=ci_prob),
+        "arms_and_studies": results.arm_hazard_ratios(fit, network, ci_prob=ci_prob, seed=seed),
+        "responses": results.responses(fit, network, ci_prob=ci_prob, seed=seed),
         "new_study_priors": new_study_priors(fit, network, seed=seed),
-        "priors": prior_table(fit, network),
-        "parameters": parameters(fit, network, ci_prob=ci_prob),
+        "priors": results.prior_table(fit, network),
+        "parameters": results.parameters(fit, network, ci_prob=ci_prob),
         "power_scaling": synthesis_power_scaling(fit, network),
         "checks": checks(fit, network, held_out, ci_prob=ci_prob, seed=seed),
         "survival": profiles(
@@ -411,6 +404,6 @@ def _moved(fit: xr.DataTree, refit: xr.DataTree) -> pd.DataFrame:
             "sd_without": without[name].std(SAMPLE_DIMS),
         }
         values = {moment: x.values.ravel() for moment, x in moments.items()}
-        parts.append(parameter_labels(draws)[PARAMETER_KEYS].assign(**values))
+        parts.append(results.parameter_labels(draws)[PARAMETER_KEYS].assign(**values))
     table = pd.concat(parts, ignore_index=True)
     return table.assign(moved_by_sd=(table["mean_without"] - table["mean"]) / table["sd"])
