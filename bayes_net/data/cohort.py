@@ -45,7 +45,9 @@ class Cohort:
         """The sha256 of both tables' values, which row and column order do not change."""
         content = hashlib.sha256()
         for table in (self.patients, self.scans):
-            content.update(_canonical_csv(table))
+            columns = sorted(table.columns)
+            rows = table[columns].sort_values(columns, kind="stable")
+            content.update(rows.to_csv(index=False, lineterminator="\n").encode())
         return content.hexdigest()
 
     def __eq__(self, other: object) -> bool:
@@ -88,12 +90,6 @@ class Cohort:
         counts["Scans"] = self.scans["patient"].map(arm_of).value_counts()
         table = pd.DataFrame(counts).reindex(list(self.arms)).fillna(0).astype(int)
         return table.rename_axis("Arm").reset_index()
-
-
-def _canonical_csv(table: pd.DataFrame) -> bytes:
-    columns = sorted(table.columns)
-    rows = table[columns].sort_values(columns, kind="stable")
-    return rows.to_csv(index=False, lineterminator="\n").encode()
 
 
 def read_cohort(

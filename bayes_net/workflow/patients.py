@@ -92,14 +92,8 @@ class PreparedPatients(Prepared[Fitted]):
         def sampled(sampler: Sampler, seed: int) -> xr.DataTree:
             from bayes_net.inference.patients import fit
 
-            ordinary = brief and job.concerned is None
-            how: dict[str, Any] = {
-                "seed": seed,
-                "sampler": sampler,
-                "shape": self._layouts[_shape_key(job)],
-                "brief": ordinary,
-            }
-            return fit(job.data, hazard, **how)
+            shape, ordinary = self._layouts[_shape_key(job)], job.concerned is None
+            return fit(job.data, hazard, seed=seed, sampler=sampler, shape=shape, brief=brief and ordinary)
 
         def reported(tree: xr.DataTree) -> dict[str, xr.DataArray]:
             others = {} if brief else results.survival_quantities(job, tree, **self._survival)
@@ -117,10 +111,7 @@ class PreparedPatients(Prepared[Fitted]):
     @cached_property
     def _layouts(self) -> dict[tuple, Layout]:
         """The layout that all jobs of a kind share."""
-        return {
-            _shape_key(job): layout(self._beside(job))
-            for job in {_shape_key(j): j for j in self.jobs}.values()
-        }
+        return {key: layout(self._beside(job)) for key, job in {_shape_key(j): j for j in self.jobs}.items()}
 
     def _beside(self, job: Job) -> list[Exposure]:
         return [other.data for other in self.jobs if _shape_key(other) == _shape_key(job)]
@@ -381,8 +372,4 @@ def _cuts(plan: PatientsPlan, endpoint: str, rows: pd.DataFrame) -> np.ndarray:
     if (grid := baseline.grid()) is not None:
         return grid
     cuts = baseline.cuts or ()
-    if isinstance(cuts, dict):
-        if endpoint not in cuts:
-            raise InputError(f"baseline.cuts has no cut-points for {endpoint}; it has {', '.join(cuts)}")
-        cuts = cuts[endpoint]
-    return np.array([cut.months for cut in cuts])
+    return np.array([cut.months for cut in (cuts[endpoint] if isinstance(cuts, dict) else cuts)])
