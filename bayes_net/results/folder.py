@@ -88,7 +88,10 @@ def write_content(
         table.to_csv(folder / f"{name}.csv", index=False)
     content = {
         "kind": kind,
-        "tables": {name: _types(table) for name, table in tables.items()},
+        "tables": {
+            name: {str(column): _TYPES.get(kind.kind, "str") for column, kind in table.dtypes.items()}
+            for name, table in tables.items()
+        },
         "figures": {
             name: {key: text for key, text in asdict(figure).items() if key != "svg"}
             for name, figure in figures.items()
@@ -98,10 +101,6 @@ def write_content(
     (folder / CONTENT).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / SPECIFICATION).write_text(specification, encoding="utf-8")
     return read_content(folder)
-
-
-def _types(table: pd.DataFrame) -> dict[str, str]:
-    return {str(name): _TYPES.get(table[name].dtype.kind, "str") for name in table.columns}
 
 
 def read_content(folder: Path) -> ResultFolder:
@@ -165,18 +164,15 @@ def read_result(path: Path | str, *, unaltered: bool = True) -> ResultFolder:
         raise InputError(f"{folder} was written by another version of bayes-net; run it again with this one")
     if gone := [name for name in manifest["files"] if not (folder / name).is_file()]:
         raise InputError(f"{folder} has lost {listed(gone)}; run it again")
-    if unaltered and (altered := altered_files(folder, manifest["files"])):
+    # the report may be made anew at any time
+    hashes = {name: digest for name, digest in manifest["files"].items() if name != REPORT and unaltered}
+    if altered := [name for name, digest in hashes.items() if _sha256(folder / name) != digest]:
         raise InputError(
             f"{folder}: {listed(altered)} changed after the run wrote the result, so its numbers cannot be "
             "vouched for; restore the files or run it again"
         )
     provenance = {key: value for key, value in manifest.items() if key != "files"}
     return replace(read_content(folder), provenance=provenance)
-
-
-def altered_files(folder: Path, hashes: Mapping[str, str]) -> list[str]:
-    """Files whose content is not that of their hash; the report may be made anew at any time."""
-    return [name for name, digest in hashes.items() if name != REPORT and _sha256(folder / name) != digest]
 
 
 def short_names(folders: Sequence[ResultFolder]) -> list[str]:

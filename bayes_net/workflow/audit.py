@@ -188,10 +188,6 @@ def _of_patients(prepared: PreparedPatients) -> Iterator[Step]:
 def _of_network(prepared: PreparedNetwork) -> Iterator[Step]:
     used = prior_blocks(prepared.network)
     yield from _priors(prepared.plan, {block: rule for block, rule in _SYNTHESIS.items() if block in used})
-    yield from _studies(prepared)
-
-
-def _studies(prepared: PreparedNetwork) -> Iterator[Step]:
     evidence = prepared.plan.evidence
     printed = set() if prepared.evidence is None else set(prepared.evidence.rows("likelihood")["study"])
     for study in prepared.sources:

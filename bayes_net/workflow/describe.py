@@ -84,17 +84,13 @@ def _in_print(prepared: PreparedNetwork) -> tuple[pd.DataFrame, list[str]]:
     return rows, lines
 
 
-def found_in_words(analysis: Analysis) -> Iterator[Titled]:
-    """The hazard ratios of a finished run, in tables of text."""
-    return _found(analysis.prepared, analysis)
-
-
 @singledispatch
-def _found(prepared: Prepared, analysis: Analysis) -> Iterator[Titled]:
+def found_in_words(prepared: Prepared, analysis: Analysis) -> Iterator[Titled]:
+    """The hazard ratios of a finished run, in tables of text."""
     raise NotImplementedError(type(prepared).__name__)
 
 
-@_found.register
+@found_in_words.register
 def _patients_found(prepared: PreparedPatients, analysis: Analysis) -> Iterator[Titled]:
     rows = analysis.tables["hazard_ratios"]
     rows = rows[(rows["estimand"] == ASSOCIATION) & (rows["measure"] != PER_1_POINT)]
@@ -102,7 +98,7 @@ def _patients_found(prepared: PreparedPatients, analysis: Analysis) -> Iterator[
         yield f"{words(endpoint)}: {measure}", hazard_ratio_table(part)
 
 
-@_found.register
+@found_in_words.register
 def _network_found(prepared: PreparedNetwork, analysis: Analysis) -> Iterator[Titled]:
     mark = "" if analysis.fits[0].gate.passed else " (the gate failed: not to be used)"
     ratio: dict[str, Column] = {
