@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.base import array_stats
 from scipy.special import logsumexp
 
 from bayes_net import schema
@@ -113,6 +112,8 @@ def _sampler_checks(stats: xr.DataTree) -> list[dict]:
             _row("Pareto k", k, threshold=schema.MAX_PARETO_K, largest=True, where="importance weights"),
             _row("importance ESS", ess, threshold=schema.MIN_ESS, largest=False, where="importance weights"),
         ]
+    from arviz_stats.base import array_stats
+
     chains = stats.sizes[schema.CHAIN]
     diverging = stats["diverging"].transpose(schema.CHAIN, ...).values.reshape(chains, -1).sum(axis=1)
     energy = stats["energy"].transpose(..., *schema.SAMPLE_DIMS).values

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.base import array_stats
 from scipy import special
 
 from bayes_net.checks.gate import HIGH_PARETO_K, MIN_SPREAD, gate, leave_one_out, relative_efficiency
@@ -167,6 +166,8 @@ def study_influence(
     sampling (Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4) up to a Pareto k of 0.5. Above
     it what would be without the study is missing: only a refit can tell.
     """
+    from arviz_stats.base import array_stats
+
     posterior = fit["posterior"].to_dataset()
     by_study = study_log_likelihood(posterior, network)
     about, whole = reported_log_ratios(posterior, network)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 import numpy as np
-from arviz_stats.base import array_stats
 
 from bayes_net.engine.code import code
 from bayes_net.engine.posterior import Posterior
@@ -152,6 +151,8 @@ def _weighted(
     posterior: Posterior, proposal: _Proposal, n: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Proposals, their log densities, their Pareto-smoothed log weights, which sum to 1, and Pareto's k."""
+    from arviz_stats.base import array_stats
+
     points, density = proposal.draw(n, rng)
     height = evaluate(posterior, points)[0]
     possible = np.isfinite(height)

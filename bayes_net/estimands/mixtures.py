@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 from bayes_net.errors import InputError
+
+if TYPE_CHECKING:
+    from scipy import stats
 
 MOST_COMPONENTS, FEWEST_DRAWS, STEPS = 4, 100, 1000
 NEGLIGIBLE = 1e-10
@@ -44,6 +48,8 @@ class NormalMixture:
     @cached_property
     def _scipy(self) -> stats.Mixture:
         """SciPy's mixture, without components of weight 0: it would take the logarithm of their weight."""
+        from scipy import stats
+
         parts = [part for part in zip(self.weights, self.means, self.sds, strict=True) if part[0] > 0]
         return stats.Mixture(
             [stats.Normal(mu=m, sigma=s) for _, m, s in parts], weights=[w for w, _, _ in parts]
@@ -147,6 +153,8 @@ def fit_mixture(draws: np.ndarray, *, seed: int, components: int | None = None) 
         )
     if components is not None and components not in options:
         raise InputError(f"components is {components}; expected 1 to {MOST_COMPONENTS}, or None to choose")
+    from scipy import stats
+
     centre, scale = np.median(draws), stats.iqr(draws, scale="normal") or draws.std()
     rng = np.random.default_rng(seed)
     fits = [_fit((draws - centre) / scale, k, rng) for k in ([components] if components else options)]

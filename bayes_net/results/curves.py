@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import gaussian_kde
 
 from bayes_net.checks.predictive import kaplan_meier, posterior_predictive
 from bayes_net.data.exposure import Exposure, Response, subset
@@ -90,6 +89,8 @@ def steps_over_time(
 
 def slope_densities(fitted: Fitted, prior: Prior) -> pd.DataFrame:
     """Prior and posterior density of the log hazard ratio of each arm."""
+    from scipy.stats import gaussian_kde
+
     logs = fitted.fit["posterior"][SLOPE]
     reach = 4 * float(logs.std()) + float(np.abs(logs).max()) / 4
     grid = np.linspace(-max(reach, 0.2), max(reach, 0.2), 200) + float(logs.median())

@@ -12,8 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
-from scipy import stats
-from scipy.special import expit, logit
+from scipy.special import expit, logit, ndtri
 
 from bayes_net.checks.power import prior_blocks
 from bayes_net.model.assumptions import free_variables
@@ -90,7 +89,7 @@ def _limits(
         return ()
     low, high = (float(scale(limit)) for limit in limits)
     middle, half = (low + high) / 2, (high - low) / 2
-    sd = half / float(stats.norm.ppf((1 + probability) / 2))
+    sd = half / float(ndtri((1 + probability) / 2))
 
     def stated(centre: float, reach: float) -> list[float]:
         return [inverse(centre - reach), inverse(centre + reach)]
