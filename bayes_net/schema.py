@@ -1,4 +1,4 @@
-"""The names of every dimension and variable, and the one unit of time.
+"""Names: every dim, group, variable and status of a fit of either line; and the one unit of time.
 
 Time is in months everywhere inside the package (1 month = 30.4375 days, so 12 months are
 365.25 days). Readers and specifications take durations with their unit and convert at the border.
@@ -15,17 +15,53 @@ from bayes_net.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+# --- dims: of draws, of data, and of what is observed in a model --------------------------------------
+
 CHAIN, DRAW = "chain", "draw"
 SAMPLE_DIMS = (CHAIN, DRAW)
-PATIENT, STUDY, ARM, ENDPOINT = "patient", "study", "arm", "endpoint"
-LANDMARK, INTERVAL, COVARIATE, TIME = "landmark", "interval", "covariate", "time"
-PROFILE = "profile"
+PATIENT, STUDY, ARM, ENDPOINT, LANDMARK = "patient", "study", "arm", "endpoint", "landmark"
+INTERVAL, BOUNDARY, COVARIATE, CONTRAST, TIME = "interval", "boundary", "covariate", "contrast", "time"
+PERSON_INTERVAL, PROFILE, SHRINKAGE = "person_interval", "profile", "shrinkage"
 CURVE, BASELINE, BORROWER = "curve", "baseline", "borrower"
 EFFECT, POOLED_ENDPOINT, BIASED_SLOPE = "effect", "pooled_endpoint", "biased_slope"
 RESPONSE_GROUP, POOLED_GROUP, SEPARATE_GROUP = "response_group", "pooled_group", "separate_group"
-SHRINKAGE_GROUP, STRATUM = "shrinkage_group", "stratum"
-LANDMARK_INTERVAL, LANDMARK_BOUNDARY, INFLATED = "landmark_interval", "landmark_boundary", "inflated"
-BOUNDARY, ROW = "boundary", "row"
+SHRINKAGE_GROUP, STRATUM, INFLATED, ROW = "shrinkage_group", "stratum", "inflated", "row"
+LANDMARK_INTERVAL, LANDMARK_BOUNDARY = "landmark_interval", "landmark_boundary"
+CURVE_INTERVAL, LANDMARK_PERSON_INTERVAL = "curve_interval", "landmark_person_interval"
+DIMS = {
+    CHAIN: "chain of the sampler",
+    DRAW: "draw of a chain",
+    ARM: "arm of treatment, the reference first",
+    LANDMARK: "landmark, such as 150 d",
+    INTERVAL: "interval of constant hazard, from 0",
+    BOUNDARY: "step of a random walk, from one interval to the next",
+    CONTRAST: "arm but the first",
+    COVARIATE: "covariate, or a level of it",
+    PATIENT: "row of a patient, never an identifier",
+    PERSON_INTERVAL: "patient and interval entered",
+    SHRINKAGE: "shrinkage in points at which an estimand is asked for",
+    TIME: "months at which an estimand is asked for",
+    ENDPOINT: "endpoint that has slopes of shrinkage",
+    CURVE: "survival curve of an arm of a study",
+    BASELINE: "baseline hazard of a study",
+    BORROWER: "study that stands on the baseline of another",
+    EFFECT: "comparison of the arms by a study",
+    POOLED_ENDPOINT: "endpoint for which arms are compared",
+    BIASED_SLOPE: "slope whose printed “no limit” has a bias",
+    RESPONSE_GROUP: "group of which responses are counted",
+    POOLED_GROUP: "group of the last arm, whose response is pooled with the others’",
+    SEPARATE_GROUP: "group of another arm, whose response stands by itself",
+    SHRINKAGE_GROUP: "group of which shrinkages are counted",
+    STRATUM: "patients of a study and arm at their landmark",
+    LANDMARK_INTERVAL: "interval after the landmark",
+    LANDMARK_BOUNDARY: "step between intervals after the landmark",
+    INFLATED: "published median without limits, by its id",
+    ROW: "published number, by its id",
+    CURVE_INTERVAL: "curve and interval with patients at risk",
+    LANDMARK_PERSON_INTERVAL: "patient after the landmark and interval entered",
+}
+"""Every dim of a fit, of an estimand and of what is observed in a model; published numbers that are observed
+in a model have a dim of their own each, named after their term (``OBSERVED_TERMS``) and ``_row``."""
 FIELDS = {
     CURVE: (ENDPOINT, STUDY, ARM),
     BASELINE: (ENDPOINT, STUDY),
@@ -38,9 +74,120 @@ FIELDS = {
     SHRINKAGE_GROUP: (STUDY, ARM),
     STRATUM: (ENDPOINT, STUDY, ARM),
 }
-"""What a place along these dims is of; each field is a coordinate, such as ``curve_endpoint``."""
+"""What a place along these dims is of: coordinates along it, such as ``curve_endpoint``."""
 IMPUTATION = "imputation"
 """Coordinate along ``chain`` of pooled fits: which completed data set a chain is of."""
+
+# --- groups of a fit ----------------------------------------------------------------------------------
+
+POSTERIOR, PRIOR, SAMPLE_STATS = "posterior", "prior", "sample_stats"
+LOG_PRIOR, LOG_LIKELIHOOD = "log_prior", "log_likelihood"
+OBSERVED_DATA, CONSTANT_DATA = "observed_data", "constant_data"
+GROUPS = {
+    POSTERIOR: "draws of free and derived variables",
+    PRIOR: "the same, drawn from their priors; absent where one is flat",
+    SAMPLE_STATS: "what the sampler says of each draw",
+    LOG_PRIOR: "log density of each free variable; of patients",
+    LOG_LIKELIHOOD: "log density of each patient; of each published number given those correlated with it",
+    OBSERVED_DATA: "events by arm and interval; of patients",
+    CONSTANT_DATA: "intervals, follow-up and numbers of patients",
+}
+"""The groups of a fit of either line."""
+
+# --- variables ----------------------------------------------------------------------------------------
+
+LOG_HAZARD, LOG_BASELINE, SLOPE = "log_hazard", "log_baseline", "slope"
+SLOPE_BY_INTERVAL, SLOPE_STEP, SLOPE_STEP_SD = "slope_by_interval", "slope_step", "slope_step_sd"
+COMMON_SLOPE, ARM_EFFECT, COVARIATE_EFFECT = "common_slope", "log_hr_arm", "log_hr_covariate"
+LEVEL, LEVEL_AT_EVENTS, STEP, STEP_SD = "level", "level_at_events", "step", "step_sd"
+PATIENTS_VARIABLES = {
+    LOG_HAZARD: "log hazard per month at score and covariates 0",
+    LOG_BASELINE: "the same, where intervals are independent",
+    LEVEL: "its average over time",
+    LEVEL_AT_EVENTS: "its average over the events, which is what is sampled",
+    STEP_SD: "SD over a year of its random walk",
+    STEP: "steps of that walk, standard normal",
+    ARM_EFFECT: "log hazard ratio of an arm against the first, where baselines are shared",
+    COVARIATE_EFFECT: "log hazard ratio of a covariate per its scale",
+    SLOPE: "log hazard ratio per 10 points of shrinkage, or of response; over time its average",
+    COMMON_SLOPE: "the same for all arms",
+    SLOPE_BY_INTERVAL: "the slope that is in force in an interval",
+    SLOPE_STEP_SD: "SD over a year of its random walk",
+    SLOPE_STEP: "steps of that walk, standard normal",
+}
+"""Free and derived variables of patients."""
+SYNTHESIS_VARIABLES = {
+    LOG_HAZARD: "log hazard per month of a curve",
+    LOG_BASELINE: "log hazard of a baseline, where intervals are independent",
+    LEVEL: "its average over time",
+    STEP_SD: "SD over a year of its random walk",
+    STEP: "steps of that walk, standard normal",
+    "arm_effect": "log hazard ratio of the second arm in a study",
+    "arm_effect_mean": "its mean over studies",
+    "arm_effect_sd": "its SD between studies",
+    "arm_effect_z": "deviation of a study, standard normal",
+    "study_level": "log hazard of a study against that whose baseline it stands on",
+    "study_level_sd": "its SD between studies",
+    "study_level_z": "deviation of a study, standard normal",
+    SLOPE: "log hazard ratio per 10 points of shrinkage",
+    "slope_z": "the same, standardised",
+    "slope_mean": "its mean over landmarks",
+    "slope_sd": "its SD over landmarks",
+    "bias": "guarantee-time bias of “no limit”, per 10 points",
+    "bias_z": "the same, standardised",
+    "response": "logit of response",
+    "response_mean": "its mean over pooled groups",
+    "response_alone": "logit of response of a separate group",
+    "response_difference": "difference of a pooled group from the mean",
+    "response_difference_sd": "its SD between studies",
+    "response_difference_z": "the same, standardised",
+    "completion": "log odds ratio of response at completion of treatment",
+    "shrinkage_location": "mean of the logit of best shrinkage, between -20 and 100 points",
+    "shrinkage_log_spread": "log SD of that logit",
+    "log_inflation": "log factor on the standard error of a median without limits",
+    "landmark_log_hazard": "log hazard of patients after their landmark, at score 0",
+    "landmark_level": "its average over time",
+    "landmark_step_sd": "SD over a year of its random walk",
+    "landmark_step": "steps of that walk, standard normal",
+    "study_slope": "slope of the patients of a stratum",
+    "slope_between_sd": "its SD between studies",
+    "slope_study_z": "deviation of a stratum, standard normal",
+}
+"""Free and derived variables of a synthesis; what ends in ``_z`` is multiplied by its SD."""
+EVENTS, EXPOSURE, SCORE, COVARIATES = "events", "exposure", "score", "covariates"
+PATIENTS_OF_CURVES, PATIENTS_AFTER_LANDMARK = "patients_of_curves", "patients_after_landmark"
+OBSERVED_TERMS = {
+    EVENTS: "events of every patient and interval entered",
+    PATIENTS_OF_CURVES: "events of patients followed from randomisation",
+    PATIENTS_AFTER_LANDMARK: "events of patients after their landmark",
+    "published_curves": "published numbers that are read off curves",
+    "published_arm_effects": "published log hazard ratios of arms",
+    "published_slopes": "published log hazard ratios of shrinkage",
+    "published_completion": "published log odds ratios of response at completion",
+    "published_completion_by_p": "the same, known by their p-value",
+    "published_responses": "published counts of response",
+    "published_shrinkage": "published counts of shrinkage",
+}
+"""What is observed in the PyMC models; kinds that are correlated are one term, ``NAME_and_NAME``. A weight
+other than 1 adds ``NAME_power``."""
+PATIENTS, PUBLISHED = "patients", "published"
+DATA_VARIABLES = {
+    PATIENTS: "log-likelihood of a patient",
+    PUBLISHED: "log-likelihood of a published number",
+    EVENTS: "events by arm and interval",
+    "interval_start": "months at which an interval starts",
+    "interval_end": "months at which it ends",
+    "person_time": "months at risk",
+    "n": "number of patients",
+    "n_events": "number of events",
+    "last_follow_up": "longest follow-up in months",
+    "n_concerned": "patients whose follow-up after censoring is imputed",
+    "imputed_events": "events among them, the mean over imputations",
+}
+"""Variables of ``log_likelihood``, ``observed_data`` and ``constant_data``."""
+
+# --- labels and statuses ------------------------------------------------------------------------------
+
 PFS: Final = "pfs"
 OS: Final = "os"
 ENDPOINTS = (PFS, OS)
@@ -48,14 +195,6 @@ ENDPOINT_LABELS = {PFS: "PFS", OS: "OS"}
 AT_RISK: Final = "pfs risk set"
 ALIVE: Final = "alive"
 POPULATIONS = (AT_RISK, ALIVE)
-LOG_HAZARD = "log_hazard"
-SLOPE = "slope"
-SLOPE_STEP, SLOPE_STEP_SD, SLOPE_BY_INTERVAL = "slope_step", "slope_step_sd", "slope_by_interval"
-"""Of slopes that vary over time: steps of their random walk, its scale, and the slope of each interval."""
-ARM_EFFECT = "log_hr_arm"
-COVARIATE_EFFECT = "log_hr_covariate"
-LEVEL, LEVEL_AT_EVENTS = "level", "level_at_events"
-STEP_SD = "step_sd"
 NO_LIMIT = "no limit"
 OBSERVED = f"{NO_LIMIT}, as observed"
 """Of a synthesis: "no limit" with its guarantee-time bias, which is what a publication prints."""
@@ -69,8 +208,24 @@ NEW_STUDY = "new study"
 """A study that is not in the evidence: what is predicted of one like those that are."""
 AS_SPECIFIED = "as specified"
 """Name of the scenario that changes nothing."""
+IN_PRINT, HELD_OUT, PREDICTED = "in print", "in print, held out", "not in print: predicted"
+NO_BIAS_TERM, FROM_PATIENTS = "no bias term", "from patients"
 ERROR, FAILED, PASSED = "error", "failed", "passed"
-"""What a gate, or a scenario, ended in."""
+STATUSES = {
+    IN_PRINT: "the hazard ratio is printed, and entered the fit",
+    HELD_OUT: "it is printed, and did not enter",
+    PREDICTED: "nobody printed it",
+    FROM_PATIENTS: "patients at that landmark entered the fit",
+    BIAS_TAKEN_OFF: "an assumed guarantee-time bias is subtracted",
+    NO_BIAS_TERM: "“no limit” of an arm without an assumed bias",
+    PASSED: "of a gate: every check was passed",
+    FAILED: "of a gate: a check was not passed",
+    ERROR: "of a scenario: it could not be run",
+}
+"""Every status of a row of a table."""
+
+# --- time ---------------------------------------------------------------------------------------------
+
 DAYS_PER_MONTH = 30.4375
 POINTS_PER_UNIT = 10.0
 """A slope is the log hazard ratio per this many percentage points of shrinkage."""
@@ -79,6 +234,13 @@ PROGRESSION_PCHG = 20.0
 _DAYS = {"d": 1.0, "w": 7.0, "mo": DAYS_PER_MONTH, "y": 12 * DAYS_PER_MONTH}
 TIME_UNITS = {"days": "d", "weeks": "w", "months": "mo", "years": "y"}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|w|mo|y)\s*")
+NUTS, LAPLACE = "nuts", "laplace"
+"""How posterior draws are found: by Markov chains, or from an approximation where that is good enough."""
+PARETO_K, IMPORTANCE_ESS = "pareto_k", "importance_ess"
+"""Statistics of an approximation's weights, among those of a sampler, one value a chain."""
+MIN_ESS, MAX_PARETO_K = 400, 0.5
+"""Effective sample size that reported draws need, and Pareto's k of importance weights below which an
+approximation may stand for a posterior."""
 EQUIVALENCE = (0.9, 1.11)
 """Hazard ratios between these are practically 1: per 10 points, an association too small to matter."""
 

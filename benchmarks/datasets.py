@@ -7,6 +7,7 @@ import tomllib
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import tomli_w
 
@@ -105,8 +106,15 @@ def landmark_grid(scenarios: int) -> str:
     return tomli_w.dumps(values)
 
 
-def pooled_grid() -> str:
-    """The shipped pooled analysis with 200 combinations of its assumptions."""
+def sampled_by(method: str, text: str) -> str:
+    """The specification ``text`` with its draws from this method."""
+    values = tomllib.loads(text)
+    values["sampling"]["method"] = method
+    return tomli_w.dumps(values)
+
+
+def pooled_grid(scenarios: int) -> str:
+    """The shipped pooled analysis with combinations of its assumptions: 200, or fewer."""
     path = find_specification("prrt_pooled")
     values = tomllib.loads(path.read_text(encoding="utf-8"))
     values["evidence"]["files"] = [str(path.parent / name) for name in values["evidence"]["files"]]
@@ -117,6 +125,9 @@ def pooled_grid() -> str:
         "borrowing.level.sd": [0.2, 0.4, 0.6, 0.8],
         "priors.hazard_ratio_arm": [[0.05, 20], [0.1, 10]],
     }
+    while np.prod([len(each) for each in values["grid"].values()]) > scenarios:
+        longest = max(values["grid"].values(), key=len)
+        longest.pop()
     return tomli_w.dumps(values)
 
 

@@ -1,14 +1,18 @@
 """What a run costs, beside other tools on the same data and the same machine: see README.md.
 
-    python benchmarks/run.py [end-to-end] [peers] [scaling] [refits] [grid] [registry] [--repeats 3]
+    python benchmarks/run.py [end-to-end] [peers] [scaling] [refits] [grid] [laplace] [registry]
+                             [--repeats 3] [--scenarios 200]
+    python benchmarks/run.py --stored
 
 Everything runs one after another in one process tree, and ratios are taken within a repeat, because a
-shared machine is noisy. Prints Markdown tables.
+shared machine is noisy. Prints Markdown tables, each number with the range of its repeats, and keeps them in
+``results.json``, by part and stack; ``--stored`` prints what is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +24,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import datasets
 import numpy as np
@@ -28,15 +33,30 @@ from arviz_stats.base import array_stats
 
 HERE = Path(__file__).parent
 SPECIFICATION = "netter1_synthetic"
+OURS = ("ours", "laplace", "default", "rows")
 PEERS = ("rstanarm", "rstan", "brms", "jags")
 R_PACKAGES = {"jags": "rjags"}
 SIZES = (100, 1_000, 10_000)
 REGISTRY_SIZES = (100_000, 10_000_000)
-REFITS, JOBS = 200, 2
+JOBS = 2
+RESULTS = HERE / "results.json"
 SCALED_PEERS = ("rstanarm", "rstan", "brms")
 """JAGS, slowest by far at a hundred patients, is left out of more."""
 REPEATED_UP_TO = 1_000
 """Above this many patients person-interval rows take minutes, so that one repeat has to do."""
+
+
+class Table(NamedTuple):
+    """A table of the results: its cells are texts, numbers, or the median, least and most of repeats."""
+
+    title: str
+    frame: pd.DataFrame
+
+
+def spread(runs: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Median, least and most of every column, by the values of ``by`` in their order."""
+    found = runs.groupby(by, sort=False).agg(lambda x: (float(x.median()), float(x.min()), float(x.max())))
+    return found.reset_index()
 
 
 def child(command: list[str], *, caches: Path, good: tuple[int, ...] = (0,)) -> dict[str, float]:
@@ -44,6 +64,7 @@ def child(command: list[str], *, caches: Path, good: tuple[int, ...] = (0,)) -> 
     flags = os.environ.get("PYTENSOR_FLAGS", "")
     fresh = {
         "PYTENSOR_FLAGS": ",".join(filter(None, [flags, f"base_compiledir={caches / 'pytensor'}"])),
+        "BAYES_NET_CACHE": str(caches / "bayes-net"),
         "NUMBA_CACHE_DIR": str(caches / "numba"),
         "MPLCONFIGDIR": str(caches / "matplotlib"),
     }
@@ -66,7 +87,7 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def end_to_end(repeats: int) -> Iterator[str]:
+def end_to_end(repeats: int) -> Iterator[Table]:
     """The shipped synthetic analysis by its command, first with empty and then with filled caches."""
     command = str(Path(sys.executable).with_name("bayes-net"))
     runs, stages = [], []
@@ -82,11 +103,10 @@ def end_to_end(repeats: int) -> Iterator[str]:
             stage_file = str(folder / "stages.csv")
             child([sys.executable, str(HERE / "stages.py"), stage_file, *out], caches=folder, good=(0, 3))
             stages.append(pd.read_csv(stage_file, index_col=0, header=None)[1])
-    table = pd.DataFrame(runs).groupby("caches", sort=False).median().reset_index()
-    yield f"### `bayes-net run {SPECIFICATION}`, median of {repeats}\n"
-    yield markdown(table.set_axis(["caches", "wall s", "CPU s", "peak GB"], axis=1))
-    yield "\nStages of a cold run, seconds:\n"
-    yield markdown(pd.concat(stages, axis=1).median(axis=1).to_frame().T)
+    table = spread(pd.DataFrame(runs), "caches").set_axis(["caches", "wall s", "CPU s", "peak GB"], axis=1)
+    yield Table(f"`bayes-net run {SPECIFICATION}`", table)
+    table = spread(pd.concat(stages, axis=1).T.assign(run="cold"), "run")
+    yield Table("Stages of a cold run, seconds", table)
 
 
 def fitted(tool: str, data: Path) -> dict[str, float]:
@@ -102,94 +122,128 @@ def fitted(tool: str, data: Path) -> dict[str, float]:
         slopes = np.stack([part[["score_1", "score_2"]].to_numpy() for _, part in draws.groupby("chain")])
         ess = min(float(array_stats.ess(slopes[..., arm], method="bulk")) for arm in (0, 1))
         sampling = times["sampling"][0]
-        mean, sd = slopes.mean((0, 1)), slopes.std((0, 1))
         return used | {
             "tool": tool,
             "compile": times["compile"].sum(),
             "sampling": sampling,
             "ess": ess,
             "rate": ess / sampling,
-            "hr": float(np.exp(mean[0])),
-            "z": (mean[0], sd[0]),
+            "hr": float(np.exp(slopes[..., 0].mean())),
         }
 
 
-def peers(repeats: int) -> Iterator[str]:
+def peers(repeats: int) -> Iterator[Table]:
     """Six landmarks of one cohort from process start to the last posterior, by every tool there is."""
-    tools = ["ours", "default", "rows", *(tool for tool in PEERS if available(tool))]
+    tools = [*OURS, *(tool for tool in PEERS if available(tool))]
     with scratch() as data:
         words = datasets.write_landmarks(data)
         runs = pd.DataFrame(
             [{"repeat": r} | fitted(tool, data) for r in range(repeats) for tool in tools]
         ).set_index(["repeat", "tool"])
-    yield f"### Six landmarks: {words}; median of {repeats}\n"
-    ratio = pd.DataFrame(
-        {
-            "time": runs["wall"] / runs["wall"].xs("ours", level="tool"),
-            "rate": runs["rate"].xs("ours", level="tool") / runs["rate"],
-        }
+    runs["slower"] = runs["wall"] / runs["wall"].xs("ours", level="tool")
+    runs["fewer"] = runs["rate"].xs("ours", level="tool") / runs["rate"]
+    names = {
+        "wall": "start to six posteriors s",
+        "cpu": "CPU s",
+        "compile": "of it compiling s",
+        "sampling": "sampling s",
+        "ess": "ESS of the HR",
+        "rate": "ESS per s",
+        "hr": "HR",
+        "slower": "time / ours",
+        "fewer": "ours / ESS per s",
+    }
+    yield Table(
+        f"Six landmarks: {words}", spread(runs.reset_index()[["tool", *names]], "tool").rename(columns=names)
     )
-    middle, ratio = (each.groupby("tool").median().loc[tools] for each in (runs.drop(columns="z"), ratio))
-    table = middle[["wall", "compile", "sampling", "ess", "rate", "hr"]].assign(
-        slower=ratio["time"], fewer=ratio["rate"]
-    )
-    names = [
-        "start to six posteriors s",
-        "of it compiling s",
-        "sampling s",
-        "ESS of the HR",
-        "ESS per s",
-        "HR",
-    ]
-    names += ["time / ours", "ours / ESS per s"]
-    yield markdown(table.set_axis(names, axis=1).rename_axis("tool").reset_index())
 
 
-def scaling(repeats: int) -> Iterator[str]:
+def scaling(repeats: int) -> Iterator[Table]:
     """One landmark with more and more patients: sampling alone, ours beside person-interval rows."""
-    runs, tools = [], ["ours", "rows", *(tool for tool in SCALED_PEERS if available(tool))]
+    runs, tools = [], ["ours", "laplace", "rows", *(tool for tool in SCALED_PEERS if available(tool))]
     for n in SIZES:
         with scratch() as data:
             datasets.write_synthetic(data, n)
-            for repeat in range(repeats if n <= REPEATED_UP_TO else 1):
-                runs += [{"n": n, "repeat": repeat} | fitted(tool, data) for tool in tools]
-    table = pd.DataFrame(runs).groupby(["n", "tool"], sort=False)[["wall", "sampling", "rate", "gb"]].median()
-    yield f"### More patients; median of {repeats}, above {REPEATED_UP_TO:,} patients one run\n"
-    columns = ["start to posterior s", "sampling s", "ESS per s", "peak GB"]
-    yield markdown(table.set_axis(columns, axis=1).reset_index())
+            for _ in range(repeats if n <= REPEATED_UP_TO else 1):
+                runs += [{"n": f"{n:,}, {tool}"} | fitted(tool, data) for tool in tools]
+    names = {
+        "n": "n, tool",
+        "wall": "start to posterior s",
+        "cpu": "CPU s",
+        "sampling": "sampling s",
+        "rate": "ESS per s",
+        "gb": "peak GB",
+    }
+    table = spread(pd.DataFrame(runs)[list(names)], "n").rename(columns=names)
+    yield Table(f"More patients; above {REPEATED_UP_TO:,} patients one run", table)
 
 
-def refits(repeats: int) -> Iterator[str]:
-    """A grid of priors on one landmark of about 100 patients, in two processes."""
-    yield f"### {REFITS} scenarios of one landmark, {JOBS} processes; median of {repeats}\n"
-    yield from _scenarios(datasets.landmark_grid(REFITS), repeats)
+def refits(repeats: int, scenarios: int) -> Iterator[Table]:
+    """A grid of priors on one landmark of about 100 patients, sampled and approximated."""
+    title = f"{scenarios} scenarios of one landmark of 95 patients"
+    yield _scenarios(title, datasets.landmark_grid(scenarios), repeats)
 
 
-def grid(repeats: int) -> Iterator[str]:
-    """The pooled analysis under many assumptions, in two processes; once, since it takes minutes."""
-    yield f"### 201 scenarios of `prrt_pooled`, {JOBS} processes; one run\n"
-    yield from _scenarios(datasets.pooled_grid(), 1)
+def grid(repeats: int, scenarios: int) -> Iterator[Table]:
+    """The pooled analysis under many assumptions; once, since it takes minutes."""
+    yield _scenarios(f"{scenarios + 1} scenarios of `prrt_pooled`", datasets.pooled_grid(scenarios), 1)
 
 
-def _scenarios(text: str, repeats: int) -> Iterator[str]:
+def _scenarios(title: str, text: str, repeats: int) -> Table:
+    """One process, whose CPU time is that of its refits, and then ``JOBS`` side by side."""
     runs = []
     for _ in range(repeats):
-        with scratch() as folder:
-            (folder / "grid.toml").write_text(text, encoding="utf-8")
-            times = str(folder / "times.csv")
-            worker = [sys.executable, str(HERE / "refits.py"), str(folder / "grid.toml"), str(JOBS), times]
-            used = child(worker, caches=folder / "caches")
-            done = pd.read_csv(times)
-            # from the second result of each process on, nothing is compiled
-            warm = done["done"].iloc[2 * JOBS :]
-            rate = 60 * (len(warm) - 1) / (warm.iloc[-1] - warm.iloc[0])
-            passed = int((done["gate"] == "passed").sum())
-            runs.append((done["done"].iloc[0], used["wall"], rate, len(done), passed, used["gb"]))
-    names = ["first result s", "all s", "refits a minute, warm", "scenarios", "passed the gate", "peak GB"]
-    yield markdown(pd.DataFrame([np.median(runs, axis=0)], columns=names))
+        for method in ("nuts", "laplace"):
+            with scratch() as folder:
+                (folder / "grid.toml").write_text(datasets.sampled_by(method, text), encoding="utf-8")
+                found = {}
+                for jobs in (1, JOBS):
+                    worker = [sys.executable, str(HERE / "refits.py"), str(folder / "grid.toml"), str(jobs)]
+                    used = child([*worker, str(folder / "times.csv")], caches=folder / "caches")
+                    found[jobs] = used, pd.read_csv(folder / "times.csv")
+                # compiled code is in its folder from the first process on
+                (_, alone), (used, done) = found[1], found[JOBS]
+                # from the second result of each process on, nothing is loaded
+                each = alone["cpu"].iloc[2:].diff().mean()
+                warm = done["done"].iloc[min(2 * JOBS, len(done) - 2) :]
+                runs.append(
+                    {
+                        "draws from": method,
+                        "first result, CPU s": alone["cpu"].iloc[0],
+                        "CPU s a refit, warm": each,
+                        f"a minute on {JOBS} free cores": 60 * JOBS / each,
+                        f"first result of {JOBS} processes s": done["done"].iloc[0],
+                        "all s": used["wall"],
+                        "refits a minute, warm": 60 * (len(warm) - 1) / (warm.iloc[-1] - warm.iloc[0]),
+                        "passed the gate": int((done["gate"] == "passed").sum()),
+                        "approximated": int(alone["approximated"].sum()),
+                        "peak GB": used["gb"],
+                    }
+                )
+    return Table(title, spread(pd.DataFrame(runs), "draws from"))
 
 
-def registry(repeats: int) -> Iterator[str]:
+def laplace(repeats: int) -> Iterator[Table]:
+    """What the Laplace form is off by, against the same models sampled for long."""
+    with scratch() as folder:
+        child([sys.executable, str(HERE / "approximation.py"), str(folder / "error.csv")], caches=folder)
+        found = pd.read_csv(folder / "error.csv")
+    names = [
+        "mean off, posterior SDs",
+        "of it Monte-Carlo error",
+        "SD / exact SD",
+        "k",
+        "importance ESS",
+        "CPU s",
+    ]
+    table = spread(found.drop(columns="model"), "parameter").set_axis(["parameter", *names], axis=1)
+    models = found["model"].nunique()
+    yield Table(
+        f"Laplace form of {models} landmark models of `{SPECIFICATION}`; median and range over these", table
+    )
+
+
+def registry(repeats: int) -> Iterator[Table]:
     """Patients in Parquet files, read in pieces and fitted beside a hundred."""
     rows = []
     for n in REGISTRY_SIZES:
@@ -200,9 +254,6 @@ def registry(repeats: int) -> Iterator[str]:
             for _ in range(repeats):
                 child([*worker, "fit", str(n), str(folder / "files")], caches=folder / "caches")
                 rows.append(pd.read_csv(folder / "files.csv").iloc[0])
-    table = pd.DataFrame(rows).groupby("n", sort=False).median(numeric_only=True).reset_index()
-    table = table.assign(n=[f"{n:,.0f}" for n in table["n"]], ratio=table["many"] / table["few"])
-    yield f"### A registry; median of {repeats}\n"
     columns = {
         "n": "n",
         "read": "read and reduced s",
@@ -214,7 +265,9 @@ def registry(repeats: int) -> Iterator[str]:
         "ess": "ESS of the HR",
         "gb": "peak GB",
     }
-    yield markdown(table[list(columns)].set_axis(list(columns.values()), axis=1))
+    table = pd.DataFrame(rows)
+    table = table.assign(n=[f"{n:,.0f}" for n in table["n"]], ratio=table["many"] / table["few"])
+    yield Table("A registry", spread(table[list(columns)], "n").rename(columns=columns))
 
 
 def available(tool: str) -> bool:
@@ -238,7 +291,32 @@ def versions() -> str:
         code += "cat(p, as.character(packageVersion(p)), '\\n')"
         found = subprocess.run(["Rscript", "-e", code], capture_output=True, text=True, check=True).stdout
         here += [" ".join(line.split()) for line in found.splitlines()]
-    return f"{datetime.now(UTC).date()}, {os.cpu_count()} cores; " + ", ".join(here) + "\n"
+    return f"{datetime.now(UTC).date()}, {os.cpu_count()} cores; " + ", ".join(here)
+
+
+def stack() -> str:
+    return f"Python {sys.version_info[0]}.{sys.version_info[1]}, pymc {version('pymc')}"
+
+
+def keep(part: str, repeats: int, tables: list[Table]) -> None:
+    """Put the tables of a part and this stack in ``RESULTS``, in the place of those that were there."""
+    stored = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    stored.setdefault(part, {})[stack()] = {
+        "versions": versions(),
+        "repeats": repeats,
+        "tables": [{"title": t.title, **t.frame.to_dict(orient="split", index=False)} for t in tables],
+    }
+    RESULTS.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def stored() -> Iterator[str]:
+    """All stored tables as Markdown."""
+    for part, stacks in json.loads(RESULTS.read_text(encoding="utf-8")).items():
+        for name, found in stacks.items():
+            for table in found["tables"]:
+                frame = pd.DataFrame(table["data"], columns=table["columns"])
+                yield f"{table['title']}; {name}, median of {found['repeats']} (`{part}`)\n"
+                yield markdown(frame) + f"\n\n{found['versions']}\n"
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -248,6 +326,9 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        middle, least, most = map(_shown, value)
+        return middle if least == most else f"{middle} ({least} to {most})"
     if not isinstance(value, float):
         return str(value)
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
@@ -259,6 +340,7 @@ PARTS = {
     "scaling": scaling,
     "refits": refits,
     "grid": grid,
+    "laplace": laplace,
     "registry": registry,
 }
 
@@ -266,9 +348,16 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure bayes-net beside other tools.")
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="which to run (default: all)")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--scenarios", type=int, default=200, help="of refits and grid (default: 200)")
+    parser.add_argument("--stored", action="store_true", help="print what is stored, and run nothing")
     asked = parser.parse_args()
+    if asked.stored:
+        print("\n".join(stored()))
+        sys.exit()
     print(versions())
     for part in asked.parts or PARTS:
-        for text in PARTS[part](asked.repeats):
-            print(text, flush=True)
-        print()
+        more = {"scenarios": asked.scenarios} if part in ("refits", "grid") else {}
+        tables = list(PARTS[part](asked.repeats, **more))
+        for table in tables:
+            print(f"### {table.title}; median of {asked.repeats}\n\n{markdown(table.frame)}\n", flush=True)
+        keep(part, asked.repeats, tables)

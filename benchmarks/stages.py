@@ -10,8 +10,8 @@ from collections import defaultdict
 STARTED = time.perf_counter()
 STAGES = {
     "prepare": ["workflow.analysis:prepare"],
-    "compile": ["inference.patients:hazard_model", "inference.patients:compile_model"],
-    "sampling": ["inference.patients:sample"],
+    "compile": ["engine.nuts:code"],
+    "sampling": ["inference.patients:sample_posterior"],
     "diagnostics": [
         "workflow.analysis:gate",
         "workflow.patients:loo",

@@ -1,14 +1,15 @@
-"""One process that fits every data set in a folder with PyMC models, and leaves draws and times there.
+"""One process that fits every data set in a folder, and leaves draws and times there.
 
-``worker.py ours FOLDER``: bayes_net's model, compiled once. ``worker.py default FOLDER``: bayes_net as
-shipped (random walk, a baseline per arm). ``worker.py rows FOLDER``: the same posterior as ``ours`` from a
-Poisson likelihood of one row a patient and interval, as survival tutorials write it.
+``worker.py ours FOLDER``: bayes_net's engine; ``laplace``: its approximation of the same posterior;
+``default``: bayes_net as shipped (random walk, a baseline per arm); ``rows``: the same posterior as ``ours``
+from a Poisson likelihood of one row a patient and interval, as survival tutorials write it in PyMC.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,29 +18,25 @@ import xarray as xr
 from datasets import HAZARD, INTERVALS, PRIORS, numbers, read
 
 import bayes_net as bn
-from bayes_net.inference.engine_patients import flat_hazard_model
 
 SAMPLER = bn.Sampler()
 
 
-def ours(folder: Path, hazard: bn.Hazard) -> list[dict]:
-    """Compile one model and refit it with each data set's arrays."""
-    from bayes_net.engine.layout import model_data
-    from bayes_net.inference.sampling import sample
+def ours(folder: Path, hazard: bn.Hazard, sampler: bn.Sampler = SAMPLER) -> list[dict]:
+    """The engine's code read, or compiled, once, and a fit of each data set."""
+    from bayes_net.engine.code import code
 
+    _, compiling = timed(code)
     exposures = {number: read(folder, number) for number in numbers(folder)}
     shape = bn.layout(list(exposures.values()))
-    compiled, compiling = timed(
-        lambda: bn.compile_model(flat_hazard_model(exposures[1], hazard, shape=shape), derived=False)
-    )
-    rows = []
+    done = []
     for number, data in exposures.items():
-        arrays, preparing = timed(lambda data=data: model_data(data, shape, hazard))
-        fit, sampling = timed(lambda arrays=arrays, number=number: sample(compiled, seed=number, data=arrays))
+        how = {"seed": number, "sampler": sampler, "shape": shape, "brief": True}
+        fit, sampling = timed(lambda data=data, how=how: bn.fit(data, hazard, **how))
         keep(folder, number, fit["posterior"]["slope"])
-        rows.append({"number": number, "compile": compiling + preparing, "sampling": sampling})
+        done.append({"number": number, "compile": compiling, "sampling": sampling})
         compiling = 0.0
-    return rows
+    return done
 
 
 def rows(folder: Path) -> list[dict]:
@@ -48,7 +45,9 @@ def rows(folder: Path) -> list[dict]:
     for number in numbers(folder):
         table = pd.read_csv(folder / f"rows_{number}.csv")
         compiled, compiling = timed(lambda table=table: bn.compile_model(person_interval_model(table)))
-        fit, sampling = timed(lambda compiled=compiled, number=number: bn.sample(compiled, seed=number))
+        fit, sampling = timed(
+            lambda compiled=compiled, number=number: bn.sample(compiled, seed=number, sampler=SAMPLER)
+        )
         keep(folder, number, fit["posterior"]["slope"])
         done.append({"number": number, "compile": compiling, "sampling": sampling})
     return done
@@ -88,6 +87,7 @@ if __name__ == "__main__":
     which, place = sys.argv[1], Path(sys.argv[2])
     done = {
         "ours": lambda: ours(place, HAZARD),
+        "laplace": lambda: ours(place, HAZARD, replace(SAMPLER, method="laplace")),
         "default": lambda: ours(place, bn.Hazard()),
         "rows": lambda: rows(place),
     }[which]()

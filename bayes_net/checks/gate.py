@@ -12,17 +12,25 @@ import xarray as xr
 from arviz_stats.base import array_stats
 from scipy.special import logsumexp
 
-from bayes_net.checks.diagnostics import blocks, diagnose, effective_size, smoothed_weights, split_chains
 from bayes_net.errors import InputError
+from bayes_net.estimands.diagnostics import blocks, diagnose, effective_size, smoothed_weights, split_chains
 from bayes_net.labels import about, texts
-from bayes_net.schema import CHAIN, DRAW, IMPUTATION, SAMPLE_DIMS
+from bayes_net.schema import (
+    CHAIN,
+    DRAW,
+    IMPORTANCE_ESS,
+    IMPUTATION,
+    MAX_PARETO_K,
+    MIN_ESS,
+    PARETO_K,
+    SAMPLE_DIMS,
+)
 
 MAX_RHAT = 1.01
-MIN_ESS = 400
 MIN_BFMI = 0.3
 HIGH_PARETO_K = 0.7
 MIN_SPREAD = 1e-9
-_LARGEST_IS_WORST = ("R-hat", "divergences")
+_LARGEST_IS_WORST = ("R-hat", "divergences", "Pareto k")
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,8 @@ def gate(
 
     ``quantities`` are the reported draws. R-hat is of these and of every variable of the model; ESS is of
     these alone, since it says how precisely a reported number is known (of every variable without them).
-    R-hat: Vehtari et al. 2021, doi:10.1214/20-BA1221. E-BFMI: Betancourt 2016, arXiv:1604.00695.
+    R-hat: Vehtari et al. 2021, doi:10.1214/20-BA1221. E-BFMI: Betancourt 2016, arXiv:1604.00695. Draws from
+    an approximation have Pareto's k and the ESS of its weights in the place of divergences and E-BFMI.
 
     Chains of several imputations (``fit_imputed``) are of different data sets and need not agree: each
     imputation is checked by itself, and the worst value of each check stands.
@@ -107,6 +116,12 @@ def worst_of(gates: Mapping[str, Gate]) -> Gate:
 
 
 def _sampler_checks(stats: xr.DataTree) -> list[dict]:
+    if PARETO_K in stats:
+        k, ess = (float(stats[name][0]) for name in (PARETO_K, IMPORTANCE_ESS))
+        return [
+            _row("Pareto k", k, threshold=MAX_PARETO_K, largest=True, where="importance weights"),
+            _row("importance ESS", ess, threshold=MIN_ESS, largest=False, where="importance weights"),
+        ]
     chains = stats.sizes[CHAIN]
     diverging = stats["diverging"].transpose(CHAIN, ...).values.reshape(chains, -1).sum(axis=1)
     energy = stats["energy"].transpose(..., *SAMPLE_DIMS).values
@@ -133,7 +148,7 @@ def _convergence(
     largest, smallest = stacked.max(axis=(1, 2)), stacked.min(axis=(1, 2))
     varies = np.flatnonzero((largest != smallest) | ~np.isfinite(largest))
     wanted = np.array([element[i][0] in reported for i in varies], bool)
-    rhat, bulk, tail = diagnose(stacked[varies])
+    rhat, bulk, tail = diagnose(stacked[varies], sized=wanted)
     for check, found, among, threshold, worst in (
         ("R-hat", rhat, varies, max_rhat, np.argmax),
         ("bulk ESS", bulk[wanted], varies[wanted], min_ess, np.argmin),

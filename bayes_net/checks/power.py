@@ -21,9 +21,9 @@ from bayes_net.evidence.counts import COUNTED, count_log_likelihood
 from bayes_net.evidence.statistics import student_log_density
 from bayes_net.inference.arrays import inputs
 from bayes_net.labels import about, texts
-from bayes_net.model.likelihoods import count_rows, row_location, student_rows
+from bayes_net.model.likelihoods import count_rows, linear_parts, row_location, student_rows
 from bayes_net.model.network import Network
-from bayes_net.model.predictors import linear_parts, scaled
+from bayes_net.model.predictors import scaled
 from bayes_net.model.priors import Borrowing
 from bayes_net.schema import ARM, BIAS_TAKEN_OFF, CHAIN, DRAW, NO_LIMIT, OBSERVED, SAMPLE_DIMS, SLOPE, STUDY
 

@@ -9,6 +9,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -47,6 +49,16 @@ app = typer.Typer(
 )
 Spec = Annotated[
     str, typer.Argument(metavar="SPEC", help="A specification file (.toml), or a shipped model's name.")
+]
+
+
+class _Engine(StrEnum):
+    numba = "numba"
+    pymc = "pymc"
+
+
+Engine = Annotated[
+    _Engine, typer.Option(help="numba: compiled once for all; pymc: the PyMC models, compiled one by one.")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Overrides the seed in the specification.")]
 
@@ -92,6 +104,7 @@ def run(
         Path | None, typer.Option(help="Folder for the results.", show_default="results/NAME")
     ] = None,
     seed: Seed = None,
+    engine: Engine = _Engine.numba,
 ) -> None:
     """Fit every model of a specification and write tables, figures, posterior and report."""
     from bayes_net.numbers import significant
@@ -103,7 +116,7 @@ def run(
     with _bad_input_exits():
         path = find_specification(spec)
         out = out or Path("results") / path.stem
-        prepared = prepare(read_specification(path).with_seed(seed))
+        prepared = replace(prepare(read_specification(path).with_seed(seed)), engine=engine.value)
         check_destination(out)
         show_prepared(prepared)
         with _progress() as advance:
@@ -152,6 +165,7 @@ def scenarios(
     censoring: Annotated[
         bool, typer.Option("--censoring", help="Add factors of informative censoring, 0.25 to 4.")
     ] = False,
+    engine: Engine = _Engine.numba,
     jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a dask scheduler whose workers do the fitting.")
@@ -175,6 +189,7 @@ def scenarios(
                 only=only or (),
                 audit=audit,
                 censoring=censoring,
+                engine=engine.value,
                 jobs=jobs,
                 scheduler=scheduler,
                 resume=resume,
@@ -314,3 +329,7 @@ def _progress() -> Iterator:
             bar.update(task, description=literal(label), completed=done, total=total)
 
         yield advance
+
+
+if __name__ == "__main__":
+    app()

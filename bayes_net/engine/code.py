@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import platform
 import sys
 import tempfile
@@ -23,13 +24,24 @@ import numba
 import numpy as np
 from numba import carray, cfunc, types
 
-from bayes_net.engine import density
-from bayes_net.engine.density import WORK_SIZE, log_density
-from bayes_net.evidence.counts import TINY
+from bayes_net.engine import density, fields, likelihood
+from bayes_net.engine.density import log_density
+from bayes_net.engine.fields import WORK_SIZE
 
 CACHE_VARIABLE = "BAYES_NET_CACHE"
 """Environment variable: the folder in which compiled code is kept; empty: none."""
 _LOCK = threading.Lock()
+_BROKEN = (
+    OSError,
+    EOFError,
+    pickle.UnpicklingError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    ImportError,
+)
+"""What reading a file that is cut short, or was written by something else, ends in."""
 _REAL, _PLACE = types.CPointer(types.double), types.voidptr
 _DENSITY = types.int64(types.uint64, _REAL, _REAL, _REAL, _PLACE)
 _EXPAND = types.int64(types.uint64, types.uint64, _REAL, _REAL, _PLACE)
@@ -70,17 +82,13 @@ def code() -> Code:
     """The machine code, of this process's first call on."""
     with _LOCK:
         folder = cache_folder()
-        if folder is not None:
-            try:
-                return _compile(folder)
-            except Exception as problem:  # whatever is wrong with the files, there is a way without
-                warnings.warn(
-                    f"compiled code in {folder} cannot be used ({type(problem).__name__}: {problem}); "
-                    "compiling it for this process alone: delete the folder",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-        return _compile(None)
+        try:
+            return _compile(folder)
+        except _BROKEN as problem:
+            if folder is None:
+                raise
+            _warn(f"compiled code in {folder} cannot be read ({problem}); delete the folder")
+            return _compile(None)
 
 
 def _compile(folder: Path | None) -> Code:
@@ -99,7 +107,8 @@ def _compile(folder: Path | None) -> Code:
 
 
 def cache_folder() -> Path | None:
-    """The folder of this version's code, which can be written to; None where there is none."""
+    """The folder of this version's code, which can be written to; None where there is none, with a warning
+    unless none is wanted."""
     root = os.environ.get(CACHE_VARIABLE)
     if root == "":
         return None
@@ -108,8 +117,15 @@ def cache_folder() -> Path | None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
-    except (OSError, RuntimeError):  # no home, or a disk that is full or cannot be written to
+    except (OSError, RuntimeError) as problem:  # no home, or a disk that is full or cannot be written to
+        _warn(f"compiled code cannot be kept ({problem}); name a folder in {CACHE_VARIABLE}")
         return None
+
+
+def _warn(problem: str) -> None:
+    warnings.warn(
+        f"{problem}. Compiling for this process alone, half a minute.", RuntimeWarning, stacklevel=3
+    )
 
 
 def _home() -> Path:
@@ -123,7 +139,8 @@ def _version_key() -> str:
     """Versions in words, and a digest of the sources: numba looks at one file's date only."""
     names = ("bayes-net", "numba", "llvmlite", "numpy")
     parts = [platform.python_implementation(), platform.python_version()]
-    parts += [f"{name}-{version(name)}" for name in names] + [repr(TINY)]
-    sources = [Path(module).read_bytes() for module in (density.__file__, __file__)]
+    parts += [f"{name}-{version(name)}" for name in names]
+    modules = (density.__file__, fields.__file__, likelihood.__file__, __file__)
+    sources = [Path(module).read_bytes() for module in modules]
     digest = hashlib.sha256(b"\0".join([*sources, "\0".join(parts).encode()])).hexdigest()
     return f"{version('bayes-net')}-python{platform.python_version()}-numba{version('numba')}-{digest[:16]}"

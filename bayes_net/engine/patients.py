@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayes_net.data.aggregated import AnyExposure
-from bayes_net.engine.layout import Layout, layout, model_data
+from bayes_net.data.gauss import Nodes
+from bayes_net.engine.layout import Layout, layout
 from bayes_net.engine.posterior import Posterior, Variable, matrix, packed
 from bayes_net.model.assumptions import (
     COMMON,
@@ -17,6 +18,8 @@ from bayes_net.model.assumptions import (
     FreeVariable,
     Hazard,
     free_variables,
+    level_shift,
+    step_information,
     walk_basis,
 )
 from bayes_net.model.predictors import coordinates
@@ -38,16 +41,18 @@ def patients_posterior(data: AnyExposure, hazard: Hazard | None = None, *, shape
     multiplied by ``step_scale`` to be, and ``level`` is sampled as ``level_at_events`` where there are steps.
     """
     hazard, shape = hazard or Hazard(), shape or layout([data])
+    shape.check(data)
     free, coords = sampled_variables(hazard, data), coordinates(data)
     variables = {
         name: Variable(tuple(len(coords[dim]) for dim in each.dims), log=isinstance(each.prior, HalfNormal))
         for name, each in free.items()
     }
     start = np.concatenate([np.full(v.size, free[name].start) for name, v in variables.items()])
-    arrays = model_data(data, shape, hazard)
-    effects = {name: v for name, v in variables.items() if not v.log}
-    place = _places(effects)
-    fields = _effects(variables, free, arrays, place) | _elements(data, hazard, shape, arrays, place)
+    place = _places({name: v for name, v in variables.items() if not v.log})
+    fields = _effects(variables, free, place)
+    if STEP_SD in variables:
+        fields |= _walk(data, hazard, place, len(fields["effect_at"]))
+    fields |= _elements(data, hazard, shape, place)
     return Posterior(variables, start, packed(fields))
 
 
@@ -68,12 +73,9 @@ def _places(variables: Mapping[str, Variable]) -> dict[str, np.ndarray]:
     }
 
 
-def _effects(
-    variables: Mapping[str, Variable], free: Mapping[str, FreeVariable], arrays: Mapping, place: Mapping
-) -> dict:
+def _effects(variables: Mapping[str, Variable], free: Mapping[str, FreeVariable], place: Mapping) -> dict:
     at, n = _places(variables), sum(p.size for p in place.values())
-    sd, information = np.full(n, -1), np.zeros(n)
-    mean, root, tied, constant = np.zeros(n), np.zeros(n), np.zeros((n, n)), 0.0
+    sd, mean, root, constant = np.full(n, -1), np.zeros(n), np.zeros(n), 0.0
     for name, own in place.items():
         if not isinstance(prior := free[name].prior, Flat):
             mean[own], root[own] = prior.mean, 1.0 / prior.sd
@@ -90,47 +92,57 @@ def _effects(
     if scales:
         fields = {"sd_at": np.concatenate(found), "sd_scale": np.array(scales)}
         fields["sd_cauchy"] = np.zeros(len(scales))
-    if STEP_SD in variables:
-        step, level = place["step"], place[LEVEL_AT_EVENTS]
-        information[step] = arrays["step_information"]
-        # the prior is that of the level over time; that of the events is sampled
-        tied[level[..., None], step] = arrays["level_shift"]
     return fields | {
         "effect_at": np.concatenate([at[name].ravel() for name in place]),
         "effect_sd": sd,
         "mean": np.zeros(n),
         "unit": np.ones(n),
-        "information": information,
+        "information": np.zeros(n),
         "prior_mean": mean,
         "prior_root": root,
-        **matrix("tied", tied, "tied_to", "tied_by"),
+        "tied": np.zeros(n + 1),
         "constant": [constant],
     }
 
 
-def _elements(data: AnyExposure, hazard: Hazard, shape: Layout, arrays: Mapping, place: Mapping) -> dict:
+def _walk(data: AnyExposure, hazard: Hazard, place: Mapping, n: int) -> dict:
+    """The scale on which steps are sampled; and the prior is that of the level over time, of which the level
+    that is sampled, over the events, is moved away by the steps."""
+    step, level = place["step"], place[LEVEL_AT_EVENTS]
+    information, tied = np.zeros(n), np.zeros((n, n))
+    information[step] = step_information(data, hazard)
+    tied[level[..., None], step] = level_shift(data, hazard)
+    return {"information": information} | matrix("tied", tied, "tied_to", "tied_by")
+
+
+def _elements(data: AnyExposure, hazard: Hazard, shape: Layout, place: Mapping) -> dict:
     """Log hazards by arm and interval, slopes by arm and stretch of intervals, effects of covariates, of
     each pattern or each covariate; and the events and exposure that they meet."""
     size = sum(p.size for p in place.values())
-    log_hazard = _log_hazard(data, hazard, arrays, place, size)
+    log_hazard = _log_hazard(data, hazard, place, size)
     slope_rows, slope = _stretches(slope_map(data, hazard, place, size))
     covariates = np.zeros((len(data.covariate_names), size))
     if data.covariate_names:
         covariates[:, place[COVARIATE_EFFECT]] = np.eye(len(covariates))
     rows, cells = [log_hazard.reshape(-1, size), slope_rows], log_hazard.shape[0] * log_hazard.shape[1]
     slope = np.where(slope < 0, -1, slope + cells)
-    hits = [arrays["events"].ravel(), _score_hits(data, slope, len(slope_rows), cells)]
+    hits = [data.events.ravel(), _score_hits(data, slope, len(slope_rows), cells)]
     base = cells + len(slope_rows)
     if shape.compressed:
         patterns = np.array(shape.patterns)
-        offsets, fields = patterns[:, 1:] @ covariates, _nodes(patterns, slope, base, arrays)
+        offsets, fields = patterns[:, 1:] @ covariates, _nodes(patterns, slope, base, shape.nodes(data))
     else:
         offsets, fields = covariates, _pieces(data, slope, base)
     design = np.concatenate([*rows, offsets])
     events = np.concatenate([*hits, np.zeros(len(offsets))])
     if data.covariate_names:
-        # events' covariates: of every covariate a patient's own element, of patterns what adds up to them
-        events, design = _covariate_hits(events, design, covariates, arrays, compressed=shape.compressed)
+        # each covariate is an element that its events hit; patterns have elements that are sums of covariates
+        if shape.compressed:
+            design, events = (
+                np.concatenate([design, covariates]),
+                np.append(events, np.zeros(len(covariates))),
+            )
+        events[-len(covariates) :] = data.covariate_events
     return fields | {
         "intercept": np.zeros(len(design)),
         **matrix("design", design, "design_effect", "design_by"),
@@ -138,27 +150,21 @@ def _elements(data: AnyExposure, hazard: Hazard, shape: Layout, arrays: Mapping,
     }
 
 
-def _covariate_hits(events, design, covariates, arrays, *, compressed: bool):
-    if compressed:
-        return np.append(events, arrays["covariate_events"]), np.concatenate([design, covariates])
-    events[-len(covariates) :] = arrays["covariate_events"]
-    return events, design
-
-
-def _log_hazard(data: AnyExposure, hazard: Hazard, arrays: Mapping, place: Mapping, size: int) -> np.ndarray:
+def _log_hazard(data: AnyExposure, hazard: Hazard, place: Mapping, size: int) -> np.ndarray:
     """Map from effects to log hazards, (arm, interval, effect)."""
     arms, intervals = len(data.arms), data.n_intervals
     found = np.zeros((arms, intervals, size))
     every = np.arange(intervals)
+    walks = hazard.smoothing == RW1 and intervals > 1
+    walk = walk_basis(data.cuts) - level_shift(data, hazard)[..., None, :] if walks else None
     for a in range(arms):
         own = (a,) if hazard.baseline == PER_ARM else ()
         if hazard.smoothing == INDEPENDENT:
             found[a, every, place["log_baseline"][own]] = 1.0
         else:
-            walks = hazard.smoothing == RW1 and intervals > 1
             found[a, :, place[LEVEL_AT_EVENTS if walks else LEVEL][own]] = 1.0
             if walks:
-                found[a][:, place["step"][own]] = arrays["walk"][own]
+                found[a][:, place["step"][own]] = walk[own]
         if hazard.baseline == SHARED and a:
             found[a, :, place[ARM_EFFECT][a - 1]] = 1.0
     return found
@@ -202,9 +208,9 @@ def _score_hits(data: AnyExposure, slope: np.ndarray, stretches: int, cells: int
     return found
 
 
-def _nodes(patterns: np.ndarray, slope: np.ndarray, base: int, arrays: Mapping) -> dict:
+def _nodes(patterns: np.ndarray, slope: np.ndarray, base: int, nodes: Nodes) -> dict:
     """Cells of patterns and intervals with their nodes; those without exposure are left out."""
-    months, score = arrays["node_weight"], arrays["node_score"]
+    months, score = nodes.weight, nodes.score
     arm, intervals = patterns[:, 0].astype(int), months.shape[1]
     pattern, interval = np.nonzero((months > 0).any(axis=2))
     held = months[pattern, interval] > 0

@@ -11,25 +11,14 @@ import numpy as np
 from scipy import sparse
 
 from bayes_net.engine.code import code
-from bayes_net.engine.density import FIELDS, sizes_of_work
+from bayes_net.engine.fields import FIELDS, sizes_of_work
 
-REALS = frozenset(
-    [
-        *(
-            "mean",
-            "unit",
-            "information",
-            "prior_mean",
-            "prior_root",
-            "tied_by",
-            "mixed_ratio",
-            "mixed_weight",
-        ),
-        *("sd_scale", "constant", "intercept", "design_by", "hits", "node_score", "node_months", "width"),
-        *("piece_score", "piece_months", "piece_covariates", "row_value", "row_se", "row_power"),
-        *("row_student", "curve_months", "root_by", "response_counts", "shrinkage_counts"),
-    ]
-)
+REALS = {
+    "mean", "unit", "information", "prior_mean", "prior_root", "tied_by", "mixed_ratio", "mixed_weight",
+    "sd_scale", "constant", "intercept", "design_by", "hits", "node_score", "node_months", "width",
+    "piece_score", "piece_months", "piece_covariates", "row_value", "row_se", "row_power", "row_student",
+    "curve_months", "root_by", "response_counts", "shrinkage_counts",
+}  # fmt: skip
 """Fields of real numbers; the others are of whole ones."""
 
 STARTS_MATRIX = {"tied", "design", "cell_nodes", "row_curve", "root"}

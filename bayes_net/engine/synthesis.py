@@ -143,6 +143,7 @@ def _counts(arrays: Mapping, where: Mapping) -> dict:
         found |= {
             "shrinkage_location": where["shrinkage_location"],
             "shrinkage_spread": where["shrinkage_log_spread"],
-            "shrinkage_counts": arrays["shrinkage_counts"],
+            # of patients below the next higher threshold, without a next lower one
+            "shrinkage_counts": np.delete(arrays["shrinkage_counts"], 4, axis=0),
         }
     return found

@@ -16,6 +16,7 @@ from arviz_stats.base import array_stats
 from scipy.special import expit
 
 from bayes_net.errors import InputError
+from bayes_net.estimands.diagnostics import diagnose, quantile_error
 from bayes_net.estimands.survival import (
     EFFECT,
     OVER_TIME,
@@ -79,7 +80,8 @@ def contrast(values: xr.DataArray, *, dim: str, reference: str | float) -> xr.Da
 
 def probability(values: xr.DataArray, *, above: float = -np.inf, below: float = np.inf) -> xr.DataArray:
     """Posterior probability that a quantity lies strictly between the limits."""
-    return ((values > above) & (values < below)).mean(SAMPLE_DIMS)
+    inside = (values.values > above) & (values.values < below)
+    return values.copy(data=inside).mean(SAMPLE_DIMS)
 
 
 _NATURAL_SCALES: dict[str, tuple[str, Callable]] = {
@@ -149,48 +151,38 @@ def summarise(
     flat = values.transpose(..., *SAMPLE_DIMS)
     draws = flat.values.reshape(-1, *flat.shape[-2:])
     pooled = values[IMPUTATION].values if IMPUTATION in values.coords else None
-    rows = [_summary(x, ci_prob, interval, limits=limits, imputation=pooled) for x in draws]
-    table = pd.concat([about(values), pd.DataFrame(rows)], axis=1)
+    rows, tail = draws.reshape(len(draws), -1), ((1 - ci_prob) / 2, (1 + ci_prob) / 2)
+    if interval == "equal-tailed":
+        lower, upper = np.quantile(rows, tail, axis=1)
+    else:
+        lower, upper = np.array([array_stats.hdi(x, ci_prob) for x in rows]).T
+    found = {"estimate": np.median(rows, axis=1), "lower": lower, "upper": upper}
+    found |= {"mean": rows.mean(axis=1), "sd": rows.std(axis=1, ddof=1)}
+    # What does not vary (survival at time 0) has no error, and nothing to diagnose.
+    varies = np.ptp(rows, axis=1) != 0
+    errors = {name: np.full(len(rows), np.nan) for name in _ERRORS[: None if limits else -2]}
+    errors["mcse"][~varies] = 0.0
+    for name, x in _errors(draws[varies], tail, pooled).items():
+        # The ends of a highest-density interval are no quantiles, and wander more than these.
+        if name in errors and not (interval == "hdi" and name in _ERRORS[-2:]):
+            errors[name][varies] = x
+    table = pd.concat([about(values), pd.DataFrame(found | errors)], axis=1)
     return table.assign(level=ci_prob, interval_kind=interval)
 
 
-def _summary(
-    x: np.ndarray, ci_prob: float, interval: str, *, limits: bool, imputation: np.ndarray | None
-) -> dict[str, float]:
-    tail = ((1 - ci_prob) / 2, (1 + ci_prob) / 2)
-    lower, upper = np.quantile(x, tail) if interval == "equal-tailed" else array_stats.hdi(x.ravel(), ci_prob)
-    values = {
-        "estimate": float(np.median(x)),
-        "lower": float(lower),
-        "upper": float(upper),
-        "mean": float(x.mean()),
-        "sd": float(x.std(ddof=1)),
-    }
-    names = ["mcse", "ess_bulk", "ess_tail", "rhat", *(["mcse_lower", "mcse_upper"] if limits else [])]
-    # What does not vary (survival at time 0) has no error, and nothing to diagnose.
-    constant = np.ptp(x) == 0
-    if constant:
-        values |= dict.fromkeys(names, np.nan)
-    elif imputation is None:
-        values |= {name: float(_CHAIN_ERRORS[name](x, tail)) for name in names}
-    else:
-        errors = mixture_errors(x, imputation, tail)
-        values |= {name: errors[name] for name in names}
-    if limits and interval == "hdi":
-        # The ends of a highest-density interval are no quantiles, and wander more than these.
-        values |= {"mcse_lower": np.nan, "mcse_upper": np.nan}
-    return values | ({"mcse": 0.0} if constant else {})
+_ERRORS = ("mcse", "ess_bulk", "ess_tail", "rhat", "mcse_lower", "mcse_upper")
 
 
-_CHAIN_ERRORS = {
-    "mcse": lambda x, tail: array_stats.mcse(x, method="median"),
-    "ess_bulk": lambda x, tail: array_stats.ess(x, method="bulk"),
-    "ess_tail": lambda x, tail: array_stats.ess(x, method="tail", prob=tail),
-    "rhat": lambda x, tail: array_stats.rhat(x),
-    "mcse_lower": lambda x, tail: array_stats.mcse(x, method="quantile", prob=tail[0]),
-    "mcse_upper": lambda x, tail: array_stats.mcse(x, method="quantile", prob=tail[1]),
-}
-"""Of chains that sample one distribution."""
+def _errors(draws: np.ndarray, tail: tuple[float, float], imputation: np.ndarray | None) -> dict:
+    """``_ERRORS`` of draws (quantity, chain, draw), of one distribution or one an imputation."""
+    if imputation is not None:
+        each = pd.DataFrame([mixture_errors(x, imputation, tail) for x in draws], columns=_ERRORS)
+        return {name: each[name] for name in _ERRORS}
+    rhat, bulk, ends = diagnose(draws, tail)
+    median, lower, upper = (quantile_error(draws, prob) for prob in (0.5, *tail))
+    return dict(zip(_ERRORS, (median, bulk, ends, rhat, lower, upper), strict=True))
+
+
 STRENGTHS = ((0.99, "almost certainly"), (0.95, "very probably"), (0.80, "probably"))
 """Smallest posterior probability of a direction that earns each word; below the last it is unclear."""
 UNCLEAR = "unclear"

@@ -30,13 +30,14 @@ from bayes_net.schema import (
     LOG_HAZARD,
     POINTS_PER_UNIT,
     SAMPLE_DIMS,
+    SHRINKAGE,
     SLOPE,
     SLOPE_BY_INTERVAL,
     SLOPE_STEP_SD,
     TIME,
 )
 
-SHRINKAGE, EFFECT = "shrinkage", "arm_effect"
+EFFECT = "arm_effect"
 SMALL = 1e-9
 
 

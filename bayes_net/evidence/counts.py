@@ -26,10 +26,8 @@ SMALLEST_SHRINKAGE, LARGEST_SHRINKAGE = -20.0, 100.0
 its size."""
 COUNTED = ("response", "shrinkage")
 """Endpoints that have counts."""
-TINY = 1e-12
-"""Keeps the log of a probability finite where a chain visits laws of shrinkage that exclude a group."""
 FARTHEST = 1e3
-"""Stands for the logit of 0 and 1."""
+"""Stands for the logit of 1, and its negative for that of 0: finite, as gradients are there."""
 _WHOLE = ("value", "n", "unit")
 
 
@@ -84,29 +82,30 @@ def place(shrinkage: np.ndarray) -> np.ndarray:
         return np.clip(special.logit(way), -FARTHEST, FARTHEST)
 
 
-def below(shrinkage: np.ndarray, location: Array, spread: Array, maths: Maths = NUMPY) -> Array:
+def below(shrinkage: np.ndarray, location: Array, spread: Array) -> Array:
     """Probability of a best shrinkage below ``shrinkage`` points, whose place between -20 and 100 points is
     logit-normal."""
-    return _below(place(shrinkage), location, spread, maths)
+    return special.ndtr((place(shrinkage) - location) / spread)
 
 
-def _below(at: Array, location: Array, spread: Array, maths: Maths) -> Array:
-    return 0.5 * (1.0 + maths.erf((at - location) / (spread * np.sqrt(2.0))))
+def log_between(lower: Array, upper: Array, maths: Maths = NUMPY) -> Array:
+    """Log probability of a standard normal between ``lower`` and ``upper``: from the nearer tail, so that it
+    is exact however far out both are."""
+    right = lower + upper > 0
+    near, far = maths.where(right, -lower, upper), maths.where(right, -upper, lower)
+    whole = maths.log_ndtr(near)
+    return whole + maths.log(-maths.expm1(maths.log_ndtr(far) - whole))
 
 
-def count_log_likelihood(parts: Values, counted: Array, endpoint: str, maths: Maths = NUMPY) -> Array:
-    """Binomial log-likelihood of each count of ``endpoint``, without the binomial coefficient.
+def count_log_likelihood(parts: Values, counted: Array, endpoint: str) -> Array:
+    """Binomial log-likelihood of each count of ``endpoint``, without the binomial coefficient, (..., count).
 
     ``parts`` are those of ``linear_parts``; ``counted`` begins with the array of ``count_rows``.
     """
     k, n = counted[0], counted[1]
     if endpoint == "response":
         logit = parts["response"]
-        return -k * maths.softplus(-logit) - (n - k) * maths.softplus(logit)
-    location, spread = parts["shrinkage_location"], maths.exp(parts["shrinkage_log_spread"])
-    at, upper, lower = (_below(counted[i], location, spread, maths) for i in (2, 3, 4))
-    return (
-        k * maths.log(upper - at + TINY)
-        + (n - k) * maths.log(at - lower + TINY)
-        - n * maths.log(upper - lower + TINY)
-    )
+        return -k * np.logaddexp(0.0, -logit) - (n - k) * np.logaddexp(0.0, logit)
+    location, spread = parts["shrinkage_location"], np.exp(parts["shrinkage_log_spread"])
+    at, upper, lower = ((counted[i] - location) / spread for i in (2, 3, 4))
+    return k * log_between(at, upper) + (n - k) * log_between(lower, at) - n * log_between(lower, upper)

@@ -77,12 +77,12 @@ class Maths:
 
     exp: Callable[[Array], Array]
     log: Callable[[Array], Array]
-    erf: Callable[[Array], Array]
-    softplus: Callable[[Array], Array]
     expm1: Callable[[Array], Array]
+    log_ndtr: Callable[[Array], Array]
+    where: Callable[[Array, Array, Array], Array]
 
 
-NUMPY = Maths(np.exp, np.log, special.erf, lambda x: np.logaddexp(0.0, x), np.expm1)
+NUMPY = Maths(np.exp, np.log, np.expm1, special.log_ndtr, np.where)
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ class Datum:
         return self.se * drawn * (np.exp(rng.normal(*FLOOR_INFLATION, size=size)) if self.inflated else 1.0)
 
 
-def student_log_density(z: Array, maths: Maths = NUMPY) -> Array:
+def student_log_density(z: Array) -> Array:
     """Log density of Student's t with ``STUDENT_DF`` degrees of freedom, without its constant."""
-    return -0.5 * (STUDENT_DF + 1) * maths.log(1.0 + z**2 / STUDENT_DF)
+    return -0.5 * (STUDENT_DF + 1) * np.log1p(z**2 / STUDENT_DF)
 
 
 class Predicted(Protocol):

@@ -31,8 +31,7 @@ from bayes_net.numbers import format_count, format_interval, interval_label
 from bayes_net.report.tables import by_landmark
 from bayes_net.report.words import extremes
 from bayes_net.results.columns import LEAST_CONTRACTION, PRINTED_COLUMNS
-from bayes_net.results.synthesis import PREDICTED
-from bayes_net.schema import BIASED, WITHOUT_BIAS
+from bayes_net.schema import BIASED, PREDICTED, WITHOUT_BIAS
 
 RATIO_LIMITS = (0.1, 10.0)
 """An interval that reaches further is cut here and ends in an arrow."""

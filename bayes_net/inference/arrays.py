@@ -16,14 +16,13 @@ from bayes_net.data.gauss import NODES, compress
 from bayes_net.evidence.counts import COUNTED, count_log_likelihood
 from bayes_net.evidence.statistics import STUDENT_DF, Quantity
 from bayes_net.labels import coordinates
-from bayes_net.model.likelihoods import count_rows, curve_derivatives, row_location
+from bayes_net.model.likelihoods import count_rows, curve_derivatives, linear_parts, row_location
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import (
     derive,
     derived_dims,
     effect_labels,
     effect_names,
-    linear_parts,
     scale_names,
     scaled,
     split,

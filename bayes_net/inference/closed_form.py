@@ -159,16 +159,27 @@ def _sum_of(drawn: Parameters, data: AggregatedExposure) -> np.ndarray:
 
 def log_prior(posterior: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dataset:
     """Log prior density of each free variable, with the variable's own dims."""
-    densities = {}
-    for name, free in free_variables(hazard, data).items():
-        scale = step_scale(posterior, hazard, data) if name == "step" else xr.ones_like(posterior[name])
-        standard = (posterior[name] / scale).transpose(*posterior[name].dims)
-        densities[name] = standard.copy(data=free.prior.logpdf(standard.values)) - np.log(scale)
-    return xr.Dataset(densities)
+    free = {name: (posterior[name], own.prior) for name, own in free_variables(hazard, data).items()}
+    return xr.Dataset({name: x.copy(data=prior.logpdf(x.values)) for name, (x, prior) in free.items()})
+
+
+def as_defined(sampled: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dataset:
+    """The free variables of ``hazard_model`` from those that the engine samples (``patients_posterior``)."""
+    if LEVEL_AT_EVENTS not in sampled:
+        return sampled
+    strata = () if hazard.baseline == SHARED else (ARM,)
+    step = sampled["step"] / step_scale(sampled, hazard, data)
+    shift = xr.DataArray(level_shift(data, hazard), dims=(*strata, "boundary"))
+    level = sampled[LEVEL_AT_EVENTS] - (sampled[STEP_SD] * step * shift).sum("boundary")
+    defined = {
+        LEVEL: level.transpose(*SAMPLE_DIMS, *strata),
+        "step": step.transpose(*SAMPLE_DIMS, *strata, "boundary"),
+    }
+    return sampled.drop_vars(LEVEL_AT_EVENTS).assign(defined)
 
 
 def step_scale(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.DataArray:
-    """What the model multiplies the walk's standard normal steps by to sample them evenly."""
+    """What the engine multiplies the walk's standard normal steps by to sample them evenly."""
     strata = () if hazard.baseline == SHARED else (ARM,)
     information = xr.DataArray(step_information(data, hazard), dims=(*strata, "boundary"))
     return np.sqrt(1.0 + draws[STEP_SD] ** 2 * information)
@@ -191,30 +202,19 @@ def draw_prior(hazard: Hazard, data: AnyExposure, *, draws: int, seed: int) -> x
         shape = (1, draws, *(len(coords[dim]) for dim in free.dims))
         variables[name] = ((*SAMPLE_DIMS, *free.dims), free.prior.draw(rng, shape))
     used = {dim for dims, _ in variables.values() for dim in dims} | {ARM, INTERVAL}
-    drawn = xr.Dataset(variables, coords={dim: coords[dim] for dim in used})
-    if "step" in drawn:
-        drawn["step"] = (drawn["step"] * step_scale(drawn, hazard, data)).transpose(*drawn["step"].dims)
-    return with_derived(drawn, hazard, data)
+    return with_derived(xr.Dataset(variables, {dim: coords[dim] for dim in used}), hazard, data)
 
 
 def with_derived(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dataset:
-    """Add what the model derives from its free variables: log_hazard, slope when common, its values by
-    interval when they vary over time, and the level over time in place of that over events."""
+    """Add what ``hazard_model`` derives from its free variables: log_hazard, slope when common, and its
+    values by interval when they vary over time."""
     if hazard.smoothing == INDEPENDENT:
         alpha = draws["log_baseline"]
     else:
-        steps = 0.0
-        if data.n_intervals > 1:
-            steps = draws[STEP_SD] * draws["step"] / step_scale(draws, hazard, data)
-        if LEVEL_AT_EVENTS in draws:
-            strata = () if hazard.baseline == SHARED else (ARM,)
-            shift = xr.DataArray(level_shift(data, hazard), dims=(*strata, "boundary"))
-            level = draws[LEVEL_AT_EVENTS] - (steps * shift).sum("boundary")
-            draws = draws.assign({LEVEL: level.transpose(*SAMPLE_DIMS, *strata)}).drop_vars(LEVEL_AT_EVENTS)
         alpha = draws[LEVEL].expand_dims({INTERVAL: draws[INTERVAL]}, axis=-1)
         if data.n_intervals > 1:
             basis = xr.DataArray(walk_basis(data.cuts), dims=(INTERVAL, "boundary"))
-            alpha = alpha + (steps * basis).sum("boundary")
+            alpha = alpha + (draws[STEP_SD] * draws["step"] * basis).sum("boundary")
     if hazard.baseline == SHARED:
         alpha = alpha.expand_dims({ARM: draws[ARM]})
         if len(data.arms) > 1:

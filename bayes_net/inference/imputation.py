@@ -256,7 +256,7 @@ def _seeds(seed: int, count: int) -> list[int]:
 def _brief(tree: xr.DataTree) -> xr.DataTree:
     """What is pooled: of completed data, log-likelihoods and events say nothing about patients."""
     kept = {name: tree[name].to_dataset() for name in ("posterior", "sample_stats", "constant_data")}
-    # steps of the walk are on a scale of each imputation's own; log_hazard has what they say
+    # log_hazard has what the steps of the walk say
     kept["posterior"] = kept["posterior"].drop_dims("boundary", errors="ignore")
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=tree.attrs), **kept}, name="fit")
 

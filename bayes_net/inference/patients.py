@@ -8,28 +8,23 @@ import xarray as xr
 
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.exposure import measure_attrs
-from bayes_net.engine.layout import Layout, layout, model_data
+from bayes_net.engine.layout import Layout
 from bayes_net.engine.patients import patients_posterior, sampled_variables
-from bayes_net.inference.closed_form import draw_prior, log_likelihood, log_prior, with_derived
+from bayes_net.inference.closed_form import as_defined, draw_prior, log_likelihood, log_prior, with_derived
 from bayes_net.inference.sampling import (
-    NUMBA,
     PRIOR_DRAWS,
     PYMC,
-    Compiled,
     Sampler,
     as_tree,
-    check_engine,
     compile_model,
     sample,
     sample_posterior,
 )
-from bayes_net.inference.start import starting_points
+from bayes_net.inference.start import starting_points, starts_of_definition
 from bayes_net.model.assumptions import Hazard, free_variables
 from bayes_net.model.predictors import coordinates
 from bayes_net.model.priors import Flat
 from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS
-
-_compiled: dict[tuple, Compiled] = {}
 
 
 def fit(
@@ -39,7 +34,7 @@ def fit(
     seed: int,
     sampler: Sampler = Sampler(),
     shape: Layout | None = None,
-    engine: str = NUMBA,
+    brief: bool = False,
     progress: bool = False,
 ) -> xr.DataTree:
     """The posterior of a hazard model of ``data``.
@@ -48,48 +43,57 @@ def fit(
     (variable ``patients``, dims chain, draw, patient: in memory, not for the file; of an
     ``AggregatedExposure`` only their sum, dims chain, draw), ``prior``
     (absent when a prior is flat), ``observed_data`` (events by arm and interval) and
-    ``constant_data`` (intervals, exposure, numbers). ``engine``: "numba" compiles nothing anew, "pymc"
-    compiles the PyMC model, once for all exposures of the same ``shape``.
+    ``constant_data`` (intervals, exposure, numbers). Variables are those of ``hazard_model``. ``brief``
+    leaves it at posterior, sample_stats and constant_data, which is what hazard ratios and their gate need.
+
+    The ``sampler``'s engine "pymc" compiles that model and samples it; "numba" samples the same density with
+    exposure as ``shape`` has it, and compiles nothing anew.
+
+    Raises
+    ------
+    InputError
+        ``data`` are of another ``shape``.
     """
-    check_engine(engine)
     hazard = hazard or Hazard()
-    shape = shape or layout([data])
-    if engine == PYMC:
-        source = _compile_once(data, hazard, shape)
-    else:
-        source = patients_posterior(data, hazard, shape=shape)
-    if isinstance(data, AggregatedExposure):
-        source = source.starting_near(*starting_points(hazard, data))
-    how = {"seed": seed, "sampler": sampler, "progress": progress}
-    if engine == PYMC:
-        tree = sample(source, data=model_data(data, shape, hazard), **how)
-    else:
-        dims = {name: free.dims for name, free in sampled_variables(hazard, data).items()}
-        tree = sample_posterior(source, dims=dims, coords=coordinates(data), **how)
-    drawn = tree["posterior"].to_dataset().assign_coords(_coords(data))
-    posterior = with_derived(drawn, hazard, data)
+    sampled = _sample_definition if sampler.engine == PYMC else _sample_density
+    tree = sampled(data, hazard, shape, seed=seed, sampler=sampler, progress=progress)
+    posterior = with_derived(tree["posterior"].to_dataset().assign_coords(_coords(data)), hazard, data)
     groups = {
         "posterior": posterior,
         "sample_stats": tree["sample_stats"].to_dataset(),
-        "log_prior": log_prior(posterior, hazard, data),
-        "log_likelihood": log_likelihood(posterior, data).to_dataset(),
-        "observed_data": xr.Dataset({"events": ((ARM, INTERVAL), data.events)}, _coords(data)),
         "constant_data": _constants(data),
     }
-    if not any(isinstance(free.prior, Flat) for free in free_variables(hazard, data).values()):
-        groups["prior"] = draw_prior(hazard, data, draws=PRIOR_DRAWS, seed=seed)
+    if not brief:
+        groups |= {
+            "log_prior": log_prior(posterior, hazard, data),
+            "log_likelihood": log_likelihood(posterior, data).to_dataset(),
+            "observed_data": xr.Dataset({"events": ((ARM, INTERVAL), data.events)}, _coords(data)),
+        }
+        if not any(isinstance(free.prior, Flat) for free in free_variables(hazard, data).values()):
+            groups["prior"] = draw_prior(hazard, data, draws=PRIOR_DRAWS, seed=seed)
     return as_tree(groups, tree.attrs | measure_attrs(data.measure))
 
 
-def _compile_once(data: AnyExposure, hazard: Hazard, shape: Layout) -> Compiled:
-    # PyMC is imported where it is asked for
-    from bayes_net.inference.engine_patients import flat_hazard_model
+def _sample_density(data: AnyExposure, hazard: Hazard, shape: Layout | None, **how) -> xr.DataTree:
+    """Draws of the engine's log density, by the names of ``hazard_model``."""
+    posterior = patients_posterior(data, hazard, shape=shape)
+    if isinstance(data, AggregatedExposure):
+        posterior = posterior.starting_near(*starting_points(hazard, data))
+    dims = {name: own.dims for name, own in sampled_variables(hazard, data).items()}
+    tree = sample_posterior(posterior, dims=dims, coords=coordinates(data), **how)
+    tree["posterior"] = xr.DataTree(as_defined(tree["posterior"].to_dataset(), hazard, data))
+    return tree
 
-    kinds = tuple((name, type(v.prior), v.dims) for name, v in free_variables(hazard, data).items())
-    key = (shape, kinds)
-    if key not in _compiled:
-        _compiled[key] = compile_model(flat_hazard_model(data, hazard, shape=shape), derived=False)
-    return _compiled[key]
+
+def _sample_definition(data: AnyExposure, hazard: Hazard, _shape: Layout | None, **how) -> xr.DataTree:
+    from bayes_net.model.hazard import hazard_model  # PyMC is imported where it is asked for
+
+    model = hazard_model(data, hazard)
+    compiled = compile_model(model, derived=False)
+    if isinstance(data, AggregatedExposure):
+        names = [variable.name for variable in model.free_RVs]
+        compiled = compiled.starting_at(starts_of_definition(hazard, data, names))
+    return sample(compiled, **how)
 
 
 def _coords(data: AnyExposure) -> dict[str, list]:
@@ -131,7 +135,6 @@ def stack(fits: Mapping[str, xr.DataTree], *, dim: str) -> xr.DataTree:
             parts, dim=dim, join="outer", coords="minimal", compat="override"
         ).assign_coords({dim: list(fits)})
     attrs = next(iter(fits.values())).attrs
-    each = {
-        name: [tree.attrs[name] for tree in fits.values()] for name in ("seed", "attempts") if name in attrs
-    }
+    of_each = [name for name in ("seed", "attempts", "method") if name in attrs]
+    each = {name: [tree.attrs[name] for tree in fits.values()] for name in of_each}
     return as_tree(groups, attrs | each)

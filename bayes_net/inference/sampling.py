@@ -1,14 +1,11 @@
-"""Posterior draws by the No-U-Turn sampler, of the engine's log density or of a PyMC model.
-
-The engine's code serves every model and is compiled once for all. A PyMC model takes many times longer to
-compile than to sample, so what is compiled can be given other data of the same shapes.
-"""
+"""Posterior draws by the No-U-Turn sampler, of the engine's log density or of a PyMC model."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from inspect import signature
 from numbers import Integral
@@ -19,16 +16,16 @@ import numpy as np
 import nutpie
 import xarray as xr
 
-from bayes_net.engine.nuts import VECTOR, nuts_model
+from bayes_net.engine.laplace import approximate
+from bayes_net.engine.nuts import VECTOR, columns, nuts_model
 from bayes_net.engine.posterior import Posterior
 from bayes_net.errors import InputError
-from bayes_net.schema import DRAW, SAMPLE_DIMS
+from bayes_net.schema import DRAW, IMPORTANCE_ESS, LAPLACE, NUTS, PARETO_K, SAMPLE_DIMS
 
 if TYPE_CHECKING:
     import pymc as pm
 
 NUMBA, PYMC = "numba", "pymc"
-"""What draws samples: the engine's density, compiled once for every model, or the PyMC model itself."""
 
 PACKAGES = ("bayes-net", "pymc", "nutpie", "pytensor", "numba", "arviz-stats", "numpy", "xarray")
 PRIOR_DRAWS = 1000
@@ -37,22 +34,34 @@ _KEPT_STATS = ("diverging", "energy", "logp", "n_steps", "step_size")
 
 @dataclass(frozen=True)
 class Sampler:
-    """How long and how carefully to sample; of every ``thin`` draws one is kept, ``draws`` in all."""
+    """How long and how carefully to sample; of every ``thin`` draws one is kept, ``draws`` in all.
+
+    ``engine`` is what is sampled where ``fit`` and ``fit_synthesis`` have both: "numba", a density that is
+    compiled once for every model, or "pymc", the PyMC model that defines it, compiled for each fit.
+    ``method`` "laplace" draws from a Laplace approximation where that is good enough, and samples elsewhere
+    (``engine.laplace``); a PyMC model is always sampled.
+    """
 
     draws: int = 1000
     tune: int = 500
     chains: int = 4
     target_accept: float = 0.98
     thin: int = 1
+    engine: str = NUMBA
+    method: str = NUTS
 
     def more_careful(self) -> Sampler:
-        """Smaller steps (a quarter as much is rejected), longer tuning, twice the sampling for as many."""
+        """Smaller steps (a quarter as much is rejected), longer tuning, twice the sampling for as many; and
+        no approximation."""
         closer = 1.0 - (1.0 - self.target_accept) / 4
-        return replace(self, tune=2 * self.tune, target_accept=closer, thin=2 * self.thin)
+        return replace(self, tune=2 * self.tune, target_accept=closer, thin=2 * self.thin, method=NUTS)
 
     def __post_init__(self) -> None:
         if min(self.draws, self.tune, self.chains, self.thin) < 1 or not 0.5 <= self.target_accept < 1:
             raise InputError(f"{self} is not usable; expected positive counts and 0.5 <= target_accept < 1")
+        for name, known in (("engine", (NUMBA, PYMC)), ("method", (NUTS, LAPLACE))):
+            if (value := getattr(self, name)) not in known:
+                raise InputError(f"{name} {value!r} is unknown; expected {' or '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -62,13 +71,9 @@ class Compiled:
     model: object
     inputs: frozenset[str]
 
-    def starting_near(self, centre: np.ndarray, spread: np.ndarray) -> Compiled:
-        """With chains that start at normal draws around ``centre``, SDs ``spread``: both of all unconstrained
-        free variables one after another."""
-
-        def point(seed: int) -> np.ndarray:
-            return centre + spread * np.random.default_rng(seed).standard_normal(len(centre))
-
+    def starting_at(self, point: Callable[[int], np.ndarray]) -> Compiled:
+        """With chains that start where ``point`` of a seed is: all unconstrained free variables one after
+        another."""
         return replace(self, model=replace(self.model, initial_point_func=point))
 
 
@@ -109,38 +114,43 @@ def sample_posterior(
     sampler: Sampler = Sampler(),
     progress: bool = False,
 ) -> xr.DataTree:
-    """The same of the engine's log density; ``dims`` are those of its variables, with their labels."""
-    tree = _draws(nuts_model(posterior), seed, sampler, progress)
-    draws = tree["posterior"][VECTOR]
-    named = posterior.named(draws.values)
-    variables = {name: ((*SAMPLE_DIMS, *dims[name]), value) for name, value in named.items()}
-    used = {dim for name in named for dim in dims[name]} & set(coords)
-    labels = {dim: draws[dim].values for dim in SAMPLE_DIMS} | {dim: coords[dim] for dim in used}
-    tree["posterior"] = xr.DataTree(xr.Dataset(variables, labels))
-    return tree
+    """The same of the engine's log density; ``dims`` are those of its variables, with their labels.
+
+    The attribute ``method`` says what the draws are from, and why an approximation that was asked for was not
+    taken. Of one that was, ``sample_stats`` has logp, pareto_k and importance_ess.
+    """
+    settings, method, found = _settings(seed, sampler, progress), NUTS, None
+    if sampler.method == LAPLACE:
+        found = approximate(posterior, draws=sampler.draws, chains=sampler.chains, seed=seed)
+        method = found.verdict
+    if method == LAPLACE:
+        vector, thin = found.draws, 1
+        each = np.ones(len(vector))
+        stats = {"logp": found.logp, PARETO_K: found.pareto_k * each, IMPORTANCE_ESS: found.ess * each}
+    else:
+        stats = columns(
+            nutpie.sample(nuts_model(posterior), **settings, return_raw_trace=True), [VECTOR, *_KEPT_STATS]
+        )
+        vector, thin = stats.pop(VECTOR), sampler.thin
+    numbers = {dim: np.arange(n) for dim, n in zip(SAMPLE_DIMS, vector.shape, strict=False)}
+    sampled = xr.Dataset({name: (SAMPLE_DIMS[: x.ndim], x) for name, x in stats.items()}, numbers)
+    sampled = _thinned(sampled, thin)
+    values = {name: value[:, ::thin] for name, value in posterior.named(vector).items()}
+    drawn = labelled(values, dims, coords).assign_coords(sampled.coords)
+    return as_tree({"posterior": drawn, "sample_stats": sampled}, _attrs(seed) | {"method": method})
 
 
-def check_engine(engine: str) -> None:
-    """Raise an ``InputError`` where there is no such engine."""
-    if engine not in (NUMBA, PYMC):
-        raise InputError(f"engine {engine!r} is unknown; expected {NUMBA} or {PYMC}")
+def labelled(
+    values: Mapping[str, np.ndarray], dims: Mapping[str, tuple[str, ...]], coords: Mapping[str, Sequence]
+) -> xr.Dataset:
+    """Draws of variables, chain and draw first, with their ``dims`` and of these the labels in ``coords``."""
+    variables = {name: ((*SAMPLE_DIMS, *dims[name]), value) for name, value in values.items()}
+    used = {dim for name in values for dim in dims[name]} & set(coords)
+    return xr.Dataset(variables, {dim: coords[dim] for dim in used})
 
 
 def _draws(model, seed: int, sampler: Sampler, progress: bool) -> xr.DataTree:
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
-        raise InputError(f"seed is {seed!r}; expected a whole number from 0 to 2**63 - 1")
-    trace = nutpie.sample(
-        model,
-        draws=sampler.draws * sampler.thin,
-        tune=sampler.tune,
-        chains=sampler.chains,
-        seed=int(seed),
-        target_accept=sampler.target_accept,
-        save_warmup=False,
-        **_LOW_RANK,
-        progress_bar=progress,
-    )
-    tree = _datatree(trace)
+    tree = _datatree(nutpie.sample(model, **_settings(seed, sampler, progress)))
     posterior, stats = (
         _thinned(tree[name].to_dataset(), sampler.thin) for name in ("posterior", "sample_stats")
     )
@@ -150,7 +160,31 @@ def _draws(model, seed: int, sampler: Sampler, progress: bool) -> xr.DataTree:
         "posterior": posterior.drop_vars(twins).drop_attrs(),
         "sample_stats": stats[[name for name in _KEPT_STATS if name in stats]].drop_attrs(),
     }
-    return as_tree(groups, {"seed": int(seed)} | {f"version {name}": version(name) for name in PACKAGES})
+    return as_tree(groups, _attrs(seed) | {"method": NUTS})
+
+
+def _settings(seed: int, sampler: Sampler, progress: bool) -> dict:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
+        raise InputError(f"seed is {seed!r}; expected a whole number from 0 to 2**63 - 1")
+    return {
+        "draws": sampler.draws * sampler.thin,
+        "tune": sampler.tune,
+        "chains": sampler.chains,
+        "seed": int(seed),
+        "target_accept": sampler.target_accept,
+        "save_warmup": False,
+        "progress_bar": progress,
+        **_LOW_RANK,
+    }
+
+
+def _attrs(seed: int) -> dict:
+    return {"seed": int(seed)} | _versions()
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {f"version {name}": version(name) for name in PACKAGES}
 
 
 def seed_of(seed: int, attempt: int = 1, *, label: str | None = None) -> int:

@@ -6,18 +6,26 @@ finds its mode, and its curvature how far to spread the chains around it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import xarray as xr
 
 from bayes_net.data.aggregated import AggregatedExposure
-from bayes_net.inference.closed_form import log_hazard_of_nodes, parameters, step_scale, with_derived
+from bayes_net.engine.patients import patients_posterior, sampled_variables
+from bayes_net.inference.closed_form import (
+    as_defined,
+    log_hazard_of_nodes,
+    parameters,
+    step_scale,
+    with_derived,
+)
+from bayes_net.inference.sampling import labelled
 from bayes_net.model.assumptions import Hazard, free_variables, sums_at_events
 from bayes_net.model.likelihoods import log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates
 from bayes_net.model.priors import Normal
-from bayes_net.schema import ARM, INTERVAL, LEVEL, LEVEL_AT_EVENTS, SAMPLE_DIMS, STEP_SD
+from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS, STEP_SD
 
 SPREAD = 2.0
 """Posterior SDs, as the mode's curvature has them, by which starting points differ."""
@@ -26,10 +34,8 @@ _RIDGE, _ITERATIONS, _CONVERGED = 1e-6, 100, 1e-8
 
 
 def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarray, np.ndarray]:
-    """Centre and SD of starting points, over the unconstrained free variables in the model's order."""
-    free = free_variables(hazard, data)
-    if STEP_SD in free:
-        free = {LEVEL_AT_EVENTS if name == LEVEL else name: each for name, each in free.items()}
+    """Centre and SD of starting points, over the vector of ``patients_posterior``."""
+    free = sampled_variables(hazard, data)
     coords = coordinates(data)
     shapes = {name: tuple(len(coords[dim]) for dim in each.dims) for name, each in free.items()}
     scales = {name: walk.steps for name, walk in free.items() if walk.steps}
@@ -39,7 +45,7 @@ def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarra
     one = units.assign(
         {name: ((*SAMPLE_DIMS, *free[name].dims), np.ones((1, size, *shapes[name]))) for name in scales}
     )
-    derived = with_derived(one, hazard, data)
+    derived = with_derived(as_defined(one, hazard, data), hazard, data)
     mode, spread = _newton(_design(derived, data), *_prior(derived, hazard, data))
     found = {
         name: (mode[at].reshape(linear[name]), spread[at].reshape(linear[name]))
@@ -52,6 +58,24 @@ def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarra
             found |= dict(zip((step, sd), _standard_walk(*found[step]), strict=True))
     centre, around = (np.concatenate([found[name][i].ravel() for name in free]) for i in (0, 1))
     return centre, SPREAD * around
+
+
+def starts_of_definition(
+    hazard: Hazard, data: AggregatedExposure, names: Sequence[str]
+) -> Callable[[int], np.ndarray]:
+    """From a seed to a starting point of ``hazard_model`` with free variables ``names``, in this order."""
+    posterior = patients_posterior(data, hazard).starting_near(*starting_points(hazard, data))
+    variables = sampled_variables(hazard, data)
+    dims = {name: own.dims for name, own in variables.items()}
+    scales = [name for name, own in variables.items() if own.steps]
+
+    def point(seed: int) -> np.ndarray:
+        sampled = posterior.named(posterior.first_point(seed)[None, None])
+        defined = as_defined(labelled(sampled, dims, coordinates(data)), hazard, data)
+        unconstrained = defined.assign({name: np.log(defined[name]) for name in scales})
+        return np.concatenate([unconstrained[name].values.ravel() for name in names])
+
+    return point
 
 
 def _slices(shapes: dict[str, tuple[int, ...]]):
@@ -76,13 +100,11 @@ def _unit_vectors(linear, free, coords) -> xr.Dataset:
 def _prior(units: xr.Dataset, hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarray, np.ndarray]:
     """Mean and precision matrix of the linear parameters, of which ``units`` has one a draw, with the walk's
     SD at 1."""
-    scale = step_scale(units.isel(chain=0, draw=0), hazard, data).values if STEP_SD in units else 1.0
     mean, precision = 0.0, _RIDGE * np.eye(units.sizes["draw"])
     for name, (prior, dims, *_) in free_variables(hazard, data).items():
         if isinstance(prior, Normal):
             rows = units[name].isel(chain=0).transpose("draw", *dims).values
-            sd = np.broadcast_to(prior.sd * (scale if name == "step" else 1.0), rows.shape[1:]).ravel()
-            weighted = rows.reshape(len(rows), -1) / sd**2
+            weighted = rows.reshape(len(rows), -1) / prior.sd**2
             precision = precision + weighted @ rows.reshape(len(rows), -1).T
             mean = mean + weighted.sum(axis=1) * prior.mean
     return np.linalg.solve(precision, np.broadcast_to(mean, len(precision))), precision

@@ -52,14 +52,18 @@ with warnings.catch_warnings():
 
 
 __all__ = ["pm", "pt"]
-GRAPH = Maths(pt.exp, pt.log, pt.erf, pt.softplus, pt.expm1)
+
+
+def log_ndtr(u):
+    """Log probability of a standard normal below ``u``: the sum of what it is below 0, and above, of which
+    one does not move; so that neither, nor a gradient, overflows."""
+    left, right = pt.minimum(u, 0.0), pt.maximum(u, 0.0)
+    tail = pt.log(pt.erfcx(-left / np.sqrt(2.0))) - 0.5 * left**2
+    return tail + pt.log1p(-0.5 * pt.erfc(right / np.sqrt(2.0)))
+
+
+GRAPH = Maths(pt.exp, pt.log, pt.expm1, log_ndtr, pt.where)
 """The operations of PyTensor under the names that numpy's have in ``statistics.NUMPY``."""
-
-
-def times(matrix, vector):
-    """Matrix times vector: ``pt.dot`` would take longer to compile than everything else together."""
-    return pt.sum(matrix * vector[..., None, :], axis=-1)
-
 
 Dims = tuple[str, ...]
 

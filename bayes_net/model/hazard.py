@@ -30,18 +30,25 @@ from bayes_net.model.priors import INDEPENDENT, NONE
 from bayes_net.schema import (
     ARM,
     ARM_EFFECT,
+    BOUNDARY,
+    COMMON_SLOPE,
+    CONTRAST,
     COVARIATE,
     COVARIATE_EFFECT,
+    COVARIATES,
+    EVENTS,
+    EXPOSURE,
     INTERVAL,
+    LOG_BASELINE,
     LOG_HAZARD,
     PATIENT,
+    PERSON_INTERVAL,
+    SCORE,
     SLOPE,
     SLOPE_BY_INTERVAL,
     SLOPE_STEP,
     SLOPE_STEP_SD,
 )
-
-EVENTS, EXPOSURE, PERSON_INTERVAL = "events", "exposure", "person_interval"
 
 
 def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
@@ -76,20 +83,20 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
     intervals = slope_intervals(hazard, data)
     with pm.Model(coords=coordinates(data)) as model:
         if hazard.smoothing == INDEPENDENT:
-            baseline = random_variable("log_baseline", priors.level, (*strata, INTERVAL))
+            baseline = random_variable(LOG_BASELINE, priors.level, (*strata, INTERVAL))
         else:
             baseline = random_walk(priors.level, priors.step_sd, walk_basis(data.cuts), strata)
         if hazard.baseline == SHARED:
             baseline = _against_first(data, priors.arm_effect)[:, None] + baseline
         baseline = pm.Deterministic(LOG_HAZARD, baseline, dims=(ARM, INTERVAL))
         if hazard.slopes == COMMON:
-            common = random_variable("common_slope", priors.slope)
+            common = random_variable(COMMON_SLOPE, priors.slope)
             slope = pm.Deterministic(SLOPE, pt.repeat(common, len(data.arms)), dims=ARM)
         elif hazard.slopes != NONE:
             slope = random_variable(SLOPE, priors.slope, (ARM,))
         if intervals > 1:
             sd = random_variable(SLOPE_STEP_SD, priors.slope_step_sd, (ARM,))
-            step = pm.Normal(SLOPE_STEP, 0.0, 1.0, dims=(ARM, "boundary"))
+            step = pm.Normal(SLOPE_STEP, 0.0, 1.0, dims=(ARM, BOUNDARY))
             walk = slope_over_time(slope, sd, step, walk_basis(data.cuts))
             slope = pm.Deterministic(SLOPE_BY_INTERVAL, walk, dims=(ARM, INTERVAL))
         elif slope is not None:
@@ -108,7 +115,7 @@ def _against_first(data: AnyExposure, prior):
     """Log hazard ratio of every arm against the first, (arm,)."""
     if len(data.arms) == 1:
         return np.zeros(1)
-    return pt.concatenate([[0.0], random_variable(ARM_EFFECT, prior, ("contrast",))])
+    return pt.concatenate([[0.0], random_variable(ARM_EFFECT, prior, (CONTRAST,))])
 
 
 def _observe_events(model: pm.Model, data: Exposure, baseline, slope, log_hr, *, slopes: int) -> None:
@@ -121,9 +128,9 @@ def _observe_events(model: pm.Model, data: Exposure, baseline, slope, log_hr, *,
     own = score = effect = None
     if slope is not None:
         own = slope[arm, interval if slopes > 1 else 0]
-        score = pm.Data("score", data.score, dims=PATIENT)[patient]
+        score = pm.Data(SCORE, data.score, dims=PATIENT)[patient]
     if log_hr is not None:
-        effect = (pm.Data("covariates", data.covariates, dims=(PATIENT, COVARIATE)) @ log_hr)[patient]
+        effect = (pm.Data(COVARIATES, data.covariates, dims=(PATIENT, COVARIATE)) @ log_hr)[patient]
     exposure = pm.Data(EXPOSURE, months, dims=PERSON_INTERVAL)
     mean = exposure * pt.exp(log_hazard(baseline[arm, interval], own, score, effect))
     pm.Poisson(EVENTS, mean, observed=event, dims=PERSON_INTERVAL)

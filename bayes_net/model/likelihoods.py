@@ -10,8 +10,69 @@ import numpy as np
 
 from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE, place
 from bayes_net.evidence.kinds import KINDS
-from bayes_net.evidence.statistics import NUMPY, Maths, Quantity, Values
+from bayes_net.evidence.statistics import Quantity, Values
 from bayes_net.model.network import Network
+from bayes_net.model.predictors import derive
+from bayes_net.schema import NO_LIMIT
+
+
+def linear_parts(effects: Values, network: Network) -> dict[str, np.ndarray]:
+    """What the likelihood reads, each (..., element).
+
+    ``location`` and ``log_inflation`` of every row (0 where it has none), ``response`` (a logit),
+    ``shrinkage_location`` and ``shrinkage_log_spread`` of every count, and flat over rows or curves and
+    intervals the log hazards ``curve_rows`` and ``curves``; of patients after their landmark ``after_slope``
+    (stratum) and ``after``.
+    """
+    derived, found = derive(effects, network), {}
+    first = next(iter(effects))
+    lead = effects[first].shape[: effects[first].ndim - len(network.free[first].dims)]
+    if len(network.rows):
+        found["location"] = np.zeros((*lead, len(network.rows))) + _locations(derived, effects, network)
+        found["log_inflation"] = _log_inflation(effects, network, lead)
+    if network.groups("response"):
+        found["response"] = derived["response"][..., count_rows(network, "response").group]
+    if network.groups("shrinkage"):
+        own = count_rows(network, "shrinkage").group
+        for name in ("shrinkage_location", "shrinkage_log_spread"):
+            found[name] = effects[name][..., own]
+    if network.curve_rows:
+        found["curve_rows"] = derived["log_hazard"][
+            ..., [network.curves.index(c) for c in network.curve_rows], :
+        ]
+    if network.has_curve_patients:
+        found["curves"] = derived["log_hazard"]
+    if network.landmark_cohorts:
+        found["after_slope"], found["after"] = derived["study_slope"], derived["landmark_log_hazard"]
+    return {name: value.reshape(*lead, -1) for name, value in found.items()}
+
+
+def _log_inflation(effects: Values, network: Network, lead: tuple[int, ...]) -> np.ndarray:
+    """Log of the factor on each row's standard error."""
+    if "log_inflation" not in effects:
+        return np.zeros((*lead, len(network.rows)))
+    inflated = [d.inflated for d in network.data]
+    return effects["log_inflation"] @ np.eye(len(network.rows))[inflated]
+
+
+def _locations(derived: Values, effects: Values, network: Network):
+    """Model value of rows that are effects or slopes on the log scale, (..., row); 0 for the others."""
+    total = 0.0
+    for i, row in enumerate(network.rows.itertuples()):
+        place = np.eye(len(network.rows))[i]
+        quantity = KINDS[row.statistic].quantity
+        if quantity is Quantity.ARM_EFFECT:
+            value = derived["arm_effect"][..., network.effects.index((row.endpoint, row.study))]
+        elif quantity is Quantity.SLOPE:
+            value = derived["slope"][..., *network.slope_place(row.endpoint, row.arm, row.landmark)]
+            if row.landmark == NO_LIMIT and (row.endpoint, row.arm) in network.biased_slopes:
+                value = value + derived["bias"][..., network.biased_slopes.index((row.endpoint, row.arm))]
+        elif quantity is Quantity.COMPLETION:
+            value = effects["completion"]
+        else:
+            continue
+        total = total + value[..., None] * place
+    return total
 
 
 def curve_functionals(network: Network) -> Iterator[tuple]:
@@ -22,13 +83,13 @@ def curve_functionals(network: Network) -> Iterator[tuple]:
         yield function, np.flatnonzero([one is function for one in functions])
 
 
-def curve_location(hazard, months, network: Network, maths: Maths = NUMPY):
+def curve_location(hazard: np.ndarray, months: np.ndarray, network: Network) -> np.ndarray:
     """What rows that are read off curves are expected to be, (..., row), 0 for the others, from
     ``hazard`` (..., curve row, interval) and ``months`` (curve row, interval)."""
     rows, total = np.flatnonzero(network.is_of(Quantity.CURVE)), 0.0
     for function, own in curve_functionals(network):
         at = own if len(own) < len(rows) else slice(None)
-        value = function(hazard[..., at, :], months[at], maths)
+        value = function(hazard[..., at, :], months[at])
         total = total + (np.eye(len(network.rows))[:, rows[own]] * value[..., None, :]).sum(axis=-1)
     return total
 

@@ -20,62 +20,18 @@ from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError, listed
 from bayes_net.evidence.kinds import KINDS, datum, names_of
 from bayes_net.evidence.pairs import correlation_matrix
-from bayes_net.evidence.statistics import FLOOR_INFLATION, Datum, Quantity
+from bayes_net.evidence.statistics import Datum, Quantity
 from bayes_net.evidence.table import COLUMNS
-from bayes_net.model.assumptions import Assumptions, walk_basis
+from bayes_net.model.assumptions import Assumptions, Free, network_variables, walk_basis
 from bayes_net.model.participants import Participants, check_inputs
-from bayes_net.model.priors import (
-    EXCHANGEABLE,
-    FULL,
-    INDEPENDENT,
-    Borrowing,
-    Fixed,
-    HalfNormal,
-    Heterogeneity,
-    Normal,
-    Prior,
-)
 from bayes_net.schema import (
-    ARM,
-    BASELINE,
-    BIASED_SLOPE,
-    BORROWER,
-    BOUNDARY,
-    EFFECT,
-    ENDPOINT,
-    INFLATED,
-    INTERVAL,
-    LANDMARK,
-    LANDMARK_BOUNDARY,
     NO_LIMIT,
     POINTS_PER_UNIT,
-    POOLED_ENDPOINT,
-    POOLED_GROUP,
-    SEPARATE_GROUP,
-    SHRINKAGE_GROUP,
-    STRATUM,
 )
 
-INFLATION = Normal(*FLOOR_INFLATION, "SE of a median without CI: 0.8 to 1.7 times its floor")
-"""Printed widths of ten curves of neuroendocrine tumours are 0.74 to 1.30 times the floor."""
-STANDARD = Normal(0, 1)
 Curve = tuple[str, str, str]
 """Endpoint, study, arm."""
 Pair = tuple[str, str]
-
-
-@dataclass(frozen=True, eq=False)
-class Free:
-    """A free variable: its labels by dim (tuples where a dim has ``schema.FIELDS``), and its prior, with
-    hyperparameters for every label."""
-
-    dims: Mapping[str, tuple]
-    prior: Prior | Heterogeneity
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of every dim."""
-        return tuple(map(len, self.dims.values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,7 +264,7 @@ class Network:
         Raises
         ------
         InputError
-            A row does not fit, or counts patients of whom there is a count already.
+            A row does not fit, has the id of another, or counts patients who are counted already.
         """
         key = ["study", "arm", "endpoint"]
         known = set(self.rows.loc[self.is_of(Quantity.SHARE), key].itertuples(index=False, name=None))
@@ -318,6 +274,11 @@ class Network:
                 f"{listed(twice['id'])}: published numbers count the same patients of the same study and "
                 'arm. Give those use = "check", or count the patients once (counts = false)'
             )
+        if len(taken := rows.loc[rows["id"].isin(self.rows["id"]), "id"]):
+            raise InputError(
+                f"rows {listed(taken)} are in the network already: names of other studies or arms join to "
+                "the same id; expected other names (arm_names), or patients counted once (counts = false)"
+            )
         more = rows.reindex(columns=self.rows.columns)
         texts = [c for c in more if c not in ("value", "lower", "upper", "level", "n", "time", "threshold")]
         more[texts] = more[texts].fillna("")
@@ -326,89 +287,16 @@ class Network:
         data = (*self.data, *(datum(row) for row in more.itertuples()))
         return replace(self, rows=joined, data=data, power=np.append(self.power, np.full(len(more), power)))
 
-    # --- free variables -----------------------------------------------------------------------------
-
-    @cached_property
-    def free(self) -> dict[str, Free]:
-        """Every free variable by name, in the order in which draws of the prior are made."""
-        parts = (self._free_curves, self._free_slopes, self._free_counts, self._free_landmarks)
-        found = {name: variable for part in parts for name, variable in part().items()}
-        return {name: variable for name, variable in found.items() if np.prod(variable.shape)}
-
-    def _free_curves(self) -> dict[str, Free]:
-        a, groups, intervals = self.assumptions, {BASELINE: self.baselines}, tuple(range(self.n_intervals))
-        pooled = {POOLED_ENDPOINT: self.effect_endpoints}
-        if a.smoothing == INDEPENDENT:
-            free = {"log_baseline": Free(groups | {INTERVAL: intervals}, a.level)}
-        else:
-            free = _walk(groups | {BOUNDARY: intervals[:-1]}, a)
-        free["arm_effect_mean"] = Free(pooled, a.arm_effect)
-        if self.pools_effects:
-            free |= _heterogeneity("arm_effect", pooled, a.arm_heterogeneity)
-            free["arm_effect_z"] = Free({EFFECT: self.effects}, STANDARD)
-        free |= _differences("study_level", {BORROWER: self.borrowers}, a.study_level)
-        inflated = tuple(d.id for d in self.data if d.inflated)
-        return free | {"log_inflation": Free({INFLATED: inflated}, INFLATION)}
-
-    def _free_slopes(self) -> dict[str, Free]:
-        prior, groups = self.assumptions.slopes, {ENDPOINT: self.slope_endpoints, ARM: self.assumptions.arms}
-        free = {"slope_z": Free(groups | {LANDMARK: self.landmarks}, STANDARD)}
-        if prior.structure == EXCHANGEABLE:
-            free["slope_mean"] = Free(groups, prior.prior)
-            free["slope_sd"] = Free(groups, prior.heterogeneity)
-        return free | {"bias_z": Free({BIASED_SLOPE: self.biased_slopes}, STANDARD)}
-
     @cached_property
     def bias_prior(self) -> np.ndarray:
         """Mean and SD of the bias per 10 points, (biased slope, 2), scaled."""
         pairs = [self.assumptions.bias[arm] for _, arm in self.biased_slopes]
         return POINTS_PER_UNIT * self.assumptions.bias_scale * np.array(pairs).reshape(-1, 2)
 
-    def _free_counts(self) -> dict[str, Free]:
-        a, groups = self.assumptions, tuple(zip(self.groups("response"), self.pooled_responses, strict=True))
-        pooled = tuple(group for group, last in groups if last)
-        separate = {SEPARATE_GROUP: tuple(group for group, last in groups if not last)}
-        free = {"response_mean": Free({}, a.response_probability)} if pooled else {}
-        free["response_alone"] = Free(separate, a.response_probability)
-        free |= _differences("response_difference", {POOLED_GROUP: pooled}, a.response)
-        shrunk = {SHRINKAGE_GROUP: self.groups("shrinkage")}
-        free["shrinkage_location"] = Free(shrunk, a.shrinkage_location)
-        free["shrinkage_log_spread"] = Free(shrunk, a.shrinkage_log_spread)
-        return free | ({"completion": Free({}, a.completion)} if self.about(Quantity.COMPLETION) else {})
-
-    def _free_landmarks(self) -> dict[str, Free]:
-        """Baselines of the patients at their landmark, by stratum."""
-        if not self.landmark_cohorts:
-            return {}
-        a, strata = self.assumptions, {STRATUM: self.strata}
-        boundaries = {LANDMARK_BOUNDARY: tuple(range(self.landmark_basis.shape[1]))}
-        free = {f"landmark_{name}": own for name, own in _walk(strata | boundaries, a).items()}
-        if len(self.landmark_cohorts) > 1:
-            free |= _heterogeneity("slope_between", {}, a.slopes.between_studies)
-            free["slope_study_z"] = Free(strata, STANDARD)
-        return free
-
-
-def _walk(dims: dict, a: Assumptions) -> dict[str, Free]:
-    """A random walk by group; ``dims`` are the group and the boundaries, of which there may be none."""
-    groups = dict([next(iter(dims.items()))])
-    free = {"level": Free(groups, a.level)}
-    if all(dims.values()):
-        free |= {"step_sd": Free(groups, a.step_sd), "step": Free(dims, STANDARD)}
-    return free
-
-
-def _differences(name: str, dims: dict, borrowing: Borrowing) -> dict[str, Free]:
-    """Differences between studies: exchangeable ones are sampled standardised."""
-    if borrowing.kind == FULL or not all(dims.values()):
-        return {}
-    if borrowing.kind == EXCHANGEABLE:
-        return {f"{name}_sd": Free({}, HalfNormal(borrowing.sd)), f"{name}_z": Free(dims, STANDARD)}
-    return {name: Free(dims, borrowing if borrowing.mixes else Normal(0, borrowing.narrow_sd))}
-
-
-def _heterogeneity(name: str, dims: dict, prior: Heterogeneity) -> dict[str, Free]:
-    return {} if isinstance(prior, Fixed) else {f"{name}_sd": Free(dims, prior)}
+    @cached_property
+    def free(self) -> dict[str, Free]:
+        """Every free variable by name, in the order in which draws of the prior are made."""
+        return network_variables(self)
 
 
 def combine_network(

@@ -15,9 +15,7 @@ from itertools import product
 import numpy as np
 
 from bayes_net.data.aggregated import AnyExposure
-from bayes_net.evidence.kinds import KINDS
-from bayes_net.evidence.statistics import Quantity, Values
-from bayes_net.model.likelihoods import count_rows
+from bayes_net.evidence.statistics import Values
 from bayes_net.model.network import Network
 from bayes_net.model.priors import (
     EXCHANGEABLE,
@@ -40,7 +38,6 @@ from bayes_net.schema import (
     LANDMARK,
     LANDMARK_INTERVAL,
     LOG_HAZARD,
-    NO_LIMIT,
     RESPONSE_GROUP,
     SLOPE,
     STRATUM,
@@ -265,65 +262,6 @@ def _study_slopes(effects: Values, derived: Values, network: Network) -> np.ndar
     ]
     own = _heterogeneous(effects, "slope_study_z", network.assumptions.slopes.between_studies)
     return derived["slope"][..., *np.transpose(at)] + own
-
-
-def linear_parts(effects: Values, network: Network) -> dict[str, np.ndarray]:
-    """What the likelihood reads, each (..., element).
-
-    ``location`` and ``log_inflation`` of every row (0 where it has none), ``response`` (a logit),
-    ``shrinkage_location`` and ``shrinkage_log_spread`` of every count, and flat over rows or curves and
-    intervals the log hazards ``curve_rows`` and ``curves``; of patients after their landmark ``after_slope``
-    (stratum) and ``after``.
-    """
-    derived, found = derive(effects, network), {}
-    first = next(iter(effects))
-    lead = effects[first].shape[: effects[first].ndim - len(network.free[first].dims)]
-    if len(network.rows):
-        found["location"] = np.zeros((*lead, len(network.rows))) + _locations(derived, effects, network)
-        found["log_inflation"] = _log_inflation(effects, network, lead)
-    if network.groups("response"):
-        found["response"] = derived["response"][..., count_rows(network, "response").group]
-    if network.groups("shrinkage"):
-        own = count_rows(network, "shrinkage").group
-        for name in ("shrinkage_location", "shrinkage_log_spread"):
-            found[name] = effects[name][..., own]
-    if network.curve_rows:
-        found["curve_rows"] = derived["log_hazard"][
-            ..., [network.curves.index(c) for c in network.curve_rows], :
-        ]
-    if network.has_curve_patients:
-        found["curves"] = derived["log_hazard"]
-    if network.landmark_cohorts:
-        found["after_slope"], found["after"] = derived["study_slope"], derived["landmark_log_hazard"]
-    return {name: value.reshape(*lead, -1) for name, value in found.items()}
-
-
-def _log_inflation(effects: Values, network: Network, lead: tuple[int, ...]) -> np.ndarray:
-    """Log of the factor on each row's standard error."""
-    if "log_inflation" not in effects:
-        return np.zeros((*lead, len(network.rows)))
-    inflated = [d.inflated for d in network.data]
-    return effects["log_inflation"] @ np.eye(len(network.rows))[inflated]
-
-
-def _locations(derived: Values, effects: Values, network: Network):
-    """Model value of rows that are effects or slopes on the log scale, (..., row); 0 for the others."""
-    total = 0.0
-    for i, row in enumerate(network.rows.itertuples()):
-        place = np.eye(len(network.rows))[i]
-        quantity = KINDS[row.statistic].quantity
-        if quantity is Quantity.ARM_EFFECT:
-            value = derived["arm_effect"][..., network.effects.index((row.endpoint, row.study))]
-        elif quantity is Quantity.SLOPE:
-            value = derived["slope"][..., *network.slope_place(row.endpoint, row.arm, row.landmark)]
-            if row.landmark == NO_LIMIT and (row.endpoint, row.arm) in network.biased_slopes:
-                value = value + derived["bias"][..., network.biased_slopes.index((row.endpoint, row.arm))]
-        elif quantity is Quantity.COMPLETION:
-            value = effects["completion"]
-        else:
-            continue
-        total = total + value[..., None] * place
-    return total
 
 
 # --- patients -----------------------------------------------------------------------------------------

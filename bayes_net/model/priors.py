@@ -106,6 +106,12 @@ def hazard_ratio_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> 
     return Normal(mean, sd, f"{100 * ci_prob:g} % of hazard ratios between {lower:g} and {upper:g}")
 
 
+def odds_ratio_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> Normal:
+    """Normal prior of a log odds ratio with ``ci_prob`` of odds ratios between the limits."""
+    mean, sd = _log_interval(lower, upper, ci_prob, "odds ratio")
+    return Normal(mean, sd, f"{100 * ci_prob:g} % of odds ratios between {lower:g} and {upper:g}")
+
+
 def median_survival_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> Normal:
     """Normal prior of the log hazard per month, from an interval of median survival in months.
 

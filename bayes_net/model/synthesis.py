@@ -105,9 +105,11 @@ def _curves(network: Network, arm_effect) -> None:
     log_hazard = baseline[
         [network.baselines.index((e, network.baseline_study(s))) for e, s, _ in network.curves]
     ]
-    treated = [i for i, (_, _, arm) in enumerate(network.curves) if arm != a.arms[0]]
+    # an arm that no number and no patient is about stands as the first
+    effects = [network.effect_of(e, s) if arm != a.arms[0] else "" for e, s, arm in network.curves]
+    treated = [i for i, effect in enumerate(effects) if effect in network.effects]
     if treated:
-        of = [network.effects.index(network.effect_of(*network.curves[i][:2])) for i in treated]
+        of = [network.effects.index(effects[i]) for i in treated]
         log_hazard = log_hazard[treated].inc(arm_effect[of][:, None])
     level = _differences("study_level", a.study_level, BORROWER) if network.borrowers else None
     if level is not None:

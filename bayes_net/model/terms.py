@@ -9,22 +9,25 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
-from scipy.special import logit
 
 from bayes_net.errors import InputError, listed
-from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
+from bayes_net.evidence.counts import LARGEST_SHRINKAGE, log_between, place
 from bayes_net.evidence.kinds import KINDS
 from bayes_net.evidence.pairs import correlation_matrix
 from bayes_net.evidence.statistics import STUDENT_DF, Quantity
 from bayes_net.model.backend import GRAPH, pm, pt
 from bayes_net.model.hazard import person_interval_labels, person_intervals
 from bayes_net.model.network import Network
-from bayes_net.schema import INFLATED, LOG_HAZARD, NO_LIMIT, SLOPE
-
-FARTHEST = 1e3
-"""Stands for the logit of 1: finite, so that the gradients of a probability beyond it are 0."""
-TINY = 1e-14
-"""Keeps a chance off 0 and 1 where a chain visits laws of shrinkage that exclude a group."""
+from bayes_net.schema import (
+    CURVE_INTERVAL,
+    INFLATED,
+    LANDMARK_PERSON_INTERVAL,
+    LOG_HAZARD,
+    NO_LIMIT,
+    PATIENTS_AFTER_LANDMARK,
+    PATIENTS_OF_CURVES,
+    SLOPE,
+)
 
 
 def observe_numbers(model: pm.Model, network: Network) -> None:
@@ -66,7 +69,7 @@ def observe_patients(model: pm.Model, network: Network) -> None:
         Events of a curve are not counted in whole numbers, or a patient has no time at risk.
     """
     if cells := list(_cells_of_curves(network)):
-        name, dim = "patients_of_curves", "curve_interval"
+        name, dim = PATIENTS_OF_CURVES, CURVE_INTERVAL
         curve, interval, months, events, weight = map(np.array, zip(*cells, strict=True))
         labels = [(*network.curves[c], k) for c, k in zip(curve, interval.tolist(), strict=True)]
         model.add_coord(dim, list(map(repr, labels)))
@@ -77,7 +80,7 @@ def observe_patients(model: pm.Model, network: Network) -> None:
         pm.Poisson(name, mean, observed=events, dims=dim)
         _weigh(model, name, weight)
     if cells := list(_cells_after_landmark(network)):
-        name, dim = "patients_after_landmark", "landmark_person_interval"
+        name, dim = PATIENTS_AFTER_LANDMARK, LANDMARK_PERSON_INTERVAL
         labels, stratum, interval, months, events, score, weight = map(
             np.concatenate, zip(*cells, strict=True)
         )
@@ -193,25 +196,29 @@ def _shrinkage(model: pm.Model, network: Network, rows: np.ndarray) -> None:
     name, group = "published_shrinkage", np.array(_group(network, rows))
     k, n = _printed(network, rows, "successes", "n")
     threshold = network.rows["threshold"].to_numpy(float)[rows]
-    place = logit((threshold - SMALLEST_SHRINKAGE) / (LARGEST_SHRINKAGE - SMALLEST_SHRINKAGE))
     # where the next higher threshold is in each array; -1: what is put at its end, nobody beyond 100 points
     above = [
         min(np.flatnonzero((group == g) & (threshold > t)), key=threshold.item, default=-1)
         for g, t in zip(group, threshold, strict=True)
     ]
-    beyond, place_above = np.append(k, 0)[above], np.append(place, FARTHEST)[above]
+    beyond, higher = np.append(k, 0)[above], np.append(threshold, LARGEST_SHRINKAGE)[above]
     location, spread = model["shrinkage_location"][group], pt.exp(model["shrinkage_log_spread"][group])
-    u, u_above = (place - location) / spread, (place_above - location) / spread
-    reach = _upper_tail(u) - _upper_tail(u_above)
-    chance = (reach + TINY) / (_upper_tail(-u_above) + 2 * TINY)
-    dim = _labelled(model, network, name, rows)
-    pm.Binomial(name, n - beyond, chance, observed=k - beyond, dims=dim)
+    u, u_above = ((place(points) - location) / spread for points in (threshold, higher))
+    whole = GRAPH.log_ndtr(u_above)
+    chances = log_between(u, u_above, GRAPH) - whole, GRAPH.log_ndtr(u) - whole
+    how = {"dist": _binomial, "logp": _binomial_log_density, "observed": k - beyond}
+    pm.CustomDist(name, n - beyond, *chances, **how, dims=_labelled(model, network, name, rows))
     _weigh(model, name, network.power[rows])
 
 
-def _upper_tail(u):
-    """Probability of a standard normal above ``u``."""
-    return 0.5 * pt.erfc(u / np.sqrt(2.0))
+def _binomial(n, log_p, _log_q, size):
+    return pm.Binomial.dist(n, pt.exp(log_p), size=size)
+
+
+def _binomial_log_density(k, n, log_p, log_q):
+    """From the logs of a chance and of its complement: ``pm.Binomial`` has none where either rounds to 0."""
+    choose = pt.gammaln(n + 1) - pt.gammaln(k + 1) - pt.gammaln(n - k + 1)
+    return choose + k * log_p + (n - k) * log_q
 
 
 def _cells_of_curves(network: Network) -> Iterator[tuple]:

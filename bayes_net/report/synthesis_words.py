@@ -27,8 +27,17 @@ from bayes_net.numbers import (
 from bayes_net.report.tables import with_signs
 from bayes_net.report.words import direction_sentence, failed_rows
 from bayes_net.results.columns import LEAST_CONTRACTION
-from bayes_net.results.synthesis import FROM_PATIENTS, HELD_OUT, IN_PRINT, PREDICTED
-from bayes_net.schema import ARM, FAILED, PASSED, PER_10_POINTS, words
+from bayes_net.schema import (
+    ARM,
+    FAILED,
+    FROM_PATIENTS,
+    HELD_OUT,
+    IN_PRINT,
+    PASSED,
+    PER_10_POINTS,
+    PREDICTED,
+    words,
+)
 
 WHOLE = "all evidence"
 """The fit whose failed check makes every number unusable."""

@@ -27,8 +27,16 @@ from bayes_net.numbers import (
     text_table,
 )
 from bayes_net.results.columns import LEAST_CONTRACTION
-from bayes_net.results.synthesis import PREDICTED
-from bayes_net.schema import ARM, NO_LIMIT, OBSERVED, WITHOUT_BIAS, landmark_label, landmark_names, words
+from bayes_net.schema import (
+    ARM,
+    NO_LIMIT,
+    OBSERVED,
+    PREDICTED,
+    WITHOUT_BIAS,
+    landmark_label,
+    landmark_names,
+    words,
+)
 
 PRIOR_OF = "prior of "
 """How the component of one stated prior begins in a table of power-scaling."""

@@ -129,12 +129,8 @@ def _arms_differ(fit: xr.DataTree) -> bool:
 
 def hazard_ratio_table(fits: Sequence[Fitted], *, ci_prob: float, interval: str) -> pd.DataFrame:
     """Posterior hazard ratios: one row an estimand, landmark and arm, with probabilities and errors."""
-    rows = [
-        _hazard_ratio_rows(f, measure, estimand, ratios, ci_prob, interval)
-        for f in fits
-        for measure, estimand, ratios in _ratios(f)
-    ]
-    return pd.concat(rows, ignore_index=True)
+    rows = pd.concat([_hazard_ratio_rows(f, ci_prob, interval) for f in fits], ignore_index=True)
+    return hazard_ratio_columns(rows)
 
 
 def _ratios(fitted: Fitted) -> Iterator[tuple[str, str, xr.DataArray]]:
@@ -166,28 +162,29 @@ def _reference_label(measure: Measure) -> str:
     return f"without {measure.label.replace('response', 'response,')}"
 
 
-def _hazard_ratio_rows(
-    fitted: Fitted, measure: str, estimand: str, ratios: xr.DataArray, ci_prob: float, interval: str
-) -> pd.DataFrame:
-    job = fitted.job
+def _hazard_ratio_rows(fitted: Fitted, ci_prob: float, interval: str) -> pd.DataFrame:
+    job, parts = fitted.job, list(_ratios(fitted))
+    labels = [(measure, estimand, arm) for measure, estimand, x in parts for arm in x[schema.ARM].values]
+    first = parts[0][2].drop_vars(schema.ARM).coords
+    draws = np.concatenate([x.transpose(schema.ARM, *schema.SAMPLE_DIMS).values for _, _, x in parts])
+    ratios = xr.DataArray(draws, first, dims=("row", *schema.SAMPLE_DIMS))
     table = ratio_summary(ratios, np.log(ratios), ci_prob=ci_prob, interval=interval)
-    within = estimand == schema.ASSOCIATION
-    n, events = (
-        dict(zip(job.data.arms, counts, strict=True)) if within else {}
-        for counts in (job.data.n_by_arm, job.data.events.sum(axis=1))
-    )
-    table = table.assign(
-        endpoint=job.endpoint,
-        population=job.population,
-        measure=measure,
-        estimand=estimand,
-        landmark=job.landmark.label,
-        biased=job.landmark.biased,
-        n=[n.get(arm, job.data.n) for arm in table[schema.ARM]],
-        events=[int(events.get(arm, job.data.event.sum())) for arm in table[schema.ARM]],
-        gate=schema.PASSED if fitted.gate.passed else schema.FAILED,
-    )
-    return hazard_ratio_columns(table)
+    about = pd.DataFrame(labels, columns=["measure", "estimand", schema.ARM])
+    counts = {
+        arm: (n, int(d))
+        for arm, n, d in zip(job.data.arms, job.data.n_by_arm, job.data.events.sum(1), strict=True)
+    }
+    whole = (job.data.n, int(job.data.event.sum()))
+    patients = [counts[arm] if estimand == schema.ASSOCIATION else whole for _, estimand, arm in labels]
+    about[["n", "events"]] = patients
+    common = {
+        "endpoint": job.endpoint,
+        "population": job.population,
+        "landmark": job.landmark.label,
+        "biased": job.landmark.biased,
+        "gate": schema.PASSED if fitted.gate.passed else schema.FAILED,
+    }
+    return pd.concat([about, table.drop(columns="row")], axis=1).assign(**common)
 
 
 def ratio_summary(
@@ -201,15 +198,16 @@ def ratio_summary(
     """Median, interval, region probabilities and errors of hazard ratios, one row each, with the moments of
     their logarithms ``logs``; with draws of the logarithms' ``prior`` also its SD and the contraction."""
     table = summarise(ratios, ci_prob=ci_prob, interval=interval)
-    table = table.rename(columns={"estimate": "hr", "mcse": "mcse_hr", "interval_kind": "interval"})
-    for name, (above, below) in HAZARD_RATIO_BOUNDS.items():
-        table[name] = np.ravel(probability(ratios, above=above, below=below).values)
-    table["log_mean"] = np.ravel(logs.mean(schema.SAMPLE_DIMS).values)
-    table["log_sd"] = np.ravel(logs.std(schema.SAMPLE_DIMS, ddof=1).values)
+    more = {
+        name: probability(ratios, above=above, below=below)
+        for name, (above, below) in HAZARD_RATIO_BOUNDS.items()
+    }
+    more |= {"log_mean": logs.mean(schema.SAMPLE_DIMS), "log_sd": logs.std(schema.SAMPLE_DIMS, ddof=1)}
     if prior is not None:
-        table["prior_sd"] = np.ravel(prior.std(schema.SAMPLE_DIMS, ddof=1).values)
-        table["contraction"] = 1 - table["log_sd"] / table["prior_sd"]
-    return table
+        more["prior_sd"] = prior.std(schema.SAMPLE_DIMS, ddof=1)
+        more["contraction"] = 1 - more["log_sd"] / more["prior_sd"]
+    table = table.rename(columns={"estimate": "hr", "mcse": "mcse_hr", "interval_kind": "interval"})
+    return table.assign(**{name: np.ravel(values.values) for name, values in more.items()})
 
 
 def profile_label(measure: Measure, shrinkage: float) -> str:

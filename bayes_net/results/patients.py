@@ -262,7 +262,7 @@ def _implications(fitted: Fitted) -> dict[str, str]:
 def diagnostics_table(fits: Sequence[Fitted]) -> pd.DataFrame:
     """One row a fit: the worst value of each check, and whether the gate was passed."""
     table = gate_table(fits).pivot(index="fit", columns="check", values="worst")
-    order = list(dict.fromkeys(fits[0].gate.table["check"]))
+    order = list(dict.fromkeys(check for f in fits for check in f.gate.table["check"]))
     passed = {f.job.label: "passed" if f.gate.passed else "FAILED" for f in fits}
     attempts = {f.job.label: f.fit.attrs.get("attempts", 1) for f in fits}
     table = table.loc[list(passed), order].assign(attempts=attempts, gate=passed)

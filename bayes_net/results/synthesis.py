@@ -25,9 +25,6 @@ from bayes_net.numbers import format_range
 from bayes_net.results.columns import PARAMETER_KEYS, PRINTED_COLUMNS, hazard_ratio_columns
 from bayes_net.results.fits import ratio_summary
 
-IN_PRINT, HELD_OUT, PREDICTED = "in print", "in print, held out", "not in print: predicted"
-NO_BIAS_TERM = "no bias term"
-FROM_PATIENTS = "from patients"
 _PRINTED = PRINTED_COLUMNS[1:]
 
 
@@ -38,7 +35,7 @@ def hazard_ratios(
     the printed ones.
 
     "no limit" comes twice: as observed, and with the guarantee-time bias taken off (status
-    ``BIAS_TAKEN_OFF``, or ``NO_BIAS_TERM`` where none is specified). ``printed`` are all rows of the
+    ``BIAS_TAKEN_OFF``, or ``schema.NO_BIAS_TERM`` where none is specified). ``printed`` are all rows of the
     evidence. ``contraction`` is 1 - posterior SD / prior SD of the log hazard ratio.
     """
     if not network.slope_endpoints:
@@ -60,7 +57,7 @@ def hazard_ratios(
     }
     keys = zip(table["endpoint"], table["landmark"], table["arm"], strict=True)
     observed = np.array([key in known for key in keys])
-    table.loc[observed & (table["status"] == PREDICTED), "status"] = FROM_PATIENTS
+    table.loc[observed & (table["status"] == schema.PREDICTED), "status"] = schema.FROM_PATIENTS
     return hazard_ratio_columns(table.assign(estimand=schema.ASSOCIATION), more=PRINTED_COLUMNS)
 
 
@@ -80,18 +77,18 @@ def _beside(
     for row in table.itertuples():
         if row.landmark == schema.NO_LIMIT:
             biased = (row.endpoint, row.arm) in with_bias
-            found.append({"status": schema.BIAS_TAKEN_OFF if biased else NO_BIAS_TERM, "row": ""})
+            found.append({"status": schema.BIAS_TAKEN_OFF if biased else schema.NO_BIAS_TERM, "row": ""})
             continue
         landmark = schema.NO_LIMIT if row.landmark == schema.OBSERVED else row.landmark
         match = own[
             (own["endpoint"] == row.endpoint) & (own["arm"] == row.arm) & (own["landmark"] == landmark)
         ]
         if not len(match):
-            found.append({"status": PREDICTED, "row": ""})
+            found.append({"status": schema.PREDICTED, "row": ""})
             continue
         first, power = match.iloc[0], 10.0 if "10 points" in row.measure else 1.0
         values = [x**power for x in per_point_of_shrinkage(first)]
-        status = IN_PRINT if first["use"] == "likelihood" else HELD_OUT
+        status = schema.IN_PRINT if first["use"] == "likelihood" else schema.HELD_OUT
         found.append({"status": status, "row": first["id"]} | dict(zip(_PRINTED, values, strict=True)))
     return pd.DataFrame(found, index=table.index).reindex(columns=["status", "row", *_PRINTED])
 
@@ -219,9 +216,8 @@ def _prior_rows(draws: xr.Dataset, network: Network) -> Iterator[tuple[str, str,
         implied = f"probability: {format_range(expit(draws['response'].isel({schema.RESPONSE_GROUP: -1})))}"
         yield "probability of response", assumed.response_probability.statement, implied
     if "completion" in draws:
-        statement = assumed.completion.statement.replace("hazard ratios", "odds ratios")
         name = "odds ratio of response at completion"
-        yield _ratio_row(name, statement, draws["completion"])
+        yield _ratio_row(name, assumed.completion.statement, draws["completion"])
 
 
 def _bias_rows(bias: xr.DataArray, assumed: Assumptions) -> Iterator[tuple[str, str, str]]:

@@ -394,6 +394,9 @@ class SamplingSection(Section):
     target_accept: TargetAccept = 0.98
     retry: Flag = True
     """Sample a fit that fails its gate once more, more carefully."""
+    method: Literal["nuts", "laplace"] = "nuts"
+    """How draws are found: "laplace" takes a Laplace approximation where it is good enough, and samples
+    elsewhere."""
 
 
 class ReportSection(Section):

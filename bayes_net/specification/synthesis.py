@@ -16,6 +16,7 @@ from bayes_net.model.priors import (
     hazard_change_prior,
     hazard_ratio_prior,
     median_survival_prior,
+    odds_ratio_prior,
     probability_prior,
 )
 from bayes_net.schema import PFS, Duration
@@ -313,7 +314,7 @@ class SynthesisPlan(Plan):
             study_level=self.borrowing.level.value(),
             response=self.borrowing.response.value(),
             response_probability=probability_prior(*p.response_probability),
-            completion=hazard_ratio_prior(*_proper(p.odds_ratio_completion)),
+            completion=odds_ratio_prior(*_proper(p.odds_ratio_completion)),
             bias=dict(self.bias.by_arm),
             bias_scale=self.bias.scale,
         )

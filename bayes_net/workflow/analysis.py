@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatch
@@ -82,10 +83,12 @@ class ModelToFit:
 
 @dataclass(frozen=True, eq=False)
 class Prepared(ABC, Generic[Fits]):
-    """A validated plan with its data, laid out: all that sampling needs. ``notes`` call for judgement."""
+    """A validated plan with its data, laid out: all that sampling needs. ``notes`` call for judgement;
+    ``engine`` is that of its ``sampler``."""
 
     plan: Plan
     notes: tuple[Note, ...]
+    engine: str = field(default="numba", kw_only=True)
     kind: ClassVar[str]
     """Kind of the result's report."""
 
@@ -129,7 +132,7 @@ class Prepared(ABC, Generic[Fits]):
     def key(self) -> str:
         """What a stored result belongs to: plan, data, and versions of what computes it."""
         versions = [version(name) for name in ("bayes-net", "pymc", "nutpie", "numpy")]
-        text = "\n".join([self.plan.digest, *self.digests.values(), *versions])
+        text = "\n".join([self.plan.digest, *self.digests.values(), *versions, self.engine])
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     @property
@@ -138,7 +141,8 @@ class Prepared(ABC, Generic[Fits]):
         from bayes_net.inference.sampling import Sampler
 
         wanted = self.plan.sampling
-        return Sampler(wanted.draws, wanted.tune, wanted.chains, wanted.target_accept)
+        how = wanted.model_dump(include={"draws", "tune", "chains", "target_accept", "method"})
+        return Sampler(**how, engine=self.engine)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +171,7 @@ class Analysis:
     def provenance(self) -> dict[str, str]:
         """Where the result comes from, as plain text attributes."""
         prepared, plan, attributes = self.prepared, self.prepared.plan, [f.fit.attrs for f in self.fits]
+        methods = Counter(str(own["method"]) for own in attributes)
         return {
             "title": plan.title,
             "synthetic": "yes: patients are simulated" if prepared.synthetic else "no",
@@ -174,6 +179,8 @@ class Analysis:
             **prepared.digests,
             "seed": str(plan.sampling.seed),
             "attempts": str(max(own["attempts"] for own in attributes)),
+            "engine": prepared.engine,
+            "method": "; ".join(f"{how} ({n} of {len(attributes)})" for how, n in methods.items()),
             "gate": "passed" if self.passed else "failed",
             "specification": plan.public_toml(),
         } | {name: str(value) for name, value in attributes[0].items() if name.startswith("version ")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,7 @@ from bayes_net.results.patients import (
     survival_table,
     tipping_table,
 )
-from bayes_net.schema import OS, SAMPLE_DIMS
+from bayes_net.schema import NUTS, OS, SAMPLE_DIMS
 from bayes_net.simulate.cohort import simulate_cohort
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.sections import DataSection
@@ -103,7 +103,14 @@ class PreparedPatients(Prepared[Fitted]):
         def sampled(sampler: Sampler, seed: int) -> xr.DataTree:
             from bayes_net.inference.patients import fit
 
-            return fit(job.data, hazard, seed=seed, sampler=sampler, shape=self._layouts[_shape_key(job)])
+            ordinary = brief and job.concerned is None
+            how: dict[str, Any] = {
+                "seed": seed,
+                "sampler": sampler,
+                "shape": self._layouts[_shape_key(job)],
+                "brief": ordinary,
+            }
+            return fit(job.data, hazard, **how)
 
         def reported(tree: xr.DataTree) -> dict[str, xr.DataArray]:
             others = {} if brief else survival_quantities(job, tree, **self._survival)
@@ -142,7 +149,7 @@ class PreparedPatients(Prepared[Fitted]):
             censoring,
             self.plan.hazard(job.measure),
             seed=seed_of(wanted.seed, label=job.label),
-            sampler=self.sampler,
+            sampler=replace(self.sampler, method=NUTS),  # chains of all imputations have the same statistics
             concerned=job.concerned,
             beside=self._beside(job),
             passes=(lambda each: gate(each, reported(each)).passed) if wanted.retry else None,

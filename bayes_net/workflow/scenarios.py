@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,7 @@ def run_scenarios(
     scenarios: Sequence[Scenario],
     store: Path,
     *,
+    engine: str = "numba",
     jobs: int = 1,
     scheduler: str | None = None,
     progress: Progress | None = None,
@@ -162,7 +163,7 @@ def run_scenarios(
     store.mkdir(parents=True, exist_ok=True)
     errors: dict[str, str] = {}
     with _workers(jobs, scheduler) as compute:
-        prepared = _prepare_all(scenarios)
+        prepared = [replace(ready, engine=engine) for ready in _prepare_all(scenarios)]
         files = {
             each.name: store / f"{ready.key}.parquet" for each, ready in zip(scenarios, prepared, strict=True)
         }

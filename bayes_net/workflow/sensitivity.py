@@ -66,6 +66,7 @@ def sensitivity(
     only: Sequence[str] = (),
     audit: bool = False,
     censoring: bool = False,
+    engine: str = "numba",
     jobs: int = 1,
     scheduler: str | None = None,
     resume: bool = False,
@@ -75,7 +76,8 @@ def sensitivity(
 
     ``censoring`` adds scenarios of informative censoring, 0.25 to 4 times the model's hazard after it.
 
-    ``jobs`` processes on this machine, or the workers of the dask ``scheduler``: the results are the same.
+    ``engine`` is that of the ``Sampler``. ``jobs`` processes on this machine, or the workers of the dask
+    ``scheduler``: the results are the same.
     What is finished is kept in a folder beside ``out`` named ``.unfinished`` until all is; ``resume`` goes on
     with it.
 
@@ -90,7 +92,7 @@ def sensitivity(
     """
     wanted = with_factors(specification) if censoring else specification
     scenarios = plan(wanted, only=only, audit=audit)
-    how = {"jobs": jobs, "scheduler": scheduler, "progress": progress}
+    how = {"engine": engine, "jobs": jobs, "scheduler": scheduler, "progress": progress}
     if out is None:
         with TemporaryDirectory(prefix="bayes-net-scenarios-") as store:
             return _together(scenarios, run_scenarios(scenarios, Path(store), **how))
@@ -98,7 +100,7 @@ def sensitivity(
     store = _store(out, resume)
     found = _together(scenarios, run_scenarios(scenarios, store, **how))
     fine = found.troubles.empty
-    folder = publish(out, lambda fresh: _write(found, specification, fresh), gate_passed=fine)
+    folder = publish(out, lambda fresh: _write(found, specification, fresh, engine), gate_passed=fine)
     if not (found.hazard_ratios["gate"] == ERROR).any():
         shutil.rmtree(store)
     return replace(found, folder=folder)
@@ -130,7 +132,7 @@ def _store(out: Path, resume: bool) -> Path:
     return store
 
 
-def _write(found: Sensitivity, specification: Plan, folder: Path) -> None:
+def _write(found: Sensitivity, specification: Plan, folder: Path, engine: str) -> None:
     figures = chain(draw_censoring(found.censoring), draw_scenarios(found.hazard_ratios, found.changes))
     always = {"scenarios": found.hazard_ratios, "changes": found.changes, "summary": found.summary}
     tables = always | {"audit": found.audit, "censoring": found.censoring, "censoring_tipping": found.tipping}
@@ -138,6 +140,7 @@ def _write(found: Sensitivity, specification: Plan, folder: Path) -> None:
         "title": specification.title,
         "specification_sha256": specification.digest,
         "seed": str(specification.sampling.seed),
+        "engine": engine,
         "gate": PASSED if found.troubles.empty else FAILED,
     }
     words = {

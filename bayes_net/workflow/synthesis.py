@@ -104,7 +104,7 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         def sampled(sampler: Sampler, seed: int) -> xr.DataTree:
             from bayes_net.inference.synthesis import fit_synthesis
 
-            return fit_synthesis(network, seed=seed, sampler=sampler)
+            return fit_synthesis(network, seed=seed, sampler=sampler, brief=brief)
 
         def finished(tree: xr.DataTree, judged: Gate) -> FittedNetwork:
             return FittedNetwork(network, tree, judged)

@@ -38,16 +38,18 @@ from bayes_net.workflow.patients import PreparedPatients
 from bayes_net.workflow.synthesis import PreparedNetwork
 
 
-def run(plan: Plan, out: Path | str | None = None, *, progress: Progress | None = None) -> Analysis:
+def run(
+    plan: Plan, out: Path | str | None = None, *, engine: str = "numba", progress: Progress | None = None
+) -> Analysis:
     """Fit and check every model of a plan, of patients or of a synthesis; with ``out`` the results are
-    written there, and the analysis knows its ``folder`` (``write``).
+    written there, and the analysis knows its ``folder`` (``write``). ``engine`` is that of its ``Sampler``.
 
     Raises
     ------
     InputError
-        The plan's data break a rule.
+        The plan's data break a rule, or there is no such engine.
     """
-    analysis = analyse(prepare(plan), progress=progress)
+    analysis = analyse(replace(prepare(plan), engine=engine), progress=progress)
     return analysis if out is None else replace(analysis, folder=write(analysis, Path(out)))
 
 

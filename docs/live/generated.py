@@ -18,6 +18,7 @@ MAKERS = {
     "public": reference.public,
     "figures": reference.figures,
     "overview": reference.overview,
+    "names": reference.names,
     "commands": commands.commands,
     "keys": keys.keys,
     "models": shipped.models,

@@ -51,6 +51,17 @@ def faces() -> dict[str, object]:
     return dict(sorted(found.items())) | {name: top[name] for name in sorted(top.keys() - folders.keys())}
 
 
+def names(mapping: str) -> str:
+    """A table of names of ``bayes_net.schema``, with what each is, and the fields of a dim."""
+    fields = bn.schema.FIELDS if mapping == "DIMS" else {}
+    rows = [
+        (f"`{name}`", meaning, ", ".join(f"`{name}_{field}`" for field in fields.get(name, ())))
+        for name, meaning in getattr(bn.schema, mapping).items()
+    ]
+    wide = 2 + bool(fields)
+    return table(("Name", "What it is", "Coordinates")[:wide], [row[:wide] for row in rows])
+
+
 def _home(found: object) -> str:
     return found.__module__.removeprefix("bayes_net.")
 

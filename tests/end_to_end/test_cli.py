@@ -298,3 +298,17 @@ def test_progress_is_for_terminals_and_leaves_nothing_in_a_pipe(failing):
 def test_nothing_shown_names_a_patient(failing):
     _, shown, error, _ = failing
     assert MARKER not in shown + error
+
+
+@pytest.mark.parametrize("module", ["bayes_net", "bayes_net.cli.app"])
+def test_the_package_and_the_module_are_the_command_line(module):
+    done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("bayes-net 0.")
+
+
+@pytest.mark.parametrize("command", ["run", "scenarios"])
+def test_an_engine_that_there_is_not_is_refused(command):
+    code, _, error = invoke(command, "netter1_synthetic", "--engine", "stan")
+    assert code == 2
+    assert "'stan' is not one of 'numba', 'pymc'" in error

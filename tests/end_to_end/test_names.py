@@ -10,7 +10,6 @@ from test_synthesis_run import csvs, opened, page, written
 
 import bayes_net as bn
 from bayes_net.labels import about, select
-from bayes_net.results.folder import read_result
 
 ALIKE = ("A", "A B", "B Lu", "Lu")
 """Reference study, single-arm study, first arm, second arm."""
@@ -83,8 +82,8 @@ def test_tables_do_not_depend_on_the_names(outs):
 
 
 def test_the_report_does_not_depend_on_the_names(outs):
-    first, second = (re.findall(r"<td.*?</td>", page(out), re.S) for out in outs)
+    first, second = (re.findall(r"<td[^>]*>(.*?)</td>", page(out), re.S) for out in outs)
     hashed = re.compile(r"[0-9a-f]{64}")
     assert [hashed.sub("", cell) for cell in first] == [hashed.sub("", renamed(cell)) for cell in second]
     assert len(first) > 100
-    assert not read_result(outs[0]).path.joinpath("report.html").read_text().count("nan")
+    assert "nan" not in re.findall(r"\w+", " ".join(first))

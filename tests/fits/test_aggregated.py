@@ -12,12 +12,20 @@ from bayes_net.data import aggregated
 from bayes_net.data.aggregated import SLOPES, aggregate
 from bayes_net.data.exposure import Exposure, Response
 from bayes_net.data.gauss import NODES, compress, compression_error
-from bayes_net.engine.layout import layout, model_data
+from bayes_net.engine.layout import layout
+from bayes_net.engine.patients import patients_posterior, sampled_variables
 from bayes_net.errors import InputError
-from bayes_net.inference.closed_form import draw_prior, log_likelihood, log_prior, step_scale, with_derived
+from bayes_net.inference.closed_form import (
+    as_defined,
+    draw_prior,
+    log_likelihood,
+    log_prior,
+    step_scale,
+    with_derived,
+)
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler
-from bayes_net.inference.start import SPREAD, starting_points
+from bayes_net.inference.start import SPREAD, starting_points, starts_of_definition
 from bayes_net.model.assumptions import COMMON, SHARED, TIME_VARYING, Hazard, free_variables
 from bayes_net.model.predictors import coordinates
 from bayes_net.model.priors import INDEPENDENT, NONE, Flat, Priors
@@ -155,18 +163,18 @@ def test_the_log_likelihood_of_sums_is_the_sum_of_log_likelihoods(hazard, covari
     np.testing.assert_allclose(log_likelihood(points, aggregate(data)), each, rtol=1e-9)
 
 
-def test_the_compiled_model_is_given_the_same_arrays():
+def test_the_density_of_sums_is_that_of_the_patients():
     data = registry(5_000)
     sums, shape = aggregate(data), layout([data])
     assert layout([sums]) == layout([data, sums]) == shape
-    one, other = (model_data(each, shape, Hazard()) for each in (data, sums))
-    assert one.keys() == other.keys()
     # nodes of few patients are known less well than what they are there for
-    rules = [(each.pop("node_score"), each.pop("node_weight")) for each in (one, other)]
-    sums_of_exp = [[(weight * np.exp(b * score)).sum(-1) for b in SLOPES] for score, weight in rules]
+    rules = [shape.nodes(each) for each in (data, sums)]
+    sums_of_exp = [[(rule.weight * np.exp(b * rule.score)).sum(-1) for b in SLOPES] for rule in rules]
     np.testing.assert_allclose(*sums_of_exp, rtol=1e-11)
-    for name in one:
-        np.testing.assert_allclose(other[name], one[name], rtol=1e-12, atol=1e-10, err_msg=name)
+    one, other = (patients_posterior(each, shape=shape) for each in (data, sums))
+    for x in one.start + np.random.default_rng(1).normal(0, 0.3, (3, one.size)):
+        for found, expected in zip(other(x), one(x), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10 * np.abs(expected).max())
 
 
 VARIANTS = {
@@ -180,17 +188,10 @@ VARIANTS = {
 }
 
 
-def sampled(hazard, data) -> dict:
-    """Dims of the free variables of the model."""
-    free = free_variables(hazard, data)
-    walks = "step" in free
-    return {"level_at_events" if walks and name == "level" else name: free[name].dims for name in free}
-
-
 def placed(vectors, hazard, data) -> xr.Dataset:
     """Rows of unconstrained free variables of the model as draws."""
     labels, values, end = coordinates(data), {}, 0
-    for name, dims in sampled(hazard, data).items():
+    for name, dims in ((name, own.dims) for name, own in sampled_variables(hazard, data).items()):
         shape = tuple(len(labels[dim]) for dim in dims)
         start, end = end, end + int(np.prod(shape))
         own = np.exp(vectors[:, start:end]) if name.endswith("step_sd") else vectors[:, start:end]
@@ -202,7 +203,7 @@ def placed(vectors, hazard, data) -> xr.Dataset:
 
 def flat(drawn, hazard, data) -> np.ndarray:
     """The one draw of ``drawn`` as unconstrained free variables."""
-    names = sampled(hazard, data)
+    names = sampled_variables(hazard, data)
     return np.concatenate(
         [(np.log if n.endswith("step_sd") else np.array)(drawn[n].values).ravel() for n in names]
     )
@@ -210,33 +211,33 @@ def flat(drawn, hazard, data) -> np.ndarray:
 
 def heights(vectors, hazard, data) -> np.ndarray:
     """Log-likelihood and log-prior at each row of unconstrained free variables."""
-    drawn = with_derived(placed(vectors, hazard, data), hazard, data)
+    drawn = with_derived(as_defined(placed(vectors, hazard, data), hazard, data), hazard, data)
     prior = sum(x.sum(set(x.dims) - {"chain", "draw"}) for x in log_prior(drawn, hazard, data).values())
     return (log_likelihood(drawn, data) + prior).values[0]
 
 
 def at_unit_step_sd(centre, spread, hazard, data):
     """The same hazard for a walk whose SD is 1, at which the mode was sought; and what is not that SD."""
-    names, here = list(sampled(hazard, data)), placed(centre[None], hazard, data)
-    there = with_derived(here, hazard, data)
+    names, here = list(sampled_variables(hazard, data)), placed(centre[None], hazard, data)
+    there = with_derived(as_defined(here, hazard, data), hazard, data)
     parts = np.concatenate([np.repeat(name, here[name].size) for name in names])
     if "step_sd" in names:
         one = there.assign(step_sd=xr.ones_like(there["step_sd"]))
-        ratio = there["step_sd"] * step_scale(one, hazard, data) / step_scale(there, hazard, data)
-        one["step"] = (there["step"] * ratio).transpose(*there["step"].dims)
-        again = with_derived(one, hazard, data)
-        xr.testing.assert_allclose(again["log_hazard"], there["log_hazard"])
+        one["step"] = (there["step"] * there["step_sd"]).transpose(*there["step"].dims)
+        xr.testing.assert_allclose(with_derived(one, hazard, data)["log_hazard"], there["log_hazard"])
+        step = (one["step"] * step_scale(one, hazard, data)).transpose(*here["step"].dims)
+        moved = here.assign(step_sd=one["step_sd"], step=step)
         spread = spread.copy()
-        spread[parts == "step"] *= (one["step"] / there["step"]).values.ravel()
+        spread[parts == "step"] *= (moved["step"] / here["step"]).values.ravel()
         # the level over events is that of the same hazard, whatever the SD
-        xr.testing.assert_allclose(again["level"], there["level"])
+        xr.testing.assert_allclose(as_defined(moved, hazard, data)["level"], there["level"])
         if "slope_step_sd" in names:
             sd = there["slope_step_sd"]
-            one = one.assign(slope_step=there["slope_step"] * sd, slope_step_sd=xr.ones_like(sd))
-            same = with_derived(one, hazard, data)["slope_by_interval"]
+            moved = moved.assign(slope_step=there["slope_step"] * sd, slope_step_sd=xr.ones_like(sd))
+            same = with_derived(as_defined(moved, hazard, data), hazard, data)["slope_by_interval"]
             xr.testing.assert_allclose(same, there["slope_by_interval"])
             spread[parts == "slope_step"] *= np.repeat(sd.values.ravel(), data.n_intervals - 1)
-        centre = flat(one.assign(level_at_events=here["level_at_events"]), hazard, data)
+        centre = flat(moved, hazard, data)
     return centre, spread, ~np.isin(parts, ["step_sd", "slope_step_sd"])
 
 
@@ -253,6 +254,23 @@ def test_chains_start_around_the_mode_and_as_far_apart_as_the_posterior_is_wide(
     near = away / 100
     slope = (heights(centre + near, hazard, data) - heights(centre - near, hazard, data)) * 50
     assert (np.abs(slope) < 0.01).all()
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_chains_of_the_definition_start_where_the_engines_do(name):
+    """At the same hazard, whatever the order of its variables."""
+    hazard, data = VARIANTS[name], aggregate(patients(3_000, covariates=SHAPES[-1]))
+    posterior = patients_posterior(data, hazard).starting_near(*starting_points(hazard, data))
+    free, labels = free_variables(hazard, data), coordinates(data)
+    names = sorted(free)
+    sizes = [int(np.prod([len(labels[dim]) for dim in free[name].dims])) for name in names]
+    points = starts_of_definition(hazard, data, names)
+    for seed in (1, 2):
+        parts = np.split(points(seed), np.cumsum(sizes)[:-1])
+        expected = as_defined(placed(posterior.first_point(seed)[None], hazard, data), hazard, data)
+        for own, found in zip(names, parts, strict=True):
+            values = np.exp(found) if own.endswith("step_sd") else found
+            np.testing.assert_allclose(values, expected[own].values.ravel(), rtol=1e-12)
 
 
 def test_rules_of_many_patients_come_from_their_moments_alone(monkeypatch):

@@ -1,30 +1,31 @@
-"""The engine's log density and gradient equal the models', its code is kept safely, its draws repeat."""
+"""The engine's log density equals a closed form, its code is kept safely, its draws repeat.
+
+test_definitions.py compares it with the models as they are defined.
+"""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from itertools import product
 
+import numba
 import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 from exposures import patients
-from pools import (
-    Graph,
-    assumptions,
-    evidence,
-    log_effect,
-    prrt,
-    row,
-    specification,
-    z_of,
+from pools import assumptions, evidence, row, z_of
+from test_likelihood import (
+    LAYOUTS,
+    VARIANTS,
+    around,
+    gradient,
+    likelihood,
+    prior_density,
+    shape_of,
+    theta_of,
 )
-from test_likelihood import LAYOUTS, VARIANTS, gradient, likelihood, prior_density, shape_of
-from test_synthesis import BIAS, ERRORS, LANDMARKS, PATIENTS, SLOPE_ROWS
-from test_synthesis import EFFECTS as PRINTED
 
 from bayes_net.data.exposure import long_form
 from bayes_net.engine import code as engine_code
@@ -35,10 +36,9 @@ from bayes_net.errors import InputError
 from bayes_net.evidence.kinds import KINDS
 from bayes_net.inference.arrays import design, inputs
 from bayes_net.inference.sampling import Sampler, sample_posterior
-from bayes_net.model.assumptions import Hazard, SlopePrior
+from bayes_net.model.assumptions import Hazard
 from bayes_net.model.network import combine_network
-from bayes_net.model.priors import Borrowing, Fixed, Flat, HalfCauchy, HalfNormal, Normal, Priors
-from bayes_net.workflow.analysis import prepare
+from bayes_net.model.priors import Flat, HalfNormal, Normal, Priors
 
 RTOL = 1e-10
 """Algebra in another order: covers the rounding of sums of a few hundred terms."""
@@ -53,21 +53,7 @@ def assert_equal(posterior, points, density, slopes) -> None:
         np.testing.assert_allclose(found, expected, rtol=RTOL, atol=RTOL * np.abs(expected).max())
 
 
-def around(posterior, count=3, seed=11, size=0.4) -> np.ndarray:
-    """Perturbed points around where chains start."""
-    return posterior.start + np.random.default_rng(seed).normal(0, size, (count, posterior.size))
-
-
 # --- patients -----------------------------------------------------------------------------------------------
-
-
-def theta_of(posterior, x) -> dict:
-    """The vector as the values of the model's unconstrained variables."""
-    theta, end = {}, 0
-    for name, (shape, log) in posterior.variables.items():
-        start, end = end, end + int(np.prod(shape))
-        theta[f"{name}_log__" if log else name] = x[start:end].reshape(shape)
-    return theta
 
 
 def assert_is_the_patients_model(data, hazard, kind) -> None:
@@ -103,6 +89,17 @@ def any_priors(rng) -> Priors:
     return Priors(level, change, one(), one(), one(), slope_change)
 
 
+def any_patients(rng, seed):
+    """Patients of one to three arms, with any cut-points and covariates."""
+    return patients(
+        n=int(rng.integers(1, 90)),
+        seed=seed,
+        arms=[f"arm {i}" for i in range(int(rng.integers(1, 4)))],
+        cuts=np.cumsum(rng.uniform(0.5, 6.0, int(rng.integers(0, 8)))),
+        covariates=[name for name in ("grade: II", "age") if rng.random() < 0.5],
+    )
+
+
 COMBINATIONS = list(
     product(
         ("shared", "per arm"), ("rw1", "independent"), ("per arm", "common", "none", "time-varying"), LAYOUTS
@@ -114,78 +111,8 @@ COMBINATIONS = list(
 def test_any_patients_with_any_assumptions_have_the_closed_forms_density(seed):
     rng = np.random.default_rng(seed)
     *assumed, kind = COMBINATIONS[seed]
-    data = patients(
-        n=int(rng.integers(1, 90)),
-        seed=seed,
-        arms=[f"arm {i}" for i in range(int(rng.integers(1, 4)))],
-        cuts=np.cumsum(rng.uniform(0.5, 6.0, int(rng.integers(0, 8)))),
-        covariates=[name for name in ("grade: II", "age") if rng.random() < 0.5],
-    )
+    data = any_patients(rng, seed)
     assert_is_the_patients_model(data, Hazard(*assumed, priors=any_priors(rng)), kind)
-
-
-# --- a synthesis --------------------------------------------------------------------------------------------
-
-
-def _assuming(**changes):
-    return lambda folder: replace(prrt(), assumptions=replace(prrt().assumptions, **changes))
-
-
-def _slopes(folder, structure="gaussian process"):
-    prior = SlopePrior(Normal(0.05, 0.5), structure=structure, length=0.8, level=0.4)
-    options = {"landmarks": LANDMARKS, "slopes": prior, "bias": BIAS, "bias_scale": 1.5}
-    return combine_network(evidence(SLOPE_ROWS, folder), assumptions(**options))
-
-
-def _effects(folder, heterogeneity):
-    rows = [
-        log_effect(f"E{i}", e, s, study=f"study {i}")
-        for i, (e, s) in enumerate(zip(PRINTED, ERRORS, strict=True))
-    ]
-    options = {"arm_effect": Normal(0.1, 1.5), "arm_heterogeneity": heterogeneity}
-    return combine_network(evidence(rows, folder), assumptions(**options))
-
-
-def _curves(folder):
-    """Two kinds of numbers read off one curve, at months within, at and beyond the cut-points."""
-    of = {"n": "113", "arm": "control"}
-    rows = [
-        row("Q", "restricted mean", "10.0", lower="9.0", upper="11.0", time="20", **of),
-        row("R", "restricted mean", "6.5", lower="6.0", upper="7.0", time="8", endpoint="os", **of),
-        row("S", "survival", "0.45", lower="0.35", upper="0.55", time="12", study="B", **of),
-        row("M", "median", "11.0", endpoint="os", study="B", **of),
-    ]
-    return combine_network(evidence(rows, folder), assumptions(cuts=(8.0, 16.0)))
-
-
-NETWORKS = {
-    "restricted means": _curves,
-    "shipped": lambda folder: prrt(),
-    "powers": lambda folder: prrt().with_power(
-        {"N02": 0.5, "N11": 0.25, "H04": 0.5, "D01": 0.25, "N20": 0.0}
-    ),
-    "patients of two trials": lambda folder: prepare(specification(PATIENTS)).network,
-    "lopsided mixture": _assuming(study_level=Borrowing("commensurate", sd=0.3, weight=0.8, vague_sd=1.5)),
-    "exchangeable levels": _assuming(study_level=Borrowing("exchangeable", sd=0.4)),
-    "independent intervals, full borrowing": _assuming(
-        smoothing="independent", response=Borrowing("full"), study_level=Borrowing("full")
-    ),
-    "no borrowing": _assuming(response=Borrowing("none"), study_level=Borrowing("none")),
-    "slopes with a bias": _slopes,
-    "exchangeable slopes": lambda folder: _slopes(folder, "exchangeable"),
-    "half-Cauchy": lambda folder: _effects(folder, HalfCauchy(0.7)),
-    "half-normal": lambda folder: _effects(folder, HalfNormal(0.7)),
-    "fixed heterogeneity": lambda folder: _effects(folder, Fixed(0.3)),
-}
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_synthesis_density_and_gradient_equal_the_models(name, tmp_path):
-    network = NETWORKS[name](tmp_path)
-    posterior, graph = synthesis_posterior(network, inputs(network), design(network).parts), Graph(network)
-    for size in (0.1, 0.7):
-        points = around(posterior, size=size)
-        assert_equal(posterior, points, lambda x: graph(x)[0], lambda x: graph(x)[1])
 
 
 def test_a_field_that_the_code_does_not_know_is_refused():
@@ -290,16 +217,33 @@ def test_code_survives_a_kill_two_first_runs_at_once_and_a_broken_file(tmp_path)
         path.write_bytes(path.read_bytes()[:1000])
     broken = answer(child(tmp_path))
     assert broken[0] == "compiled"
-    assert "cannot be used" in broken[2]
+    assert "cannot be read" in broken[2]
 
     # bit for bit, from the folder or not, and in processes that run side by side
     assert len({draws for _, draws, _ in [*cold, warm, broken]}) == 1
 
 
-@pytest.mark.parametrize("folder", ["", "/dev/null/nowhere"])
-def test_without_a_folder_to_write_to_there_is_none(folder, monkeypatch):
-    monkeypatch.setenv(engine_code.CACHE_VARIABLE, folder)
+def test_a_folder_that_cannot_be_written_to_is_warned_of(monkeypatch):
+    monkeypatch.setenv(engine_code.CACHE_VARIABLE, "/dev/null/nowhere")
+    with pytest.warns(
+        RuntimeWarning, match=r"compiled code cannot be kept .*name a folder in BAYES_NET_CACHE"
+    ):
+        assert engine_code.cache_folder() is None
+
+
+def test_no_folder_is_none_without_a_warning(monkeypatch):
+    monkeypatch.setenv(engine_code.CACHE_VARIABLE, "")
     assert engine_code.cache_folder() is None
+
+
+def test_what_is_wrong_with_the_code_itself_is_no_matter_of_the_folder(tmp_path, monkeypatch):
+    def fails(folder):
+        raise numba.core.errors.TypingError("no such function")
+
+    monkeypatch.setenv(engine_code.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(engine_code, "_compile", fails)
+    with pytest.raises(numba.core.errors.TypingError):
+        engine_code.code.__wrapped__()
 
 
 def test_code_has_a_folder_for_every_version(tmp_path, monkeypatch):
@@ -322,7 +266,8 @@ def test_the_folder_is_the_users_cache(tmp_path, monkeypatch):
 
 
 def test_a_number_that_the_code_cannot_read_off_a_curve_is_refused(tmp_path, monkeypatch):
-    network = _curves(tmp_path)
+    rows = [row("S", "survival", "0.45", lower="0.35", upper="0.55", time="12", n="113")]
+    network = combine_network(evidence(rows, tmp_path), assumptions())
     given, parts = inputs(network), design(network).parts
     monkeypatch.setattr(
         type(KINDS["survival"]), "of_curve", staticmethod(lambda hazard, months, maths=None: 1)

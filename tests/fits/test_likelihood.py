@@ -1,26 +1,23 @@
-"""The model's log-density and gradient equal a closed form written here from person-interval rows.
+"""Every form of the patients' likelihood is that of a closed form written here from person-interval rows.
 
-The closed form shares no code with the model but the rows of ``long_form`` (tested in
-test_exposure.py) and the scale on which the walk is sampled. It is analytic, so its gradient by the
-complex step Im F(x + ih) / h, h = 1e-30, has no truncation and no cancellation error.
+The closed form shares no code with the engine but the rows of ``long_form`` (tested in test_exposure.py) and
+the scale on which the walk is sampled. It is analytic, so its gradient by the complex step
+Im F(x + ih) / h, h = 1e-30, has no truncation and no cancellation error. test_engine.py compares both.
 """
 
-from functools import lru_cache
-
 import numpy as np
-import pytensor
 import pytest
-import xarray as xr
 from exposures import patients
-from pytensor.graph.traversal import ancestors
 
 from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import collapsed_form, long_form
-from bayes_net.engine.layout import Layout, layout, model_data
+from bayes_net.engine.layout import Layout, layout
+from bayes_net.engine.patients import patients_posterior, sampled_variables
 from bayes_net.errors import InputError
-from bayes_net.inference.closed_form import log_likelihood, log_prior
-from bayes_net.inference.engine_patients import flat_hazard_model
-from bayes_net.model.assumptions import Hazard, free_variables, step_information
+from bayes_net.inference.closed_form import as_defined, log_likelihood, with_derived
+from bayes_net.inference.sampling import labelled
+from bayes_net.model.assumptions import Hazard, step_information
+from bayes_net.model.predictors import coordinates
 from bayes_net.model.priors import Flat, HalfNormal, Normal, Priors
 
 FLAT = Priors(level=Flat(), slope=Flat(), arm_effect=Flat(), covariate=Flat())
@@ -56,40 +53,37 @@ LAYOUTS = ("compressed", "patients")
 
 
 def shape_of(data, kind) -> Layout:
-    if kind == "compressed":
-        rows = tuple(map(tuple, data.patterns.tolist()))
-        return Layout(data.arms, data.covariate_names, data.n_intervals, patterns=rows)
-    return Layout(data.arms, data.covariate_names, data.n_intervals, rows=data.n + 7)
+    patterns = data.patterns.tolist() if kind == "compressed" else ()
+    return Layout(data.arms, data.covariate_names, data.n_intervals, tuple(map(tuple, patterns)))
 
 
-@lru_cache
-def compiled(variant: str, kind: str):
-    """The data, the model, and one function of a point: log-density, gradient, its parts, the values."""
+def evaluated(variant: str, kind: str):
+    """The data, what is assumed, and the engine's log density."""
     hazard, options = VARIANTS[variant]
     data = patients(**options)
-    model = flat_hazard_model(data, hazard, shape=shape_of(data, kind))
-    outputs = [
-        model.logp(),
-        model.dlogp(),
-        model.logp(vars=model.potentials),
-        *model.logp(vars=model.free_RVs, jacobian=False, sum=False),
-        *model.unobserved_value_vars,
-    ]
-    # Python's linker: no C++ compiler, and no 10 s of numba for a few evaluations
-    with pytensor.config.change_flags(cxx=""):
-        return data, model, model.compile_fn(outputs, mode="FAST_COMPILE", on_unused_input="ignore")
+    return data, hazard, patients_posterior(data, hazard, shape=shape_of(data, kind))
 
 
-def points(model, data, count=3) -> list[dict]:
-    """Perturbed points around a plausible one."""
-    rng = np.random.default_rng(11)
-    start = {"level": -2.5, "level_at_events": -2.5, "log_baseline": -2.5}
-    start |= {"step_sd_log__": -0.5, "slope_step_sd_log__": -1.0}
-    return [
-        {name: np.asarray(start.get(name, 0.0) + rng.normal(0, 0.4, np.shape(value)))
-         for name, value in model.initial_point().items()}
-        for _ in range(count)
-    ]  # fmt: skip
+def around(posterior, count=3, seed=11, size=0.4) -> np.ndarray:
+    """Perturbed points around where chains start."""
+    return posterior.start + np.random.default_rng(seed).normal(0, size, (count, posterior.size))
+
+
+def theta_of(posterior, x) -> dict:
+    """The vector as the values of the sampled unconstrained variables."""
+    theta, end = {}, 0
+    for name, (shape, log) in posterior.variables.items():
+        start, end = end, end + int(np.prod(shape))
+        theta[f"{name}_log__" if log else name] = x[start:end].reshape(shape)
+    return theta
+
+
+def drawn_at(posterior, x, hazard, data):
+    """The point as a posterior of one draw."""
+    dims = {name: own.dims for name, own in sampled_variables(hazard, data).items()}
+    sampled = labelled(posterior.named(x[None, None]), dims, coordinates(data))
+    labels = {"arm": list(data.arms), "interval": list(range(data.n_intervals))}
+    return with_derived(as_defined(sampled, hazard, data).assign_coords(labels), hazard, data)
 
 
 def log_hazards(theta: dict, data, hazard) -> np.ndarray:
@@ -204,120 +198,59 @@ def gradient(density, theta: dict) -> np.ndarray:
     return np.array(slopes)
 
 
-@pytest.mark.parametrize("kind", LAYOUTS)
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_log_density_and_gradient_equal_the_closed_form(variant, kind):
-    data, model, evaluate = compiled(variant, kind)
-    hazard, rows = VARIANTS[variant][0], long_form(data)
-
-    def density(theta):
-        return likelihood(theta, data, hazard, rows) + prior_density(theta, data, hazard)
-
-    assert {v.name for v in model.value_vars} == set(model.initial_point())
-    for theta in points(model, data):
-        value, slopes, potential, *_ = evaluate(theta)
-        theta = {v.name: theta[v.name] for v in model.value_vars}
-        # algebra in another order: 1e-10 covers the rounding of sums of a few hundred terms
-        assert float(value) == pytest.approx(density(theta), rel=1e-10)
-        assert float(potential) == pytest.approx(likelihood(theta, data, hazard, rows), rel=1e-10)
-        expected = gradient(density, theta)
-        np.testing.assert_allclose(slopes, expected, rtol=1e-10, atol=1e-10 * np.abs(expected).max())
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_long_collapsed_compressed_and_patients_forms_agree(variant):
-    hazard = VARIANTS[variant][0]
-    (data, model, compressed), (_, _, by_patient) = (compiled(variant, kind) for kind in LAYOUTS)
-    for theta in points(model, data):
-        forms = [
-            likelihood(theta, data, hazard, long_form(data)),
-            likelihood(theta, data, hazard, collapsed_form(data)),
-            float(compressed(theta)[2]),
-            float(by_patient(theta)[2]),
+    (data, hazard, compressed), (_, _, by_patient) = (evaluated(variant, kind) for kind in LAYOUTS)
+    for x in around(compressed):
+        theta = theta_of(compressed, x)
+        forms = [likelihood(theta, data, hazard, form(data)) for form in (long_form, collapsed_form)]
+        forms += [
+            posterior(x)[0] - prior_density(theta, data, hazard) for posterior in (compressed, by_patient)
         ]
         np.testing.assert_allclose(forms, forms[0], rtol=1e-10)
 
 
-def one_draw(variant: str, kind: str, theta: dict) -> tuple[xr.Dataset, list, float]:
-    """The point as a posterior of one draw, the log prior of each variable, and the likelihood."""
-    _, model, evaluate = compiled(variant, kind)
-    _, _, potential, *rest = evaluate(theta)
-    priors, values = rest[: len(model.free_RVs)], rest[len(model.free_RVs) :]
-    names = [v.name for v in model.unobserved_value_vars]
-    posterior = {
-        name: (("chain", "draw", *model.named_vars_to_dims.get(name, ())), np.asarray(value)[None, None])
-        for name, value in zip(names, values, strict=True)
-        if not name.endswith("__")
-    }
-    return (
-        xr.Dataset(posterior),
-        dict(zip([v.name for v in model.free_RVs], priors, strict=True)),
-        float(potential),
-    )
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_each_patients_log_likelihood_adds_up_to_the_potential(variant):
-    data, model, _ = compiled(variant, "compressed")
-    for theta in points(model, data):
-        posterior, _, potential = one_draw(variant, "compressed", theta)
-        values = log_likelihood(posterior, data)
+def test_each_patients_log_likelihood_adds_up_to_that_of_the_rows(variant):
+    data, hazard, posterior = evaluated(variant, "compressed")
+    for x in around(posterior):
+        theta, draw = theta_of(posterior, x), drawn_at(posterior, x, hazard, data)
+        expected, values = likelihood(theta, data, hazard, long_form(data)), log_likelihood(draw, data)
         assert dict(values.sizes) == {"chain": 1, "draw": 1, "patient": data.n}
-        assert float(values.sum()) == pytest.approx(potential, rel=1e-10)
-        assert posterior["log_hazard"].values[0, 0] == pytest.approx(
-            log_hazards(theta, data, VARIANTS[variant][0])
-        )
-        if "slope_by_interval" in posterior:
-            assert posterior["slope_by_interval"].values[0, 0] == pytest.approx(
-                slopes_by_interval(theta, data)
-            )
-        sums = log_likelihood(posterior, aggregate(data))
-        assert float(sums.sum()) == pytest.approx(potential, rel=1e-10)
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_log_prior_of_each_variable_is_pymcs(variant):
-    hazard = VARIANTS[variant][0]
-    data, model, _ = compiled(variant, "patients")
-    for theta in points(model, data):
-        posterior, expected, _ = one_draw(variant, "patients", theta)
-        densities = log_prior(posterior, hazard, data)
-        # what is sampled differs from the level by what the steps alone decide: as dense
-        expected = {name.removesuffix("_at_events"): value for name, value in expected.items()}
-        assert set(densities) == set(expected) == set(free_variables(hazard, data))
-        for name, free in free_variables(hazard, data).items():
-            assert densities[name].dims == ("chain", "draw", *free.dims)
-            np.testing.assert_allclose(densities[name].values[0, 0], expected[name], rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("kind", LAYOUTS)
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_model_reads_all_the_data_that_it_holds(variant, kind):
-    # nutpie refuses data that no variable depends on
-    _, model, _ = compiled(variant, kind)
-    read = set(ancestors([model.logp(), *model.deterministics]))
-    assert [v.name for v in model.data_vars if v not in read] == []
+        assert float(values.sum()) == pytest.approx(expected, rel=1e-10)
+        assert float(log_likelihood(draw, aggregate(data)).sum()) == pytest.approx(expected, rel=1e-10)
+        assert draw["log_hazard"].values[0, 0] == pytest.approx(log_hazards(theta, data, hazard))
+        if "slope_by_interval" in draw:
+            assert draw["slope_by_interval"].values[0, 0] == pytest.approx(slopes_by_interval(theta, data))
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
 def test_slopes_that_vary_in_one_interval_are_those_of_each_arm(kind):
-    (data, model, varying), (_, _, per_arm) = (
-        compiled(name, kind) for name in ("time-varying, one interval", "one interval")
+    (_, _, varying), (_, _, per_arm) = (
+        evaluated(name, kind) for name in ("time-varying, one interval", "one interval")
     )
-    for theta in points(model, data):
-        for one, other in zip(varying(theta), per_arm(theta), strict=True):
+    for x in around(varying):
+        for one, other in zip(varying(x), per_arm(x), strict=True):
             np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
 def test_slopes_that_hardly_vary_are_those_of_each_arm(kind):
-    data, model, varying = compiled("time-varying", kind)
-    _, constant, per_arm = compiled("default", kind)
-    for theta in points(model, data):
+    """Of the likelihood alone: the prior is of other variables."""
+    data, hazard, varying = evaluated("time-varying", kind)
+    _, constant, per_arm = evaluated("default", kind)
+
+    def of(posterior, theta, assumed):
+        x = np.concatenate([value.ravel() for value in theta.values()])
+        return posterior(x)[0] - prior_density(theta, data, assumed)
+
+    for x in around(varying):
+        theta = theta_of(varying, x)
+        same = {name: theta[name] for name in theta_of(per_arm, per_arm.start)}
         still = theta | {"slope_step_sd_log__": np.full(2, np.log(1e-13))}
-        same = {name: theta[name] for name in constant.initial_point()}
-        assert float(varying(still)[2]) == pytest.approx(float(per_arm(same)[2]), rel=1e-10)
-        assert float(varying(theta)[2]) != pytest.approx(float(per_arm(same)[2]), rel=1e-4)
+        expected = of(per_arm, same, constant)
+        assert of(varying, still, hazard) == pytest.approx(expected, rel=1e-10)
+        assert of(varying, theta, hazard) != pytest.approx(expected, rel=1e-4)
 
 
 def test_a_layout_is_compressed_when_that_is_the_smaller_form():
@@ -325,16 +258,15 @@ def test_a_layout_is_compressed_when_that_is_the_smaller_form():
     assert layout([few]).compressed
     assert len(layout([few]).patterns) == 12
     assert not layout([many]).compressed
-    assert layout([many, patients(75, covariates=BOTH, cuts=range(2, 13))]).rows == 75
 
 
 def test_one_layout_serves_patterns_and_patients_of_every_exposure():
     some, others = patients(40, covariates=BOTH[:1], seed=2), patients(90, covariates=BOTH[:1], seed=3)
     shape = layout([some, others])
     for data in (some, others):
-        arrays = model_data(data, shape, Hazard())
-        assert arrays["node_weight"].shape == (4, 4, 12)
-        assert arrays["node_weight"].sum() == pytest.approx(data.time.sum(), rel=1e-13)
+        weight = shape.nodes(data).weight
+        assert weight.shape == (4, 4, 12)
+        assert weight.sum() == pytest.approx(data.time.sum(), rel=1e-13)
     with pytest.raises(InputError, match="differ in arms, covariates or number of intervals"):
         layout([some, patients(40, cuts=(3.0,), covariates=BOTH[:1])])
 

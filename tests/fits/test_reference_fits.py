@@ -18,6 +18,7 @@ from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.priors import Flat, Normal, Priors
+from bayes_net.schema import LAPLACE, NUTS
 
 MANY = Sampler(draws=4000, tune=1000, chains=4, target_accept=0.95)
 
@@ -54,8 +55,9 @@ def tagged(tag: str, values: dict) -> dict:
     return {(tag, name): value for name, value in values.items()}
 
 
+@pytest.mark.parametrize("method", [NUTS, LAPLACE])
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_posteriors_of_ffcd_are_the_exact_ones(shared, endpoint):
+def test_posteriors_of_ffcd_are_the_exact_ones(shared, endpoint, method):
     answers = reference(shared, "bayes_landmark_reference")["fits"]["ffcd"]["day122"][endpoint]
     priors = Priors(level=Normal(np.log(0.05), 2.0), arm_effect=Normal(0.0, 1.0), slope=Normal(0.0, 0.5))
     hazard = Hazard("shared", "independent", "common", priors)
@@ -67,7 +69,10 @@ def test_posteriors_of_ffcd_are_the_exact_ones(shared, endpoint):
     for name, exposure in data.items():
         expected = answers[name]
         assert (exposure.n, exposure.event.sum()) == (expected["n"], expected["events"])
-        posterior = fit(exposure, hazard, seed=20, sampler=MANY, shape=layout([both]))["posterior"]
+        sampler = replace(MANY, method=method)
+        tree = fit(exposure, hazard, seed=20, sampler=sampler, shape=layout([both]))
+        assert tree.attrs["method"] == method
+        posterior = tree["posterior"]
         draws = {"log_hr_arm": posterior["log_hr_arm"][..., 0], "log_hr_shrink10": posterior["slope"][..., 0]}
         for term, x in draws.items():
             exact = expected["posterior"].get(

@@ -1,14 +1,13 @@
 """Modes with flat priors are the maximum-likelihood answers of R's Poisson glm."""
 
 import numpy as np
-import pytensor
 import pytest
 import xarray as xr
 from exposures import CLASSIC, ENDPOINTS, classic, ffcd, reference
 
 from bayes_net.data.exposure import Exposure
+from bayes_net.engine.patients import patients_posterior
 from bayes_net.inference.closed_form import log_likelihood
-from bayes_net.inference.engine_patients import flat_hazard_model
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.priors import Flat, Priors
 from bayes_net.schema import POINTS_PER_UNIT
@@ -40,19 +39,17 @@ FFCD_MODELS = {
 
 
 def mode(data: Exposure, hazard: Hazard) -> tuple[dict, dict, np.ndarray]:
-    """The mode of the model's own log-density by Newton steps, and minus its curvature there.
+    """The mode of the engine's log-density by Newton steps, and minus its curvature there.
 
     Also the place of each parameter (variable, index) in the curvature.
     """
-    model = flat_hazard_model(data, hazard)
-    with pytensor.config.change_flags(cxx=""):
-        slope = model.compile_dlogp(mode="FAST_COMPILE")
-    shapes = {v.name: np.shape(model.initial_point()[v.name]) for v in model.value_vars}
+    posterior = patients_posterior(data, hazard)
+    shapes = {name: variable.shape for name, variable in posterior.variables.items()}
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
     parts = dict(zip(shapes, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
 
     def gradient(x):
-        return slope({name: x[part].reshape(shapes[name]) for name, part in parts.items()})
+        return posterior(x)[1]
 
     x = np.zeros(ends[-1])
     x[parts["log_baseline"]] = np.log(data.event.sum() / data.time.sum())

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import numpy as np
-import nutpie
 import pandas as pd
+import pymc as pm
 import pytest
 import xarray as xr
 from arviz_stats.base import array_stats
@@ -14,12 +14,12 @@ from exposures import followed, patients, two_groups
 from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import Exposure, expose
 from bayes_net.data.landmarks import landmark
-from bayes_net.engine.layout import layout, model_data
+from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
 from bayes_net.estimands.survival import hazard_ratio_by_time
-from bayes_net.inference.engine_patients import flat_hazard_model
+from bayes_net.inference.closed_form import step_scale
 from bayes_net.inference.patients import fit, stack
-from bayes_net.inference.sampling import PYMC, Sampler, compile_model, sample
+from bayes_net.inference.sampling import Sampler, compile_model, sample
 from bayes_net.inference.start import starting_points
 from bayes_net.model.assumptions import Hazard, free_variables, slope_over_time, walk_basis
 from bayes_net.model.predictors import coordinates
@@ -104,46 +104,19 @@ def plain_hazard(mean: float) -> Hazard:
     return Hazard("shared", "independent", "none", Priors(level=Normal(mean, 1.0), arm_effect=Flat()))
 
 
-def test_a_fit_after_other_data_and_other_priors_is_that_of_a_fresh_compile(monkeypatch):
-    one, other = two_groups_of_fifty(1), two_groups_of_fifty(2)
-    how = {"seed": 5, "sampler": SHORT, "engine": PYMC}
-    fit(other, plain_hazard(0.0), **how)
-    with monkeypatch.context() as patch:
-        patch.setattr(nutpie, "compile_pymc_model", None)  # nothing more is compiled
-        cached = {mean: fit(one, plain_hazard(mean), **how) for mean in (0.0, -3.0)}
-    assert "prior" not in cached[0.0]  # the arm effect's is flat
-    assert not cached[0.0]["posterior"].equals(cached[-3.0]["posterior"])
-    compiled = compile_model(flat_hazard_model(one, plain_hazard(-3.0)))
-    fresh = sample(compiled, seed=5, sampler=SHORT)
-    for group in ("posterior", "sample_stats"):
-        xr.testing.assert_identical(fresh[group].to_dataset(), cached[-3.0][group].to_dataset())
-    # and the other way round: the model that was compiled for these data, given others
-    given = model_data(one, layout([one]), plain_hazard(0.0)) | {"of no variable": np.zeros(3)}
-    swapped = sample(compiled, seed=5, sampler=SHORT, data=given)
+def test_a_compiled_model_given_other_data_is_that_of_a_fresh_compile():
+    def of(values):
+        with pm.Model(coords={"row": range(4)}) as model:
+            given = pm.Data("given", np.asarray(values), dims="row")
+            pm.Normal("observed", pm.Normal("mean", 0.0, 5.0), 1.0, observed=given, dims="row")
+        return compile_model(model)
+
+    one, other = (1.0, 2.0, 3.0, 4.0), (-1.0, -2.0, 0.0, 0.0)
+    fresh = sample(of(one), seed=5, sampler=SHORT)
+    swapped = sample(of(other), seed=5, sampler=SHORT, data={"given": np.array(one), "of no variable": one})
     assert set(swapped.children) == {"posterior", "sample_stats"}
-    xr.testing.assert_identical(swapped["posterior"].to_dataset(), cached[0.0]["posterior"].to_dataset())
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"baseline": "per arm"},
-        {"smoothing": "rw1"},
-        {"slopes": "common"},
-        {"slopes": "per arm"},
-        {"priors": Priors(level=Flat(), arm_effect=Flat())},
-        {"priors": Priors(level=Normal(0.0, 1.0))},
-    ],
-)
-def test_another_model_of_the_same_layout_is_not_taken_from_the_cache(monkeypatch, options):
-    def compiles(*args, **kwargs):
-        raise RuntimeError("compiles anew")
-
-    data, hazard = two_groups_of_fifty(1), plain_hazard(0.0)
-    fit(data, hazard, seed=5, sampler=Sampler(draws=1, tune=1, chains=1), engine=PYMC)
-    monkeypatch.setattr(nutpie, "compile_pymc_model", compiles)
-    with pytest.raises(RuntimeError, match="compiles anew"):
-        fit(data, replace(hazard, **options), seed=5, sampler=SHORT, engine=PYMC)
+    for group in swapped.children:
+        xr.testing.assert_identical(fresh[group].to_dataset(), swapped[group].to_dataset())
 
 
 def test_groups_variables_and_dims_are_those_of_the_posterior_container(fits, exposures):
@@ -202,13 +175,16 @@ def test_counts_and_exposure_of_the_data_are_kept(fits, exposures):
         np.testing.assert_array_equal(constant["last_follow_up"], longest)
 
 
-def test_log_likelihood_and_log_prior_add_up_to_the_density_that_was_sampled(fits):
-    for tree in fits.values():
+def test_log_likelihood_and_log_prior_add_up_to_the_density_that_was_sampled(fits, exposures):
+    for label, tree in fits.items():
         total = tree["log_likelihood"]["patients"].sum("patient")
         for x in tree["log_prior"].data_vars.values():
             total = total + x.sum([dim for dim in x.dims if dim not in SAMPLE_DIMS])
         # the sampler moves on log step_sd, whose density has the Jacobian step_sd
         total = total + np.log(tree["posterior"]["step_sd"]).sum("arm")
+        # and on the steps times their scale
+        scale = step_scale(tree["posterior"], Hazard(), exposures[label])
+        total = total - np.log(scale).sum(("arm", "boundary"))
         # the compression's error, below 1e-9 of each cell
         np.testing.assert_allclose(total, tree["sample_stats"]["logp"], rtol=1e-8)
 
@@ -287,26 +263,9 @@ def test_a_narrow_prior_of_the_slope_is_what_the_slope_keeps(exposures):
     np.testing.assert_allclose(slope, np.log(0.5), atol=0.06)  # six of the prior's SDs
 
 
-def test_draws_of_the_model_and_of_the_engine_are_of_one_posterior():
-    data, hazard = two_groups_of_fifty(1), plain_hazard(0.0)
-    trees = [fit(data, hazard, seed=5, engine=engine) for engine in ("numba", PYMC)]
-    assert set(trees[0].children) == set(trees[1].children)
-    one, other = (tree["posterior"].to_dataset() for tree in trees)
-    assert {name: x.dims for name, x in one.items()} == {name: x.dims for name, x in other.items()}
-    for name in one:
-        xr.testing.assert_equal(one[name].coords.to_dataset(), other[name].coords.to_dataset())
-        draws = [x[name].values.reshape(4, 1000, -1) for x in (one, other)]
-        for i in range(draws[0].shape[2]):
-            means, errors = zip(
-                *((x[..., i].mean(), array_stats.mcse(x[..., i], method="mean")) for x in draws), strict=True
-            )
-            # about 40 numbers, once in a thousand times beyond
-            assert abs(means[0] - means[1]) < 4.4 * np.hypot(*errors), (name, i)
-
-
 def test_an_engine_that_there_is_not_is_refused():
     with pytest.raises(InputError, match="engine 'stan' is unknown; expected numba or pymc"):
-        fit(patients(), seed=1, engine="stan")
+        Sampler(engine="stan")
 
 
 def test_slopes_that_change_sign_are_recovered_by_interval_and_missed_by_one_for_all():

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pytensor
 import pytest
 import xarray as xr
 from pools import ARMS, Density, Graph, assumptions, evidence, log_effect, ratio, row, slope, z_of
@@ -21,11 +22,13 @@ from scipy.integrate import quad
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
 from bayes_net.estimands.synthesis import Prediction
+from bayes_net.evidence.counts import count_log_likelihood
 from bayes_net.evidence.kinds import KINDS
 from bayes_net.evidence.statistics import Quantity
 from bayes_net.evidence.table import EvidenceError
 from bayes_net.inference.arrays import draw_prior, published_log_likelihood
 from bayes_net.labels import coordinates, select
+from bayes_net.model.likelihoods import count_rows
 from bayes_net.model.network import combine_network
 from bayes_net.model.predictors import labels
 from bayes_net.model.synthesis import synthesis_model
@@ -221,19 +224,17 @@ def test_the_log_density_is_that_of_the_law(name, drawn):
     """Against scipy, at draws of the prior; a floor of a standard error is multiplied by its draw."""
     (network, draws, location), example = drawn(name), EXAMPLES[name]
     (made,) = network.data
-    likely = slice(None)
     if made.kind == "binomial":
         expected = stats.binom.logpmf(made.successes, made.n, location)
-        # 1e-12 is added to each probability, which where all are possible changes nothing
-        likely = (location > 0.05) & (location < 0.95)
-        assert likely.sum() > 10
     else:
         se = made.se * np.exp(of("log_inflation")(draws) if made.inflated else 0.0)
         expected = example.law.logpdf((made.value - location) / se) - np.log(se)
     found = published_log_likelihood(draws, network).values.ravel()
-    np.testing.assert_allclose(
-        found[likely], expected[likely], rtol=1e-10, atol=1e-9 * (made.kind == "binomial")
+    # of a share close to 1, scipy's density is as exact as 1 less the share is
+    lost = (
+        np.finfo(float).eps * made.n / np.maximum(1.0 - location, 1e-300) if made.kind == "binomial" else 0.0
     )
+    assert (np.abs(found - expected) <= 1e-10 * np.abs(expected) + 10 * lost).all()
 
 
 @located
@@ -394,3 +395,65 @@ def test_the_definition_has_the_density_of_the_law(name, networks):
             se = made.se * (np.exp(of("log_inflation")(draws)[0]) if made.inflated else 1.0)
             expected = example.law.logpdf((made.value - location) / se) - np.log(se)
         assert found == pytest.approx(expected, rel=1e-10)
+
+
+# --- laws of shrinkage that all but exclude what was counted ------------------------------------------------
+
+NESTED = (("K1", 30, 4), ("K2", 0, 20))
+FAR = [(location, log_spread) for location in (-3.0, 0.0, 2.0) for log_spread in (-2.2, -1.0, 0.5)]
+"""Laws up to 28 SDs away from the thresholds, on either side."""
+
+
+@pytest.fixture(scope="module")
+def nested(tmp_path_factory):
+    rows = [
+        row(id, "count", str(k), n="50", endpoint="shrinkage", threshold=str(points))
+        for id, points, k in NESTED
+    ]
+    return combine_network(evidence(rows, tmp_path_factory.mktemp("nested")), assumptions())
+
+
+def nested_log_likelihood(location, log_spread):
+    """Of 4 who reach 30 points, 16 who reach 0, and 30 who do not, of 50; by scipy's logs of either tail."""
+    places = [special.logit((points + 20) / 120) for points in (30, 0)]
+    most, none = ((at - location) / np.exp(log_spread) for at in places)
+    # P(0 to 30 points), from the tail in which the smaller of both probabilities lies
+    tail, at = (stats.norm.logsf, (none, most)) if none + most > 0 else (stats.norm.logcdf, (most, none))
+    between = tail(at[0]) + np.log1p(-np.exp(tail(at[1]) - tail(at[0])))
+    return 4 * stats.norm.logsf(most) + 16 * between + 30 * stats.norm.logcdf(none)
+
+
+def test_the_density_of_draws_is_exact_in_the_tails(nested):
+    for location, log_spread in FAR:
+        parts = {"shrinkage_location": np.full(2, location), "shrinkage_log_spread": np.full(2, log_spread)}
+        found = count_log_likelihood(parts, count_rows(nested, "shrinkage").array, "shrinkage").sum()
+        assert found == pytest.approx(nested_log_likelihood(location, log_spread), rel=1e-12)
+
+
+def test_the_engine_is_exact_in_the_tails(nested):
+    graph = Graph(nested)
+    priors = [nested.free[name].prior for name in ("shrinkage_location", "shrinkage_log_spread")]
+    assert [label[0] for label in graph.effects] == ["shrinkage_location", "shrinkage_log_spread"]
+    standard = [
+        np.array([(x - prior.mean) / prior.sd for x, prior in zip(law, priors, strict=True)]) for law in FAR
+    ]
+    found = np.array([graph(z)[0] + 0.5 * z @ z for z in standard])
+    expected = np.array([nested_log_likelihood(*law) for law in FAR])
+    np.testing.assert_allclose(found - found[0], expected - expected[0], rtol=1e-12)
+    for z in standard:
+        steps = 1e-6 * np.eye(2)
+        slopes = [(graph(z + step)[0] - graph(z - step)[0]) / 2e-6 for step in steps]
+        np.testing.assert_allclose(graph(z)[1], slopes, rtol=1e-6, atol=1e-6 * np.abs(slopes).max())
+
+
+def test_the_definition_is_exact_in_the_tails(nested):
+    model = synthesis_model(nested)
+    (term,) = model.observed_RVs
+    with pytensor.config.change_flags(cxx=""):
+        outputs = [model.logp(vars=[term]), model.dlogp()]
+        evaluate = model.compile_fn(outputs, mode="FAST_COMPILE", on_unused_input="ignore")
+    counted = [stats.binom.logpmf(k, n, 0.5) + n * np.log(2.0) for k, n in ((4, 50), (16, 46))]
+    for location, log_spread in FAR:
+        found, slopes = evaluate({"shrinkage_location": [location], "shrinkage_log_spread": [log_spread]})
+        assert found == pytest.approx(nested_log_likelihood(location, log_spread) + sum(counted), rel=1e-10)
+        assert np.isfinite(slopes).all()

@@ -9,7 +9,7 @@ from scipy import special, stats
 from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal
 
 KINDS = {
-    "curves": ("survival", "median"),
+    "curves": ("survival", "median", "restricted mean"),
     "arm_effects": ("hazard ratio", "log effect"),
     "slopes": ("hazard ratio per point",),
     "completion": ("odds ratio",),
@@ -133,6 +133,8 @@ class Equations:
             edges = np.array([0.0, *self.a.cuts, np.inf])
             spent = np.clip(d.time, edges[:-1], edges[1:]) - edges[:-1]
             return np.log(np.exp(self.log_hazard(r.endpoint, r.study, r.arm)) @ spent)
+        if r.statistic == "restricted mean":
+            return self.restricted_mean(r.time, np.exp(self.log_hazard(r.endpoint, r.study, r.arm)))
         if r.statistic == "odds ratio":
             return self.of("completion")
         if r.statistic in ("hazard ratio", "log effect"):
@@ -142,6 +144,14 @@ class Equations:
             mean, sd = self.a.bias[r.arm]
             value = value + 10 * self.a.bias_scale * (mean + sd * self.of("bias_z", (r.endpoint, r.arm)))
         return value
+
+    def restricted_mean(self, horizon, hazard):
+        """Interval by interval: survival at its start, times the mean time spent in it."""
+        total, alive, start = 0.0, 1.0, 0.0
+        for end, h in zip((min(cut, horizon) for cut in (*self.a.cuts, np.inf)), hazard, strict=True):
+            passed = np.exp(-h * (end - start))
+            total, alive, start = total + alive * (1.0 - passed) / h, alive * passed, end
+        return total
 
     def arm_effect(self, endpoint, study):
         value = self.of("arm_effect_mean", endpoint)
@@ -169,7 +179,8 @@ class Equations:
             value = self.free["level"][at, None]
         if arm != self.a.arms[0]:
             own = study if (endpoint, study) in self.network.effects else base
-            value = value + self.arm_effect(endpoint, own)
+            if (endpoint, own) in self.network.effects:
+                value = value + self.arm_effect(endpoint, own)
         if study != base:
             value = value + self.difference("study_level", self.a.study_level, (endpoint, study))
         return value

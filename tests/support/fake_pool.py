@@ -12,8 +12,7 @@ from bayes_net.figures.synthesis import draw_synthesis
 from bayes_net.report.synthesis import SYNTHESIS
 from bayes_net.results.columns import PARAMETER_KEYS, PRINTED_COLUMNS, hazard_ratio_columns
 from bayes_net.results.folder import Illustration, ResultFolder
-from bayes_net.results.synthesis import IN_PRINT, PREDICTED
-from bayes_net.schema import BIAS_TAKEN_OFF, OBSERVED
+from bayes_net.schema import BIAS_TAKEN_OFF, IN_PRINT, OBSERVED, PREDICTED
 
 ARMS = ("control", "177Lu")
 _MISSING = float("nan")

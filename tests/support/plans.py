@@ -98,7 +98,15 @@ OTHER_VALUES = {
         "shrinkage_below": 40,
         "horizon": "18mo",
     },
-    "sampling": {"seed": 2, "draws": 500, "tune": 300, "chains": 2, "target_accept": 0.9, "retry": False},
+    "sampling": {
+        "seed": 2,
+        "draws": 500,
+        "tune": 300,
+        "chains": 2,
+        "target_accept": 0.9,
+        "retry": False,
+        "method": "laplace",
+    },
     "report": {
         "level": 0.89,
         "interval": "hdi",

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytensor
 from arviz_stats.base import array_stats
 from scipy import special, stats
 
+from bayes_net.engine.synthesis import synthesis_posterior
 from bayes_net.evidence.table import COLUMNS, read_evidence
-from bayes_net.inference.arrays import inputs
-from bayes_net.inference.engine_synthesis import flat_synthesis_model
+from bayes_net.inference.arrays import design, inputs
 from bayes_net.model.assumptions import Assumptions
 from bayes_net.model.predictors import effect_labels, scale_labels, scaling
 from bayes_net.model.priors import Fixed
@@ -109,30 +108,14 @@ def z_of(comparisons: int) -> float:
 
 
 class Graph:
-    """Log density and gradient of the model's graph as functions of its flat vector."""
+    """Log density and gradient of the engine as functions of its vector: effects, then log scales."""
 
     def __init__(self, network):
-        self.model = flat_synthesis_model(network)
-        outputs = [self.model.logp(), self.model.dlogp()]
-        # Python's linker: no compiler for a few evaluations
-        with pytensor.config.change_flags(cxx=""):
-            self.function = self.model.compile_fn(outputs, mode="FAST_COMPILE", on_unused_input="ignore")
-        self.start = self.model.initial_point()
+        self.posterior = synthesis_posterior(network, inputs(network), design(network).parts)
         self.effects, self.scales = effect_labels(network), scale_labels(network)
 
-    def point(self, x: np.ndarray) -> dict:
-        n = len(self.effects)
-        values = {"z": x[:n], "scale_log__": x[n:]}
-        return {name: values[name] for name in self.start}
-
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slopes = self.function(self.point(np.asarray(x, float)))
-        parts = dict(zip([v.name for v in self.model.value_vars], self._split(slopes), strict=True))
-        return float(value), np.concatenate([parts[name] for name in ("z", "scale_log__") if name in parts])
-
-    def _split(self, slopes):
-        sizes = [len(self.start[v.name]) for v in self.model.value_vars]
-        return np.split(slopes, np.cumsum(sizes)[:-1])
+        return self.posterior(x)
 
     @property
     def size(self) -> int:

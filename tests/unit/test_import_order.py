@@ -48,8 +48,6 @@ MAY_IMPORT_HEAVY = {
     "model.hazard",
     "model.synthesis",
     "model.terms",
-    "inference.engine_patients",
-    "inference.engine_synthesis",
     "inference.patients",
     "inference.sampling",
     "inference.synthesis",
@@ -58,7 +56,7 @@ MAY_IMPORT_HEAVY = {
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
     for path in PACKAGE.rglob("*.py")
-    if path.stem != "__init__"
+    if path.stem not in ("__init__", "__main__")
 )
 PUBLIC = {
     "": """

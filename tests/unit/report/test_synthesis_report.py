@@ -30,7 +30,7 @@ from bayes_net.report.synthesis import SECTIONS, synthesis_page
 from bayes_net.report.synthesis_words import PRIOR, answer, movement_sentences, slope_sentences
 from bayes_net.report.tables import by_landmark, probability_table, ratio_table
 from bayes_net.results.folder import Illustration
-from bayes_net.results.synthesis import HELD_OUT, PREDICTED
+from bayes_net.schema import HELD_OUT, PREDICTED
 
 
 @pytest.fixture(scope="module")

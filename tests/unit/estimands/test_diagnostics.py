@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
-from bayes_net.checks.diagnostics import (
+from bayes_net.estimands.diagnostics import (
     TAILS,
     diagnose,
     effective_size,
+    quantile_error,
     smoothed_weights,
     split_chains,
 )
@@ -45,6 +46,15 @@ def test_convergence_is_that_of_arviz(n):
     np.testing.assert_allclose(rhat, array_stats.rhat(draws), **ROUNDING)
     np.testing.assert_allclose(bulk, array_stats.ess(draws, method="bulk"), **ROUNDING)
     np.testing.assert_allclose(tail, array_stats.ess(draws, method="tail", prob=TAILS), **ROUNDING)
+
+
+@pytest.mark.parametrize("prob", [0.025, 0.5, 0.9])
+@pytest.mark.parametrize("n", [3, 4, 7, 1000])
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_the_error_of_a_quantile_is_that_of_arviz(n, prob):
+    draws = odd(chains(5, 40, n))
+    expected = array_stats.mcse(draws, method="quantile", prob=prob)
+    np.testing.assert_allclose(quantile_error(draws, prob), expected, **ROUNDING)
 
 
 def test_the_size_for_the_mean_is_that_of_arviz():

@@ -1,17 +1,18 @@
 """R-hat, effective sample sizes and Pareto-smoothed weights of many quantities at once.
 
 The formulas are those of ``arviz_stats``, which goes through quantities one by one and so takes several times
-as long; ``tests/unit/checks/test_diagnostics.py`` holds the two equal.
+as long; ``tests/unit/estimands/test_diagnostics.py`` holds the two equal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from arviz_stats.base import array_stats
 from scipy.special import logsumexp, ndtri
-from scipy.stats import rankdata
+from scipy.stats import beta
 
 TAILS = (0.025, 0.975)
 """Quantiles whose effective sample sizes are the tail's."""
@@ -31,12 +32,16 @@ def split_chains(draws: np.ndarray) -> np.ndarray:
     return np.concatenate([draws[..., :half], draws[..., -half:]], axis=-2)
 
 
-def diagnose(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def diagnose(
+    draws: np.ndarray, tails: tuple[float, float] = TAILS, *, sized: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rank-normalised R-hat, bulk ESS and tail ESS of ``draws``, (quantity, chain, draw): (quantity,) each.
 
-    NaN where a draw is. Vehtari et al. 2021, doi:10.1214/20-BA1221.
+    NaN where a draw is. ``sized`` (quantity,) are those whose ESS is wanted; it is NaN for the others.
+    Vehtari et al. 2021, doi:10.1214/20-BA1221.
     """
     found = np.full((3, len(draws)), np.nan)
+    sized = np.ones(len(draws), bool) if sized is None else sized
     for rows in blocks(draws):
         own = draws[rows]
         usable = ~np.isnan(own).any(axis=(1, 2))
@@ -47,16 +52,53 @@ def diagnose(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         scores = _normal_scores(halves)
         folded = _normal_scores(np.abs(halves - np.median(halves, axis=(1, 2), keepdims=True)))
         rhat = np.maximum(_rhat(scores), _rhat(folded)) if own.shape[1] > 1 else np.full(len(own), np.nan)
-        below = (own <= limit[:, None, None] for limit in np.quantile(own, TAILS, axis=(1, 2)))
-        tail = np.min([effective_size(split_chains(each)) for each in below], axis=0)
-        found[:, rows][:, usable] = rhat, effective_size(scores), tail
+        found[0, rows][usable] = rhat
+        wanted, own, scores = usable & sized[rows], own[sized[rows][usable]], scores[sized[rows][usable]]
+        if len(own):
+            below = (own <= limit[:, None, None] for limit in np.quantile(own, tails, axis=(1, 2)))
+            tail = np.min([effective_size(split_chains(each)) for each in below], axis=0)
+            found[1:, rows][:, wanted] = effective_size(scores), tail
     return found[0], found[1], found[2]
+
+
+def quantile_error(draws: np.ndarray, prob: float) -> np.ndarray:
+    """Monte-Carlo standard error of a quantile of ``draws``, (quantity, chain, draw): (quantity,).
+
+    Half the distance of the quantiles one standard error of ``prob`` to either side; NaN where a draw is.
+    """
+    found = np.full(len(draws), np.nan)
+    for rows in blocks(draws):
+        own, flat = draws[rows], np.sort(draws[rows].reshape(len(draws[rows]), -1), axis=1)
+        usable = ~np.isnan(flat[:, -1])
+        if own.shape[-1] < 4 or not usable.any():
+            continue
+        own, flat, count = own[usable], flat[usable], flat.shape[1]
+        below = own <= np.quantile(own, prob, axis=(1, 2))[:, None, None]
+        size = effective_size(split_chains(below))
+        ends = beta.ppf([[0.1586553], [0.8413447]], size * prob + 1, size * (1 - prob) + 1) * count - 1
+        ends = np.clip([np.floor(ends[0]), np.ceil(ends[1])], 0, count - 1).astype(int)
+        low, high = np.take_along_axis(flat, ends.T, axis=1).T
+        found[rows][usable] = (high - low) / 2
+    return found
 
 
 def _normal_scores(draws: np.ndarray) -> np.ndarray:
     flat = draws.reshape(len(draws), -1)
-    ranks = rankdata(flat, axis=1)
-    return ndtri((ranks - 3 / 8) / (flat.shape[1] + 1 / 4)).reshape(draws.shape)
+    order, place = flat.argsort(axis=1), np.arange(flat.shape[1])
+    ordered = np.take_along_axis(flat, order, axis=1)
+    begins, ends = np.ones((2, *flat.shape), bool)  # of runs of ties
+    begins[:, 1:] = ends[:, :-1] = ordered[:, 1:] != ordered[:, :-1]
+    first = np.maximum.accumulate(np.where(begins, place, 0), axis=1)
+    last = np.minimum.accumulate(np.where(ends, place, place[-1])[:, ::-1], axis=1)[:, ::-1]
+    scores = np.empty(flat.shape)
+    np.put_along_axis(scores, order, _scores_of_ranks(len(place))[first + last], axis=1)
+    return scores.reshape(draws.shape)
+
+
+@lru_cache(maxsize=8)
+def _scores_of_ranks(n: int) -> np.ndarray:
+    """Normal scores by the sum of the first and the last place of a run of ties, whose mean rank it has."""
+    return ndtri((np.arange(2 * n - 1) / 2 + 1 - 3 / 8) / (n + 1 / 4))
 
 
 def _rhat(chains: np.ndarray) -> np.ndarray:

@@ -1,0 +1,124 @@
+"""The layout of all that the compiled code reads, and what every part of that code needs.
+
+All that is given is in one block of memory, 8 bytes a number: the places of ``FIELDS`` and of ``WORK``, then
+the fields, whole or real as each is. ``slots`` is the block read as whole numbers, ``values`` as real ones,
+and ``work`` what is computed. Arrays are places in these three, not slices of them: slices take numba three
+times as long to compile.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+FIELDS = (
+    "effect_at",  # effects: place in x
+    "effect_sd",  # which free standard deviation, -1: none
+    "mean",
+    "unit",
+    "information",
+    "prior_mean",
+    "prior_root",  # root of the prior's precision, 0: flat
+    "tied",  # where each effect's own entries of the two following begin: its prior mean moves with others
+    "tied_to",
+    "tied_by",
+    "mixed",  # effects whose prior has two components
+    "mixed_ratio",  # SD of the narrow over that of the wide one
+    "mixed_weight",
+    "sd_at",  # free standard deviations: place of the log in x
+    "sd_scale",
+    "sd_cauchy",
+    "constant",
+    "intercept",  # elements
+    "design",
+    "design_effect",
+    "design_by",
+    "hits",  # what each element is multiplied by in the part that is linear: events, and scores of events
+    "cell_hazard",  # cells of compressed exposure: element of the log hazard, and further elements or -1
+    "cell_offset",
+    "cell_slope",
+    "cell_nodes",
+    "node_score",
+    "node_months",
+    "width",  # patients one by one: months of each interval and arm, the first elements being log hazards
+    "first",  # whether an interval is an arm's first
+    "piece_start",  # pieces of follow-up: the interval in which each begins, and that in which it ends
+    "piece_end",
+    "piece_slope",
+    "piece_score",
+    "piece_months",  # time in the last interval
+    "covariate_element",
+    "piece_covariates",
+    "row_location",  # published numbers: elements of their location, and of the log factor on their errors
+    "row_inflation",
+    "row_value",
+    "row_se",
+    "row_power",
+    "row_student",  # degrees of freedom of Student's t, 0: normal
+    "row_mean",  # whether a row that is read off a curve is a restricted mean, else log cumulative hazard
+    "row_curve",
+    "curve_element",
+    "curve_months",
+    "root",
+    "root_row",
+    "root_by",
+    "response",  # counts of response: element of the logit
+    "response_counts",
+    "shrinkage_location",  # counts of shrinkage: elements of the law's location and log spread
+    "shrinkage_spread",
+    "shrinkage_counts",
+)
+(
+    EFFECT_AT, EFFECT_SD, MEAN, UNIT, INFORMATION, PRIOR_MEAN, PRIOR_ROOT, TIED, TIED_TO, TIED_BY,
+    MIXED, MIXED_RATIO, MIXED_WEIGHT, SD_AT, SD_SCALE, SD_CAUCHY, CONSTANT,
+    INTERCEPT, DESIGN, DESIGN_EFFECT, DESIGN_BY, HITS,
+    CELL_HAZARD, CELL_OFFSET, CELL_SLOPE, CELL_NODES, NODE_SCORE, NODE_MONTHS,
+    WIDTH, FIRST, PIECE_START, PIECE_END, PIECE_SLOPE, PIECE_SCORE, PIECE_MONTHS,
+    COVARIATE_ELEMENT, PIECE_COVARIATES,
+    ROW_LOCATION, ROW_INFLATION, ROW_VALUE, ROW_SE, ROW_POWER, ROW_STUDENT, ROW_MEAN,
+    ROW_CURVE, CURVE_ELEMENT, CURVE_MONTHS, ROOT, ROOT_ROW, ROOT_BY,
+    RESPONSE, RESPONSE_COUNTS, SHRINKAGE_LOCATION, SHRINKAGE_SPREAD, SHRINKAGE_COUNTS,
+) = range(len(FIELDS))  # fmt: skip
+
+WORK = ("effect", "standard", "scale", "to_effect", "element", "to_element", "sd", "to_sd", "rest")
+"""What is computed on the way, one array after the other: effects, x / c, c, and the derivatives by effects;
+elements, the derivatives by them; free standard deviations, the derivatives by them; what one term needs."""
+
+EFFECT, STANDARD, SCALE, TO_EFFECT, ELEMENT, TO_ELEMENT, SD, TO_SD, REST, WORK_SIZE = range(
+    len(FIELDS) + 1, len(FIELDS) + 2 + len(WORK)
+)
+
+compiled = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def sizes_of_work(size: dict[str, int]) -> dict[str, int]:
+    """How many numbers each of ``WORK`` is, from the number of entries of each field."""
+    n, m, s = size["effect_at"], size["intercept"], size["sd_at"]
+    rest = max(4 * size["width"], 3 * size["row_value"])
+    return dict(zip(WORK, (n, n, n, n, m, m, s, s, rest), strict=True))
+
+
+@compiled
+def count(field, slots):
+    """Number of entries of a field."""
+    return slots[field + 1] - slots[field]
+
+
+# --- sparse matrices: three fields, where each row begins, columns, values ----------------------------------
+
+
+@compiled
+def multiply(out, vector, matrix, work, slots, values):
+    """Add matrix times ``vector`` to ``out``, both places in ``work``."""
+    begin, column, by = slots[matrix], slots[matrix + 1], slots[matrix + 2]
+    for i in range(count(matrix, slots) - 1):
+        for k in range(slots[begin + i], slots[begin + i + 1]):
+            work[out + i] += values[by + k] * work[vector + slots[column + k]]
+
+
+@compiled
+def multiply_back(out, vector, matrix, work, slots, values):
+    """Add the transposed matrix times ``vector`` to ``out``."""
+    begin, column, by = slots[matrix], slots[matrix + 1], slots[matrix + 2]
+    for i in range(count(matrix, slots) - 1):
+        for k in range(slots[begin + i], slots[begin + i + 1]):
+            work[out + slots[column + k]] += values[by + k] * work[vector + i]

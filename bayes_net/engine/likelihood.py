@@ -1,0 +1,271 @@
+"""The log-likelihood of patients and of published numbers, from elements, with its derivatives by them."""
+
+from __future__ import annotations
+
+import math
+
+from bayes_net.engine.fields import (
+    CELL_HAZARD,
+    CELL_NODES,
+    CELL_OFFSET,
+    CELL_SLOPE,
+    COVARIATE_ELEMENT,
+    CURVE_ELEMENT,
+    CURVE_MONTHS,
+    DESIGN,
+    EFFECT,
+    ELEMENT,
+    FIRST,
+    HITS,
+    INTERCEPT,
+    NODE_MONTHS,
+    NODE_SCORE,
+    PIECE_COVARIATES,
+    PIECE_END,
+    PIECE_MONTHS,
+    PIECE_SCORE,
+    PIECE_SLOPE,
+    PIECE_START,
+    RESPONSE,
+    RESPONSE_COUNTS,
+    REST,
+    ROOT,
+    ROW_CURVE,
+    ROW_INFLATION,
+    ROW_LOCATION,
+    ROW_MEAN,
+    ROW_POWER,
+    ROW_SE,
+    ROW_STUDENT,
+    ROW_VALUE,
+    SHRINKAGE_COUNTS,
+    SHRINKAGE_LOCATION,
+    SHRINKAGE_SPREAD,
+    TO_ELEMENT,
+    WIDTH,
+    compiled,
+    count,
+    multiply,
+    multiply_back,
+)
+
+
+@compiled
+def elements(work, slots, values):
+    """Elements, and the part of the likelihood that is linear in them."""
+    element, total = slots[ELEMENT], 0.0
+    for j in range(count(INTERCEPT, slots)):
+        work[element + j] = values[slots[INTERCEPT] + j]
+    multiply(element, slots[EFFECT], DESIGN, work, slots, values)
+    for j in range(count(INTERCEPT, slots)):
+        hits = values[slots[HITS] + j]
+        total += hits * work[element + j]
+        work[slots[TO_ELEMENT] + j] = hits
+    return total
+
+
+# --- patients -----------------------------------------------------------------------------------------------
+
+
+@compiled
+def cells(work, slots, values):
+    """Minus the cumulative hazard of compressed exposure: nodes of months at a score."""
+    element, to_element, score, months = (
+        slots[ELEMENT],
+        slots[TO_ELEMENT],
+        slots[NODE_SCORE],
+        slots[NODE_MONTHS],
+    )
+    total = 0.0
+    for c in range(count(CELL_HAZARD, slots)):
+        hazard, offset = slots[slots[CELL_HAZARD] + c], slots[slots[CELL_OFFSET] + c]
+        slope, by = slots[slots[CELL_SLOPE] + c], 0.0
+        level, passed, weighted = work[element + hazard], 0.0, 0.0
+        if offset >= 0:
+            level += work[element + offset]
+        if slope >= 0:
+            by = work[element + slope]
+        rate = math.exp(level)
+        for k in range(slots[slots[CELL_NODES] + c], slots[slots[CELL_NODES] + c + 1]):
+            risk = values[months + k] * math.exp(by * values[score + k])
+            passed += risk
+            weighted += risk * values[score + k]
+        total -= rate * passed
+        work[to_element + hazard] -= rate * passed
+        if offset >= 0:
+            work[to_element + offset] -= rate * passed
+        if slope >= 0:
+            work[to_element + slope] -= rate * weighted
+    return total
+
+
+@compiled
+def pieces(work, slots, values):
+    """Minus the cumulative hazard of patients one by one: of intervals passed, and the piece in the last."""
+    n, p, total = count(WIDTH, slots), count(COVARIATE_ELEMENT, slots), 0.0
+    element, to_element, width, first = slots[ELEMENT], slots[TO_ELEMENT], slots[WIDTH], slots[FIRST]
+    rate, passed = slots[REST], slots[REST] + n
+    to_rate, to_passed = slots[REST] + 2 * n, slots[REST] + 3 * n
+    for c in range(n):
+        work[rate + c], work[passed + c] = math.exp(work[element + c]), 0.0
+        if not slots[first + c]:
+            work[passed + c] = work[passed + c - 1] + work[rate + c - 1] * values[width + c - 1]
+        work[to_rate + c] = work[to_passed + c] = 0.0
+    for i in range(count(PIECE_START, slots)):
+        start, end = slots[slots[PIECE_START] + i], slots[slots[PIECE_END] + i]
+        slope, score, eta = slots[slots[PIECE_SLOPE] + i], values[slots[PIECE_SCORE] + i], 0.0
+        months, covariates = values[slots[PIECE_MONTHS] + i], slots[PIECE_COVARIATES] + i * p
+        if slope >= 0:
+            eta = work[element + slope] * score
+        for j in range(p):
+            eta += work[element + slots[slots[COVARIATE_ELEMENT] + j]] * values[covariates + j]
+        risk = math.exp(eta)
+        hazard = risk * (work[passed + end] - work[passed + start] + months * work[rate + end])
+        total -= hazard
+        work[to_passed + end] -= risk
+        work[to_passed + start] += risk
+        work[to_rate + end] -= risk * months
+        if slope >= 0:
+            work[to_element + slope] -= hazard * score
+        for j in range(p):
+            work[to_element + slots[slots[COVARIATE_ELEMENT] + j]] -= hazard * values[covariates + j]
+    for c in range(n - 1, -1, -1):
+        if not slots[first + c]:
+            work[to_passed + c - 1] += work[to_passed + c]
+            work[to_rate + c - 1] += work[to_passed + c] * values[width + c - 1]
+        work[to_element + c] += work[to_rate + c] * work[rate + c]
+    return total
+
+
+# --- published numbers --------------------------------------------------------------------------------------
+
+
+@compiled
+def _off_curve(row, work, slots, values):
+    """What is read off the curve of a row: log cumulative hazard, or mean survival time up to a horizon; 0
+    where there is no curve."""
+    begin, end = slots[slots[ROW_CURVE] + row], slots[slots[ROW_CURVE] + row + 1]
+    mean = slots[slots[ROW_MEAN] + row]
+    cumulative, lived = 0.0, 0.0
+    for k in range(begin, end):
+        rate = math.exp(work[slots[ELEMENT] + slots[slots[CURVE_ELEMENT] + k]])
+        gained = values[slots[CURVE_MONTHS] + k] * rate
+        lived -= math.exp(-cumulative) * math.expm1(-gained) / rate
+        cumulative += gained
+    if begin == end or mean:
+        return lived
+    return math.log(cumulative)
+
+
+@compiled
+def _back_to_curve(row, read, by_location, work, slots, values):
+    """From what was ``read`` off a curve to the log hazards."""
+    begin, end = slots[slots[ROW_CURVE] + row], slots[slots[ROW_CURVE] + row + 1]
+    cumulative, left = 0.0, read
+    for k in range(begin, end):
+        of, months = slots[slots[CURVE_ELEMENT] + k], values[slots[CURVE_MONTHS] + k]
+        rate = math.exp(work[slots[ELEMENT] + of])
+        gained = months * rate
+        if slots[slots[ROW_MEAN] + row]:
+            alive, within = math.exp(-cumulative), -math.expm1(-gained) / rate
+            left -= alive * within
+            by_log_rate = alive * (months * math.exp(-gained) - within) - gained * left
+        else:
+            by_log_rate = gained / math.exp(read)
+        work[slots[TO_ELEMENT] + of] += by_location * by_log_rate
+        cumulative += gained
+
+
+@compiled
+def rows(work, slots, values):
+    """Normal numbers, with the root of their precision matrix, and Student's t, on standardised residuals."""
+    n, element, to_element, total = count(ROW_VALUE, slots), slots[ELEMENT], slots[TO_ELEMENT], 0.0
+    z, root_z, to_z = slots[REST], slots[REST] + n, slots[REST] + 2 * n
+    for i in range(n):
+        location, inflation = slots[slots[ROW_LOCATION] + i], slots[slots[ROW_INFLATION] + i]
+        at = work[element + location] + _off_curve(i, work, slots, values)
+        se = values[slots[ROW_SE] + i] * math.exp(work[element + inflation])
+        work[z + i] = (values[slots[ROW_VALUE] + i] - at) / se
+        work[root_z + i] = work[to_z + i] = 0.0
+    multiply(root_z, z, ROOT, work, slots, values)
+    for i in range(n):
+        total -= 0.5 * work[root_z + i] ** 2
+    multiply_back(to_z, root_z, ROOT, work, slots, values)
+    for i in range(n):
+        location, inflation = slots[slots[ROW_LOCATION] + i], slots[slots[ROW_INFLATION] + i]
+        residual, by_z = work[z + i], -work[to_z + i]
+        df, power = values[slots[ROW_STUDENT] + i], values[slots[ROW_POWER] + i]
+        if df > 0.0:
+            total -= power * 0.5 * (df + 1.0) * math.log(1.0 + residual * residual / df)
+            by_z -= power * (df + 1.0) * residual / (df + residual * residual)
+        total -= power * work[element + inflation]
+        by_location = -by_z / (values[slots[ROW_SE] + i] * math.exp(work[element + inflation]))
+        work[to_element + location] += by_location
+        work[to_element + inflation] -= by_z * residual + power
+        _back_to_curve(i, _off_curve(i, work, slots, values), by_location, work, slots, values)
+    return total
+
+
+@compiled
+def _softplus(x):
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+@compiled
+def responses(work, slots, values):
+    """Binomial counts of a logit: successes, numbers and powers one after another."""
+    n, counts, total = count(RESPONSE, slots), slots[RESPONSE_COUNTS], 0.0
+    for i in range(n):
+        of, k, size = slots[slots[RESPONSE] + i], values[counts + i], values[counts + n + i]
+        power, logit = values[counts + 2 * n + i], work[slots[ELEMENT] + of]
+        total -= power * (k * _softplus(-logit) + (size - k) * _softplus(logit))
+        work[slots[TO_ELEMENT] + of] += power * (k - size / (1.0 + math.exp(-logit)))
+    return total
+
+
+@compiled
+def shrinkages(work, slots, values):
+    """Binomial counts beyond a place of those below the next higher one: successes, numbers, places, next
+    higher places and powers one after another."""
+    n, counts, total = count(SHRINKAGE_LOCATION, slots), slots[SHRINKAGE_COUNTS], 0.0
+    for i in range(n):
+        at, of = slots[slots[SHRINKAGE_LOCATION] + i], slots[slots[SHRINKAGE_SPREAD] + i]
+        location, spread = work[slots[ELEMENT] + at], math.exp(work[slots[ELEMENT] + of])
+        k, size, power = values[counts + i], values[counts + n + i], values[counts + 4 * n + i]
+        own = (values[counts + 2 * n + i] - location) / spread
+        upper = (values[counts + 3 * n + i] - location) / spread
+        reach, short, whole = _log_between(own, upper), _log_below(own), _log_below(upper)
+        total += power * (k * reach + (size - k) * short - size * whole)
+        by_own = power * ((size - k) * _ratio(own, short) - k * _ratio(own, reach))
+        by_upper = power * (k * _ratio(upper, reach) - size * _ratio(upper, whole))
+        work[slots[TO_ELEMENT] + at] -= (by_own + by_upper) / spread
+        work[slots[TO_ELEMENT] + of] -= by_own * own + by_upper * upper
+    return total
+
+
+@compiled
+def _log_below(u):
+    """Log probability of a standard normal below ``u``; far out by its asymptotic series."""
+    if u > 0.0:
+        return math.log1p(-0.5 * math.erfc(u / math.sqrt(2.0)))
+    if u > -30.0:
+        return math.log(0.5 * math.erfc(-u / math.sqrt(2.0)))
+    s = 1.0 / (u * u)
+    series = -s * (1.0 - 3.0 * s * (1.0 - 5.0 * s * (1.0 - 7.0 * s * (1.0 - 9.0 * s))))
+    return math.log1p(series) - 0.5 * u * u - math.log(-u * math.sqrt(2.0 * math.pi))
+
+
+@compiled
+def _log_between(lower, upper):
+    """``counts.log_between``, of two numbers."""
+    near, far = upper, lower
+    if lower + upper > 0.0:
+        near, far = -lower, -upper
+    whole = _log_below(near)
+    return whole + math.log(-math.expm1(_log_below(far) - whole))
+
+
+@compiled
+def _ratio(u, log_probability):
+    """Standard normal density at ``u`` over a probability."""
+    return math.exp(-0.5 * u * u - 0.5 * math.log(2.0 * math.pi) - log_probability)
