@@ -18,14 +18,7 @@ from bayes_net.inference.arrays import (
     published_log_likelihood,
     values_of,
 )
-from bayes_net.inference.sampling import (
-    PRIOR_DRAWS,
-    PYMC,
-    Sampler,
-    compile_model,
-    sample,
-    sample_posterior,
-)
+from bayes_net.inference.sampling import PRIOR_DRAWS, PYMC, Sampler, compile_model, sample, sample_posterior
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_names, scale_names, scaling, split
 from bayes_net.schema import INTERVAL, SAMPLE_DIMS

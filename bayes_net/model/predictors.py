@@ -14,34 +14,12 @@ from itertools import product
 
 import numpy as np
 
+from bayes_net import schema
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.evidence.statistics import Values
 from bayes_net.model.network import Network
-from bayes_net.model.priors import (
-    EXCHANGEABLE,
-    FULL,
-    Borrowing,
-    Fixed,
-    HalfCauchy,
-    HalfNormal,
-)
-from bayes_net.schema import (
-    ARM,
-    BIASED_SLOPE,
-    BORROWER,
-    BOUNDARY,
-    COVARIATE,
-    CURVE,
-    EFFECT,
-    ENDPOINT,
-    INTERVAL,
-    LANDMARK,
-    LANDMARK_INTERVAL,
-    LOG_HAZARD,
-    RESPONSE_GROUP,
-    SLOPE,
-    STRATUM,
-)
+from bayes_net.model.priors import EXCHANGEABLE, FULL, Borrowing, Fixed, HalfCauchy, HalfNormal
+from bayes_net.schema import ARM, BIASED_SLOPE, BORROWER, BOUNDARY, COVARIATE, CURVE, EFFECT, INTERVAL
 
 SCALED_BY = {
     "step": "step_sd",
@@ -156,15 +134,19 @@ def derive(effects: Values, network: Network) -> dict[str, np.ndarray]:
 def derived_dims(network: Network) -> dict[str, dict[str, tuple]]:
     """Dims and labels of everything that ``derive`` can return."""
     after = len(network.landmark_basis) if network.landmark_cohorts else 0
-    strata, arms = {STRATUM: network.strata}, network.assumptions.arms
+    strata, arms = {schema.STRATUM: network.strata}, network.assumptions.arms
     return {
-        LOG_HAZARD: {CURVE: network.curves, INTERVAL: tuple(range(network.n_intervals))},
+        schema.LOG_HAZARD: {CURVE: network.curves, INTERVAL: tuple(range(network.n_intervals))},
         "arm_effect": {EFFECT: network.effects},
         "study_level": {BORROWER: network.borrowers},
-        SLOPE: {ENDPOINT: network.slope_endpoints, ARM: arms, LANDMARK: network.landmarks},
+        schema.SLOPE: {
+            schema.ENDPOINT: network.slope_endpoints,
+            ARM: arms,
+            schema.LANDMARK: network.landmarks,
+        },
         "bias": {BIASED_SLOPE: network.biased_slopes},
-        "response": {RESPONSE_GROUP: network.groups("response")},
-        "landmark_log_hazard": strata | {LANDMARK_INTERVAL: tuple(range(after))},
+        "response": {schema.RESPONSE_GROUP: network.groups("response")},
+        "landmark_log_hazard": strata | {schema.LANDMARK_INTERVAL: tuple(range(after))},
         "study_slope": strata,
     }
 

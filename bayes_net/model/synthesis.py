@@ -10,31 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from bayes_net import schema
 from bayes_net.labels import index_labels
 from bayes_net.model.backend import pm, pt, random_variable, random_walk
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import labels
 from bayes_net.model.priors import EXCHANGEABLE, FULL, INDEPENDENT, Borrowing, HalfNormal, Normal
 from bayes_net.model.terms import observe_numbers, observe_patients
-from bayes_net.schema import (
-    ARM,
-    BASELINE,
-    BIASED_SLOPE,
-    BORROWER,
-    CURVE,
-    EFFECT,
-    ENDPOINT,
-    INTERVAL,
-    LANDMARK,
-    LANDMARK_INTERVAL,
-    LOG_HAZARD,
-    POOLED_ENDPOINT,
-    POOLED_GROUP,
-    RESPONSE_GROUP,
-    SEPARATE_GROUP,
-    SLOPE,
-    STRATUM,
-)
+from bayes_net.schema import ARM, BASELINE, BIASED_SLOPE, BORROWER, CURVE, EFFECT, INTERVAL, LANDMARK, STRATUM
 
 
 def synthesis_model(network: Network) -> pm.Model:
@@ -86,7 +69,7 @@ def synthesis_model(network: Network) -> pm.Model:
 
 def _arm_effects(network: Network):
     """Log hazard ratio of the second arm, by endpoint and study, (effect,)."""
-    a, endpoints = network.assumptions, (POOLED_ENDPOINT,)
+    a, endpoints = network.assumptions, (schema.POOLED_ENDPOINT,)
     of = [network.effect_endpoints.index(endpoint) for endpoint, _ in network.effects]
     effect = random_variable("arm_effect_mean", a.arm_effect, endpoints)[of]
     if network.pools_effects:
@@ -118,7 +101,7 @@ def _curves(network: Network, arm_effect) -> None:
         if a.study_level.kind == EXCHANGEABLE:
             level = pm.Deterministic("study_level", level, dims=BORROWER)
         log_hazard = log_hazard[borrowing].inc(level[of][:, None])
-    pm.Deterministic(LOG_HAZARD, log_hazard, dims=(CURVE, INTERVAL))
+    pm.Deterministic(schema.LOG_HAZARD, log_hazard, dims=(CURVE, INTERVAL))
 
 
 def _differences(name: str, borrowing: Borrowing, dim: str):
@@ -135,7 +118,7 @@ def _differences(name: str, borrowing: Borrowing, dim: str):
 def _slopes(network: Network):
     """Log hazard ratio per 10 points of shrinkage, (endpoint, arm, landmark); beside it the guarantee-time
     bias of those printed for "no limit", (biased_slope,)."""
-    prior, groups = network.assumptions.slopes, (ENDPOINT, ARM)
+    prior, groups = network.assumptions.slopes, (schema.ENDPOINT, ARM)
     z = pm.Normal("slope_z", 0.0, 1.0, dims=(*groups, LANDMARK))
     if prior.structure == EXCHANGEABLE:
         mean = random_variable("slope_mean", prior.prior, groups)
@@ -146,7 +129,7 @@ def _slopes(network: Network):
         mean, sd = network.bias_prior.T
         bias_z = pm.Normal("bias_z", 0.0, 1.0, dims=BIASED_SLOPE)
         pm.Deterministic("bias", mean + sd * bias_z, dims=BIASED_SLOPE)
-    return pm.Deterministic(SLOPE, slope, dims=(*groups, LANDMARK))
+    return pm.Deterministic(schema.SLOPE, slope, dims=(*groups, LANDMARK))
 
 
 def _responses(network: Network) -> None:
@@ -154,13 +137,13 @@ def _responses(network: Network) -> None:
     a, pooled, logits = network.assumptions, network.pooled_responses, pt.zeros(len(network.pooled_responses))
     if pooled.any():
         own = random_variable("response_mean", a.response_probability)
-        difference = _differences("response_difference", a.response, POOLED_GROUP)
+        difference = _differences("response_difference", a.response, schema.POOLED_GROUP)
         own = own if difference is None else own + difference
         logits = logits[np.flatnonzero(pooled)].set(own)
     if not pooled.all():
-        alone = random_variable("response_alone", a.response_probability, (SEPARATE_GROUP,))
+        alone = random_variable("response_alone", a.response_probability, (schema.SEPARATE_GROUP,))
         logits = logits[np.flatnonzero(~pooled)].set(alone)
-    pm.Deterministic("response", logits, dims=RESPONSE_GROUP)
+    pm.Deterministic("response", logits, dims=schema.RESPONSE_GROUP)
 
 
 def _after_landmark(network: Network, slope) -> None:
@@ -173,5 +156,5 @@ def _after_landmark(network: Network, slope) -> None:
     if len(network.landmark_cohorts) > 1:
         sd = random_variable("slope_between_sd", a.slopes.between_studies)
         own = own + sd * pm.Normal("slope_study_z", 0.0, 1.0, dims=STRATUM)
-    pm.Deterministic("landmark_log_hazard", log_hazard, dims=(STRATUM, LANDMARK_INTERVAL))
+    pm.Deterministic("landmark_log_hazard", log_hazard, dims=(STRATUM, schema.LANDMARK_INTERVAL))
     pm.Deterministic("study_slope", own, dims=STRATUM)

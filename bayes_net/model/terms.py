@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
+from bayes_net import schema
 from bayes_net.errors import InputError, listed
 from bayes_net.evidence.counts import LARGEST_SHRINKAGE, log_between, place
 from bayes_net.evidence.kinds import KINDS
@@ -18,16 +19,7 @@ from bayes_net.evidence.statistics import STUDENT_DF, Quantity
 from bayes_net.model.backend import GRAPH, pm, pt
 from bayes_net.model.hazard import person_interval_labels, person_intervals
 from bayes_net.model.network import Network
-from bayes_net.schema import (
-    CURVE_INTERVAL,
-    INFLATED,
-    LANDMARK_PERSON_INTERVAL,
-    LOG_HAZARD,
-    NO_LIMIT,
-    PATIENTS_AFTER_LANDMARK,
-    PATIENTS_OF_CURVES,
-    SLOPE,
-)
+from bayes_net.schema import CURVE_INTERVAL, INFLATED, LANDMARK_PERSON_INTERVAL, LOG_HAZARD, NO_LIMIT
 
 
 def observe_numbers(model: pm.Model, network: Network) -> None:
@@ -69,7 +61,7 @@ def observe_patients(model: pm.Model, network: Network) -> None:
         Events of a curve are not counted in whole numbers, or a patient has no time at risk.
     """
     if cells := list(_cells_of_curves(network)):
-        name, dim = PATIENTS_OF_CURVES, CURVE_INTERVAL
+        name, dim = schema.PATIENTS_OF_CURVES, CURVE_INTERVAL
         curve, interval, months, events, weight = map(np.array, zip(*cells, strict=True))
         labels = [(*network.curves[c], k) for c, k in zip(curve, interval.tolist(), strict=True)]
         model.add_coord(dim, list(map(repr, labels)))
@@ -80,7 +72,7 @@ def observe_patients(model: pm.Model, network: Network) -> None:
         pm.Poisson(name, mean, observed=events, dims=dim)
         _weigh(model, name, weight)
     if cells := list(_cells_after_landmark(network)):
-        name, dim = PATIENTS_AFTER_LANDMARK, LANDMARK_PERSON_INTERVAL
+        name, dim = schema.PATIENTS_AFTER_LANDMARK, LANDMARK_PERSON_INTERVAL
         labels, stratum, interval, months, events, score, weight = map(
             np.concatenate, zip(*cells, strict=True)
         )
@@ -143,7 +135,7 @@ def _printed_slopes(model: pm.Model, network: Network, rows: np.ndarray):
     """Log hazard ratio per 10 points, (row,): that of "no limit" with its bias, as it is printed."""
     own, biases = list(_each(network, rows)), network.biased_slopes
     at = [network.slope_place(row.endpoint, row.arm, row.landmark) for row in own]
-    slope = model[SLOPE][*np.transpose(at)]
+    slope = model[schema.SLOPE][*np.transpose(at)]
     printed = [(row.endpoint, row.arm) if row.landmark == NO_LIMIT else None for row in own]
     biased = [i for i, pair in enumerate(printed) if pair in biases]
     if biased:
