@@ -337,6 +337,11 @@ class Free:
         """Length of every dim."""
         return tuple(map(len, self.dims.values()))
 
+    @property
+    def size(self) -> int:
+        """How many numbers it is."""
+        return int(np.prod(self.shape))
+
 
 def network_variables(network: Any) -> dict[str, Free]:
     """Every free variable of a ``Network`` by name, in the order in which draws of the prior are made."""

@@ -20,7 +20,7 @@ from bayes_net.checks.power import (
     synthesis_power_scaling,
 )
 from bayes_net.inference.arrays import draw_prior, with_derived
-from bayes_net.inference.synthesis import named
+from bayes_net.inference.synthesis import as_defined, named
 from bayes_net.labels import coordinates
 from bayes_net.model.network import combine_network
 from bayes_net.model.predictors import effect_labels, scale_labels
@@ -124,7 +124,8 @@ def at_points(network, points):
     if points.shape[1] > n:
         groups["scale"] = (("chain", "draw", "sd_label"), np.exp(points[None, :, n:]))
     coords = {"chain": [0], "draw": range(len(points))}
-    return xr.DataTree.from_dict({"posterior": named(xr.Dataset(groups, coords), network)})
+    free = as_defined(xr.Dataset(groups, coords), network)
+    return xr.DataTree.from_dict({"posterior": named(free, network, coords)})
 
 
 def vectors(network, count=6, size=0.4):
