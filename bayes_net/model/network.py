@@ -22,8 +22,9 @@ from bayes_net.evidence.kinds import KINDS, datum, names_of
 from bayes_net.evidence.pairs import correlation_matrix
 from bayes_net.evidence.statistics import Datum, Quantity
 from bayes_net.evidence.table import COLUMNS
-from bayes_net.model.assumptions import Assumptions, Free, network_variables, walk_basis
+from bayes_net.model.assumptions import Assumptions, walk_basis
 from bayes_net.model.participants import Participants, check_inputs
+from bayes_net.model.variables import Free, network_variables
 from bayes_net.schema import NO_LIMIT, POINTS_PER_UNIT
 
 Curve = tuple[str, str, str]
