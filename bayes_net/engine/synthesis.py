@@ -17,16 +17,10 @@ from bayes_net.errors import InputError
 from bayes_net.evidence.counts import COUNTED
 from bayes_net.evidence.curves import log_cumulative_hazard, restricted_mean
 from bayes_net.evidence.statistics import STUDENT_DF, Quantity
-from bayes_net.model.likelihoods import (
-    count_rows,
-    curve_derivatives,
-    curve_functionals,
-    linear_parts,
-    printed,
-    student_rows,
-)
+from bayes_net.model import likelihoods
+from bayes_net.model.likelihoods import count_rows, curve_derivatives, printed, student_rows
 from bayes_net.model.network import Network
-from bayes_net.model.predictors import effect_labels, effect_names, scale_names, scaled_by, split
+from bayes_net.model.predictors import effect_names, length, scale_names, scaled_by, split
 from bayes_net.model.priors import Borrowing, HalfCauchy
 
 _START_SD = 0.5
@@ -62,8 +56,9 @@ class Design(NamedTuple):
 
 def design(network: Network) -> Design:
     """The affine map, read off ``linear_parts`` at the unit vectors."""
-    names, size = effect_names(network), len(effect_labels(network))
-    at = linear_parts(split(np.vstack([np.zeros(size), np.eye(size)]), names, network), network)
+    names = effect_names(network)
+    size = length(names, network)
+    at = likelihoods.linear_parts(split(np.vstack([np.zeros(size), np.eye(size)]), names, network), network)
     ends = np.cumsum([value.shape[1] for value in at.values()])
     parts = {name: np.arange(end - at[name].shape[1], end) for name, end in zip(at, ends, strict=True)}
     whole = np.concatenate(list(at.values()), axis=1)
@@ -239,7 +234,7 @@ def _rows(network: Network, linear: Design) -> dict:
     if "curve_rows" in where:
         own = np.flatnonzero(network.is_of(Quantity.CURVE))
         months[own[:, None], where["curve_rows"].reshape(network.curve_months.shape)] = network.curve_months
-        for function, at in curve_functionals(network):
+        for function, at in likelihoods.curve_functionals(network):
             mean[own[at]] = _is_mean(function)
     return {
         "row_location": where["location"][used],

@@ -314,7 +314,8 @@ def combine_network(
         A row is about an arm, landmark or subgroup that the assumptions do not know, or nothing informs
         anything.
     """
-    rows = _no_rows() if evidence is None else with_labels(evidence.rows("likelihood"))
+    none = pd.DataFrame(columns=list(COLUMNS))
+    rows = none if evidence is None else with_labels(evidence.rows("likelihood"))
     if not len(rows) and not cohorts:
         raise InputError("there is neither a published number with use = likelihood nor a cohort of patients")
     check_inputs(rows, assumptions, cohorts)
@@ -338,7 +339,3 @@ def with_labels(rows: pd.DataFrame) -> pd.DataFrame:
             return text
 
     return rows.assign(landmark=[label(text) if text else "" for text in rows["landmark"]])
-
-
-def _no_rows() -> pd.DataFrame:
-    return pd.DataFrame(columns=list(COLUMNS))

@@ -8,7 +8,6 @@ to. Log hazards of curves, log hazard ratios, slopes, logits and laws of shrinka
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from bayes_net import schema
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.evidence.statistics import Values
 from bayes_net.model.network import Network
-from bayes_net.model.priors import EXCHANGEABLE, FULL, Borrowing, Fixed, HalfCauchy, HalfNormal
+from bayes_net.model.priors import Fixed, HalfCauchy, HalfNormal
 from bayes_net.schema import ARM, BIASED_SLOPE, BORROWER, BOUNDARY, COVARIATE, CURVE, EFFECT, INTERVAL
 
 SCALED_BY = {
@@ -51,10 +50,15 @@ def split(vector: np.ndarray, names: list[str], network: Network) -> dict[str, n
     found, start = {}, 0
     for name in names:
         shape = network.free[name].shape
-        end = start + int(np.prod(shape))
+        end = start + network.free[name].size
         found[name] = vector[..., start:end].reshape((*vector.shape[:-1], *shape))
         start = end
     return found
+
+
+def length(names: list[str], network: Network) -> int:
+    """How many numbers these variables are."""
+    return sum(network.free[name].size for name in names)
 
 
 def join(values: Values, names: list[str], network: Network) -> np.ndarray:
@@ -67,23 +71,10 @@ def join(values: Values, names: list[str], network: Network) -> np.ndarray:
     return np.concatenate(flat, axis=-1)
 
 
-def effect_labels(network: Network) -> list[tuple]:
-    """Name and labels of every element of the vector of effects."""
-    return [label for name in effect_names(network) for label in _labels(name, network)]
-
-
-def scale_labels(network: Network) -> list[tuple]:
-    """Name and labels of every standard deviation."""
-    return [label for name in scale_names(network) for label in _labels(name, network)]
-
-
-def _labels(name: str, network: Network) -> list[tuple]:
-    return list(product([name], *network.free[name].dims.values()))
-
-
 def scaled_by(network: Network) -> np.ndarray:
     """For every effect the place of the standard deviation that it is multiplied by, (effect,); -1: none."""
-    at, found = split(np.arange(len(scale_labels(network))), scale_names(network), network), []
+    scales, found = scale_names(network), []
+    at = split(np.arange(length(scales, network)), scales, network)
     for name in effect_names(network):
         own, places = network.free[name], at.get(SCALED_BY.get(name), np.array(-1))
         if name == "arm_effect_z" and places.ndim:
@@ -148,20 +139,13 @@ def labels(network: Network) -> dict[str, tuple]:
     return {dim: own for dims in variables for dim, own in dims.items()}
 
 
-def _difference(effects: Values, name: str, borrowing: Borrowing):
-    """Differences between studies; None where there are none."""
-    if borrowing.kind == FULL:
-        return None
-    return effects.get(f"{name}_z" if borrowing.kind == EXCHANGEABLE else name)
-
-
 def _curves(effects: Values, network: Network) -> dict[str, np.ndarray]:
     a, found = network.assumptions, {}
     if network.effects:
         of = [network.effect_endpoints.index(endpoint) for endpoint, _ in network.effects]
         found["arm_effect"] = effects["arm_effect_mean"][..., of]
         found["arm_effect"] += _heterogeneous(effects, "arm_effect_z", a.arm_heterogeneity)
-    level = _difference(effects, "study_level", a.study_level)
+    level = effects.get("study_level_z", effects.get("study_level"))
     if level is not None:
         found["study_level"] = level
     if not network.baselines:
@@ -214,7 +198,7 @@ def _responses(effects: Values, network: Network) -> dict[str, np.ndarray]:
     pooled, logits = network.pooled_responses, 0.0
     if pooled.any():
         logits = effects["response_mean"][..., None] * pooled
-        own = _difference(effects, "response_difference", network.assumptions.response)
+        own = effects.get("response_difference_z", effects.get("response_difference"))
         if own is not None:
             logits[..., pooled] += own
     if (~pooled).any():

@@ -26,19 +26,7 @@ from bayes_net.model.hazard import person_interval_labels, person_intervals
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import labels
 from bayes_net.model.priors import EXCHANGEABLE, INDEPENDENT
-from bayes_net.schema import (
-    ARM,
-    BASELINE,
-    BIASED_SLOPE,
-    BORROWER,
-    CURVE,
-    EFFECT,
-    INTERVAL,
-    LANDMARK,
-    LOG_HAZARD,
-    NO_LIMIT,
-    STRATUM,
-)
+from bayes_net.schema import ARM, BASELINE, BIASED_SLOPE, BORROWER, CURVE, EFFECT, LOG_HAZARD, STRATUM
 
 
 def synthesis_model(network: Network) -> pm.Model:
@@ -122,7 +110,7 @@ def _curves(network: Network, arm_effect) -> None:
         if a.study_level.kind == EXCHANGEABLE:
             level = pm.Deterministic("study_level", level, dims=BORROWER)
         log_hazard = log_hazard[borrowing].inc(level[of][:, None])
-    pm.Deterministic(LOG_HAZARD, log_hazard, dims=(CURVE, INTERVAL))
+    pm.Deterministic(LOG_HAZARD, log_hazard, dims=(CURVE, schema.INTERVAL))
 
 
 def _free(network: Network, name: str):
@@ -150,7 +138,7 @@ def _slopes(network: Network):
     if network.biased_slopes:
         mean, sd = network.bias_prior.T
         pm.Deterministic("bias", mean + sd * _free(network, "bias_z"), dims=BIASED_SLOPE)
-    return pm.Deterministic(schema.SLOPE, slope, dims=(*groups, LANDMARK))
+    return pm.Deterministic(schema.SLOPE, slope, dims=(*groups, schema.LANDMARK))
 
 
 def _responses(network: Network) -> None:
@@ -290,7 +278,7 @@ def _printed_slopes(model: pm.Model, network: Network, rows: np.ndarray):
     own, biases = list(_each(network, rows)), network.biased_slopes
     at = [network.slope_place(row.endpoint, row.arm, row.landmark) for row in own]
     slope = model[schema.SLOPE][*np.transpose(at)]
-    printed = [(row.endpoint, row.arm) if row.landmark == NO_LIMIT else None for row in own]
+    printed = [(row.endpoint, row.arm) if row.landmark == schema.NO_LIMIT else None for row in own]
     biased = [i for i, pair in enumerate(printed) if pair in biases]
     if biased:
         slope = slope[biased].inc(model["bias"][[biases.index(printed[i]) for i in biased]])

@@ -10,18 +10,9 @@ import numpy as np
 
 from bayes_net import schema
 from bayes_net.evidence.statistics import FLOOR_INFLATION, Quantity
+from bayes_net.model import priors
 from bayes_net.model.assumptions import Assumptions
-from bayes_net.model.priors import (
-    EXCHANGEABLE,
-    FULL,
-    INDEPENDENT,
-    Borrowing,
-    Fixed,
-    HalfNormal,
-    Heterogeneity,
-    Normal,
-    Prior,
-)
+from bayes_net.model.priors import EXCHANGEABLE, FULL, Borrowing, Fixed, HalfNormal, Heterogeneity, Normal
 from bayes_net.schema import ARM, INTERVAL
 
 INFLATION = Normal(*FLOOR_INFLATION, "SE of a median without CI: 0.8 to 1.7 times its floor")
@@ -35,7 +26,7 @@ class Free:
     hyperparameters for every label."""
 
     dims: Mapping[str, tuple]
-    prior: Prior | Heterogeneity | Borrowing
+    prior: priors.Prior | Heterogeneity | Borrowing
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -59,7 +50,7 @@ def _of_curves(network: Any) -> dict[str, Free]:
     a, groups = network.assumptions, {schema.BASELINE: network.baselines}
     intervals = tuple(range(network.n_intervals))
     pooled = {schema.POOLED_ENDPOINT: network.effect_endpoints}
-    if a.smoothing == INDEPENDENT:
+    if a.smoothing == priors.INDEPENDENT:
         free = {"log_baseline": Free(groups | {INTERVAL: intervals}, a.level)}
     else:
         free = _walk(groups, {schema.BOUNDARY: intervals[:-1]}, a)

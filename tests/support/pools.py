@@ -6,6 +6,7 @@ of the elements of the model's vectors.
 
 import tomllib
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy import special, stats
 from bayes_net.engine.synthesis import information, synthesis_posterior
 from bayes_net.evidence.table import COLUMNS, read_evidence
 from bayes_net.model.assumptions import Assumptions
-from bayes_net.model.predictors import effect_labels, scale_labels, scaled_by
+from bayes_net.model.predictors import effect_names, scale_names, scaled_by
 from bayes_net.model.priors import Fixed
 from bayes_net.specification.read import parse_specification
 from bayes_net.workflow.analysis import prepare
@@ -106,12 +107,17 @@ def z_of(comparisons: int) -> float:
 # --- the model, evaluated ---------------------------------------------------------------------------
 
 
+def labels_of(names, network) -> list[tuple]:
+    """Name and labels of every element of the vector of effects, or of standard deviations."""
+    return [label for name in names(network) for label in product([name], *network.free[name].dims.values())]
+
+
 class Graph:
     """Log density and gradient of the engine as functions of its vector: effects, then log scales."""
 
     def __init__(self, network):
         self.posterior = synthesis_posterior(network)
-        self.effects, self.scales = effect_labels(network), scale_labels(network)
+        self.effects, self.scales = labels_of(effect_names, network), labels_of(scale_names, network)
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         return self.posterior(x)
