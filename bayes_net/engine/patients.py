@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +14,13 @@ from bayes_net.engine.posterior import Posterior, Variable, matrix, packed
 from bayes_net.model import assumptions
 from bayes_net.model.assumptions import COMMON, PER_ARM, RW1, FreeVariable, Hazard, level_shift, walk_basis
 from bayes_net.model.predictors import coordinates
-from bayes_net.model.priors import INDEPENDENT, NONE, Flat, HalfNormal
+from bayes_net.model.priors import INDEPENDENT, NONE, HalfNormal, Normal
 from bayes_net.schema import ARM_EFFECT, COVARIATE_EFFECT, LEVEL, LEVEL_AT_EVENTS, SLOPE, STEP_SD
 
 
-def patients_posterior(data: AnyExposure, hazard: Hazard | None = None, *, shape: Layout | None = None):
+def patients_posterior(
+    data: AnyExposure, hazard: Hazard | None = None, *, shape: Layout | None = None
+) -> Posterior:
     """The posterior of ``data``.
 
     Variables are the free ones of ``hazard_model``: ``step`` is what the walk's standard normal steps are
@@ -60,12 +63,13 @@ def _effects(variables: Mapping[str, Variable], free: Mapping[str, FreeVariable]
     at, n = _places(variables), sum(p.size for p in place.values())
     sd, mean, root, constant = np.full(n, -1), np.zeros(n), np.zeros(n), 0.0
     for name, own in place.items():
-        if not isinstance(prior := free[name].prior, Flat):
+        if isinstance(prior := free[name].prior, Normal):
             mean[own], root[own] = prior.mean, 1.0 / prior.sd
             constant -= own.size * (np.log(prior.sd) + 0.5 * np.log(2 * np.pi))
-    fields, found, scales = {}, [], []
+    fields, found = {}, []
+    scales: list[float] = []
     for name, walk in free.items():
-        if not walk.steps:
+        if not isinstance(walk.prior, HalfNormal):
             continue
         own = at[name]
         sd[place[walk.steps]] = (len(scales) + np.arange(own.size).reshape(own.shape))[..., None]
@@ -139,7 +143,7 @@ def _log_hazard(data: AnyExposure, hazard: Hazard, place: Mapping, size: int) ->
     found = np.zeros((arms, intervals, size))
     every = np.arange(intervals)
     walks = hazard.smoothing == RW1 and intervals > 1
-    walk = walk_basis(data.cuts) - level_shift(data, hazard)[..., None, :] if walks else None
+    walk: Any = walk_basis(data.cuts) - level_shift(data, hazard)[..., None, :] if walks else None
     for a in range(arms):
         own = (a,) if hazard.baseline == PER_ARM else ()
         if hazard.smoothing == INDEPENDENT:
@@ -208,7 +212,7 @@ def _nodes(patterns: np.ndarray, slope: np.ndarray, base: int, nodes: Nodes) -> 
     }
 
 
-def _pieces(data, slope: np.ndarray, base: int) -> dict:
+def _pieces(data: Any, slope: np.ndarray, base: int) -> dict:
     """Follow-up of each patient, in pieces of one slope each."""
     arms, intervals = slope.shape
     width = np.append(np.diff(data.starts), 0.0)

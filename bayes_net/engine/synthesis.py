@@ -7,7 +7,7 @@ Everything that the likelihood reads is one affine map of the vector of effects 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -72,7 +72,8 @@ def hyperparameters(network: Network) -> np.ndarray:
     """Mean, SD, vague SD and weight of every effect, (4, effect); of one component: its SD twice and 1."""
     columns = []
     for name in effect_names(network):
-        variable, prior = network.free[name], network.free[name].prior
+        variable = network.free[name]
+        prior: Any = variable.prior
         if isinstance(prior, Borrowing):
             columns += [(0.0, prior.sd, prior.vague_sd, prior.weight)] * variable.size
         else:
@@ -84,7 +85,8 @@ def _scales(network: Network) -> np.ndarray:
     """Scale of the prior of every standard deviation, and whether it is half-Cauchy, (2, scale)."""
     columns = []
     for name in scale_names(network):
-        variable, prior = network.free[name], network.free[name].prior
+        variable = network.free[name]
+        prior: Any = variable.prior
         cauchy = isinstance(prior, HalfCauchy)
         columns += [(prior.scale if cauchy else prior.sd, cauchy)] * variable.size
     return np.array(columns, float).reshape(-1, 2).T

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
-from scipy import special, stats
+from scipy import special
 
 from bayes_net.evidence.counts import COUNTED, count_log_likelihood
 from bayes_net.evidence.statistics import STUDENT_DF
@@ -59,6 +59,8 @@ def values_of(draws: xr.Dataset, network: Network) -> dict[str, np.ndarray]:
 def published_log_likelihood(draws: xr.Dataset, network: Network) -> xr.DataArray:
     """Log density of each published number given the parameters and the numbers it is correlated with,
     dims (chain, draw, row)."""
+    from scipy import stats
+
     parts = linear_parts(scaled(values_of(draws, network), network), network)
     total = np.zeros((draws.sizes[CHAIN], draws.sizes[DRAW], len(network.rows)))
     value, se = printed(network)
@@ -84,6 +86,8 @@ def published_log_likelihood(draws: xr.Dataset, network: Network) -> xr.DataArra
 
 def _conditional_normal(z: np.ndarray, precision: np.ndarray) -> np.ndarray:
     """Log density of each standardised residual given the others, from their precision matrix."""
+    from scipy import stats
+
     diagonal = np.diag(precision).copy()
     known = diagonal > 0
     diagonal[~known] = 1.0

@@ -7,15 +7,16 @@ to. Log hazards of curves, log hazard ratios, slopes, logits and laws of shrinka
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from bayes_net import schema
 from bayes_net.data.aggregated import AnyExposure
-from bayes_net.evidence.statistics import Values
+from bayes_net.evidence.statistics import Array, Values
 from bayes_net.model.network import Network
-from bayes_net.model.priors import Fixed, HalfCauchy, HalfNormal
+from bayes_net.model.priors import Fixed, HalfCauchy, HalfNormal, Heterogeneity
 from bayes_net.schema import ARM, BIASED_SLOPE, BORROWER, BOUNDARY, COVARIATE, CURVE, EFFECT, INTERVAL
 
 SCALED_BY = {
@@ -30,7 +31,7 @@ SCALED_BY = {
 """Standardised effects, and the free standard deviation that each is multiplied by where there is one."""
 
 
-def is_scale(prior) -> bool:
+def is_scale(prior: object) -> bool:
     """Whether a free variable is a standard deviation, and no effect."""
     return isinstance(prior, HalfNormal | HalfCauchy)
 
@@ -74,7 +75,7 @@ def join(values: Values, names: list[str], network: Network) -> np.ndarray:
 def scaled_by(network: Network) -> np.ndarray:
     """For every effect the place of the standard deviation that it is multiplied by, (effect,); -1: none."""
     scales, found = scale_names(network), []
-    at = split(np.arange(length(scales, network)), scales, network)
+    at: Mapping = split(np.arange(length(scales, network)), scales, network)
     for name in effect_names(network):
         own, places = network.free[name], at.get(SCALED_BY.get(name), np.array(-1))
         if name == "arm_effect_z" and places.ndim:
@@ -164,7 +165,7 @@ def _curves(effects: Values, network: Network) -> dict[str, np.ndarray]:
     return found | {"log_hazard": log_hazard}
 
 
-def _heterogeneous(effects: Values, name: str, prior):
+def _heterogeneous(effects: Values, name: str, prior: Heterogeneity) -> Array:
     """Deviations of studies from their mean: already scaled, or times a heterogeneity that is known."""
     if name not in effects:
         return 0.0
@@ -195,7 +196,8 @@ def _responses(effects: Values, network: Network) -> dict[str, np.ndarray]:
     """Logits of response by study and arm: exchangeable in the last arm, by itself elsewhere."""
     if not network.groups("response"):
         return {}
-    pooled, logits = network.pooled_responses, 0.0
+    pooled = network.pooled_responses
+    logits: Array = 0.0
     if pooled.any():
         logits = effects["response_mean"][..., None] * pooled
         own = effects.get("response_difference_z", effects.get("response_difference"))
@@ -222,7 +224,9 @@ def _study_slopes(effects: Values, derived: Values, network: Network) -> np.ndar
 # --- patients -----------------------------------------------------------------------------------------
 
 
-def log_hazard(baseline, slope=None, score=None, effect=None):
+def log_hazard(
+    baseline: Array, slope: Array | None = None, score: Array | None = None, effect: Array | None = None
+) -> Array:
     """log h of patients = baseline + slope * score + effect: the one place where it is written.
 
     ``baseline`` and ``slope`` are those of each patient's arm in each interval, ``effect`` is
@@ -233,7 +237,7 @@ def log_hazard(baseline, slope=None, score=None, effect=None):
     return fixed if slope is None else fixed + slope * score
 
 
-def coordinates(data: AnyExposure) -> dict[str, Sequence]:
+def coordinates(data: AnyExposure) -> dict[str, Any]:
     """The labels of every dim that a free variable may have."""
     return {
         ARM: list(data.arms),

@@ -10,6 +10,7 @@ name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
@@ -19,7 +20,7 @@ from bayes_net.errors import InputError, listed
 from bayes_net.evidence.counts import LARGEST_SHRINKAGE, log_between, place
 from bayes_net.evidence.kinds import KINDS
 from bayes_net.evidence.pairs import correlation_matrix
-from bayes_net.evidence.statistics import STUDENT_DF, Quantity
+from bayes_net.evidence.statistics import STUDENT_DF, Array, Quantity
 from bayes_net.labels import index_labels
 from bayes_net.model.backend import GRAPH, pm, pt, random_variable, random_walk
 from bayes_net.model.hazard import person_interval_labels, person_intervals
@@ -76,7 +77,7 @@ def synthesis_model(network: Network) -> pm.Model:
     return model
 
 
-def _arm_effects(network: Network):
+def _arm_effects(network: Network) -> pt.TensorVariable:
     """Log hazard ratio of the second arm, by endpoint and study, (effect,)."""
     a, endpoints = network.assumptions, (schema.POOLED_ENDPOINT,)
     of = [network.effect_endpoints.index(endpoint) for endpoint, _ in network.effects]
@@ -87,7 +88,7 @@ def _arm_effects(network: Network):
     return pm.Deterministic("arm_effect", effect, dims=EFFECT)
 
 
-def _curves(network: Network, arm_effect) -> None:
+def _curves(network: Network, arm_effect: Array) -> None:
     """Log hazard of every arm of every study, (curve, interval)."""
     a = network.assumptions
     if a.smoothing == INDEPENDENT:
@@ -113,19 +114,19 @@ def _curves(network: Network, arm_effect) -> None:
     pm.Deterministic(LOG_HAZARD, log_hazard, dims=(CURVE, schema.INTERVAL))
 
 
-def _free(network: Network, name: str):
+def _free(network: Network, name: str) -> pt.TensorVariable:
     own = network.free[name]
     return random_variable(name, own.prior, tuple(own.dims))
 
 
-def _differences(network: Network, name: str):
+def _differences(network: Network, name: str) -> pt.TensorVariable | None:
     """Differences of studies from what they share; None where they are pooled in full."""
     if f"{name}_z" in network.free:
         return _free(network, f"{name}_sd") * _free(network, f"{name}_z")
     return _free(network, name) if name in network.free else None
 
 
-def _slopes(network: Network):
+def _slopes(network: Network) -> pt.TensorVariable:
     """Log hazard ratio per 10 points of shrinkage, (endpoint, arm, landmark); beside it the guarantee-time
     bias of those printed for "no limit", (biased_slope,)."""
     prior, groups = network.assumptions.slopes, (schema.ENDPOINT, ARM)
@@ -153,7 +154,7 @@ def _responses(network: Network) -> None:
     pm.Deterministic("response", logits, dims=schema.RESPONSE_GROUP)
 
 
-def _after_landmark(network: Network, slope) -> None:
+def _after_landmark(network: Network, slope: Array) -> None:
     """Of patients at their landmark, by study and arm: log hazard (stratum, landmark_interval) and slope
     (stratum,)."""
     a, strata = network.assumptions, (STRATUM,)
@@ -264,7 +265,7 @@ def _weigh(model: pm.Model, name: str, power: np.ndarray) -> None:
 # --- what is normal on its scale ----------------------------------------------------------------------
 
 
-def _read_off_curves(model: pm.Model, network: Network, rows: np.ndarray):
+def _read_off_curves(model: pm.Model, network: Network, rows: np.ndarray) -> pt.TensorVariable:
     """What each row reads off its curve at its month, such as log H, (row,)."""
     own = list(_each(network, rows))
     hazard = pt.exp(model[LOG_HAZARD][[network.curves.index((r.endpoint, r.study, r.arm)) for r in own]])
@@ -273,7 +274,7 @@ def _read_off_curves(model: pm.Model, network: Network, rows: np.ndarray):
     return pt.stack(each)
 
 
-def _printed_slopes(model: pm.Model, network: Network, rows: np.ndarray):
+def _printed_slopes(model: pm.Model, network: Network, rows: np.ndarray) -> pt.TensorVariable:
     """Log hazard ratio per 10 points, (row,): that of "no limit" with its bias, as it is printed."""
     own, biases = list(_each(network, rows)), network.biased_slopes
     at = [network.slope_place(row.endpoint, row.arm, row.landmark) for row in own]
@@ -288,7 +289,7 @@ def _printed_slopes(model: pm.Model, network: Network, rows: np.ndarray):
 def _correlated_kinds(network: Network, rows: dict[str, np.ndarray]) -> list[list[str]]:
     """The names of kinds, those together between whose rows a correlation is declared."""
 
-    def linked(one: np.ndarray, other: np.ndarray) -> bool:
+    def linked(one: np.ndarray, other: np.ndarray) -> np.bool:
         return _correlation(network, np.concatenate([one, other]))[: len(one), len(one) :].any()
 
     links = np.array([[linked(a, b) for b in rows.values()] for a in rows.values()], bool)
@@ -300,7 +301,9 @@ def _correlation(network: Network, rows: np.ndarray) -> np.ndarray:
     return correlation_matrix(network.rows.iloc[rows], [network.data[i] for i in rows])
 
 
-def _normal(model: pm.Model, network: Network, name: str, rows: Sequence, means: Sequence) -> None:
+def _normal(
+    model: pm.Model, network: Network, name: str, rows: Sequence, means: Sequence[pt.TensorVariable]
+) -> None:
     """Numbers with their standard errors; a power a divides a standard error by sqrt(a)."""
     rows, mean = np.concatenate(rows), pt.concatenate(means)
     value, se, inflated = _printed(network, rows, "value", "se", "inflated")
@@ -331,7 +334,7 @@ def _shrinkage(model: pm.Model, network: Network, rows: np.ndarray) -> None:
     k, n = _printed(network, rows, "successes", "n")
     threshold = network.rows["threshold"].to_numpy(float)[rows]
     # where the next higher threshold is in each array; -1: what is put at its end, nobody beyond 100 points
-    above = [
+    above: list[Any] = [
         min(np.flatnonzero((group == g) & (threshold > t)), key=threshold.item, default=-1)
         for g, t in zip(group, threshold, strict=True)
     ]
@@ -345,11 +348,15 @@ def _shrinkage(model: pm.Model, network: Network, rows: np.ndarray) -> None:
     _weigh(model, name, network.power[rows])
 
 
-def _binomial(n, log_p, _log_q, size):
+def _binomial(
+    n: pt.TensorVariable, log_p: pt.TensorVariable, _log_q: pt.TensorVariable, size: pt.TensorVariable
+) -> pt.TensorVariable:
     return pm.Binomial.dist(n, pt.exp(log_p), size=size)
 
 
-def _binomial_log_density(k, n, log_p, log_q):
+def _binomial_log_density(
+    k: pt.TensorVariable, n: pt.TensorVariable, log_p: pt.TensorVariable, log_q: pt.TensorVariable
+) -> pt.TensorVariable:
     """From the logs of a chance and of its complement: ``pm.Binomial`` has none where either rounds to 0."""
     choose = pt.gammaln(n + 1) - pt.gammaln(k + 1) - pt.gammaln(n - k + 1)
     return choose + k * log_p + (n - k) * log_q

@@ -26,7 +26,7 @@ class Free:
     hyperparameters for every label."""
 
     dims: Mapping[str, tuple]
-    prior: priors.Prior | Heterogeneity | Borrowing
+    prior: Normal | HalfNormal | priors.HalfCauchy | Borrowing
 
     @property
     def shape(self) -> tuple[int, ...]:
