@@ -14,13 +14,13 @@ import pandas as pd
 import xarray as xr
 from scipy import special
 
+from bayes_net.engine.synthesis import curve_patients, landmark_patients
 from bayes_net.errors import InputError
 from bayes_net.estimands.synthesis import slopes_of
 from bayes_net.evidence.counts import COUNTED, count_log_likelihood
 from bayes_net.evidence.statistics import student_log_density
-from bayes_net.inference.arrays import inputs
 from bayes_net.labels import about, texts
-from bayes_net.model.likelihoods import count_rows, linear_parts, row_location, student_rows
+from bayes_net.model.likelihoods import count_rows, linear_parts, printed, row_location, student_rows
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import scaled
 from bayes_net.model.priors import Borrowing
@@ -239,7 +239,7 @@ def _rows(parts: Mapping[str, np.ndarray], network: Network) -> Terms:
     """Of each published number."""
     if not len(network.rows):
         return []
-    value, se, power = inputs(network)["rows"]
+    (value, se), power = printed(network), network.power
     z = (value - row_location(parts, network)) / (se * np.exp(parts["log_inflation"]))
     each = -0.5 * z * (z @ network.precision) - power * parts["log_inflation"]
     each += student_rows(network) * power * student_log_density(z)
@@ -252,21 +252,21 @@ def _rows(parts: Mapping[str, np.ndarray], network: Network) -> Terms:
 
 def _patients(parts: Mapping[str, np.ndarray], network: Network) -> Terms:
     """Of patients from randomisation, curve by curve, and after their landmark, stratum by stratum."""
-    found, arrays = [], inputs(network)
+    found = []
     if "curves" in parts:
-        events, months = arrays["curve_patients"]
+        events, months = curve_patients(network)
         each = events * parts["curves"] - months * np.exp(parts["curves"])
         each = each.reshape(*each.shape[:2], len(network.curves), -1).sum(axis=-1)
         weighty = {c.study for c in network.cohorts}
         found += [(c[1], each[..., i]) for i, c in enumerate(network.curves) if c[1] in weighty]
     if "after" in parts:
-        slope, weight, score = parts["after_slope"], *arrays["after_nodes"]
+        slope, (events, scores, (weight, score)) = parts["after_slope"], landmark_patients(network)
         n = slope.shape[-1]
         hazard = parts["after"].reshape(*slope.shape, -1)
         weight, score = (x.reshape(n, hazard.shape[-1], -1) for x in (weight, score))
         at_nodes = np.exp(hazard[..., None] + slope[..., None, None] * score)
-        each = (arrays["after_events"].reshape(n, -1) * hazard).sum(axis=-1)
-        each += arrays["after_scores"] * slope - (weight * at_nodes).sum(axis=(-2, -1))
+        each = (events.reshape(n, -1) * hazard).sum(axis=-1)
+        each += scores * slope - (weight * at_nodes).sum(axis=(-2, -1))
         strata = [c.study for c in network.landmark_cohorts for _ in network.assumptions.arms]
         found += [(study, each[..., i]) for i, study in enumerate(strata)]
     return found

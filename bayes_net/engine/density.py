@@ -13,44 +13,9 @@ from __future__ import annotations
 
 import math
 
-from bayes_net.engine.fields import (
-    CONSTANT,
-    DESIGN,
-    EFFECT,
-    EFFECT_AT,
-    EFFECT_SD,
-    INFORMATION,
-    MEAN,
-    MIXED,
-    MIXED_RATIO,
-    MIXED_WEIGHT,
-    PRIOR_MEAN,
-    PRIOR_ROOT,
-    SCALE,
-    SD,
-    SD_AT,
-    SD_CAUCHY,
-    SD_SCALE,
-    STANDARD,
-    TIED,
-    TIED_BY,
-    TIED_TO,
-    TO_EFFECT,
-    TO_ELEMENT,
-    TO_SD,
-    UNIT,
-    compiled,
-    count,
-    multiply_back,
-)
-from bayes_net.engine.likelihood import (
-    cells,
-    elements,
-    pieces,
-    responses,
-    rows,
-    shrinkages,
-)
+from bayes_net.engine import fields as f
+from bayes_net.engine.fields import compiled, count, multiply_back
+from bayes_net.engine.likelihood import cells, elements, pieces, responses, rows, shrinkages
 
 
 @compiled
@@ -58,7 +23,7 @@ def log_density(x, gradient, work, slots, values):
     """Log density at ``x``; its gradient is written to ``gradient``."""
     for i in range(len(gradient)):
         gradient[i] = 0.0
-    total = values[slots[CONSTANT]]
+    total = values[slots[f.CONSTANT]]
     total += _deviations(x, gradient, work, slots, values)
     _effects(x, work, slots, values)
     total += _prior(x, gradient, work, slots, values)
@@ -69,7 +34,7 @@ def log_density(x, gradient, work, slots, values):
     total += rows(work, slots, values)
     total += responses(work, slots, values)
     total += shrinkages(work, slots, values)
-    multiply_back(slots[TO_EFFECT], slots[TO_ELEMENT], DESIGN, work, slots, values)
+    multiply_back(slots[f.TO_EFFECT], slots[f.TO_ELEMENT], f.DESIGN, work, slots, values)
     _hand_back(gradient, work, slots, values)
     return total
 
@@ -81,12 +46,12 @@ def log_density(x, gradient, work, slots, values):
 def _deviations(x, gradient, work, slots, values):
     """Free standard deviations, half-normal or half-Cauchy, sampled as their logs."""
     total = 0.0
-    for k in range(count(SD_AT, slots)):
-        at = slots[slots[SD_AT] + k]
+    for k in range(count(f.SD_AT, slots)):
+        at = slots[slots[f.SD_AT] + k]
         sd = math.exp(x[at])
-        square = (sd / values[slots[SD_SCALE] + k]) ** 2
-        work[slots[SD] + k], work[slots[TO_SD] + k] = sd, 0.0
-        if slots[slots[SD_CAUCHY] + k]:
+        square = (sd / values[slots[f.SD_SCALE] + k]) ** 2
+        work[slots[f.SD] + k], work[slots[f.TO_SD] + k] = sd, 0.0
+        if slots[slots[f.SD_CAUCHY] + k]:
             total += x[at] - math.log(1.0 + square)
             gradient[at] = 1.0 - 2.0 * square / (1.0 + square)
         else:
@@ -97,36 +62,36 @@ def _deviations(x, gradient, work, slots, values):
 
 @compiled
 def _effects(x, work, slots, values):
-    for i in range(count(EFFECT_AT, slots)):
-        by, scale, sd = slots[slots[EFFECT_SD] + i], 1.0, 1.0
+    for i in range(count(f.EFFECT_AT, slots)):
+        by, scale, sd = slots[slots[f.EFFECT_SD] + i], 1.0, 1.0
         if by >= 0:
-            sd = work[slots[SD] + by]
-            scale = math.sqrt(1.0 + sd * sd * values[slots[INFORMATION] + i])
-        standard = x[slots[slots[EFFECT_AT] + i]] / scale
-        work[slots[SCALE] + i], work[slots[STANDARD] + i] = scale, standard
-        work[slots[EFFECT] + i] = (values[slots[MEAN] + i] + values[slots[UNIT] + i] * standard) * sd
-        work[slots[TO_EFFECT] + i] = 0.0
+            sd = work[slots[f.SD] + by]
+            scale = math.sqrt(1.0 + sd * sd * values[slots[f.INFORMATION] + i])
+        standard = x[slots[slots[f.EFFECT_AT] + i]] / scale
+        work[slots[f.SCALE] + i], work[slots[f.STANDARD] + i] = scale, standard
+        work[slots[f.EFFECT] + i] = (values[slots[f.MEAN] + i] + values[slots[f.UNIT] + i] * standard) * sd
+        work[slots[f.TO_EFFECT] + i] = 0.0
 
 
 @compiled
 def _prior(x, gradient, work, slots, values):
     """Normal priors, each on its scale c."""
-    total, tied_to, tied_by = 0.0, slots[TIED_TO], slots[TIED_BY]
-    for i in range(count(EFFECT_AT, slots)):
-        at, by, scale = slots[slots[EFFECT_AT] + i], slots[slots[EFFECT_SD] + i], work[slots[SCALE] + i]
-        mean, root = values[slots[PRIOR_MEAN] + i], values[slots[PRIOR_ROOT] + i] / scale
-        begin, end = slots[slots[TIED] + i], slots[slots[TIED] + i + 1]
+    total, tied_to, tied_by = 0.0, slots[f.TIED_TO], slots[f.TIED_BY]
+    for i in range(count(f.EFFECT_AT, slots)):
+        at, by, scale = slots[slots[f.EFFECT_AT] + i], slots[slots[f.EFFECT_SD] + i], work[slots[f.SCALE] + i]
+        mean, root = values[slots[f.PRIOR_MEAN] + i], values[slots[f.PRIOR_ROOT] + i] / scale
+        begin, end = slots[slots[f.TIED] + i], slots[slots[f.TIED] + i + 1]
         for k in range(begin, end):
-            mean += values[tied_by + k] * work[slots[EFFECT] + slots[tied_to + k]]
+            mean += values[tied_by + k] * work[slots[f.EFFECT] + slots[tied_to + k]]
         away = (x[at] - mean) * root
         total -= 0.5 * away * away
         gradient[at] -= away * root
         for k in range(begin, end):
-            work[slots[TO_EFFECT] + slots[tied_to + k]] += away * root * values[tied_by + k]
+            work[slots[f.TO_EFFECT] + slots[tied_to + k]] += away * root * values[tied_by + k]
         if by >= 0:
             total -= math.log(scale)
-            sd, information = work[slots[SD] + by], values[slots[INFORMATION] + i]
-            work[slots[TO_SD] + by] += (away * away - 1.0) * sd * information / (scale * scale)
+            sd, information = work[slots[f.SD] + by], values[slots[f.INFORMATION] + i]
+            work[slots[f.TO_SD] + by] += (away * away - 1.0) * sd * information / (scale * scale)
     return total
 
 
@@ -135,26 +100,26 @@ def _mixtures(gradient, work, slots, values):
     """Priors of two components, over the normal one; relative to the wider, the last to underflow. None of
     these effects has a free standard deviation, so that c is 1."""
     total = 0.0
-    for k in range(count(MIXED, slots)):
-        i, weight = slots[slots[MIXED] + k], values[slots[MIXED_WEIGHT] + k]
-        ratio, z = values[slots[MIXED_RATIO] + k], work[slots[STANDARD] + i]
+    for k in range(count(f.MIXED, slots)):
+        i, weight = slots[slots[f.MIXED] + k], values[slots[f.MIXED_WEIGHT] + k]
+        ratio, z = values[slots[f.MIXED_RATIO] + k], work[slots[f.STANDARD] + i]
         excess = 0.5 * z * z * (1.0 - ratio * ratio)
         narrow, wide = weight * math.exp(-excess), (1.0 - weight) * ratio
         total += math.log(narrow + wide) + excess
-        gradient[slots[slots[EFFECT_AT] + i]] += z * (1.0 - ratio * ratio) * wide / (narrow + wide)
+        gradient[slots[slots[f.EFFECT_AT] + i]] += z * (1.0 - ratio * ratio) * wide / (narrow + wide)
     return total
 
 
 @compiled
 def _hand_back(gradient, work, slots, values):
     """From effects and standard deviations to the sampler's vector."""
-    for i in range(count(EFFECT_AT, slots)):
-        by, scale, sd = slots[slots[EFFECT_SD] + i], work[slots[SCALE] + i], 1.0
-        unit, by_effect = values[slots[UNIT] + i], work[slots[TO_EFFECT] + i]
+    for i in range(count(f.EFFECT_AT, slots)):
+        by, scale, sd = slots[slots[f.EFFECT_SD] + i], work[slots[f.SCALE] + i], 1.0
+        unit, by_effect = values[slots[f.UNIT] + i], work[slots[f.TO_EFFECT] + i]
         if by >= 0:
-            sd = work[slots[SD] + by]
-            of_scale = unit * work[slots[STANDARD] + i] / (scale * scale)
-            work[slots[TO_SD] + by] += by_effect * (values[slots[MEAN] + i] + of_scale)
-        gradient[slots[slots[EFFECT_AT] + i]] += by_effect * unit * sd / scale
-    for k in range(count(SD_AT, slots)):
-        gradient[slots[slots[SD_AT] + k]] += work[slots[TO_SD] + k] * work[slots[SD] + k]
+            sd = work[slots[f.SD] + by]
+            of_scale = unit * work[slots[f.STANDARD] + i] / (scale * scale)
+            work[slots[f.TO_SD] + by] += by_effect * (values[slots[f.MEAN] + i] + of_scale)
+        gradient[slots[slots[f.EFFECT_AT] + i]] += by_effect * unit * sd / scale
+    for k in range(count(f.SD_AT, slots)):
+        gradient[slots[slots[f.SD_AT] + k]] += work[slots[f.TO_SD] + k] * work[slots[f.SD] + k]

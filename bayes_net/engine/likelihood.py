@@ -4,63 +4,21 @@ from __future__ import annotations
 
 import math
 
-from bayes_net.engine.fields import (
-    CELL_HAZARD,
-    CELL_NODES,
-    CELL_OFFSET,
-    CELL_SLOPE,
-    COVARIATE_ELEMENT,
-    CURVE_ELEMENT,
-    CURVE_MONTHS,
-    DESIGN,
-    EFFECT,
-    ELEMENT,
-    FIRST,
-    HITS,
-    INTERCEPT,
-    NODE_MONTHS,
-    NODE_SCORE,
-    PIECE_COVARIATES,
-    PIECE_END,
-    PIECE_MONTHS,
-    PIECE_SCORE,
-    PIECE_SLOPE,
-    PIECE_START,
-    RESPONSE,
-    RESPONSE_COUNTS,
-    REST,
-    ROOT,
-    ROW_CURVE,
-    ROW_INFLATION,
-    ROW_LOCATION,
-    ROW_MEAN,
-    ROW_POWER,
-    ROW_SE,
-    ROW_STUDENT,
-    ROW_VALUE,
-    SHRINKAGE_COUNTS,
-    SHRINKAGE_LOCATION,
-    SHRINKAGE_SPREAD,
-    TO_ELEMENT,
-    WIDTH,
-    compiled,
-    count,
-    multiply,
-    multiply_back,
-)
+from bayes_net.engine import fields as f
+from bayes_net.engine.fields import compiled, count, multiply, multiply_back
 
 
 @compiled
 def elements(work, slots, values):
     """Elements, and the part of the likelihood that is linear in them."""
-    element, total = slots[ELEMENT], 0.0
-    for j in range(count(INTERCEPT, slots)):
-        work[element + j] = values[slots[INTERCEPT] + j]
-    multiply(element, slots[EFFECT], DESIGN, work, slots, values)
-    for j in range(count(INTERCEPT, slots)):
-        hits = values[slots[HITS] + j]
+    element, total = slots[f.ELEMENT], 0.0
+    for j in range(count(f.INTERCEPT, slots)):
+        work[element + j] = values[slots[f.INTERCEPT] + j]
+    multiply(element, slots[f.EFFECT], f.DESIGN, work, slots, values)
+    for j in range(count(f.INTERCEPT, slots)):
+        hits = values[slots[f.HITS] + j]
         total += hits * work[element + j]
-        work[slots[TO_ELEMENT] + j] = hits
+        work[slots[f.TO_ELEMENT] + j] = hits
     return total
 
 
@@ -71,22 +29,22 @@ def elements(work, slots, values):
 def cells(work, slots, values):
     """Minus the cumulative hazard of compressed exposure: nodes of months at a score."""
     element, to_element, score, months = (
-        slots[ELEMENT],
-        slots[TO_ELEMENT],
-        slots[NODE_SCORE],
-        slots[NODE_MONTHS],
+        slots[f.ELEMENT],
+        slots[f.TO_ELEMENT],
+        slots[f.NODE_SCORE],
+        slots[f.NODE_MONTHS],
     )
     total = 0.0
-    for c in range(count(CELL_HAZARD, slots)):
-        hazard, offset = slots[slots[CELL_HAZARD] + c], slots[slots[CELL_OFFSET] + c]
-        slope, by = slots[slots[CELL_SLOPE] + c], 0.0
+    for c in range(count(f.CELL_HAZARD, slots)):
+        hazard, offset = slots[slots[f.CELL_HAZARD] + c], slots[slots[f.CELL_OFFSET] + c]
+        slope, by = slots[slots[f.CELL_SLOPE] + c], 0.0
         level, passed, weighted = work[element + hazard], 0.0, 0.0
         if offset >= 0:
             level += work[element + offset]
         if slope >= 0:
             by = work[element + slope]
         rate = math.exp(level)
-        for k in range(slots[slots[CELL_NODES] + c], slots[slots[CELL_NODES] + c + 1]):
+        for k in range(slots[slots[f.CELL_NODES] + c], slots[slots[f.CELL_NODES] + c + 1]):
             risk = values[months + k] * math.exp(by * values[score + k])
             passed += risk
             weighted += risk * values[score + k]
@@ -102,23 +60,23 @@ def cells(work, slots, values):
 @compiled
 def pieces(work, slots, values):
     """Minus the cumulative hazard of patients one by one: of intervals passed, and the piece in the last."""
-    n, p, total = count(WIDTH, slots), count(COVARIATE_ELEMENT, slots), 0.0
-    element, to_element, width, first = slots[ELEMENT], slots[TO_ELEMENT], slots[WIDTH], slots[FIRST]
-    rate, passed = slots[REST], slots[REST] + n
-    to_rate, to_passed = slots[REST] + 2 * n, slots[REST] + 3 * n
+    n, p, total = count(f.WIDTH, slots), count(f.COVARIATE_ELEMENT, slots), 0.0
+    element, to_element, width, first = slots[f.ELEMENT], slots[f.TO_ELEMENT], slots[f.WIDTH], slots[f.FIRST]
+    rate, passed = slots[f.REST], slots[f.REST] + n
+    to_rate, to_passed = slots[f.REST] + 2 * n, slots[f.REST] + 3 * n
     for c in range(n):
         work[rate + c], work[passed + c] = math.exp(work[element + c]), 0.0
         if not slots[first + c]:
             work[passed + c] = work[passed + c - 1] + work[rate + c - 1] * values[width + c - 1]
         work[to_rate + c] = work[to_passed + c] = 0.0
-    for i in range(count(PIECE_START, slots)):
-        start, end = slots[slots[PIECE_START] + i], slots[slots[PIECE_END] + i]
-        slope, score, eta = slots[slots[PIECE_SLOPE] + i], values[slots[PIECE_SCORE] + i], 0.0
-        months, covariates = values[slots[PIECE_MONTHS] + i], slots[PIECE_COVARIATES] + i * p
+    for i in range(count(f.PIECE_START, slots)):
+        start, end = slots[slots[f.PIECE_START] + i], slots[slots[f.PIECE_END] + i]
+        slope, score, eta = slots[slots[f.PIECE_SLOPE] + i], values[slots[f.PIECE_SCORE] + i], 0.0
+        months, covariates = values[slots[f.PIECE_MONTHS] + i], slots[f.PIECE_COVARIATES] + i * p
         if slope >= 0:
             eta = work[element + slope] * score
         for j in range(p):
-            eta += work[element + slots[slots[COVARIATE_ELEMENT] + j]] * values[covariates + j]
+            eta += work[element + slots[slots[f.COVARIATE_ELEMENT] + j]] * values[covariates + j]
         risk = math.exp(eta)
         hazard = risk * (work[passed + end] - work[passed + start] + months * work[rate + end])
         total -= hazard
@@ -128,7 +86,7 @@ def pieces(work, slots, values):
         if slope >= 0:
             work[to_element + slope] -= hazard * score
         for j in range(p):
-            work[to_element + slots[slots[COVARIATE_ELEMENT] + j]] -= hazard * values[covariates + j]
+            work[to_element + slots[slots[f.COVARIATE_ELEMENT] + j]] -= hazard * values[covariates + j]
     for c in range(n - 1, -1, -1):
         if not slots[first + c]:
             work[to_passed + c - 1] += work[to_passed + c]
@@ -144,12 +102,12 @@ def pieces(work, slots, values):
 def _off_curve(row, work, slots, values):
     """What is read off the curve of a row: log cumulative hazard, or mean survival time up to a horizon; 0
     where there is no curve."""
-    begin, end = slots[slots[ROW_CURVE] + row], slots[slots[ROW_CURVE] + row + 1]
-    mean = slots[slots[ROW_MEAN] + row]
+    begin, end = slots[slots[f.ROW_CURVE] + row], slots[slots[f.ROW_CURVE] + row + 1]
+    mean = slots[slots[f.ROW_MEAN] + row]
     cumulative, lived = 0.0, 0.0
     for k in range(begin, end):
-        rate = math.exp(work[slots[ELEMENT] + slots[slots[CURVE_ELEMENT] + k]])
-        gained = values[slots[CURVE_MONTHS] + k] * rate
+        rate = math.exp(work[slots[f.ELEMENT] + slots[slots[f.CURVE_ELEMENT] + k]])
+        gained = values[slots[f.CURVE_MONTHS] + k] * rate
         lived -= math.exp(-cumulative) * math.expm1(-gained) / rate
         cumulative += gained
     if begin == end or mean:
@@ -160,46 +118,46 @@ def _off_curve(row, work, slots, values):
 @compiled
 def _back_to_curve(row, read, by_location, work, slots, values):
     """From what was ``read`` off a curve to the log hazards."""
-    begin, end = slots[slots[ROW_CURVE] + row], slots[slots[ROW_CURVE] + row + 1]
+    begin, end = slots[slots[f.ROW_CURVE] + row], slots[slots[f.ROW_CURVE] + row + 1]
     cumulative, left = 0.0, read
     for k in range(begin, end):
-        of, months = slots[slots[CURVE_ELEMENT] + k], values[slots[CURVE_MONTHS] + k]
-        rate = math.exp(work[slots[ELEMENT] + of])
+        of, months = slots[slots[f.CURVE_ELEMENT] + k], values[slots[f.CURVE_MONTHS] + k]
+        rate = math.exp(work[slots[f.ELEMENT] + of])
         gained = months * rate
-        if slots[slots[ROW_MEAN] + row]:
+        if slots[slots[f.ROW_MEAN] + row]:
             alive, within = math.exp(-cumulative), -math.expm1(-gained) / rate
             left -= alive * within
             by_log_rate = alive * (months * math.exp(-gained) - within) - gained * left
         else:
             by_log_rate = gained / math.exp(read)
-        work[slots[TO_ELEMENT] + of] += by_location * by_log_rate
+        work[slots[f.TO_ELEMENT] + of] += by_location * by_log_rate
         cumulative += gained
 
 
 @compiled
 def rows(work, slots, values):
     """Normal numbers, with the root of their precision matrix, and Student's t, on standardised residuals."""
-    n, element, to_element, total = count(ROW_VALUE, slots), slots[ELEMENT], slots[TO_ELEMENT], 0.0
-    z, root_z, to_z = slots[REST], slots[REST] + n, slots[REST] + 2 * n
+    n, element, to_element, total = count(f.ROW_VALUE, slots), slots[f.ELEMENT], slots[f.TO_ELEMENT], 0.0
+    z, root_z, to_z = slots[f.REST], slots[f.REST] + n, slots[f.REST] + 2 * n
     for i in range(n):
-        location, inflation = slots[slots[ROW_LOCATION] + i], slots[slots[ROW_INFLATION] + i]
+        location, inflation = slots[slots[f.ROW_LOCATION] + i], slots[slots[f.ROW_INFLATION] + i]
         at = work[element + location] + _off_curve(i, work, slots, values)
-        se = values[slots[ROW_SE] + i] * math.exp(work[element + inflation])
-        work[z + i] = (values[slots[ROW_VALUE] + i] - at) / se
+        se = values[slots[f.ROW_SE] + i] * math.exp(work[element + inflation])
+        work[z + i] = (values[slots[f.ROW_VALUE] + i] - at) / se
         work[root_z + i] = work[to_z + i] = 0.0
-    multiply(root_z, z, ROOT, work, slots, values)
+    multiply(root_z, z, f.ROOT, work, slots, values)
     for i in range(n):
         total -= 0.5 * work[root_z + i] ** 2
-    multiply_back(to_z, root_z, ROOT, work, slots, values)
+    multiply_back(to_z, root_z, f.ROOT, work, slots, values)
     for i in range(n):
-        location, inflation = slots[slots[ROW_LOCATION] + i], slots[slots[ROW_INFLATION] + i]
+        location, inflation = slots[slots[f.ROW_LOCATION] + i], slots[slots[f.ROW_INFLATION] + i]
         residual, by_z = work[z + i], -work[to_z + i]
-        df, power = values[slots[ROW_STUDENT] + i], values[slots[ROW_POWER] + i]
+        df, power = values[slots[f.ROW_STUDENT] + i], values[slots[f.ROW_POWER] + i]
         if df > 0.0:
             total -= power * 0.5 * (df + 1.0) * math.log(1.0 + residual * residual / df)
             by_z -= power * (df + 1.0) * residual / (df + residual * residual)
         total -= power * work[element + inflation]
-        by_location = -by_z / (values[slots[ROW_SE] + i] * math.exp(work[element + inflation]))
+        by_location = -by_z / (values[slots[f.ROW_SE] + i] * math.exp(work[element + inflation]))
         work[to_element + location] += by_location
         work[to_element + inflation] -= by_z * residual + power
         _back_to_curve(i, _off_curve(i, work, slots, values), by_location, work, slots, values)
@@ -214,12 +172,12 @@ def _softplus(x):
 @compiled
 def responses(work, slots, values):
     """Binomial counts of a logit: successes, numbers and powers one after another."""
-    n, counts, total = count(RESPONSE, slots), slots[RESPONSE_COUNTS], 0.0
+    n, counts, total = count(f.RESPONSE, slots), slots[f.RESPONSE_COUNTS], 0.0
     for i in range(n):
-        of, k, size = slots[slots[RESPONSE] + i], values[counts + i], values[counts + n + i]
-        power, logit = values[counts + 2 * n + i], work[slots[ELEMENT] + of]
+        of, k, size = slots[slots[f.RESPONSE] + i], values[counts + i], values[counts + n + i]
+        power, logit = values[counts + 2 * n + i], work[slots[f.ELEMENT] + of]
         total -= power * (k * _softplus(-logit) + (size - k) * _softplus(logit))
-        work[slots[TO_ELEMENT] + of] += power * (k - size / (1.0 + math.exp(-logit)))
+        work[slots[f.TO_ELEMENT] + of] += power * (k - size / (1.0 + math.exp(-logit)))
     return total
 
 
@@ -227,10 +185,10 @@ def responses(work, slots, values):
 def shrinkages(work, slots, values):
     """Binomial counts beyond a place of those below the next higher one: successes, numbers, places, next
     higher places and powers one after another."""
-    n, counts, total = count(SHRINKAGE_LOCATION, slots), slots[SHRINKAGE_COUNTS], 0.0
+    n, counts, total = count(f.SHRINKAGE_LOCATION, slots), slots[f.SHRINKAGE_COUNTS], 0.0
     for i in range(n):
-        at, of = slots[slots[SHRINKAGE_LOCATION] + i], slots[slots[SHRINKAGE_SPREAD] + i]
-        location, spread = work[slots[ELEMENT] + at], math.exp(work[slots[ELEMENT] + of])
+        at, of = slots[slots[f.SHRINKAGE_LOCATION] + i], slots[slots[f.SHRINKAGE_SPREAD] + i]
+        location, spread = work[slots[f.ELEMENT] + at], math.exp(work[slots[f.ELEMENT] + of])
         k, size, power = values[counts + i], values[counts + n + i], values[counts + 4 * n + i]
         own = (values[counts + 2 * n + i] - location) / spread
         upper = (values[counts + 3 * n + i] - location) / spread
@@ -238,8 +196,8 @@ def shrinkages(work, slots, values):
         total += power * (k * reach + (size - k) * short - size * whole)
         by_own = power * ((size - k) * _ratio(own, short) - k * _ratio(own, reach))
         by_upper = power * (k * _ratio(upper, reach) - size * _ratio(upper, whole))
-        work[slots[TO_ELEMENT] + at] -= (by_own + by_upper) / spread
-        work[slots[TO_ELEMENT] + of] -= by_own * own + by_upper * upper
+        work[slots[f.TO_ELEMENT] + at] -= (by_own + by_upper) / spread
+        work[slots[f.TO_ELEMENT] + of] -= by_own * own + by_upper * upper
     return total
 
 

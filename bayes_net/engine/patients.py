@@ -11,28 +11,11 @@ from bayes_net.data.aggregated import AnyExposure
 from bayes_net.data.gauss import Nodes
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.engine.posterior import Posterior, Variable, matrix, packed
-from bayes_net.model.assumptions import (
-    COMMON,
-    PER_ARM,
-    RW1,
-    SHARED,
-    FreeVariable,
-    Hazard,
-    free_variables,
-    level_shift,
-    step_information,
-    walk_basis,
-)
+from bayes_net.model import assumptions
+from bayes_net.model.assumptions import COMMON, PER_ARM, RW1, FreeVariable, Hazard, level_shift, walk_basis
 from bayes_net.model.predictors import coordinates
 from bayes_net.model.priors import INDEPENDENT, NONE, HalfNormal, Normal
-from bayes_net.schema import (
-    ARM_EFFECT,
-    COVARIATE_EFFECT,
-    LEVEL,
-    LEVEL_AT_EVENTS,
-    SLOPE,
-    STEP_SD,
-)
+from bayes_net.schema import ARM_EFFECT, COVARIATE_EFFECT, LEVEL, LEVEL_AT_EVENTS, SLOPE, STEP_SD
 
 
 def patients_posterior(
@@ -61,7 +44,7 @@ def patients_posterior(
 
 def sampled_variables(hazard: Hazard, data: AnyExposure) -> dict[str, FreeVariable]:
     """The free variables by the names under which they are sampled."""
-    free = free_variables(hazard, data)
+    free = assumptions.free_variables(hazard, data)
     if STEP_SD not in free:
         return free
     return {LEVEL_AT_EVENTS if name == LEVEL else name: each for name, each in free.items()}
@@ -114,7 +97,7 @@ def _walk(data: AnyExposure, hazard: Hazard, place: Mapping, n: int) -> dict:
     that is sampled, over the events, is moved away by the steps."""
     step, level = place["step"], place[LEVEL_AT_EVENTS]
     information, tied = np.zeros(n), np.zeros((n, n))
-    information[step] = step_information(data, hazard)
+    information[step] = assumptions.step_information(data, hazard)
     tied[level[..., None], step] = level_shift(data, hazard)
     return {"information": information} | matrix("tied", tied, "tied_to", "tied_by")
 
@@ -169,7 +152,7 @@ def _log_hazard(data: AnyExposure, hazard: Hazard, place: Mapping, size: int) ->
             found[a, :, place[LEVEL_AT_EVENTS if walks else LEVEL][own]] = 1.0
             if walks:
                 found[a][:, place["step"][own]] = walk[own]
-        if hazard.baseline == SHARED and a:
+        if hazard.baseline == assumptions.SHARED and a:
             found[a, :, place[ARM_EFFECT][a - 1]] = 1.0
     return found
 

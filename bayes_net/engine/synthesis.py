@@ -1,55 +1,154 @@
-"""The model of published numbers and patients together as a posterior for the engine."""
+"""The model of published numbers and patients together as a posterior for the engine.
+
+Everything that the likelihood reads is one affine map of the vector of effects (``design``), read off
+``linear_parts`` at the unit vectors.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from bayes_net.data.gauss import NODES, compress
 from bayes_net.engine.posterior import Posterior, Variable, matrix, packed
 from bayes_net.errors import InputError
+from bayes_net.evidence.counts import COUNTED
 from bayes_net.evidence.curves import log_cumulative_hazard, restricted_mean
 from bayes_net.evidence.statistics import STUDENT_DF, Quantity
-from bayes_net.model.likelihoods import curve_functionals, student_rows
+from bayes_net.model import likelihoods
+from bayes_net.model.likelihoods import count_rows, curve_derivatives, printed, student_rows
 from bayes_net.model.network import Network
-from bayes_net.model.predictors import effect_names, scale_names, scaling
+from bayes_net.model.predictors import effect_names, length, scale_names, scaled_by, split
 from bayes_net.model.priors import Borrowing, HalfCauchy
 
 _START_SD = 0.5
 
 
-def synthesis_posterior(
-    network: Network, arrays: Mapping[str, np.ndarray], parts: Mapping[str, slice]
-) -> Posterior:
-    """The posterior of ``network``, of which ``arrays`` are ``inputs(network)`` and ``parts`` those of
-    ``design(network)``. Variables: ``z`` (effect) and ``scale`` (standard deviation)."""
-    n, s = arrays["design"].shape[1], len(arrays.get("scale_sd", ()))
+def synthesis_posterior(network: Network) -> Posterior:
+    """The posterior of ``network``. Variables: ``z`` (effect) and ``scale`` (standard deviation)."""
+    linear, (scale, _) = design(network), _scales(network)
+    n, s = linear.matrix.shape[1], len(scale)
     variables = {"z": Variable((n,))} | ({"scale": Variable((s,), log=True)} if s else {})
     start = np.concatenate([np.zeros(n), np.full(s, np.log(_START_SD))])
-    fields = _effects(network, arrays, n, s) | {
-        "intercept": arrays["intercept"],
-        **matrix("design", arrays["design"], "design_effect", "design_by"),
+    hits, cells = _patients(network, linear)
+    fields = {
+        "intercept": linear.intercept,
+        **matrix("design", linear.matrix, "design_effect", "design_by"),
+        "hits": hits,
+        **cells,
+        **(_rows(network, linear) if len(network.rows) else {}),
+        **_counts(network, linear.parts),
+        **_effects(network, linear),
     }
-    where = {name: np.arange(at.start, at.stop) for name, at in parts.items()}
-    hits, cells = _patients(arrays, where)
-    fields |= {"hits": hits} | cells
-    if "rows" in arrays:
-        fields |= _rows(network, arrays, where)
-    return Posterior(variables, start, packed(fields | _counts(arrays, where)))
+    return Posterior(variables, start, packed(fields))
 
 
-def _effects(network: Network, arrays: Mapping, n: int, s: int) -> dict:
-    mean, sd, vague, weight = arrays["hyperparameters"]
-    by = scaling(network)
-    mixed = np.flatnonzero(_flags(network, effect_names(network), Borrowing))
-    mixed = mixed[(weight[mixed] < 1) | (vague[mixed] != sd[mixed])]
-    scale = arrays.get("scale_sd", np.zeros(0))
+class Design(NamedTuple):
+    """``linear_parts`` as one affine map of the vector of effects: ``matrix`` (element, effect) and
+    ``intercept``, and the places of each part in its result."""
+
+    matrix: np.ndarray
+    intercept: np.ndarray
+    parts: Mapping[str, np.ndarray]
+
+
+def design(network: Network) -> Design:
+    """The affine map, read off ``linear_parts`` at the unit vectors."""
+    names = effect_names(network)
+    size = length(names, network)
+    at = likelihoods.linear_parts(split(np.vstack([np.zeros(size), np.eye(size)]), names, network), network)
+    ends = np.cumsum([value.shape[1] for value in at.values()])
+    parts = {name: np.arange(end - at[name].shape[1], end) for name, end in zip(at, ends, strict=True)}
+    whole = np.concatenate(list(at.values()), axis=1)
+    return Design((whole[1:] - whole[0]).T.copy(), whole[0], parts)
+
+
+# --- effects and standard deviations ------------------------------------------------------------------
+
+
+def hyperparameters(network: Network) -> np.ndarray:
+    """Mean, SD, vague SD and weight of every effect, (4, effect); of one component: its SD twice and 1."""
+    columns = []
+    for name in effect_names(network):
+        variable = network.free[name]
+        prior: Any = variable.prior
+        if isinstance(prior, Borrowing):
+            columns += [(0.0, prior.sd, prior.vague_sd, prior.weight)] * variable.size
+        else:
+            columns += [(prior.mean, prior.sd, prior.sd, 1.0)] * variable.size
+    return np.array(columns).T
+
+
+def _scales(network: Network) -> np.ndarray:
+    """Scale of the prior of every standard deviation, and whether it is half-Cauchy, (2, scale)."""
+    columns = []
+    for name in scale_names(network):
+        variable = network.free[name]
+        prior: Any = variable.prior
+        cauchy = isinstance(prior, HalfCauchy)
+        columns += [(prior.scale if cauchy else prior.sd, cauchy)] * variable.size
+    return np.array(columns, float).reshape(-1, 2).T
+
+
+def conditional_scale(factor: np.ndarray, learned: np.ndarray) -> np.ndarray:
+    """SD of each standardised effect as it is sampled, sqrt(1 + sd^2 I): ``factor`` is the standard deviation
+    sd between units that multiplies the effect (0 where none does), ``learned`` the ``information`` I on it
+    at sd = 1. Weak evidence gives the non-centred form, strong evidence the centred one."""
+    return np.sqrt(1.0 + factor**2 * learned)
+
+
+def information(network: Network, linear: Design | None = None) -> np.ndarray:
+    """What rows and patients add to the precision of each effect, (effect,), with all others unknown, and all
+    free standard deviations at 1; 0 where there are none of these.
+
+    It is Fisher's information at constant hazards and at the observed shares; any other value leaves the
+    posterior as it is. ``linear`` is ``design(network)``.
+    """
+    sd = hyperparameters(network)[1]
+    if not scale_names(network):
+        return np.zeros(len(sd))
+    seen = (j.T @ w @ j for j, w in _observations(network, linear or design(network)))
+    return np.maximum(1.0 / np.diag(np.linalg.inv(sum(seen, start=np.diag(sd**-2.0)))) - sd**-2.0, 0.0)
+
+
+def _observations(network: Network, linear: Design) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What is seen as (its derivative by the effects, its precision matrix)."""
+    jacobian, parts = linear.matrix, linear.parts
+    if "location" in parts:
+        own = jacobian[parts["location"]]
+        if "curve_rows" in parts:
+            slopes = curve_derivatives(network)
+            by_interval = jacobian[parts["curve_rows"]].reshape(*slopes.shape, -1)
+            own[network.is_of(Quantity.CURVE)] = np.einsum("rk,rke->re", slopes, by_interval)
+        root, student = _precision_root(network), np.diag(network.power * student_rows(network))
+        yield own / printed(network)[1][:, None], root.T @ root + student
+    if "response" in parts:
+        k, n, power = _counted(network, "response")
+        p = (k + 0.5) / (n + 1.0)
+        yield jacobian[parts["response"]], np.diag(power * n * p * (1 - p))
+    if "curves" in parts:
+        yield jacobian[parts["curves"]], np.diag(curve_patients(network)[0])
+    if "after" in parts:
+        events, _, (weight, score) = landmark_patients(network)
+        share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
+        hazard, slope = jacobian[parts["after"]], jacobian[parts["after_slope"]]
+        slope = np.repeat(slope, len(hazard) // len(slope), axis=0)
+        for node in range(weight.shape[1]):
+            yield hazard + score[:, node, None] * slope, np.diag(events * share[:, node])
+
+
+def _effects(network: Network, linear: Design) -> dict:
+    mean, sd, vague, weight = hyperparameters(network)
+    scale, cauchy = _scales(network)
+    n, s, mixed = len(mean), len(scale), np.flatnonzero(weight < 1)
     return {
         "effect_at": np.arange(n),
-        "effect_sd": np.where(by.any(axis=1), by.argmax(axis=1), -1) if s else np.full(n, -1),
+        "effect_sd": scaled_by(network),
         "mean": mean,
         "unit": sd,
-        "information": arrays.get("information", np.zeros(n)),
+        "information": information(network, linear),
         "prior_mean": np.zeros(n),
         "prior_root": np.ones(n),
         "tied": np.zeros(n + 1),
@@ -58,31 +157,48 @@ def _effects(network: Network, arrays: Mapping, n: int, s: int) -> dict:
         "mixed_weight": weight[mixed],
         "sd_at": n + np.arange(s),
         "sd_scale": scale,
-        "sd_cauchy": _flags(network, scale_names(network), HalfCauchy) if s else np.zeros(0),
+        "sd_cauchy": cauchy,
         "constant": [s * 0.5 * np.log(2 / np.pi) - np.log(scale).sum() - n * 0.5 * np.log(2 * np.pi)],
     }
 
 
-def _flags(network: Network, names: list[str], kind: type) -> np.ndarray:
-    """1 for every element whose prior is of this kind."""
-    each = [
-        np.full(network.free[name].shape, isinstance(network.free[name].prior, kind)).ravel()
-        for name in names
-    ]
-    return np.concatenate(each).astype(float)
+# --- patients -----------------------------------------------------------------------------------------
 
 
-def _patients(arrays: Mapping, where: Mapping) -> tuple[np.ndarray, dict]:
+def curve_patients(network: Network) -> np.ndarray:
+    """Events and months at risk from randomisation, weighted, (2, curve and interval)."""
+    found = np.zeros((2, len(network.curves), network.n_intervals))
+    for cohort in network.cohorts:
+        for a, arm in enumerate(network.assumptions.arms):
+            if cohort.person_time[a].any():
+                at = network.curves.index((cohort.endpoint, cohort.study, arm))
+                found[:, at] = cohort.weight * np.stack([cohort.events[a], cohort.person_time[a]])
+    return found.reshape(2, -1)
+
+
+def landmark_patients(network: Network) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of patients after their landmark, weighted: events (stratum and interval), the sum of their scores
+    (stratum), and months at risk and scores of nodes of exposure (2, stratum and interval, node)."""
+    events, scores, nodes = [], [], []
+    for cohort in network.landmark_cohorts:
+        data, arms = cohort.exposure, np.arange(len(network.assumptions.arms))
+        rule = compress(data, patterns=arms[:, None].astype(float))
+        events.append(cohort.weight * data.events)
+        scores.append(cohort.weight * data.score_events)
+        nodes.append(np.stack([cohort.weight * rule.weight, rule.score]))
+    nodes = np.concatenate(nodes, axis=1).reshape(2, -1, NODES)
+    return np.concatenate(events).ravel(), np.concatenate(scores), nodes
+
+
+def _patients(network: Network, linear: Design) -> tuple[np.ndarray, dict]:
     """Events by element, and exposure: of curves without a score, after a landmark at nodes of it."""
-    hits, cells = np.zeros(len(arrays["intercept"])), []
+    hits, cells, where = np.zeros(len(linear.intercept)), [], linear.parts
     if "curves" in where:
-        events, months = arrays["curve_patients"]
-        hits[where["curves"]] = events
+        hits[where["curves"]], months = curve_patients(network)
         cells += [(at, -1, [0.0], [m]) for at, m in zip(where["curves"], months, strict=True) if m > 0]
     if "after" in where:
-        hits[where["after"]], hits[where["after_slope"]] = arrays["after_events"], arrays["after_scores"]
+        hits[where["after"]], hits[where["after_slope"]], (months, score) = landmark_patients(network)
         slopes = np.repeat(where["after_slope"], len(where["after"]) // len(where["after_slope"]))
-        months, score = arrays["after_nodes"]
         cells += [
             (at, slope, at_score[held], m[held])
             for at, slope, at_score, m in zip(where["after"], slopes, score, months, strict=True)
@@ -101,17 +217,26 @@ def _patients(arrays: Mapping, where: Mapping) -> tuple[np.ndarray, dict]:
     }
 
 
-def _rows(network: Network, arrays: Mapping, where: Mapping) -> dict:
+# --- published numbers --------------------------------------------------------------------------------
+
+
+def _precision_root(network: Network) -> np.ndarray:
+    """Matrix R, (row, row), with R' R the precision of the rows' standardised residuals."""
+    root, used = np.zeros_like(network.precision), np.diag(network.precision) > 0
+    root[np.ix_(used, used)] = np.linalg.cholesky(network.precision[np.ix_(used, used)]).T
+    return root
+
+
+def _rows(network: Network, linear: Design) -> dict:
     """Rows that are normal or Student's t and of a power above 0; the others add nothing."""
-    value, se, power = arrays["rows"]
-    student, root = student_rows(network), arrays["root"]
+    where, power, (value, se) = linear.parts, network.power, printed(network)
+    student, root = student_rows(network), _precision_root(network)
     used = np.flatnonzero((root != 0).any(axis=0) | (student * power > 0))
-    months, mean = np.zeros((len(value), len(arrays["intercept"]))), np.zeros(len(value))
+    months, mean = np.zeros((len(value), len(linear.intercept))), np.zeros(len(value))
     if "curve_rows" in where:
         own = np.flatnonzero(network.is_of(Quantity.CURVE))
-        elements = where["curve_rows"].reshape(arrays["curve_months"].shape)
-        months[own[:, None], elements] = arrays["curve_months"]
-        for function, at in curve_functionals(network):
+        months[own[:, None], where["curve_rows"].reshape(network.curve_months.shape)] = network.curve_months
+        for function, at in likelihoods.curve_functionals(network):
             mean[own[at]] = _is_mean(function)
     return {
         "row_location": where["location"][used],
@@ -135,15 +260,17 @@ def _is_mean(function: Callable) -> bool:
     return function is restricted_mean
 
 
-def _counts(arrays: Mapping, where: Mapping) -> dict:
-    found: dict[str, np.ndarray] = {}
-    if "response_counts" in arrays:
-        found |= {"response": where["response"], "response_counts": arrays["response_counts"]}
-    if "shrinkage_counts" in arrays:
-        found |= {
-            "shrinkage_location": where["shrinkage_location"],
-            "shrinkage_spread": where["shrinkage_log_spread"],
-            # of patients below the next higher threshold, without a next lower one
-            "shrinkage_counts": np.delete(arrays["shrinkage_counts"], 4, axis=0),
-        }
+def _counted(network: Network, endpoint: str) -> np.ndarray:
+    """The array of counts of ``endpoint``, without a next lower threshold, and their powers below it."""
+    counts = count_rows(network, endpoint)
+    return np.vstack([counts.array[:4], network.power[counts.rows]])
+
+
+def _counts(network: Network, where: Mapping) -> dict:
+    found = {f"{name}_counts": _counted(network, name) for name in COUNTED if network.groups(name)}
+    if "response" in where:
+        found["response"] = where["response"]
+    if "shrinkage_location" in where:
+        found["shrinkage_location"] = where["shrinkage_location"]
+        found["shrinkage_spread"] = where["shrinkage_log_spread"]
     return found

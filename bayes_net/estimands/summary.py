@@ -25,14 +25,7 @@ from bayes_net.estimands.survival import (
     hazard_ratio,
 )
 from bayes_net.labels import about, texts
-from bayes_net.schema import (
-    ARM_EFFECT,
-    COVARIATE_EFFECT,
-    IMPUTATION,
-    LOG_HAZARD,
-    SAMPLE_DIMS,
-    SLOPE,
-)
+from bayes_net.schema import ARM_EFFECT, COVARIATE_EFFECT, IMPUTATION, LOG_HAZARD, SAMPLE_DIMS, SLOPE
 
 
 def mixture_errors(x: np.ndarray, imputation: np.ndarray, tail: tuple[float, float]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from bayes_net import schema
 from bayes_net.data.exposure import Exposure, Shrinkage, measure_of, person_time
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.synthesis import slopes_of
@@ -21,21 +22,7 @@ from bayes_net.inference.closed_form import hazards_by_arm, parameters
 from bayes_net.model.assumptions import slope_in_force, varies_over_time
 from bayes_net.model.likelihoods import cumulative_hazard as accumulated
 from bayes_net.model.predictors import log_hazard
-from bayes_net.schema import (
-    ARM,
-    ARM_EFFECT,
-    COVARIATE,
-    COVARIATE_EFFECT,
-    INTERVAL,
-    LOG_HAZARD,
-    POINTS_PER_UNIT,
-    SAMPLE_DIMS,
-    SHRINKAGE,
-    SLOPE,
-    SLOPE_BY_INTERVAL,
-    SLOPE_STEP_SD,
-    TIME,
-)
+from bayes_net.schema import ARM, COVARIATE_EFFECT, INTERVAL, LOG_HAZARD, POINTS_PER_UNIT, SLOPE, TIME
 
 EFFECT = "arm_effect"
 SMALL = 1e-9
@@ -126,12 +113,12 @@ def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] | None = No
         return np.exp(posterior[EFFECT]).rename("arm_hazard_ratio")
     if posterior.sizes[ARM] == 1:
         raise InputError(f"the only arm is {posterior[ARM].values[0]}; a hazard ratio of arms needs two")
-    if ARM_EFFECT not in posterior:
+    if schema.ARM_EFFECT not in posterior:
         raise InputError(
             "arms with baselines of their own have no single hazard ratio; fit with baseline 'shared', "
             "or compare survival() or rmst() between arms"
         )
-    effect = posterior[ARM_EFFECT].rename(contrast=ARM)
+    effect = posterior[schema.ARM_EFFECT].rename(contrast=ARM)
     shrinkage = [reference_shrinkage(fit)] if shrinkage is None else shrinkage
     if SLOPE in posterior:
         slope = posterior[SLOPE]
@@ -145,7 +132,7 @@ def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] | None = No
             )
         effect = effect + difference * scores
     else:
-        effect = effect.expand_dims({SHRINKAGE: list(shrinkage)}, axis=-1)
+        effect = effect.expand_dims({schema.SHRINKAGE: list(shrinkage)}, axis=-1)
     return np.exp(effect).rename("arm_hazard_ratio")
 
 
@@ -292,9 +279,9 @@ def standardised_survival(
         hazard, relative = np.exp(baseline), np.exp(added)
         for j, passed in enumerate(months):
             curves[:, :, a, j] = np.exp(-accumulated(hazard, relative, passed[None, :])).mean(axis=-1)
-    coords = {dim: fit["posterior"][dim].values for dim in SAMPLE_DIMS}
+    coords = {dim: fit["posterior"][dim].values for dim in schema.SAMPLE_DIMS}
     coords |= {ARM: list(data.arms), TIME: list(map(float, times))}
-    return xr.DataArray(curves, dims=(*SAMPLE_DIMS, ARM, TIME), coords=coords, name="survival")
+    return xr.DataArray(curves, dims=(*schema.SAMPLE_DIMS, ARM, TIME), coords=coords, name="survival")
 
 
 def _is_of_patients(fit: xr.DataTree) -> bool:
@@ -318,7 +305,9 @@ def _need_whole_arms(shrinkage: Sequence[float] | None, covariates: Mapping | No
 def _scores(fit: xr.DataTree, shrinkage: Sequence[float]) -> xr.DataArray:
     points = list(map(float, shrinkage))
     return xr.DataArray(
-        measure_of(fit.attrs).score(np.array(points)), dims=SHRINKAGE, coords={SHRINKAGE: points}
+        measure_of(fit.attrs).score(np.array(points)),
+        dims=schema.SHRINKAGE,
+        coords={schema.SHRINKAGE: points},
     )
 
 
@@ -335,10 +324,10 @@ def _hazard(
     scores = _scores(fit, [0.0] if shrinkage is None else shrinkage)
     effect = xr.zeros_like(scores)
     for name, value in (covariates or {}).items():
-        known = posterior[COVARIATE].values.tolist() if COVARIATE_EFFECT in posterior else []
+        known = posterior[schema.COVARIATE].values.tolist() if COVARIATE_EFFECT in posterior else []
         if name not in known:
             raise InputError(f"covariate {name!r} is not in the model; it has {', '.join(known) or 'none'}")
-        effect = effect + posterior[COVARIATE_EFFECT].sel({COVARIATE: name}, drop=True) * value
+        effect = effect + posterior[COVARIATE_EFFECT].sel({schema.COVARIATE: name}, drop=True) * value
     log_h = log_hazard(posterior[LOG_HAZARD], slope_in_force(posterior), scores, effect)
     return np.exp(log_h).where(start >= 0, 0.0)
 
@@ -383,10 +372,10 @@ OVER_TIME = (
     OverTime("baseline_hazard", lambda posterior: np.exp(posterior[LOG_HAZARD])),
     OverTime(
         "hazard_ratio_by_time",
-        lambda posterior: np.exp(posterior[SLOPE_BY_INTERVAL]),
+        lambda posterior: np.exp(posterior[schema.SLOPE_BY_INTERVAL]),
         varies_over_time,
         column="hr",
-        step_sd=SLOPE_STEP_SD,
+        step_sd=schema.SLOPE_STEP_SD,
         at=hazard_ratio_by_time,
     ),
 )

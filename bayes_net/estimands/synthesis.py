@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from scipy.special import expit
 
+from bayes_net import schema
 from bayes_net.estimands.conditional import log_conditional
 from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
 from bayes_net.evidence.counts import below as share_below
@@ -19,25 +20,12 @@ from bayes_net.evidence.kinds import KINDS
 from bayes_net.evidence.statistics import Quantity, Row
 from bayes_net.labels import about, select
 from bayes_net.model.network import Curve, Network
-from bayes_net.schema import (
-    ARM,
-    BIASED_SLOPE,
-    CHAIN,
-    DRAW,
-    ENDPOINT,
-    INTERVAL,
-    LANDMARK,
-    LOG_HAZARD,
-    NO_LIMIT,
-    OBSERVED,
-    SAMPLE_DIMS,
-    SLOPE,
-)
+from bayes_net.schema import ARM, BIASED_SLOPE, CHAIN, ENDPOINT, LANDMARK, NO_LIMIT, OBSERVED, SAMPLE_DIMS
 
 
 def slopes_of(draws: xr.Dataset) -> xr.DataArray:
     """Log hazard ratios per 10 points, with "no limit" as observed beside it."""
-    slope = draws[SLOPE].transpose(*SAMPLE_DIMS, ENDPOINT, ARM, LANDMARK)
+    slope = draws[schema.SLOPE].transpose(*SAMPLE_DIMS, ENDPOINT, ARM, LANDMARK)
     if NO_LIMIT not in slope[LANDMARK].values:
         return slope
     observed = slope.sel({LANDMARK: [NO_LIMIT]}).assign_coords({LANDMARK: [OBSERVED]}).copy()
@@ -50,7 +38,7 @@ def slopes_of(draws: xr.Dataset) -> xr.DataArray:
 
 def curve_hazard(draws: xr.Dataset, curve: Curve) -> np.ndarray:
     """Hazard of a curve per month, (draw, interval), all chains after each other."""
-    own = select(draws[LOG_HAZARD], curve=curve).transpose(*SAMPLE_DIMS, INTERVAL).values
+    own = select(draws[schema.LOG_HAZARD], curve=curve).transpose(*SAMPLE_DIMS, schema.INTERVAL).values
     return np.exp(own).reshape(-1, own.shape[-1])
 
 
@@ -102,7 +90,7 @@ def checks(
     table = []
     for row in held_out.itertuples():
         kind, predicted = KINDS[row.statistic], Prediction(draws, network, row)
-        errors = kind.datum(row).errors(rng, draws.sizes[CHAIN] * draws.sizes[DRAW])
+        errors = kind.datum(row).errors(rng, draws.sizes[CHAIN] * draws.sizes[schema.DRAW])
         if not predicted.known:
             continue
         replicated, observed = kind.replicate(row, predicted, errors, rng), kind.compared(row)

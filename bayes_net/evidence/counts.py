@@ -8,18 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from bayes_net.evidence.statistics import (
-    NUMPY,
-    Array,
-    Datum,
-    Maths,
-    Predicted,
-    Quantity,
-    Row,
-    Rule,
-    Statistic,
-    Values,
-)
+from bayes_net.evidence import statistics
+from bayes_net.evidence.statistics import NUMPY, Array, Datum, Maths, Predicted, Row, Rule, Statistic
 
 SMALLEST_SHRINKAGE, LARGEST_SHRINKAGE = -20.0, 100.0
 """Best responses of growth by 20 % are progression and not analysed; a tumour cannot shrink by more than
@@ -44,7 +34,7 @@ class Count(Statistic):
     """k of n patients: binomial. Thresholds of the same patients are nested (``count_log_likelihood``)."""
 
     name = "count"
-    quantity = Quantity.SHARE
+    quantity = statistics.Quantity.SHARE
     endpoints = COUNTED
     likelihood = "counts: binomial, thresholds of the same patients nested"
     axis = "linear"
@@ -97,7 +87,7 @@ def log_between(lower: Array, upper: Array, maths: Maths = NUMPY) -> Array:
     return whole + maths.log(-maths.expm1(maths.log_ndtr(far) - whole))
 
 
-def count_log_likelihood(parts: Values, counted: Array, endpoint: str) -> Array:
+def count_log_likelihood(parts: statistics.Values, counted: Array, endpoint: str) -> Array:
     """Binomial log-likelihood of each count of ``endpoint``, without the binomial coefficient, (..., count).
 
     ``parts`` are those of ``linear_parts``; ``counted`` begins with the array of ``count_rows``.

@@ -11,23 +11,9 @@ from math import isnan, log, sqrt
 
 import numpy as np
 
+from bayes_net.evidence import statistics
 from bayes_net.evidence.rounding import z_of_level
-from bayes_net.evidence.statistics import (
-    LIMITS,
-    NO_VALUE,
-    NOT_POSITIVE,
-    NUMPY,
-    ONE_LIMIT,
-    UNKNOWN_LEVEL,
-    Array,
-    Datum,
-    Maths,
-    Predicted,
-    Quantity,
-    Row,
-    Rule,
-    Statistic,
-)
+from bayes_net.evidence.statistics import LIMITS, NUMPY, Array, Datum, Maths, Predicted, Row, Rule
 
 MEDIAN_SHAPE = 1.25
 """k = m h(m) / H(m), which turns the SE of log median into that of log H(m): between 1 and 1.5."""
@@ -52,10 +38,10 @@ def restricted_mean(hazard: Array, months: Array, maths: Maths = NUMPY) -> Array
     return (maths.exp(-before) * -maths.expm1(-gained) / hazard).sum(axis=-1)
 
 
-class CurvePoint(Statistic):
+class CurvePoint(statistics.Statistic):
     """A number that is read off a curve: normal around what ``of_curve`` makes of the curve's hazards."""
 
-    quantity = Quantity.CURVE
+    quantity = statistics.Quantity.CURVE
     likelihood = "points of a curve (survival at a time, medians): normal on the log cumulative hazard"
     of_curve = staticmethod(log_cumulative_hazard)
     """From hazards (..., row, interval) and months in each interval up to the row's time (row, interval)
@@ -107,10 +93,10 @@ class Median(CurvePoint):
     unit = "mo"
 
     rules = (
-        replace(NO_VALUE, broken=lambda r: isnan(r.value) and isnan(r.lower)),
-        replace(ONE_LIMIT, broken=lambda r: isnan(r.lower) and not isnan(r.upper)),
-        UNKNOWN_LEVEL,
-        NOT_POSITIVE,
+        replace(statistics.NO_VALUE, broken=lambda r: isnan(r.value) and isnan(r.lower)),
+        replace(statistics.ONE_LIMIT, broken=lambda r: isnan(r.lower) and not isnan(r.upper)),
+        statistics.UNKNOWN_LEVEL,
+        statistics.NOT_POSITIVE,
         Rule(lambda r: not r.n > 0, "a median without its number of patients", "n", ("n",),
              "Its standard error has a floor that depends on n."),
         Rule(lambda r: r.unit not in ("", "months"), "a median in another unit", "months", ("unit",)),

@@ -10,15 +10,8 @@ from math import isnan, nan
 
 import numpy as np
 
-from bayes_net.evidence.rounding import (
-    centre,
-    exact,
-    feasible_regions,
-    on_scale,
-    rounding_share,
-    z_of_level,
-    z_of_p,
-)
+from bayes_net.evidence import rounding
+from bayes_net.evidence.rounding import centre, exact, feasible_regions, on_scale, rounding_share, z_of_p
 from bayes_net.evidence.statistics import LIMITS, NOT_POSITIVE, Datum, Quantity, Row, Rule, Statistic
 from bayes_net.schema import POINTS_PER_UNIT
 
@@ -98,7 +91,7 @@ class Effect(Statistic):
         value, lower, upper = (on_scale(x, self.logs) for x in (row.value, row.lower, row.upper))
         if isnan(lower):
             return value, abs(value) / z_of_p(row.p)
-        from_limits = (upper - lower) / (2 * z_of_level(row.level))
+        from_limits = (upper - lower) / (2 * rounding.z_of_level(row.level))
         if not exact(row.p):
             return value, from_limits
         printed = _texts(row)

@@ -7,33 +7,10 @@ from itertools import combinations
 from math import log
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 Printed = str | float
 """A number as it is printed: as text, "0.60" says more than 0.6."""
-
-
-def feasible_se(
-    value: Printed, lower: Printed, upper: Printed, p: Printed, *, level: float = 95.0, logs: bool = True
-) -> tuple[float, float] | None:
-    """Smallest and largest SE for which every number rounds to its printed digits, or None.
-
-    Numbers are given as printed (``"0.60"`` says more than ``0.6``); ``lower`` and ``upper`` may be ``""``
-    where there is a p-value alone. ``logs`` is true for ratios.
-    """
-    regions = feasible_regions(value, lower, upper, p, level=level, logs=logs)
-    if not regions:
-        return None
-    errors = np.vstack(regions)[:, 1]
-    return float(errors.min()), float(errors.max())
-
-
-def p_from_interval(
-    value: float, lower: float, upper: float, *, level: float = 95.0, logs: bool = True
-) -> float:
-    """The two-sided Wald p-value that an estimate and its limits imply."""
-    mid, low, high = (on_scale(x, logs) for x in (value, lower, upper))
-    return float(2 * ndtr(-abs(mid) * 2 * z_of_level(level) / (high - low)))
 
 
 def z_of_level(level: float) -> float:

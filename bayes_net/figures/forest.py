@@ -11,22 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from bayes_net import schema
-from bayes_net.figures.style import (
-    GREYS,
-    LINES,
-    MARKERS,
-    STYLE,
-    add_legend,
-    arm_colours,
-    arm_marker,
-    beside,
-    new_axes,
-    no_effect,
-    present,
-    ratio_axis,
-    row_labels,
-    short,
-)
+from bayes_net.figures import style
+from bayes_net.figures.style import GREYS, LINES, MARKERS, STYLE, add_legend, arm_colours, arm_marker, beside
 from bayes_net.numbers import format_count, format_interval, interval_label
 from bayes_net.report.tables import by_landmark
 from bayes_net.report.words import extremes
@@ -61,7 +47,7 @@ def forest(hazard_ratios: pd.DataFrame, *, ax: Axes | None = None, arms: Sequenc
     rows = rows.reindex(columns=list(dict.fromkeys([*rows, *PRINTED_COLUMNS])))
     colours, places = arm_colours(rows["arm"], arms), _places(rows)
     counted = rows["n"].notna().any()
-    ax = new_axes(ax, height=1.3 + (0.27 if counted else 0.34) * (max(places) + 1))
+    ax = style.new_axes(ax, height=1.3 + (0.27 if counted else 0.34) * (max(places) + 1))
     ends = rows[["lower", "upper", "printed_lower", "printed_upper"]]
     low = max(RATIO_LIMITS[0], 0.97 * min(1, ends.min(axis=None)))
     high = min(RATIO_LIMITS[1], 1.03 * max(1, ends.max(axis=None)))
@@ -70,8 +56,8 @@ def forest(hazard_ratios: pd.DataFrame, *, ax: Axes | None = None, arms: Sequenc
         _write_row(ax, row, y, columns)
         if row.gate != schema.FAILED:
             _draw_row(ax, row, y, colours, (low, high))
-    no_effect(ax)
-    ratio_axis(ax, low, high, f"Hazard ratio ({interval_label(rows)}), log scale")
+    style.no_effect(ax)
+    style.ratio_axis(ax, low, high, f"Hazard ratio ({interval_label(rows)}), log scale")
     _labels(ax, rows, places)
     _headings(ax, rows, columns)
     ax.set_ylim(max(places) + 0.8, -1.6)
@@ -124,8 +110,8 @@ def _draw_row(ax: Axes, row: Any, y: float, colours: Mapping[str, str], limits: 
 def _labels(ax: Axes, rows: pd.DataFrame, places: list[float]) -> None:
     heights = pd.Series(places).groupby(rows["landmark"].to_numpy(), sort=False)
     middle = heights.mean()
-    labels = [short(label).replace(", ", ",\n", 1) for label in middle.index]
-    row_labels(ax, middle.to_numpy(), labels)
+    labels = [style.short(label).replace(", ", ",\n", 1) for label in middle.index]
+    style.row_labels(ax, middle.to_numpy(), labels)
     observed = rows["biased"].astype(bool) & (rows["landmark"] != WITHOUT_BIAS)
     biased = [y for y, flag in zip(places, observed, strict=True) if flag]
     if biased:
@@ -145,7 +131,7 @@ def _headings(ax: Axes, rows: pd.DataFrame, columns: Mapping[str, float]) -> Non
 
 
 def _legend(rows: pd.DataFrame, colours: Mapping[str, str]) -> tuple[list[Line2D], list[str]]:
-    names = present(rows)
+    names = style.present(rows)
     handles = [arm_marker(colours[arm], list(colours).index(arm)) for arm in names]
     if rows["printed"].notna().any():
         handles, names = [*handles, Line2D([], [], **PRINTED)], [*names, "printed"]

@@ -15,15 +15,8 @@ from bayes_net.figures.plots import PATIENTS
 from bayes_net.figures.style import Figure
 from bayes_net.model.assumptions import varies_over_time
 from bayes_net.model.priors import Flat, Prior
-from bayes_net.results.curves import (
-    CURVE_POINTS,
-    LONG_NAMES,
-    patient_groups,
-    predictive_table,
-    slope_densities,
-    steps_over_time,
-    survival_curves,
-)
+from bayes_net.results import curves
+from bayes_net.results.curves import CURVE_POINTS, LONG_NAMES, patient_groups, survival_curves
 from bayes_net.results.fits import Fitted, reported_scales
 from bayes_net.results.patients import primary
 from bayes_net.schema import ARM, ASSOCIATION, ENDPOINT_LABELS, POINTS_PER_UNIT, landmark_label
@@ -65,8 +58,8 @@ def draw(
         for measure, alike in by_measure.items():
             if isinstance(measure, Response):
                 last = next((f for f in reversed(alike) if not f.job.landmark.biased), alike[-1])
-                curves, about = survival_curves(last, ci_prob=ci_prob), _subject(last)
-                yield _figure("survival", last.job.analysis, *curves, arms=arms, subject=about)
+                plotted, about = survival_curves(last, ci_prob=ci_prob), _subject(last)
+                yield _figure("survival", last.job.analysis, *plotted, arms=arms, subject=about)
     if patient_level:
         last = primary(fits, fits[0].job.endpoint)[-1]
         data = last.job.data
@@ -97,16 +90,16 @@ def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], ci_pro
     yield _figure("survival", endpoint, *survival_curves(fitted, ci_prob=ci_prob), **about)
     for quantity in OVER_TIME:
         if quantity.used(fitted.fit["posterior"]):
-            steps = steps_over_time(quantity, fitted, ci_prob=ci_prob)
+            steps = curves.steps_over_time(quantity, fitted, ci_prob=ci_prob)
             yield _figure(quantity.name, endpoint, steps, **about)
     if not isinstance(slope_prior, Flat):
-        yield _figure("prior_posterior", endpoint, slope_densities(fitted, slope_prior), **about)
+        yield _figure("prior_posterior", endpoint, curves.slope_densities(fitted, slope_prior), **about)
     if fitted.job.concerned is not None:
         return  # replicates would follow completed follow-up, which nobody observed
     times = np.linspace(0, fitted.job.data.time.max(), CURVE_POINTS)
-    replicated = predictive_table([fitted], times, ci_prob=ci_prob).assign(endpoint=LONG_NAMES[endpoint])
+    replicated = curves.predictive_table([fitted], times, ci_prob=ci_prob)
     observed = pd.concat(
         [kaplan_meier(data.time, data.event).assign(arm=arm) for _, arm, data in patient_groups(fitted)],
         ignore_index=True,
     )
-    yield _figure("ppc", endpoint, replicated, observed, **about)
+    yield _figure("ppc", endpoint, replicated.assign(endpoint=LONG_NAMES[endpoint]), observed, **about)

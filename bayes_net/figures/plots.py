@@ -17,25 +17,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
+from bayes_net.figures import style
 from bayes_net.figures.forest import TO_READ_A_RATIO, forest, forest_in_words
 from bayes_net.figures.style import (
     GREYS,
-    LINES,
     STYLE,
     Kind,
     add_legend,
     arm_colours,
-    endpoint,
-    group_styles,
-    ink,
-    month_ticks,
     new_axes,
     present,
-    ratio_axis,
-    row_labels,
     save,
     short,
-    spread,
     svg,
 )
 from bayes_net.numbers import format_count, rounded, significant
@@ -70,7 +63,7 @@ def survival(
     time, survival, at_risk, optional n_censored: a row at time 0 and at every distinct time.
     ``at_risk``: group, time, n; without it the numbers are looked up in ``observed``.
     """
-    colours, lines = group_styles(bands, arms)
+    colours, lines = style.group_styles(bands, arms)
     ax = new_axes(ax, height=3.9 + 0.36 * len(colours))
     for group, band in bands.groupby("group", sort=False):
         ax.fill_between(
@@ -85,11 +78,11 @@ def survival(
                 ticks["time"], ticks["survival"], "|", color=colours[group], markersize=6, markeredgewidth=0.8
             )
     end = max(bands["time"].max(), observed["time"].max())
-    ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=month_ticks(end), yticks=np.linspace(0, 1, 6))
+    ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=style.month_ticks(end), yticks=np.linspace(0, 1, 6))
     origin = f"Months from {bands['origin'].iloc[0]}" if "origin" in bands else "Months"
     ax.set_xlabel(short(origin, 60), parse_math=False)
-    ax.set_ylabel(endpoint(bands), parse_math=False)
-    _numbers_at_risk(ax, _at_ticks(observed, month_ticks(end)) if at_risk is None else at_risk, colours)
+    ax.set_ylabel(style.endpoint(bands), parse_math=False)
+    _numbers_at_risk(ax, _at_ticks(observed, style.month_ticks(end)) if at_risk is None else at_risk, colours)
     handles = [Line2D([], [], color=colours[group], linestyle=lines[group]) for group in colours]
     add_legend(ax, handles, list(colours))
     return ax
@@ -149,7 +142,7 @@ def hazard_ratio_by_time(ratios: pd.DataFrame, *, ax: Axes | None = None, arms: 
     """
     ax = _over_intervals(ratios, ax, arms)
     low, high = min(0.9, ratios["lower"].min()), max(1.1, ratios["upper"].max())
-    ratio_axis(ax, low, high, "Hazard ratio, log scale", vertical=True)
+    style.ratio_axis(ax, low, high, "Hazard ratio, log scale", vertical=True)
     ax.axhline(1, color="black", linewidth=0.8, zorder=1)
     origin = ratios["origin"].iloc[0] if "origin" in ratios else "the landmark"
     ax.set_xlabel(short(f"Months from {origin}", 60), parse_math=False)
@@ -164,7 +157,7 @@ def _over_intervals(table: pd.DataFrame, ax: Axes | None, arms: Sequence[str]) -
         band = {"color": colours[arm], "alpha": 0.2, "linewidth": 0}
         ax.stairs(steps["upper"], edges, baseline=steps["lower"].to_numpy(), fill=True, **band)
         ax.stairs(steps["estimate"], edges, baseline=None, color=colours[arm], linewidth=1.6)
-    ax.set(xlim=(0, table["end"].max()), xticks=month_ticks(table["end"].max()))
+    ax.set(xlim=(0, table["end"].max()), xticks=style.month_ticks(table["end"].max()))
     add_legend(ax, [Line2D([], [], color=colours[arm]) for arm in present(table)], present(table))
     return ax
 
@@ -183,7 +176,7 @@ def waterfall(best: pd.DataFrame, *, ax: Axes | None = None, arms: Sequence[str]
         np.arange(len(ordered)), -ordered["shrinkage"], width=0.9, color=ordered["arm"].map(colours).tolist()
     )
     for level in (-30, 20):
-        ax.axhline(level, color="black", linewidth=0.8, linestyle=LINES[1])
+        ax.axhline(level, color="black", linewidth=0.8, linestyle=style.LINES[1])
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set(xlim=(-0.6, len(best) - 0.4), xticks=[])
     ax.set(xlabel=f"{len(best)} patients, one bar each", ylabel="Best change from baseline, %")
@@ -201,7 +194,7 @@ def attrition_flow(attrition: pd.DataFrame, *, ax: Axes | None = None, arms: Seq
     first, last = attrition["reason"].iloc[0], attrition["reason"].iloc[-1]
     happened = attrition.loc[attrition["n"] > 0, "reason"].unique()
     left = [reason for reason in happened if reason not in (first, last)]
-    greys = dict(zip(left, spread(GREYS, len(left)), strict=True))
+    greys = dict(zip(left, style.spread(GREYS, len(left)), strict=True))
     bars = attrition[["landmark", "arm"]].drop_duplicates()
     ax = new_axes(ax, height=1.2 + 0.32 * len(bars) + 0.22 * (len(left) + len(colours)))
     total = attrition.loc[attrition["reason"] == first, "n"].max()
@@ -213,7 +206,7 @@ def attrition_flow(attrition: pd.DataFrame, *, ax: Axes | None = None, arms: Seq
         for reason, colour in {last: colours[arm], **greys}.items():
             start += _segment(ax, y, start, bar.get(reason, 0), colour, total=total)
     landmarks = pd.Series(places.values()).groupby([landmark for landmark, _ in places], sort=False).mean()
-    row_labels(ax, landmarks.to_numpy(), [short(label, 18) for label in landmarks.index])
+    style.row_labels(ax, landmarks.to_numpy(), [short(label, 18) for label in landmarks.index])
     ax.set(xlim=(0, total), xlabel="Patients", ylim=(max(places.values()) + 0.7, -0.7))
     names = [f"{short(arm)}: {last}" for arm in present(attrition)] + [f"out: {reason}" for reason in left]
     shades = [colours[arm] for arm in present(attrition)] + [greys[reason] for reason in left]
@@ -234,9 +227,8 @@ def _segment(ax: Axes, y: float, start: float, count: float, colour: str, *, tot
     if count:
         ax.barh(y, count, left=start, height=0.8, color=colour, edgecolor="white", linewidth=0.6)
     if count >= 0.045 * total:  # a narrower piece has no room for its number, which the table gives
-        ax.text(
-            start + count / 2, y, format_count(count), ha="center", va="center", color=ink(colour), fontsize=9
-        )
+        place = {"ha": "center", "va": "center", "color": style.ink(colour), "fontsize": 9}
+        ax.text(start + count / 2, y, format_count(count), **place)
     return count
 
 
@@ -249,15 +241,15 @@ def prior_posterior(densities: pd.DataFrame, *, ax: Axes | None = None, arms: Se
     colours = arm_colours(densities["arm"], arms)
     ax = new_axes(ax, height=3.2)
     for arm, curve in densities.groupby("arm", sort=False):
-        ax.plot(curve["hr"], curve["prior"], color=GREYS[1], linestyle=LINES[1], linewidth=1.2)
+        ax.plot(curve["hr"], curve["prior"], color=GREYS[1], linestyle=style.LINES[1], linewidth=1.2)
         ax.plot(curve["hr"], curve["posterior"], color=colours[arm])
         ax.fill_between(curve["hr"], curve["posterior"], color=colours[arm], alpha=0.15, linewidth=0)
     ax.axvline(1, color="black", linewidth=0.8, zorder=1)
-    ratio_axis(ax, densities["hr"].min(), densities["hr"].max(), "Hazard ratio, log scale")
+    style.ratio_axis(ax, densities["hr"].min(), densities["hr"].max(), "Hazard ratio, log scale")
     ax.set(ylim=(0, None), yticks=[], ylabel="Density")
     handles = [Line2D([], [], color=colours[arm]) for arm in present(densities)]
     names = [f"{short(arm)}: posterior" for arm in present(densities)]
-    prior = Line2D([], [], color=GREYS[1], linestyle=LINES[1], linewidth=1.2)
+    prior = Line2D([], [], color=GREYS[1], linestyle=style.LINES[1], linewidth=1.2)
     add_legend(ax, [*handles, prior], [*names, "prior"])
     return ax
 
@@ -274,12 +266,12 @@ def ppc(
     ax = new_axes(ax, height=3.6)
     for _, band in replicated.groupby("arm", sort=False):
         ax.fill_between(band["time"], band["lower"], band["upper"], color=GREYS[2], alpha=0.45, linewidth=0)
-        ax.plot(band["time"], band["estimate"], color=GREYS[0], linewidth=0.9, linestyle=LINES[1])
+        ax.plot(band["time"], band["estimate"], color=GREYS[0], linewidth=0.9, linestyle=style.LINES[1])
     for arm, steps in observed.groupby("arm", sort=False):
         ax.step(steps["time"], steps["survival"], where="post", color=colours[arm])
     end = replicated["time"].max()
-    ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=month_ticks(end), xlabel="Months")
-    ax.set_ylabel(endpoint(replicated), parse_math=False)
+    ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=style.month_ticks(end), xlabel="Months")
+    ax.set_ylabel(style.endpoint(replicated), parse_math=False)
     handles = [Line2D([], [], color=colours[arm]) for arm in present(observed)]
     names = [f"{short(arm)}: observed" for arm in present(observed)]
     grey = Patch(color=GREYS[2], alpha=0.45)

@@ -13,25 +13,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from bayes_net.figures.style import (
-    GREYS,
-    MARKERS,
-    STYLE,
-    WIDTH,
-    Figure,
-    add_legend,
-    arm_colours,
-    arm_marker,
-    beside,
-    figure_legend,
-    new_axes,
-    no_effect,
-    present,
-    ratio_axis,
-    ratio_ticks,
-    row_labels,
-    short,
-)
+from bayes_net.figures import style
+from bayes_net.figures.style import GREYS, MARKERS, STYLE, WIDTH, Figure, arm_colours, beside, new_axes, short
 from bayes_net.numbers import rounded
 from bayes_net.results.scenarios import groups, usable
 from bayes_net.schema import AS_SPECIFIED, ASSOCIATION, NO_LIMIT, PASSED, words
@@ -74,9 +57,10 @@ def specification_curve(
         chosen = choices.loc[(choices["key"] == key) & (choices["value"] == value), "scenario"]
         below.plot([place[name] for name in chosen], [y] * len(chosen), "|", color="black", markersize=7)
     labels = [short(f"{key.rpartition('.')[2]}: {value}", 40) for key, value in rows]
-    row_labels(below, range(len(rows)), labels, fontsize=9)
+    style.row_labels(below, range(len(rows)), labels, fontsize=9)
     below.set(ylim=(len(rows) - 0.5, -0.5), xticks=[], xlabel=f"{len(place)} scenarios, sorted")
-    add_legend(above, [Line2D([], [], color=colours[arm]) for arm in present(scenarios)], present(scenarios))
+    names = style.present(scenarios)
+    style.add_legend(above, [Line2D([], [], color=colours[arm]) for arm in names], names)
     return [above, below]
 
 
@@ -93,12 +77,12 @@ def tornado(scenarios: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     for y, row in enumerate(rows.itertuples()):
         ax.plot([base, row.hr], [y, y], color=GREYS[1], linewidth=6, solid_capstyle="butt", gid="bar")
         beside(ax, rounded(row.hr), 34, y)
-    no_effect(ax)
+    style.no_effect(ax)
     ax.axvline(base, color=GREYS[0], linewidth=0.8, linestyle="--")
     ends = [base, 1.0, *rows["hr"]]
     label = f"Hazard ratio (dashed: {rounded(base)}, as specified)"
-    ratio_axis(ax, 0.95 * min(ends), 1.05 * max(ends), label)
-    row_labels(ax, range(len(rows)), [short(name, 36) for name in rows["scenario"]])
+    style.ratio_axis(ax, 0.95 * min(ends), 1.05 * max(ends), label)
+    style.row_labels(ax, range(len(rows)), [short(name, 36) for name in rows["scenario"]])
     ax.set_ylim(len(rows) - 0.4, -0.6)
     return ax
 
@@ -230,8 +214,8 @@ def censoring_curves(curve: pd.DataFrame) -> list[Axes]:
     _factor_axes(panels[: len(landmarks)], rows)
     figure.supxlabel("Factor on the hazard after censoring, log scale", fontsize=10)
     figure.supylabel("Hazard ratio, log scale", fontsize=10)
-    handles = [arm_marker(colour, rank) for rank, colour in enumerate(colours.values())]
-    figure_legend(figure, handles, [short(arm, 24) for arm in colours], columns=min(2, len(handles)))
+    handles = [style.arm_marker(colour, rank) for rank, colour in enumerate(colours.values())]
+    style.figure_legend(figure, handles, [short(arm, 24) for arm in colours], columns=min(2, len(handles)))
     return list(panels[: len(landmarks)])
 
 
@@ -240,9 +224,9 @@ def _draw_arm(panel: Axes, rows: pd.DataFrame, colour: str, rank: int, *, beside
     panel.vlines(x, rows["lower"], rows["upper"], color=colour, linewidth=1.2, alpha=0.6)
     panel.plot(x, rows["hr"], color=colour, linewidth=1)
     for place, row in zip(x, rows.itertuples(), strict=True):
-        style = {"color": colour, "markerfacecolor": colour if row.holds else "white"}
+        look = {"color": colour, "markerfacecolor": colour if row.holds else "white"}
         size = 7 if row.as_specified else 5
-        panel.plot(place, row.hr, MARKERS[rank % len(MARKERS)], markersize=size, gid="hr", **style)
+        panel.plot(place, row.hr, MARKERS[rank % len(MARKERS)], markersize=size, gid="hr", **look)
 
 
 def _factor_axes(panels: Sequence[Axes], rows: pd.DataFrame) -> None:
@@ -251,7 +235,7 @@ def _factor_axes(panels: Sequence[Axes], rows: pd.DataFrame) -> None:
     ends = factors[0], factors[-1]
     ticks = [t for t in FACTOR_TICKS if ends[0] <= t <= ends[1]] or list(ends)
     low, high = 0.97 * min(1, rows["lower"].min()), 1.03 * max(1, rows["upper"].max())
-    ratios = ratio_ticks(low, high, otherwise=[1])
+    ratios = style.ratio_ticks(low, high, otherwise=[1])
     for panel in panels:
         panel.set(xscale="log", yscale="log", ylim=(low, high), xlim=(ends[0] / 1.15, ends[1] * 1.15))
         for axis, places in ((panel.xaxis, ticks), (panel.yaxis, ratios)):

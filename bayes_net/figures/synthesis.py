@@ -17,32 +17,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from bayes_net.evidence.kinds import kind_of
+from bayes_net.figures import style
 from bayes_net.figures.forest import PRINTED, TO_READ_A_RATIO, forest, forest_in_words
-from bayes_net.figures.style import (
-    ARM_COLOURS,
-    GREYS,
-    STYLE,
-    WIDTH,
-    Figure,
-    Kind,
-    arm_colours,
-    beside,
-    figure_legend,
-    month_ticks,
-    new_axes,
-    row_labels,
-    short,
-)
+from bayes_net.figures.style import ARM_COLOURS, GREYS, STYLE, WIDTH, Figure, Kind, beside, short
 from bayes_net.numbers import format_interval, format_probability, percent, rounded, significant
+from bayes_net.report import synthesis_words
 from bayes_net.report.evidence_tables import KINDS, interpretable
-from bayes_net.report.synthesis_words import (
-    describe,
-    inside,
-    of_new_study,
-    parameter_label,
-    response_label,
-    whole_failed,
-)
+from bayes_net.report.synthesis_words import describe, inside, of_new_study, parameter_label, response_label
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import PER_10_POINTS, words
 
@@ -55,7 +36,7 @@ def contraction_plot(parameters: pd.DataFrame, *, ax: Axes | None = None) -> Axe
     """
     rows = interpretable(parameters)
     groups = list(rows.groupby("parameter", sort=False))
-    ax = new_axes(ax, height=0.9 + 0.25 * (len(rows) + len(groups)))
+    ax = style.new_axes(ax, height=0.9 + 0.25 * (len(rows) + len(groups)))
     y, ticks, labels = 0.0, [], []
     for kind, own in groups:
         place = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 9, "weight": "bold"}
@@ -72,7 +53,7 @@ def contraction_plot(parameters: pd.DataFrame, *, ax: Axes | None = None) -> Axe
             labels.append(short(parameter_label(row), 24))
         y += 1
     ax.axvline(1, color="black", linewidth=0.8, zorder=1)
-    row_labels(ax, ticks, labels)
+    style.row_labels(ax, ticks, labels)
     beside(ax, "prior → post. SD", 82, -1.1, weight="bold")
     right = max(1.1, 1.05 * (rows["sd"] / rows["prior_sd"]).max())
     ax.set(xlim=(0, right), ylim=(y - 0.3, -1.6), xticks=np.linspace(0, 1, 5))
@@ -87,7 +68,7 @@ def synthesis_survival(survival: pd.DataFrame, *, arms: Sequence[str] = ()) -> l
     ``survival`` holds one endpoint.
     """
     whole = survival[survival["profile"] == "whole arm"]
-    studies, colours = list(whole["study"].unique()), arm_colours(whole["arm"], arms)
+    studies, colours = list(whole["study"].unique()), style.arm_colours(whole["arm"], arms)
     columns = min(2, len(studies))
     lines = -(-len(studies) // columns)
     figure = Canvas(figsize=(WIDTH, 0.5 + 2.7 * lines), layout="constrained")
@@ -99,40 +80,36 @@ def synthesis_survival(survival: pd.DataFrame, *, arms: Sequence[str] = ()) -> l
         for arm, curve in whole[whole["study"] == study].groupby("arm", sort=False):
             _curve(ax, curve, colours[arm])
         ax.set_title(short(study, 30), fontsize=10, loc="left", parse_math=False)
-        ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=month_ticks(end), xlabel="Months")
+        ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=style.month_ticks(end), xlabel="Months")
     grid[0].set_ylabel(words(survival["endpoint"].iloc[0]), parse_math=False)
     labels = [*(short(arm, 24) for arm in colours), "beyond the data"]
     handles = [Line2D([], [], color=colours[arm]) for arm in colours]
     handles.append(Line2D([], [], color=GREYS[1], linestyle="--"))
-    figure_legend(figure, handles, labels, columns=3)
+    style.figure_legend(figure, handles, labels, columns=3)
     return list(grid[: len(studies)])
 
 
 def _curve(ax: Axes, curve: pd.DataFrame, colour: str) -> None:
     beyond = curve["beyond_data"].to_numpy(bool)
     joined = beyond | np.append(beyond[1:], False)  # the last month with data begins the grey part
-    known = curve[~beyond]
-    for part, shade, style in (
-        (known, colour, "-"),
-        (curve[joined] if beyond.any() else None, GREYS[1], "--"),
-    ):
-        if part is not None and len(part):
+    for part, shade, line in ((curve[~beyond], colour, "-"), (curve[joined], GREYS[1], "--")):
+        if len(part):
             band = {"color": shade, "alpha": 0.2, "linewidth": 0}
             ax.fill_between(part["time"], part["lower"], part["upper"], **band)
-            ax.plot(part["time"], part["estimate"], color=shade, linestyle=style, gid="curve")
+            ax.plot(part["time"], part["estimate"], color=shade, linestyle=line, gid="curve")
 
 
 @rc_context(STYLE)
 def response_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Probability of response by study and arm with its interval; the new study, a prediction, in grey."""
-    ax = new_axes(ax, height=0.9 + 0.33 * len(responses))
+    ax = style.new_axes(ax, height=0.9 + 0.33 * len(responses))
     for y, row in enumerate(responses.itertuples()):
         colour = GREYS[1] if of_new_study(row) else ARM_COLOURS[0]
         ax.plot([row.lower, row.upper], [y, y], color=colour, gid="interval")
         ax.plot(row.estimate, y, marker="o", color=colour, markersize=7, gid="estimate")
         beside(ax, format_interval(row.estimate, row.lower, row.upper, row.mcse, most=2), 92, y)
     labels = [short(response_label(row), 24) for row in responses.itertuples()]
-    row_labels(ax, range(len(labels)), labels)
+    style.row_labels(ax, range(len(labels)), labels)
     ax.set(xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xticks=np.linspace(0, 1, 6))
     ax.set_xlabel(f"Probability of response ({percent(responses['level'].iloc[0])} CrI)")
     return ax
@@ -166,7 +143,7 @@ def checks_plot(checks: pd.DataFrame) -> list[Axes]:
         ax.spines["left"].set_visible(False)
     band = Line2D([], [], color=GREYS[2], linewidth=7)
     labels = ["printed", "predictive interval, median"]
-    figure_legend(figure, [Line2D([], [], **PRINTED), band], labels, columns=2)
+    style.figure_legend(figure, [Line2D([], [], **PRINTED), band], labels, columns=2)
     return panels
 
 
@@ -266,7 +243,7 @@ def draw_synthesis(found: Mapping[str, pd.DataFrame]) -> Iterator[Figure]:
 
     None when the gate of the fit of all evidence failed: a picture would be believed.
     """
-    if whole_failed(found):
+    if synthesis_words.whole_failed(found):
         return
     ratios = found.get("hazard_ratios", pd.DataFrame(columns=["arm", "measure", "endpoint"]))
     yield from _by_endpoint("forest", ratios[ratios["measure"] == PER_10_POINTS], ratios)

@@ -12,38 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from bayes_net import schema
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.exposure import Exposure, inverse_cumulative, person_time
 from bayes_net.errors import InputError
-from bayes_net.model.assumptions import (
-    SHARED,
-    Hazard,
-    free_variables,
-    level_shift,
-    slope_in_force,
-    step_information,
-    sums_at_events,
-    walk_basis,
-    with_slopes,
-)
+from bayes_net.model import assumptions
+from bayes_net.model.assumptions import SHARED, Hazard, free_variables, level_shift, slope_in_force
 from bayes_net.model.likelihoods import cumulative_hazard, log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates, log_hazard
 from bayes_net.model.priors import INDEPENDENT, Flat
-from bayes_net.schema import (
-    ARM,
-    ARM_EFFECT,
-    CHAIN,
-    COVARIATE,
-    COVARIATE_EFFECT,
-    DRAW,
-    INTERVAL,
-    LEVEL,
-    LEVEL_AT_EVENTS,
-    LOG_HAZARD,
-    PATIENT,
-    SAMPLE_DIMS,
-    STEP_SD,
-)
+from bayes_net.schema import ARM, CHAIN, DRAW, INTERVAL, LEVEL_AT_EVENTS, LOG_HAZARD, SAMPLE_DIMS, STEP_SD
 
 
 class Parameters(NamedTuple):
@@ -73,8 +51,8 @@ def parameters(draws: xr.Dataset) -> Parameters:
     return Parameters(
         baseline,
         slope,
-        values(COVARIATE_EFFECT, COVARIATE)
-        if COVARIATE_EFFECT in draws
+        values(schema.COVARIATE_EFFECT, schema.COVARIATE)
+        if schema.COVARIATE_EFFECT in draws
         else np.zeros((*baseline.shape[:2], 0)),
     )
 
@@ -142,8 +120,8 @@ def log_likelihood(posterior: xr.Dataset, data: AnyExposure) -> xr.DataArray:
         values[..., own] = data.event[own] * at_event - expected
     return xr.DataArray(
         values,
-        dims=(*SAMPLE_DIMS, PATIENT),
-        coords={CHAIN: posterior[CHAIN], DRAW: posterior[DRAW], PATIENT: np.arange(data.n)},
+        dims=(*SAMPLE_DIMS, schema.PATIENT),
+        coords={CHAIN: posterior[CHAIN], DRAW: posterior[DRAW], schema.PATIENT: np.arange(data.n)},
         name="patients",
     )
 
@@ -154,7 +132,7 @@ def _sum_of(drawn: Parameters, data: AggregatedExposure) -> np.ndarray:
     for p in range(len(data.patterns)):  # one by one: all patterns of all draws may be gigabytes
         log_h = log_hazard_of_nodes(drawn, data.patterns[p : p + 1], data.score[p])
         expected = expected + (data.weight[p] * np.exp(log_h)).sum(axis=(-3, -2, -1))
-    return log_likelihood_of_sums(expected, sums_at_events(data, drawn.slope.shape[-1]), *drawn)
+    return log_likelihood_of_sums(expected, assumptions.sums_at_events(data, drawn.slope.shape[-1]), *drawn)
 
 
 def log_prior(posterior: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dataset:
@@ -172,7 +150,7 @@ def as_defined(sampled: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dat
     shift = xr.DataArray(level_shift(data, hazard), dims=(*strata, "boundary"))
     level = sampled[LEVEL_AT_EVENTS] - (sampled[STEP_SD] * step * shift).sum("boundary")
     defined = {
-        LEVEL: level.transpose(*SAMPLE_DIMS, *strata),
+        schema.LEVEL: level.transpose(*SAMPLE_DIMS, *strata),
         "step": step.transpose(*SAMPLE_DIMS, *strata, "boundary"),
     }
     return sampled.drop_vars(LEVEL_AT_EVENTS).assign(defined)
@@ -181,7 +159,7 @@ def as_defined(sampled: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dat
 def step_scale(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.DataArray:
     """What the engine multiplies the walk's standard normal steps by to sample them evenly."""
     strata = () if hazard.baseline == SHARED else (ARM,)
-    information = xr.DataArray(step_information(data, hazard), dims=(*strata, "boundary"))
+    information = xr.DataArray(assumptions.step_information(data, hazard), dims=(*strata, "boundary"))
     return np.sqrt(1.0 + draws[STEP_SD] ** 2 * information)
 
 
@@ -211,13 +189,16 @@ def with_derived(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dat
     if hazard.smoothing == INDEPENDENT:
         alpha = draws["log_baseline"]
     else:
-        alpha = draws[LEVEL].expand_dims({INTERVAL: draws[INTERVAL]}, axis=-1)
+        alpha = draws[schema.LEVEL].expand_dims({INTERVAL: draws[INTERVAL]}, axis=-1)
         if data.n_intervals > 1:
-            basis = xr.DataArray(walk_basis(data.cuts), dims=(INTERVAL, "boundary"))
+            basis = xr.DataArray(assumptions.walk_basis(data.cuts), dims=(INTERVAL, "boundary"))
             alpha = alpha + (draws[STEP_SD] * draws["step"] * basis).sum("boundary")
     if hazard.baseline == SHARED:
         alpha = alpha.expand_dims({ARM: draws[ARM]})
         if len(data.arms) > 1:
-            effect = draws[ARM_EFFECT].rename(contrast=ARM).reindex({ARM: list(data.arms)}, fill_value=0.0)
+            effect = (
+                draws[schema.ARM_EFFECT].rename(contrast=ARM).reindex({ARM: list(data.arms)}, fill_value=0.0)
+            )
             alpha = alpha + effect
-    return with_slopes(draws.assign({LOG_HAZARD: alpha.transpose(*SAMPLE_DIMS, ARM, INTERVAL)}), hazard, data)
+    found = draws.assign({LOG_HAZARD: alpha.transpose(*SAMPLE_DIMS, ARM, INTERVAL)})
+    return assumptions.with_slopes(found, hazard, data)

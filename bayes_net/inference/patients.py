@@ -11,16 +11,9 @@ from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.exposure import measure_attrs
 from bayes_net.engine.layout import Layout
 from bayes_net.engine.patients import patients_posterior, sampled_variables
+from bayes_net.inference import sampling
 from bayes_net.inference.closed_form import as_defined, draw_prior, log_likelihood, log_prior, with_derived
-from bayes_net.inference.sampling import (
-    PRIOR_DRAWS,
-    PYMC,
-    Sampler,
-    as_tree,
-    compile_model,
-    sample,
-    sample_posterior,
-)
+from bayes_net.inference.sampling import PRIOR_DRAWS, PYMC, Sampler, as_tree, compile_model, sample
 from bayes_net.inference.start import starting_points, starts_of_definition
 from bayes_net.model.assumptions import Hazard, free_variables
 from bayes_net.model.predictors import coordinates
@@ -81,7 +74,7 @@ def _sample_density(data: AnyExposure, hazard: Hazard, shape: Layout | None, **h
     if isinstance(data, AggregatedExposure):
         posterior = posterior.starting_near(*starting_points(hazard, data))
     dims = {name: own.dims for name, own in sampled_variables(hazard, data).items()}
-    tree = sample_posterior(posterior, dims=dims, coords=coordinates(data), **how)
+    tree = sampling.sample_posterior(posterior, dims=dims, coords=coordinates(data), **how)
     tree["posterior"] = xr.DataTree(as_defined(tree["posterior"].to_dataset(), hazard, data))
     return tree
 

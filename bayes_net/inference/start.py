@@ -13,13 +13,8 @@ import xarray as xr
 
 from bayes_net.data.aggregated import AggregatedExposure
 from bayes_net.engine.patients import patients_posterior, sampled_variables
-from bayes_net.inference.closed_form import (
-    as_defined,
-    log_hazard_of_nodes,
-    parameters,
-    step_scale,
-    with_derived,
-)
+from bayes_net.inference import closed_form
+from bayes_net.inference.closed_form import as_defined, log_hazard_of_nodes, parameters, step_scale
 from bayes_net.inference.sampling import labelled
 from bayes_net.labels import Labels
 from bayes_net.model.assumptions import FreeVariable, Hazard, free_variables, sums_at_events
@@ -46,7 +41,7 @@ def starting_points(hazard: Hazard, data: AggregatedExposure) -> tuple[np.ndarra
     one = units.assign(
         {name: ((*SAMPLE_DIMS, *free[name].dims), np.ones((1, size, *shapes[name]))) for name in scales}
     )
-    derived = with_derived(as_defined(one, hazard, data), hazard, data)
+    derived = closed_form.with_derived(as_defined(one, hazard, data), hazard, data)
     mode, spread = _newton(_design(derived, data), *_prior(derived, hazard, data))
     found = {
         name: (mode[at].reshape(linear[name]), spread[at].reshape(linear[name]))

@@ -8,27 +8,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_net.engine.synthesis import synthesis_posterior
-from bayes_net.inference.arrays import (
-    conditional_scale,
-    design,
-    draw_prior,
-    hyperparameters,
-    inputs,
-    named,
-    published_log_likelihood,
-    values_of,
-)
-from bayes_net.inference.sampling import (
-    PRIOR_DRAWS,
-    PYMC,
-    Sampler,
-    compile_model,
-    sample,
-    sample_posterior,
-)
+from bayes_net.engine.synthesis import conditional_scale, hyperparameters, information, synthesis_posterior
+from bayes_net.inference.arrays import draw_prior, named, published_log_likelihood, values_of
+from bayes_net.inference.sampling import PRIOR_DRAWS, PYMC, Sampler, compile_model, sample, sample_posterior
 from bayes_net.model.network import Network
-from bayes_net.model.predictors import effect_names, scale_names, scaling, split
+from bayes_net.model.predictors import effect_names, factors, scale_names, split
 from bayes_net.schema import INTERVAL, SAMPLE_DIMS
 
 SAMPLER = Sampler(draws=1500, tune=1000, target_accept=0.99)
@@ -62,7 +46,7 @@ def fit_synthesis(
         tree = sample(compile_model(synthesis_model(network), derived=False), **how)
         free = values_of(tree["posterior"].to_dataset(), network)
     else:
-        source = synthesis_posterior(network, inputs(network), design(network).parts)
+        source = synthesis_posterior(network)
         tree = sample_posterior(source, dims={"z": ("effect_label",), "scale": ("sd_label",)}, **how)
         free = as_defined(tree["posterior"].to_dataset(), network)
     posterior = named(free, network, {dim: tree["posterior"][dim] for dim in SAMPLE_DIMS})
@@ -92,6 +76,6 @@ def as_defined(draws: xr.Dataset, network: Network) -> dict[str, np.ndarray]:
     z, sds = draws["z"].transpose(*SAMPLE_DIMS, "effect_label").values, {}
     if scales:
         scale = draws["scale"].transpose(*SAMPLE_DIMS, "sd_label").values
-        z = z / conditional_scale(scale @ scaling(network).T, inputs(network)["information"])
+        z = z / conditional_scale(factors(scale, network, otherwise=0.0), information(network))
         sds = split(scale, scales, network)
     return split(mean + sd * z, names, network) | sds

@@ -10,61 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from bayes_net import schema
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.data.landmarks import Landmark
 from bayes_net.errors import InputError
-from bayes_net.evidence.statistics import FLOOR_INFLATION, Array, Quantity
-from bayes_net.model.priors import (
-    EXCHANGEABLE,
-    FULL,
-    GAUSSIAN_PROCESS,
-    INDEPENDENT,
-    NONE,
-    ROBUST,
-    Borrowing,
-    Fixed,
-    HalfCauchy,
-    HalfNormal,
-    Heterogeneity,
-    Normal,
-    Prior,
-    Priors,
-    hazard_change_prior,
-    hazard_ratio_prior,
-    median_survival_prior,
-    odds_ratio_prior,
-    probability_prior,
-)
-from bayes_net.schema import (
-    ARM,
-    ARM_EFFECT,
-    BASELINE,
-    BIASED_SLOPE,
-    BORROWER,
-    BOUNDARY,
-    COVARIATE,
-    COVARIATE_EFFECT,
-    EFFECT,
-    ENDPOINT,
-    INFLATED,
-    INTERVAL,
-    LANDMARK,
-    LANDMARK_BOUNDARY,
-    LEVEL,
-    POOLED_ENDPOINT,
-    POOLED_GROUP,
-    SAMPLE_DIMS,
-    SEPARATE_GROUP,
-    SHRINKAGE_GROUP,
-    SLOPE,
-    SLOPE_BY_INTERVAL,
-    SLOPE_STEP,
-    SLOPE_STEP_SD,
-    STEP_SD,
-    STRATUM,
-)
+from bayes_net.evidence.statistics import Array
+from bayes_net.model import priors
+from bayes_net.model.priors import EXCHANGEABLE, INDEPENDENT, Borrowing, HalfNormal, Heterogeneity, Normal
+from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS, SLOPE, SLOPE_BY_INTERVAL, SLOPE_STEP, SLOPE_STEP_SD
 
-SLOPE_STRUCTURES = (GAUSSIAN_PROCESS, INDEPENDENT, EXCHANGEABLE)
+SLOPE_STRUCTURES = (priors.GAUSSIAN_PROCESS, INDEPENDENT, EXCHANGEABLE)
 
 
 @dataclass(frozen=True)
@@ -76,8 +31,8 @@ class SlopePrior:
     ``no limit`` has a slope of its own unless ``no_limit_months`` gives it a place among the landmarks.
     """
 
-    prior: Normal = field(default_factory=lambda: hazard_ratio_prior(0.375, 1 / 0.375))
-    structure: str = GAUSSIAN_PROCESS
+    prior: Normal = field(default_factory=lambda: priors.hazard_ratio_prior(0.375, 1 / 0.375))
+    structure: str = priors.GAUSSIAN_PROCESS
     length: float = 1.0
     level: float = 0.5
     heterogeneity: HalfNormal = HalfNormal(0.25)
@@ -95,7 +50,7 @@ class SlopePrior:
     def covariance(self, landmarks: tuple[Landmark, ...]) -> np.ndarray:
         """Prior covariance of the slopes at ``landmarks`` given the mean, (landmark, landmark)."""
         months = np.array([self._place(landmark) for landmark in landmarks])
-        if self.structure != GAUSSIAN_PROCESS:
+        if self.structure != priors.GAUSSIAN_PROCESS:
             return self.prior.sd**2 * np.eye(len(months))
         distance = np.log(months)[:, None] - np.log(months)
         kernel = self.level + (1 - self.level) * np.exp(-0.5 * (distance / self.length) ** 2)
@@ -125,14 +80,14 @@ class Assumptions:
     own_baseline: tuple[str, ...] = ()
     smoothing: str = "rw1"
     slopes: SlopePrior = SlopePrior()
-    level: Normal = field(default_factory=lambda: median_survival_prior(2.0, 80.0))
-    step_sd: HalfNormal = field(default_factory=lambda: hazard_change_prior(4.0))
-    arm_effect: Normal = field(default_factory=lambda: hazard_ratio_prior(0.05, 20.0))
+    level: Normal = field(default_factory=lambda: priors.median_survival_prior(2.0, 80.0))
+    step_sd: HalfNormal = field(default_factory=lambda: priors.hazard_change_prior(4.0))
+    arm_effect: Normal = field(default_factory=lambda: priors.hazard_ratio_prior(0.05, 20.0))
     arm_heterogeneity: Heterogeneity = HalfNormal(0.5)
-    study_level: Borrowing = Borrowing(ROBUST, sd=0.4)
+    study_level: Borrowing = Borrowing(priors.ROBUST, sd=0.4)
     response: Borrowing = Borrowing(EXCHANGEABLE, sd=1.0)
-    response_probability: Normal = field(default_factory=lambda: probability_prior(0.02, 0.75))
-    completion: Normal = field(default_factory=lambda: odds_ratio_prior(1 / 150, 150.0))
+    response_probability: Normal = field(default_factory=lambda: priors.probability_prior(0.02, 0.75))
+    completion: Normal = field(default_factory=lambda: priors.odds_ratio_prior(1 / 150, 150.0))
     shrinkage_location: Normal = Normal(-1.2, 1.0, "95 % of median best shrinkages between -15 and 63 points")
     shrinkage_log_spread: Normal = Normal(float(np.log(0.8)), 0.5, "SD of its logit between 0.3 and 2.1")
     bias: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -199,13 +154,13 @@ class Hazard:
     baseline: str = PER_ARM
     smoothing: str = RW1
     slopes: str = PER_ARM
-    priors: Priors = field(default_factory=Priors)
+    priors: priors.Priors = field(default_factory=priors.Priors)
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("baseline", (PER_ARM, SHARED)),
             ("smoothing", (RW1, INDEPENDENT)),
-            ("slopes", (*SLOPE_FORMS, NONE)),
+            ("slopes", (*SLOPE_FORMS, priors.NONE)),
         ):
             if getattr(self, name) not in allowed:
                 raise InputError(
@@ -221,7 +176,7 @@ class FreeVariable(NamedTuple):
     standard deviation, the standard normal steps that it multiplies.
     """
 
-    prior: Prior
+    prior: priors.Prior
     dims: tuple[str, ...]
     key: str = ""
     in_words: str = ""
@@ -247,11 +202,11 @@ def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, FreeVariable]
     else:
         if data.n_intervals > 1:
             words, start = "SD of the log hazard's change over a year", float(np.log(0.5))
-            add(STEP_SD, "step_sd", stratum, words, start=start, steps="step")
+            add(schema.STEP_SD, "step_sd", stratum, words, start=start, steps="step")
             free["step"] = FreeVariable(Normal(0.0, 1.0), (*stratum, boundary))
-        add(LEVEL, "level", stratum, "time-averaged log hazard per month", start=-3.0)
+        add(schema.LEVEL, "level", stratum, "time-averaged log hazard per month", start=-3.0)
     if hazard.baseline == SHARED and len(data.arms) > 1:
-        add(ARM_EFFECT, "arm_effect", ("contrast",), "log hazard ratio of the arm")
+        add(schema.ARM_EFFECT, "arm_effect", ("contrast",), "log hazard ratio of the arm")
     if hazard.slopes in (PER_ARM, TIME_VARYING):
         add(SLOPE, "slope", (ARM,), "log hazard ratio of shrinkage, each arm")
     if slope_intervals(hazard, data) > 1:
@@ -261,7 +216,7 @@ def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, FreeVariable]
     if hazard.slopes == COMMON:
         add("common_slope", "slope", (), "log hazard ratio of shrinkage, all arms")
     if data.covariate_names:
-        add(COVARIATE_EFFECT, "covariate", (COVARIATE,), "log hazard ratio of each covariate")
+        add(schema.COVARIATE_EFFECT, "covariate", (schema.COVARIATE,), "log hazard ratio of each covariate")
     return free
 
 
@@ -360,106 +315,3 @@ def sums_at_events(data: AnyExposure, slope_intervals: int) -> tuple[np.ndarray,
     (arm, 1); the sum of their covariates, (covariate,)."""
     scores = data.score_events[:, None] if slope_intervals == 1 else data.score_events_by_interval
     return data.events, scores, data.covariate_events
-
-
-# --- free variables of a synthesis --------------------------------------------------------------------
-
-INFLATION = Normal(*FLOOR_INFLATION, "SE of a median without CI: 0.8 to 1.7 times its floor")
-"""Printed widths of ten curves of neuroendocrine tumours are 0.74 to 1.30 times the floor."""
-STANDARD = Normal(0, 1)
-
-
-@dataclass(frozen=True, eq=False)
-class Free:
-    """A free variable: its labels by dim (tuples where a dim has ``schema.FIELDS``), and its prior, with
-    hyperparameters for every label."""
-
-    dims: Mapping[str, tuple]
-    prior: Normal | HalfNormal | HalfCauchy | Borrowing
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of every dim."""
-        return tuple(map(len, self.dims.values()))
-
-
-def network_variables(network: Any) -> dict[str, Free]:
-    """Every free variable of a ``Network`` by name, in the order in which draws of the prior are made."""
-    parts = (_of_curves, _of_slopes, _of_counts, _of_landmarks)
-    found = {name: variable for part in parts for name, variable in part(network).items()}
-    return {name: variable for name, variable in found.items() if np.prod(variable.shape)}
-
-
-def _of_curves(network: Any) -> dict[str, Free]:
-    a, groups = network.assumptions, {BASELINE: network.baselines}
-    intervals = tuple(range(network.n_intervals))
-    pooled = {POOLED_ENDPOINT: network.effect_endpoints}
-    if a.smoothing == INDEPENDENT:
-        free = {"log_baseline": Free(groups | {INTERVAL: intervals}, a.level)}
-    else:
-        free = _walk(groups, {BOUNDARY: intervals[:-1]}, a)
-    free["arm_effect_mean"] = Free(pooled, a.arm_effect)
-    if network.pools_effects:
-        free |= _heterogeneity("arm_effect", pooled, a.arm_heterogeneity)
-        free["arm_effect_z"] = Free({EFFECT: network.effects}, STANDARD)
-    free |= _differences("study_level", {BORROWER: network.borrowers}, a.study_level)
-    inflated = tuple(d.id for d in network.data if d.inflated)
-    return free | {"log_inflation": Free({INFLATED: inflated}, INFLATION)}
-
-
-def _of_slopes(network: Any) -> dict[str, Free]:
-    a = network.assumptions
-    prior, groups = a.slopes, {ENDPOINT: network.slope_endpoints, ARM: a.arms}
-    free = {"slope_z": Free(groups | {LANDMARK: network.landmarks}, STANDARD)}
-    if prior.structure == EXCHANGEABLE:
-        free["slope_mean"] = Free(groups, prior.prior)
-        free["slope_sd"] = Free(groups, prior.heterogeneity)
-    return free | {"bias_z": Free({BIASED_SLOPE: network.biased_slopes}, STANDARD)}
-
-
-def _of_counts(network: Any) -> dict[str, Free]:
-    a = network.assumptions
-    groups = tuple(zip(network.groups("response"), network.pooled_responses, strict=True))
-    pooled = tuple(group for group, last in groups if last)
-    separate = {SEPARATE_GROUP: tuple(group for group, last in groups if not last)}
-    free = {"response_mean": Free({}, a.response_probability)} if pooled else {}
-    free["response_alone"] = Free(separate, a.response_probability)
-    free |= _differences("response_difference", {POOLED_GROUP: pooled}, a.response)
-    shrunk = {SHRINKAGE_GROUP: network.groups("shrinkage")}
-    free["shrinkage_location"] = Free(shrunk, a.shrinkage_location)
-    free["shrinkage_log_spread"] = Free(shrunk, a.shrinkage_log_spread)
-    return free | ({"completion": Free({}, a.completion)} if network.about(Quantity.COMPLETION) else {})
-
-
-def _of_landmarks(network: Any) -> dict[str, Free]:
-    """Baselines of the patients at their landmark, by stratum."""
-    if not network.landmark_cohorts:
-        return {}
-    a, strata = network.assumptions, {STRATUM: network.strata}
-    boundaries = {LANDMARK_BOUNDARY: tuple(range(network.landmark_basis.shape[1]))}
-    free = {f"landmark_{name}": own for name, own in _walk(strata, boundaries, a).items()}
-    if len(network.landmark_cohorts) > 1:
-        free |= _heterogeneity("slope_between", {}, a.slopes.between_studies)
-        free["slope_study_z"] = Free(strata, STANDARD)
-    return free
-
-
-def _walk(groups: dict, boundaries: dict, a: Assumptions) -> dict[str, Free]:
-    """A random walk by group, in one interval or more."""
-    free = {"level": Free(groups, a.level)}
-    if all(boundaries.values()):
-        free |= {"step_sd": Free(groups, a.step_sd), "step": Free(groups | boundaries, STANDARD)}
-    return free
-
-
-def _differences(name: str, dims: dict, borrowing: Borrowing) -> dict[str, Free]:
-    """Differences between studies: exchangeable ones are sampled standardised."""
-    if borrowing.kind == FULL or not all(dims.values()):
-        return {}
-    if borrowing.kind == EXCHANGEABLE:
-        return {f"{name}_sd": Free({}, HalfNormal(borrowing.sd)), f"{name}_z": Free(dims, STANDARD)}
-    return {name: Free(dims, borrowing if borrowing.mixes else Normal(0, borrowing.narrow_sd))}
-
-
-def _heterogeneity(name: str, dims: dict, prior: Heterogeneity) -> dict[str, Free]:
-    return {} if isinstance(prior, Fixed) else {f"{name}_sd": Free(dims, prior)}

@@ -17,16 +17,8 @@ import warnings
 import numpy as np
 
 from bayes_net.evidence.statistics import Maths
-from bayes_net.model.priors import (
-    Borrowing,
-    Fixed,
-    Flat,
-    HalfCauchy,
-    HalfNormal,
-    Heterogeneity,
-    Normal,
-    Prior,
-)
+from bayes_net.model import priors
+from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Heterogeneity, Normal, Prior
 
 
 def _quiet_flags() -> str:
@@ -87,7 +79,7 @@ def random_variable(name: str, prior: Prior | Heterogeneity | Borrowing, dims: D
             return pm.HalfNormal(name, _exact(sd), dims=dims)
         case HalfCauchy(scale):
             return pm.HalfCauchy(name, _exact(scale), dims=dims)
-        case Flat():
+        case priors.Flat():
             return pm.Flat(name, dims=dims)
         case Borrowing(weight=weight, sd=sd, vague_sd=vague_sd):
             weights, sds = _exact([weight, 1.0 - weight]), _exact([sd, vague_sd])

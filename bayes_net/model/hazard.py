@@ -11,45 +11,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from bayes_net import schema
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.exposure import Exposure, person_time
 from bayes_net.errors import InputError, listed
 from bayes_net.evidence.statistics import Array
-from bayes_net.model.assumptions import (
-    COMMON,
-    SHARED,
-    Hazard,
-    slope_intervals,
-    slope_over_time,
-    sums_at_events,
-    walk_basis,
-)
+from bayes_net.model import assumptions
+from bayes_net.model.assumptions import COMMON, SHARED, Hazard, slope_intervals, slope_over_time, walk_basis
 from bayes_net.model.backend import pm, pt, random_variable, random_walk
 from bayes_net.model.likelihoods import log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates, log_hazard
 from bayes_net.model.priors import INDEPENDENT, NONE, Prior
-from bayes_net.schema import (
-    ARM,
-    ARM_EFFECT,
-    BOUNDARY,
-    COMMON_SLOPE,
-    CONTRAST,
-    COVARIATE,
-    COVARIATE_EFFECT,
-    COVARIATES,
-    EVENTS,
-    EXPOSURE,
-    INTERVAL,
-    LOG_BASELINE,
-    LOG_HAZARD,
-    PATIENT,
-    PERSON_INTERVAL,
-    SCORE,
-    SLOPE,
-    SLOPE_BY_INTERVAL,
-    SLOPE_STEP,
-    SLOPE_STEP_SD,
-)
+from bayes_net.schema import ARM, ARM_EFFECT, COVARIATE, EVENTS, INTERVAL, PATIENT, PERSON_INTERVAL, SLOPE
 
 
 def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
@@ -84,26 +57,26 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
     intervals = slope_intervals(hazard, data)
     with pm.Model(coords=coordinates(data)) as model:
         if hazard.smoothing == INDEPENDENT:
-            baseline = random_variable(LOG_BASELINE, priors.level, (*strata, INTERVAL))
+            baseline = random_variable(schema.LOG_BASELINE, priors.level, (*strata, INTERVAL))
         else:
             baseline = random_walk(priors.level, priors.step_sd, walk_basis(data.cuts), strata)
         if hazard.baseline == SHARED:
             baseline = _against_first(data, priors.arm_effect)[:, None] + baseline
-        baseline = pm.Deterministic(LOG_HAZARD, baseline, dims=(ARM, INTERVAL))
+        baseline = pm.Deterministic(schema.LOG_HAZARD, baseline, dims=(ARM, INTERVAL))
         if hazard.slopes == COMMON:
-            common = random_variable(COMMON_SLOPE, priors.slope)
+            common = random_variable(schema.COMMON_SLOPE, priors.slope)
             slope = pm.Deterministic(SLOPE, pt.repeat(common, len(data.arms)), dims=ARM)
         elif hazard.slopes != NONE:
             slope = random_variable(SLOPE, priors.slope, (ARM,))
         if intervals > 1:
-            sd = random_variable(SLOPE_STEP_SD, priors.slope_step_sd, (ARM,))
-            step = pm.Normal(SLOPE_STEP, 0.0, 1.0, dims=(ARM, BOUNDARY))
+            sd = random_variable(schema.SLOPE_STEP_SD, priors.slope_step_sd, (ARM,))
+            step = pm.Normal(schema.SLOPE_STEP, 0.0, 1.0, dims=(ARM, schema.BOUNDARY))
             walk = slope_over_time(slope, sd, step, walk_basis(data.cuts))
-            slope = pm.Deterministic(SLOPE_BY_INTERVAL, walk, dims=(ARM, INTERVAL))
+            slope = pm.Deterministic(schema.SLOPE_BY_INTERVAL, walk, dims=(ARM, INTERVAL))
         elif slope is not None:
             slope = slope[:, None]
         if data.covariate_names:
-            log_hr = random_variable(COVARIATE_EFFECT, priors.covariate, (COVARIATE,))
+            log_hr = random_variable(schema.COVARIATE_EFFECT, priors.covariate, (COVARIATE,))
 
         if isinstance(data, AggregatedExposure):
             pm.Potential(EVENTS, _log_likelihood_of_sums(data, baseline, slope, log_hr, slopes=intervals))
@@ -116,7 +89,7 @@ def _against_first(data: AnyExposure, prior: Prior) -> Array:
     """Log hazard ratio of every arm against the first, (arm,)."""
     if len(data.arms) == 1:
         return np.zeros(1)
-    return pt.concatenate([[0.0], random_variable(ARM_EFFECT, prior, (CONTRAST,))])
+    return pt.concatenate([[0.0], random_variable(ARM_EFFECT, prior, (schema.CONTRAST,))])
 
 
 def _observe_events(
@@ -137,10 +110,10 @@ def _observe_events(
     own = score = effect = None
     if slope is not None:
         own = slope[arm, interval if slopes > 1 else 0]
-        score = pm.Data(SCORE, data.score, dims=PATIENT)[patient]
+        score = pm.Data(schema.SCORE, data.score, dims=PATIENT)[patient]
     if log_hr is not None:
-        effect = (pm.Data(COVARIATES, data.covariates, dims=(PATIENT, COVARIATE)) @ log_hr)[patient]
-    exposure = pm.Data(EXPOSURE, months, dims=PERSON_INTERVAL)
+        effect = (pm.Data(schema.COVARIATES, data.covariates, dims=(PATIENT, COVARIATE)) @ log_hr)[patient]
+    exposure = pm.Data(schema.EXPOSURE, months, dims=PERSON_INTERVAL)
     mean = exposure * pt.exp(log_hazard(baseline[arm, interval], own, score, effect))
     pm.Poisson(EVENTS, mean, observed=event, dims=PERSON_INTERVAL)
 
@@ -159,7 +132,7 @@ def _log_likelihood_of_sums(
     own = None if slope is None else slope[arm][..., None]
     effect = None if log_hr is None else (data.patterns[:, 1:] @ log_hr)[:, None, None]
     log_h = log_hazard(baseline[arm][..., None], own, data.score, effect)
-    expected, sums = pt.sum(data.weight * pt.exp(log_h)), sums_at_events(data, slopes)
+    expected, sums = pt.sum(data.weight * pt.exp(log_h)), assumptions.sums_at_events(data, slopes)
     return log_likelihood_of_sums(expected, sums, baseline, slope, log_hr)
 
 

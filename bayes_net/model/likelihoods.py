@@ -28,7 +28,7 @@ def linear_parts(effects: Values, network: Network) -> dict[str, np.ndarray]:
     first = next(iter(effects))
     lead = effects[first].shape[: effects[first].ndim - len(network.free[first].dims)]
     if len(network.rows):
-        found["location"] = np.zeros((*lead, len(network.rows))) + _locations(derived, effects, network)
+        found["location"] = _locations(derived, effects, network, lead)
         found["log_inflation"] = _log_inflation(effects, network, lead)
     if network.groups("response"):
         found["response"] = derived["response"][..., count_rows(network, "response").group]
@@ -49,30 +49,26 @@ def linear_parts(effects: Values, network: Network) -> dict[str, np.ndarray]:
 
 def _log_inflation(effects: Values, network: Network, lead: tuple[int, ...]) -> np.ndarray:
     """Log of the factor on each row's standard error."""
-    if "log_inflation" not in effects:
-        return np.zeros((*lead, len(network.rows)))
-    inflated = [d.inflated for d in network.data]
-    return effects["log_inflation"] @ np.eye(len(network.rows))[inflated]
+    found = np.zeros((*lead, len(network.rows)))
+    if "log_inflation" in effects:
+        found[..., [d.inflated for d in network.data]] = effects["log_inflation"]
+    return found
 
 
-def _locations(derived: Values, effects: Values, network: Network) -> Array:
+def _locations(derived: Values, effects: Values, network: Network, lead: tuple[int, ...]) -> np.ndarray:
     """Model value of rows that are effects or slopes on the log scale, (..., row); 0 for the others."""
-    total = 0.0
+    found = np.zeros((*lead, len(network.rows)))
     for i, row in enumerate(network.rows.itertuples()):
-        place = np.eye(len(network.rows))[i]
         quantity = KINDS[row.statistic].quantity
         if quantity is Quantity.ARM_EFFECT:
-            value = derived["arm_effect"][..., network.effects.index((row.endpoint, row.study))]
+            found[..., i] = derived["arm_effect"][..., network.effects.index((row.endpoint, row.study))]
         elif quantity is Quantity.SLOPE:
-            value = derived["slope"][..., *network.slope_place(row.endpoint, row.arm, row.landmark)]
+            found[..., i] = derived["slope"][..., *network.slope_place(row.endpoint, row.arm, row.landmark)]
             if row.landmark == NO_LIMIT and (row.endpoint, row.arm) in network.biased_slopes:
-                value = value + derived["bias"][..., network.biased_slopes.index((row.endpoint, row.arm))]
+                found[..., i] += derived["bias"][..., network.biased_slopes.index((row.endpoint, row.arm))]
         elif quantity is Quantity.COMPLETION:
-            value = effects["completion"]
-        else:
-            continue
-        total = total + value[..., None] * place
-    return total
+            found[..., i] = effects["completion"]
+    return found
 
 
 def curve_functionals(network: Network) -> Iterator[tuple[Callable[..., Array], np.ndarray]]:
@@ -81,17 +77,6 @@ def curve_functionals(network: Network) -> Iterator[tuple[Callable[..., Array], 
     functions = [KINDS[name].of_curve for name in own]
     for function in dict.fromkeys(functions):
         yield function, np.flatnonzero([one is function for one in functions])
-
-
-def curve_location(hazard: np.ndarray, months: np.ndarray, network: Network) -> Array:
-    """What rows that are read off curves are expected to be, (..., row), 0 for the others, from
-    ``hazard`` (..., curve row, interval) and ``months`` (curve row, interval)."""
-    rows, total = np.flatnonzero(network.is_of(Quantity.CURVE)), 0.0
-    for function, own in curve_functionals(network):
-        at = own if len(own) < len(rows) else slice(None)
-        value = function(hazard[..., at, :], months[at])
-        total = total + (np.eye(len(network.rows))[:, rows[own]] * value[..., None, :]).sum(axis=-1)
-    return total
 
 
 def curve_derivatives(network: Network) -> np.ndarray:
@@ -113,8 +98,17 @@ def row_location(parts: Values, network: Network) -> np.ndarray:
     if "curve_rows" in parts:
         months = network.curve_months
         hazard = np.exp(parts["curve_rows"]).reshape(*location.shape[:-1], *months.shape)
-        location = location + curve_location(hazard, months, network)
+        rows, location = np.flatnonzero(network.is_of(Quantity.CURVE)), location.copy()
+        for function, own in curve_functionals(network):
+            location[..., rows[own]] += function(hazard[..., own, :], months[own])
     return location
+
+
+def printed(network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """Value and standard error of every row on its scale, (row,) each; 0 and 1 of counts."""
+    counted = [d.kind == "binomial" for d in network.data]
+    value, se = np.array([(d.value, d.se) for d in network.data], float).T
+    return np.where(counted, 0.0, value), np.where(counted, 1.0, se)
 
 
 def student_rows(network: Network) -> np.ndarray:

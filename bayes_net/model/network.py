@@ -23,12 +23,10 @@ from bayes_net.evidence.kinds import KINDS, datum, names_of
 from bayes_net.evidence.pairs import correlation_matrix
 from bayes_net.evidence.statistics import Datum, Quantity
 from bayes_net.evidence.table import COLUMNS, Evidence
-from bayes_net.model.assumptions import Assumptions, Free, network_variables, walk_basis
+from bayes_net.model.assumptions import Assumptions, walk_basis
 from bayes_net.model.participants import Participants, check_inputs
-from bayes_net.schema import (
-    NO_LIMIT,
-    POINTS_PER_UNIT,
-)
+from bayes_net.model.variables import Free, network_variables
+from bayes_net.schema import NO_LIMIT, POINTS_PER_UNIT
 
 Curve = tuple[str, str, str]
 """Endpoint, study, arm."""
@@ -317,7 +315,8 @@ def combine_network(
         A row is about an arm, landmark or subgroup that the assumptions do not know, or nothing informs
         anything.
     """
-    rows = _no_rows() if evidence is None else with_labels(evidence.rows("likelihood"))
+    none = pd.DataFrame(columns=list(COLUMNS))
+    rows = none if evidence is None else with_labels(evidence.rows("likelihood"))
     if not len(rows) and not cohorts:
         raise InputError("there is neither a published number with use = likelihood nor a cohort of patients")
     check_inputs(rows, assumptions, cohorts)
@@ -341,7 +340,3 @@ def with_labels(rows: pd.DataFrame) -> pd.DataFrame:
             return text
 
     return rows.assign(landmark=[label(text) if text else "" for text in rows["landmark"]])
-
-
-def _no_rows() -> pd.DataFrame:
-    return pd.DataFrame(columns=list(COLUMNS))

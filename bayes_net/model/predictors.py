@@ -2,40 +2,22 @@
 
 An *effect* is a free normal variable on its own scale: mean + SD * z, times the heterogeneity it belongs
 to. Log hazards of curves, log hazard ratios, slopes, logits and laws of shrinkage are sums of effects
-(``derive``); only what a row makes of them is not linear. So the graph needs one matrix (``design``), read
-off ``derive`` itself, and is small enough to compile quickly. ``Maths`` names the few operations in
-which numpy (draws) and PyTensor (graph) differ.
+(``derive``); only what a row makes of them is not linear.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from bayes_net import schema
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.evidence.statistics import Array, Values
 from bayes_net.model.network import Network
-from bayes_net.model.priors import EXCHANGEABLE, FULL, Borrowing, Fixed, HalfCauchy, HalfNormal, Heterogeneity
-from bayes_net.schema import (
-    ARM,
-    BIASED_SLOPE,
-    BORROWER,
-    BOUNDARY,
-    COVARIATE,
-    CURVE,
-    EFFECT,
-    ENDPOINT,
-    INTERVAL,
-    LANDMARK,
-    LANDMARK_INTERVAL,
-    LOG_HAZARD,
-    RESPONSE_GROUP,
-    SLOPE,
-    STRATUM,
-)
+from bayes_net.model.priors import Fixed, HalfCauchy, HalfNormal, Heterogeneity
+from bayes_net.schema import ARM, BIASED_SLOPE, BORROWER, BOUNDARY, COVARIATE, CURVE, EFFECT, INTERVAL
 
 SCALED_BY = {
     "step": "step_sd",
@@ -47,13 +29,6 @@ SCALED_BY = {
     "slope_study_z": "slope_between_sd",
 }
 """Standardised effects, and the free standard deviation that each is multiplied by where there is one."""
-
-
-def selection(labels: Sequence, wanted: Sequence) -> np.ndarray:
-    """0/1 matrix (wanted, labels) that picks the label of each row; None picks nothing."""
-    return np.array([[label == name for label in labels] for name in wanted], float).reshape(
-        len(wanted), len(labels)
-    )
 
 
 def is_scale(prior: object) -> bool:
@@ -76,10 +51,15 @@ def split(vector: np.ndarray, names: list[str], network: Network) -> dict[str, n
     found, start = {}, 0
     for name in names:
         shape = network.free[name].shape
-        end = start + int(np.prod(shape))
+        end = start + network.free[name].size
         found[name] = vector[..., start:end].reshape((*vector.shape[:-1], *shape))
         start = end
     return found
+
+
+def length(names: list[str], network: Network) -> int:
+    """How many numbers these variables are."""
+    return sum(network.free[name].size for name in names)
 
 
 def join(values: Values, names: list[str], network: Network) -> np.ndarray:
@@ -92,35 +72,24 @@ def join(values: Values, names: list[str], network: Network) -> np.ndarray:
     return np.concatenate(flat, axis=-1)
 
 
-def effect_labels(network: Network) -> list[tuple]:
-    """Name and labels of every element of the vector of effects."""
-    return [label for name in effect_names(network) for label in _labels(name, network)]
+def scaled_by(network: Network) -> np.ndarray:
+    """For every effect the place of the standard deviation that it is multiplied by, (effect,); -1: none."""
+    scales, found = scale_names(network), []
+    at: Mapping = split(np.arange(length(scales, network)), scales, network)
+    for name in effect_names(network):
+        own, places = network.free[name], at.get(SCALED_BY.get(name), np.array(-1))
+        if name == "arm_effect_z" and places.ndim:
+            places = places[[network.effect_endpoints.index(endpoint) for endpoint, _ in network.effects]]
+        # a standard deviation is shared by all, or belongs to the label of the first dims
+        places = places.reshape(places.shape + (1,) * (len(own.shape) - places.ndim))
+        found.append(np.broadcast_to(places, own.shape).ravel())
+    return np.concatenate(found)
 
 
-def scale_labels(network: Network) -> list[tuple]:
-    """Name and labels of every standard deviation."""
-    return [label for name in scale_names(network) for label in _labels(name, network)]
-
-
-def _labels(name: str, network: Network) -> list[tuple]:
-    return list(product([name], *network.free[name].dims.values()))
-
-
-def scaling(network: Network) -> np.ndarray:
-    """0/1 matrix (effect, standard deviation): by which each effect is multiplied; a row of 0: by none."""
-    at = split(np.arange(len(scale_labels(network))), scale_names(network), network)
-    picks = [_scaled_by(name, at, network) for name in effect_names(network)]
-    return selection(range(len(scale_labels(network))), np.concatenate(picks).tolist())
-
-
-def _scaled_by(name: str, at: Mapping, network: Network) -> np.ndarray:
-    """For every element of an effect the place of its standard deviation in ``at``; -1 where it has none."""
-    own, places = network.free[name], at.get(SCALED_BY.get(name), np.array(-1))
-    if name == "arm_effect_z" and places.ndim:
-        places = places[[network.effect_endpoints.index(endpoint) for endpoint, _ in network.effects]]
-    # a standard deviation is shared by all, or belongs to the label of the first dims
-    places = places.reshape(places.shape + (1,) * (len(own.shape) - places.ndim))
-    return np.broadcast_to(places, own.shape).ravel()
+def factors(scale: np.ndarray, network: Network, *, otherwise: float) -> np.ndarray:
+    """What each effect is multiplied by, (..., effect), of standard deviations (..., scale)."""
+    by = scaled_by(network)
+    return np.where(by < 0, otherwise, scale[..., by])
 
 
 def scaled(free: Values, network: Network) -> dict[str, np.ndarray]:
@@ -128,9 +97,7 @@ def scaled(free: Values, network: Network) -> dict[str, np.ndarray]:
     names, scales = effect_names(network), scale_names(network)
     effects = join(free, names, network)
     if scales:
-        by = scaling(network)
-        factor = join(free, scales, network) @ by.T
-        effects = effects * np.where(by.any(axis=1), factor, 1.0)
+        effects = effects * factors(join(free, scales, network), network, otherwise=1.0)
     return split(effects, names, network)
 
 
@@ -150,15 +117,19 @@ def derive(effects: Values, network: Network) -> dict[str, np.ndarray]:
 def derived_dims(network: Network) -> dict[str, dict[str, tuple]]:
     """Dims and labels of everything that ``derive`` can return."""
     after = len(network.landmark_basis) if network.landmark_cohorts else 0
-    strata, arms = {STRATUM: network.strata}, network.assumptions.arms
+    strata, arms = {schema.STRATUM: network.strata}, network.assumptions.arms
     return {
-        LOG_HAZARD: {CURVE: network.curves, INTERVAL: tuple(range(network.n_intervals))},
+        schema.LOG_HAZARD: {CURVE: network.curves, INTERVAL: tuple(range(network.n_intervals))},
         "arm_effect": {EFFECT: network.effects},
         "study_level": {BORROWER: network.borrowers},
-        SLOPE: {ENDPOINT: network.slope_endpoints, ARM: arms, LANDMARK: network.landmarks},
+        schema.SLOPE: {
+            schema.ENDPOINT: network.slope_endpoints,
+            ARM: arms,
+            schema.LANDMARK: network.landmarks,
+        },
         "bias": {BIASED_SLOPE: network.biased_slopes},
-        "response": {RESPONSE_GROUP: network.groups("response")},
-        "landmark_log_hazard": strata | {LANDMARK_INTERVAL: tuple(range(after))},
+        "response": {schema.RESPONSE_GROUP: network.groups("response")},
+        "landmark_log_hazard": strata | {schema.LANDMARK_INTERVAL: tuple(range(after))},
         "study_slope": strata,
     }
 
@@ -169,32 +140,28 @@ def labels(network: Network) -> dict[str, tuple]:
     return {dim: own for dims in variables for dim, own in dims.items()}
 
 
-def _difference(effects: Values, name: str, borrowing: Borrowing) -> Array | None:
-    """Differences between studies; None where there are none."""
-    if borrowing.kind == FULL:
-        return None
-    return effects.get(f"{name}_z" if borrowing.kind == EXCHANGEABLE else name)
-
-
 def _curves(effects: Values, network: Network) -> dict[str, np.ndarray]:
     a, found = network.assumptions, {}
     if network.effects:
-        of = [endpoint for endpoint, _ in network.effects]
-        mean = effects["arm_effect_mean"] @ selection(network.effect_endpoints, of).T
-        found["arm_effect"] = mean + _heterogeneous(effects, "arm_effect_z", a.arm_heterogeneity)
-    level = _difference(effects, "study_level", a.study_level)
+        of = [network.effect_endpoints.index(endpoint) for endpoint, _ in network.effects]
+        found["arm_effect"] = effects["arm_effect_mean"][..., of]
+        found["arm_effect"] += _heterogeneous(effects, "arm_effect_z", a.arm_heterogeneity)
+    level = effects.get("study_level_z", effects.get("study_level"))
     if level is not None:
         found["study_level"] = level
     if not network.baselines:
         return found
-    stands_on = [(e, network.baseline_study(s)) for e, s, _ in network.curves]
-    log_hazard = selection(network.baselines, stands_on) @ _baselines(effects, network)
-    if network.effects:
-        treated = [network.effect_of(e, s) if arm != a.arms[0] else None for e, s, arm in network.curves]
-        log_hazard = log_hazard + (found["arm_effect"] @ selection(network.effects, treated).T)[..., None]
-    if level is not None:
-        of = [curve[:2] for curve in network.curves]
-        log_hazard = log_hazard + (level @ selection(network.borrowers, of).T)[..., None]
+    baselines = effects.get("log_baseline")
+    if baselines is None:
+        baselines = _walk(effects, network.basis, ("level", "step"))
+    stands_on = [network.baselines.index((e, network.baseline_study(s))) for e, s, _ in network.curves]
+    log_hazard = baselines[..., stands_on, :]
+    for i, (endpoint, study, arm) in enumerate(network.curves):
+        # an arm that no number and no patient is about stands as the first
+        if arm != a.arms[0] and (pair := network.effect_of(endpoint, study)) in network.effects:
+            log_hazard[..., i, :] += found["arm_effect"][..., [network.effects.index(pair)]]
+        if level is not None and (endpoint, study) in network.borrowers:
+            log_hazard[..., i, :] += level[..., [network.borrowers.index((endpoint, study))]]
     return found | {"log_hazard": log_hazard}
 
 
@@ -203,12 +170,6 @@ def _heterogeneous(effects: Values, name: str, prior: Heterogeneity) -> Array:
     if name not in effects:
         return 0.0
     return effects[name] * (prior.value if isinstance(prior, Fixed) else 1.0)
-
-
-def _baselines(effects: Values, network: Network) -> np.ndarray:
-    if "log_baseline" in effects:
-        return effects["log_baseline"]
-    return _walk(effects, network.basis, ("level", "step"))
 
 
 def _walk(effects: Values, basis: np.ndarray, names: tuple[str, str]) -> np.ndarray:
@@ -233,17 +194,19 @@ def _slopes(effects: Values, network: Network) -> dict[str, np.ndarray]:
 
 def _responses(effects: Values, network: Network) -> dict[str, np.ndarray]:
     """Logits of response by study and arm: exchangeable in the last arm, by itself elsewhere."""
-    groups = network.groups("response")
-    if not groups:
+    if not network.groups("response"):
         return {}
-    pooled, place = network.pooled_responses, np.eye(len(groups))
+    pooled = network.pooled_responses
     logits: Array = 0.0
     if pooled.any():
         logits = effects["response_mean"][..., None] * pooled
-        own = _difference(effects, "response_difference", network.assumptions.response)
-        logits = logits if own is None else logits + own @ place[pooled]
+        own = effects.get("response_difference_z", effects.get("response_difference"))
+        if own is not None:
+            logits[..., pooled] += own
     if (~pooled).any():
-        logits = logits + effects["response_alone"] @ place[~pooled]
+        alone = effects["response_alone"]
+        logits = logits + np.zeros((*alone.shape[:-1], len(pooled)))
+        logits[..., ~pooled] = alone
     return {"response": logits}
 
 

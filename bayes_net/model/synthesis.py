@@ -1,41 +1,33 @@
-"""The model of published numbers and patients together, as it is defined: its parameters.
+"""The model of published numbers and patients together, as it is defined.
 
     log hazard of a curve = baseline + arm_effect (second arm) + study_level (study without a baseline)
     slope[endpoint, arm, landmark] = a Gaussian process over log landmark time, or around a mean
 
-What is observed of them, published numbers and the events of patients, is in ``definition_evidence``.
+What is observed has one named term a kind of evidence; what its mean is made of is found in the model by
+name.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from bayes_net.evidence.statistics import Array
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+
+from bayes_net import schema
+from bayes_net.errors import InputError, listed
+from bayes_net.evidence.counts import LARGEST_SHRINKAGE, log_between, place
+from bayes_net.evidence.kinds import KINDS
+from bayes_net.evidence.pairs import correlation_matrix
+from bayes_net.evidence.statistics import STUDENT_DF, Array, Quantity
 from bayes_net.labels import index_labels
-from bayes_net.model.backend import pm, pt, random_variable, random_walk
+from bayes_net.model.backend import GRAPH, pm, pt, random_variable, random_walk
+from bayes_net.model.hazard import person_interval_labels, person_intervals
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import labels
-from bayes_net.model.priors import EXCHANGEABLE, FULL, INDEPENDENT, Borrowing, HalfNormal, Normal
-from bayes_net.model.terms import observe_numbers, observe_patients
-from bayes_net.schema import (
-    ARM,
-    BASELINE,
-    BIASED_SLOPE,
-    BORROWER,
-    CURVE,
-    EFFECT,
-    ENDPOINT,
-    INTERVAL,
-    LANDMARK,
-    LANDMARK_INTERVAL,
-    LOG_HAZARD,
-    POOLED_ENDPOINT,
-    POOLED_GROUP,
-    RESPONSE_GROUP,
-    SEPARATE_GROUP,
-    SLOPE,
-    STRATUM,
-)
+from bayes_net.model.priors import EXCHANGEABLE, INDEPENDENT
+from bayes_net.schema import ARM, BASELINE, BIASED_SLOPE, BORROWER, CURVE, EFFECT, LOG_HAZARD, STRATUM
 
 
 def synthesis_model(network: Network) -> pm.Model:
@@ -79,20 +71,20 @@ def synthesis_model(network: Network) -> pm.Model:
             _responses(network)
         for name in ("shrinkage_location", "shrinkage_log_spread", "completion", "log_inflation"):
             if name in network.free:
-                random_variable(name, network.free[name].prior, tuple(network.free[name].dims))
-        observe_numbers(model, network)
-        observe_patients(model, network)
+                _free(network, name)
+        _observe_numbers(model, network)
+        _observe_patients(model, network)
     return model
 
 
 def _arm_effects(network: Network) -> pt.TensorVariable:
     """Log hazard ratio of the second arm, by endpoint and study, (effect,)."""
-    a, endpoints = network.assumptions, (POOLED_ENDPOINT,)
+    a, endpoints = network.assumptions, (schema.POOLED_ENDPOINT,)
     of = [network.effect_endpoints.index(endpoint) for endpoint, _ in network.effects]
-    effect = random_variable("arm_effect_mean", a.arm_effect, endpoints)[of]
+    effect = _free(network, "arm_effect_mean")[of]
     if network.pools_effects:
         sd = random_variable("arm_effect_sd", a.arm_heterogeneity, endpoints)
-        effect = effect + sd[of] * pm.Normal("arm_effect_z", 0.0, 1.0, dims=EFFECT)
+        effect = effect + sd[of] * _free(network, "arm_effect_z")
     return pm.Deterministic("arm_effect", effect, dims=EFFECT)
 
 
@@ -100,7 +92,7 @@ def _curves(network: Network, arm_effect: Array) -> None:
     """Log hazard of every arm of every study, (curve, interval)."""
     a = network.assumptions
     if a.smoothing == INDEPENDENT:
-        baseline = random_variable("log_baseline", a.level, (BASELINE, INTERVAL))
+        baseline = _free(network, "log_baseline")
     else:
         baseline = random_walk(a.level, a.step_sd, network.basis, (BASELINE,))
     log_hazard = baseline[
@@ -112,56 +104,54 @@ def _curves(network: Network, arm_effect: Array) -> None:
     if treated:
         of = [network.effects.index(effects[i]) for i in treated]
         log_hazard = log_hazard[treated].inc(arm_effect[of][:, None])
-    level = _differences("study_level", a.study_level, BORROWER) if network.borrowers else None
+    level = _differences(network, "study_level")
     if level is not None:
         borrowing = [i for i, curve in enumerate(network.curves) if curve[:2] in network.borrowers]
         of = [network.borrowers.index(network.curves[i][:2]) for i in borrowing]
         if a.study_level.kind == EXCHANGEABLE:
             level = pm.Deterministic("study_level", level, dims=BORROWER)
         log_hazard = log_hazard[borrowing].inc(level[of][:, None])
-    pm.Deterministic(LOG_HAZARD, log_hazard, dims=(CURVE, INTERVAL))
+    pm.Deterministic(LOG_HAZARD, log_hazard, dims=(CURVE, schema.INTERVAL))
 
 
-def _differences(name: str, borrowing: Borrowing, dim: str) -> pt.TensorVariable | None:
-    """Differences of studies from what they share, (dim,); None where they are pooled in full."""
-    if borrowing.kind == FULL:
-        return None
-    if borrowing.kind == EXCHANGEABLE:
-        sd = random_variable(f"{name}_sd", HalfNormal(borrowing.sd))
-        return sd * pm.Normal(f"{name}_z", 0.0, 1.0, dims=dim)
-    prior = borrowing if borrowing.mixes else Normal(0.0, borrowing.narrow_sd)
-    return random_variable(name, prior, (dim,))
+def _free(network: Network, name: str) -> pt.TensorVariable:
+    own = network.free[name]
+    return random_variable(name, own.prior, tuple(own.dims))
+
+
+def _differences(network: Network, name: str) -> pt.TensorVariable | None:
+    """Differences of studies from what they share; None where they are pooled in full."""
+    if f"{name}_z" in network.free:
+        return _free(network, f"{name}_sd") * _free(network, f"{name}_z")
+    return _free(network, name) if name in network.free else None
 
 
 def _slopes(network: Network) -> pt.TensorVariable:
     """Log hazard ratio per 10 points of shrinkage, (endpoint, arm, landmark); beside it the guarantee-time
     bias of those printed for "no limit", (biased_slope,)."""
-    prior, groups = network.assumptions.slopes, (ENDPOINT, ARM)
-    z = pm.Normal("slope_z", 0.0, 1.0, dims=(*groups, LANDMARK))
+    prior, groups = network.assumptions.slopes, (schema.ENDPOINT, ARM)
+    z = _free(network, "slope_z")
     if prior.structure == EXCHANGEABLE:
-        mean = random_variable("slope_mean", prior.prior, groups)
-        slope = mean[..., None] + random_variable("slope_sd", prior.heterogeneity, groups)[..., None] * z
+        mean = _free(network, "slope_mean")
+        slope = mean[..., None] + _free(network, "slope_sd")[..., None] * z
     else:
         slope = prior.prior.mean + pt.tensordot(z, network.slope_factor, axes=[[-1], [-1]])
     if network.biased_slopes:
         mean, sd = network.bias_prior.T
-        bias_z = pm.Normal("bias_z", 0.0, 1.0, dims=BIASED_SLOPE)
-        pm.Deterministic("bias", mean + sd * bias_z, dims=BIASED_SLOPE)
-    return pm.Deterministic(SLOPE, slope, dims=(*groups, LANDMARK))
+        pm.Deterministic("bias", mean + sd * _free(network, "bias_z"), dims=BIASED_SLOPE)
+    return pm.Deterministic(schema.SLOPE, slope, dims=(*groups, schema.LANDMARK))
 
 
 def _responses(network: Network) -> None:
     """Logit of response by study and arm, (response_group,): exchangeable in the last arm, else by itself."""
-    a, pooled, logits = network.assumptions, network.pooled_responses, pt.zeros(len(network.pooled_responses))
+    pooled, logits = network.pooled_responses, pt.zeros(len(network.pooled_responses))
     if pooled.any():
-        own = random_variable("response_mean", a.response_probability)
-        difference = _differences("response_difference", a.response, POOLED_GROUP)
+        own, difference = _free(network, "response_mean"), _differences(network, "response_difference")
         own = own if difference is None else own + difference
         logits = logits[np.flatnonzero(pooled)].set(own)
     if not pooled.all():
-        alone = random_variable("response_alone", a.response_probability, (SEPARATE_GROUP,))
-        logits = logits[np.flatnonzero(~pooled)].set(alone)
-    pm.Deterministic("response", logits, dims=RESPONSE_GROUP)
+        logits = logits[np.flatnonzero(~pooled)].set(_free(network, "response_alone"))
+    pm.Deterministic("response", logits, dims=schema.RESPONSE_GROUP)
 
 
 def _after_landmark(network: Network, slope: Array) -> None:
@@ -173,6 +163,223 @@ def _after_landmark(network: Network, slope: Array) -> None:
     own = slope[*np.transpose([network.slope_place(*place) for place in of])]
     if len(network.landmark_cohorts) > 1:
         sd = random_variable("slope_between_sd", a.slopes.between_studies)
-        own = own + sd * pm.Normal("slope_study_z", 0.0, 1.0, dims=STRATUM)
-    pm.Deterministic("landmark_log_hazard", log_hazard, dims=(STRATUM, LANDMARK_INTERVAL))
+        own = own + sd * _free(network, "slope_study_z")
+    pm.Deterministic("landmark_log_hazard", log_hazard, dims=(STRATUM, schema.LANDMARK_INTERVAL))
     pm.Deterministic("study_slope", own, dims=STRATUM)
+
+
+# --- what is observed ---------------------------------------------------------------------------------
+
+
+def _observe_numbers(model: pm.Model, network: Network) -> None:
+    """Add a term for every kind of published number in the network that has a power above 0."""
+    means = {}
+    if len(rows := _rows(network, Quantity.CURVE, "normal")):
+        means["published_curves"] = rows, _read_off_curves(model, network, rows)
+    if len(rows := _rows(network, Quantity.ARM_EFFECT, "normal")):
+        of = [network.effects.index((row.endpoint, row.study)) for row in _each(network, rows)]
+        means["published_arm_effects"] = rows, model["arm_effect"][of]
+    if len(rows := _rows(network, Quantity.SLOPE, "normal")):
+        means["published_slopes"] = rows, _printed_slopes(model, network, rows)
+    if len(rows := _rows(network, Quantity.COMPLETION, "normal")):
+        means["published_completion"] = rows, pt.broadcast_to(model["completion"], (len(rows),))
+    for names in _correlated_kinds(network, {name: rows for name, (rows, _) in means.items()}):
+        _normal(model, network, "_and_".join(names), *zip(*(means[name] for name in names), strict=True))
+
+    if len(rows := _rows(network, Quantity.COMPLETION, "student")):
+        name, value, se = "published_completion_by_p", *_printed(network, rows, "value", "se")
+        mean, nu = pt.broadcast_to(model["completion"], (len(rows),)), np.asarray(STUDENT_DF)
+        pm.StudentT(name, nu, mu=mean, sigma=se, observed=value, dims=_labelled(model, network, name, rows))
+        _weigh(model, name, network.power[rows])
+    if len(rows := _rows(network, Quantity.SHARE, "binomial", "response")):
+        name, k, n = "published_responses", *_printed(network, rows, "successes", "n")
+        logits = model["response"][_group(network, rows)]
+        pm.Binomial(name, n, logit_p=logits, observed=k, dims=_labelled(model, network, name, rows))
+        _weigh(model, name, network.power[rows])
+    if len(rows := _rows(network, Quantity.SHARE, "binomial", "shrinkage")):
+        _shrinkage(model, network, rows)
+
+
+def _observe_patients(model: pm.Model, network: Network) -> None:
+    """Add events of patients whose weight is above 0: from randomisation, by curve and interval, and after
+    their landmark, by patient and interval entered."""
+    if cells := list(_cells_of_curves(network)):
+        name, dim = schema.PATIENTS_OF_CURVES, schema.CURVE_INTERVAL
+        curve, interval, months, events, weight = map(np.array, zip(*cells, strict=True))
+        labels = [(*network.curves[c], k) for c, k in zip(curve, interval.tolist(), strict=True)]
+        model.add_coord(dim, list(map(repr, labels)))
+        if partial := [label for label, n in zip(labels, events, strict=True) if n % 1]:
+            where = listed(f"{' '.join(of)}, interval {k}" for *of, k in partial)
+            raise InputError(f"events of {where} are no whole numbers; expected counts")
+        mean = months * pt.exp(model[LOG_HAZARD][curve, interval])
+        pm.Poisson(name, mean, observed=events, dims=dim)
+        _weigh(model, name, weight)
+    if cells := list(_cells_after_landmark(network)):
+        name, dim = schema.PATIENTS_AFTER_LANDMARK, schema.LANDMARK_PERSON_INTERVAL
+        labels, stratum, interval, months, events, score, weight = map(
+            np.concatenate, zip(*cells, strict=True)
+        )
+        model.add_coord(dim, list(labels))
+        log_h = model["landmark_log_hazard"][stratum, interval] + model["study_slope"][stratum] * score
+        pm.Poisson(name, months * pt.exp(log_h), observed=events, dims=dim)
+        _weigh(model, name, weight)
+
+
+# --- rows ---------------------------------------------------------------------------------------------
+
+
+def _rows(network: Network, quantity: Quantity, kind: str, endpoint: str = "") -> np.ndarray:
+    """The places of the rows that inform ``quantity``, have a power, and a likelihood of this kind."""
+    own = (
+        network.is_of(quantity) & (network.power > 0) & np.array([d.kind == kind for d in network.data], bool)
+    )
+    return np.flatnonzero(own & (network.rows["endpoint"] == endpoint).to_numpy() if endpoint else own)
+
+
+def _each(network: Network, rows: np.ndarray) -> Iterator:
+    return network.rows.iloc[rows].itertuples()
+
+
+def _printed(network: Network, rows: np.ndarray, *names: str) -> list[np.ndarray]:
+    return [np.array([getattr(network.data[i], name) for i in rows]) for name in names]
+
+
+def _group(network: Network, rows: np.ndarray) -> list[int]:
+    """Which study and arm each count is of."""
+    return [network.groups(row.endpoint).index((row.study, row.arm)) for row in _each(network, rows)]
+
+
+def _labelled(model: pm.Model, network: Network, name: str, rows: np.ndarray) -> str:
+    """The dim of a term, whose labels are the ids of its rows."""
+    model.add_coord(f"{name}_row", list(network.rows["id"].iloc[rows]))
+    return f"{name}_row"
+
+
+def _weigh(model: pm.Model, name: str, power: np.ndarray) -> None:
+    """Count each log-likelihood of a term ``power`` times: a potential adds what is missing."""
+    if (power != 1).any():
+        each = pm.logp(model[name], model.rvs_to_values[model[name]])
+        pm.Potential(f"{name}_power", pt.sum((power - 1.0) * each))
+
+
+# --- what is normal on its scale ----------------------------------------------------------------------
+
+
+def _read_off_curves(model: pm.Model, network: Network, rows: np.ndarray) -> pt.TensorVariable:
+    """What each row reads off its curve at its month, such as log H, (row,)."""
+    own = list(_each(network, rows))
+    hazard = pt.exp(model[LOG_HAZARD][[network.curves.index((r.endpoint, r.study, r.arm)) for r in own]])
+    months = network.months(_printed(network, rows, "time")[0])
+    each = [KINDS[row.statistic].of_curve(hazard[[i]], months[[i]], GRAPH)[0] for i, row in enumerate(own)]
+    return pt.stack(each)
+
+
+def _printed_slopes(model: pm.Model, network: Network, rows: np.ndarray) -> pt.TensorVariable:
+    """Log hazard ratio per 10 points, (row,): that of "no limit" with its bias, as it is printed."""
+    own, biases = list(_each(network, rows)), network.biased_slopes
+    at = [network.slope_place(row.endpoint, row.arm, row.landmark) for row in own]
+    slope = model[schema.SLOPE][*np.transpose(at)]
+    printed = [(row.endpoint, row.arm) if row.landmark == schema.NO_LIMIT else None for row in own]
+    biased = [i for i, pair in enumerate(printed) if pair in biases]
+    if biased:
+        slope = slope[biased].inc(model["bias"][[biases.index(printed[i]) for i in biased]])
+    return slope
+
+
+def _correlated_kinds(network: Network, rows: dict[str, np.ndarray]) -> list[list[str]]:
+    """The names of kinds, those together between whose rows a correlation is declared."""
+
+    def linked(one: np.ndarray, other: np.ndarray) -> np.bool:
+        return _correlation(network, np.concatenate([one, other]))[: len(one), len(one) :].any()
+
+    links = np.array([[linked(a, b) for b in rows.values()] for a in rows.values()], bool)
+    _, label = connected_components(links.reshape(len(rows), len(rows)), directed=False)
+    return [[name for name, own in zip(rows, label, strict=True) if own == k] for k in np.unique(label)]
+
+
+def _correlation(network: Network, rows: np.ndarray) -> np.ndarray:
+    return correlation_matrix(network.rows.iloc[rows], [network.data[i] for i in rows])
+
+
+def _normal(
+    model: pm.Model, network: Network, name: str, rows: Sequence, means: Sequence[pt.TensorVariable]
+) -> None:
+    """Numbers with their standard errors; a power a divides a standard error by sqrt(a)."""
+    rows, mean = np.concatenate(rows), pt.concatenate(means)
+    value, se, inflated = _printed(network, rows, "value", "se", "inflated")
+    power, correlation = network.power[rows], _correlation(network, rows)
+    log_se = pt.as_tensor(np.log(se / np.sqrt(power)))
+    if inflated.any():
+        # the standard error of a median without limits is a floor
+        ids = list(network.free["log_inflation"].dims[schema.INFLATED])
+        factor = model["log_inflation"][[ids.index(network.data[i].id) for i in rows[inflated]]]
+        log_se = log_se[np.flatnonzero(inflated)].inc(factor)
+        if (power[inflated] != 1).any():
+            pm.Potential(f"{name}_power", pt.sum((1.0 - power[inflated]) * factor))
+    error, dim = pt.exp(log_se), _labelled(model, network, name, rows)
+    if np.array_equal(correlation, np.eye(len(rows))):
+        pm.Normal(name, mean, error, observed=value, dims=dim)
+    else:
+        root = error[:, None] * np.linalg.cholesky(correlation)
+        pm.MvNormal(name, mean, chol=root, observed=value, dims=dim)
+
+
+# --- counts -------------------------------------------------------------------------------------------
+
+
+def _shrinkage(model: pm.Model, network: Network, rows: np.ndarray) -> None:
+    """Counts of shrinkages of at least a threshold, the same patients at each: of those below the next higher
+    threshold, how many reach this one. The place between -20 and 100 points is logit-normal."""
+    name, group = "published_shrinkage", np.array(_group(network, rows))
+    k, n = _printed(network, rows, "successes", "n")
+    threshold = network.rows["threshold"].to_numpy(float)[rows]
+    # where the next higher threshold is in each array; -1: what is put at its end, nobody beyond 100 points
+    above: list[Any] = [
+        min(np.flatnonzero((group == g) & (threshold > t)), key=threshold.item, default=-1)
+        for g, t in zip(group, threshold, strict=True)
+    ]
+    beyond, higher = np.append(k, 0)[above], np.append(threshold, LARGEST_SHRINKAGE)[above]
+    location, spread = model["shrinkage_location"][group], pt.exp(model["shrinkage_log_spread"][group])
+    u, u_above = ((place(points) - location) / spread for points in (threshold, higher))
+    whole = GRAPH.log_ndtr(u_above)
+    chances = log_between(u, u_above, GRAPH) - whole, GRAPH.log_ndtr(u) - whole
+    how = {"dist": _binomial, "logp": _binomial_log_density, "observed": k - beyond}
+    pm.CustomDist(name, n - beyond, *chances, **how, dims=_labelled(model, network, name, rows))
+    _weigh(model, name, network.power[rows])
+
+
+def _binomial(
+    n: pt.TensorVariable, log_p: pt.TensorVariable, _log_q: pt.TensorVariable, size: pt.TensorVariable
+) -> pt.TensorVariable:
+    return pm.Binomial.dist(n, pt.exp(log_p), size=size)
+
+
+def _binomial_log_density(
+    k: pt.TensorVariable, n: pt.TensorVariable, log_p: pt.TensorVariable, log_q: pt.TensorVariable
+) -> pt.TensorVariable:
+    """From the logs of a chance and of its complement: ``pm.Binomial`` has none where either rounds to 0."""
+    choose = pt.gammaln(n + 1) - pt.gammaln(k + 1) - pt.gammaln(n - k + 1)
+    return choose + k * log_p + (n - k) * log_q
+
+
+def _cells_of_curves(network: Network) -> Iterator[tuple]:
+    """Curve, interval, months at risk, events and weight, wherever patients were at risk."""
+    for cohort in network.cohorts:
+        for a, k in zip(*np.nonzero(cohort.person_time * cohort.weight), strict=True):
+            curve = (cohort.endpoint, cohort.study, network.assumptions.arms[a])
+            months, events = cohort.person_time[a, k], cohort.events[a, k]
+            yield network.curves.index(curve), k, months, events, cohort.weight
+
+
+def _cells_after_landmark(network: Network) -> Iterator[tuple]:
+    """Of each cohort's patients and intervals entered after the landmark: label, stratum (study, then arm),
+    interval, months at risk, events, score and weight."""
+    for c, cohort in enumerate(network.landmark_cohorts):
+        if cohort.weight > 0:
+            data = cohort.exposure
+            patient, interval, months, events = person_intervals(data)
+            of = (cohort.endpoint, cohort.study)
+            labels = [repr((*of, label)) for label in person_interval_labels(patient, interval)]
+            stratum = len(network.assumptions.arms) * c + data.arm[patient]
+            weight = np.full(len(patient), cohort.weight)
+            yield labels, stratum, interval, months, events, data.score[patient], weight

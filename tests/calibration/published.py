@@ -54,6 +54,7 @@ MODULES = (
     "evidence.pairs",
     "model.priors",
     "model.assumptions",
+    "model.variables",
     "model.participants",
     "model.network",
     "model.predictors",

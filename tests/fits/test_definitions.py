@@ -25,10 +25,10 @@ from bayes_net.data.exposure import long_form
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.engine.layout import layout
 from bayes_net.engine.patients import patients_posterior, sampled_variables
-from bayes_net.engine.synthesis import synthesis_posterior
+from bayes_net.engine.synthesis import information, synthesis_posterior
 from bayes_net.errors import InputError
 from bayes_net.inference import closed_form
-from bayes_net.inference.arrays import design, inputs, with_derived
+from bayes_net.inference.arrays import with_derived
 from bayes_net.inference.sampling import labelled
 from bayes_net.inference.synthesis import as_defined
 from bayes_net.labels import coordinates as labelled_coordinates
@@ -38,7 +38,7 @@ from bayes_net.model.backend import random_variable
 from bayes_net.model.hazard import hazard_model
 from bayes_net.model.network import combine_network
 from bayes_net.model.participants import Participants
-from bayes_net.model.predictors import coordinates, labels, scaling
+from bayes_net.model.predictors import coordinates, factors, labels
 from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, Normal
 from bayes_net.model.synthesis import synthesis_model
 from bayes_net.specification.read import read_specification
@@ -431,8 +431,7 @@ def test_every_term_of_the_synthesis_is_what_the_equations_say(name, of_pool):
 @pytest.mark.parametrize("name", POOLS)
 def test_the_engine_has_the_density_and_gradient_of_the_synthesis(name, of_pool):
     network, evaluated = of_pool(name)
-    arrays = inputs(network)
-    posterior = synthesis_posterior(network, arrays, design(network).parts)
+    posterior, learned = synthesis_posterior(network), information(network)
     dims = {"z": ("effect_label",), "scale": ("sd_label",)}
 
     def free_of(x):
@@ -440,8 +439,8 @@ def test_the_engine_has_the_density_and_gradient_of_the_synthesis(name, of_pool)
         return {name: value[0, 0] for name, value in free.items()}
 
     def log_scale(x):
-        factor = posterior.named(x).get("scale", np.zeros(0)) @ scaling(network).T
-        return np.log(np.sqrt(1.0 + factor**2 * arrays.get("information", 0.0))).sum()
+        scale = posterior.named(x).get("scale", np.zeros(1))
+        return np.log(np.sqrt(1.0 + factors(scale, network, otherwise=0.0) ** 2 * learned)).sum()
 
     # exposure at a landmark is compressed to Gauss nodes, with an error below 1e-9 of it
     tolerance = 1e-9 if network.landmark_cohorts else 1e-10

@@ -34,7 +34,6 @@ from bayes_net.engine.posterior import packed
 from bayes_net.engine.synthesis import synthesis_posterior
 from bayes_net.errors import InputError
 from bayes_net.evidence.kinds import KINDS
-from bayes_net.inference.arrays import design, inputs
 from bayes_net.inference.sampling import Sampler, sample_posterior
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.network import combine_network
@@ -268,9 +267,8 @@ def test_the_folder_is_the_users_cache(tmp_path, monkeypatch):
 def test_a_number_that_the_code_cannot_read_off_a_curve_is_refused(tmp_path, monkeypatch):
     rows = [row("S", "survival", "0.45", lower="0.35", upper="0.55", time="12", n="113")]
     network = combine_network(evidence(rows, tmp_path), assumptions())
-    given, parts = inputs(network), design(network).parts
     monkeypatch.setattr(
         type(KINDS["survival"]), "of_curve", staticmethod(lambda hazard, months, maths=None: 1)
     )
     with pytest.raises(InputError, match=r'the engine cannot read .* fit with engine = "pymc"'):
-        synthesis_posterior(network, given, parts)
+        synthesis_posterior(network)

@@ -1,7 +1,5 @@
 """What decides a synthesis, against conjugate posteriors and against the model written anew."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pools
 import pytest
@@ -20,10 +18,10 @@ from bayes_net.checks.power import (
     synthesis_power_scaling,
 )
 from bayes_net.inference.arrays import draw_prior, with_derived
-from bayes_net.inference.synthesis import named
+from bayes_net.inference.synthesis import as_defined, named
 from bayes_net.labels import coordinates
 from bayes_net.model.network import combine_network
-from bayes_net.model.predictors import effect_labels, scale_labels
+from bayes_net.model.predictors import effect_names, length, scale_names
 from bayes_net.model.priors import Fixed, Normal
 from bayes_net.schema import STUDY
 
@@ -119,17 +117,18 @@ def test_a_single_study_is_not_told_twice(tmp_path):
 
 def at_points(network, points):
     """The posterior's variables at these vectors of the model, as draws of one chain."""
-    n = len(effect_labels(network))
+    n = length(effect_names(network), network)
     groups = {"z": (("chain", "draw", "effect_label"), points[None, :, :n])}
     if points.shape[1] > n:
         groups["scale"] = (("chain", "draw", "sd_label"), np.exp(points[None, :, n:]))
     coords = {"chain": [0], "draw": range(len(points))}
-    return xr.DataTree.from_dict({"posterior": named(xr.Dataset(groups, coords), network)})
+    free = as_defined(xr.Dataset(groups, coords), network)
+    return xr.DataTree.from_dict({"posterior": named(free, network, coords)})
 
 
 def vectors(network, count=6, size=0.4):
-    length = len(effect_labels(network)) + len(scale_labels(network))
-    return np.random.default_rng(8).normal(0.0, size, (count, length))
+    n = length(effect_names(network), network) + length(scale_names(network), network)
+    return np.random.default_rng(8).normal(0.0, size, (count, n))
 
 
 def same_up_to_a_constant(found, expected):
@@ -144,7 +143,7 @@ def likelihood(density, x) -> float:
 
 
 def check_components(network, people):
-    graph = SimpleNamespace(effects=effect_labels(network), scales=scale_labels(network))
+    graph = pools.Graph(network)
     points = vectors(network)
     fit = at_points(network, points)
     found = {name: x[0] for name, x in synthesis_components(fit, network).items()}
@@ -165,7 +164,7 @@ def check_components(network, people):
     expected = []
     for x in points:
         whole(x)
-        inner = [z for label, z in whole.z.items() if label.split("[")[0] not in stated]
+        inner = [z for label, z in whole.z.items() if label[0] not in stated]
         jacobian = x[len(graph.effects) :].sum() - np.log(whole.c).sum()
         expected.append(whole.prior() - jacobian + 0.5 * np.sum(np.square(inner)))
     same_up_to_a_constant(found["all priors"], np.array(expected))

@@ -6,6 +6,7 @@ of the elements of the model's vectors.
 
 import tomllib
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,10 @@ import pandas as pd
 from arviz_stats.base import array_stats
 from scipy import special, stats
 
-from bayes_net.engine.synthesis import synthesis_posterior
+from bayes_net.engine.synthesis import information, synthesis_posterior
 from bayes_net.evidence.table import COLUMNS, read_evidence
-from bayes_net.inference.arrays import design, inputs
 from bayes_net.model.assumptions import Assumptions
-from bayes_net.model.predictors import effect_labels, scale_labels, scaling
+from bayes_net.model.predictors import effect_names, scale_names, scaled_by
 from bayes_net.model.priors import Fixed
 from bayes_net.specification.read import parse_specification
 from bayes_net.workflow.analysis import prepare
@@ -107,12 +107,17 @@ def z_of(comparisons: int) -> float:
 # --- the model, evaluated ---------------------------------------------------------------------------
 
 
+def labels_of(names, network) -> list[tuple]:
+    """Name and labels of every element of the vector of effects, or of standard deviations."""
+    return [label for name in names(network) for label in product([name], *network.free[name].dims.values())]
+
+
 class Graph:
     """Log density and gradient of the engine as functions of its vector: effects, then log scales."""
 
     def __init__(self, network):
-        self.posterior = synthesis_posterior(network, inputs(network), design(network).parts)
-        self.effects, self.scales = effect_labels(network), scale_labels(network)
+        self.posterior = synthesis_posterior(network)
+        self.effects, self.scales = labels_of(effect_names, network), labels_of(scale_names, network)
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         return self.posterior(x)
@@ -162,7 +167,8 @@ class Density:
         self.power, self.patients, self.stacked = network.power, patients, stacked
         self.labels, self.scales = graph.effects, graph.scales
         self.own = {self.a.reference, *self.a.own_baseline}
-        self.by, self.information = scaling(network), inputs(network).get("information", 0.0)
+        self.by = scaled_by(network)[:, None] == np.arange(len(graph.scales))
+        self.information = information(network)
 
     def __call__(self, x):
         self.sd = dict(zip(self.scales, np.exp(x[len(self.labels) :]), strict=True))

@@ -47,7 +47,6 @@ MAY_IMPORT_HEAVY = {
     "engine.nuts",
     "model.hazard",
     "model.synthesis",
-    "model.terms",
     "inference.patients",
     "inference.sampling",
     "inference.synthesis",
