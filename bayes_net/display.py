@@ -32,11 +32,11 @@ def notebook_html(
 @cache
 def template(name: str) -> Template:
     """The template ``name`` of the package; jinja2 is imported on first use."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
         loader=PackageLoader("bayes_net.report"),
-        autoescape=True,
+        autoescape=select_autoescape(["html.j2"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-Columns = Mapping[str, Callable[[Any], str] | tuple[str, Callable[[Any], str]]]
-"""What stands under each heading: a text of a whole row, or a column and what prints its values."""
+Column = Callable[[Any], str] | tuple[str, Callable[[Any], str]]
+"""What stands under a heading: a text of a whole row, or a column and what prints its values."""
 
 MOST_DECIMALS = 3
 MONTH_DECIMALS = 1
@@ -104,7 +104,7 @@ def interval_label(table: pd.DataFrame) -> str:
     return " / ".join(f"{percent(level)} {kinds.get(kind, kind)}" for level, kind in pairs)
 
 
-def text_table(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+def text_table(table: pd.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
     """A table to read, in the order of the rows; ``{interval}`` in a heading is the label of the limits."""
     rows, label = list(table.itertuples(index=False)), interval_label(table) if "level" in table else ""
     return pd.DataFrame(

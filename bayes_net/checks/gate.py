@@ -9,22 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.base import array_stats
 from scipy.special import logsumexp
 
+from bayes_net import schema
 from bayes_net.errors import InputError
 from bayes_net.estimands.diagnostics import blocks, diagnose, effective_size, smoothed_weights, split_chains
 from bayes_net.labels import about, texts
-from bayes_net.schema import (
-    CHAIN,
-    DRAW,
-    IMPORTANCE_ESS,
-    IMPUTATION,
-    MAX_PARETO_K,
-    MIN_ESS,
-    PARETO_K,
-    SAMPLE_DIMS,
-)
 
 MAX_RHAT = 1.01
 MIN_BFMI = 0.3
@@ -53,7 +43,7 @@ def gate(
     quantities: Mapping[str, xr.DataArray] | None = None,
     *,
     max_rhat: float = MAX_RHAT,
-    min_ess: float = MIN_ESS,
+    min_ess: float = schema.MIN_ESS,
 ) -> Gate:
     """Rank-normalised R-hat, ESS, divergences and E-BFMI of a fit.
 
@@ -65,7 +55,7 @@ def gate(
     Chains of several imputations (``fit_imputed``) are of different data sets and need not agree: each
     imputation is checked by itself, and the worst value of each check stands.
     """
-    if IMPUTATION in fit["posterior"].coords:
+    if schema.IMPUTATION in fit["posterior"].coords:
         parts = by_imputation(fit, quantities or {})
         return worst_of(
             {
@@ -82,17 +72,17 @@ def by_imputation(
     fit: xr.DataTree, quantities: Mapping[str, xr.DataArray]
 ) -> dict[int, tuple[xr.DataTree, dict[str, xr.DataArray]]]:
     """The chains of each imputation of a pooled fit, as a fit of their own, and their quantities."""
-    number = fit["posterior"][IMPUTATION].values
+    number = fit["posterior"][schema.IMPUTATION].values
     parts = {}
     for one in dict.fromkeys(number.tolist()):
-        own = {CHAIN: np.flatnonzero(number == one)}
+        own = {schema.CHAIN: np.flatnonzero(number == one)}
         groups = {
-            name: fit[name].to_dataset().isel(own).drop_vars(IMPUTATION)
+            name: fit[name].to_dataset().isel(own).drop_vars(schema.IMPUTATION)
             for name in ("posterior", "sample_stats")
         }
         parts[one] = (
             xr.DataTree.from_dict(groups),
-            {name: x.isel(own).drop_vars(IMPUTATION) for name, x in quantities.items()},
+            {name: x.isel(own).drop_vars(schema.IMPUTATION) for name, x in quantities.items()},
         )
     return parts
 
@@ -116,15 +106,17 @@ def worst_of(gates: Mapping[str, Gate]) -> Gate:
 
 
 def _sampler_checks(stats: xr.DataTree) -> list[dict]:
-    if PARETO_K in stats:
-        k, ess = (float(stats[name][0]) for name in (PARETO_K, IMPORTANCE_ESS))
+    if schema.PARETO_K in stats:
+        k, ess = (float(stats[name][0]) for name in (schema.PARETO_K, schema.IMPORTANCE_ESS))
         return [
-            _row("Pareto k", k, threshold=MAX_PARETO_K, largest=True, where="importance weights"),
-            _row("importance ESS", ess, threshold=MIN_ESS, largest=False, where="importance weights"),
+            _row("Pareto k", k, threshold=schema.MAX_PARETO_K, largest=True, where="importance weights"),
+            _row("importance ESS", ess, threshold=schema.MIN_ESS, largest=False, where="importance weights"),
         ]
-    chains = stats.sizes[CHAIN]
-    diverging = stats["diverging"].transpose(CHAIN, ...).values.reshape(chains, -1).sum(axis=1)
-    energy = stats["energy"].transpose(..., *SAMPLE_DIMS).values
+    from arviz_stats.base import array_stats
+
+    chains = stats.sizes[schema.CHAIN]
+    diverging = stats["diverging"].transpose(schema.CHAIN, ...).values.reshape(chains, -1).sum(axis=1)
+    energy = stats["energy"].transpose(..., *schema.SAMPLE_DIMS).values
     bfmi = np.reshape(array_stats.bfmi(energy), (-1, chains)).min(axis=0)
     most, worst = int(diverging.argmax()), int(bfmi.argmin())
     where = f"most in chain {most}" if diverging.any() else "all chains"
@@ -165,7 +157,9 @@ def _convergence(
 
 def _by_element(x: xr.DataArray) -> np.ndarray:
     """Draws as (element, chain, draw)."""
-    return x.transpose(..., *SAMPLE_DIMS).values.reshape(-1, x.sizes[CHAIN], x.sizes[DRAW])
+    return x.transpose(..., *schema.SAMPLE_DIMS).values.reshape(
+        -1, x.sizes[schema.CHAIN], x.sizes[schema.DRAW]
+    )
 
 
 def _row(check: str, worst: float, *, threshold: float, largest: bool, where: str) -> dict:
@@ -196,8 +190,8 @@ def loo(fit: xr.DataTree) -> dict[str, float]:
             "the fit has no log_likelihood: it is of imputed follow-up, or of patients in a synthesis alone"
         )
     of = "patients" if "patients" in fit["log_likelihood"] else "published"
-    values = fit["log_likelihood"][of].transpose(..., CHAIN, DRAW)
-    if values.ndim == len(SAMPLE_DIMS):
+    values = fit["log_likelihood"][of].transpose(..., schema.CHAIN, schema.DRAW)
+    if values.ndim == len(schema.SAMPLE_DIMS):
         raise InputError(
             "the fit knows only the sum of its patients' log-likelihoods; leaving one out needs a fit to an "
             "Exposure, a row a patient"

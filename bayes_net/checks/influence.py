@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.base import array_stats
 from scipy import special
 
 from bayes_net.checks.gate import HIGH_PARETO_K, MIN_SPREAD, gate, leave_one_out, relative_efficiency
 from bayes_net.checks.power import reported_log_ratios, study_log_likelihood
-from bayes_net.data.exposure import Exposure
+from bayes_net.data.exposure import Exposure, subset
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
 from bayes_net.estimands.diagnostics import blocks, smoothed_weights
@@ -51,6 +50,8 @@ def influence(
     InputError
         The fit has no slopes or no log-likelihood of patients, or ``data`` has other patients.
     """
+    from bayes_net.inference.patients import fit as fitted
+
     if SLOPE not in fit["posterior"] or "log_likelihood" not in fit.children:
         raise InputError(
             "the fit has no slope or no log_likelihood; expected one of bayes_net.fit with slopes"
@@ -72,12 +73,13 @@ def influence(
         below[rows] = weights @ (slopes < 0).T
     refitted = np.zeros(n, bool)
     high = [i for i in np.argsort(-np.nan_to_num(k, nan=np.inf)) if not k[i] <= HIGH_PARETO_K]
-    for i in high[:most_refits]:
-        if data is None:
-            break
-        tree = _refit(fit, data, hazard, int(i), how)
-        own, refitted[i] = _by_arm(tree), gate(tree, {"log hazard ratio": tree["posterior"][SLOPE]}).passed
-        without[i], below[i] = np.median(own, axis=1), (own < 0).mean(axis=1)
+    if data is not None:
+        default: dict[str, Any] = {"seed": int(fit.attrs["seed"]), "shape": layout([data])}
+        for i in high[:most_refits]:
+            tree = fitted(subset(data, np.arange(n) != i), hazard, **default | how)
+            own = _by_arm(tree)
+            without[i], below[i] = np.median(own, axis=1), (own < 0).mean(axis=1)
+            refitted[i] = gate(tree, {"log hazard ratio": tree["posterior"][SLOPE]}).passed
     return xr.Dataset(
         {
             "hr": (ARM, np.exp(np.median(slopes, axis=1))),
@@ -146,20 +148,6 @@ def _quantiles(
     return np.interp(probabilities, shares.cumsum() - 0.5 * shares, ordered)
 
 
-def without_patient(data: Exposure, row: int) -> Exposure:
-    """The exposure of all patients but the one in this row; arms and covariates keep their columns."""
-    kept = np.arange(data.n) != row
-    arrays = {name: getattr(data, name)[kept] for name in ("time", "event", "arm", "score", "covariates")}
-    return replace(data, **arrays)
-
-
-def _refit(fit: xr.DataTree, data: Exposure, hazard: Hazard | None, row: int, how: dict) -> xr.DataTree:
-    from bayes_net.inference.patients import fit as fitted
-
-    how = {"seed": int(fit.attrs["seed"]), "shape": layout([data])} | how
-    return fitted(without_patient(data, row), hazard, **how)
-
-
 def study_influence(
     fit: xr.DataTree,
     network: Network,
@@ -178,6 +166,8 @@ def study_influence(
     sampling (Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4) up to a Pareto k of 0.5. Above
     it what would be without the study is missing: only a refit can tell.
     """
+    from arviz_stats.base import array_stats
+
     posterior = fit["posterior"].to_dataset()
     by_study = study_log_likelihood(posterior, network)
     about, whole = reported_log_ratios(posterior, network)
@@ -229,13 +219,10 @@ def left_out(network: Network, names: Sequence[str]) -> Network:
     weights: dict[str, float] = {}
     for name in names:
         of_study = list(network.rows.loc[network.rows["study"] == name, "id"])
-        weights |= dict.fromkeys(of_study or ([] if _is_cohort(network, name) else [name]), 0.0)
+        alone = [] if any(cohort.study == name for cohort in network.cohorts) else [name]
+        weights |= dict.fromkeys(of_study or alone, 0.0)
     cohorts = tuple(replace(c, weight=0.0) if c.study in names else c for c in network.cohorts)
     return replace(network.with_power(weights), cohorts=cohorts)
-
-
-def _is_cohort(network: Network, name: str) -> bool:
-    return any(cohort.study == name for cohort in network.cohorts)
 
 
 def leave_one_number_out(

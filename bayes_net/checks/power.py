@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.base import array_stats
-from scipy import special, stats
+from scipy import special
 
 from bayes_net.errors import InputError
 from bayes_net.estimands.synthesis import slopes_of
@@ -110,6 +109,8 @@ def components(fit: xr.DataTree) -> dict[str, np.ndarray]:
 
 def _weights(log_density: np.ndarray) -> list[np.ndarray]:
     """Weights of the draws with the component raised to each power, each summing to 1."""
+    from arviz_stats.base import array_stats
+
     found = []
     for alpha in ALPHAS:
         logs = array_stats.power_scale_lw(log_density, alpha=alpha, axis=(-2, -1))
@@ -121,6 +122,8 @@ def _weights(log_density: np.ndarray) -> list[np.ndarray]:
 def _sensitivity(
     draws: np.ndarray, log_density: np.ndarray, weights: list[np.ndarray]
 ) -> tuple[float, float]:
+    from arviz_stats.base import array_stats
+
     if not np.ptp(draws):
         return 0.0, 0.0
     distance = float(array_stats.power_scale_sense(draws, *weights, *ALPHAS))
@@ -205,6 +208,8 @@ def _log_prior(draws: xr.Dataset, network: Network, name: str) -> np.ndarray:
 
 
 def _mixture(values: np.ndarray, prior: Borrowing) -> np.ndarray:
+    from scipy import stats
+
     parts = [stats.norm.logpdf(values, scale=sd) for sd in (prior.sd, prior.vague_sd)]
     shares = np.reshape([prior.weight, 1 - prior.weight], (2, *[1] * values.ndim))
     return special.logsumexp(parts, axis=0, b=shares)

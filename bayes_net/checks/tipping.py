@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from bayes_net.checks.gate import gate
 from bayes_net.data.exposure import Exposure
@@ -129,10 +129,10 @@ def _tipping(own: pd.DataFrame) -> dict[str, object]:
     for side, steps in outwards.items():
         factors = steps["factor"].to_numpy(float)
         prob = steps["prob_below_1"].to_numpy(float)
-        z = norm.ppf(np.clip(prob if time == "longer" else 1 - prob, _MOST_CERTAIN, 1 - _MOST_CERTAIN))
+        z = ndtri(np.clip(prob if time == "longer" else 1 - prob, _MOST_CERTAIN, 1 - _MOST_CERTAIN))
         error = (steps["mcse_hr"] / steps["hr"] / steps["log_sd"]).to_numpy(float)
         error[0] = 0.0  # at the analysis as specified the word holds, by the definition of the word
-        needed = norm.ppf(band)
+        needed = ndtri(band)
         found |= {
             side: _first_below(factors, z, needed),
             f"{side}_nearest": _first_below(factors, z - error, needed),

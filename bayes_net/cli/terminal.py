@@ -91,6 +91,6 @@ def show_found(analysis: Analysis) -> None:
     """The hazard ratios of a run."""
     from bayes_net.workflow.describe import found_in_words
 
-    for title, table in found_in_words(analysis):
+    for title, table in found_in_words(analysis.prepared, analysis):
         out_console.print()
         out_console.print(framed(table, title))

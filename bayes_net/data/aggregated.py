@@ -11,6 +11,7 @@ which it keeps: adding pieces costs no accuracy.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ what the nodes make of it."""
 MOST_PATTERNS = 500
 _BLOCK = 16_384
 """Patients at a time: what is computed of them stays in the processor's cache."""
+_SUMS = ("n_by_pattern", "hits", "score_hits", "score_hits_by_interval", "exact")
 _MOMENT_ERROR = 1e-12
 """A rule that gives its moments, per month, back less well is made anew from the patients themselves."""
 
@@ -113,7 +115,8 @@ class AggregatedExposure(Intervals):
         """Largest relative error of a cell's sum of e_i exp(slope * score_i), for hazard ratios of 1/4 to 4
         per 10 points: measured against the sums over all patients."""
         held = self.exact > 0
-        rule = _exponentials(self.score, self.weight)
+        sums = [(self.weight * np.exp(slope * self.score)).sum(axis=-1) for slope in SLOPES]
+        rule = np.stack(sums, axis=-1)
         return float(np.max(np.abs(rule / np.where(held, self.exact, 1.0) - 1.0)[held], initial=0.0))
 
     def nodes(self, patterns: np.ndarray) -> Nodes:
@@ -138,17 +141,8 @@ class AggregatedExposure(Intervals):
             )
             at, mass = gauss_rule(at, mass, nodes=NODES)
             score[cell][: len(at)], weight[cell][: len(at)] = at, mass
-        return replace(
-            a,
-            n_by_pattern=a.n_by_pattern + b.n_by_pattern,
-            hits=a.hits + b.hits,
-            score_hits=a.score_hits + b.score_hits,
-            score_hits_by_interval=a.score_hits_by_interval + b.score_hits_by_interval,
-            longest=np.maximum(a.longest, b.longest),
-            score=score,
-            weight=weight,
-            exact=a.exact + b.exact,
-        )
+        sums = {name: getattr(a, name) + getattr(b, name) for name in _SUMS}
+        return replace(a, **sums, longest=np.maximum(a.longest, b.longest), score=score, weight=weight)
 
     def _at(self, patterns: np.ndarray) -> AggregatedExposure:
         """With one row for each of ``patterns``; those without patients have zeros."""
@@ -161,23 +155,12 @@ class AggregatedExposure(Intervals):
                 "together"
             ) from missing
 
-        def placed(values: np.ndarray) -> np.ndarray:
-            full = np.zeros((len(patterns), *values.shape[1:]))
-            full[where] = values
-            return full
-
-        return replace(
-            self,
-            patterns=patterns,
-            n_by_pattern=placed(self.n_by_pattern),
-            hits=placed(self.hits),
-            score_hits=placed(self.score_hits),
-            score_hits_by_interval=placed(self.score_hits_by_interval),
-            longest=placed(self.longest),
-            score=placed(self.score),
-            weight=placed(self.weight),
-            exact=placed(self.exact),
-        )
+        placed: dict[str, Any] = {}
+        for name in (*_SUMS, "longest", "score", "weight"):
+            values = getattr(self, name)
+            placed[name] = np.zeros((len(patterns), *values.shape[1:]))
+            placed[name][where] = values
+        return replace(self, patterns=patterns, **placed)
 
 
 def _check_patterns(patterns: np.ndarray) -> None:
@@ -186,11 +169,6 @@ def _check_patterns(patterns: np.ndarray) -> None:
             f"the arms and covariates of these patients make more than {MOST_PATTERNS} different patterns; "
             "cut continuous covariates into a few classes"
         )
-
-
-def _exponentials(score: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """sum_i weight_i exp(slope * score_i) over the last axis, at each of ``SLOPES``."""
-    return np.stack([(weight * np.exp(slope * score)).sum(axis=-1) for slope in SLOPES], axis=-1)
 
 
 def aggregate(data: Exposure) -> AggregatedExposure:
@@ -207,7 +185,8 @@ def aggregate(data: Exposure) -> AggregatedExposure:
     shape = (len(patterns), data.n_intervals)
     had_event = data.event > 0
     hit_scores = data.score[had_event]
-    levels, bounds = _few(data.score), _bounds(data.score)
+    low, high = data.score.min(), data.score.max()
+    levels, bounds = _few(data.score), ((low + high) / 2, (high - low) / 2)
     sums = _cell_sums(data.score, cell, since_start, shape, levels=levels, bounds=bounds)
     widths = np.append(np.diff(data.starts), 0.0)[:, None]
     # a patient spends the whole of every interval before the last one, and part of that
@@ -262,12 +241,6 @@ def _few(score: np.ndarray) -> np.ndarray | None:
         return None
     found = pd.unique(score)
     return np.sort(found) if len(found) <= NODES else None
-
-
-def _bounds(score: np.ndarray) -> tuple[float, float]:
-    """Centre and half width of the range of the scores."""
-    low, high = score.min(), score.max()
-    return (low + high) / 2, (high - low) / 2
 
 
 def _cell_sums(

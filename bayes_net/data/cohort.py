@@ -11,26 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from bayes_net import schema
+from bayes_net.data import reading, rules
 from bayes_net.data.notes import EXCLUDED_PATIENTS, HANDLED, Note, handled_scans, judgement_calls
-from bayes_net.data.reading import (
-    PATIENT_COLUMNS,
-    SIZE_UNITS,
-    Table,
-    check_options,
-    months_on_grid,
-    problem,
-    refuse,
-    selected_tables,
-    text,
-)
-from bayes_net.data.rules import (
-    EVENTS,
-    after_death,
-    patient_problems,
-    scan_problems,
-    typed_patients,
-    typed_scans,
-)
 from bayes_net.display import notebook_html
 from bayes_net.errors import CohortWarning, listed
 from bayes_net.numbers import counted
@@ -63,7 +45,9 @@ class Cohort:
         """The sha256 of both tables' values, which row and column order do not change."""
         content = hashlib.sha256()
         for table in (self.patients, self.scans):
-            content.update(_canonical_csv(table))
+            columns = sorted(table.columns)
+            rows = table[columns].sort_values(columns, kind="stable")
+            content.update(rows.to_csv(index=False, lineterminator="\n").encode())
         return content.hexdigest()
 
     def __eq__(self, other: object) -> bool:
@@ -108,12 +92,6 @@ class Cohort:
         return table.rename_axis("Arm").reset_index()
 
 
-def _canonical_csv(table: pd.DataFrame) -> bytes:
-    columns = sorted(table.columns)
-    rows = table[columns].sort_values(columns, kind="stable")
-    return rows.to_csv(index=False, lineterminator="\n").encode()
-
-
 def read_cohort(
     patients: str | Path | pd.DataFrame,
     scans: str | Path | pd.DataFrame | None,
@@ -149,22 +127,22 @@ def read_cohort(
     per_unit = schema.months_per(time_unit)
     window = schema.duration(baseline_window)
     arms = arms if arms is None or isinstance(arms, str) else tuple(str(arm) for arm in arms)
-    check_options(size_unit, arms, covariates, scans_after_death)
-    people, visits = selected_tables(
+    reading.check_options(size_unit, arms, covariates, scans_after_death)
+    people, visits = reading.selected_tables(
         patients, scans, patient_columns, scan_columns, covariates, size_unit, study
     )
     people, visits, notes, problems = _without(people, visits, exclude_patients)
-    people, found = typed_patients(people, covariates, per_unit)
-    visits, found_in_scans = typed_scans(visits, per_unit)
+    people, found = rules.typed_patients(people, covariates, per_unit)
+    visits, found_in_scans = rules.typed_scans(visits, per_unit)
     visits, dropped = _prepared(
-        visits, people, months_on_grid(window.months), drop_late=scans_after_death == "drop"
+        visits, people, reading.months_on_grid(window.months), drop_late=scans_after_death == "drop"
     )
 
     def in_unit(months: float) -> str:
         return f"{months / per_unit:g} {time_unit}"
 
-    problems += found + found_in_scans + patient_problems(people, arms, in_unit)
-    refuse([*problems, *scan_problems(visits, people, str(window), in_unit)])
+    problems += found + found_in_scans + rules.patient_problems(people, arms, in_unit)
+    reading.refuse([*problems, *rules.scan_problems(visits, people, str(window), in_unit)])
     cohort = Cohort(
         patients=_patient_table(people.frame, covariates, study),
         scans=_scan_table(visits.frame, size_unit),
@@ -176,22 +154,24 @@ def read_cohort(
 
 
 def _without(
-    people: Table, visits: Table, excluded: Iterable[str]
-) -> tuple[Table, Table, tuple[Note, ...], list[str]]:
+    people: reading.Table, visits: reading.Table, excluded: Iterable[str]
+) -> tuple[reading.Table, reading.Table, tuple[Note, ...], list[str]]:
     """Both tables without the excluded patients, a note that counts them, and the ones that are not there."""
     names = {str(name).strip() for name in ([excluded] if isinstance(excluded, str) else excluded)}
-    ids = text(people.frame["patient"])
+    ids = reading.text(people.frame["patient"])
     absent = sorted(names - set(ids.dropna()))
     problems = []
     if absent:
         got = f"patients to exclude that do not occur: {listed(absent)}"
-        problems = [problem(people.name, got, "patients of this table", "Correct exclude_patients.")]
+        problems = [reading.problem(people.name, got, "patients of this table", "Correct exclude_patients.")]
     out = ids.isin(names)
     if out.all():
         todo = "Exclude fewer patients."
-        problems.append(problem(people.name, "every patient is excluded", "patients to analyse", todo))
-    kept = people.where(~out), visits.where(~text(visits.frame["patient"]).isin(names))
-    arms = text(people.frame["arm"])[out & ~ids.duplicated()].value_counts().sort_index()
+        problems.append(
+            reading.problem(people.name, "every patient is excluded", "patients to analyse", todo)
+        )
+    kept = people.where(~out), visits.where(~reading.text(visits.frame["patient"]).isin(names))
+    arms = reading.text(people.frame["arm"])[out & ~ids.duplicated()].value_counts().sort_index()
     if not out.any():
         return *kept, (), problems
     by_arm = tuple((str(arm), int(n)) for arm, n in arms.items())
@@ -203,8 +183,8 @@ def _without(
 
 
 def _prepared(
-    visits: Table, people: Table, window: float, *, drop_late: bool
-) -> tuple[Table, tuple[Note, ...]]:
+    visits: reading.Table, people: reading.Table, window: float, *, drop_late: bool
+) -> tuple[reading.Table, tuple[Note, ...]]:
     """Scans with their patient's OS and baseline marked; repeats and, if asked, scans after death dropped."""
     frame, once = visits.frame, people.frame.dropna(subset="patient").drop_duplicates("patient")
     known = once[[name for name in ("patient", "os_time", "os_event") if name in once]]
@@ -212,7 +192,7 @@ def _prepared(
     visits = replace(visits, frame=frame.merge(known, on="patient", how="left"))
     repeated = visits.frame.duplicated() & visits.frame["patient"].notna()
     visits = visits.where(~repeated)
-    late = after_death(visits.frame) & drop_late
+    late = rules.after_death(visits.frame) & drop_late
     visits = visits.where(~late)
     candidate = visits.frame["time"] <= window
     marked = visits.frame.assign(
@@ -237,9 +217,9 @@ def _last_candidate(candidates: pd.DataFrame, frame: pd.DataFrame) -> pd.Series:
 
 
 def _patient_table(frame: pd.DataFrame, covariates: Sequence[str], study: str | None) -> pd.DataFrame:
-    columns = [name for name in PATIENT_COLUMNS if name in frame or name == "study"]
+    columns = [name for name in reading.PATIENT_COLUMNS if name in frame or name == "study"]
     table = frame if "study" in frame else frame.assign(study=study or "study")
-    numbers = {name: int for name in EVENTS if name in frame}
+    numbers = {name: int for name in rules.EVENTS if name in frame}
     table = table[[*columns, *covariates]].astype({"patient": str, "study": str, "arm": str} | numbers)
     return table.sort_values("patient", ignore_index=True)
 
@@ -249,7 +229,7 @@ def _scan_table(frame: pd.DataFrame, size_unit: str | None) -> pd.DataFrame:
     frame = frame.assign(baseline=frame["is_baseline"], new_lesion=frame["new_lesion"] == 1)
     columns = ["patient", "time", "baseline", "pchg", "new_lesion", "response"]
     if size_unit:
-        sld = (frame["size"] * SIZE_UNITS[size_unit]).round(6)  # 17.2 cm and 172 mm are one size
+        sld = (frame["size"] * reading.SIZE_UNITS[size_unit]).round(6)  # 17.2 cm and 172 mm are one size
         start = frame["patient"].map(sld[frame["baseline"]].set_axis(frame["patient"][frame["baseline"]]))
         frame = frame.assign(sld=sld, pchg=100 * (sld - start) / start)
         columns.append("sld")

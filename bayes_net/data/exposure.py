@@ -7,7 +7,7 @@ cut-point belongs to the interval that ends there. The last interval is open-end
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -210,6 +210,12 @@ class Exposure(Intervals):
     def last_follow_up(self) -> np.ndarray:
         """The longest follow-up of each arm, in months; 0 without patients."""
         return np.array([self.time[self.arm == a].max(initial=0.0) for a in range(len(self.arms))])
+
+
+def subset(data: Exposure, keep: np.ndarray) -> Exposure:
+    """The exposure of some of the patients; arms and covariates keep their columns."""
+    rows = ("time", "event", "arm", "score", "covariates")
+    return replace(data, **{name: getattr(data, name)[keep] for name in rows})
 
 
 def one_hot(index: np.ndarray, size: int) -> np.ndarray:

@@ -56,31 +56,21 @@ def judgement_calls(
     post = ~known["baseline"] & (known["time"] > 0)
     unheeded = known["patient"][post & is_progression(known) & (known["time"] < known["pfs_time"])].nunique()
     without = int((~patients["patient"].isin(known["patient"][usable(known)])).sum())
-    notes = [
-        _of_scans("scans-after-pfs", known["time"] > known["pfs_time"], "after PFS ended, kept but not used"),
-        _warning("no-post-baseline-scan", without, "patient", "without a usable scan after the baseline"),
-        _warning(
-            "unheeded-progression", unheeded, "patient", f"with {_PROGRESSION} before PFS ended, {_UNHEEDED}"
-        ),
+    after_pfs = int((known["time"] > known["pfs_time"]).sum())
+    progression = f"+{schema.PROGRESSION_PCHG:g} % or more, a new lesion or PD at a scan"
+    unheeded_means = f"with {progression} before PFS ended, which the endpoint does not take as progression"
+    found = [
+        ("scans-after-pfs", after_pfs, "scan", "after PFS ended, kept but not used"),
+        ("no-post-baseline-scan", without, "patient", "without a usable scan after the baseline"),
+        ("unheeded-progression", unheeded, "patient", unheeded_means),
     ]
     if "os_time" in known:
         # of living patients: a scan after death is refused, or dropped, before
-        left = known["time"] > known["os_time"]
-        notes.append(_of_scans("scans-after-os", left, "of living patients after OS follow-up ended"))
+        after_os = int((known["time"] > known["os_time"]).sum())
+        found.append(("scans-after-os", after_os, "scan", "of living patients after OS follow-up ended"))
+    notes = [Note(WARNING, code, f"{counted(n, noun)} {what}", n) for code, n, noun, what in found]
     notes += [_mixed(name, patients[name]) for name in covariates if patients[name].dtype.kind != "f"]
     return tuple(note for note in notes if note.count)
-
-
-_PROGRESSION = f"+{schema.PROGRESSION_PCHG:g} % or more, a new lesion or PD at a scan"
-_UNHEEDED = "which the endpoint does not take as progression"
-
-
-def _of_scans(code: str, which: pd.Series, what: str) -> Note:
-    return _warning(code, int(which.sum()), "scan", what)
-
-
-def _warning(code: str, n: int, noun: str, what: str) -> Note:
-    return Note(WARNING, code, f"{counted(n, noun)} {what}", n)
 
 
 def _mixed(name: str, values: pd.Series) -> Note:

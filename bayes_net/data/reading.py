@@ -207,16 +207,12 @@ def _from_frame(frame: pd.DataFrame, name: str) -> Table:
     labels = frame.index if frame.index.is_unique and not frame.index.names[0] else pd.RangeIndex(len(frame))
     flat = frame.reset_index(level=named) if named else frame
     flat = flat.rename(columns=str).reset_index(drop=True)
-    return Table(name, _unique_columns(flat, name), labels)
-
-
-def _unique_columns(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    frame = frame.loc[:, [column != "" for column in frame.columns]]
-    twice = sorted(set(frame.columns[frame.columns.duplicated()]))
+    flat = flat.loc[:, flat.columns != ""]
+    twice = sorted(set(flat.columns[flat.columns.duplicated()]))
     if twice:
         got = f"columns occur twice: {', '.join(twice)}"
         raise CohortError(problem(name, got, "unique column names", "Rename or remove one."))
-    return frame
+    return Table(name, flat, labels)
 
 
 def select(

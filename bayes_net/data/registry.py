@@ -70,7 +70,8 @@ def expose_registry(
     )
     by_dask = hasattr(source, "to_delayed")
     sums = _by_dask(source, piece) if by_dask else _one_by_one(_frames(source, piece.wanted), piece)
-    if not sums or not (total := reduce(add, sums)).events.any():
+    total = next(sums, None)
+    if total is None or not (total := reduce(add, sums, total)).events.any():
         at = "" if landmark is None else f" at landmark {landmark!r}"
         raise InputError(f"the table has no event{at}, so a hazard cannot be learnt; check what was read")
     return total
@@ -149,25 +150,22 @@ class _Piece:
             )
 
 
-def _one_by_one(frames: Iterable[pd.DataFrame], piece: _Piece) -> list[AggregatedExposure]:
-    """The running total of pieces read one after another: a list of one, or of none without rows."""
-    total, first_row = None, 0
+def _one_by_one(frames: Iterable[pd.DataFrame], piece: _Piece) -> Iterator[AggregatedExposure]:
+    first_row = 0
     for frame in frames:
-        found = piece.sums(frame, first_row)
+        if (found := piece.sums(frame, first_row)) is not None:
+            yield found
         first_row += len(frame)
-        if found is not None:
-            total = found if total is None else total + found
-    return [] if total is None else [total]
 
 
-def _by_dask(source: Any, piece: _Piece) -> list[AggregatedExposure]:
+def _by_dask(source: Any, piece: _Piece) -> Iterator[AggregatedExposure]:
     """The sums of every partition, by dask's scheduler or the cluster that it is connected to."""
     import dask
 
     _check_columns(source.columns, piece.wanted)
     parts = source[piece.wanted].to_delayed()
     found = dask.compute(*(dask.delayed(piece.sums)(part) for part in parts))
-    return [each for each in found if each is not None]
+    yield from (each for each in found if each is not None)
 
 
 def _frames(source: Any, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:

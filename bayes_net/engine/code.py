@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -72,8 +73,8 @@ def _copy(size, expanded, x, out, block):  # of as many numbers
 class Code:
     """The two functions that a sampler calls, and whether they came from the folder."""
 
-    log_density: object
-    expand: object
+    log_density: Any
+    expand: Any
     cached: bool
 
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 import numpy as np
-from arviz_stats.base import array_stats
 
 from bayes_net.engine.code import code
 from bayes_net.engine.posterior import Posterior
@@ -148,8 +147,12 @@ def _quadratic(at: np.ndarray) -> np.ndarray:
     return np.column_stack([np.ones(len(at)), at, at**2, *pairs])
 
 
-def _weighted(posterior: Posterior, proposal: _Proposal, n: int, rng: np.random.Generator):
+def _weighted(
+    posterior: Posterior, proposal: _Proposal, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Proposals, their log densities, their Pareto-smoothed log weights, which sum to 1, and Pareto's k."""
+    from arviz_stats.base import array_stats
+
     points, density = proposal.draw(n, rng)
     height = evaluate(posterior, points)[0]
     possible = np.isfinite(height)

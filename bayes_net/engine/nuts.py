@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -44,10 +45,10 @@ def nuts_model(posterior: Posterior) -> CompiledPyMCModel:
     return CompiledPyMCModel(**{name: value for name, value in given.items() if name in known})
 
 
-def columns(trace, names: Sequence[str]) -> dict[str, np.ndarray]:
+def columns(trace: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
     """What a raw trace of ``nutpie.sample`` holds under these names after tuning, (chain, draw, ...): without
     a table of everything else that it holds, which takes as long as a tenth of the sampling."""
-    found = {name: [] for name in names}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for parts in zip(*trace.get_arrow_trace(), strict=True):
         kept = ~_values(parts[1], "tuning")
         for name in names:
@@ -56,7 +57,7 @@ def columns(trace, names: Sequence[str]) -> dict[str, np.ndarray]:
     return {name: np.stack(chains) for name, chains in found.items()}
 
 
-def _values(batch, name: str) -> np.ndarray:
+def _values(batch: pyarrow.RecordBatch, name: str) -> np.ndarray:
     column = pyarrow.array(batch.column(name))
     flat = column.flatten() if pyarrow.types.is_nested(column.type) else column
     return flat.to_numpy(zero_copy_only=False).reshape(len(column), *([-1] if flat is not column else []))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from bayes_net.model.assumptions import (
     walk_basis,
 )
 from bayes_net.model.predictors import coordinates
-from bayes_net.model.priors import INDEPENDENT, NONE, Flat, HalfNormal
+from bayes_net.model.priors import INDEPENDENT, NONE, HalfNormal, Normal
 from bayes_net.schema import (
     ARM_EFFECT,
     COVARIATE_EFFECT,
@@ -34,7 +35,9 @@ from bayes_net.schema import (
 )
 
 
-def patients_posterior(data: AnyExposure, hazard: Hazard | None = None, *, shape: Layout | None = None):
+def patients_posterior(
+    data: AnyExposure, hazard: Hazard | None = None, *, shape: Layout | None = None
+) -> Posterior:
     """The posterior of ``data``.
 
     Variables are the free ones of ``hazard_model``: ``step`` is what the walk's standard normal steps are
@@ -77,12 +80,13 @@ def _effects(variables: Mapping[str, Variable], free: Mapping[str, FreeVariable]
     at, n = _places(variables), sum(p.size for p in place.values())
     sd, mean, root, constant = np.full(n, -1), np.zeros(n), np.zeros(n), 0.0
     for name, own in place.items():
-        if not isinstance(prior := free[name].prior, Flat):
+        if isinstance(prior := free[name].prior, Normal):
             mean[own], root[own] = prior.mean, 1.0 / prior.sd
             constant -= own.size * (np.log(prior.sd) + 0.5 * np.log(2 * np.pi))
-    fields, found, scales = {}, [], []
+    fields, found = {}, []
+    scales: list[float] = []
     for name, walk in free.items():
-        if not walk.steps:
+        if not isinstance(walk.prior, HalfNormal):
             continue
         own = at[name]
         sd[place[walk.steps]] = (len(scales) + np.arange(own.size).reshape(own.shape))[..., None]
@@ -156,7 +160,7 @@ def _log_hazard(data: AnyExposure, hazard: Hazard, place: Mapping, size: int) ->
     found = np.zeros((arms, intervals, size))
     every = np.arange(intervals)
     walks = hazard.smoothing == RW1 and intervals > 1
-    walk = walk_basis(data.cuts) - level_shift(data, hazard)[..., None, :] if walks else None
+    walk: Any = walk_basis(data.cuts) - level_shift(data, hazard)[..., None, :] if walks else None
     for a in range(arms):
         own = (a,) if hazard.baseline == PER_ARM else ()
         if hazard.smoothing == INDEPENDENT:
@@ -225,7 +229,7 @@ def _nodes(patterns: np.ndarray, slope: np.ndarray, base: int, nodes: Nodes) -> 
     }
 
 
-def _pieces(data, slope: np.ndarray, base: int) -> dict:
+def _pieces(data: Any, slope: np.ndarray, base: int) -> dict:
     """Follow-up of each patient, in pieces of one slope each."""
     arms, intervals = slope.shape
     width = np.append(np.diff(data.starts), 0.0)

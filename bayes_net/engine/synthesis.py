@@ -136,7 +136,7 @@ def _is_mean(function: Callable) -> bool:
 
 
 def _counts(arrays: Mapping, where: Mapping) -> dict:
-    found = {}
+    found: dict[str, np.ndarray] = {}
     if "response_counts" in arrays:
         found |= {"response": where["response"], "response_counts": arrays["response_counts"]}
     if "shrinkage_counts" in arrays:

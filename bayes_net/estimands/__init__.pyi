@@ -1,5 +1,6 @@
 from .mixtures import (
     NormalMixture as NormalMixture,
+    binomial_information as binomial_information,
     elir as elir,
     fit_mixture as fit_mixture,
     robustify as robustify,

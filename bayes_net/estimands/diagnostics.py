@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-from arviz_stats.base import array_stats
-from scipy.special import logsumexp, ndtri
-from scipy.stats import beta
+from scipy.special import betaincinv, logsumexp, ndtri
 
 TAILS = (0.025, 0.975)
 """Quantiles whose effective sample sizes are the tail's."""
@@ -75,7 +73,7 @@ def quantile_error(draws: np.ndarray, prob: float) -> np.ndarray:
         own, flat, count = own[usable], flat[usable], flat.shape[1]
         below = own <= np.quantile(own, prob, axis=(1, 2))[:, None, None]
         size = effective_size(split_chains(below))
-        ends = beta.ppf([[0.1586553], [0.8413447]], size * prob + 1, size * (1 - prob) + 1) * count - 1
+        ends = betaincinv(size * prob + 1, size * (1 - prob) + 1, [[0.1586553], [0.8413447]]) * count - 1
         ends = np.clip([np.floor(ends[0]), np.ceil(ends[1])], 0, count - 1).astype(int)
         low, high = np.take_along_axis(flat, ends.T, axis=1).T
         found[rows][usable] = (high - low) / 2
@@ -114,6 +112,8 @@ def effective_size(chains: np.ndarray) -> np.ndarray:
     Autocorrelations are summed in pairs, up to the first pair that is not positive, and none larger than the
     one before (Geyer 1992, doi:10.1214/ss/1177011137). What does not vary has as many as there are draws.
     """
+    from arviz_stats.base import array_stats
+
     chains = np.asarray(chains, float)
     count, n = chains.shape[1] * chains.shape[2], chains.shape[2]
     covariance = array_stats.autocov(chains, axis=-1).mean(axis=1)

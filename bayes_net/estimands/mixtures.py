@@ -9,14 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 from bayes_net.errors import InputError
 
+if TYPE_CHECKING:
+    from scipy import stats
+
 MOST_COMPONENTS, FEWEST_DRAWS, STEPS = 4, 100, 1000
+NEGLIGIBLE = 1e-10
+"""Share of an integral that its tails may lack."""
 PENALTY = 6.0
 """Of each parameter in the AIC: RBesT's default, not 2, for draws of a chain are not independent."""
 
@@ -42,6 +48,8 @@ class NormalMixture:
     @cached_property
     def _scipy(self) -> stats.Mixture:
         """SciPy's mixture, without components of weight 0: it would take the logarithm of their weight."""
+        from scipy import stats
+
         parts = [part for part in zip(self.weights, self.means, self.sds, strict=True) if part[0] > 0]
         return stats.Mixture(
             [stats.Normal(mu=m, sigma=s) for _, m, s in parts], weights=[w for w, _, _ in parts]
@@ -145,6 +153,8 @@ def fit_mixture(draws: np.ndarray, *, seed: int, components: int | None = None) 
         )
     if components is not None and components not in options:
         raise InputError(f"components is {components}; expected 1 to {MOST_COMPONENTS}, or None to choose")
+    from scipy import stats
+
     centre, scale = np.median(draws), stats.iqr(draws, scale="normal") or draws.std()
     rng = np.random.default_rng(seed)
     fits = [_fit((draws - centre) / scale, k, rng) for k in ([components] if components else options)]
@@ -236,9 +246,13 @@ def elir(prior: NormalMixture, unit_information: Callable[[np.ndarray], np.ndarr
     density = prior.pdf(x)
     x, mass = x[density > 0], (weight * density)[density > 0]
     information = np.asarray(unit_information(x), float)
-    if not (information > 0).all():
+    usable, terms = information > 0, np.zeros_like(x)
+    terms[usable] = (mass * _local_information(prior, x))[usable] / information[usable]
+    # far out a formula of the information may underflow: it is not missed where nothing is left to add
+    ends = usable & (np.convolve(~usable, [1, 1, 1], mode="same") > 0)
+    if not usable.any() or np.abs(terms[ends]).sum() > NEGLIGIBLE * np.abs(terms).sum():
         raise InputError(
             f"unit information is as low as {information.min():g} where the prior has mass; expected > 0: "
             "take a narrower prior, or the information of another scale"
         )
-    return float(np.sum(mass * _local_information(prior, x) / information))
+    return float(terms.sum())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -10,7 +12,7 @@ from bayes_net.estimands.mixtures import binomial_information, elir, fit_mixture
 from bayes_net.estimands.synthesis import curve_hazard, flat
 from bayes_net.evidence.curves import log_cumulative_hazard
 from bayes_net.labels import coordinates
-from bayes_net.model.network import Network
+from bayes_net.model.network import Curve, Network
 from bayes_net.model.priors import FULL, VAGUE_SD, Fixed
 from bayes_net.schema import NEW_STUDY, POOLED_ENDPOINT, RESPONSE_GROUP, SAMPLE_DIMS
 
@@ -50,7 +52,8 @@ def new_study_priors(fit: xr.DataTree, network: Network, *, seed: int) -> pd.Dat
     Columns: parameter, scale, components (weight x N(mean, SD)), effective sample size before and after
     the vague component of weight ``ROBUST_WEIGHT``, and what it counts (patients or events).
     """
-    draws, rows = fit["posterior"].to_dataset(), []
+    draws = fit["posterior"].to_dataset()
+    rows: list[tuple[str, str, np.ndarray, float | None]] = []
     if network.pooled_responses.any():
         response = flat(new_response(draws, network, seed).isel(response_group=0))
         rows.append(("response, last arm", "logit", response, None))
@@ -63,7 +66,7 @@ def new_study_priors(fit: xr.DataTree, network: Network, *, seed: int) -> pd.Dat
     return pd.DataFrame([_prior_row(*row, seed=seed) for row in rows])
 
 
-def _new_levels(draws: xr.Dataset, network: Network, seed: int):
+def _new_levels(draws: xr.Dataset, network: Network, seed: int) -> Iterator[tuple[Curve, np.ndarray]]:
     """Log hazard over the first year of a new study of each arm that single-arm studies lean on."""
     borrowing, rng = network.assumptions.study_level, np.random.default_rng([seed, 2])
     for endpoint in dict.fromkeys(endpoint for endpoint, _ in network.borrowers):

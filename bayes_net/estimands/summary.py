@@ -12,7 +12,6 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.base import array_stats
 from scipy.special import expit
 
 from bayes_net.errors import InputError
@@ -43,6 +42,8 @@ def mixture_errors(x: np.ndarray, imputation: np.ndarray, tail: tuple[float, flo
     quantile is half the distance of the quantiles one standard error of its probability to either side.
     Effective sizes are those of independent draws with the same error, at most the number of draws.
     """
+    from arviz_stats.base import array_stats
+
     parts = [x[imputation == number] for number in np.unique(imputation)]
     each = np.array([part.ravel() for part in parts])
 
@@ -148,6 +149,8 @@ def summarise(
             named = pd.DataFrame({"quantity": quantity, "label": texts(labels)})
             tables.append(named.join(table.drop(columns=labels.columns)))
         return pd.concat(tables, ignore_index=True)
+    from arviz_stats.base import array_stats
+
     flat = values.transpose(..., *SAMPLE_DIMS)
     draws = flat.values.reshape(-1, *flat.shape[-2:])
     pooled = values[IMPUTATION].values if IMPUTATION in values.coords else None

@@ -16,7 +16,7 @@ from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
 from bayes_net.evidence.counts import below as share_below
 from bayes_net.evidence.curves import log_cumulative_hazard
 from bayes_net.evidence.kinds import KINDS
-from bayes_net.evidence.statistics import Quantity
+from bayes_net.evidence.statistics import Quantity, Row
 from bayes_net.labels import about, select
 from bayes_net.model.network import Curve, Network
 from bayes_net.schema import (
@@ -59,7 +59,7 @@ def flat(x: xr.DataArray) -> np.ndarray:
     return x.transpose(*SAMPLE_DIMS).values.ravel()
 
 
-def log_hazards_of(draws: xr.Dataset, network: Network, row, times: np.ndarray) -> np.ndarray:
+def log_hazards_of(draws: xr.Dataset, network: Network, row: Row, times: np.ndarray) -> np.ndarray:
     """log cumulative hazard at ``times`` of the curve that a row is about, (draw, time): the whole arm's,
     or by quadrature over shrinkage that of a subgroup."""
     curve = (row.endpoint, row.study, row.arm)
@@ -134,13 +134,14 @@ class Prediction:
     def known(self) -> bool:
         """Whether the network has that quantity."""
         row, network = self.row, self.network
-        return {
+        known: dict[Quantity | None, bool] = {
             Quantity.ARM_EFFECT: (row.endpoint, row.study) in network.effects,
             Quantity.SLOPE: _has_slope(network, row.endpoint, row.arm, row.landmark),
             Quantity.COMPLETION: "completion" in network.free,
             Quantity.CURVE: _is_curve(network, row),
             Quantity.SHARE: (row.study, row.arm) in network.groups(row.endpoint),
-        }[KINDS[row.statistic].quantity]
+        }
+        return known[KINDS[row.statistic].quantity]
 
     def value(self) -> np.ndarray:
         """The log hazard ratio, slope as observed, log odds ratio or probability, (draw,)."""
@@ -163,7 +164,7 @@ class Prediction:
         return log_hazards_of(self.draws, self.network, self.row, months)
 
 
-def _is_curve(network: Network, row) -> bool:
+def _is_curve(network: Network, row: Row) -> bool:
     """Whether the model has the row's curve; that of a subgroup needs slopes and a law of shrinkage too."""
     curve = (row.endpoint, row.study, row.arm)
     if curve not in network.curves:
@@ -207,8 +208,8 @@ def profiles(
         for profile, log_h in found.items():
             tail = ((1 - ci_prob) / 2, 0.5, (1 + ci_prob) / 2)
             lower, middle, upper = np.quantile(np.exp(-np.exp(log_h)), tail, axis=0)
-            columns = {"endpoint": endpoint, "study": study, "arm": arm, "profile": profile, "time": times}
-            columns |= {"estimate": middle, "lower": lower, "upper": upper, "level": ci_prob}
+            columns: dict[str, Any] = {"endpoint": endpoint, "study": study, "arm": arm, "profile": profile}
+            columns |= {"time": times, "estimate": middle, "lower": lower, "upper": upper, "level": ci_prob}
             columns["beyond_data"] = times > known_until.get(curve, 0.0)
             parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

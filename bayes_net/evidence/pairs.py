@@ -15,6 +15,8 @@ from bayes_net.evidence.statistics import Datum, Quantity, Row
 
 CURVE = "curve"
 """The correlation of two points of one curve, which follows from their own standard errors."""
+MOST_ALIKE = 0.99
+"""Correlation of two points of a curve between which, as rounded, nothing happens."""
 
 
 def correlation_problems(table: pd.DataFrame) -> list[str]:
@@ -30,14 +32,8 @@ def correlation_problems(table: pd.DataFrame) -> list[str]:
 
 def _declaration_problems(table: pd.DataFrame) -> list[str]:
     todo = 'Write ids in correlated_with and as many correlations, with ";" between several.'
-    uneven = [
-        row.id
-        for row in table.itertuples()
-        if (row.correlated_with.count(";"), row.correlated_with == "")
-        != (row.correlation.count(";"), row.correlation == "")
-    ]
-    if uneven:
-        return [problem("evidence", "correlations without a partner", "one for each id", todo, uneven)]
+    if single := uneven(table):
+        return [problem("evidence", "correlations without a partner", "one for each id", todo, single)]
     rows, found, seen = {row.id: row for row in table.itertuples()}, [], set()
     for a, b, value in declared_correlations(table):
         wrong = (
@@ -51,6 +47,16 @@ def _declaration_problems(table: pd.DataFrame) -> list[str]:
         return []
     expected = f'a pair of rows once, with a number between -1 and 1 or "{CURVE}" for two times of one curve'
     return [problem("evidence", "impossible correlations", expected, todo, found)]
+
+
+def uneven(table: pd.DataFrame) -> list[str]:
+    """Ids of the rows that do not declare as many correlations as rows that they are with."""
+    return [
+        row.id
+        for row in table.itertuples()
+        if (row.correlated_with.count(";"), row.correlated_with == "")
+        != (row.correlation.count(";"), row.correlation == "")
+    ]
 
 
 def _wrong_value(a: Row, b: Row, value: str) -> str:
@@ -179,8 +185,10 @@ def declared_correlations(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
 def correlation_matrix(rows: pd.DataFrame, data: Sequence[Datum]) -> np.ndarray:
     """Correlations of the estimation errors of the normal data among ``data``, in their order.
 
-    Cumulative hazards grow by independent increments, so of one curve with V(t) = (SE(log H(t)) H(t))^2
-    the correlation of two points s < t is sqrt(V(s) / V(t)).
+    Cumulative hazards grow by independent increments, so that two points s < t of one curve have the
+    covariance V(s) / (H(s) H(t)) on the log. Both standard errors tell of V: without censoring
+    n V(s) = exp(H(s)) - 1, and censoring makes n smaller with time, so that V(s) is that of the larger n.
+    Groups of points keep a positive definite matrix, and no point gets a weight below 0.
     """
     normal = [one for one in data if one.kind == "normal"]
     place = {one.id: i for i, one in enumerate(normal)}
@@ -194,5 +202,24 @@ def correlation_matrix(rows: pd.DataFrame, data: Sequence[Datum]) -> np.ndarray:
 
 
 def _of_one_curve(a: Datum, b: Datum) -> float:
-    early, late = sorted((a, b), key=lambda point: point.time)
-    return early.se * np.exp(early.value) / (late.se * np.exp(late.value))
+    variance = np.array([_variance(a), _variance(b)])
+    without_censoring = np.expm1(np.exp([a.value, b.value]))
+    earlier = without_censoring.min() / (without_censoring / variance).max()
+    return min(float(earlier / np.sqrt(variance.prod())), MOST_ALIKE)
+
+
+def _variance(point: Datum) -> float:
+    """Of the cumulative hazard at a point of a curve whose datum is its log."""
+    return float((point.se * np.exp(point.value)) ** 2)
+
+
+def impossible_curves(rows: pd.DataFrame, data: Sequence[Datum]) -> list[tuple[str, str]]:
+    """Ids of two points of one curve, the earlier first, of which the later is known no worse: the standard
+    errors of their cumulative hazards fall with time, which those of one curve cannot."""
+    points = {one.id: one for one in data}
+    pairs = [
+        sorted((points[a], points[b]), key=lambda point: point.time)
+        for a, b, value in declared_correlations(rows)
+        if value == CURVE and a in points and b in points
+    ]
+    return [(early.id, late.id) for early, late in pairs if _variance(early) >= _variance(late)]

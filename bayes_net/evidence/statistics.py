@@ -177,6 +177,8 @@ class Statistic:
     unit: str = ""
     rules: tuple[Rule, ...] = (NO_VALUE, ONE_LIMIT, UNKNOWN_LEVEL)
     """What a row of this kind must keep, besides the rules for all rows."""
+    of_curve: Callable[..., Array]
+    """Of numbers that are read off a curve: what is expected of them, from its hazards (``CurvePoint``)."""
 
     @property
     def by_increments(self) -> bool:

@@ -15,7 +15,7 @@ from bayes_net.data.reading import Table, parsed, problem, read_table, text
 from bayes_net.display import notebook_html
 from bayes_net.errors import CohortError, InputError, listed
 from bayes_net.evidence.kinds import kind_of
-from bayes_net.evidence.pairs import correlation_problems, declared_correlations, matrix_problems
+from bayes_net.evidence.pairs import correlation_problems, declared_correlations, matrix_problems, uneven
 from bayes_net.evidence.rounding import p_range
 from bayes_net.evidence.rules import USES, identity_problems, row_problems
 from bayes_net.evidence.statistics import Row
@@ -26,6 +26,20 @@ COLUMNS = (
     *("review", "cutoff", "correlated_with", "correlation", "use", "source", "section", "note"),
 )
 """The columns of an evidence file; times are months, ``level`` is in percent."""
+REQUIRED = (
+    "id",
+    "study",
+    "cohort_id",
+    "arm",
+    "subgroup",
+    "endpoint",
+    "statistic",
+    "value",
+    "use",
+    "source",
+    "section",
+)
+"""Those that every row needs; a file may lack the others, which are then empty."""
 NUMBERS = ("value", "lower", "upper", "level", "n", "time", "threshold")
 PRINTED = ("printed_value", "printed_lower", "printed_upper")
 """The same numbers as text, since 0.60 is rounded otherwise than 0.6."""
@@ -60,36 +74,18 @@ class Evidence:
 
     def choose(self, uses: Mapping[str, str]) -> Evidence:
         """The same numbers with other uses, by id; the rules are checked after all of them are set."""
-        self._known(uses)
-        chosen = [uses.get(row.id, row.use) for row in self.table.itertuples()]
-        return _checked(self.table.assign(use=chosen))
+        return _checked(_chosen(self.table, uses))
 
     def correlate(self, a: str, b: str, value: float | str) -> Evidence:
         """The same numbers with this correlation between the errors of ``a`` and ``b``, or "curve"."""
-        self._known([a, b])
-        table = _uncorrelated(self.table, lambda one, other: {one, other} == {a, b})
-        at = table["id"] == a
-        for column, new in (("correlated_with", b), ("correlation", str(value))):
-            old = table.loc[at, column].iloc[0]
-            table.loc[at, column] = f"{old};{new}" if old else new
-        return _checked(table)
+        return _checked(_correlated(self.table, a, b, value))
 
     def without(self, ids: Iterable[str]) -> Evidence:
         """The other numbers: rows left out, and correlations with them too."""
         out = {ids} if isinstance(ids, str) else set(ids)
-        self._known(out)
+        _check_ids(self.table, out)
         table = _uncorrelated(self.table, lambda one, other: bool({one, other} & out))
         return _checked(table[~table["id"].isin(out)].reset_index(drop=True))
-
-    def _known(self, ids: Iterable[str]) -> None:
-        there = list(self.table["id"])
-        unknown = [name for name in ids if name not in there]
-        if unknown:
-            close = [match for name in unknown for match in difflib.get_close_matches(name, there, n=5)]
-            hint = f" (did you mean {listed(dict.fromkeys(close))}?)" if close else ""
-            raise EvidenceError(
-                f"rows {listed(unknown)} are not in the evidence{hint}; it has {listed(there)}"
-            )
 
     def __str__(self) -> str:
         uses = ", ".join(f"{(self.table['use'] == use).sum()} {use}" for use in USES)
@@ -108,8 +104,17 @@ class Evidence:
         return notebook_html(str(self), tables={"": by_use}, folded={"Every number": rows})
 
 
-def read_evidence(*paths: str | Path) -> Evidence:
-    """The evidence in one or more CSV files with the columns ``COLUMNS``.
+def read_evidence(
+    *paths: str | Path,
+    use: Mapping[str, str] | None = None,
+    correlation: Mapping[tuple[str, str], float | str] | None = None,
+    only: Sequence[str] = (),
+) -> Evidence:
+    """The evidence in one or more CSV files with the columns ``COLUMNS``; only ``REQUIRED`` must be there.
+
+    Before the rows are judged they get other uses, by id (``use``), and correlations of their errors, numbers
+    or "curve" by pair of ids (``correlation``). Rows of endpoints that are not among ``only`` become records,
+    unless ``use`` names them; by default all endpoints are used.
 
     Raises
     ------
@@ -126,24 +131,56 @@ def read_evidence(*paths: str | Path) -> Evidence:
     _refuse([wrong for table in tables for wrong in _column_problems(table)])
     typed, found = zip(*(_typed(table) for table in tables), strict=True)
     files = [table.name for table in tables for _ in range(len(table.frame))]
-    return _checked(pd.concat(typed, ignore_index=True), files, [wrong for some in found for wrong in some])
+    table = pd.concat(typed, ignore_index=True)
+    if only:
+        table["use"] = table["use"].where(table["endpoint"].isin(only), "record")
+    table = _chosen(table, use or {})
+    if not uneven(table):  # what cannot be read as pairs is refused below
+        for pair, value in (correlation or {}).items():
+            table = _correlated(table, *pair, value)
+    return _checked(table, files, [wrong for some in found for wrong in some])
+
+
+def _check_ids(table: pd.DataFrame, ids: Iterable[str]) -> None:
+    there = list(table["id"])
+    unknown = [name for name in ids if name not in there]
+    if unknown:
+        close = [match for name in unknown for match in difflib.get_close_matches(name, there, n=5)]
+        hint = f" (did you mean {listed(dict.fromkeys(close))}?)" if close else ""
+        raise EvidenceError(f"rows {listed(unknown)} are not in the evidence{hint}; it has {listed(there)}")
+
+
+def _chosen(table: pd.DataFrame, uses: Mapping[str, str]) -> pd.DataFrame:
+    _check_ids(table, uses)
+    return table.assign(use=[uses.get(row.id, row.use) for row in table.itertuples()])
+
+
+def _correlated(table: pd.DataFrame, a: str, b: str, value: float | str) -> pd.DataFrame:
+    _check_ids(table, [a, b])
+    table = _uncorrelated(table, lambda one, other: {one, other} == {a, b})
+    at = table["id"] == a
+    for column, new in (("correlated_with", b), ("correlation", str(value))):
+        old = table.loc[at, column].iloc[0]
+        table.loc[at, column] = f"{old};{new}" if old else new
+    return table
 
 
 def _column_problems(table: Table) -> list[str]:
     there = list(table.frame.columns)
-    missing, unknown = [c for c in COLUMNS if c not in there], [c for c in there if c not in COLUMNS]
+    missing, unknown = [c for c in REQUIRED if c not in there], [c for c in there if c not in COLUMNS]
     got = " and ".join(
         f"{what} columns {listed(names, limit=30)}"
         for what, names in (("missing", missing), ("unknown", unknown))
         if names
     )
-    todo = "A column may be empty but must be there."
-    return [problem(table.name, got, f"the columns {','.join(COLUMNS)}", todo)] if got else []
+    optional = ",".join(c for c in COLUMNS if c not in REQUIRED)
+    todo = f"Of the others take those that the numbers need: {optional}."
+    return [problem(table.name, got, f"the columns {','.join(REQUIRED)}", todo)] if got else []
 
 
 def _typed(table: Table) -> tuple[pd.DataFrame, list[str]]:
     """The table with its numbers as floats, and what could not be read as a number."""
-    texts = table.frame[list(COLUMNS)].apply(text).fillna("")
+    texts = table.frame.reindex(columns=list(COLUMNS)).apply(text).fillna("")
     typed, found = texts.copy(), []
     for column in NUMBERS:
         typed[column], wrong = parsed(texts[column])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,8 +69,9 @@ def draw(
                 yield _figure("survival", last.job.analysis, *curves, arms=arms, subject=about)
     if patient_level:
         last = primary(fits, fits[0].job.endpoint)[-1]
-        data, reference = last.job.data, last.job.measure.reference
-        shrinkage = data.score * POINTS_PER_UNIT + reference
+        data = last.job.data
+        continuous: Any = last.job.measure
+        shrinkage = data.score * POINTS_PER_UNIT + continuous.reference
         best = pd.DataFrame({ARM: np.array(arms)[data.arm], "shrinkage": shrinkage})
         yield PATIENTS["waterfall"].figure("waterfall", best, arms=arms, subject=_subject(last))
 
@@ -90,7 +92,8 @@ def _subject(fitted: Fitted) -> str:
 
 
 def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], ci_prob: float) -> Iterator[Figure]:
-    endpoint, about = fitted.job.endpoint, {"arms": arms, "subject": _subject(fitted)}
+    endpoint = fitted.job.endpoint
+    about: dict[str, Any] = {"arms": arms, "subject": _subject(fitted)}
     yield _figure("survival", endpoint, *survival_curves(fitted, ci_prob=ci_prob), **about)
     for quantity in OVER_TIME:
         if quantity.used(fitted.fit["posterior"]):

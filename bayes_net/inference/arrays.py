@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import special, stats
+from scipy import special
 
 from bayes_net.data.gauss import NODES, compress
 from bayes_net.evidence.counts import COUNTED, count_log_likelihood
-from bayes_net.evidence.statistics import STUDENT_DF, Quantity
+from bayes_net.evidence.statistics import STUDENT_DF, Array, Quantity
 from bayes_net.labels import coordinates
 from bayes_net.model.likelihoods import count_rows, curve_derivatives, linear_parts, row_location
 from bayes_net.model.network import Network
@@ -50,7 +51,9 @@ def information(
     return np.maximum(1.0 / np.diag(np.linalg.inv(seen)) - prior_sd**-2.0, 0.0)
 
 
-def _observations(jacobian, parts, arrays, network: Network) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _observations(
+    jacobian: np.ndarray, parts: Mapping[str, slice], arrays: Mapping[str, np.ndarray], network: Network
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What is seen as (its derivative by the effects, its precision matrix)."""
     if "rows" in arrays:
         _, se, power = arrays["rows"]
@@ -77,7 +80,7 @@ def _observations(jacobian, parts, arrays, network: Network) -> Iterator[tuple[n
             yield hazard + score[:, node, None] * slope, np.diag(events * share[:, node])
 
 
-def conditional_scale(factor, learned, root: Callable = np.sqrt):
+def conditional_scale(factor: Array, learned: Array, root: Callable[[Array], Array] = np.sqrt) -> Array:
     """SD of each standardised effect as it is sampled, sqrt(1 + sd^2 I): ``factor`` is the standard deviation
     sd between units that multiplies the effect (0 where none does), ``learned`` the ``information`` I on it
     at sd = 1. Weak evidence gives the non-centred form, strong evidence the centred one."""
@@ -151,7 +154,8 @@ def hyperparameters(network: Network) -> np.ndarray:
     """Mean, SD, vague SD and weight of every effect, (4, effect); of one component: its SD twice and 1."""
     columns = []
     for name in effect_names(network):
-        prior, n = network.free[name].prior, int(np.prod(network.free[name].shape))
+        prior: Any = network.free[name].prior
+        n = int(np.prod(network.free[name].shape))
         if isinstance(prior, Borrowing):
             columns += [(0.0, prior.sd, prior.vague_sd, prior.weight)] * n
         else:
@@ -241,6 +245,8 @@ def values_of(draws: xr.Dataset, network: Network) -> dict[str, np.ndarray]:
 def published_log_likelihood(draws: xr.Dataset, network: Network) -> xr.DataArray:
     """Log density of each published number given the parameters and the numbers it is correlated with,
     dims (chain, draw, row)."""
+    from scipy import stats
+
     parts = linear_parts(scaled(values_of(draws, network), network), network)
     total = np.zeros((draws.sizes[CHAIN], draws.sizes[DRAW], len(network.rows)))
     value, se = inputs(network)["rows"][:2]
@@ -266,6 +272,8 @@ def published_log_likelihood(draws: xr.Dataset, network: Network) -> xr.DataArra
 
 def _conditional_normal(z: np.ndarray, precision: np.ndarray) -> np.ndarray:
     """Log density of each standardised residual given the others, from their precision matrix."""
+    from scipy import stats
+
     diagonal = np.diag(precision).copy()
     known = diagonal > 0
     diagonal[~known] = 1.0

@@ -7,7 +7,7 @@ against.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -194,7 +194,7 @@ def draw_prior(hazard: Hazard, data: AnyExposure, *, draws: int, seed: int) -> x
         A prior is flat: an improper prior has no draws.
     """
     rng = np.random.default_rng(seed)
-    coords = {CHAIN: [0], DRAW: np.arange(draws)} | coordinates(data)
+    coords: dict[str, Any] = {CHAIN: [0], DRAW: np.arange(draws)} | coordinates(data)
     variables = {}
     for name, free in free_variables(hazard, data).items():
         if isinstance(free.prior, Flat):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import xarray as xr
 
@@ -74,7 +75,7 @@ def fit(
     return as_tree(groups, tree.attrs | measure_attrs(data.measure))
 
 
-def _sample_density(data: AnyExposure, hazard: Hazard, shape: Layout | None, **how) -> xr.DataTree:
+def _sample_density(data: AnyExposure, hazard: Hazard, shape: Layout | None, **how: Any) -> xr.DataTree:
     """Draws of the engine's log density, by the names of ``hazard_model``."""
     posterior = patients_posterior(data, hazard, shape=shape)
     if isinstance(data, AggregatedExposure):
@@ -85,7 +86,7 @@ def _sample_density(data: AnyExposure, hazard: Hazard, shape: Layout | None, **h
     return tree
 
 
-def _sample_definition(data: AnyExposure, hazard: Hazard, _shape: Layout | None, **how) -> xr.DataTree:
+def _sample_definition(data: AnyExposure, hazard: Hazard, _shape: Layout | None, **how: Any) -> xr.DataTree:
     from bayes_net.model.hazard import hazard_model  # PyMC is imported where it is asked for
 
     model = hazard_model(data, hazard)

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
-from inspect import signature
 from numbers import Integral
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import nutpie
@@ -68,7 +67,7 @@ class Sampler:
 class Compiled:
     """A compiled log-density; ``inputs`` are the names of the data it can be given anew."""
 
-    model: object
+    model: Any
     inputs: frozenset[str]
 
     def starting_at(self, point: Callable[[int], np.ndarray]) -> Compiled:
@@ -123,7 +122,7 @@ def sample_posterior(
     if sampler.method == LAPLACE:
         found = approximate(posterior, draws=sampler.draws, chains=sampler.chains, seed=seed)
         method = found.verdict
-    if method == LAPLACE:
+    if found and method == LAPLACE:
         vector, thin = found.draws, 1
         each = np.ones(len(vector))
         stats = {"logp": found.logp, PARETO_K: found.pareto_k * each, IMPORTANCE_ESS: found.ess * each}
@@ -149,7 +148,7 @@ def labelled(
     return xr.Dataset(variables, {dim: coords[dim] for dim in used})
 
 
-def _draws(model, seed: int, sampler: Sampler, progress: bool) -> xr.DataTree:
+def _draws(model: Any, seed: int, sampler: Sampler, progress: bool) -> xr.DataTree:
     tree = _datatree(nutpie.sample(model, **_settings(seed, sampler, progress)))
     posterior, stats = (
         _thinned(tree[name].to_dataset(), sampler.thin) for name in ("posterior", "sample_stats")
@@ -174,7 +173,6 @@ def _settings(seed: int, sampler: Sampler, progress: bool) -> dict:
         "target_accept": sampler.target_accept,
         "save_warmup": False,
         "progress_bar": progress,
-        **_LOW_RANK,
     }
 
 
@@ -233,14 +231,6 @@ def as_tree(groups: Mapping[str, xr.Dataset], attrs: Mapping) -> xr.DataTree:
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=dict(attrs)), **groups}, name="fit")
 
 
-# The one place that knows the stacks apart. A mass matrix that learns correlations goes by two names:
-_LOW_RANK: Mapping[str, object] = (
-    {"adaptation": "low_rank"}
-    if "adaptation" in signature(nutpie.sample).parameters
-    else {"low_rank_modified_mass_matrix": True}
-)
-
-
-def _datatree(trace) -> xr.DataTree:
+def _datatree(trace: Any) -> xr.DataTree:
     """ArviZ 0.x hands back InferenceData, 1.x a DataTree."""
     return trace if isinstance(trace, xr.DataTree) else trace.to_datatree()

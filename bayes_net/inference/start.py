@@ -6,7 +6,7 @@ finds its mode, and its curvature how far to spread the chains around it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -21,7 +21,8 @@ from bayes_net.inference.closed_form import (
     with_derived,
 )
 from bayes_net.inference.sampling import labelled
-from bayes_net.model.assumptions import Hazard, free_variables, sums_at_events
+from bayes_net.labels import Labels
+from bayes_net.model.assumptions import FreeVariable, Hazard, free_variables, sums_at_events
 from bayes_net.model.likelihoods import log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates
 from bayes_net.model.priors import Normal
@@ -78,14 +79,16 @@ def starts_of_definition(
     return point
 
 
-def _slices(shapes: dict[str, tuple[int, ...]]):
+def _slices(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, slice]]:
     end = 0
     for name, shape in shapes.items():
         start, end = end, end + int(np.prod(shape))
         yield name, slice(start, end)
 
 
-def _unit_vectors(linear, free, coords) -> xr.Dataset:
+def _unit_vectors(
+    linear: Mapping[str, tuple[int, ...]], free: Mapping[str, FreeVariable], coords: Labels
+) -> xr.Dataset:
     """One draw for every linear parameter, in which it is 1 and the others 0."""
     size = sum(int(np.prod(shape)) for shape in linear.values())
     identity = np.eye(size)[None]
@@ -118,11 +121,13 @@ def _design(units: xr.Dataset, data: AggregatedExposure) -> tuple[np.ndarray, np
     return log_hazard_of_nodes(drawn, data.patterns, data.score)[0][:, held], hits[0], data.weight[held]
 
 
-def _newton(design, mean: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _newton(
+    design: tuple[np.ndarray, np.ndarray, np.ndarray], mean: np.ndarray, precision: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The mode, and the SD of each parameter given the others' uncertainty."""
     nodes, hits, months = design
 
-    def height(at):
+    def height(at: np.ndarray) -> float:
         with np.errstate(over="ignore"):
             return hits @ at - months @ np.exp(at @ nodes) - (at - mean) @ precision @ (at - mean) / 2
 
@@ -141,7 +146,9 @@ def _newton(design, mean: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray
     return at, np.sqrt(np.diag(np.linalg.inv(curvature)))
 
 
-def _walk(step, one: xr.Dataset, hazard: Hazard, data: AggregatedExposure) -> dict:
+def _walk(
+    step: tuple[np.ndarray, np.ndarray], one: xr.Dataset, hazard: Hazard, data: AggregatedExposure
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Start of the walk's SD, which is that of the steps found, and of the steps on its scale."""
     before = step_scale(one, hazard, data)
     standard = before.copy(data=step[0] / before.values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -54,7 +55,7 @@ def fit_synthesis(
     The ``sampler``'s engine "pymc" compiles that model and samples it; "numba" samples the same density and
     compiles nothing anew.
     """
-    how = {"seed": seed, "sampler": sampler, "progress": progress}
+    how: dict[str, Any] = {"seed": seed, "sampler": sampler, "progress": progress}
     if sampler.engine == PYMC:
         from bayes_net.model.synthesis import synthesis_model  # PyMC is imported where it is asked for
 

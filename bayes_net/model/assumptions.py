@@ -23,6 +23,7 @@ from bayes_net.model.priors import (
     ROBUST,
     Borrowing,
     Fixed,
+    HalfCauchy,
     HalfNormal,
     Heterogeneity,
     Normal,
@@ -374,7 +375,7 @@ class Free:
     hyperparameters for every label."""
 
     dims: Mapping[str, tuple]
-    prior: Prior | Heterogeneity | Borrowing
+    prior: Normal | HalfNormal | HalfCauchy | Borrowing
 
     @property
     def shape(self) -> tuple[int, ...]:

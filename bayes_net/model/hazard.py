@@ -14,6 +14,7 @@ import numpy as np
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.exposure import Exposure, person_time
 from bayes_net.errors import InputError, listed
+from bayes_net.evidence.statistics import Array
 from bayes_net.model.assumptions import (
     COMMON,
     SHARED,
@@ -26,7 +27,7 @@ from bayes_net.model.assumptions import (
 from bayes_net.model.backend import pm, pt, random_variable, random_walk
 from bayes_net.model.likelihoods import log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates, log_hazard
-from bayes_net.model.priors import INDEPENDENT, NONE
+from bayes_net.model.priors import INDEPENDENT, NONE, Prior
 from bayes_net.schema import (
     ARM,
     ARM_EFFECT,
@@ -111,14 +112,22 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
     return model
 
 
-def _against_first(data: AnyExposure, prior):
+def _against_first(data: AnyExposure, prior: Prior) -> Array:
     """Log hazard ratio of every arm against the first, (arm,)."""
     if len(data.arms) == 1:
         return np.zeros(1)
     return pt.concatenate([[0.0], random_variable(ARM_EFFECT, prior, (CONTRAST,))])
 
 
-def _observe_events(model: pm.Model, data: Exposure, baseline, slope, log_hr, *, slopes: int) -> None:
+def _observe_events(
+    model: pm.Model,
+    data: Exposure,
+    baseline: pt.TensorVariable,
+    slope: pt.TensorVariable | None,
+    log_hr: pt.TensorVariable | None,
+    *,
+    slopes: int,
+) -> None:
     """Events of every patient and interval entered, as Poisson counts; ``slope`` is by arm and ``slopes``
     intervals, which are one or all."""
     patient, interval, months, event = person_intervals(data)
@@ -136,7 +145,14 @@ def _observe_events(model: pm.Model, data: Exposure, baseline, slope, log_hr, *,
     pm.Poisson(EVENTS, mean, observed=event, dims=PERSON_INTERVAL)
 
 
-def _log_likelihood_of_sums(data: AggregatedExposure, baseline, slope, log_hr, *, slopes: int):
+def _log_likelihood_of_sums(
+    data: AggregatedExposure,
+    baseline: pt.TensorVariable,
+    slope: pt.TensorVariable | None,
+    log_hr: pt.TensorVariable | None,
+    *,
+    slopes: int,
+) -> pt.TensorVariable:
     """sum of event * log h - H over all patients: the first is linear in the parameters, and time at risk is
     the ``weight``, in months, of nodes at ``score``, both (pattern, interval, node)."""
     arm = data.patterns[:, 0].astype(int)

@@ -3,14 +3,14 @@ them the likelihood of patients, of arrays and graphs alike."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE, place
 from bayes_net.evidence.kinds import KINDS
-from bayes_net.evidence.statistics import Quantity, Values
+from bayes_net.evidence.statistics import Array, Quantity, Values
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import derive
 from bayes_net.schema import NO_LIMIT
@@ -55,7 +55,7 @@ def _log_inflation(effects: Values, network: Network, lead: tuple[int, ...]) -> 
     return effects["log_inflation"] @ np.eye(len(network.rows))[inflated]
 
 
-def _locations(derived: Values, effects: Values, network: Network):
+def _locations(derived: Values, effects: Values, network: Network) -> Array:
     """Model value of rows that are effects or slopes on the log scale, (..., row); 0 for the others."""
     total = 0.0
     for i, row in enumerate(network.rows.itertuples()):
@@ -75,7 +75,7 @@ def _locations(derived: Values, effects: Values, network: Network):
     return total
 
 
-def curve_functionals(network: Network) -> Iterator[tuple]:
+def curve_functionals(network: Network) -> Iterator[tuple[Callable[..., Array], np.ndarray]]:
     """What is read off curves: each function ``of_curve``, and which of ``curve_rows`` it is for."""
     own = network.rows["statistic"][network.is_of(Quantity.CURVE)]
     functions = [KINDS[name].of_curve for name in own]
@@ -83,7 +83,7 @@ def curve_functionals(network: Network) -> Iterator[tuple]:
         yield function, np.flatnonzero([one is function for one in functions])
 
 
-def curve_location(hazard: np.ndarray, months: np.ndarray, network: Network) -> np.ndarray:
+def curve_location(hazard: np.ndarray, months: np.ndarray, network: Network) -> Array:
     """What rows that are read off curves are expected to be, (..., row), 0 for the others, from
     ``hazard`` (..., curve row, interval) and ``months`` (curve row, interval)."""
     rows, total = np.flatnonzero(network.is_of(Quantity.CURVE)), 0.0
@@ -135,6 +135,10 @@ class Counts:
     array: np.ndarray
 
 
+Following = Sequence[np.intp | None]
+"""The place of the next count of the same patients, None where there is none."""
+
+
 def count_rows(network: Network, endpoint: str, *, given_lower: bool = False) -> Counts:
     """The counts of ``endpoint``. Nested thresholds become successive ones: of those below the next higher
     threshold, how many reach the lower; a count of power 0 is passed over.
@@ -153,13 +157,13 @@ def count_rows(network: Network, endpoint: str, *, given_lower: bool = False) ->
     return replace(printed, array=np.stack([k - aside, whole - aside, *places]))
 
 
-def _of_next(values: np.ndarray, following: list[int | None], otherwise) -> np.ndarray:
+def _of_next(values: np.ndarray, following: Following, otherwise: float | np.ndarray) -> np.ndarray:
     """The value of each one's next count, or ``otherwise`` where it has none."""
     fallback = np.broadcast_to(otherwise, values.shape)
     return np.array([fallback[i] if j is None else values[j] for i, j in enumerate(following)], float)
 
 
-def _nested(network: Network, endpoint: str) -> tuple[Counts, list[int | None], list[int | None]]:
+def _nested(network: Network, endpoint: str) -> tuple[Counts, Following, Following]:
     """The counts as printed (successes, numbers, thresholds), and the place of each one's next higher and
     next lower count of the same patients."""
     own = np.flatnonzero(network.is_of(Quantity.SHARE) & (network.rows["endpoint"] == endpoint).to_numpy())
@@ -170,7 +174,7 @@ def _nested(network: Network, endpoint: str) -> tuple[Counts, list[int | None], 
     threshold = table["threshold"].to_numpy(float)
     known = network.power[own] > 0
 
-    def nearest(i: int, step: float) -> int | None:
+    def nearest(i: int, step: float) -> np.intp | None:
         beyond = (group == group[i]) & known & (step * (threshold - threshold[i]) > 0)
         return min(np.flatnonzero(beyond), key=lambda j: step * threshold[j], default=None)
 
@@ -179,7 +183,13 @@ def _nested(network: Network, endpoint: str) -> tuple[Counts, list[int | None], 
     return Counts(own, group, np.stack([k, n, threshold])), higher, lower
 
 
-def log_likelihood_of_sums(expected, events, baseline, slope=None, log_hr=None):
+def log_likelihood_of_sums(
+    expected: Array,
+    events: tuple[np.ndarray, np.ndarray, np.ndarray],
+    baseline: Array,
+    slope: Array | None = None,
+    log_hr: Array | None = None,
+) -> Array:
     """Sum over patients of event * log h - H, (...,).
 
     ``expected`` is the sum of H; ``events`` (events, scores and covariates at events) are summed by arm and

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from bayes_net.errors import InputError, listed
 from bayes_net.evidence.kinds import KINDS, datum, names_of
 from bayes_net.evidence.pairs import correlation_matrix
 from bayes_net.evidence.statistics import Datum, Quantity
-from bayes_net.evidence.table import COLUMNS
+from bayes_net.evidence.table import COLUMNS, Evidence
 from bayes_net.model.assumptions import Assumptions, Free, network_variables, walk_basis
 from bayes_net.model.participants import Participants, check_inputs
 from bayes_net.schema import (
@@ -167,8 +168,8 @@ class Network:
         return tuple(pair for pair in dict.fromkeys(printed) if pair[1] in self.assumptions.bias)
 
     @cached_property
-    def landmark_cohorts(self) -> tuple[Participants, ...]:
-        """Cohorts with patients at a landmark."""
+    def landmark_cohorts(self) -> tuple[Any, ...]:
+        """Those ``Participants`` that have patients at a landmark."""
         return tuple(c for c in self.cohorts if c.exposure is not None)
 
     @cached_property
@@ -300,7 +301,7 @@ class Network:
 
 
 def combine_network(
-    evidence,
+    evidence: Evidence | None,
     assumptions: Assumptions,
     *,
     cohorts: Sequence[Participants] = (),
@@ -323,7 +324,7 @@ def combine_network(
     made = Network(
         assumptions, rows, tuple(datum(row) for row in rows.itertuples()), np.ones(len(rows)), tuple(cohorts)
     )
-    weights = {}
+    weights: dict[str, float] = {}
     for name, value in (power or {}).items():
         of_study = list(rows.loc[rows["study"] == name, "id"])
         weights |= dict.fromkeys(of_study or [name], value)

@@ -12,7 +12,7 @@ from bayes_net.data.exposure import Exposure
 from bayes_net.errors import InputError, listed
 from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
 from bayes_net.evidence.kinds import KINDS, names_of
-from bayes_net.evidence.statistics import Quantity
+from bayes_net.evidence.statistics import Quantity, Row
 from bayes_net.model.assumptions import Assumptions
 from bayes_net.schema import ENDPOINTS
 
@@ -64,13 +64,13 @@ def _ambiguous(rows: pd.DataFrame, cohorts: Sequence[Participants]) -> list[str]
     ]
 
 
-def _misfits(row, assumptions: Assumptions, cohorts: Sequence[Participants]) -> list[str]:
+def _misfits(row: Row, assumptions: Assumptions, cohorts: Sequence[Participants]) -> list[str]:
     rules = (_wrong_endpoint, _wrong_arm, _wrong_landmark, _subgroup, _unreachable)
     found = (rule(row, assumptions) for rule in rules)
     return [told for told in (*found, _printed_twice(row, cohorts)) if told]
 
 
-def _wrong_endpoint(row, assumptions: Assumptions) -> str:
+def _wrong_endpoint(row: Row, assumptions: Assumptions) -> str:
     expected = KINDS[row.statistic].endpoints
     if row.endpoint in expected:
         return ""
@@ -80,7 +80,7 @@ def _wrong_endpoint(row, assumptions: Assumptions) -> str:
     )
 
 
-def _wrong_arm(row, assumptions: Assumptions) -> str:
+def _wrong_arm(row: Row, assumptions: Assumptions) -> str:
     quantity = KINDS[row.statistic].quantity
     if quantity is Quantity.COMPLETION:
         return ""
@@ -92,14 +92,14 @@ def _wrong_arm(row, assumptions: Assumptions) -> str:
     return ""
 
 
-def _wrong_landmark(row, assumptions: Assumptions) -> str:
+def _wrong_landmark(row: Row, assumptions: Assumptions) -> str:
     labels = [landmark.label for landmark in assumptions.landmarks]
     if KINDS[row.statistic].quantity is not Quantity.SLOPE or row.landmark in labels:
         return ""
     return f"landmark {row.landmark!r}; expected one of {', '.join(labels)}"
 
 
-def _subgroup(row, assumptions: Assumptions) -> str:
+def _subgroup(row: Row, assumptions: Assumptions) -> str:
     if row.subgroup == "all":
         return ""
     what = "curve" if KINDS[row.statistic].quantity is Quantity.CURVE else row.statistic
@@ -109,7 +109,7 @@ def _subgroup(row, assumptions: Assumptions) -> str:
     )
 
 
-def _unreachable(row, assumptions: Assumptions) -> str:
+def _unreachable(row: Row, assumptions: Assumptions) -> str:
     if row.endpoint != "shrinkage" or SMALLEST_SHRINKAGE < row.threshold < LARGEST_SHRINKAGE:
         return ""
     return (
@@ -118,7 +118,7 @@ def _unreachable(row, assumptions: Assumptions) -> str:
     )
 
 
-def _printed_twice(row, cohorts: Sequence[Participants]) -> str:
+def _printed_twice(row: Row, cohorts: Sequence[Participants]) -> str:
     """Patients from randomisation say what curves and comparisons do, those at a landmark what slopes do."""
     quantity = KINDS[row.statistic].quantity
     for cohort in cohorts:

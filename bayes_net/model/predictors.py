@@ -9,22 +9,16 @@ which numpy (draws) and PyTensor (graph) differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from bayes_net.data.aggregated import AnyExposure
-from bayes_net.evidence.statistics import Values
+from bayes_net.evidence.statistics import Array, Values
 from bayes_net.model.network import Network
-from bayes_net.model.priors import (
-    EXCHANGEABLE,
-    FULL,
-    Borrowing,
-    Fixed,
-    HalfCauchy,
-    HalfNormal,
-)
+from bayes_net.model.priors import EXCHANGEABLE, FULL, Borrowing, Fixed, HalfCauchy, HalfNormal, Heterogeneity
 from bayes_net.schema import (
     ARM,
     BIASED_SLOPE,
@@ -62,7 +56,7 @@ def selection(labels: Sequence, wanted: Sequence) -> np.ndarray:
     )
 
 
-def is_scale(prior) -> bool:
+def is_scale(prior: object) -> bool:
     """Whether a free variable is a standard deviation, and no effect."""
     return isinstance(prior, HalfNormal | HalfCauchy)
 
@@ -119,7 +113,7 @@ def scaling(network: Network) -> np.ndarray:
     return selection(range(len(scale_labels(network))), np.concatenate(picks).tolist())
 
 
-def _scaled_by(name: str, at: dict[str, np.ndarray], network: Network) -> np.ndarray:
+def _scaled_by(name: str, at: Mapping, network: Network) -> np.ndarray:
     """For every element of an effect the place of its standard deviation in ``at``; -1 where it has none."""
     own, places = network.free[name], at.get(SCALED_BY.get(name), np.array(-1))
     if name == "arm_effect_z" and places.ndim:
@@ -175,7 +169,7 @@ def labels(network: Network) -> dict[str, tuple]:
     return {dim: own for dims in variables for dim, own in dims.items()}
 
 
-def _difference(effects: Values, name: str, borrowing: Borrowing):
+def _difference(effects: Values, name: str, borrowing: Borrowing) -> Array | None:
     """Differences between studies; None where there are none."""
     if borrowing.kind == FULL:
         return None
@@ -204,7 +198,7 @@ def _curves(effects: Values, network: Network) -> dict[str, np.ndarray]:
     return found | {"log_hazard": log_hazard}
 
 
-def _heterogeneous(effects: Values, name: str, prior):
+def _heterogeneous(effects: Values, name: str, prior: Heterogeneity) -> Array:
     """Deviations of studies from their mean: already scaled, or times a heterogeneity that is known."""
     if name not in effects:
         return 0.0
@@ -243,7 +237,7 @@ def _responses(effects: Values, network: Network) -> dict[str, np.ndarray]:
     if not groups:
         return {}
     pooled, place = network.pooled_responses, np.eye(len(groups))
-    logits = 0.0
+    logits: Array = 0.0
     if pooled.any():
         logits = effects["response_mean"][..., None] * pooled
         own = _difference(effects, "response_difference", network.assumptions.response)
@@ -267,7 +261,9 @@ def _study_slopes(effects: Values, derived: Values, network: Network) -> np.ndar
 # --- patients -----------------------------------------------------------------------------------------
 
 
-def log_hazard(baseline, slope=None, score=None, effect=None):
+def log_hazard(
+    baseline: Array, slope: Array | None = None, score: Array | None = None, effect: Array | None = None
+) -> Array:
     """log h of patients = baseline + slope * score + effect: the one place where it is written.
 
     ``baseline`` and ``slope`` are those of each patient's arm in each interval, ``effect`` is
@@ -278,7 +274,7 @@ def log_hazard(baseline, slope=None, score=None, effect=None):
     return fixed if slope is None else fixed + slope * score
 
 
-def coordinates(data: AnyExposure) -> dict[str, Sequence]:
+def coordinates(data: AnyExposure) -> dict[str, Any]:
     """The labels of every dim that a free variable may have."""
     return {
         ARM: list(data.arms),

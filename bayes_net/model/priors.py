@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, special
 from scipy.special import logit
 
 from bayes_net.errors import InputError
@@ -49,6 +49,8 @@ class Normal:
 
     def logpdf(self, x: np.ndarray) -> np.ndarray:
         """Log density at ``x``, elementwise."""
+        from scipy import stats
+
         return stats.norm.logpdf(x, self.mean, self.sd)
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -69,6 +71,8 @@ class HalfNormal:
 
     def logpdf(self, x: np.ndarray) -> np.ndarray:
         """Log density at ``x``, elementwise."""
+        from scipy import stats
+
         return stats.halfnorm.logpdf(x, scale=self.sd)
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -96,7 +100,7 @@ def _log_interval(lower: float, upper: float, ci_prob: float, what: str) -> tupl
             f"{what}: interval {lower:g} to {upper:g} with probability {ci_prob:g} is not usable; "
             "expected 0 < lower < upper and 0 < probability < 1"
         )
-    z = stats.norm.ppf((1 + ci_prob) / 2)
+    z = special.ndtri((1 + ci_prob) / 2)
     return float(np.log(lower * upper) / 2), float(np.log(upper / lower) / (2 * z))
 
 
@@ -193,6 +197,8 @@ class HalfCauchy:
 
     def logpdf(self, x: np.ndarray) -> np.ndarray:
         """Log density at ``x``, elementwise."""
+        from scipy import stats
+
         return stats.halfcauchy.logpdf(x, scale=self.scale)
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -253,6 +259,6 @@ def probability_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> N
     if not 0 < lower < upper < 1:
         raise InputError(f"probabilities {lower:g} to {upper:g}: expected 0 < lower < upper < 1")
     low, high = logit([lower, upper])
-    sd = (high - low) / (2 * stats.norm.ppf((1 + ci_prob) / 2))
+    sd = (high - low) / (2 * special.ndtri((1 + ci_prob) / 2))
     statement = f"{100 * ci_prob:g} % of probabilities between {lower:g} and {upper:g}"
     return Normal(float(low + high) / 2, float(sd), statement)

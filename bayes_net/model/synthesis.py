@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bayes_net.evidence.statistics import Array
 from bayes_net.labels import index_labels
 from bayes_net.model.backend import pm, pt, random_variable, random_walk
 from bayes_net.model.network import Network
@@ -84,7 +85,7 @@ def synthesis_model(network: Network) -> pm.Model:
     return model
 
 
-def _arm_effects(network: Network):
+def _arm_effects(network: Network) -> pt.TensorVariable:
     """Log hazard ratio of the second arm, by endpoint and study, (effect,)."""
     a, endpoints = network.assumptions, (POOLED_ENDPOINT,)
     of = [network.effect_endpoints.index(endpoint) for endpoint, _ in network.effects]
@@ -95,7 +96,7 @@ def _arm_effects(network: Network):
     return pm.Deterministic("arm_effect", effect, dims=EFFECT)
 
 
-def _curves(network: Network, arm_effect) -> None:
+def _curves(network: Network, arm_effect: Array) -> None:
     """Log hazard of every arm of every study, (curve, interval)."""
     a = network.assumptions
     if a.smoothing == INDEPENDENT:
@@ -121,7 +122,7 @@ def _curves(network: Network, arm_effect) -> None:
     pm.Deterministic(LOG_HAZARD, log_hazard, dims=(CURVE, INTERVAL))
 
 
-def _differences(name: str, borrowing: Borrowing, dim: str):
+def _differences(name: str, borrowing: Borrowing, dim: str) -> pt.TensorVariable | None:
     """Differences of studies from what they share, (dim,); None where they are pooled in full."""
     if borrowing.kind == FULL:
         return None
@@ -132,7 +133,7 @@ def _differences(name: str, borrowing: Borrowing, dim: str):
     return random_variable(name, prior, (dim,))
 
 
-def _slopes(network: Network):
+def _slopes(network: Network) -> pt.TensorVariable:
     """Log hazard ratio per 10 points of shrinkage, (endpoint, arm, landmark); beside it the guarantee-time
     bias of those printed for "no limit", (biased_slope,)."""
     prior, groups = network.assumptions.slopes, (ENDPOINT, ARM)
@@ -163,7 +164,7 @@ def _responses(network: Network) -> None:
     pm.Deterministic("response", logits, dims=RESPONSE_GROUP)
 
 
-def _after_landmark(network: Network, slope) -> None:
+def _after_landmark(network: Network, slope: Array) -> None:
     """Of patients at their landmark, by study and arm: log hazard (stratum, landmark_interval) and slope
     (stratum,)."""
     a, strata = network.assumptions, (STRATUM,)

@@ -6,6 +6,7 @@ One named term a kind of evidence. What its mean is made of is found in the mode
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
@@ -130,7 +131,7 @@ def _weigh(model: pm.Model, name: str, power: np.ndarray) -> None:
 # --- what is normal on its scale ----------------------------------------------------------------------
 
 
-def _read_off_curves(model: pm.Model, network: Network, rows: np.ndarray):
+def _read_off_curves(model: pm.Model, network: Network, rows: np.ndarray) -> pt.TensorVariable:
     """What each row reads off its curve at its month, such as log H, (row,)."""
     own = list(_each(network, rows))
     hazard = pt.exp(model[LOG_HAZARD][[network.curves.index((r.endpoint, r.study, r.arm)) for r in own]])
@@ -139,7 +140,7 @@ def _read_off_curves(model: pm.Model, network: Network, rows: np.ndarray):
     return pt.stack(each)
 
 
-def _printed_slopes(model: pm.Model, network: Network, rows: np.ndarray):
+def _printed_slopes(model: pm.Model, network: Network, rows: np.ndarray) -> pt.TensorVariable:
     """Log hazard ratio per 10 points, (row,): that of "no limit" with its bias, as it is printed."""
     own, biases = list(_each(network, rows)), network.biased_slopes
     at = [network.slope_place(row.endpoint, row.arm, row.landmark) for row in own]
@@ -154,7 +155,7 @@ def _printed_slopes(model: pm.Model, network: Network, rows: np.ndarray):
 def _correlated_kinds(network: Network, rows: dict[str, np.ndarray]) -> list[list[str]]:
     """The names of kinds, those together between whose rows a correlation is declared."""
 
-    def linked(one: np.ndarray, other: np.ndarray) -> bool:
+    def linked(one: np.ndarray, other: np.ndarray) -> np.bool:
         return _correlation(network, np.concatenate([one, other]))[: len(one), len(one) :].any()
 
     links = np.array([[linked(a, b) for b in rows.values()] for a in rows.values()], bool)
@@ -166,7 +167,9 @@ def _correlation(network: Network, rows: np.ndarray) -> np.ndarray:
     return correlation_matrix(network.rows.iloc[rows], [network.data[i] for i in rows])
 
 
-def _normal(model: pm.Model, network: Network, name: str, rows: Sequence, means: Sequence) -> None:
+def _normal(
+    model: pm.Model, network: Network, name: str, rows: Sequence, means: Sequence[pt.TensorVariable]
+) -> None:
     """Numbers with their standard errors; a power a divides a standard error by sqrt(a)."""
     rows, mean = np.concatenate(rows), pt.concatenate(means)
     value, se, inflated = _printed(network, rows, "value", "se", "inflated")
@@ -197,7 +200,7 @@ def _shrinkage(model: pm.Model, network: Network, rows: np.ndarray) -> None:
     k, n = _printed(network, rows, "successes", "n")
     threshold = network.rows["threshold"].to_numpy(float)[rows]
     # where the next higher threshold is in each array; -1: what is put at its end, nobody beyond 100 points
-    above = [
+    above: list[Any] = [
         min(np.flatnonzero((group == g) & (threshold > t)), key=threshold.item, default=-1)
         for g, t in zip(group, threshold, strict=True)
     ]
@@ -211,11 +214,15 @@ def _shrinkage(model: pm.Model, network: Network, rows: np.ndarray) -> None:
     _weigh(model, name, network.power[rows])
 
 
-def _binomial(n, log_p, _log_q, size):
+def _binomial(
+    n: pt.TensorVariable, log_p: pt.TensorVariable, _log_q: pt.TensorVariable, size: pt.TensorVariable
+) -> pt.TensorVariable:
     return pm.Binomial.dist(n, pt.exp(log_p), size=size)
 
 
-def _binomial_log_density(k, n, log_p, log_q):
+def _binomial_log_density(
+    k: pt.TensorVariable, n: pt.TensorVariable, log_p: pt.TensorVariable, log_q: pt.TensorVariable
+) -> pt.TensorVariable:
     """From the logs of a chance and of its complement: ``pm.Binomial`` has none where either rounds to 0."""
     choose = pt.gammaln(n + 1) - pt.gammaln(k + 1) - pt.gammaln(n - k + 1)
     return choose + k * log_p + (n - k) * log_q

@@ -194,7 +194,7 @@ _CONTRACTION = (
 )
 _BIAS_OFF = (
     "“As observed” is what a publication prints of no limit; “bias taken off” subtracts a guarantee-time "
-    "bias whose size comes from simulation."
+    "bias whose size is assumed."
 )
 _LEVELS = (
     "Arms are compared within a study that has both. A study’s level against the reference mixes case mix, "

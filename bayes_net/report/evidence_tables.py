@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayes_net.checks.power import ABOUT, ALL_PRIORS, LIKELIHOOD, SENSITIVE
 from bayes_net.evidence.kinds import kind_of
+from bayes_net.evidence.statistics import Row
 from bayes_net.numbers import (
     MISSING,
     format_interval,
@@ -71,7 +73,7 @@ def survival_table(survival: pd.DataFrame) -> pd.DataFrame:
     return table.assign(Evidence=evidence) if evidence.any() else table
 
 
-def _survival_cell(row) -> Cell:
+def _survival_cell(row: Any) -> Cell:
     place = {"Study and arm": f"{row.study}, {row.arm}", "Months": f"{row.time:g}"}
     place["Evidence"] = "beyond the data" * bool(row.beyond_data)
     return place, row.profile, format_interval(row.estimate, row.lower, row.upper, 0.0, most=2)
@@ -93,7 +95,7 @@ def parameter_table(parameters: pd.DataFrame) -> pd.DataFrame:
     return text_table(
         interpretable(parameters),
         {
-            "Parameter": ("parameter", KINDS.get),
+            "Parameter": ("parameter", KINDS.__getitem__),
             "Of": lambda row: parameter_label(row) or MISSING,
             "Prior SD": ("prior_sd", rounded),
             "Posterior SD": ("sd", rounded),
@@ -136,7 +138,7 @@ def decided_table(power_scaling: pd.DataFrame) -> pd.DataFrame:
     return table if (table[study] != MISSING).any() else table.drop(columns=study)
 
 
-def _reported(row) -> str:
+def _reported(row: Any) -> str:
     """``PFS, control, 150 d``, or ``PFS, arms, NETTER-1``."""
     if row.measure == ARM:
         return f"{words(row.endpoint)}, arms, {row.study}"
@@ -155,7 +157,7 @@ def without_table(study_influence: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _without(row) -> str:
+def _without(row: Any) -> str:
     if not row.reliable:
         return "not known: needs a refit"
     if row.contraction_without < LEAST_CONTRACTION:
@@ -203,7 +205,7 @@ def evidence_table(evidence: pd.DataFrame) -> pd.DataFrame:
         evidence.sort_values("use", key=lambda uses: uses.map(order), kind="stable"),
         {
             "Row": ("id", str),
-            "Use": ("use", lambda use: _USES.get(use, use)),
+            "Use": ("use", lambda use: str(_USES.get(use, use))),
             "What": _evidence_what,
             "Value (limits)": _evidence_value,
             "Source": _source,
@@ -212,17 +214,17 @@ def evidence_table(evidence: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     return "" if pd.isna(value) else str(value).strip()
 
 
-def _source(row) -> str:
+def _source(row: Row) -> str:
     """Where a number is printed; a section that the source already ends with is not repeated."""
     source, section = _text(row.source), _text(row.section)
     return source if source.endswith(section) else f"{source}, {section}".removeprefix(", ")
 
 
-def _evidence_what(row) -> str:
+def _evidence_what(row: Row) -> str:
     threshold = f"≥ {row.threshold:g} points" if row.threshold > 0 else "any shrinkage" * (row.threshold == 0)
     against = f"against {row.reference_arm}" if _text(row.reference_arm) else ""
     return ", ".join(filter(None, (describe(row), against, _text(row.landmark), threshold)))
@@ -237,13 +239,13 @@ def _as_printed(value: float, lower: float, upper: float) -> str:
     return f"{value:g} ({lower:g} to {upper:g})" if pd.notna(upper) else f"{value:g} (≥ {lower:g})"
 
 
-def _evidence_value(row) -> str:
+def _evidence_value(row: Row) -> str:
     text = kind_of(row).as_printed(row, _as_printed(row.value, row.lower, row.upper))
     p = _text(row.p)
     return f"{text}; p {p if p.startswith('<') else '= ' + p}" if p else text
 
 
-def _evidence_note(row) -> str:
+def _evidence_note(row: Row) -> str:
     tie = f"correlated with {row.correlated_with}: {row.correlation}" if _text(row.correlated_with) else ""
     return "; ".join(filter(None, (tie, _text(row.note)))) or MISSING
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from markupsafe import Markup
 
@@ -75,7 +77,7 @@ def answer_table(primary: pd.DataFrame) -> pd.DataFrame:
     return cross_table(map(_answer_cell, primary.itertuples()))
 
 
-def _answer_cell(row) -> Cell:
+def _answer_cell(row: Any) -> Cell:
     biased = Markup("<small> {}</small>").format(schema.BIASED) if row.biased else ""
     style, failed = "value", ""
     if row.gate != schema.PASSED:

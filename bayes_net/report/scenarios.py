@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from bayes_net.checks.tipping import KEYS
 from bayes_net.numbers import (
     MISSING,
+    Column,
     capitalised,
     counted,
     format_probability,
@@ -153,7 +155,7 @@ def _but_covariates(tipping: pd.DataFrame) -> pd.DataFrame:
 
 def tipping_to_read(tipping: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """``censoring_tipping`` as text: caption and table by endpoint, measure and estimand but covariates."""
-    columns = {
+    columns: dict[str, Column] = {
         "Landmark": ("landmark", str),
         "Arm": ("arm", str),
         "As specified": lambda row: (
@@ -166,7 +168,7 @@ def tipping_to_read(tipping: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]
         yield caption, text_table(rows, columns)
 
 
-def _end(row, side: str, tried: float) -> str:
+def _end(row: Any, side: str, tried: float) -> str:
     if not row.time:
         return MISSING
     at, nearest, farthest = (getattr(row, f"{side}{end}") for end in ("", "_nearest", "_farthest"))

@@ -3,6 +3,8 @@ what is only the prior shown apart from each other."""
 
 from __future__ import annotations
 
+import pandas as pd
+
 from bayes_net.errors import InputError
 from bayes_net.report import evidence_tables
 from bayes_net.report.page import Section, render
@@ -85,7 +87,7 @@ def synthesis_page(result: ResultFolder) -> str:
     )
 
 
-def _slopes_per_10(found: Tables):
+def _slopes_per_10(found: Tables) -> pd.DataFrame:
     ratios = judged(found, "hazard_ratios")
     return ratios[ratios["measure"] == PER_10_POINTS]
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
+from typing import Any
 
 import pandas as pd
 
 from bayes_net.estimands.summary import direction
 from bayes_net.evidence.kinds import kind_of, names_of
-from bayes_net.evidence.statistics import Quantity
+from bayes_net.evidence.statistics import Quantity, Row
 from bayes_net.numbers import (
     capitalised,
     format_interval,
@@ -116,7 +117,7 @@ def _sizes(rows: pd.DataFrame) -> str:
     return f"Posterior median hazard ratio per 10 points: {listed_and(found)}."
 
 
-def _with_level(interval: str, row) -> str:
+def _with_level(interval: str, row: Any) -> str:
     """``0.53 (95 % CrI 0.32–0.90)``."""
     return interval.replace("(", f"({unbroken(percent(row.level))} CrI ", 1)
 
@@ -170,7 +171,7 @@ def _separate(found: Tables) -> list[tuple[str, str]]:
     return list(own[["study", "arm"]].itertuples(index=False, name=None))
 
 
-def describe(row) -> str:
+def describe(row: Row) -> str:
     """``PFS survival at 20 mo, NETTER-1 177Lu``: what a row of the evidence or of the checks is about."""
     who = [f"{row.study} {row.arm}"]
     if isinstance(row.subgroup, str) and row.subgroup not in ("", "all"):
@@ -252,17 +253,17 @@ def movement_sentences(found: Tables) -> list[str]:
     return sentences
 
 
-def parameter_label(row) -> str:
+def parameter_label(row: Any) -> str:
     """``PFS control, 150 d``: what an element of a parameter is of; nothing of a scalar."""
     return ", ".join(_given([" ".join(_given([words(row.endpoint), row.study, row.arm])), row.landmark]))
 
 
-def response_label(row) -> str:
+def response_label(row: Any) -> str:
     """``NETTER-1 177Lu``, or ``new study``."""
     return " ".join(_given([row.study, row.arm]))
 
 
-def of_new_study(row) -> bool:
+def of_new_study(row: Any) -> bool:
     """Whether a row of the responses is of a study that is not in the evidence: it has no arm."""
     return not _given([row.arm])
 

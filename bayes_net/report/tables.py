@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ from bayes_net.numbers import (
     MISSING,
     MONTH_DECIMALS,
     MOST_DECIMALS,
-    Columns,
+    Column,
     error_text,
     format_count,
     format_interval,
@@ -40,13 +41,13 @@ from bayes_net.schema import (
 
 PRIOR_OF = "prior of "
 """How the component of one stated prior begins in a table of power-scaling."""
-_WHERE: Columns = {
+_WHERE: dict[str, Column] = {
     "Landmark": lambda row: landmark_label(row.landmark, row.biased),
     "Arm": ("arm", plain),
 }
 
 
-_ESTIMATED: Columns = {
+_ESTIMATED: dict[str, Column] = {
     "Events": ("events", format_count),
     "HR ({interval})": format_ratio,
     "MCSE": ("mcse_hr", error_text),
@@ -83,21 +84,21 @@ def ratio_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def format_printed(row) -> str:
+def format_printed(row: Any) -> str:
     """A printed hazard ratio with its limits, if it has any."""
     if pd.isna(row.printed) or pd.isna(row.printed_lower):
         return rounded(row.printed, 3)
     return format_interval(row.printed, row.printed_lower, row.printed_upper, 0.0)
 
 
-def _status(row) -> str:
+def _status(row: Any) -> str:
     silent = row.contraction < LEAST_CONTRACTION
     if row.status == PREDICTED:
         return f"predicted{': only the prior' if silent else ', not in print'}"
     return f"{row.status}{'; the prior speaks' * silent}"
 
 
-def _arm_words(row) -> str:
+def _arm_words(row: Any) -> str:
     if row.gate == schema.PASSED and row.estimand != ARM:
         return "not interpreted (time zero and selection differ)"
     return _in_words(row)
@@ -126,7 +127,7 @@ def probability_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     return text_table(by_landmark(hazard_ratios), _WHERE | probabilities | reading)
 
 
-def _in_words(row) -> str:
+def _in_words(row: Any) -> str:
     if row.biased or row.gate != schema.PASSED:
         why = "the bias is assumed" if row.landmark == WITHOUT_BIAS else "biased"
         return f"not interpreted ({why if row.biased else 'gate failed'})"
@@ -168,7 +169,7 @@ def survival_table(survival: pd.DataFrame) -> pd.DataFrame:
     return cross_table(map(_survival_cell, survival.itertuples(index=False)))
 
 
-def _survival_cell(row) -> Cell:
+def _survival_cell(row: Any) -> Cell:
     most = MONTH_DECIMALS if row.quantity in ("median", "rmst") else MOST_DECIMALS
     estimate = format_interval(row.estimate, row.lower, row.upper, row.mcse, most=most)
     place = {"Landmark": landmark_label(row.landmark, row.biased), "Arm": row.arm, "Profile": row.profile}
@@ -190,7 +191,7 @@ def _quantity(quantity: str, time: float) -> str:
 def predictive_table(ppc: pd.DataFrame) -> pd.DataFrame:
     """One row per fit and arm, one column per time: observed survival; replicated, with interval; p."""
 
-    def cell(row) -> Cell:
+    def cell(row: Any) -> Cell:
         replicated = format_interval(row.replicated, row.lower, row.upper, math.nan, most=2)
         text = f"{rounded(row.observed)}; {replicated}; p\N{NO-BREAK SPACE}{format_probability(row.p)}"
         return {"Fit": row.fit, "Arm": row.arm}, f"At {significant(row.months)} mo", text
@@ -279,7 +280,7 @@ def influence_table(influence: pd.DataFrame) -> pd.DataFrame:
     return text_table(influence, _WHERE | columns).replace(f"{MISSING} → {MISSING}", MISSING)
 
 
-def _moved(row) -> str:
+def _moved(row: Any) -> str:
     before, after = abs(math.log(row.hr)), abs(math.log(row.hr_without))
     if math.isnan(after):
         return MISSING
@@ -288,7 +289,7 @@ def _moved(row) -> str:
     return "towards 1" if after < before else "away from 1"
 
 
-def _reliance(row) -> str:
+def _reliance(row: Any) -> str:
     """The k of the patient who moves it most, and of how many others the change is not known."""
     k = rounded(row.pareto_k) + ", refitted" * bool(row.refitted)
     return f"{k}; {row.n_unreliable} not known" if row.n_unreliable else k

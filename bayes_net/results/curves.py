@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import gaussian_kde
 
 from bayes_net.checks.predictive import kaplan_meier, posterior_predictive
-from bayes_net.data.exposure import Exposure, Response
+from bayes_net.data.exposure import Exposure, Response, subset
 from bayes_net.estimands.summary import summarise
 from bayes_net.estimands.survival import OverTime, standardised_survival
 from bayes_net.model.priors import Prior
@@ -20,12 +18,6 @@ from bayes_net.schema import ARM, INTERVAL, SLOPE, TIME
 
 CURVE_POINTS = 60
 LONG_NAMES = {"pfs": "Progression-free survival", "os": "Overall survival"}
-
-
-def subset(data: Exposure, keep: np.ndarray) -> Exposure:
-    """The exposure of some of the patients."""
-    rows = ("time", "event", "arm", "score", "covariates")
-    return replace(data, **{name: getattr(data, name)[keep] for name in rows})
 
 
 def bands(draws: xr.DataArray, *, ci_prob: float) -> pd.DataFrame:
@@ -97,6 +89,8 @@ def steps_over_time(
 
 def slope_densities(fitted: Fitted, prior: Prior) -> pd.DataFrame:
     """Prior and posterior density of the log hazard ratio of each arm."""
+    from scipy.stats import gaussian_kde
+
     logs = fitted.fit["posterior"][SLOPE]
     reach = 4 * float(logs.std()) + float(np.abs(logs).max()) / 4
     grid = np.linspace(-max(reach, 0.2), max(reach, 0.2), 200) + float(logs.median())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,17 +95,10 @@ class Fitted:
 def fitted(landmarks: LandmarkSet, label: str, data: Exposure, fit: xr.DataTree) -> Fitted:
     """The fit of one landmark's exposure with its gate and leave-one-patient-out result, ready for tables."""
     at = next(landmark for landmark in landmarks.landmarks if landmark.label == label)
-    return checked(Job(landmarks.endpoint, landmarks.population, at, data.measure, data), fit)
-
-
-def checked(job: Job, fit: xr.DataTree, others: Mapping[str, xr.DataArray] | None = None) -> Fitted:
-    """A job's fit with its gate and its LOO.
-
-    ``others`` are draws that will be reported beside the hazard ratios and baseline hazards. A fit to
-    imputed follow-up has no LOO: what it predicts is not what was observed.
-    """
+    job = Job(landmarks.endpoint, landmarks.population, at, data.measure, data)
+    # of imputed follow-up there is no LOO: what the fit predicts is not what was observed
     known = loo(fit) if "log_likelihood" in fit.children else {}
-    return Fitted(job, fit, gate(fit, reported_quantities(fit) | dict(others or {})), known)
+    return Fitted(job, fit, gate(fit, reported_quantities(fit)), known)
 
 
 def reported_quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:

@@ -15,15 +15,12 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.errors import InputError, listed
-from bayes_net.results.columns import from_version_0_1
 from bayes_net.results.publishing import MANIFEST, read_manifest
 
-CONTENT, SPECIFICATION, POSTERIOR, REPORT = (
-    "content.json",
-    "specification.toml",
-    "posterior.nc",
-    "report.html",
-)
+CONTENT, SPECIFICATION = "content.json", "specification.toml"
+POSTERIOR, REPORT = "posterior.nc", "report.html"
+FORMAT = 1
+"""Stands in the manifest, and counts up with every change after which older results cannot be read."""
 _TYPES = {"b": "bool", "i": "int64", "u": "int64", "f": "float64"}
 """What a column of each kind of NumPy type is read back as; all others are text."""
 
@@ -91,7 +88,10 @@ def write_content(
         table.to_csv(folder / f"{name}.csv", index=False)
     content = {
         "kind": kind,
-        "tables": {name: _types(table) for name, table in tables.items()},
+        "tables": {
+            name: {str(column): _TYPES.get(kind.kind, "str") for column, kind in table.dtypes.items()}
+            for name, table in tables.items()
+        },
         "figures": {
             name: {key: text for key, text in asdict(figure).items() if key != "svg"}
             for name, figure in figures.items()
@@ -103,10 +103,6 @@ def write_content(
     return read_content(folder)
 
 
-def _types(table: pd.DataFrame) -> dict[str, str]:
-    return {str(name): _TYPES.get(table[name].dtype.kind, "str") for name in table.columns}
-
-
 def read_content(folder: Path) -> ResultFolder:
     """What ``write_content`` wrote, whole or not: ``read_result`` asks whether it is."""
     content = json.loads((folder / CONTENT).read_text(encoding="utf-8"))
@@ -114,8 +110,7 @@ def read_content(folder: Path) -> ResultFolder:
         path=folder,
         kind=content["kind"],
         tables={
-            name: from_version_0_1(name, _read_table(folder / f"{name}.csv", types))
-            for name, types in content["tables"].items()
+            name: _read_table(folder / f"{name}.csv", types) for name, types in content["tables"].items()
         },
         figures={
             name: Illustration(svg=(folder / "figures" / f"{name}.svg").read_text(encoding="utf-8"), **texts)
@@ -139,6 +134,7 @@ def write_manifest(folder: Path, provenance: Mapping[str, str]) -> None:
     """What the folder holds and where it comes from; its presence says that the result is whole."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     manifest = dict(provenance) | {
+        "format": FORMAT,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": {path.relative_to(folder).as_posix(): _sha256(path) for path in files},
     }
@@ -164,22 +160,19 @@ def read_result(path: Path | str, *, unaltered: bool = True) -> ResultFolder:
         raise InputError(
             f"{folder} holds no finished result of bayes-net; expected a folder that a run wrote"
         )
-    if CONTENT not in manifest["files"]:
-        raise InputError(f"{folder} was written by an earlier version without {CONTENT}; run it again")
+    if manifest.get("format") != FORMAT:
+        raise InputError(f"{folder} was written by another version of bayes-net; run it again with this one")
     if gone := [name for name in manifest["files"] if not (folder / name).is_file()]:
         raise InputError(f"{folder} has lost {listed(gone)}; run it again")
-    if unaltered and (altered := altered_files(folder, manifest["files"])):
+    # the report may be made anew at any time
+    hashes = {name: digest for name, digest in manifest["files"].items() if name != REPORT and unaltered}
+    if altered := [name for name, digest in hashes.items() if _sha256(folder / name) != digest]:
         raise InputError(
             f"{folder}: {listed(altered)} changed after the run wrote the result, so its numbers cannot be "
             "vouched for; restore the files or run it again"
         )
     provenance = {key: value for key, value in manifest.items() if key != "files"}
     return replace(read_content(folder), provenance=provenance)
-
-
-def altered_files(folder: Path, hashes: Mapping[str, str]) -> list[str]:
-    """Files whose content is not that of their hash; the report may be made anew at any time."""
-    return [name for name, digest in hashes.items() if name != REPORT and _sha256(folder / name) != digest]
 
 
 def short_names(folders: Sequence[ResultFolder]) -> list[str]:

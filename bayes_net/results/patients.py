@@ -140,41 +140,29 @@ def survival_table(
     Times beyond an arm's last follow-up are left out, and so is the restricted mean where follow-up
     ends before the horizon: they would be extrapolation. A median beyond it is kept and said to be so.
     """
-    parts = [
-        part.assign(**_about(f.job) | {"measure": f.job.measure.label})
-        for f in fits
-        for part in _survival_parts(f, times, horizon, profiles, ci_prob, interval)
-    ]
+    parts = []
+    for f in fits:
+        data, measure = f.job.data, f.job.measure
+        follow_up = dict(zip(data.arms, f.fit["constant_data"]["last_follow_up"].values, strict=True))
+        drawn = survival_quantities(f.job, f.fit, times=times, horizon=horizon, profiles=profiles)
+        for quantity, draws in drawn.items():
+            table = summarise(draws, ci_prob=ci_prob, interval=interval, limits=False)
+            table = table.rename(columns={"interval_kind": "interval"})
+            if quantity != "survival":
+                table["time"] = horizon if quantity == "rmst" else np.nan
+            reach = table["estimate"] if quantity == "median" else table["time"]
+            table = table.assign(
+                **_about(f.job) | {"measure": measure.label},
+                quantity=quantity,
+                profile=[profile_label(measure, s) for s in table["shrinkage"]],
+                beyond_follow_up=reach > table[ARM].map(follow_up),
+            )
+            # an arm that has nobody left at this landmark would show nothing but its prior
+            has_patients = table[ARM].map(dict(zip(data.arms, data.n_by_arm > 0, strict=True)))
+            parts.append(table[has_patients & ((quantity == "median") | ~table["beyond_follow_up"])])
     columns = [*_ABOUT, ARM, "profile", "quantity", "time", "beyond_follow_up"]
     columns += ["estimate", "lower", "upper", "level", "interval", "mcse", "ess_bulk", "rhat"]
     return pd.concat(parts, ignore_index=True)[columns]
-
-
-def _survival_parts(
-    f: Fitted,
-    times: Sequence[float],
-    horizon: float,
-    profiles: Sequence[float],
-    ci_prob: float,
-    interval: str,
-) -> Iterator[pd.DataFrame]:
-    follow_up = dict(zip(f.job.data.arms, f.fit["constant_data"]["last_follow_up"].values, strict=True))
-    drawn = survival_quantities(f.job, f.fit, times=times, horizon=horizon, profiles=profiles)
-    for quantity, draws in drawn.items():
-        table = summarise(draws, ci_prob=ci_prob, interval=interval, limits=False)
-        table = table.rename(columns={"interval_kind": "interval"})
-        if quantity != "survival":
-            table["time"] = horizon if quantity == "rmst" else np.nan
-        end = table[ARM].map(follow_up)
-        reach = table["estimate"] if quantity == "median" else table["time"]
-        table = table.assign(
-            quantity=quantity,
-            profile=[profile_label(f.job.measure, s) for s in table["shrinkage"]],
-            beyond_follow_up=reach > end,
-        )
-        # an arm that has nobody left at this landmark would show nothing but its prior
-        has_patients = table[ARM].map(dict(zip(f.job.data.arms, f.job.data.n_by_arm > 0, strict=True)))
-        yield table[has_patients & ((quantity == "median") | ~table["beyond_follow_up"])]
 
 
 def survival_quantities(

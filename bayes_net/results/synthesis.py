@@ -93,7 +93,7 @@ def _beside(
     return pd.DataFrame(found, index=table.index).reindex(columns=["status", "row", *_PRINTED])
 
 
-def per_point_of_shrinkage(row) -> tuple[float, float, float]:
+def per_point_of_shrinkage(row: pd.Series) -> tuple[float, float, float]:
     """A printed hazard ratio and its limits; per point of percentage change they are turned round."""
     value, lower, upper = (float(row[name]) for name in ("value", "lower", "upper"))
     return (1 / value, 1 / upper, 1 / lower) if row["unit"] == PER_POINT_PCHG else (value, lower, upper)
@@ -119,7 +119,9 @@ def arm_hazard_ratios(fit: xr.DataTree, network: Network, *, ci_prob: float, see
     return hazard_ratio_columns(table, more=["comparison"])
 
 
-def _pooled_effects(draws, prior, network: Network, ci_prob: float, seed: int) -> list[pd.DataFrame]:
+def _pooled_effects(
+    draws: xr.Dataset, prior: xr.Dataset, network: Network, ci_prob: float, seed: int
+) -> list[pd.DataFrame]:
     parts = []
     for label, with_new in (("pooled mean", False), ("new study", True)):
         before, after = (
@@ -172,9 +174,6 @@ def parameter_labels(draws: xr.DataArray) -> pd.DataFrame:
     return pd.DataFrame(given | {"parameter": draws.name, "label": texts(of)}, index=of.index)
 
 
-YEAR = 12.0
-
-
 def borrowing_in_words(rule: Borrowing) -> str:
     """How differences between studies are borrowed across, with the sizes that are assumed."""
     if rule.kind == FULL:
@@ -198,7 +197,8 @@ def prior_table(fit: xr.DataTree, network: Network) -> pd.DataFrame:
 def _prior_rows(draws: xr.Dataset, network: Network) -> Iterator[tuple[str, str, str]]:
     assumed = network.assumptions
     if network.curves:
-        at_a_year = np.exp(-np.exp(_log_hazard_at(draws, network, YEAR)))
+        first, a_year = curve_hazard(draws, network.curves[0]), network.months(np.array([12.0]))
+        at_a_year = np.exp(-np.exp(log_cumulative_hazard(first[:, None, :], a_year)))
         survival = f"survival at 12 months: {format_range(at_a_year)}"
         yield "hazard of a baseline, averaged over time", assumed.level.statement, survival
         yield "change of the log hazard over time", assumed.step_sd.statement, "–"
@@ -233,8 +233,3 @@ def _bias_rows(bias: xr.DataArray, assumed: Assumptions) -> Iterator[tuple[str, 
 def _ratio_row(name: str, statement: str, logs: xr.DataArray) -> tuple[str, str, str]:
     one = logs.isel({dim: 0 for dim in logs.dims if dim not in schema.SAMPLE_DIMS})
     return name, statement or "–", f"ratio: {format_range(np.exp(one))}"
-
-
-def _log_hazard_at(draws: xr.Dataset, network: Network, month: float) -> np.ndarray:
-    first = curve_hazard(draws, network.curves[0])
-    return log_cumulative_hazard(first[:, None, :], network.months(np.array([month])))

@@ -63,10 +63,6 @@ class Plan(Section):
         """Where relative paths of data files start."""
         return self._folder
 
-    def file(self, path: Path) -> Path:
-        """A data file; relative paths start at the specification's own folder."""
-        return self._folder / path
-
     @property
     def _plain(self) -> dict[str, Any]:
         """Every value that holds, defaults included, as TOML and JSON know values."""

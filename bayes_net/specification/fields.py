@@ -89,6 +89,11 @@ Cuts = Annotated[
 ]
 
 
+def shared_months(cuts: Cuts) -> tuple[float, ...]:
+    """Cut-points in months, where they are not by endpoint."""
+    return tuple(cut.months for cut in cuts) if isinstance(cuts, tuple) else ()
+
+
 def repeated(values: Iterable[Any]) -> list[str]:
     """What occurs more than once, as text."""
     seen, twice = set(), []

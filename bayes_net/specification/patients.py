@@ -8,35 +8,25 @@ from pydantic import model_validator
 
 from bayes_net.data.exposure import Response, Shrinkage
 from bayes_net.model.assumptions import SLOPE_FORMS, Hazard
+from bayes_net.specification import sections
 from bayes_net.specification.base import Plan
 from bayes_net.specification.fields import repeated
-from bayes_net.specification.sections import (
-    BaselineSection,
-    CensoringSection,
-    CovariateSection,
-    DataSection,
-    LandmarkSection,
-    PriorSection,
-    ReportSection,
-    SamplingSection,
-    listed_tables,
-)
 
 
 class PatientsPlan(Plan):
     """A whole analysis of patients."""
 
-    data: DataSection
-    landmarks: LandmarkSection
+    data: sections.DataSection
+    landmarks: sections.LandmarkSection
     slopes: Literal[tuple(SLOPE_FORMS)] = "per arm"
     """A slope of shrinkage in each arm, one that is common to all arms, or one in each arm that varies over
     the intervals after the landmark."""
-    covariates: Annotated[tuple[CovariateSection, ...], listed_tables("covariates")] = ()
-    baseline: BaselineSection
-    priors: PriorSection = PriorSection()
-    censoring: CensoringSection | None = None
-    sampling: SamplingSection
-    report: ReportSection = ReportSection()
+    covariates: Annotated[tuple[sections.CovariateSection, ...], sections.listed_tables("covariates")] = ()
+    baseline: sections.BaselineSection
+    priors: sections.PriorSection = sections.PriorSection()
+    censoring: sections.CensoringSection | None = None
+    sampling: sections.SamplingSection
+    report: sections.ReportSection = sections.ReportSection()
 
     @model_validator(mode="after")
     def _parts_agree(self) -> PatientsPlan:

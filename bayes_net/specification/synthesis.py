@@ -9,44 +9,16 @@ from pydantic import Field, model_validator
 
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
+from bayes_net.model import priors
 from bayes_net.model.assumptions import Assumptions, SlopePrior
-from bayes_net.model.priors import (
-    Borrowing,
-    HalfNormal,
-    hazard_change_prior,
-    hazard_ratio_prior,
-    median_survival_prior,
-    odds_ratio_prior,
-    probability_prior,
-)
 from bayes_net.schema import PFS, Duration
+from bayes_net.specification import fields, sections
 from bayes_net.specification.base import Plan
-from bayes_net.specification.fields import (
-    Cuts,
-    Flag,
-    LandmarkText,
-    Limits,
-    Number,
-    Positive,
-    PositiveLength,
-    Share,
-    repeated,
-)
-from bayes_net.specification.sections import (
-    Change,
-    DataSection,
-    Draws,
-    SamplingSection,
-    Section,
-    TargetAccept,
-    Tune,
-    listed_tables,
-)
 
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
-class EvidenceSection(Section):
+class EvidenceSection(sections.Section):
     """Files of published numbers, and how this analysis uses them otherwise than they say."""
 
     files: Annotated[tuple[Path, ...], Field(min_length=1)]
@@ -68,7 +40,7 @@ class EvidenceSection(Section):
         return self
 
 
-class CohortSection(DataSection):
+class CohortSection(sections.DataSection):
     """Patients of one study."""
 
     scans: Path | None = None
@@ -79,13 +51,13 @@ class CohortSection(DataSection):
     """From the data's names of arms to those of [model]."""
     endpoint: Literal["pfs", "os"] = PFS
     """Which survival the patients inform."""
-    landmark: LandmarkText | None = None
+    landmark: fields.LandmarkText | None = None
     """One of `landmarks` of `[slopes]`: patients at risk after it inform the slopes."""
-    landmark_cuts: Cuts = None
+    landmark_cuts: fields.Cuts = None
     """Cut-points of the hazard after the landmark; the same number in every cohort."""
-    curve: Flag = True
+    curve: fields.Flag = True
     """Every patient's survival from randomisation informs the curves."""
-    counts: Flag = True
+    counts: fields.Flag = True
     """Best shrinkage enters as counts."""
     weight: Fraction = 1.0
     """Power of the patients' likelihood."""
@@ -110,7 +82,7 @@ class CohortSection(DataSection):
         return self
 
 
-class ModelSection(Section):
+class ModelSection(sections.Section):
     """Arms, studies and intervals."""
 
     arms: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -119,7 +91,7 @@ class ModelSection(Section):
     """The study on whose baseline hazard single-arm studies stand."""
     own_baseline: tuple[str, ...] = ()
     """Further studies with a baseline hazard of their own."""
-    cuts: Cuts
+    cuts: fields.Cuts
     """Cut-points of every curve, in time from randomisation."""
     smoothing: Literal["rw1", "independent"] = "rw1"
     """Neighbouring intervals are alike (a random walk), or every interval stands by itself."""
@@ -128,7 +100,7 @@ class ModelSection(Section):
 
     @model_validator(mode="after")
     def _different(self) -> ModelSection:
-        if twice := repeated(self.arms):
+        if twice := fields.repeated(self.arms):
             raise ValueError(f"arms has {', '.join(twice)} twice")
         if isinstance(self.cuts, dict):
             raise ValueError(
@@ -137,36 +109,36 @@ class ModelSection(Section):
         return self
 
 
-class SlopeSection(Section):
+class SlopeSection(sections.Section):
     """Slopes of shrinkage over landmark time."""
 
-    landmarks: tuple[LandmarkText, ...] = ()
+    landmarks: tuple[fields.LandmarkText, ...] = ()
     """Landmarks at which there is a slope. `[]`: no slopes."""
     structure: Literal["gaussian process", "independent", "exchangeable"] = "gaussian process"
     """How slopes at different landmarks hang together: over log landmark time, not at all, or as draws from
     one distribution."""
-    length: Positive = 1.0
+    length: fields.Positive = 1.0
     """Of the Gaussian process, in log time."""
     level: Fraction = 0.5
     """Share of the variance that is common to all landmarks."""
-    hazard_ratio_per_10_points: Limits = (0.375, 2.667)
+    hazard_ratio_per_10_points: fields.Limits = (0.375, 2.667)
     """95 % of hazard ratios at a landmark."""
-    heterogeneity: Positive = 0.25
+    heterogeneity: fields.Positive = 0.25
     """Half-normal scale between landmarks ("exchangeable")."""
-    between_studies: Positive = 0.25
+    between_studies: fields.Positive = 0.25
     """Half-normal scale between studies with patients."""
-    no_limit_at: PositiveLength | None = None
+    no_limit_at: fields.PositiveLength | None = None
     """Gives "no limit" a place among the landmarks: pools it with them."""
 
     def value(self) -> SlopePrior:
         """The prior as the model takes it."""
         return SlopePrior(
-            prior=hazard_ratio_prior(*_proper(self.hazard_ratio_per_10_points)),
+            prior=priors.hazard_ratio_prior(*_proper(self.hazard_ratio_per_10_points)),
             structure=self.structure,
             length=self.length,
             level=self.level,
-            heterogeneity=HalfNormal(self.heterogeneity),
-            between_studies=HalfNormal(self.between_studies),
+            heterogeneity=priors.HalfNormal(self.heterogeneity),
+            between_studies=priors.HalfNormal(self.between_studies),
             no_limit_months=self.no_limit_at.months if self.no_limit_at else None,
         )
 
@@ -176,22 +148,22 @@ BorrowingKind = Annotated[
     Field(description="Rule of borrowing."),
 ]
 _SD = "SD of differences between studies that belong together; `exchangeable`: half-normal scale."
-StudySd = Annotated[Positive, Field(description=_SD)]
+StudySd = Annotated[fields.Positive, Field(description=_SD)]
 
 
-class BorrowingSection(Section):
+class BorrowingSection(sections.Section):
     """How studies lean on each other in one kind of parameter."""
 
     kind: BorrowingKind
     sd: StudySd
     weight: Fraction = 0.5
     """Probability that they belong together."""
-    vague_sd: Positive = 2.0
+    vague_sd: fields.Positive = 2.0
     """SD of differences between studies that do not."""
 
-    def value(self) -> Borrowing:
+    def value(self) -> priors.Borrowing:
         """The rule as the model takes it."""
-        return Borrowing(self.kind, self.sd, self.weight, self.vague_sd)
+        return priors.Borrowing(self.kind, self.sd, self.weight, self.vague_sd)
 
 
 class LevelSection(BorrowingSection):
@@ -208,57 +180,57 @@ class ResponseSection(BorrowingSection):
     sd: StudySd = 1.0
 
 
-class BiasSection(Section):
+class BiasSection(sections.Section):
     """Guarantee-time bias of "no limit": mean and SD by arm, log hazard ratio per point of shrinkage."""
 
-    by_arm: dict[str, tuple[Number, Positive]] = Field(default_factory=dict)
+    by_arm: dict[str, tuple[fields.Number, fields.Positive]] = Field(default_factory=dict)
     """By arm: mean and SD of the bias, log hazard ratio per point of shrinkage."""
-    scale: Annotated[Number, Field(ge=0, le=10)] = 1.0
+    scale: Annotated[fields.Number, Field(ge=0, le=10)] = 1.0
     """Multiplies both."""
 
 
-class BorrowSections(Section):
+class BorrowSections(sections.Section):
     """Borrowing of hazard levels and of response probabilities."""
 
     level: LevelSection = LevelSection()
     response: ResponseSection = ResponseSection()
 
 
-class SynthesisPriorSection(Section):
+class SynthesisPriorSection(sections.Section):
     """Priors as statements about observable quantities (95 % each)."""
 
-    median_months: Limits = (2.0, 80.0)
+    median_months: fields.Limits = (2.0, 80.0)
     """Median of a curve with the average hazard, in months."""
-    hazard_change_per_year: Change = 4.0
+    hazard_change_per_year: sections.Change = 4.0
     """Hazards a year apart are within this factor."""
-    hazard_ratio_arm: Limits = (0.05, 20.0)
+    hazard_ratio_arm: fields.Limits = (0.05, 20.0)
     """Hazard ratio of the arms."""
-    arm_heterogeneity: Positive = 0.5
-    """Half-normal scale of the arms' log hazard ratio between studies."""
+    arm_heterogeneity: Annotated[fields.Number, Field(ge=0)] = 0.5
+    """Half-normal scale of the arms' log hazard ratio between studies; 0: it is the same in all."""
     response_probability: tuple[Fraction, Fraction] = (0.02, 0.75)
     """Probability of response."""
-    odds_ratio_completion: Limits = (0.0067, 150.0)
+    odds_ratio_completion: fields.Limits = (0.0067, 150.0)
     """Odds ratio of response at completion given response at mid-treatment."""
 
 
-class SynthesisSamplingSection(SamplingSection):
+class SynthesisSamplingSection(sections.SamplingSection):
     """Length of the chains; the seed makes the draws repeatable."""
 
-    draws: Draws = 1500
-    tune: Tune = 1000
-    target_accept: TargetAccept = 0.99
+    draws: sections.Draws = 1500
+    tune: sections.Tune = 1000
+    target_accept: sections.TargetAccept = 0.99
 
 
-class SynthesisReportSection(Section):
+class SynthesisReportSection(sections.Section):
     """What is written out beside the hazard ratios."""
 
-    level: Share = 0.95
+    level: fields.Share = 0.95
     """Level of the intervals."""
-    profiles: tuple[Annotated[Number, Field(gt=-20, lt=100)], ...] = (0.0, 30.0)
+    profiles: tuple[Annotated[fields.Number, Field(gt=-20, lt=100)], ...] = (0.0, 30.0)
     """Points of shrinkage for which survival is predicted."""
-    predict_until: PositiveLength = Duration(30, "mo")
+    predict_until: fields.PositiveLength = Duration(30, "mo")
     """Until when survival is predicted. What lies beyond the evidence is marked."""
-    leave_one_out: Flag = True
+    leave_one_out: fields.Flag = True
     """Refit without each source, and predict each number from the others."""
 
 
@@ -275,7 +247,7 @@ class SynthesisPlan(Plan):
 
     _name: ClassVar[str] = "specification of a synthesis"
     evidence: EvidenceSection | None = None
-    cohorts: Annotated[tuple[CohortSection, ...], listed_tables("cohorts")] = ()
+    cohorts: Annotated[tuple[CohortSection, ...], sections.listed_tables("cohorts")] = ()
     model: ModelSection
     slopes: SlopeSection = SlopeSection()
     bias: BiasSection = BiasSection()
@@ -288,7 +260,7 @@ class SynthesisPlan(Plan):
     def _something(self) -> SynthesisPlan:
         if self.evidence is None and not self.cohorts:
             raise ValueError("give [evidence], [[cohorts]], or both: there is nothing to pool")
-        if twice := repeated(cohort.study for cohort in self.cohorts):
+        if twice := fields.repeated(cohort.study for cohort in self.cohorts):
             raise ValueError(f"cohorts has study {', '.join(twice)} twice: its patients would count twice")
         return self
 
@@ -302,19 +274,21 @@ class SynthesisPlan(Plan):
         return Assumptions(
             arms=arms,
             reference=self.model.reference,
-            cuts=tuple(cut.months for cut in self.model.cuts or ()),
+            cuts=fields.shared_months(self.model.cuts),
             landmarks=landmark_times(self.slopes.landmarks) if self.slopes.landmarks else (),
             own_baseline=self.model.own_baseline,
             smoothing=self.model.smoothing,
             slopes=self.slopes.value(),
-            level=median_survival_prior(*_proper(p.median_months)),
-            step_sd=hazard_change_prior(p.hazard_change_per_year),
-            arm_effect=hazard_ratio_prior(*_proper(p.hazard_ratio_arm)),
-            arm_heterogeneity=HalfNormal(p.arm_heterogeneity),
+            level=priors.median_survival_prior(*_proper(p.median_months)),
+            step_sd=priors.hazard_change_prior(p.hazard_change_per_year),
+            arm_effect=priors.hazard_ratio_prior(*_proper(p.hazard_ratio_arm)),
+            arm_heterogeneity=priors.HalfNormal(p.arm_heterogeneity)
+            if p.arm_heterogeneity
+            else priors.Fixed(0.0),
             study_level=self.borrowing.level.value(),
             response=self.borrowing.response.value(),
-            response_probability=probability_prior(*p.response_probability),
-            completion=odds_ratio_prior(*_proper(p.odds_ratio_completion)),
+            response_probability=priors.probability_prior(*p.response_probability),
+            completion=priors.odds_ratio_prior(*_proper(p.odds_ratio_completion)),
             bias=dict(self.bias.by_arm),
             bias_scale=self.bias.scale,
         )

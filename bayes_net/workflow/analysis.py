@@ -215,21 +215,32 @@ def fit_models(
 ) -> tuple[FittedModel, ...]:
     """Sample and check every model; one that fails its gate is sampled once more and more carefully, unless
     the plan says otherwise, and that result stands."""
-    from bayes_net.inference.sampling import careful, seed_of
+    from bayes_net.inference.sampling import seed_of
 
     wanted, steps, fits = prepared.plan.sampling, steps or Steps(), []
     for model in prepared.models(brief=brief):
         steps.next(model.label)
-        gates: list[Gate] = []
-
-        def passes(tree: xr.DataTree, model: ModelToFit = model, gates: list[Gate] = gates) -> bool:
-            gates.append(model.judged(tree))
-            return gates[-1].passed
-
         label = None if model.alone else model.label
-        seeds = [seed_of(wanted.seed, attempt, label=label) for attempt in (1, 2)]
-        tree = careful(
-            model.fit, passes, sampler=prepared.sampler, seeds=seeds if wanted.retry else seeds[:1]
-        )
-        fits.append(model.finished(tree, gates[-1]))
+        seeds = [seed_of(wanted.seed, attempt, label=label) for attempt in range(1, 2 + wanted.retry)]
+        tree_and_gate = sampled(model.fit, model.judged, sampler=prepared.sampler, seeds=seeds)
+        fits.append(model.finished(*tree_and_gate))
     return tuple(fits)
+
+
+def sampled(
+    fit: Callable[[Sampler, int], xr.DataTree],
+    judge: Callable[[xr.DataTree], Gate],
+    *,
+    sampler: Sampler,
+    seeds: Sequence[int],
+) -> tuple[xr.DataTree, Gate]:
+    """A fit that is sampled anew with each further seed until its gate passes, and that gate."""
+    from bayes_net.inference.sampling import careful
+
+    gates: list[Gate] = []
+
+    def passes(tree: xr.DataTree) -> bool:
+        gates.append(judge(tree))
+        return gates[-1].passed
+
+    return careful(fit, passes, sampler=sampler, seeds=seeds), gates[-1]

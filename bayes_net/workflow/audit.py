@@ -12,8 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
-from scipy import stats
-from scipy.special import expit, logit
+from scipy.special import expit, logit, ndtri
 
 from bayes_net.checks.power import prior_blocks
 from bayes_net.model.assumptions import free_variables
@@ -90,7 +89,7 @@ def _limits(
         return ()
     low, high = (float(scale(limit)) for limit in limits)
     middle, half = (low + high) / 2, (high - low) / 2
-    sd = half / float(stats.norm.ppf((1 + probability) / 2))
+    sd = half / float(ndtri((1 + probability) / 2))
 
     def stated(centre: float, reach: float) -> list[float]:
         return [inverse(centre - reach), inverse(centre + reach)]
@@ -188,10 +187,6 @@ def _of_patients(prepared: PreparedPatients) -> Iterator[Step]:
 def _of_network(prepared: PreparedNetwork) -> Iterator[Step]:
     used = prior_blocks(prepared.network)
     yield from _priors(prepared.plan, {block: rule for block, rule in _SYNTHESIS.items() if block in used})
-    yield from _studies(prepared)
-
-
-def _studies(prepared: PreparedNetwork) -> Iterator[Step]:
     evidence = prepared.plan.evidence
     printed = set() if prepared.evidence is None else set(prepared.evidence.rows("likelihood")["study"])
     for study in prepared.sources:

@@ -47,7 +47,7 @@ def nobody_concerned(censoring: Censoring | None, jobs: Sequence[Job]) -> tuple[
     unchanged = [
         job.label
         for job in jobs
-        if not (job.concerned & (job.data.time < follow_up_ends(job.data, censoring))).any()
+        if not (job.data.time < follow_up_ends(job.data, censoring))[job.concerned].any()
     ]
     if len(unchanged) == len(jobs):
         raise InputError(
@@ -106,7 +106,7 @@ def far_reference(jobs: Sequence[Job]) -> tuple[Note, ...]:
     worst = max(typical, key=lambda label: abs(typical[label]))
     if abs(typical[worst]) <= FAR_POINTS:
         return ()
-    reference = continuous[0].measure.reference
+    reference = next(job.measure.reference for job in jobs if isinstance(job.measure, Shrinkage))
     median = format_count(reference + typical[worst])
     message = (
         f"baseline hazards are those at a shrinkage of {reference:g} points, but the median at {worst} is "

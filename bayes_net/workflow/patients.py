@@ -25,22 +25,12 @@ from bayes_net.estimands.summary import STRENGTHS
 from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.inference.imputation import Censoring, concerned_patients, fit_imputed
 from bayes_net.report.patients import LANDMARKS
+from bayes_net.results import patients as results
 from bayes_net.results.curves import predictive_table
 from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, reported_quantities
-from bayes_net.results.patients import (
-    diagnostics_table,
-    gate_table,
-    influence_table,
-    loo_table,
-    over_time_tables,
-    power_scaling_table,
-    prior_table,
-    survival_quantities,
-    survival_table,
-    tipping_table,
-)
 from bayes_net.schema import NUTS, OS, SAMPLE_DIMS
 from bayes_net.simulate.cohort import simulate_cohort
+from bayes_net.specification.base import Plan
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.sections import DataSection
 from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare
@@ -103,17 +93,11 @@ class PreparedPatients(Prepared[Fitted]):
         def sampled(sampler: Sampler, seed: int) -> xr.DataTree:
             from bayes_net.inference.patients import fit
 
-            ordinary = brief and job.concerned is None
-            how: dict[str, Any] = {
-                "seed": seed,
-                "sampler": sampler,
-                "shape": self._layouts[_shape_key(job)],
-                "brief": ordinary,
-            }
-            return fit(job.data, hazard, **how)
+            shape, ordinary = self._layouts[_shape_key(job)], job.concerned is None
+            return fit(job.data, hazard, seed=seed, sampler=sampler, shape=shape, brief=brief and ordinary)
 
         def reported(tree: xr.DataTree) -> dict[str, xr.DataArray]:
-            others = {} if brief else survival_quantities(job, tree, **self._survival)
+            others = {} if brief else results.survival_quantities(job, tree, **self._survival)
             return reported_quantities(tree) | others
 
         def finished(tree: xr.DataTree, judged: Gate) -> Fitted:
@@ -128,10 +112,7 @@ class PreparedPatients(Prepared[Fitted]):
     @cached_property
     def _layouts(self) -> dict[tuple, Layout]:
         """The layout that all jobs of a kind share."""
-        return {
-            _shape_key(job): layout(self._beside(job))
-            for job in {_shape_key(j): j for j in self.jobs}.values()
-        }
+        return {key: layout(self._beside(job)) for key, job in {_shape_key(j): j for j in self.jobs}.items()}
 
     def _beside(self, job: Job) -> list[Exposure]:
         return [other.data for other in self.jobs if _shape_key(other) == _shape_key(job)]
@@ -169,17 +150,17 @@ class PreparedPatients(Prepared[Fitted]):
         how: dict[str, Any] = {"ci_prob": self.plan.report.level, "interval": self.plan.report.interval}
         tables = {
             "hazard_ratios": hazard_ratio_table(fits, **how),
-            **dict(over_time_tables(fits, **how)),
-            "survival": survival_table(fits, **self._survival, **how),
+            **dict(results.over_time_tables(fits, **how)),
+            "survival": results.survival_table(fits, **self._survival, **how),
             "attrition": self.attrition,
             "priors": self._priors(fits),
-            DIAGNOSTICS: gate_table(fits),
-            "sampling": diagnostics_table(fits),
+            DIAGNOSTICS: results.gate_table(fits),
+            "sampling": results.diagnostics_table(fits),
             "predictive_check": self._predictive(fits),
-            "loo": loo_table(fits),
-            "power_scaling": power_scaling_table(fits),
-            "tipping_points": tipping_table(fits, [band for band, _ in STRENGTHS]),
-            "influence": influence_table(list(self._influences(fits))),
+            "loo": results.loo_table(fits),
+            "power_scaling": results.power_scaling_table(fits),
+            "tipping_points": results.tipping_table(fits, [band for band, _ in STRENGTHS]),
+            "influence": results.influence_table(list(self._influences(fits))),
         }
         if self.plan.censoring is not None:
             for name in ("hazard_ratios", *(q.name for q in OVER_TIME if q.column), "survival"):
@@ -190,7 +171,7 @@ class PreparedPatients(Prepared[Fitted]):
         """The priors of every way in which shrinkage enters; what they share is said once."""
         first = {f.job.measure: f for f in reversed(fits)}
         tables = [
-            prior_table(first[measure], self.plan.hazard(measure))
+            results.prior_table(first[measure], self.plan.hazard(measure))
             for measure in dict.fromkeys(f.job.measure for f in fits)
         ]
         return pd.concat(tables, ignore_index=True).drop_duplicates("parameter", ignore_index=True)
@@ -348,9 +329,9 @@ def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = 
     return PreparedPatients(plan, notes, cohort, sets, jobs)
 
 
-def censoring_of(plan: PatientsPlan) -> Censoring | None:
+def censoring_of(plan: Plan) -> Censoring | None:
     """What the plan assumes of patients after their censoring; None: that it tells nothing."""
-    section = plan.censoring
+    section = getattr(plan, "censoring", None)
     if section is None:
         return None
     horizon = None if section.horizon is None else section.horizon.months
@@ -392,8 +373,4 @@ def _cuts(plan: PatientsPlan, endpoint: str, rows: pd.DataFrame) -> np.ndarray:
     if (grid := baseline.grid()) is not None:
         return grid
     cuts = baseline.cuts or ()
-    if isinstance(cuts, dict):
-        if endpoint not in cuts:
-            raise InputError(f"baseline.cuts has no cut-points for {endpoint}; it has {', '.join(cuts)}")
-        cuts = cuts[endpoint]
-    return np.array([cut.months for cut in cuts])
+    return np.array([cut.months for cut in (cuts[endpoint] if isinstance(cuts, dict) else cuts)])

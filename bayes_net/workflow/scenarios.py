@@ -62,7 +62,9 @@ def plan(specification: Plan, *, only: Sequence[str] = (), audit: bool = False) 
     wanted: list[tuple[str, Mapping[str, Any], Step | None]] = [
         (section.name, section.change, None) for section in specification.scenarios
     ]
-    wanted += [(_named(changes), changes, None) for changes in _combinations(specification.grid)]
+    grid = specification.grid
+    combinations = [dict(zip(grid, values, strict=True)) for values in product(*grid.values()) if values]
+    wanted += [(_named(changes), changes, None) for changes in combinations]
     wanted += [(step.name, step.change, step) for step in (audit_steps(specification) if audit else ())]
     if not wanted:
         raise SpecificationError(
@@ -85,11 +87,6 @@ def plan(specification: Plan, *, only: Sequence[str] = (), audit: bool = False) 
     if problems:
         raise SpecificationError("\n".join(problems))
     return tuple(scenarios)
-
-
-def _combinations(grid: Mapping[str, Sequence]) -> Iterator[dict[str, Any]]:
-    if grid:
-        yield from (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
 
 
 def _named(changes: Mapping[str, Any]) -> str:
@@ -164,14 +161,9 @@ def run_scenarios(
     errors: dict[str, str] = {}
     with _workers(jobs, scheduler) as compute:
         prepared = [replace(ready, engine=engine) for ready in _prepare_all(scenarios)]
-        files = {
-            each.name: store / f"{ready.key}.parquet" for each, ready in zip(scenarios, prepared, strict=True)
-        }
-        todo = [
-            (e.name, ready)
-            for e, ready in zip(scenarios, prepared, strict=True)
-            if not files[e.name].exists()
-        ]
+        by_name = {each.name: ready for each, ready in zip(scenarios, prepared, strict=True)}
+        files = {name: store / f"{ready.key}.parquet" for name, ready in by_name.items()}
+        todo = [pair for pair in by_name.items() if not files[pair[0]].exists()]
         todo.sort(key=lambda pair: pair[1].shape)
         known = len(scenarios) - len(todo)
         for done, (name, table, error) in enumerate(compute(todo), start=known + 1):
@@ -247,13 +239,10 @@ def _backend(scheduler: str | None) -> Iterator[None]:
 def _fitted(name: str, prepared: Prepared) -> Outcome:
     """A scenario's hazard ratios, or what went wrong: one that fails must not take the others with it."""
     try:
-        return name, _ratios(prepared), ""
+        ratios = prepared.ratios(fit_models(prepared, brief=True))
+        return name, ratios.assign(synthetic=prepared.synthetic), ""
     except Exception as problem:
         return name, None, f"{type(problem).__name__}: {problem}"
-
-
-def _ratios(prepared: Prepared) -> pd.DataFrame:
-    return prepared.ratios(fit_models(prepared, brief=True)).assign(synthetic=prepared.synthetic)
 
 
 def _part(scenario: Scenario, path: Path, error: str) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,6 @@ from bayes_net.results.publishing import publish
 from bayes_net.results.scenarios import strongest, summary, troubles, usable
 from bayes_net.schema import AS_SPECIFIED, ERROR, FAILED, PASSED, PER_1_POINT
 from bayes_net.specification.base import Plan
-from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.sections import ScenarioSection
 from bayes_net.workflow.analysis import Progress
 from bayes_net.workflow.audit import LEFT_OUT, WEAKENED
@@ -92,7 +92,7 @@ def sensitivity(
     """
     wanted = with_factors(specification) if censoring else specification
     scenarios = plan(wanted, only=only, audit=audit)
-    how = {"engine": engine, "jobs": jobs, "scheduler": scheduler, "progress": progress}
+    how: dict[str, Any] = {"engine": engine, "jobs": jobs, "scheduler": scheduler, "progress": progress}
     if out is None:
         with TemporaryDirectory(prefix="bayes-net-scenarios-") as store:
             return _together(scenarios, run_scenarios(scenarios, Path(store), **how))
@@ -159,7 +159,7 @@ def _write(found: Sensitivity, specification: Plan, folder: Path, engine: str) -
     )
 
 
-def with_factors(specification: Plan, factors: Sequence[float] = FACTORS) -> PatientsPlan:
+def with_factors(specification: Plan, factors: Sequence[float] = FACTORS) -> Plan:
     """The specification with a scenario for each factor that its own scenarios and grid do not try.
 
     Raises
@@ -205,7 +205,8 @@ def curve_of(scenarios: Sequence[Scenario], table: pd.DataFrame) -> pd.DataFrame
 def assumed(scenarios: Sequence[Scenario]) -> str:
     """What the factor is about, in a sentence; empty if no scenario changes it alone."""
     changed = _of_the_factor(scenarios)
-    return censoring_of(changed[0].specification).assumed("the factor") if changed else ""
+    base = censoring_of(changed[0].specification) if changed else None
+    return base.assumed("the factor") if base else ""
 
 
 _CHANGES = ("hr", "shift", "width", "mcse_shift")
@@ -222,15 +223,15 @@ def audit_table(scenarios: Sequence[Scenario], found: pd.DataFrame) -> pd.DataFr
     width ratios. A scenario that failed leaves its columns missing.
     """
     rows = usable(found)
-    steps = [scenario for scenario in scenarios if scenario.step]
+    steps = [(scenario.name, scenario.step) for scenario in scenarios if scenario.step]
     if rows.empty or not steps:
         return pd.DataFrame()
     by_scenario = {name: of_it.set_index(KEYS) for name, of_it in rows.groupby("scenario")}
     base = by_scenario.get(AS_SPECIFIED, rows.iloc[:0].set_index(KEYS))
     weakened, other = ([f"{name}_{end}" for name in _CHANGES] for end in ("weakened", "other"))
-    parts = {}
-    for scenario in steps:
-        block, how = scenario.step.block, scenario.step.how
+    parts: dict[str, pd.DataFrame] = {}
+    for name, step in steps:
+        block, how = step.block, step.how
         part = parts.setdefault(block, base[["biased", "hr", "lower", "upper", "mcse_hr"]].copy())
         if "block" not in part:
             part[["block", "kind", "other"]] = block, "study" if how == LEFT_OUT else "prior", ""
@@ -238,7 +239,7 @@ def audit_table(scenarios: Sequence[Scenario], found: pd.DataFrame) -> pd.DataFr
         first = how in (WEAKENED, LEFT_OUT)
         if not first:
             part["other"] = how
-        moved = _moved(base, by_scenario.get(scenario.name, base.iloc[:0]))
+        moved = _moved(base, by_scenario.get(name, base.iloc[:0]))
         part[weakened if first else other] = moved.reindex(part.index).to_numpy()
     table = pd.concat([part.reset_index() for part in parts.values()], ignore_index=True)
     sizes = table[["shift_weakened", "shift_other"]].abs()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,25 +17,21 @@ from bayes_net.checks.power import synthesis_power_scaling
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.exposure import expose, person_time
 from bayes_net.data.landmarks import landmark
+from bayes_net.data.notes import WARNING, Note
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.new_study import new_study_priors
 from bayes_net.estimands.synthesis import checks, profiles
+from bayes_net.evidence.pairs import impossible_curves
 from bayes_net.evidence.table import Evidence, read_evidence
 from bayes_net.model.network import Curve, Network, combine_network, with_labels
 from bayes_net.model.participants import Participants
 from bayes_net.report.synthesis import SYNTHESIS
+from bayes_net.results import synthesis as results
 from bayes_net.results.columns import PARAMETER_KEYS
-from bayes_net.results.synthesis import (
-    arm_hazard_ratios,
-    hazard_ratios,
-    parameter_labels,
-    parameters,
-    prior_table,
-    responses,
-)
 from bayes_net.schema import FAILED, NO_LIMIT, PASSED, SAMPLE_DIMS
+from bayes_net.specification.fields import shared_months
 from bayes_net.specification.synthesis import CohortSection, SynthesisPlan
-from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare
+from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare, sampled
 from bayes_net.workflow.patients import load_data
 
 if TYPE_CHECKING:
@@ -101,16 +98,13 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         """The one model; its gate looks at the same parameters, ``brief`` or not."""
         network = self.network
 
-        def sampled(sampler: Sampler, seed: int) -> xr.DataTree:
+        def fit(sampler: Sampler, seed: int) -> xr.DataTree:
             from bayes_net.inference.synthesis import fit_synthesis
 
             return fit_synthesis(network, seed=seed, sampler=sampler, brief=brief)
 
-        def finished(tree: xr.DataTree, judged: Gate) -> FittedNetwork:
-            return FittedNetwork(network, tree, judged)
-
         key = (network.curves, network.landmarks, len(network.rows))
-        return (ModelToFit(WHOLE, key, sampled, reported, finished, alone=True),)
+        return (ModelToFit(WHOLE, key, fit, reported, partial(FittedNetwork, network), alone=True),)
 
     @property
     def n_refits(self) -> int:
@@ -140,7 +134,6 @@ class PreparedNetwork(Prepared[FittedNetwork]):
 
     def _leave_out(self, fit: xr.DataTree, steps: Steps) -> tuple[pd.DataFrame, Refits]:
         """Leave-one-number-out results, and the posteriors without a source or a number."""
-        from bayes_net.inference.sampling import careful
         from bayes_net.inference.synthesis import fit_synthesis
 
         network, whole, wanted, gates = self.network, self.sampler, self.plan.sampling, []
@@ -148,19 +141,13 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         brief = replace(brief, target_accept=min(whole.target_accept, REFIT_ACCEPT))
 
         def refit(smaller: Network) -> xr.DataTree:
-            attempts: list[Gate] = []
-
-            def passes(tree: xr.DataTree) -> bool:
-                attempts.append(refit_gate(tree))
-                return attempts[-1].passed
-
-            tree = careful(
+            tree, judged = sampled(
                 lambda sampler, seed: fit_synthesis(smaller, seed=seed, sampler=sampler),
-                passes,
+                refit_gate,
                 sampler=brief,
-                seeds=[wanted.seed] * (2 if wanted.retry else 1),
+                seeds=[wanted.seed] * (1 + wanted.retry),
             )
-            gates.append(attempts[-1])
+            gates.append(judged)
             # of many refits at once there is room for no more
             return xr.DataTree.from_dict({"posterior": tree["posterior"].to_dataset()})
 
@@ -178,8 +165,8 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         """Hazard ratios of shrinkage, then those of arms and studies."""
         (whole,), ci_prob, seed = fits, self.plan.report.level, self.plan.sampling.seed
         tables = [
-            hazard_ratios(whole.fit, self.network, self.printed, ci_prob=ci_prob),
-            arm_hazard_ratios(whole.fit, self.network, ci_prob=ci_prob, seed=seed),
+            results.hazard_ratios(whole.fit, self.network, self.printed, ci_prob=ci_prob),
+            results.arm_hazard_ratios(whole.fit, self.network, ci_prob=ci_prob, seed=seed),
         ]
         table = pd.concat([t for t in tables if len(t)], ignore_index=True)
         return table.assign(gate=PASSED if whole.gate.passed else FAILED)
@@ -216,24 +203,31 @@ def prepare_network(plan: SynthesisPlan, *, cohorts: dict[str, Cohort] | None = 
         for note in patients.notes
     )
     read = {str(section.study): patients for section, patients in loaded}
-    return PreparedNetwork(plan, notes, evidence, network, read)
+    return PreparedNetwork(plan, (*_reconciled(network), *notes), evidence, network, read)
 
 
 def _evidence(plan: SynthesisPlan) -> Evidence | None:
     section = plan.evidence
     if section is None:
         return None
-    evidence = read_evidence(*(plan.file(path) for path in section.files))
-    for pair, value in section.correlation.items():
-        one, other = pair.split()
-        evidence = evidence.correlate(one, other, value)
-    if plan.model.subgroups_of:
-        evidence = _subgroups_as_arms(evidence, plan.model.subgroups_of)
-    uses: dict[str, str] = dict(section.use)
-    if section.only:
-        other = evidence.table[~evidence.table["endpoint"].isin(section.only)]
-        uses = dict.fromkeys(other["id"], "record") | uses
-    return evidence.choose(uses) if uses else evidence
+    evidence = read_evidence(
+        *(plan.folder / path for path in section.files),
+        use=section.use,
+        correlation={(a, b): value for pair, value in section.correlation.items() for a, b in [pair.split()]},
+        only=section.only,
+    )
+    arm = plan.model.subgroups_of
+    return _subgroups_as_arms(evidence, arm) if arm else evidence
+
+
+def _reconciled(network: Network) -> tuple[Note, ...]:
+    """A note of pairs of points whose standard errors one curve cannot have."""
+    pairs = impossible_curves(network.rows, network.data)
+    message = (
+        "the standard errors of {} fall with time, which those of one curve cannot; what the errors of two "
+        "points have in common is then known from the later one, and both keep their standard errors"
+    ).format(" and of ".join(f"{early} and {late}" for early, late in pairs))
+    return (Note(WARNING, "impossible-curve", message, len(pairs)),) if pairs else ()
 
 
 def _check_studies(plan: SynthesisPlan, evidence: Evidence | None) -> None:
@@ -279,7 +273,7 @@ def _cohort(section: CohortSection, patients: Cohort, plan: SynthesisPlan) -> Pa
             f"patients of {section.study} have no {section.endpoint}_time and {section.endpoint}_event; "
             f"expected both for endpoint = {section.endpoint!r}. Name the columns in patient_columns"
         )
-    cuts = np.array([cut.months for cut in plan.model.cuts or ()])
+    cuts = np.array(shared_months(plan.model.cuts))
     time = table[f"{section.endpoint}_time"].to_numpy(float)
     event = table[f"{section.endpoint}_event"].to_numpy(float)
     months, interval = person_time(time, cuts), np.searchsorted(cuts, time, side="left")
@@ -300,7 +294,7 @@ def _cohort(section: CohortSection, patients: Cohort, plan: SynthesisPlan) -> Pa
         return participants
     chosen = landmark(patients, [section.landmark], endpoint=section.endpoint)
     at = chosen.landmarks[0].label
-    data = expose(chosen, at, cuts=list(section.landmark_cuts))
+    data = expose(chosen, at, cuts=shared_months(section.landmark_cuts))
     renamed = [dict(section.arm_names).get(arm, arm) for arm in data.arms]
     order = np.array([arms.index(arm) for arm in renamed])
     return replace(participants, landmark=at, exposure=replace(data, arm=order[data.arm], arms=tuple(arms)))
@@ -319,14 +313,13 @@ def _counts(section: CohortSection, patients: Cohort) -> list[dict]:
             continue  # nobody was measured, which is no count of 0
         common = {"study": section.study, "cohort_id": section.study, "arm": arm, "statistic": "count"}
         common |= {"subgroup": "all", "use": "likelihood", "source": "patients", "unit": "patients"}
-        for threshold, k in ((30.0, int((seen >= 30).sum())), (0.0, int((seen > 0).sum()))):
-            own_id = {"id": f"{section.study} {arm} >= {threshold:g}", "threshold": threshold}
-            rows.append(common | own_id | {"endpoint": "shrinkage", "value": float(k), "n": float(len(seen))})
-        responders, n = float((seen >= 30).sum()), float(len(own))
-        rows.append(
-            common
-            | {"id": f"{section.study} {arm} response", "endpoint": "response", "value": responders, "n": n}
-        )
+        for what, endpoint, threshold, counted, n in (
+            (">= 30", "shrinkage", 30.0, seen >= 30, len(seen)),
+            (">= 0", "shrinkage", 0.0, seen > 0, len(seen)),
+            ("response", "response", np.nan, seen >= 30, len(own)),
+        ):
+            row = {"id": f"{section.study} {arm} {what}", "threshold": threshold, "endpoint": endpoint}
+            rows.append(common | row | {"value": float(counted.sum()), "n": float(n)})
     return rows
 
 
@@ -358,12 +351,12 @@ def tabulate(fit: xr.DataTree, prepared: PreparedNetwork, *, ci_prob: float) -> 
     until = plan.report.predict_until.months
     times = np.linspace(0.0, until, 61)[1:]
     return {
-        "hazard_ratios": hazard_ratios(fit, network, prepared.printed, ci_prob=ci_prob),
-        "arms_and_studies": arm_hazard_ratios(fit, network, ci_prob=ci_prob, seed=seed),
-        "responses": responses(fit, network, ci_prob=ci_prob, seed=seed),
+        "hazard_ratios": results.hazard_ratios(fit, network, prepared.printed, ci_prob=ci_prob),
+        "arms_and_studies": results.arm_hazard_ratios(fit, network, ci_prob=ci_prob, seed=seed),
+        "responses": results.responses(fit, network, ci_prob=ci_prob, seed=seed),
         "new_study_priors": new_study_priors(fit, network, seed=seed),
-        "priors": prior_table(fit, network),
-        "parameters": parameters(fit, network, ci_prob=ci_prob),
+        "priors": results.prior_table(fit, network),
+        "parameters": results.parameters(fit, network, ci_prob=ci_prob),
         "power_scaling": synthesis_power_scaling(fit, network),
         "checks": checks(fit, network, held_out, ci_prob=ci_prob, seed=seed),
         "survival": profiles(
@@ -411,6 +404,6 @@ def _moved(fit: xr.DataTree, refit: xr.DataTree) -> pd.DataFrame:
             "sd_without": without[name].std(SAMPLE_DIMS),
         }
         values = {moment: x.values.ravel() for moment, x in moments.items()}
-        parts.append(parameter_labels(draws)[PARAMETER_KEYS].assign(**values))
+        parts.append(results.parameter_labels(draws)[PARAMETER_KEYS].assign(**values))
     table = pd.concat(parts, ignore_index=True)
     return table.assign(moved_by_sd=(table["mean_without"] - table["mean"]) / table["sd"])

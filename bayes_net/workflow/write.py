@@ -141,11 +141,7 @@ def _network_figures(prepared: PreparedNetwork, analysis: Analysis) -> Iterable[
     return draw_synthesis(analysis.tables)
 
 
-_KINDS = {
-    LANDMARKS: patients_page,
-    SYNTHESIS: synthesis_page,
-    SCENARIOS: scenario_page,
-}
+_KINDS = {LANDMARKS: patients_page, SYNTHESIS: synthesis_page, SCENARIOS: scenario_page}
 
 
 def report_page(result: ResultFolder) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sphinx.util import logging
 
-from live import commands, keys, reference, shipped
+from live import commands, house, keys, reference, shipped
 
 logger = logging.getLogger(__name__)
 MARK = re.compile(r"^<!-- generated: (.+?) -->$", re.M)
@@ -20,6 +20,7 @@ MAKERS = {
     "overview": reference.overview,
     "names": reference.names,
     "commands": commands.commands,
+    "house": house.house,
     "keys": keys.keys,
     "models": shipped.models,
     "columns": shipped.columns,

@@ -9,8 +9,9 @@ from pathlib import Path
 from sphinx.errors import ExtensionError
 
 import bayes_net as bn
-from bayes_net.checks.gate import MAX_RHAT, MIN_BFMI, MIN_ESS
-from bayes_net.evidence.table import COLUMNS, read_evidence
+from bayes_net.checks.gate import MAX_RHAT, MIN_BFMI
+from bayes_net.evidence.table import COLUMNS, REQUIRED, read_evidence
+from bayes_net.schema import MIN_ESS
 from bayes_net.specification.read import read_specification
 from bayes_net.specification.shipped import models_folder, shipped_models
 from live.markdown import table
@@ -32,8 +33,11 @@ def columns() -> str:
         raise ExtensionError(f"columns of evidence are {COLUMNS}; docs/live/told.toml tells of {list(told)}")
     numbers = read_evidence(models_folder() / "data" / "netter1.csv").table
     example = numbers[numbers["id"] == EXAMPLE].iloc[0]
-    rows = [(f"`{name}`", words, _shown(example, name)) for name, words in told.items()]
-    return table(("Column", "What it holds", "Example"), rows)
+    rows = [
+        (f"`{name}`", "yes" if name in REQUIRED else "", words, _shown(example, name))
+        for name, words in told.items()
+    ]
+    return table(("Column", "Required", "What it holds", "Example"), rows)
 
 
 def _shown(row, name: str) -> str:

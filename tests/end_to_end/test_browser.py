@@ -46,7 +46,7 @@ def scenarios(name: str = "a") -> str:
     )
     found = Sensitivity(rows, changes, summary(rows), audit=pd.DataFrame())
     with TemporaryDirectory() as folder:
-        _write(found, read_specification(shipped_models()["netter1_synthetic"]), Path(folder))
+        _write(found, read_specification(shipped_models()["netter1_synthetic"]), Path(folder), "numba")
         return (Path(folder) / "report.html").read_text(encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 import urllib.parse
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,8 @@ from bayes_net.estimands.survival import (
 from bayes_net.report.patients import SECTIONS
 from bayes_net.results.columns import HAZARD_RATIO_BOUNDS
 from bayes_net.specification.read import read_specification
-from bayes_net.workflow.describe import _equation
+from bayes_net.workflow.analysis import prepare
+from bayes_net.workflow.describe import model_in_words
 from bayes_net.workflow.write import write
 
 RUN_AND_TELL = """
@@ -326,13 +328,9 @@ def test_the_report_tells_the_model_that_was_fitted(out):
     ],
 )
 def test_the_equation_is_that_of_the_specification(tmp_path, changes, equation):
-    specification = read_specification(written(tmp_path, **changes))
-    told = _equation(
-        specification.hazard(specification.landmarks.measures()[0]),
-        specification.landmarks.shrinkage_reference,
-        bool(specification.covariates),
-    )
-    assert equation in told
+    prepared = prepare(read_specification(written(tmp_path, **changes)))
+    words = model_in_words(prepared, [SimpleNamespace(job=job) for job in prepared.jobs])
+    assert equation in words["Equation"]
 
 
 # A run that is killed, and one that fails.

@@ -27,7 +27,8 @@ from bayes_net.results.scenarios import summary, summary_table, troubles
 from bayes_net.schema import AS_SPECIFIED
 from bayes_net.workflow import patients as preparation
 from bayes_net.workflow import scenarios
-from bayes_net.workflow.scenarios import _fitted, _prepare_all, _ratios, plan, run_scenarios
+from bayes_net.workflow.patients import PreparedPatients
+from bayes_net.workflow.scenarios import _fitted, _prepare_all, plan, run_scenarios
 
 SLOPE = "priors.hazard_ratio_per_10_points"
 QUICK = small_trial.QUICK | {"landmarks": {"times": ["120d"], "thresholds": None}}
@@ -227,14 +228,14 @@ def test_other_data_are_fitted_anew(planned, table, tmp_path):
 
 
 def test_one_that_errs_is_shown_and_the_rest_stands(path, tmp_path, monkeypatch):
-    original = _ratios
+    original = PreparedPatients.ratios
 
-    def fail(prepared):
+    def fail(prepared, fits):
         if prepared.plan.priors.hazard_ratio_per_10_points == (0.8, 1.25):
             raise RuntimeError("the chain fell off")
-        return original(prepared).assign(gate="passed")
+        return original(prepared, fits).assign(gate="passed")
 
-    monkeypatch.setattr(scenarios, "_ratios", fail)
+    monkeypatch.setattr(PreparedPatients, "ratios", fail)
     code, _, told = invoke("scenarios", path, "--out", tmp_path / "out")
     assert code == 3
     assert "scenario sceptical: could not be fitted: RuntimeError: the chain fell off" in told
@@ -247,7 +248,9 @@ def test_one_that_errs_is_shown_and_the_rest_stands(path, tmp_path, monkeypatch)
     assert "--resume" in told
     fitted = []
     monkeypatch.setattr(
-        scenarios, "_ratios", lambda ready: (fitted.append(1), original(ready).assign(gate="passed"))[1]
+        PreparedPatients,
+        "ratios",
+        lambda ready, fits: (fitted.append(1), original(ready, fits).assign(gate="passed"))[1],
     )
     code, _, _ = invoke("scenarios", path, "--out", tmp_path / "out", "--resume")
     assert (code, len(fitted)) == (0, 1)

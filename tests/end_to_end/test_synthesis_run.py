@@ -44,6 +44,7 @@ from bayes_net.specification.shipped import models_folder, shipped_models
 from bayes_net.specification.synthesis import SynthesisPlan
 from bayes_net.workflow import synthesis as synthesis_workflow
 from bayes_net.workflow.analysis import prepare
+from bayes_net.workflow.describe import synthesis_in_words
 from bayes_net.workflow.synthesis import known_until
 
 STUDY = "Süd [b]II[/b] & <1/2>"
@@ -1102,6 +1103,44 @@ def test_a_number_held_out_does_not_hide_the_one_in_the_fit(first, tmp_path):
     table = table[(table["arm"] == "177Lu") & (table["landmark"] == "150 d")]
     assert set(table["row"]) == {"S1"}
     assert set(table["status"]) == {"in print"}
+
+
+def test_a_specification_settles_what_its_files_leave_open(tmp_path):
+    """Rows that tell the same thing twice are usable where the specification says how."""
+    other = pools.slope("S2", -0.03, 0.01, "36w", study=STUDY)
+    again = pools.ratio("R2", np.log(0.5), 0.2, study=STUDY)
+    options = {"use": {"R2": "check"}, "correlation": {"S1 S2": 0.58}}
+    with pytest.raises(InputError, match=r"R1 and R2 of .* both tell the effect of the arm"):
+        prepare(read_specification(written(tmp_path, [*ROWS, other, again])))
+    prepared = prepare(read_specification(written(tmp_path, [*ROWS, other, again], evidence=options)))
+    assert list(prepared.network.rows["id"]) == [*IDS, "S2"]
+    correlated = np.linalg.inv(prepared.network.precision[np.ix_([2, 5], [2, 5])])
+    assert correlated == pytest.approx(np.array([[1, 0.58], [0.58, 1]]))
+
+
+@pytest.mark.parametrize("heterogeneity", [0, 0.5])
+def test_studies_share_one_hazard_ratio_where_their_heterogeneity_is_none(heterogeneity, tmp_path):
+    rows = [MEDIAN, RATIO, pools.ratio("R2", np.log(0.7), 0.3, study="B")]
+    path = written(tmp_path, rows, priors={"arm_heterogeneity": heterogeneity})
+    prepared = prepare(read_specification(path))
+    prior = from_the_prior(prepared.network)["prior"]
+    first, second = prior["arm_effect"].transpose("effect", ...).values
+    assert (first == second).all() == (heterogeneity == 0)
+    assert ("arm_effect_sd" in prior) == (heterogeneity > 0)
+    statement = "heterogeneity fixed at 0" if heterogeneity == 0 else "half-normal heterogeneity of scale 0.5"
+    assert statement in " ".join(synthesis_in_words(prepared.network).values())
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_a_pair_of_points_that_no_curve_can_have_is_used_and_noted(wide, tmp_path):
+    median = MEDIAN | ({"lower": "5", "upper": "16"} if wide else {})
+    point = pools.row("P1", "survival", 0.4, lower=0.28, upper=0.52, time=12, arm="control", study=STUDY)
+    path = written(tmp_path, [median, point], evidence={"correlation": {"M1 P1": "curve"}})
+    status, output, _ = invoke("check", path)
+    assert status == 0
+    assert ("the standard errors of M1 and P1 fall with time" in output) == wide
+    notes = prepare(read_specification(path)).notes
+    assert [note.code for note in notes] == ["impossible-curve"] * wide
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.25])

@@ -31,6 +31,7 @@ from bayes_net.checks.influence import left_out
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError, SpecificationError
 from bayes_net.estimands.new_study import new_arm_effect
+from bayes_net.evidence.statistics import Quantity
 from bayes_net.inference.arrays import draw_prior, published_log_likelihood
 from bayes_net.labels import select
 from bayes_net.model.assumptions import Assumptions, SlopePrior
@@ -629,3 +630,23 @@ def test_the_model_in_words_names_what_the_specification_chose():
     assert "full pooling" in other["Curves"]
     assert "slope of its own" in other["Slopes"]
     assert "Patients" not in other
+
+
+def test_curves_slopes_and_counts_share_no_parameter():
+    """Every free variable of the shipped synthesis moves the numbers of one of them only."""
+    network = prrt()
+    draws = draw_prior(network, draws=5, seed=1)
+    before, moved = published_log_likelihood(draws, network).values, {}
+    kind = np.array(["curve"] * len(network.rows), object)
+    for name, quantity in (
+        ("slope", Quantity.SLOPE),
+        ("count", Quantity.SHARE),
+        ("odds", Quantity.COMPLETION),
+    ):
+        kind[network.is_of(quantity)] = name
+    for name in network.free:
+        changed = draws.assign({name: draws[name] * 1.1 + 0.1})
+        different = (published_log_likelihood(changed, network).values != before).any((0, 1))
+        moved[name] = set(kind[different])
+    assert all(len(kinds) == 1 for kinds in moved.values()), moved
+    assert {"curve", "slope", "count"} <= set.union(*moved.values())

@@ -123,10 +123,16 @@ class Equations:
             for partner, value in partners:
                 if partner in data:
                     early, late = sorted((data[one.id], data[partner]), key=lambda d: d.time)
-                    curve = early.se * np.exp(early.value) / (late.se * np.exp(late.value))
+                    curve = self.curve(early, late) / (early.se * late.se)
                     j = list(data).index(partner)
                     matrix[i, j] = matrix[j, i] = curve if value == "curve" else float(value)
         return matrix
+
+    def curve(self, early, late):
+        """Covariance of two log cumulative hazards of one curve: V(s) / (H(s) H(t))."""
+        h, se = np.exp([early.value, late.value]), np.array([early.se, late.se])
+        by_late = (se[1] * h[1]) ** 2 * np.expm1(h[0]) / np.expm1(h[1])
+        return min((se[0] * h[0]) ** 2, by_late) / h.prod()
 
     def location(self, r, d):
         if r.statistic in ("survival", "median"):

@@ -327,7 +327,9 @@ class Density:
             value = one.correlation
             if value == "curve":
                 early, late = sorted((self.data[i], other), key=lambda d: d.time)
-                value = early.se * np.exp(early.value) / (late.se * np.exp(late.value))
+                h, g = np.exp(early.value), np.exp(late.value)
+                shared = min((early.se * h) ** 2, (late.se * g) ** 2 * (np.exp(h) - 1) / (np.exp(g) - 1))
+                value = shared / (h * g) / (early.se * late.se)
             matrix[place[one.id], place[partner]] = matrix[place[partner], place[one.id]] = float(value)
         return matrix
 

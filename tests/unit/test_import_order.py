@@ -80,7 +80,7 @@ PUBLIC = {
         read_cohort
     """,
     "estimands": """
-        NormalMixture arm_hazard_ratio baseline_hazard conditional_survival contrast
+        NormalMixture arm_hazard_ratio baseline_hazard binomial_information conditional_survival contrast
         covariate_hazard_ratio cumulative_hazard elir fit_mixture hazard_ratio hazard_ratio_by_time
         interaction median_survival probability rmst robustify standardised_survival summarise survival
         update

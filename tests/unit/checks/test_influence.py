@@ -9,7 +9,8 @@ from scipy import stats
 
 import bayes_net as bn
 from bayes_net.checks.gate import HIGH_PARETO_K
-from bayes_net.checks.influence import left_out_weights, most_influential, weighted_quantiles, without_patient
+from bayes_net.checks.influence import left_out_weights, most_influential, weighted_quantiles
+from bayes_net.data.exposure import subset
 from bayes_net.errors import InputError
 from bayes_net.inference import patients as patients_fit
 from bayes_net.report.tables import influence_table
@@ -53,7 +54,9 @@ def test_leaving_a_patient_out_is_what_a_refit_without_the_patient_gives(data, f
     top = [int(i) for i in np.argsort(-change.values) if known[i]][:3]
     z = stats.norm.isf(0.001 / (2 * 2 * len(top)))
     for i in top:
-        exact = bn.fit(without_patient(data, i), seed=11 + i, sampler=SAMPLER, shape=bn.layout([data]))
+        exact = bn.fit(
+            subset(data, np.arange(data.n) != i), seed=11 + i, sampler=SAMPLER, shape=bn.layout([data])
+        )
         for a, arm in enumerate(data.arms):
             ends = [tree["posterior"]["slope"].sel(arm=arm).values for tree in (fit, exact)]
             # importance weights leave fewer effective draws than there are: at k < 0.7 still a third
@@ -81,7 +84,7 @@ def test_where_importance_sampling_fails_the_patient_is_left_out_by_refitting(un
     again = bn.checks.influence(fit, data, sampler=SAMPLER)
     assert list(np.flatnonzero(again["refitted"].values)) == [0]
     assert again["reliable"].values.all()
-    exact = bn.fit(without_patient(data, 0), seed=3, sampler=SAMPLER, shape=bn.layout([data]))
+    exact = bn.fit(subset(data, np.arange(data.n) != 0), seed=3, sampler=SAMPLER, shape=bn.layout([data]))
     expected = np.exp(
         np.median(exact["posterior"]["slope"].transpose("arm", ...).values.reshape(2, -1), axis=1)
     )
@@ -152,7 +155,7 @@ def test_weighted_quantiles_are_those_of_the_weighted_distribution():
 
 def test_what_does_not_belong_together_is_refused(fit, data):
     with pytest.raises(InputError, match="data has 39 patients, the fit 40"):
-        bn.checks.influence(fit, without_patient(data, 3))
+        bn.checks.influence(fit, subset(data, np.arange(data.n) != 3))
     bare = xr.DataTree.from_dict({"posterior": fit["posterior"].to_dataset()})
     with pytest.raises(InputError, match="no slope or no log_likelihood"):
         bn.checks.influence(bare)

@@ -139,6 +139,23 @@ def test_a_normal_prior_of_a_logit_is_worth_its_closed_form_in_patients(mean, sd
     )
 
 
+@pytest.mark.parametrize(
+    "information",
+    [
+        lambda x: special.expit(x) * (1 - special.expit(x)),
+        lambda x: special.expit(x) - special.expit(x) ** 2,
+        lambda x: np.where(np.abs(x) < 30, binomial_information(x), np.nan),
+    ],
+    ids=["p (1 - p)", "p - p²", "unknown far out"],
+)
+def test_an_information_that_underflows_far_out_is_enough(information):
+    """1 - p is 0 from a logit of 37 on, where a prior as wide as one patient's worth has nothing left."""
+    prior = NormalMixture((0.8, 0.2), (-1.0, 0.5), (0.4, 1.5))
+    assert elir(prior, information) == pytest.approx(elir(prior, binomial_information), rel=1e-9)
+    with pytest.raises(InputError, match="take a narrower prior"):
+        elir(NormalMixture((1.0,), (0.0,), (6.0,)), information)
+
+
 @MIXTURES
 def test_the_size_in_events_is_the_mean_squared_slope_of_the_log_density(mixture):
     def slope(x):

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from bayes_net.evidence.kinds import datum
-from bayes_net.evidence.table import COLUMNS, Evidence, EvidenceError, read_evidence
+from bayes_net.evidence.pairs import declared_correlations
+from bayes_net.evidence.table import COLUMNS, REQUIRED, Evidence, EvidenceError, read_evidence
 
 DATA = Path(__file__).resolve().parents[3] / "models" / "data"
 FILES = [DATA / f"{name}.csv" for name in ("netter1", "mid_treatment", "dosimetry")]
@@ -150,13 +151,28 @@ def test_all_problems_are_in_one_message_with_their_files(write):
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ([c for c in COLUMNS if c not in ("n", "section")], "missing columns n, section"),
+        (
+            [c for c in COLUMNS if c not in ("n", "section")],
+            "missing columns section; expected the",
+        ),
+        ([c for c in COLUMNS if c != "n"], "a median without its number of patients"),
         ([*COLUMNS, "trap"], "unknown columns trap"),
     ],
 )
 def test_columns_must_be_the_known_ones(write, columns, words):
     with pytest.raises(EvidenceError, match=words):
         read_evidence(write(MEDIAN, columns=columns))
+
+
+def test_columns_that_no_row_needs_may_be_absent(write):
+    """They are then empty, and the evidence is that of a file that has them."""
+    columns = [*REQUIRED, "lower", "upper", "level", "reference_arm"]
+    brief = read_evidence(write(RATIO, columns=columns))
+    assert list(brief.table) == list(read_evidence(write(RATIO, name="whole.csv")).table)
+    assert brief.digest == read_evidence(write(RATIO, name="whole.csv")).digest
+    long = write(MEDIAN | {"cohort_id": "B", "id": "R2"}, name="long.csv")
+    both = read_evidence(write(RATIO, columns=columns), long).table.set_index("id")
+    assert both.loc[["R1", "R2"], "n"].tolist() == pytest.approx([math.nan, 50.0], nan_ok=True)
 
 
 def test_files_must_be_there():
@@ -272,6 +288,46 @@ def test_other_uses_are_chosen_together(shipped):
         shipped.choose({"N04": "likelihood"})
     with pytest.raises(EvidenceError, match="N03 and N05 of NETTER-1"):
         shipped.choose({"N05": "likelihood"})
+
+
+UNREAD = {
+    "one held out": ([MEDIAN, SURVIVAL], {"use": {"R2": "check"}}, ["R1"]),
+    "one kept": ([COUNT, COUNT | {"value": "25"}], {"use": {"R2": "record"}}, ["R1"]),
+    "one endpoint": ([COUNT, RATIO, COUNT], {"only": ["pfs"]}, ["R2"]),
+    "one endpoint, and a row": (
+        [COUNT, RATIO, COUNT],
+        {"only": ["pfs"], "use": {"R3": "likelihood"}},
+        ["R2", "R3"],
+    ),
+    "a correlation": ([SLOPE, SLOPE], {"correlation": {("R1", "R2"): 0.58}}, ["R1", "R2"]),
+    "a curve": ([MEDIAN, SURVIVAL], {"correlation": {("R1", "R2"): "curve"}}, ["R1", "R2"]),
+    "a group": (
+        [SLOPE, SLOPE, SLOPE],
+        {"correlation": {("R1", "R2"): 0.5, ("R1", "R3"): 0.4, ("R3", "R2"): 0.6}},
+        ["R1", "R2", "R3"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "options", "used"), UNREAD.values(), ids=UNREAD)
+def test_rows_are_judged_by_what_an_analysis_makes_of_them(write, rows, options, used):
+    path = write(*rows)
+    with pytest.raises(EvidenceError):
+        read_evidence(path)
+    found = read_evidence(path, **options)
+    assert list(found.rows("likelihood")["id"]) == used
+    assert len(declared_correlations(found.table)) == len(options.get("correlation", ()))
+
+
+def test_an_analysis_may_not_make_two_of_a_row_or_name_what_is_not_there(write):
+    path = write(SLOPE, SLOPE | {"use": "record"})
+    with pytest.raises(EvidenceError, match="R1 and R2 of A both tell the slope"):
+        read_evidence(path, use={"R2": "likelihood"})
+    with pytest.raises(EvidenceError, match=r"rows R9 are not in the evidence"):
+        read_evidence(path, correlation={("R1", "R9"): 0.5})
+    uneven = write(SLOPE, SLOPE | {"correlated_with": "R1;R3", "correlation": "0.5"}, name="uneven.csv")
+    with pytest.raises(EvidenceError, match=r"correlations without a partner.*R2"):
+        read_evidence(uneven, correlation={("R1", "R2"): 0.5})
 
 
 def test_unknown_rows_and_uses_are_told(shipped):

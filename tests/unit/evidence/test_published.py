@@ -7,15 +7,18 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm
+from lifelines import KaplanMeierFitter
+from lifelines.utils import median_survival_times
+from scipy.stats import binom, norm
 
 from bayes_net.errors import InputError
 from bayes_net.evidence.curves import restricted_mean
 from bayes_net.evidence.kinds import datum
-from bayes_net.evidence.pairs import correlation_matrix
+from bayes_net.evidence.pairs import correlation_matrix, impossible_curves
 from bayes_net.evidence.ratios import agrees
 from bayes_net.evidence.rounding import feasible_se, p_from_interval
 from bayes_net.evidence.statistics import Datum
+from bayes_net.evidence.table import read_evidence
 
 PER_POINT = "per +1 point of shrinkage"
 
@@ -246,3 +249,117 @@ def test_correlation_formula_agrees_with_simulated_curves():
     ]
     expected = correlation_matrix(curve_rows("curve"), data)[0, 1]
     assert np.corrcoef(h)[0, 1] == pytest.approx(expected, abs=0.05)
+
+
+# --- a median and a survival of one curve, as trials print them -----------------------------------------
+
+MEDIAN_MONTHS, MONTH, PATIENTS = 10.0, 12.0, 100
+
+
+def printed_points(rng):
+    """Median and S(12) with their limits, as printed of an exponential trial with censoring.
+
+    A median of 12.0 months would be the same point of the curve, and is refused as such.
+    """
+    time, end = rng.exponential(MEDIAN_MONTHS / log(2), PATIENTS), rng.uniform(12, 36, PATIENTS)
+    curve = KaplanMeierFitter().fit(np.minimum(time, end), time <= end)
+    limits = median_survival_times(curve.confidence_interval_).to_numpy().ravel()
+    median = [f"{x:.2f}" if np.isfinite(x) else "" for x in (curve.median_survival_time_, *limits)]
+    band = curve.confidence_interval_[curve.confidence_interval_.index <= MONTH].iloc[-1]
+    survival = [f"{x:.2f}" for x in (curve.predict(MONTH), *band)]
+    return (
+        row("median", *median, n=float(PATIENTS)),
+        row("survival", *survival, id="A2", time=MONTH),
+    )
+
+
+@pytest.fixture(scope="module")
+def trials():
+    """(datum of the median, datum of S(12), their correlation) of 400 trials."""
+    rng, found = np.random.default_rng(1), []
+    for _ in range(400):
+        points = [datum(one) for one in printed_points(rng)]
+        found.append((*points, correlation_matrix(curve_rows("curve"), points)[0, 1]))
+    return found
+
+
+def test_no_pair_of_points_of_one_curve_is_refused(tmp_path):
+    """Of 40 trials, many of which print a wider error of the earlier cumulative hazard."""
+    rng, contradictions, path = np.random.default_rng(2), 0, tmp_path / "rows.csv"
+    common = {"study": "A", "cohort_id": "A", "arm": "new", "subgroup": "all", "endpoint": "pfs", "level": 95}
+    common |= {"use": "likelihood", "source": "simulated", "section": "1"}
+    for _ in range(40):
+        points = printed_points(rng)
+        names = ("id", "statistic", "n", "time")
+        rows = [{name: getattr(one, name) for name in names} | common for one in points]
+        for made, one in zip(rows, points, strict=True):
+            made |= {name: getattr(one, f"printed_{name}") for name in ("value", "lower", "upper")}
+        pd.DataFrame(rows).to_csv(path, index=False)
+        found = read_evidence(path, correlation={("A1", "A2"): "curve"})
+        data = [datum(one) for one in found.table.itertuples()]
+        early, late = sorted(data, key=lambda point: point.time)
+        wider = early.se * np.exp(early.value) >= late.se * np.exp(late.value)
+        assert impossible_curves(found.table, data) == ([(early.id, late.id)] if wider else [])
+        contradictions += wider
+    assert contradictions >= 9
+
+
+def covered(z):
+    """How many lie inside, and the fewest and most of them that chance explains once in a thousand times."""
+    return (np.abs(z) < norm.ppf(0.975)).sum(), *binom.ppf([0.0005, 0.9995], len(z), 0.95)
+
+
+def test_intervals_of_both_points_cover_the_curve(trials):
+    """log H at the printed median and at 12 months; the width of a median's limits is on the safe side."""
+    for which, safe in ((0, True), (1, False)):
+        points = [trial[which] for trial in trials]
+        truth = [log(log(2) * point.time / MEDIAN_MONTHS) for point in points]
+        z = [(point.value - true) / point.se for point, true in zip(points, truth, strict=True)]
+        inside, fewest, most = covered(z)
+        assert fewest <= inside <= (len(z) if safe else most)
+
+
+def test_what_both_points_say_together_covers_the_hazard(trials):
+    """The log hazard by generalised least squares, where a correlation that is too large says too much."""
+    z = []
+    for median, survival, correlation in trials:
+        points = (median, survival)
+        se = np.array([point.se for point in points])
+        weight = np.linalg.solve(np.outer(se, se) * [[1, correlation], [correlation, 1]], np.ones(2))
+        assert (weight > -1e-9 * weight.max()).all()
+        estimates = [point.value - log(point.time) for point in points]
+        error = weight @ estimates / weight.sum() - log(log(2) / MEDIAN_MONTHS)
+        z.append(error * sqrt(weight.sum()))
+    inside, fewest, most = covered(z)
+    assert fewest <= inside <= most
+
+
+def test_points_of_one_curve_have_the_covariance_of_one_variance():
+    """V(s) / (H(s) H(t)) with V(s) of the later point where the earlier tells of fewer patients."""
+    h, n = np.array([0.5, 0.9, 1.6]), np.array([60.0, 120.0, 40.0])
+    points = [
+        Datum(f"A{i}", "normal", log(x), sqrt(np.expm1(x) / size) / x, time=10 * x)
+        for i, (x, size) in enumerate(zip(h, n, strict=True), 1)
+    ]
+    rows = pd.DataFrame(
+        {
+            "id": ["A1", "A2", "A3"],
+            "correlated_with": ["", "A1", "A1;A2"],
+            "correlation": ["", "curve", "curve;curve"],
+        }
+    )
+    se = np.array([point.se for point in points])
+    covariance = correlation_matrix(rows, points) * np.outer(se, se)
+    for s, t in ((0, 1), (0, 2), (1, 2)):
+        expected = np.expm1(h[s]) / max(n[s], n[t]) / (h[s] * h[t])
+        assert covariance[s, t] == pytest.approx(expected, rel=1e-12)
+    assert np.linalg.eigvalsh(covariance).min() > 0
+    assert not impossible_curves(rows, points)
+
+
+def test_points_that_are_one_as_rounded_leave_something_between_them():
+    same = [
+        datum(row("survival", "0.50", "0.40", "0.59", id=id, time=time))
+        for id, time in (("A1", 12.0), ("A2", 12.1))
+    ]
+    assert correlation_matrix(curve_rows("curve"), same)[0, 1] == 0.99

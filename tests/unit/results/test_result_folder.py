@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import fake_pool
 import fake_results
@@ -85,25 +84,6 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [LANDMARKS, SYNTHESIS])
-def test_a_result_of_version_0_1_is_read_in_todays_columns_and_its_report_is_the_same(tmp_path, kind):
-    new = written(tmp_path / "new", kind=kind)
-    only = {
-        LANDMARKS: ["study", "status", "prior_sd", "contraction"],
-        SYNTHESIS: ["population", "n", "events", "interval", "estimand", "log_mean"],
-    }[kind]
-    old = new.tables["hazard_ratios"].drop(columns=only)
-    if kind == SYNTHESIS:
-        old = old.rename(columns={"log_sd": "posterior_sd"})
-    before = replace(new, tables=new.tables | {"hazard_ratios": old})
-    written(tmp_path / "old", kind=kind, content=before)
-    found = read_result(tmp_path / "old")
-    expected = read_result(tmp_path / "new").tables["hazard_ratios"]
-    pd.testing.assert_frame_equal(found.tables["hazard_ratios"], expected, check_dtype=False)
-    pages = [(tmp_path / name / "report.html").read_text(encoding="utf-8") for name in ("old", "new")]
-    assert pages[0] == pages[1]
-
-
-@pytest.mark.parametrize("kind", [LANDMARKS, SYNTHESIS])
 def test_the_page_made_from_the_folder_is_the_page_of_the_content(tmp_path, kind):
     content = written(tmp_path / "a", kind=kind)
     page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
@@ -138,11 +118,18 @@ def test_numbers_that_were_changed_by_hand_are_not_reported(folder):
     assert (folder / "report.html").read_bytes() == before
 
 
+def of_version_0_1(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["format"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
         (lambda f: shutil.rmtree(f), "no finished result"),
         (lambda f: (f / "manifest.json").unlink(), "no finished result"),
+        (of_version_0_1, "another version of bayes-net"),
         (lambda f: (f / "survival.csv").unlink(), "has lost survival.csv"),
         (lambda f: shutil.rmtree(f / "figures"), "has lost figures/"),
     ],
