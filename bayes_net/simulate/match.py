@@ -111,14 +111,16 @@ def by_chunks(function: Callable[[np.ndarray], np.ndarray], z: np.ndarray) -> np
 
 
 def predictive(matched: Matched, rng: np.random.Generator, *, replicates: int) -> list[dict]:
-    """One row a printed number, with its 90 % predictive interval and whether it lies inside."""
+    """One row a printed number: its 90 % predictive interval, whether it lies inside, and where it is matched
+    the standard deviation of its sampling."""
     arm, z = matched.arm, np.repeat(matched.z, replicates, axis=0)
     simulated = by_chunks(lambda part: margins(_trials(part, arm, rng), arm, rng, matched=False), z)
-    rows = []
+    rows, scales = [], iter(matched.sd)
     for (name, number), values in zip(PRINTED[arm].items(), simulated.T, strict=True):
         lower, median, upper = np.nanquantile(values, [0.05, 0.5, 0.95])
         row = {"margin": name, "printed": number.value, "source": number.source, "matched": number.matched}
-        row |= {"lower": lower, "median": median, "upper": upper}
+        scale = {"sd": next(scales)} if number.matched else {}
+        row |= {"lower": lower, "median": median, "upper": upper} | scale
         rows.append(row | {"inside": bool(lower <= number.value <= upper)})
     return rows
 

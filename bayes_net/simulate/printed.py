@@ -100,9 +100,9 @@ def margins(trials: Trials, arm: str, rng: np.random.Generator, *, matched: bool
     deep = entered[-1] & (best[-1] >= 30)
     found = dict(zip((f"at risk, {label}" for label in LABELS), entered.sum(-1), strict=True))
     for week, visit in ROWS.items():
-        members = trials.clear[..., visit] & (trials.pfs > trials.at[..., visit])
         by_then = trials.reading[..., : visit + 1].max(-1)
-        found |= {f"{name}, {week}": value for name, value in _range(by_then, members).items()}
+        row = _range(by_then, trials.clear[..., visit])
+        found |= {f"{name}, {week}": value for name, value in row.items()}
     found["any shrinkage"] = (entered[-1] & (best[-1] > 0)).sum(-1)
     found["30 points or more"] = deep.sum(-1)
 
