@@ -142,7 +142,7 @@ class PreparedNetwork(Prepared[FittedNetwork]):
 
         def refit(smaller: Network) -> xr.DataTree:
             tree, judged = sampled(
-                lambda sampler, seed: fit_synthesis(smaller, seed=seed, sampler=sampler),
+                lambda sampler, seed: fit_synthesis(smaller, seed=seed, sampler=sampler, brief=True),
                 refit_gate,
                 sampler=brief,
                 seeds=[wanted.seed] * (1 + wanted.retry),
