@@ -14,7 +14,6 @@ import pandas as pd
 import xarray as xr
 from scipy import special
 
-from bayes_net.engine.synthesis import curve_patients, landmark_patients
 from bayes_net.errors import InputError
 from bayes_net.estimands.synthesis import slopes_of
 from bayes_net.evidence.counts import COUNTED, count_log_likelihood
@@ -252,6 +251,8 @@ def _rows(parts: Mapping[str, np.ndarray], network: Network) -> Terms:
 
 def _patients(parts: Mapping[str, np.ndarray], network: Network) -> Terms:
     """Of patients from randomisation, curve by curve, and after their landmark, stratum by stratum."""
+    from bayes_net.engine.synthesis import curve_patients, landmark_patients  # loads numba
+
     found = []
     if "curves" in parts:
         events, months = curve_patients(network)
