@@ -152,10 +152,10 @@ def with_words(curve: pd.DataFrame) -> pd.DataFrame:
     words = first.map(direction, na_action="ignore")
     bands = {word: smallest for smallest, word in STRENGTHS}
     holds = [
-        isinstance(said, tuple)
-        and said[1] != ""
-        and (prob if said[1] == "longer" else 1 - prob) >= bands[said[0]]
-        for said, prob in zip(words, curve["prob_below_1"], strict=True)
+        isinstance(word, tuple)
+        and word[1] != ""
+        and (prob if word[1] == "longer" else 1 - prob) >= bands[word[0]]
+        for word, prob in zip(words, curve["prob_below_1"], strict=True)
     ]
     biased = curve["biased"].to_numpy(bool) if "biased" in curve else np.zeros(len(curve), bool)
     return curve.assign(holds=np.array(holds, bool) & ~biased)

@@ -320,14 +320,14 @@ def combine_network(
     if not len(rows) and not cohorts:
         raise InputError("there is neither a published number with use = likelihood nor a cohort of patients")
     check_inputs(rows, assumptions, cohorts)
-    made = Network(
+    network = Network(
         assumptions, rows, tuple(datum(row) for row in rows.itertuples()), np.ones(len(rows)), tuple(cohorts)
     )
     weights: dict[str, float] = {}
     for name, value in (power or {}).items():
         of_study = list(rows.loc[rows["study"] == name, "id"])
         weights |= dict.fromkeys(of_study or [name], value)
-    return made.with_power(weights)
+    return network.with_power(weights)
 
 
 def with_labels(rows: pd.DataFrame) -> pd.DataFrame:

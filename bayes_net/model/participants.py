@@ -45,7 +45,7 @@ def check_inputs(rows: pd.DataFrame, assumptions: Assumptions, cohorts: Sequence
         A row or a cohort does not fit the assumptions, or rows and patients would count twice.
     """
     problems = [
-        f"{row.id}: {told}" for row in rows.itertuples() for told in _misfits(row, assumptions, cohorts)
+        f"{row.id}: {message}" for row in rows.itertuples() for message in _misfits(row, assumptions, cohorts)
     ]
     problems += _ambiguous(rows, cohorts)
     problems += _nesting(rows)
@@ -67,7 +67,7 @@ def _ambiguous(rows: pd.DataFrame, cohorts: Sequence[Participants]) -> list[str]
 def _misfits(row: Row, assumptions: Assumptions, cohorts: Sequence[Participants]) -> list[str]:
     rules = (_wrong_endpoint, _wrong_arm, _wrong_landmark, _subgroup, _unreachable)
     found = (rule(row, assumptions) for rule in rules)
-    return [told for told in (*found, _printed_twice(row, cohorts)) if told]
+    return [message for message in (*found, _printed_twice(row, cohorts)) if message]
 
 
 def _wrong_endpoint(row: Row, assumptions: Assumptions) -> str:
@@ -177,9 +177,9 @@ def _check_cohorts(cohorts: Sequence[Participants], assumptions: Assumptions) ->
         ),
     )
     for cohort in cohorts:
-        for kept, told in rules:
+        for kept, message in rules:
             if not kept(cohort):
-                raise InputError(f"patients of {cohort.study}, {cohort.endpoint}: {told(cohort)}")
+                raise InputError(f"patients of {cohort.study}, {cohort.endpoint}: {message(cohort)}")
     after = {c.exposure.n_intervals for c in cohorts if c.exposure is not None}
     if len(after) > 1:
         raise InputError(
