@@ -11,11 +11,13 @@ from bayes_net.errors import InputError, SpecificationError
 from bayes_net.specification.base import Plan
 from bayes_net.specification.fields import complaints
 from bayes_net.specification.patients import PatientsPlan
+from bayes_net.specification.shipped import shipped_models
 from bayes_net.specification.synthesis import SynthesisPlan
 
 
 def read_specification(path: str | Path) -> Plan:
-    """The validated specification in ``path``; data paths in it are relative to the file.
+    """The validated specification in ``path``, or of the shipped analysis of that name; data paths in it are
+    relative to the file.
 
     A file with a section [model], [evidence] or [[cohorts]] specifies a synthesis.
 
@@ -26,6 +28,8 @@ def read_specification(path: str | Path) -> Plan:
         named with its key and what is allowed.
     """
     path = Path(path)
+    if not path.is_file():
+        path = shipped_models().get(str(path), path)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # a mark that some editors put first
     except OSError as problem:

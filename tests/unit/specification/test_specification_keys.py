@@ -186,6 +186,16 @@ def test_the_readme_tells_of_every_shipped_model():
     assert all(f"| `{name}` |" in text for name in shipped_models())
 
 
+def test_a_shipped_analysis_is_read_by_its_name_unless_a_file_has_it(tmp_path, monkeypatch):
+    for name, path in shipped_models().items():
+        assert read_specification(name).digest == read_specification(path).digest
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prrt_pooled").write_text(shipped_models()["netter1_pfs"].read_text("utf-8"), "utf-8")
+    assert read_specification("prrt_pooled").title == read_specification("netter1_pfs").title
+    with pytest.raises(SpecificationError, match="prrt_pool: cannot be read"):
+        read_specification("prrt_pool")
+
+
 def test_every_shipped_model_is_valid():
     assert shipped_models()
     for path in shipped_models().values():
