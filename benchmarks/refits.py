@@ -15,7 +15,7 @@ if __name__ == "__main__":
     import pandas as pd
 
     import bayes_net as bn
-    from bayes_net.inference import patients, sampling, synthesis
+    from bayes_net.inference import sampling, synthesis
     from bayes_net.schema import LAPLACE
 
     methods: list[str] = []
@@ -26,7 +26,7 @@ if __name__ == "__main__":
         methods.append(tree.attrs["method"])
         return tree
 
-    patients.sample_posterior = synthesis.sample_posterior = noted
+    sampling.sample_posterior = synthesis.sample_posterior = noted
     done: list[tuple[float, float, int]] = []
 
     def note(name: str, number: int, of: int) -> None:

@@ -11,7 +11,7 @@ STARTED = time.perf_counter()
 STAGES = {
     "prepare": ["workflow.analysis:prepare"],
     "compile": ["engine.nuts:code"],
-    "sampling": ["inference.patients:sample_posterior"],
+    "sampling": ["inference.sampling:sample_posterior"],
     "diagnostics": [
         "workflow.analysis:gate",
         "workflow.patients:loo",
@@ -19,9 +19,9 @@ STAGES = {
         "inference.patients:log_prior",
         "inference.patients:draw_prior",
     ],
-    "tables": ["workflow.patients:hazard_ratio_table", "workflow.patients:survival_table"],
-    "influence": ["workflow.patients:influence", "workflow.patients:power_scaling_table"],
-    "figures": ["workflow.write:draw", "workflow.write:save", "workflow.patients:predictive_table"],
+    "tables": ["workflow.patients:hazard_ratio_table", "results.patients:survival_table"],
+    "influence": ["workflow.patients:influence", "results.patients:power_scaling_table"],
+    "figures": ["workflow.write:draw", "workflow.write:illustrate", "workflow.patients:predictive_table"],
     "write": ["workflow.write:write"],
 }
 seconds: defaultdict[str, float] = defaultdict(float)
