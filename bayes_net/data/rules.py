@@ -27,8 +27,8 @@ Detail = Callable[[pd.Series], str]
 FOLLOW_UP = ("pfs_time", "os_time")
 EVENTS = ("pfs_event", "os_event")
 RESPONSES = ("CR", "PR", "SD", "PD", "NE", "ND", "NED", "NON-CR/NON-PD")
-_PATIENT_TODO = "Correct the table, or exclude these patients (exclude_patients)."
-_SCAN_TODO = "Correct the table, or leave these scans out of it."
+_PATIENT_REMEDY = "Correct the table, or exclude these patients (exclude_patients)."
+_SCAN_REMEDY = "Correct the table, or leave these scans out of it."
 _RULES = {
     "not_nullable": ("missing values of {column}", "a value in every row"),
     "field_uniqueness": ("duplicate patients", "one row a patient"),
@@ -62,7 +62,7 @@ def typed_patients(table: Table, covariates: Sequence[str], per_unit: float) -> 
             )
     for column in covariates:
         frame = frame.assign(**{column: _covariate(frame[column])})
-    found = _column_problems(identified, frame, _patient_schema(frame, covariates), wrong, _PATIENT_TODO)
+    found = _column_problems(identified, frame, _patient_schema(frame, covariates), wrong, _PATIENT_REMEDY)
     return replace(table, frame=frame), found
 
 
@@ -79,7 +79,7 @@ def typed_scans(table: Table, per_unit: float) -> tuple[Table, list[str]]:
     if bad is not None:
         wrong["new_lesion"] = "not a flag", bad
     frame["response"] = given["response"].fillna("").str.upper() if "response" in given else ""
-    found = _column_problems(replace(table, frame=given), frame, _scan_schema(frame), wrong, _SCAN_TODO)
+    found = _column_problems(replace(table, frame=given), frame, _scan_schema(frame), wrong, _SCAN_REMEDY)
     return replace(table, frame=frame), found
 
 
@@ -168,7 +168,7 @@ def patient_problems(
 
         later = frame["pfs_time"] > frame["os_time"]
         expected = "pfs_time of at most os_time"
-        found += _found(patients, later, "PFS later than OS", expected, _PATIENT_TODO, times)
+        found += _found(patients, later, "PFS later than OS", expected, _PATIENT_REMEDY, times)
     return found if arms is None else found + _arm_problems(patients, arms)
 
 
@@ -204,7 +204,7 @@ def scan_problems(
         frame.duplicated(["patient", "time"], keep=False) & identified & frame["time"].notna(),
         "scans at the same time with different values",
         "one scan of a patient at a time",
-        _SCAN_TODO,
+        _SCAN_REMEDY,
         lambda row: f"at {in_unit(row['time'])}",
     )
     yield from _found(
@@ -240,7 +240,7 @@ def _size_problems(scans: Table, patients: Table, window: str) -> Iterator[str]:
         frame["is_baseline"] & (frame["size"] == 0),
         "baseline scans of size 0",
         "a size above 0, from which a percent change can be counted",
-        _PATIENT_TODO,
+        _PATIENT_REMEDY,
     )
 
 
