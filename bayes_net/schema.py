@@ -26,6 +26,7 @@ CURVE, BASELINE, BORROWER = "curve", "baseline", "borrower"
 EFFECT, POOLED_ENDPOINT, BIASED_SLOPE = "effect", "pooled_endpoint", "biased_slope"
 RESPONSE_GROUP, POOLED_GROUP, SEPARATE_GROUP = "response_group", "pooled_group", "separate_group"
 SHRINKAGE_GROUP, STRATUM, INFLATED, ROW = "shrinkage_group", "stratum", "inflated", "row"
+UNPRINTED, UNKNOWN_SE = "unprinted_estimate", "unknown_se"
 LANDMARK_INTERVAL, LANDMARK_BOUNDARY = "landmark_interval", "landmark_boundary"
 CURVE_INTERVAL, LANDMARK_PERSON_INTERVAL = "curve_interval", "landmark_person_interval"
 DIMS = {
@@ -56,6 +57,8 @@ DIMS = {
     LANDMARK_INTERVAL: "interval after the landmark",
     LANDMARK_BOUNDARY: "step between intervals after the landmark",
     INFLATED: "published median without limits, by its id",
+    UNPRINTED: "estimate of which a paper says something but prints no number, by its id",
+    UNKNOWN_SE: "such an estimate whose standard error is uncertain",
     ROW: "published number, by its id",
     CURVE_INTERVAL: "curve and interval with patients at risk",
     LANDMARK_PERSON_INTERVAL: "patient after the landmark and interval entered",
@@ -145,6 +148,9 @@ SYNTHESIS_VARIABLES = {
     "shrinkage_location": "mean of the logit of best shrinkage, between -20 and 100 points",
     "shrinkage_log_spread": "log SD of that logit",
     "log_inflation": "log factor on the standard error of a median without limits",
+    "estimate": "estimate that is not printed, on the scale of its parameter",
+    "estimate_z": "where it lies in the interval that is said, standard normal",
+    "se_z": "log factor on its standard error, standardised",
     "landmark_log_hazard": "log hazard of patients after their landmark, at score 0",
     "landmark_level": "its average over time",
     "landmark_step_sd": "SD over a year of its random walk",
@@ -167,9 +173,11 @@ OBSERVED_TERMS = {
     "published_completion_by_p": "the same, known by their p-value",
     "published_responses": "published counts of response",
     "published_shrinkage": "published counts of shrinkage",
+    "statements": "what is said of estimates that are not printed",
 }
 """What is observed in the PyMC models; kinds that are correlated are one term, ``NAME_and_NAME``. A weight
-other than 1 adds ``NAME_power``."""
+other than 1 adds ``NAME_power``, and a publishing rule ``NAME_printed``; with ``statements`` these are
+potentials."""
 PATIENTS, PUBLISHED = "patients", "published"
 DATA_VARIABLES = {
     PATIENTS: "log-likelihood of a patient",

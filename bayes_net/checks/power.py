@@ -19,7 +19,16 @@ from bayes_net.estimands.synthesis import slopes_of
 from bayes_net.evidence.counts import COUNTED, count_log_likelihood
 from bayes_net.evidence.statistics import student_log_density
 from bayes_net.labels import about, texts
-from bayes_net.model.likelihoods import count_rows, linear_parts, printed, row_location, student_rows
+from bayes_net.model.likelihoods import (
+    count_rows,
+    is_said,
+    linear_parts,
+    log_printed,
+    printed,
+    row_location,
+    student_rows,
+    unprinted_estimates,
+)
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import scaled
 from bayes_net.model.priors import Borrowing
@@ -170,6 +179,7 @@ BLOCKS = {
     "completion": ("completion",),
     "best shrinkage": ("shrinkage_location", "shrinkage_log_spread"),
     "width of bare medians": ("log_inflation",),
+    "width of what is not printed": ("se_z",),
 }
 """Every stated prior, and the free variables that it is about. What is not here is the model's own: steps of
 a walk, and differences between studies given their standard deviation."""
@@ -239,8 +249,12 @@ def _rows(parts: Mapping[str, np.ndarray], network: Network) -> Terms:
     if not len(network.rows):
         return []
     (value, se), power = printed(network), network.power
-    z = (value - row_location(parts, network)) / (se * np.exp(parts["log_inflation"]))
-    each = -0.5 * z * (z @ network.precision) - power * parts["log_inflation"]
+    location, error = row_location(parts, network), se * np.exp(parts["log_inflation"])
+    z = (value - location) / error
+    each = -0.5 * z * (z @ network.precision) - power * parts["log_inflation"] * ~is_said(network)
+    each -= power * log_printed(location / error, network)
+    if len(said := network.statements.rows):
+        each[..., said] += unprinted_estimates(parts, network).log_mass
     each += student_rows(network) * power * student_log_density(z)
     for endpoint in COUNTED:
         if network.groups(endpoint):

@@ -25,7 +25,7 @@ import numba
 import numpy as np
 from numba import carray, cfunc, types
 
-from bayes_net.engine import density, fields, likelihood
+from bayes_net.engine import density, fields, likelihood, normal, said
 from bayes_net.engine.density import log_density
 from bayes_net.engine.fields import WORK_SIZE
 
@@ -141,7 +141,14 @@ def _version_key() -> str:
     names = ("bayes-net", "numba", "llvmlite", "numpy")
     parts = [platform.python_implementation(), platform.python_version()]
     parts += [f"{name}-{version(name)}" for name in names]
-    modules = (density.__file__, fields.__file__, likelihood.__file__, __file__)
+    modules = (
+        density.__file__,
+        fields.__file__,
+        likelihood.__file__,
+        normal.__file__,
+        said.__file__,
+        __file__,
+    )
     sources = [Path(module).read_bytes() for module in modules]
     digest = hashlib.sha256(b"\0".join([*sources, "\0".join(parts).encode()])).hexdigest()
     return f"{version('bayes-net')}-python{platform.python_version()}-numba{version('numba')}-{digest[:16]}"

@@ -54,6 +54,7 @@ FIELDS = (
     "row_se",
     "row_power",
     "row_student",  # degrees of freedom of Student's t, 0: normal
+    "row_published",  # standard errors from 0 from which on it was printed, 0: in any case
     "row_mean",  # whether a row that is read off a curve is a restricted mean, else log cumulative hazard
     "row_curve",
     "curve_element",
@@ -61,6 +62,18 @@ FIELDS = (
     "root",
     "root_row",
     "root_by",
+    "said_location",  # estimates that are not printed: elements as of rows, and of the place within limits
+    "said_inflation",
+    "said_z",
+    "said_se",
+    "said_root_power",
+    "said_limits",  # lower and upper, and both in standard errors, one array after the other
+    "said_above",  # place among rows and these of an estimate that it is above, and of one below, -1: none
+    "said_below",
+    "said_own",
+    "said_before",  # what its error has of those of rows, and of these before it
+    "before_row",
+    "before_by",
     "response",  # counts of response: element of the logit
     "response_counts",
     "shrinkage_location",  # counts of shrinkage: elements of the law's location and log spread
@@ -74,8 +87,10 @@ FIELDS = (
     CELL_HAZARD, CELL_OFFSET, CELL_SLOPE, CELL_NODES, NODE_SCORE, NODE_MONTHS,
     WIDTH, FIRST, PIECE_START, PIECE_END, PIECE_SLOPE, PIECE_SCORE, PIECE_MONTHS,
     COVARIATE_ELEMENT, PIECE_COVARIATES,
-    ROW_LOCATION, ROW_INFLATION, ROW_VALUE, ROW_SE, ROW_POWER, ROW_STUDENT, ROW_MEAN,
+    ROW_LOCATION, ROW_INFLATION, ROW_VALUE, ROW_SE, ROW_POWER, ROW_STUDENT, ROW_PUBLISHED, ROW_MEAN,
     ROW_CURVE, CURVE_ELEMENT, CURVE_MONTHS, ROOT, ROOT_ROW, ROOT_BY,
+    SAID_LOCATION, SAID_INFLATION, SAID_Z, SAID_SE, SAID_ROOT_POWER, SAID_LIMITS, SAID_ABOVE, SAID_BELOW,
+    SAID_OWN, SAID_BEFORE, BEFORE_ROW, BEFORE_BY,
     RESPONSE, RESPONSE_COUNTS, SHRINKAGE_LOCATION, SHRINKAGE_SPREAD, SHRINKAGE_COUNTS,
 ) = range(len(FIELDS))  # fmt: skip
 
@@ -93,7 +108,7 @@ compiled = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=T
 def sizes_of_work(size: dict[str, int]) -> dict[str, int]:
     """How many numbers each of ``WORK`` is, from the number of entries of each field."""
     n, m, s = size["effect_at"], size["intercept"], size["sd_at"]
-    rest = max(4 * size["width"], 3 * size["row_value"])
+    rest = max(4 * size["width"], 4 * size["row_value"] + 7 * size["said_se"])
     return dict(zip(WORK, (n, n, n, n, m, m, s, s, rest), strict=True))
 
 

@@ -6,6 +6,8 @@ import math
 
 from bayes_net.engine import fields as f
 from bayes_net.engine.fields import compiled, count, multiply, multiply_back
+from bayes_net.engine.normal import log_below, log_between, log_printed, ratio
+from bayes_net.engine.said import said
 
 
 @compiled
@@ -136,9 +138,11 @@ def _back_to_curve(row, read, by_location, work, slots, values):
 
 @compiled
 def rows(work, slots, values):
-    """Normal numbers, with the root of their precision matrix, and Student's t, on standardised residuals."""
+    """Normal numbers, with the root of their precision matrix, and Student's t, on standardised residuals;
+    then what is said of estimates that are not printed."""
     n, element, to_element, total = count(f.ROW_VALUE, slots), slots[f.ELEMENT], slots[f.TO_ELEMENT], 0.0
-    z, root_z, to_z = slots[f.REST], slots[f.REST] + n, slots[f.REST] + 2 * n
+    z, to_z, root_z = slots[f.REST], slots[f.REST] + n, slots[f.REST] + 2 * n
+    to_root = root_z + n + count(f.SAID_SE, slots)
     for i in range(n):
         location, inflation = slots[slots[f.ROW_LOCATION] + i], slots[slots[f.ROW_INFLATION] + i]
         at = work[element + location] + _off_curve(i, work, slots, values)
@@ -148,18 +152,27 @@ def rows(work, slots, values):
     multiply(root_z, z, f.ROOT, work, slots, values)
     for i in range(n):
         total -= 0.5 * work[root_z + i] ** 2
-    multiply_back(to_z, root_z, f.ROOT, work, slots, values)
+        work[to_root + i] = -work[root_z + i]
+    total += said(root_z, to_root, work, slots, values)
+    multiply_back(to_z, to_root, f.ROOT, work, slots, values)
     for i in range(n):
         location, inflation = slots[slots[f.ROW_LOCATION] + i], slots[slots[f.ROW_INFLATION] + i]
-        residual, by_z = work[z + i], -work[to_z + i]
+        residual, by_z = work[z + i], work[to_z + i]
         df, power = values[slots[f.ROW_STUDENT] + i], values[slots[f.ROW_POWER] + i]
         if df > 0.0:
             total -= power * 0.5 * (df + 1.0) * math.log(1.0 + residual * residual / df)
             by_z -= power * (df + 1.0) * residual / (df + residual * residual)
         total -= power * work[element + inflation]
-        by_location = -by_z / (values[slots[f.ROW_SE] + i] * math.exp(work[element + inflation]))
-        work[to_element + location] += by_location
+        se = values[slots[f.ROW_SE] + i] * math.exp(work[element + inflation])
+        by_location = -by_z / se
         work[to_element + inflation] -= by_z * residual + power
+        if values[slots[f.ROW_PUBLISHED] + i] > 0.0:
+            standard = values[slots[f.ROW_VALUE] + i] / se - residual
+            chance, by_standard = log_printed(standard, values[slots[f.ROW_PUBLISHED] + i])
+            total -= power * chance
+            by_location -= power * by_standard / se
+            work[to_element + inflation] += power * by_standard * standard
+        work[to_element + location] += by_location
         _back_to_curve(i, _off_curve(i, work, slots, values), by_location, work, slots, values)
     return total
 
@@ -192,38 +205,10 @@ def shrinkages(work, slots, values):
         k, size, power = values[counts + i], values[counts + n + i], values[counts + 4 * n + i]
         own = (values[counts + 2 * n + i] - location) / spread
         upper = (values[counts + 3 * n + i] - location) / spread
-        reach, short, whole = _log_between(own, upper), _log_below(own), _log_below(upper)
+        reach, short, whole = log_between(own, upper), log_below(own), log_below(upper)
         total += power * (k * reach + (size - k) * short - size * whole)
-        by_own = power * ((size - k) * _ratio(own, short) - k * _ratio(own, reach))
-        by_upper = power * (k * _ratio(upper, reach) - size * _ratio(upper, whole))
+        by_own = power * ((size - k) * ratio(own, short) - k * ratio(own, reach))
+        by_upper = power * (k * ratio(upper, reach) - size * ratio(upper, whole))
         work[slots[f.TO_ELEMENT] + at] -= (by_own + by_upper) / spread
         work[slots[f.TO_ELEMENT] + of] -= by_own * own + by_upper * upper
     return total
-
-
-@compiled
-def _log_below(u):
-    """Log probability of a standard normal below ``u``; far out by its asymptotic series."""
-    if u > 0.0:
-        return math.log1p(-0.5 * math.erfc(u / math.sqrt(2.0)))
-    if u > -30.0:
-        return math.log(0.5 * math.erfc(-u / math.sqrt(2.0)))
-    s = 1.0 / (u * u)
-    series = -s * (1.0 - 3.0 * s * (1.0 - 5.0 * s * (1.0 - 7.0 * s * (1.0 - 9.0 * s))))
-    return math.log1p(series) - 0.5 * u * u - math.log(-u * math.sqrt(2.0 * math.pi))
-
-
-@compiled
-def _log_between(lower, upper):
-    """``counts.log_between``, of two numbers."""
-    near, far = upper, lower
-    if lower + upper > 0.0:
-        near, far = -lower, -upper
-    whole = _log_below(near)
-    return whole + math.log(-math.expm1(_log_below(far) - whole))
-
-
-@compiled
-def _ratio(u, log_probability):
-    """Standard normal density at ``u`` over a probability."""
-    return math.exp(-0.5 * u * u - 0.5 * math.log(2.0 * math.pi) - log_probability)

@@ -17,11 +17,12 @@ REALS = {
     "mean", "unit", "information", "prior_mean", "prior_root", "tied_by", "mixed_ratio", "mixed_weight",
     "sd_scale", "constant", "intercept", "design_by", "hits", "node_score", "node_months", "width",
     "piece_score", "piece_months", "piece_covariates", "row_value", "row_se", "row_power", "row_student",
-    "curve_months", "root_by", "response_counts", "shrinkage_counts",
+    "row_published", "curve_months", "root_by", "said_se", "said_root_power", "said_limits", "said_own",
+    "before_by", "response_counts", "shrinkage_counts",
 }  # fmt: skip
 """Fields of real numbers; the others are of whole ones."""
 
-STARTS_MATRIX = {"tied", "design", "cell_nodes", "row_curve", "root"}
+STARTS_MATRIX = {"tied", "design", "cell_nodes", "row_curve", "root", "said_before"}
 """Fields that say where rows begin: of no rows there is one entry, 0."""
 
 

@@ -18,10 +18,17 @@ from bayes_net.evidence.counts import COUNTED
 from bayes_net.evidence.curves import log_cumulative_hazard, restricted_mean
 from bayes_net.evidence.statistics import STUDENT_DF, Quantity
 from bayes_net.model import likelihoods
-from bayes_net.model.likelihoods import count_rows, curve_derivatives, printed, student_rows
+from bayes_net.model.likelihoods import (
+    count_rows,
+    curve_derivatives,
+    printed,
+    publishing_thresholds,
+    student_rows,
+)
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_names, length, scale_names, scaled_by, split
 from bayes_net.model.priors import Borrowing, HalfCauchy
+from bayes_net.model.statements import NOWHERE
 
 _START_SD = 0.5
 
@@ -122,8 +129,8 @@ def _observations(network: Network, linear: Design) -> Iterator[tuple[np.ndarray
             slopes = curve_derivatives(network)
             by_interval = jacobian[parts["curve_rows"]].reshape(*slopes.shape, -1)
             own[network.is_of(Quantity.CURVE)] = np.einsum("rk,rke->re", slopes, by_interval)
-        root, student = _precision_root(network), np.diag(network.power * student_rows(network))
-        yield own / printed(network)[1][:, None], root.T @ root + student
+        student = np.diag(network.power * student_rows(network))
+        yield own / printed(network)[1][:, None], network.precision + student
     if "response" in parts:
         k, n, power = _counted(network, "response")
         p = (k + 0.5) / (n + 1.0)
@@ -220,17 +227,10 @@ def _patients(network: Network, linear: Design) -> tuple[np.ndarray, dict]:
 # --- published numbers --------------------------------------------------------------------------------
 
 
-def _precision_root(network: Network) -> np.ndarray:
-    """Matrix R, (row, row), with R' R the precision of the rows' standardised residuals."""
-    root, used = np.zeros_like(network.precision), np.diag(network.precision) > 0
-    root[np.ix_(used, used)] = np.linalg.cholesky(network.precision[np.ix_(used, used)]).T
-    return root
-
-
 def _rows(network: Network, linear: Design) -> dict:
     """Rows that are normal or Student's t and of a power above 0; the others add nothing."""
     where, power, (value, se) = linear.parts, network.power, printed(network)
-    student, root = student_rows(network), _precision_root(network)
+    student, root = student_rows(network), network.whitening.root
     used = np.flatnonzero((root != 0).any(axis=0) | (student * power > 0))
     months, mean = np.zeros((len(value), len(linear.intercept))), np.zeros(len(value))
     if "curve_rows" in where:
@@ -245,9 +245,33 @@ def _rows(network: Network, linear: Design) -> dict:
         "row_se": se[used],
         "row_power": power[used],
         "row_student": STUDENT_DF * student[used],
+        "row_published": publishing_thresholds(network)[used],
         "row_mean": mean[used],
         **matrix("row_curve", months[used], "curve_element", "curve_months"),
         **matrix("root", root[np.ix_(used, used)], "root_row", "root_by"),
+        **_statements(network, linear, used),
+    }
+
+
+def _statements(network: Network, linear: Design, used: np.ndarray) -> dict:
+    """Estimates that are not printed; places among the rows ``used``, and then these."""
+    said, white, where = network.statements, network.whitening, linear.parts
+    if not len(said.rows):
+        return {}
+    kept = np.concatenate([used, len(network.rows) + np.arange(len(said.rows))])
+    place = np.full(len(network.rows) + len(said.rows) + 1, NOWHERE)  # the last is that of no row
+    place[kept] = np.arange(len(kept))
+    return {
+        "said_location": where["location"][said.rows],
+        "said_inflation": where["log_inflation"][said.rows],
+        "said_z": where["estimate_z"],
+        "said_se": said.se,
+        "said_root_power": np.sqrt(said.power),
+        "said_limits": said.limits,
+        "said_above": place[said.others[0]],
+        "said_below": place[said.others[1]],
+        "said_own": white.own,
+        **matrix("said_before", white.before[:, kept], "before_row", "before_by"),
     }
 
 

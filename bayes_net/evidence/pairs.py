@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
 from itertools import combinations
 from math import isnan
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from bayes_net.data.reading import problem
 from bayes_net.evidence.kinds import datum, kind_of
+from bayes_net.evidence.statements import compared_with
 from bayes_net.evidence.statistics import Datum, Quantity, Row
 
 CURVE = "curve"
@@ -27,7 +29,8 @@ def correlation_problems(table: pd.DataFrame) -> list[str]:
     used = table[table["use"] == "likelihood"]
     ids = set(used["id"])
     pairs = {frozenset(pair[:2]): pair for pair in declared_correlations(used) if set(pair[:2]) <= ids}
-    return _repetitions(used, set(pairs)) + _missing_pairs(pairs)
+    found = _repetitions(used, set(pairs)) + _missing_pairs(pairs)
+    return found + _comparison_problems(table) + _publishing_problems(used, pairs)
 
 
 def _declaration_problems(table: pd.DataFrame) -> list[str]:
@@ -137,6 +140,41 @@ def _ratio_of_curves(rows: list) -> list[tuple]:
     ]
 
 
+def _comparison_problems(table: pd.DataFrame) -> list[str]:
+    """Statements that compare an estimate with none, with one of another quantity, or in a circle."""
+    rows = {row.id: row for row in table.itertuples()}
+    compared = {row.id: compared_with(row.said) for row in rows.values()}
+    alike = 'the id of a row with the same endpoint and statistic, and use = "likelihood"'
+    wrong = [
+        f"{name} ({rows[name].said})"
+        for name, others in compared.items()
+        if rows[name].use == "likelihood" and not all(_comparable(rows[name], rows.get(o)) for o in others)
+    ]
+    found = [problem("evidence", "comparisons with no such estimate", alike, "", wrong)] if wrong else []
+    try:
+        TopologicalSorter(compared).prepare()
+    except CycleError as circle:
+        got = f"comparisons in a circle: {', '.join(circle.args[1])}"
+        found.append(problem("evidence", got, "each estimate compared with others once", "Leave one out."))
+    return found
+
+
+def _comparable(row: Row, other: Row | None) -> bool:
+    if other is None or other.id == row.id or other.use != "likelihood":
+        return False
+    return (row.endpoint, row.statistic, row.unit) == (other.endpoint, other.statistic, other.unit)
+
+
+def _publishing_problems(used: pd.DataFrame, pairs: dict) -> list[str]:
+    """Numbers under a publishing rule beside others of the same patients: their errors are correlated, and
+    what is known of the others corrects for the rule."""
+    ruled = set(used["id"][used["publishing"] != ""])
+    beside = [f"{a} with {b}" for a, b, value in pairs.values() if ruled & {a, b} and value != "0"]
+    todo = "Leave publishing empty where the table has what the paper says of the other estimates."
+    got, expected = "numbers under a publishing rule that are correlated", "the rule for a number by itself"
+    return [problem("evidence", got, expected, todo, beside)] if beside else []
+
+
 def _groups(pairs: Iterable[frozenset[str]]) -> list[set[str]]:
     """Rows that are connected by correlations."""
     groups: list[set[str]] = []
@@ -183,14 +221,15 @@ def declared_correlations(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
 
 
 def correlation_matrix(rows: pd.DataFrame, data: Sequence[Datum]) -> np.ndarray:
-    """Correlations of the estimation errors of the normal data among ``data``, in their order.
+    """Correlations of the estimation errors of the normal data, printed or not, among ``data``, in their
+    order.
 
     Cumulative hazards grow by independent increments, so that two points s < t of one curve have the
     covariance V(s) / (H(s) H(t)) on the log. Both standard errors tell of V: without censoring
     n V(s) = exp(H(s)) - 1, and censoring makes n smaller with time, so that V(s) is that of the larger n.
     Groups of points keep a positive definite matrix, and no point gets a weight below 0.
     """
-    normal = [one for one in data if one.kind == "normal"]
+    normal = [one for one in data if one.kind in ("normal", "said")]
     place = {one.id: i for i, one in enumerate(normal)}
     matrix = np.eye(len(normal))
     for a, b, value in declared_correlations(rows):

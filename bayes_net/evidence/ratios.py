@@ -6,11 +6,12 @@ Ratios go to the log. Their standard error comes from the limits, or from a p-va
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from math import isnan, nan
 
 import numpy as np
 
-from bayes_net.evidence import rounding
+from bayes_net.evidence import rounding, statements
 from bayes_net.evidence.rounding import centre, exact, feasible_regions, on_scale, rounding_share, z_of_p
 from bayes_net.evidence.statistics import LIMITS, NOT_POSITIVE, Datum, Quantity, Row, Rule, Statistic
 from bayes_net.schema import POINTS_PER_UNIT
@@ -55,6 +56,21 @@ def _without_se(row: Row, logs: bool) -> bool:
     return isnan(row.lower) and not from_p
 
 
+def _insignificant(row: Row) -> bool:
+    """Printed because it was significant, and it is not."""
+    if row.publishing != statements.IF_SIGNIFICANT or isnan(row.lower) or row.lower <= 0:
+        return False
+    return row.lower <= 1 <= row.upper
+
+
+_PUBLISHING = (
+    Rule(lambda r: r.publishing not in ("", statements.IF_SIGNIFICANT), "an unknown publishing rule",
+         f'"{statements.IF_SIGNIFICANT}", or nothing', ("publishing",)),
+    Rule(_insignificant, "a number that was printed because it is significant, and is not",
+         "limits on one side of 1", ("publishing", *LIMITS), "Compare the row with the paper."),
+)  # fmt: skip
+
+
 def _estimate_rules(*, logs: bool) -> tuple[Rule, ...]:
     contradictory = Rule(
         lambda r: _contradictory(r, logs), "limits and p-value contradict each other",
@@ -66,21 +82,71 @@ def _estimate_rules(*, logs: bool) -> tuple[Rule, ...]:
         lambda r: _without_se(r, logs), "no standard error", "two limits, or a p-value printed as a number",
         (*LIMITS, "p"), "Without either it can only be kept with use = record.",
     )  # fmt: skip
-    return *Statistic.rules, contradictory, *((NOT_POSITIVE,) if logs else ()), without_se
+    positive = (NOT_POSITIVE,) if logs else ()
+    return *Statistic.rules, contradictory, *positive, without_se, *(_PUBLISHING if logs else ())
+
+
+_NO_REFERENCE = Rule(
+    lambda r: r.reference_arm in ("", r.arm), "a hazard ratio without a reference arm",
+    "another arm in reference_arm", ("arm", "reference_arm"), "Say against which arm it is.",
+)  # fmt: skip
+_OF_A_SLOPE = (
+    Rule(lambda r: not r.landmark, "a hazard ratio per point without its landmark",
+         "the landmark up to which shrinkage was measured, such as 150d or no limit", ("landmark",)),
+    Rule(lambda r: r.unit not in (PER_POINT, PER_POINT_PCHG), "an unclear sign or unit",
+         f'unit "{PER_POINT}" or "{PER_POINT_PCHG}"', ("unit",),
+         "Shrinkage is the percentage change from baseline (PCHG) with its sign reversed: a hazard ratio "
+         "below 1 per point of shrinkage is one above 1 per point of PCHG. Find out which is meant."),
+)  # fmt: skip
+
+
+def _no_se(sd: float) -> Rule:
+    """A statement without a standard error; ``sd`` is what is known of the covariate without the row."""
+    return Rule(
+        lambda r: isnan(statements.expected_se(r, sd)), "a statement without a standard error",
+        "se, of the log ratio in the row's unit, or events" + (" and sd" if isnan(sd) else ""),
+        ("se", "events", "sd"), "Without either the row can only be kept with use = record.",
+    )  # fmt: skip
 
 
 class Effect(Statistic):
-    """An estimate with limits or a p-value: normal around the model's parameter.
+    """An estimate with limits or a p-value: normal around the model's parameter. Of a ratio there may be a
+    statement in place of the estimate.
 
     ``logs`` says that the model has the parameter on the log scale and the publication has not.
     """
 
     logs = True
+    sd = nan
+    """Standard deviation of the covariate that the effect is of, where no row needs to tell it."""
     rules = _estimate_rules(logs=True)
 
     def datum(self, row: Row) -> Datum:
-        """The estimate and its SE, on the log scale if it is a ratio."""
-        return Datum(row.id, "normal", *self._estimate(row))
+        """The estimate and its SE, on the log scale if it is a ratio; or what is said of it."""
+        unit = self._unit(row)
+        if row.said:
+            said = statements.statement(row.said, row.level, unit=abs(unit))
+            return Datum(
+                row.id,
+                "said",
+                nan,
+                abs(unit) * statements.expected_se(row, self.sd),
+                statement=said if unit > 0 else said.reversed(),
+                log_se_sd=statements.se_log_sd(row),
+            )
+        value, se = self._estimate(row)
+        found = Datum(row.id, self._kind(row), unit * value, abs(unit) * se)
+        if row.publishing != statements.IF_SIGNIFICANT:
+            return found
+        level = statements.LEVEL if isnan(row.level) else row.level
+        return replace(found, published_z=rounding.z_of_level(level))
+
+    def _unit(self, row: Row) -> float:
+        """What a log ratio is multiplied by, to be on the modelling scale."""
+        return 1.0
+
+    def _kind(self, row: Row) -> str:
+        return "normal"
 
     def _estimate(self, row: Row) -> tuple[float, float]:
         """Estimate and SE on the log scale: from the limits, unless they are coarse or the p-value objects.
@@ -116,11 +182,9 @@ class HazardRatio(Effect):
     quantity = Quantity.ARM_EFFECT
     likelihood = "hazard ratios of arms: normal on the log scale"
 
-    rules = (
-        *Effect.rules,
-        Rule(lambda r: r.reference_arm in ("", r.arm), "a hazard ratio without a reference arm",
-             "another arm in reference_arm", ("arm", "reference_arm"), "Say against which arm it is."),
-    )  # fmt: skip
+    sd = 0.5
+    rules = (*Effect.rules, _NO_REFERENCE)
+    rules_of_statements = (*statements.RULES, _no_se(sd), _NO_REFERENCE)
 
 
 class LogEffect(Effect):
@@ -175,21 +239,12 @@ class HazardRatioPerPoint(Effect):
     quantity = Quantity.SLOPE
     likelihood = "hazard ratios per point of shrinkage: normal on the log scale"
 
-    rules = (
-        *Effect.rules,
-        Rule(lambda r: not r.landmark, "a hazard ratio per point without its landmark",
-             "the landmark up to which shrinkage was measured, such as 150d or no limit", ("landmark",)),
-        Rule(lambda r: r.unit not in (PER_POINT, PER_POINT_PCHG), "an unclear sign or unit",
-             f'unit "{PER_POINT}" or "{PER_POINT_PCHG}"', ("unit",),
-             "Shrinkage is the percentage change from baseline (PCHG) with its sign reversed: a hazard ratio "
-             "below 1 per point of shrinkage is one above 1 per point of PCHG. Find out which is meant."),
-    )  # fmt: skip
+    rules = (*Effect.rules, *_OF_A_SLOPE)
+    rules_of_statements = (*statements.RULES, _no_se(nan), *_OF_A_SLOPE)
 
-    def datum(self, row: Row) -> Datum:
-        """Ten times the log hazard ratio per point of shrinkage."""
-        value, se = self._estimate(row)
-        sign = -1.0 if row.unit == PER_POINT_PCHG else 1.0
-        return Datum(row.id, "normal", sign * POINTS_PER_UNIT * value, POINTS_PER_UNIT * se)
+    def _unit(self, row: Row) -> float:
+        """Ten points of shrinkage: the sign of one of percentage change is turned round."""
+        return -POINTS_PER_UNIT if row.unit == PER_POINT_PCHG else POINTS_PER_UNIT
 
     def on_print(self, x: np.ndarray) -> np.ndarray:
         """Per point of shrinkage, whichever the paper used."""
@@ -210,7 +265,7 @@ class OddsRatio(Effect):
     quantity = Quantity.COMPLETION
     endpoints = ("completion",)
     likelihood = "odds ratios: normal on the log scale, Student t where known by a p-value only"
+    rules_of_statements = (*statements.RULES, _no_se(nan))
 
-    def datum(self, row: Row) -> Datum:
-        """The log odds ratio."""
-        return Datum(row.id, "student" if isnan(row.lower) else "normal", *self._estimate(row))
+    def _kind(self, row: Row) -> str:
+        return "student" if isnan(row.lower) else "normal"

@@ -14,6 +14,10 @@ from bayes_net.evidence.statistics import LIMITS, Row, Rule
 USES = ("likelihood", "check", "record")
 ENDPOINTS = ("pfs", "os", "response", "shrinkage", "completion")
 _SUBGROUP = re.compile(r"all|(>=|<)-?\d+(\.\d+)?")
+_NOTHING_SAID = Rule(
+    lambda r: True, "a statement on a number of this kind", "one on a hazard ratio or an odds ratio",
+    ("statistic", "said"), "Keep it with use = record.",
+)  # fmt: skip
 _ALL = (
     Rule(lambda r: not (r.study and r.cohort_id and r.arm), "no study, cohort_id or arm",
          "all three in every row", ("study", "cohort_id", "arm"), "Say whose numbers these are."),
@@ -36,11 +40,18 @@ def row_problems(table: pd.DataFrame, files: Sequence[str]) -> list[str]:
     """What is wrong with single rows, one problem a rule and file."""
     broken: dict[tuple[str, Rule], list[str]] = {}
     for file, row in zip(files, table.itertuples(), strict=True):
-        own = KINDS[row.statistic].rules if row.use != "record" and row.statistic in KINDS else ()
-        for rule in (*_ALL, *own):
+        for rule in (*_ALL, *_own_rules(row)):
             if rule.broken(row):
                 broken.setdefault((file, rule), []).append(_values(row, rule.columns))
     return [problem(file, r.got, r.expected, r.todo, rows) for (file, r), rows in broken.items()]
+
+
+def _own_rules(row: Row) -> tuple[Rule, ...]:
+    """The rules of a row's kind; a record needs to keep none."""
+    if row.use == "record" or row.statistic not in KINDS:
+        return ()
+    kind = KINDS[row.statistic]
+    return (kind.rules_of_statements or (_NOTHING_SAID,)) if row.said else kind.rules
 
 
 def _values(row: Row, columns: Sequence[str]) -> str:

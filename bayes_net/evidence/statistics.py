@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from math import isnan, log, nan
+from math import inf, isnan, log, nan
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,6 +52,12 @@ class Row(Protocol):
     threshold: float
     correlated_with: str
     correlation: str
+    said: str
+    se: float
+    se_log_sd: float
+    events: float
+    sd: float
+    publishing: str
     use: str
     source: str
     section: str
@@ -86,11 +92,37 @@ NUMPY = Maths(np.exp, np.log, np.expm1, special.log_ndtr, np.where)
 
 
 @dataclass(frozen=True)
+class Statement:
+    """Where an estimate lies that is not printed, on its modelling scale: above ``lower`` and
+    ``lower_se`` standard errors and the estimate of row ``above``, and the same below."""
+
+    lower: float = -inf
+    upper: float = inf
+    lower_se: float = -inf
+    upper_se: float = inf
+    above: str = ""
+    below: str = ""
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Ids of the rows that it is compared with."""
+        return tuple(filter(None, (self.above, self.below)))
+
+    def reversed(self) -> Statement:
+        """What is said of the same number with its sign changed."""
+        return Statement(
+            -self.upper, -self.lower, -self.upper_se, -self.lower_se, above=self.below, below=self.above
+        )
+
+
+@dataclass(frozen=True)
 class Datum:
     """One published number as a likelihood sees it.
 
-    ``kind`` is "normal", "student" or "binomial"; ``value`` is on the modelling scale (k/n for a
-    binomial) and ``se`` belongs to it. ``inflated`` says that ``se`` is a floor, to be multiplied by a
+    ``kind`` is "normal", "student", "binomial" or "said"; ``value`` is on the modelling scale (k/n for a
+    binomial, NaN where only a ``statement`` is made) and ``se`` belongs to it; ``log_se_sd`` is the SD of its
+    log. ``published_z``: the number was printed because it is so many standard errors from 0, which is 0
+    where it was not. ``inflated`` says that ``se`` is a floor, to be multiplied by a
     lognormal factor (``FLOOR_INFLATION``). ``time`` is the month up to which a curve is read, NaN where no
     curve is. ``successes`` and ``n`` are 0 unless binomial.
     """
@@ -103,13 +135,19 @@ class Datum:
     time: float = nan
     successes: int = 0
     n: int = 0
+    statement: Statement | None = None
+    log_se_sd: float = 0.0
+    published_z: float = 0.0
 
     def errors(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Estimation errors of as many further studies like this one; 0 for a binomial."""
         if self.kind == "binomial":
             return np.zeros(size)
         drawn = rng.standard_t(STUDENT_DF, size) if self.kind == "student" else rng.normal(size=size)
-        return self.se * drawn * (np.exp(rng.normal(*FLOOR_INFLATION, size=size)) if self.inflated else 1.0)
+        factor = rng.normal(*FLOOR_INFLATION, size=size) if self.inflated else 0.0
+        if self.log_se_sd:
+            factor = factor + rng.normal(0.0, self.log_se_sd, size=size)
+        return self.se * drawn * np.exp(factor)
 
 
 def student_log_density(z: Array) -> Array:
@@ -176,7 +214,9 @@ class Statistic:
     axis: str = "ratio"
     unit: str = ""
     rules: tuple[Rule, ...] = (NO_VALUE, ONE_LIMIT, UNKNOWN_LEVEL)
-    """What a row of this kind must keep, besides the rules for all rows."""
+    """What a printed number of this kind must keep, besides the rules for all rows."""
+    rules_of_statements: tuple[Rule, ...] = ()
+    """The same of a row with a statement in place of a number; none: only numbers have a likelihood."""
     of_curve: Callable[..., Array]
     """Of numbers that are read off a curve: what is expected of them, from its hazards (``CurvePoint``)."""
 

@@ -23,6 +23,7 @@ from bayes_net.evidence.statistics import Row
 COLUMNS = (
     *("id", "study", "cohort_id", "arm", "reference_arm", "subgroup", "endpoint", "statistic"),
     *("value", "lower", "upper", "level", "p", "n", "unit", "time", "landmark", "threshold"),
+    *("said", "se", "se_log_sd", "events", "sd", "publishing"),
     *("review", "cutoff", "correlated_with", "correlation", "use", "source", "section", "note"),
 )
 """The columns of an evidence file; times are months, ``level`` is in percent."""
@@ -40,7 +41,7 @@ REQUIRED = (
     "section",
 )
 """Those that every row needs; a file may lack the others, which are then empty."""
-NUMBERS = ("value", "lower", "upper", "level", "n", "time", "threshold")
+NUMBERS = ("value", "lower", "upper", "level", "n", "time", "threshold", "se", "se_log_sd", "events", "sd")
 PRINTED = ("printed_value", "printed_lower", "printed_upper")
 """The same numbers as text, since 0.60 is rounded otherwise than 0.6."""
 

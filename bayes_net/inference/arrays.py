@@ -11,10 +11,19 @@ from scipy import special
 from bayes_net.evidence.counts import COUNTED, count_log_likelihood
 from bayes_net.evidence.statistics import STUDENT_DF
 from bayes_net.labels import coordinates
-from bayes_net.model.likelihoods import count_rows, linear_parts, printed, row_location
+from bayes_net.model.likelihoods import (
+    all_estimates,
+    count_rows,
+    linear_parts,
+    log_printed,
+    printed,
+    row_location,
+    unprinted_estimates,
+)
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import derive, derived_dims, scaled
 from bayes_net.model.priors import Borrowing
+from bayes_net.model.statements import log_mass
 from bayes_net.schema import CHAIN, DRAW, ROW, SAMPLE_DIMS
 
 
@@ -28,7 +37,10 @@ def named(values: Mapping[str, np.ndarray], network: Network, coords: Mapping) -
 
 def with_derived(free: xr.Dataset, network: Network) -> xr.Dataset:
     """Draws of the free variables together with what ``derive`` makes of them."""
-    dims, derived = derived_dims(network), derive(scaled(values_of(free, network), network), network)
+    dims, effects = derived_dims(network), scaled(values_of(free, network), network)
+    derived = derive(effects, network)
+    if "estimate_z" in network.free:
+        derived["estimate"] = all_estimates(effects, network)
     found = {name: ((*SAMPLE_DIMS, *dims[name]), value) for name, value in derived.items()}
     labels = {dim: own for name in derived for dim, own in dims[name].items()}
     return free.assign(found).assign_coords(coordinates(labels))
@@ -64,10 +76,17 @@ def published_log_likelihood(draws: xr.Dataset, network: Network) -> xr.DataArra
     parts = linear_parts(scaled(values_of(draws, network), network), network)
     total = np.zeros((draws.sizes[CHAIN], draws.sizes[DRAW], len(network.rows)))
     value, se = printed(network)
-    log_se = np.log(se) + parts["log_inflation"]
-    z = (value - row_location(parts, network)) / np.exp(log_se)
+    log_se, location = np.log(se) + parts["log_inflation"], row_location(parts, network)
+    z, said = (value - location) / np.exp(log_se), network.statements
+    total -= log_printed(location / np.exp(log_se), network)
+    if len(said.rows):
+        estimate = unprinted_estimates(parts, network).estimate
+        z[..., said.rows] = (estimate - location[..., said.rows]) / np.exp(log_se[..., said.rows])
+    conditional = _conditional(z, network.whitening.precision(said))
+    if len(said.rows):
+        total[..., said.rows] = _log_said(estimate, location, np.exp(log_se), conditional, network)
     for kind, density in (
-        ("normal", lambda: _conditional_normal(z, network.precision)),
+        ("normal", lambda: stats.norm.logpdf(z, *conditional)),
         ("student", lambda: stats.t.logpdf(z, STUDENT_DF)),
     ):
         own = np.array([d.kind == kind for d in network.data])
@@ -84,12 +103,25 @@ def published_log_likelihood(draws: xr.Dataset, network: Network) -> xr.DataArra
     return xr.DataArray(total, dims=(*SAMPLE_DIMS, ROW), coords=coords)
 
 
-def _conditional_normal(z: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Log density of each standardised residual given the others, from their precision matrix."""
-    from scipy import stats
+def _conditional(z: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (..., row) and SD (row,) of each standardised residual given the others."""
+    diagonal = np.where(np.diag(precision) > 0, np.diag(precision), 1.0)
+    return (z * np.diag(precision) - z @ precision) / diagonal, 1 / np.sqrt(diagonal)
 
-    diagonal = np.diag(precision).copy()
-    known = diagonal > 0
-    diagonal[~known] = 1.0
-    shift = (z @ precision - z * np.diag(precision)) / diagonal  # minus the conditional mean
-    return stats.norm.logpdf(z + shift, scale=1 / np.sqrt(diagonal))
+
+def _log_said(
+    estimate: np.ndarray,
+    location: np.ndarray,
+    se: np.ndarray,
+    conditional: tuple[np.ndarray, np.ndarray],
+    network: Network,
+) -> np.ndarray:
+    """Log probability of each statement given all other estimates, (..., said)."""
+    said, (value, _), (mean, sd) = network.statements, printed(network), conditional
+    known = np.concatenate([np.broadcast_to(value, (*estimate.shape[:-1], len(value))), estimate], axis=-1)
+    found = np.empty(estimate.shape)
+    for k, row in enumerate(said.rows):
+        limits = said.interval(k, se[..., row], known)
+        a, b = (((x - location[..., row]) / se[..., row] - mean[..., row]) / sd[row] for x in limits)
+        found[..., k] = log_mass(a, b)
+    return found

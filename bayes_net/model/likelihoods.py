@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import special
 
 from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE, place
 from bayes_net.evidence.kinds import KINDS
 from bayes_net.evidence.statistics import Array, Quantity, Values
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import derive
+from bayes_net.model.statements import Unprinted, unprinted
 from bayes_net.schema import NO_LIMIT
 
 
@@ -20,7 +22,8 @@ def linear_parts(effects: Values, network: Network) -> dict[str, np.ndarray]:
     """What the likelihood reads, each (..., element).
 
     ``location`` and ``log_inflation`` of every row (0 where it has none), ``response`` (a logit),
-    ``shrinkage_location`` and ``shrinkage_log_spread`` of every count, and flat over rows or curves and
+    ``shrinkage_location`` and ``shrinkage_log_spread`` of every count, ``estimate_z`` of every statement, and
+    flat over rows or curves and
     intervals the log hazards ``curve_rows`` and ``curves``; of patients after their landmark ``after_slope``
     (stratum) and ``after``.
     """
@@ -30,6 +33,8 @@ def linear_parts(effects: Values, network: Network) -> dict[str, np.ndarray]:
     if len(network.rows):
         found["location"] = _locations(derived, effects, network, lead)
         found["log_inflation"] = _log_inflation(effects, network, lead)
+    if len(said := np.flatnonzero(is_said(network))):
+        found["estimate_z"] = effects["estimate_z"][..., np.searchsorted(said, network.statements.rows)]
     if network.groups("response"):
         found["response"] = derived["response"][..., count_rows(network, "response").group]
     if network.groups("shrinkage"):
@@ -52,6 +57,9 @@ def _log_inflation(effects: Values, network: Network, lead: tuple[int, ...]) -> 
     found = np.zeros((*lead, len(network.rows)))
     if "log_inflation" in effects:
         found[..., [d.inflated for d in network.data]] = effects["log_inflation"]
+    if "se_z" in effects:
+        sds = np.array([d.log_se_sd if d.kind == "said" else 0.0 for d in network.data])
+        found[..., sds > 0] = sds[sds > 0] * effects["se_z"]
     return found
 
 
@@ -105,10 +113,52 @@ def row_location(parts: Values, network: Network) -> np.ndarray:
 
 
 def printed(network: Network) -> tuple[np.ndarray, np.ndarray]:
-    """Value and standard error of every row on its scale, (row,) each; 0 and 1 of counts."""
+    """Value and standard error of every row on its scale, (row,) each; 0 and 1 of counts, 0 of what is only
+    said."""
     counted = [d.kind == "binomial" for d in network.data]
+    said = [d.kind == "said" for d in network.data]
     value, se = np.array([(d.value, d.se) for d in network.data], float).T
-    return np.where(counted, 0.0, value), np.where(counted, 1.0, se)
+    return np.where(np.logical_or(counted, said), 0.0, value), np.where(counted, 1.0, se)
+
+
+def unprinted_estimates(parts: Values, network: Network) -> Unprinted:
+    """The estimates that are not printed, in the order of ``network.statements``, from what ``linear_parts``
+    found."""
+    said, (value, se) = network.statements, printed(network)
+    location, log_factor = row_location(parts, network), parts["log_inflation"]
+    residual = (value - location) / (se * np.exp(log_factor))
+    own = (location[..., said.rows], log_factor[..., said.rows], parts["estimate_z"])
+    return unprinted(said, network.whitening, residual, value, *own)
+
+
+def is_said(network: Network) -> np.ndarray:
+    """Which rows are estimates that are not printed, (row,)."""
+    return np.array([d.kind == "said" for d in network.data], bool)
+
+
+def all_estimates(effects: Values, network: Network) -> np.ndarray:
+    """Every estimate that is not printed, in the order of the rows, (..., unprinted estimate): of a power
+    of 0 as if nothing was said of it."""
+    parts, rows = linear_parts(effects, network), np.flatnonzero(is_said(network))
+    scale = printed(network)[1] * np.exp(parts["log_inflation"])
+    free = (row_location(parts, network)[..., rows] + scale[..., rows] * effects["estimate_z"]).copy()
+    used = np.searchsorted(rows, network.statements.rows)
+    free[..., used] = unprinted_estimates(parts, network).estimate
+    return free
+
+
+def publishing_thresholds(network: Network) -> np.ndarray:
+    """How many standard errors from 0 each number had to be, to be printed, (row,); 0: printed in any
+    case."""
+    return np.array([d.published_z for d in network.data], float)
+
+
+def log_printed(standardised: np.ndarray, network: Network) -> np.ndarray:
+    """Log probability that a number is printed, (..., row): 0 where it is in any case. ``standardised`` is
+    what it is expected to be in standard errors."""
+    z = publishing_thresholds(network)
+    tails = np.logaddexp(special.log_ndtr(standardised - z), special.log_ndtr(-standardised - z))
+    return np.where(z > 0, tails, 0.0)
 
 
 def student_rows(network: Network) -> np.ndarray:

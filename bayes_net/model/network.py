@@ -20,11 +20,11 @@ from bayes_net.data.exposure import person_time
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError, listed
 from bayes_net.evidence.kinds import KINDS, datum, names_of
-from bayes_net.evidence.pairs import correlation_matrix
 from bayes_net.evidence.statistics import Datum, Quantity
-from bayes_net.evidence.table import COLUMNS, Evidence
+from bayes_net.evidence.table import COLUMNS, NUMBERS, Evidence
 from bayes_net.model.assumptions import Assumptions, walk_basis
 from bayes_net.model.participants import Participants, check_inputs
+from bayes_net.model.statements import Statements, Whitening, statements, whitening
 from bayes_net.model.variables import Free, network_variables
 from bayes_net.schema import NO_LIMIT, POINTS_PER_UNIT
 
@@ -224,19 +224,19 @@ class Network:
 
     @cached_property
     def precision(self) -> np.ndarray:
-        """Precision matrix of the standardised residuals of all rows, zero where a row has power 0.
+        """Precision matrix of the standardised residuals of all numbers in print, zero where a row has power
+        0. A power a divides a standard error by sqrt(a), so the precision is multiplied by a."""
+        return self.whitening.root.T @ self.whitening.root
 
-        A power a divides a standard error by sqrt(a), so the precision is multiplied by a.
-        """
-        normal = np.array([d.kind == "normal" for d in self.data], bool)
-        used = normal & (self.power > 0)
-        whole = np.zeros((len(self.data), len(self.data)))
-        if used.any():
-            kept = [d for d, keep in zip(self.data, used, strict=True) if keep]
-            correlation = correlation_matrix(self.rows[used], kept)
-            root = np.sqrt(self.power[used])
-            whole[np.ix_(used, used)] = root[:, None] * np.linalg.inv(correlation) * root
-        return whole
+    @cached_property
+    def statements(self) -> Statements:
+        """What is said of estimates that are not printed."""
+        return statements(self.rows, self.data, self.power)
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        """How the errors of all normal rows are made of independent ones."""
+        return whitening(self.rows, self.data, self.power, self.statements)
 
     def months(self, times: np.ndarray) -> np.ndarray:
         """Months that each time has spent in each interval, (time, interval)."""
@@ -279,7 +279,7 @@ class Network:
                 "the same id; expected other names (arm_names), or patients counted once (counts = false)"
             )
         more = rows.reindex(columns=self.rows.columns)
-        texts = [c for c in more if c not in ("value", "lower", "upper", "level", "n", "time", "threshold")]
+        texts = [c for c in more if c not in NUMBERS]
         more[texts] = more[texts].fillna("")
         check_inputs(more, self.assumptions, ())
         joined = more if not len(self.rows) else pd.concat([self.rows, more], ignore_index=True)

@@ -129,6 +129,7 @@ def derived_dims(network: Network) -> dict[str, dict[str, tuple]]:
         },
         "bias": {BIASED_SLOPE: network.biased_slopes},
         "response": {schema.RESPONSE_GROUP: network.groups("response")},
+        "estimate": {schema.UNPRINTED: tuple(d.id for d in network.data if d.kind == "said")},
         "landmark_log_hazard": strata | {schema.LANDMARK_INTERVAL: tuple(range(after))},
         "study_slope": strata,
     }

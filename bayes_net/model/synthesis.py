@@ -24,10 +24,20 @@ from bayes_net.evidence.statistics import STUDENT_DF, Array, Quantity
 from bayes_net.labels import index_labels
 from bayes_net.model.backend import GRAPH, pm, pt, random_variable, random_walk
 from bayes_net.model.hazard import person_interval_labels, person_intervals
+from bayes_net.model.likelihoods import is_said, printed, publishing_thresholds
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import labels
 from bayes_net.model.priors import EXCHANGEABLE, INDEPENDENT
+from bayes_net.model.unprinted import observe_statements, standard_error
 from bayes_net.schema import ARM, BASELINE, BIASED_SLOPE, BORROWER, CURVE, EFFECT, LOG_HAZARD, STRATUM
+
+NORMAL_TERMS = {
+    Quantity.CURVE: "published_curves",
+    Quantity.ARM_EFFECT: "published_arm_effects",
+    Quantity.SLOPE: "published_slopes",
+    Quantity.COMPLETION: "published_completion",
+}
+"""Names of what is observed and normal, by what it informs."""
 
 
 def synthesis_model(network: Network) -> pm.Model:
@@ -174,17 +184,16 @@ def _after_landmark(network: Network, slope: Array) -> None:
 def _observe_numbers(model: pm.Model, network: Network) -> None:
     """Add a term for every kind of published number in the network that has a power above 0."""
     means = {}
-    if len(rows := _rows(network, Quantity.CURVE, "normal")):
-        means["published_curves"] = rows, _read_off_curves(model, network, rows)
-    if len(rows := _rows(network, Quantity.ARM_EFFECT, "normal")):
-        of = [network.effects.index((row.endpoint, row.study)) for row in _each(network, rows)]
-        means["published_arm_effects"] = rows, model["arm_effect"][of]
-    if len(rows := _rows(network, Quantity.SLOPE, "normal")):
-        means["published_slopes"] = rows, _printed_slopes(model, network, rows)
-    if len(rows := _rows(network, Quantity.COMPLETION, "normal")):
-        means["published_completion"] = rows, pt.broadcast_to(model["completion"], (len(rows),))
+    for quantity, name in NORMAL_TERMS.items():
+        if len(rows := _rows(network, quantity, "normal")):
+            means[name] = rows, _expected(model, network, quantity, rows)
     for names in _correlated_kinds(network, {name: rows for name, (rows, _) in means.items()}):
         _normal(model, network, "_and_".join(names), *zip(*(means[name] for name in names), strict=True))
+    if "estimate_z" in network.free:
+        said = np.flatnonzero(is_said(network))
+        quantities: list[Any] = [KINDS[name].quantity for name in network.rows["statistic"].iloc[said]]
+        own = [_expected(model, network, q, said[[i]])[0] for i, q in enumerate(quantities)]
+        observe_statements(network, list(means.values()), pt.stack(own))
 
     if len(rows := _rows(network, Quantity.COMPLETION, "student")):
         name, value, se = "published_completion_by_p", *_printed(network, rows, "value", "se")
@@ -265,6 +274,18 @@ def _weigh(model: pm.Model, name: str, power: np.ndarray) -> None:
 # --- what is normal on its scale ----------------------------------------------------------------------
 
 
+def _expected(model: pm.Model, network: Network, quantity: Quantity, rows: np.ndarray) -> pt.TensorVariable:
+    """What each row is expected to be, (row,)."""
+    match quantity:
+        case Quantity.CURVE:
+            return _read_off_curves(model, network, rows)
+        case Quantity.SLOPE:
+            return _printed_slopes(model, network, rows)
+        case Quantity.COMPLETION:
+            return pt.broadcast_to(model["completion"], (len(rows),))
+    return model["arm_effect"][[network.effects.index((r.endpoint, r.study)) for r in _each(network, rows)]]
+
+
 def _read_off_curves(model: pm.Model, network: Network, rows: np.ndarray) -> pt.TensorVariable:
     """What each row reads off its curve at its month, such as log H, (row,)."""
     own = list(_each(network, rows))
@@ -306,17 +327,16 @@ def _normal(
 ) -> None:
     """Numbers with their standard errors; a power a divides a standard error by sqrt(a)."""
     rows, mean = np.concatenate(rows), pt.concatenate(means)
-    value, se, inflated = _printed(network, rows, "value", "se", "inflated")
+    value, inflated = _printed(network, rows, "value", "inflated")
     power, correlation = network.power[rows], _correlation(network, rows)
-    log_se = pt.as_tensor(np.log(se / np.sqrt(power)))
-    if inflated.any():
-        # the standard error of a median without limits is a floor
-        ids = list(network.free["log_inflation"].dims[schema.INFLATED])
-        factor = model["log_inflation"][[ids.index(network.data[i].id) for i in rows[inflated]]]
-        log_se = log_se[np.flatnonzero(inflated)].inc(factor)
-        if (power[inflated] != 1).any():
-            pm.Potential(f"{name}_power", pt.sum((1.0 - power[inflated]) * factor))
-    error, dim = pt.exp(log_se), _labelled(model, network, name, rows)
+    error, dim = standard_error(network, rows) / np.sqrt(power), _labelled(model, network, name, rows)
+    if inflated.any() and (power[inflated] != 1).any():
+        factor = pt.log(error) - np.log(printed(network)[1][rows] / np.sqrt(power))
+        pm.Potential(f"{name}_power", pt.sum(((1.0 - power) * factor)[np.flatnonzero(inflated)]))
+    if (threshold := publishing_thresholds(network)[rows]).any():
+        away = mean / error
+        tails = pt.logaddexp(GRAPH.log_ndtr(away - threshold), GRAPH.log_ndtr(-away - threshold))
+        pm.Potential(f"{name}_printed", -pt.sum(power * tails * (threshold > 0)))
     if np.array_equal(correlation, np.eye(len(rows))):
         pm.Normal(name, mean, error, observed=value, dims=dim)
     else:

@@ -41,7 +41,7 @@ class Free:
 
 def network_variables(network: Any) -> dict[str, Free]:
     """Every free variable of a ``Network`` by name, in the order in which draws of the prior are made."""
-    parts = (_of_curves, _of_slopes, _of_counts, _of_landmarks)
+    parts = (_of_curves, _of_slopes, _of_counts, _of_statements, _of_landmarks)
     found = {name: variable for part in parts for name, variable in part(network).items()}
     return {name: variable for name, variable in found.items() if np.prod(variable.shape)}
 
@@ -85,6 +85,16 @@ def _of_counts(network: Any) -> dict[str, Free]:
     free["shrinkage_location"] = Free(shrunk, a.shrinkage_location)
     free["shrinkage_log_spread"] = Free(shrunk, a.shrinkage_log_spread)
     return free | ({"completion": Free({}, a.completion)} if network.about(Quantity.COMPLETION) else {})
+
+
+def _of_statements(network: Any) -> dict[str, Free]:
+    """Estimates that are not printed, and their standard errors where they are uncertain."""
+    said = [d for d in network.data if d.kind == "said"]
+    uncertain = tuple(d.id for d in said if d.log_se_sd > 0)
+    return {
+        "estimate_z": Free({schema.UNPRINTED: tuple(d.id for d in said)}, STANDARD),
+        "se_z": Free({schema.UNKNOWN_SE: uncertain}, STANDARD),
+    }
 
 
 def _of_landmarks(network: Any) -> dict[str, Free]:

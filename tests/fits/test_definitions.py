@@ -447,11 +447,9 @@ def test_the_engine_has_the_density_and_gradient_of_the_synthesis(name, of_pool)
     assert_engine_is(evaluated, posterior, free_of, log_scale, tolerance=tolerance)
 
 
-@pytest.mark.parametrize("name", POOLS)
-def test_the_synthesis_has_the_variables_of_a_posterior_and_its_likelihood(name, of_pool):
+def assert_variables(network, evaluated: Evaluated) -> None:
     """Names, dims, labels and values of ``network.free`` and of what is derived; and the likelihood, without
     its constants."""
-    network, evaluated = of_pool(name)
     model, differences = evaluated.model, []
     whole = labels(network)
     labelled = index_labels(whole)
@@ -471,6 +469,11 @@ def test_the_synthesis_has_the_variables_of_a_posterior_and_its_likelihood(name,
         differences.append(ours - float(study_log_likelihood(expected, network).sum()))
     # exposure at a landmark is compressed there
     np.testing.assert_allclose(differences, differences[0], atol=1e-7)
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_the_synthesis_has_the_variables_of_a_posterior_and_its_likelihood(name, of_pool):
+    assert_variables(*of_pool(name))
 
 
 def test_kinds_of_numbers_between_which_a_correlation_is_declared_are_one_term(of_pool):

@@ -39,7 +39,7 @@ FLOW = (
 )
 """The folders of the package, ground first: one imports only from those before it, and within a folder
 there is no circle."""
-MOST_MODULES = 10
+MOST_MODULES = 12
 HEAVY = {"pymc", "pytensor", "nutpie"}
 BACKEND = "model.backend"
 MAY_IMPORT_HEAVY = {
@@ -47,6 +47,7 @@ MAY_IMPORT_HEAVY = {
     "engine.nuts",
     "model.hazard",
     "model.synthesis",
+    "model.unprinted",
     "inference.patients",
     "inference.sampling",
     "inference.synthesis",

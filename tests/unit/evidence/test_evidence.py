@@ -72,6 +72,9 @@ def test_a_row_of_every_kind_is_accepted(write):
 
 
 MEAN = {"statistic": "restricted mean", "value": "10.0", "lower": "9.0", "upper": "11.0", "time": "24"}
+SAID = {"statistic": "hazard ratio per point", "said": "not significant", "se": "0.02", "landmark": "36w"}
+SAID |= {"unit": PER_POINT}
+RULE = RATIO | {"publishing": "if significant"}
 LOG_SE = {"statistic": "log effect with SE", "value": "-0.4", "reference_arm": "old", "unit": "SE 0.21"}
 REFUSED = {
     "use": (MEDIAN | {"use": "likelyhood"}, "unknown use", "use likelyhood"),
@@ -115,6 +118,17 @@ REFUSED = {
     "too many": (COUNT | {"value": "25"}, "impossible count", "n 20"),
     "count without n": (COUNT | {"n": ""}, "impossible count", "n empty"),
     "no threshold": (SHRUNK | {"threshold": ""}, "without its threshold", "0 for any"),
+    "said and printed": (SLOPE | SAID, "a number beside a statement", "value 0.95"),
+    "unknown statement": (SAID | {"said": "n.s."}, "unknown statement", "said n.s."),
+    "contradiction in words": (SAID | {"said": "|z| < 1; significantly below 1"}, "contradict", "leave"),
+    "statement without SE": (SAID | {"se": ""}, "without a standard error", "events and sd"),
+    "statement without spread": (SAID | {"se": "", "events": "30"}, "without a standard error", "sd empty"),
+    "negative SE": (SAID | {"se": "-0.1"}, "an impossible standard error", "se -0.1"),
+    "test of no level": (SAID | {"level": "5"}, "a test of an unknown level", "level 5"),
+    "statement without landmark": (SAID | {"landmark": ""}, "without its landmark", "150d"),
+    "statement on a median": (MEDIAN | SAID | {"statistic": "median"}, "a number of this kind", "record"),
+    "publishing": (RULE | {"publishing": "p < 0.05"}, "unknown publishing rule", "if significant"),
+    "not significant": (RULE | {"upper": "1.20"}, "because it is significant, and is not", "upper 1.2"),
     "word": (MEDIAN | {"value": "not reached"}, "value is not readable", "'not reached'"),
     "p": (RATIO | {"p": "ns"}, "p is not readable", "'ns'"),
     "p above 1": (RATIO | {"p": "1.2"}, "p is not readable", "'1.2'"),
@@ -233,6 +247,38 @@ def test_rows_of_one_cohort_must_not_tell_the_same_twice(write, rows, words):
 )
 def test_rows_that_tell_different_things_may_stand_together(write, rows):
     assert len(read_evidence(write(*rows)).table) == len(rows)
+
+
+SAID_2 = SAID | {"landmark": "48w", "correlated_with": "R1", "correlation": "0.6"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([SAID, SAID | {"landmark": "48w"}], "R1 and R2 of A both tell the slope of pfs"),
+        ([SAID, SAID_2 | {"said": "above R9"}], "comparisons with no such estimate"),
+        ([SAID, SAID_2 | {"said": "above R2"}], "comparisons with no such estimate"),
+        ([SAID | {"said": "below R2"}, SAID_2 | {"said": "below R1"}], "comparisons in a circle"),
+        ([SLOPE | {"upper": "0.99", "publishing": "if significant"}, SAID_2], "under a publishing rule"),
+    ],
+)
+def test_statements_must_fit_other_rows(write, rows, words):
+    with pytest.raises(EvidenceError) as caught:
+        read_evidence(write(*rows))
+    assert words in str(caught.value)
+    for row in rows:
+        assert (
+            len(
+                read_evidence(
+                    write(
+                        row | {"correlated_with": "", "correlation": "", "said": "|z| < 2"}
+                        if "se" in row
+                        else row
+                    )
+                ).table
+            )
+            == 1
+        )
 
 
 def slopes(*declared):

@@ -28,7 +28,7 @@ def row(statistic, value="", lower="", upper="", p="", **more):
     texts = {"value": value, "lower": lower, "upper": upper}
     numbers = {name: float(text or "nan") for name, text in texts.items()}
     printed = {f"printed_{name}": text for name, text in texts.items()}
-    blank = {"id": "A1", "n": np.nan, "time": np.nan, "level": 95.0, "unit": ""}
+    blank = {"id": "A1", "n": np.nan, "time": np.nan, "level": 95.0, "unit": "", "said": "", "publishing": ""}
     return SimpleNamespace(**blank | numbers | printed | {"statistic": statistic, "p": p} | more)
 
 

@@ -1,0 +1,300 @@
+"""What papers say of estimates that they do not print, as evidence: the density, and the posteriors."""
+
+import json
+import os
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pools import assert_exact, assumptions, evidence, found, ratio, row, slope
+from scipy import stats
+from test_definitions import Evaluated, assert_engine_is, assert_variables
+from test_definitions import _python as _python
+
+from bayes_net.data.landmarks import landmark_times
+from bayes_net.engine.synthesis import information, synthesis_posterior
+from bayes_net.inference.sampling import Sampler, labelled
+from bayes_net.inference.synthesis import as_defined, fit_synthesis
+from bayes_net.model.assumptions import SlopePrior
+from bayes_net.model.network import combine_network
+from bayes_net.model.predictors import factors
+from bayes_net.model.priors import Normal
+from bayes_net.model.synthesis import synthesis_model
+
+MARKS = ("150d", "180d", "36w", "48w", "72w", "no limit")
+BIAS = {"control": (-0.022, 0.008), "177Lu": (-0.010, 0.005)}
+
+
+def said(id, words, landmark, se, **more):
+    """A statement on a hazard ratio per point; ``se`` is per 10 points."""
+    more = {"se": se / 10 if se else "", "landmark": landmark, "unit": "per +1 point of shrinkage"} | more
+    return row(id, "hazard ratio per point", said=words, level="", **more)
+
+
+def correlated(rows, R):
+    """The rows with the correlations ``R`` between all pairs."""
+    found = [dict(one) for one in rows]
+    for i, j in combinations(range(len(rows)), 2):
+        one = found[j]
+        for column, value in (("correlated_with", rows[i]["id"]), ("correlation", repr(float(R[i][j])))):
+            one[column] = f"{one[column]};{value}" if one[column] else value
+    return found
+
+
+def network_of(rows, folder, **more):
+    given = {"landmarks": landmark_times(list(MARKS)), "bias": BIAS, "cuts": ()} | more
+    return combine_network(evidence(rows, folder), assumptions(**given))
+
+
+CONTROL = {"arm": "control"}
+SLOPES = correlated(
+    [
+        slope("S1", -0.0856, 0.0303, "150d", **CONTROL),
+        said("S2", "not significant", "180d", 0.2, se_log_sd=0.25, **CONTROL),
+        said("S3", "about 1.0; not significant", "36w", 0.17, **CONTROL),
+        said("S4", "above S3", "48w", 0.15, **CONTROL),
+        said("S5", "significantly below 1", "72w", None, events=20, sd=12, **CONTROL),
+    ],
+    [[0.7 ** abs(i - j) for j in range(5)] for i in range(5)],
+)
+POOLS = {
+    "slopes": SLOPES,
+    "percentage change": [
+        said("S1", "significantly above 1", "150d", 0.3, unit="per +1 point of PCHG"),
+        said("S2", "not significant", "no limit", 0.2, unit="per +1 point of PCHG", **CONTROL),
+    ],
+    "arms and odds": [
+        row("R1", "hazard ratio", said="not significant", events=70),
+        row("R2", "hazard ratio", said="below R3", events=70, study="B"),
+        ratio("R3", -0.4, 0.2, study="C"),
+        row("O1", "odds ratio", said="not significant", se=0.8, level=90, endpoint="completion"),
+    ],
+    "a publishing rule": [
+        slope("S1", -0.0856, 0.0303, "150d", publishing="if significant", **CONTROL),
+        ratio("R1", 0.9, 0.2, publishing="if significant"),
+    ],
+}
+WEIGHTS = {"S2": 0.5, "S3": 0.0}
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    @lru_cache
+    def made(name):
+        rows = POOLS[name.removesuffix(", weights")]
+        network = network_of(rows, tmp_path_factory.mktemp("rows"))
+        network = network.with_power(WEIGHTS) if name.endswith("weights") else network
+        return network, Evaluated(synthesis_model(network))
+
+    return made
+
+
+@pytest.mark.parametrize("name", [*POOLS, "slopes, weights"])
+def test_the_engine_has_the_density_and_gradient_of_the_definition(name, pool):
+    network, evaluated = pool(name)
+    posterior, learned = synthesis_posterior(network), information(network)
+    dims = {"z": ("effect_label",), "scale": ("sd_label",)}
+
+    def free_of(x):
+        free = as_defined(labelled(posterior.named(x[None, None]), dims, {}), network)
+        return {name: value[0, 0] for name, value in free.items()}
+
+    def log_scale(x):
+        scale = posterior.named(x).get("scale", np.zeros(1))
+        return np.log(np.sqrt(1.0 + factors(scale, network, otherwise=0.0) ** 2 * learned)).sum()
+
+    assert_engine_is(evaluated, posterior, free_of, log_scale, tolerance=1e-9)
+
+
+@pytest.mark.parametrize("name", [*POOLS, "slopes, weights"])
+def test_the_definition_has_the_variables_of_a_posterior_and_its_likelihood(name, pool):
+    assert_variables(*pool(name))
+
+
+# --- what a statement means ---------------------------------------------------------------------------
+
+FLAT = SlopePrior(Normal(0.0, 0.5), "independent")
+LONG = Sampler(draws=4000, tune=800, target_accept=0.9)
+
+
+def fitted(rows, folder, **more):
+    network = network_of(rows, folder, slopes=FLAT, bias={}, **more)
+    fit = fit_synthesis(network, seed=3, sampler=LONG)
+    return fit["posterior"], fit
+
+
+def of(posterior, mark, arm="control"):
+    return posterior["slope"].sel(endpoint="pfs", arm=arm, landmark=mark).values
+
+
+def moments_of(log_density, low=-4.0, high=4.0):
+    """Mean and SD of an unnormalised density on a grid."""
+    x = np.linspace(low, high, 20001)
+    weight = np.exp(log_density(x) - log_density(x).max())
+    mean = (x * weight).sum() / weight.sum()
+    return {"mean": mean, "sd": np.sqrt(((x - mean) ** 2 * weight).sum() / weight.sum())}
+
+
+PRIOR = stats.norm(0, 0.5)
+MEANINGS = {
+    "not significant": lambda b: stats.norm.cdf(1.96 - b / 0.2) - stats.norm.cdf(-1.96 - b / 0.2),
+    "|z| < 1000": np.ones_like,
+    "significantly above 1": lambda b: stats.norm.sf(1.96 - b / 0.2),
+    "significantly below 1": lambda b: stats.norm.cdf(-1.96 - b / 0.2),
+    "about 1 within 0.00001": lambda b: stats.norm.pdf(b / 0.2),
+    "about 1.0": lambda b: np.diff(
+        stats.norm.cdf(np.log(1.05) / 0.02 * np.array([[-1], [1]]) - b / 0.2), axis=0
+    )[0],
+}
+
+
+@pytest.mark.parametrize("words", MEANINGS)
+def test_a_statement_is_the_probability_of_the_event_that_it_states(words, tmp_path):
+    posterior, _ = fitted([said("S1", words, "150d", 0.2, arm="control")], tmp_path)
+    expected = moments_of(lambda b: PRIOR.logpdf(b) + np.log(MEANINGS[words](b) + 1e-300))
+    assert_exact({words: (of(posterior, "150 d"), expected)})
+
+
+def test_a_statement_on_a_correlated_estimate_that_says_nothing_changes_nothing(tmp_path):
+    """Not even where the numbers in print are correlated with it."""
+    printed = slope("S1", -0.05, 0.03, "150d", **CONTROL)
+    rows = [printed, said("S2", "|z| < 1000", "180d", 0.2, **CONTROL)]
+    posterior, fit = fitted(correlated(rows, [[1, 0.9], [0.9, 1]]), tmp_path)
+    gain = 0.25 / (0.25 + 0.09)
+    expected = {"mean": -0.5 * gain, "sd": np.sqrt(0.25 * (1 - gain))}
+    assert_exact(
+        {
+            "printed": (of(posterior, "150 d"), expected),
+            "other": (of(posterior, "180 d"), {"mean": 0.0, "sd": 0.5}),
+        }
+    )
+    # and where the other lies is told by the correlation
+    y = posterior["estimate"].sel(unprinted_estimate="S2").values
+    assert_exact(
+        {
+            "estimate": (
+                y - of(posterior, "180 d") - 0.6 * (-0.5 - of(posterior, "150 d")),
+                {"mean": 0.0, "sd": 0.2 * np.sqrt(1 - 0.81)},
+            )
+        }
+    )
+
+
+def test_a_tiny_tolerance_pins_the_estimate_and_not_the_slope(tmp_path):
+    posterior, _ = fitted([said("S1", "about 1 within 0.00001", "150d", 0.2, arm="control")], tmp_path)
+    assert np.abs(posterior["estimate"].values).max() < 1.1e-4
+    assert of(posterior, "150 d").std() > 0.15
+
+
+def test_a_comparison_is_an_order_of_two_estimates(tmp_path):
+    rows = [said("S1", "|z| < 1000", "150d", 0.2, **CONTROL), said("S2", "above S1", "180d", 0.2, **CONTROL)]
+    posterior, _ = fitted(correlated(rows, [[1, 0.5], [0.5, 1]]), tmp_path)
+    # slopes a, b; y_b - y_a has mean b - a and SD 0.2; the difference of slopes has SD 0.5 sqrt 2
+    spread = np.sqrt(0.5)
+    expected = moments_of(lambda d: stats.norm.logpdf(d, 0, spread) + stats.norm.logcdf(d / 0.2))
+    assert_exact({"difference": (of(posterior, "180 d") - of(posterior, "150 d"), expected)})
+    y = posterior["estimate"]
+    assert (y.sel(unprinted_estimate="S2") > y.sel(unprinted_estimate="S1")).all()
+
+
+def test_an_uncertain_standard_error_is_averaged_over(tmp_path):
+    posterior, _ = fitted(
+        [said("S1", "not significant", "150d", 0.2, se_log_sd=0.5, arm="control")], tmp_path
+    )
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+
+    def log_density(b):
+        se = 0.2 * np.exp(0.5 * nodes)[:, None]
+        chance = stats.norm.cdf(1.96 - b / se) - stats.norm.cdf(-1.96 - b / se)
+        return PRIOR.logpdf(b) + np.log(weights @ chance)
+
+    assert_exact({"slope": (of(posterior, "150 d"), moments_of(log_density))})
+
+
+def test_a_number_printed_because_it_was_significant_has_a_truncated_likelihood(tmp_path):
+    printed = slope("S1", -0.06, 0.025, "150d", publishing="if significant", **CONTROL)
+    posterior, _ = fitted([printed], tmp_path)
+
+    def log_density(b):
+        chance = stats.norm.cdf(-1.96 - b / 0.25) + stats.norm.sf(1.96 - b / 0.25)
+        return PRIOR.logpdf(b) + stats.norm.logpdf(-0.6, b, 0.25) - np.log(chance)
+
+    assert_exact({"slope": (of(posterior, "150 d"), moments_of(log_density))})
+
+
+def test_the_log_likelihood_is_that_of_each_row_given_the_others(tmp_path):
+    """By numerical integration over one estimate of the joint density of all."""
+    posterior, fit = fitted(SLOPES[:3], tmp_path)
+    log_p, R = (
+        fit["log_likelihood"]["published"].isel(chain=0, draw=slice(0, 20)),
+        0.7 ** np.abs(np.subtract.outer(range(3), range(3))),
+    )
+    draw = posterior.isel(chain=0, draw=slice(0, 20))
+    mean = draw["slope"].sel(endpoint="pfs", arm="control", landmark=["150 d", "180 d", "36 w"]).values
+    y = draw["estimate"].sel(unprinted_estimate=["S2", "S3"]).values
+    factor = np.exp(0.25 * draw["se_z"].values[:, 0])
+    for i in range(20):
+        se = np.array([0.303, 0.2 * factor[i], 0.17])
+        joint = stats.multivariate_normal(mean[i], np.outer(se, se) * R)
+        grid = np.linspace(-1.96 * se[1], 1.96 * se[1], 4001)
+        at = np.array([np.full(4001, -0.856), grid, np.full(4001, y[i, 1])]).T
+        wide = np.linspace(-3, 3, 20001)
+        whole = np.array([np.full(20001, -0.856), wide, np.full(20001, y[i, 1])]).T
+        chance = np.trapezoid(joint.pdf(at), grid) / np.trapezoid(joint.pdf(whole), wide)
+        assert float(log_p.sel(row="S2")[i]) == pytest.approx(np.log(chance), abs=1e-4)
+
+
+# --- posteriors against answers computed independently ------------------------------------------------
+
+SHARED = Path(os.environ.get("BAYES_NET_SHARED", ""))
+NO_LIMIT = {"control": (-0.339, 0.125), "177Lu": (0.020, 0.079)}
+
+
+def of_reference(name, given):
+    """The rows of a configuration of the reference: values and standard errors are per 10 points."""
+    arm = name.split(",")[0]
+    rows, more = [], {"arm": arm, "cohort_id": "NETTER-1"}
+    for i, (mark, se) in enumerate(zip(MARKS, given["se"], strict=True)):
+        if mark == "no limit":
+            value, se = NO_LIMIT[arm]
+            rows.append(slope(f"S{i}", value / 10, se / 10, mark, **more))
+        elif arm == "control" and mark == "150d":
+            rows.append(slope(f"S{i}", np.log(0.918), se / 10, mark, **more))
+        elif "no rule" not in name:
+            words = "about 1.0" if "words" in name else "not significant"
+            rows.append(said(f"S{i}", words, mark, se, **more))
+    at = [int(one["id"][1:]) for one in rows]
+    return arm, correlated(rows, np.array(given["R"])[np.ix_(at, at)])
+
+
+@pytest.mark.skipif(not SHARED.name, reason="needs the reference answers")
+@pytest.mark.parametrize("name", ["control, rule", "control, no rule", "177Lu, rule", "177Lu, words only"])
+def test_posteriors_are_those_of_weighted_prior_draws(name, tmp_path):
+    """Six to twenty million draws of the prior, weighted by the likelihood, without any of our code."""
+    reference = json.loads((SHARED / "reference" / "reporting_rule_reference.json").read_text())
+    sources = {"control, no rule": "control, rule", "177Lu, words only": "177Lu, rule"}
+    given = reference["configurations"][sources.get(name, name)]
+    arm, rows = of_reference(name, given)
+    mean, sd = given["bias"]
+    prior = SlopePrior(Normal(0.0, 0.5), length=1.0, level=0.5)
+    network = network_of(rows, tmp_path, bias={arm: (mean / 10, sd / 10)}, slopes=prior)
+    fit = fit_synthesis(network, seed=11, sampler=Sampler(draws=5000, tune=1000, target_accept=0.95))
+    slopes = fit["posterior"]["slope"].sel(endpoint="pfs", arm=arm)
+    draws = {
+        mark: slopes.sel(landmark=m.label) for mark, m in zip(MARKS, landmark_times(list(MARKS)), strict=True)
+    }
+    draws["bias"] = fit["posterior"]["bias"].isel(biased_slope=0)
+    answer = reference["posterior"][name]
+    worst = {}
+    for own, expected in zip(answer["names"], answer["post"], strict=True):
+        x, error = draws[own].values, expected["sd"] / np.sqrt(answer["ess"])
+        known = found(x, dict.fromkeys(("mean", "sd", 0.025, 0.25, 0.5, 0.75, 0.975)))
+        quantiles = dict(zip((0.025, 0.25, 0.5, 0.75, 0.975), expected["q"], strict=True))
+        for statistic, value in {"mean": expected["mean"], "sd": expected["sd"], **quantiles}.items():
+            ours, mcse = known[statistic]
+            # the error of a weighted quantile is that of the mean, over the density there
+            factor = {0.025: 2.6, 0.975: 2.6, 0.25: 1.4, 0.75: 1.4, 0.5: 1.3}.get(statistic, 1.0)
+            worst[own, statistic] = abs(ours - value) / np.hypot(mcse, factor * error)
+    assert max(worst.values()) < 4.0, sorted(worst.items(), key=lambda one: -one[1])[:3]
