@@ -23,7 +23,7 @@ from bayes_net.evidence.statistics import Row
 COLUMNS = (
     *("id", "study", "cohort_id", "arm", "reference_arm", "subgroup", "endpoint", "statistic"),
     *("value", "lower", "upper", "level", "p", "n", "unit", "time", "landmark", "threshold"),
-    *("said", "se", "se_log_sd", "events", "sd", "publishing"),
+    *("said", "se", "se_log_sd", "se_tilt", "events", "sd", "publishing"),
     *("review", "cutoff", "correlated_with", "correlation", "use", "source", "section", "note"),
 )
 """The columns of an evidence file; times are months, ``level`` is in percent."""
@@ -41,7 +41,8 @@ REQUIRED = (
     "section",
 )
 """Those that every row needs; a file may lack the others, which are then empty."""
-NUMBERS = ("value", "lower", "upper", "level", "n", "time", "threshold", "se", "se_log_sd", "events", "sd")
+NUMBERS = ("value", "lower", "upper", "level", "n", "time", "threshold", "se", "se_log_sd", "se_tilt")
+NUMBERS += ("events", "sd")
 PRINTED = ("printed_value", "printed_lower", "printed_upper")
 """The same numbers as text, since 0.60 is rounded otherwise than 0.6."""
 
@@ -110,12 +111,16 @@ def read_evidence(
     use: Mapping[str, str] | None = None,
     correlation: Mapping[tuple[str, str], float | str] | None = None,
     only: Sequence[str] = (),
+    statements: bool = True,
+    complete: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> Evidence:
     """The evidence in one or more CSV files with the columns ``COLUMNS``; only ``REQUIRED`` must be there.
 
     Before the rows are judged they get other uses, by id (``use``), and correlations of their errors, numbers
     or "curve" by pair of ids (``correlation``). Rows of endpoints that are not among ``only`` become records,
-    unless ``use`` names them; by default all endpoints are used.
+    unless ``use`` names them; by default all endpoints are used. Without ``statements`` so do rows that have
+    a statement in place of a number. ``complete`` then adds what no row gives,
+    such as ``VirtualTrials.complete``.
 
     Raises
     ------
@@ -135,10 +140,13 @@ def read_evidence(
     table = pd.concat(typed, ignore_index=True)
     if only:
         table["use"] = table["use"].where(table["endpoint"].isin(only), "record")
+    if not statements:
+        table["use"] = table["use"].where(table["said"] == "", "record")
     table = _chosen(table, use or {})
     if not uneven(table):  # what cannot be read as pairs is refused below
         for pair, value in (correlation or {}).items():
             table = _correlated(table, *pair, value)
+        table = complete(table) if complete else table
     return _checked(table, files, [wrong for some in found for wrong in some])
 
 

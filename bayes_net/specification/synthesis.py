@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
+from bayes_net.evidence.virtual import VirtualTrials, read_virtual_trials
 from bayes_net.model import priors
 from bayes_net.model.assumptions import Assumptions, SlopePrior
 from bayes_net.schema import PFS, Duration
@@ -31,6 +32,8 @@ class EvidenceSection(sections.Section):
     """Weight from 0 to 1 of single rows or whole studies, such as {"NETTER-1" = 0.5}."""
     only: tuple[Literal["pfs", "os", "response", "shrinkage", "completion"], ...] = ()
     """Endpoints to use; rows of others are kept as records. `[]`: all."""
+    statements: fields.Flag = True
+    """What papers say of estimates that they do not print; `false`: those rows are kept as records."""
 
     @model_validator(mode="after")
     def _pairs(self) -> EvidenceSection:
@@ -180,11 +183,26 @@ class ResponseSection(BorrowingSection):
     sd: StudySd = 1.0
 
 
+class VirtualTrialsSection(sections.Section):
+    """Simulated trials that resemble a printed one: the guarantee-time bias of "no limit", correlations of
+    estimates at different landmarks, and standard errors of those that are not printed."""
+
+    file: Path
+    """What `python -m tests.calibration.virtual_trials` stored."""
+    study: str
+    """The study that they resemble."""
+    se_factor: fields.Positive = 1.0
+    """Multiplies the standard errors of what is not printed."""
+    correlations: Literal["mean", "independent"] = "mean"
+    """Of estimates at different landmarks: those of the virtual trials, or none."""
+
+
 class BiasSection(sections.Section):
     """Guarantee-time bias of "no limit": mean and SD by arm, log hazard ratio per point of shrinkage."""
 
     by_arm: dict[str, tuple[fields.Number, fields.Positive]] = Field(default_factory=dict)
-    """By arm: mean and SD of the bias, log hazard ratio per point of shrinkage."""
+    """By arm: mean and SD of the bias, log hazard ratio per point of shrinkage. `{}`: those of
+    [virtual_trials]."""
     scale: Annotated[fields.Number, Field(ge=0, le=10)] = 1.0
     """Multiplies both."""
 
@@ -247,6 +265,7 @@ class SynthesisPlan(Plan):
 
     _name: ClassVar[str] = "specification of a synthesis"
     evidence: EvidenceSection | None = None
+    virtual_trials: VirtualTrialsSection | None = None
     cohorts: Annotated[tuple[CohortSection, ...], sections.listed_tables("cohorts")] = ()
     model: ModelSection
     slopes: SlopeSection = SlopeSection()
@@ -264,13 +283,23 @@ class SynthesisPlan(Plan):
             raise ValueError(f"cohorts has study {', '.join(twice)} twice: its patients would count twice")
         return self
 
+    @property
+    def virtual(self) -> VirtualTrials | None:
+        """The virtual trials as they are stored."""
+        if self.virtual_trials is None:
+            return None
+        found, own = read_virtual_trials(self.folder / self.virtual_trials.file), self.virtual_trials
+        return found.scaled(own.se_factor, correlated=own.correlations == "mean")
+
     def check(self) -> None:
         """Refuse priors that are no distributions."""
         self.assumptions()
 
     def assumptions(self) -> Assumptions:
         """The priors and structure as the model takes them."""
-        p, arms = self.priors, self.model.arms
+        p, arms, bias = self.priors, self.model.arms, dict(self.bias.by_arm)
+        if not bias and (virtual := self.virtual):
+            bias = {arm: found for arm, found in virtual.bias.items() if arm in arms}
         return Assumptions(
             arms=arms,
             reference=self.model.reference,
@@ -289,6 +318,6 @@ class SynthesisPlan(Plan):
             response=self.borrowing.response.value(),
             response_probability=priors.probability_prior(*p.response_probability),
             completion=priors.odds_ratio_prior(*_proper(p.odds_ratio_completion)),
-            bias=dict(self.bias.by_arm),
+            bias=bias,
             bias_scale=self.bias.scale,
         )

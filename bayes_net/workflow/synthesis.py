@@ -215,6 +215,10 @@ def _evidence(plan: SynthesisPlan) -> Evidence | None:
         use=section.use,
         correlation={(a, b): value for pair, value in section.correlation.items() for a, b in [pair.split()]},
         only=section.only,
+        statements=section.statements,
+        complete=partial(virtual.complete, study=plan.virtual_trials.study)
+        if (virtual := plan.virtual) and plan.virtual_trials
+        else None,
     )
     arm = plan.model.subgroups_of
     return _subgroups_as_arms(evidence, arm) if arm else evidence
