@@ -59,6 +59,7 @@ class Row(Protocol):
     events: float
     sd: float
     publishing: str
+    virtual_trials: str
     use: str
     source: str
     section: str
@@ -124,8 +125,8 @@ class Datum:
     binomial, NaN where only a ``statement`` is made) and ``se`` belongs to it; ``log_se_sd`` is the SD of its
     log, and ``se_tilt`` how much that changes with what is estimated. ``published_z``: from how many
     standard errors on the number was to be printed, 0 where it was in any case. ``inflated`` says that
-    ``se`` is a floor, to be multiplied by a lognormal factor (``FLOOR_INFLATION``). ``time`` is the month up to which a curve is read, NaN where no
-    curve is. ``successes`` and ``n`` are 0 unless binomial.
+    ``se`` is a floor, to be multiplied by a lognormal factor (``FLOOR_INFLATION``). ``time`` is the month up
+    to which a curve is read, NaN where no curve is. ``successes`` and ``n`` are 0 unless binomial.
     """
 
     id: str

@@ -63,10 +63,11 @@ class VirtualTrials:
         whole = {arm: R if correlated else R * np.eye(len(R)) for arm, R in self.correlations.items()}
         return replace(self, landmarks=landmarks, correlations=whole)
 
-    def complete(self, table: pd.DataFrame, study: str) -> pd.DataFrame:
-        """An evidence table in which the PFS estimates of ``study`` per point of shrinkage have what no row
-        gives: standard errors of what is not printed, and correlations of rows of one arm."""
-        own = table[(table["study"] == study) & (table["endpoint"] == PFS) & (table["use"] != "record")]
+    def complete(self, table: pd.DataFrame) -> pd.DataFrame:
+        """An evidence table in which the PFS estimates per point of shrinkage that name these trials have
+        what no row gives: standard errors of what is not printed, and correlations of rows of one arm."""
+        own = table[(table["virtual_trials"] == self.path.name) & (table["endpoint"] == PFS)]
+        own = own[own["use"] != "record"]
         own = own[own["statistic"].isin(names_of(Quantity.SLOPE)) & own["arm"].isin(list(self.landmarks))]
         rows = [row for row in own.itertuples() if _label(row.landmark) in self.landmarks[row.arm].index]
         table = table.copy()
@@ -80,7 +81,7 @@ class VirtualTrials:
         for a, b in combinations(rows, 2):
             if a.arm == b.arm and frozenset((a.id, b.id)) not in declared:
                 value = self.correlations[a.arm].loc[_label(a.landmark), _label(b.landmark)]
-                for column, new in (("correlated_with", a.id), ("correlation", f"{value:.4f}")):
+                for column, new in (("correlated_with", a.id), ("correlation", repr(float(value)))):
                     old = table.loc[b.Index, column]
                     table.loc[b.Index, column] = f"{old};{new}" if old else new
         return table

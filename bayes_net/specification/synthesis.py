@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
-from bayes_net.evidence.virtual import VirtualTrials, read_virtual_trials
+from bayes_net.evidence.virtual import VirtualTrials
 from bayes_net.model import priors
 from bayes_net.model.assumptions import Assumptions, SlopePrior
 from bayes_net.schema import PFS, Duration
@@ -184,13 +184,9 @@ class ResponseSection(BorrowingSection):
 
 
 class VirtualTrialsSection(sections.Section):
-    """Simulated trials that resemble a printed one: the guarantee-time bias of "no limit", correlations of
-    estimates at different landmarks, and standard errors of those that are not printed."""
+    """Simulated trials that rows of the evidence name: correlations of estimates at different landmarks, and
+    standard errors of those that are not printed."""
 
-    file: Path
-    """What `python -m tests.calibration.virtual_trials` stored."""
-    study: str
-    """The study that they resemble."""
     se_factor: fields.Positive = 1.0
     """Multiplies the standard errors of what is not printed."""
     correlations: Literal["mean", "independent"] = "mean"
@@ -202,7 +198,7 @@ class BiasSection(sections.Section):
 
     by_arm: dict[str, tuple[fields.Number, fields.Positive]] = Field(default_factory=dict)
     """By arm: mean and SD of the bias, log hazard ratio per point of shrinkage. `{}`: those of
-    [virtual_trials]."""
+    the virtual trials that rows of the evidence name, if they do."""
     scale: Annotated[fields.Number, Field(ge=0, le=10)] = 1.0
     """Multiplies both."""
 
@@ -265,7 +261,7 @@ class SynthesisPlan(Plan):
 
     _name: ClassVar[str] = "specification of a synthesis"
     evidence: EvidenceSection | None = None
-    virtual_trials: VirtualTrialsSection | None = None
+    virtual_trials: VirtualTrialsSection = VirtualTrialsSection()
     cohorts: Annotated[tuple[CohortSection, ...], sections.listed_tables("cohorts")] = ()
     model: ModelSection
     slopes: SlopeSection = SlopeSection()
@@ -283,22 +279,15 @@ class SynthesisPlan(Plan):
             raise ValueError(f"cohorts has study {', '.join(twice)} twice: its patients would count twice")
         return self
 
-    @property
-    def virtual(self) -> VirtualTrials | None:
-        """The virtual trials as they are stored."""
-        if self.virtual_trials is None:
-            return None
-        found, own = read_virtual_trials(self.folder / self.virtual_trials.file), self.virtual_trials
-        return found.scaled(own.se_factor, correlated=own.correlations == "mean")
-
     def check(self) -> None:
         """Refuse priors that are no distributions."""
         self.assumptions()
 
-    def assumptions(self) -> Assumptions:
-        """The priors and structure as the model takes them."""
+    def assumptions(self, virtual: VirtualTrials | None = None) -> Assumptions:
+        """The priors and structure as the model takes them; ``virtual`` trials give the bias that is not
+        specified."""
         p, arms, bias = self.priors, self.model.arms, dict(self.bias.by_arm)
-        if not bias and (virtual := self.virtual):
+        if not bias and virtual is not None:
             bias = {arm: found for arm, found in virtual.bias.items() if arm in arms}
         return Assumptions(
             arms=arms,

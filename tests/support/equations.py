@@ -4,6 +4,7 @@ It shares no code with the models. Everything is analytic but for constants, so 
 """
 
 import numpy as np
+from said import correlations, log_statements
 from scipy import special, stats
 
 from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal
@@ -61,13 +62,16 @@ class Equations:
         found = {name: self.term(name) for name in names}
         published = [name for name in names if name.startswith("published") and "_power" not in name]
         seen = [i for name in published for i in self.used(name)]
-        assert sorted(seen) == [i for i, (_, _, power) in enumerate(self.rows) if power > 0]
+        numbers = [i for i, (_, d, power) in enumerate(self.rows) if power > 0 and d.kind != "said"]
+        assert sorted(seen) == numbers
         return found
 
     def term(self, name):
         if name in self.free:
             assert np.shape(self.free[name]) == self.network.free[name].shape
             return log_prior(self.free[name], self.network.free[name].prior).sum()
+        if name == "statements":
+            return self.statements()
         if name.endswith("_power"):
             return self.power_term(name.removesuffix("_power"))
         if name == "patients_of_curves":
@@ -85,6 +89,31 @@ class Equations:
         if rows[0][1].kind == "normal":
             return sum((1 - power) * self.of("log_inflation", d.id) for _, d, power in rows if d.inflated)
         return sum((power - 1) * value for (_, _, power), value in zip(rows, self.numbers(name), strict=True))
+
+    def statements(self):
+        """Log probability of what is said of estimates that are not printed."""
+        order = [i for i in self.network.statements.rows]
+        kept = [i for i, (_, d, p) in enumerate(self.rows) if p > 0 and d.kind == "normal"]
+        rows, data, power = zip(*self.rows, strict=True)
+
+        def of_curve(one, other):
+            early, late = sorted((d for d in data if d.id in (one, other)), key=lambda d: d.time)
+            return self.curve(early, late) / (early.se * late.se)
+
+        z = [
+            (data[i].value - self.location(rows[i], data[i])) / self.se(data[i]) * np.sqrt(power[i])
+            for i in kept
+        ]
+        location = {i: self.location(rows[i], data[i]) for i in order}
+        se = {i: self.se(data[i]) * np.exp(data[i].se_tilt * location[i]) for i in order}
+        e = {i: self.of("estimate_z", data[i].id) for i in order}
+        R = correlations(rows, [*kept, *order], of_curve)
+        return log_statements(data, order, kept, z, R, location, se, power, e)
+
+    def se(self, d):
+        """Standard error as it is, without its power."""
+        factor = self.of("log_inflation", d.id) if d.inflated else 0.0
+        return d.se * np.exp(factor + (d.log_se_sd * self.of("se_z", d.id) if d.log_se_sd else 0.0))
 
     def used(self, name) -> list[int]:
         """The places of the rows of a term."""
