@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from math import exp, hypot, sqrt
+from math import exp, sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ class Positive(NamedTuple):
     log_sd: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VirtualArm:
     """One arm of the virtual trials. Log hazard ratios and standard errors are per 10 points of shrinkage.
 
@@ -55,6 +56,11 @@ class VirtualArm:
     """Standard deviation of R between the matched parameters."""
     parameters: pd.DataFrame
     """Matched parameters, (draw, parameter): the columns are those of ``simulate.trials.PRIORS``."""
+    nearest: dict[str, float]
+    """The draw whose trials are on average the nearest to the printed numbers that are matched."""
+
+    def __repr__(self) -> str:
+        return f"<virtual trials of the arm {self.name}: {self.trials}, at {len(self.landmarks)} landmarks>"
 
     @property
     def bias(self) -> Uncertain:
@@ -85,22 +91,30 @@ class VirtualArm:
 
     def variance(self, landmark: str, slope: float = 0.0) -> Positive:
         """V in se² = 1 / (events · V): the variance of shrinkage in units of 10 points among those at risk,
-        tilted by the log hazard ratio ``slope``; its logarithm is quadratic between the slopes stored."""
-        tilts, names = _tilts(self.landmarks)
-        row = self.landmarks.loc[self._label(landmark)]
-        logs = np.polynomial.Polynomial.fit(tilts, np.log(row[names].to_numpy(float)), 2)
-        spread = np.interp(slope, tilts, row[[f"{name}_log_sd" for name in names]].to_numpy(float))
-        return Positive(exp(logs(slope)), float(spread))
+        tilted by the log hazard ratio ``slope``."""
+        return self._tilted("variance", landmark, slope)
 
     def standard_error(self, landmark: str, slope: float = 0.0, *, events: float | None = None) -> Positive:
         """Expected standard error of an estimate near the log hazard ratio ``slope``, 1 / sqrt(events · V).
 
-        With ``events`` as given, or as uncertain as the virtual trials are of them.
+        With ``events`` as given, or as many as the virtual trials have; in these the two go together, so that
+        it is less uncertain than V alone.
         """
-        v, d = self.variance(landmark, slope), self.events(landmark)
-        known = events is not None
-        count = d.value if events is None else events
-        return Positive(1 / sqrt(count * v.median), hypot(v.log_sd, 0.0 if known else d.sd / d.value) / 2)
+        if events is None:
+            return self._tilted("expected_se", landmark, slope)
+        v = self.variance(landmark, slope)
+        return Positive(1 / sqrt(events * v.median), v.log_sd / 2)
+
+    def _tilted(self, name: str, landmark: str, slope: float) -> Positive:
+        """What is stored at several slopes, at another: its logarithm is a polynomial through them."""
+        row = self.landmarks.loc[self._label(landmark)]
+        of_medians = re.compile(rf"{name}_at_([^_]+)")
+        tilts = [float(found[1]) for column in row.index if (found := of_medians.fullmatch(column))]
+        median, log_sd = (
+            np.array([row[f"{name}_at_{tilt:g}{what}"] for tilt in tilts]) for what in ("", "_log_sd")
+        )
+        log_median = np.polynomial.Polynomial.fit(tilts, np.log(median), len(tilts) - 1)
+        return Positive(exp(log_median(slope)), float(np.interp(slope, tilts, log_sd)))
 
     def _label(self, landmark: str) -> str:
         labels = list(self.landmarks.index)
@@ -122,7 +136,7 @@ class VirtualArm:
         return Uncertain(float(row[name]), float(row[f"{name}_sd"]))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VirtualTrials:
     """The ensemble of virtual trials that resemble NETTER-1."""
 
@@ -132,6 +146,9 @@ class VirtualTrials:
     arms: Mapping[str, VirtualArm]
     """By the names that the evidence gives them: "control" and "177Lu"."""
     margins: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return f"<virtual trials of {self.date}: {listed(self.arms)}>"
 
     def arm(self, name: str) -> VirtualArm:
         """One arm; raises InputError where there is none of that name."""
@@ -173,10 +190,6 @@ def _arm(name: str, found: Mapping[str, Any]) -> VirtualArm:
     mean, sd = (
         pd.DataFrame(found["correlation"][part], landmarks.index, landmarks.index) for part in ("mean", "sd")
     )
-    return VirtualArm(name, found["trials"], landmarks, mean, sd, pd.DataFrame(found["parameters"]))
-
-
-def _tilts(landmarks: pd.DataFrame) -> tuple[list[float], list[str]]:
-    """Slopes at which a variance is stored, and the columns that have it."""
-    names = [name for name in landmarks if name.startswith("variance_at_") and not name.endswith("_log_sd")]
-    return [float(name.removeprefix("variance_at_")) for name in names], names
+    parameters = pd.DataFrame(found["parameters"])
+    nearest = parameters.iloc[found["nearest"]].to_dict()
+    return VirtualArm(name, found["trials"], landmarks, mean, sd, parameters, nearest)
