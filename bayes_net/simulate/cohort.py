@@ -90,8 +90,9 @@ def _arm(plan: SimulationPlan, arm: int, rng: np.random.Generator) -> tuple[pd.D
     """The patient and scan tables of one arm."""
     law, n = plan.law(arm), plan.patients[arm]
     trial = _drawn(law, n, rng)
-    later = _death_after_progression(law, plan.os_medians[arm], plan.arms[arm])
-    death = _death(trial, law["death"], later, rng)
+    medians = plan.os_medians
+    later = _death_after_progression(law, medians[arm], plan.arms[arm]) if medians else law["death"]
+    death = _death(trial, later, rng)
     names = np.array([f"S{number:06d}-{arm + 1}" for number in range(n)], dtype=object)
     patients = pd.DataFrame(
         {
@@ -112,10 +113,11 @@ def _drawn(law: Mapping[str, float], n: int, rng: np.random.Generator) -> Trials
         return draw({name: np.array([[value]]) for name, value in law.items()}, n, rng)
 
 
-def _death(trial: Trials, before: float, after: float, rng: np.random.Generator) -> np.ndarray:
-    """When patients die: as drawn unless progression is seen first, from when on the hazard is another."""
+def _death(trial: Trials, after: float, rng: np.random.Generator) -> np.ndarray:
+    """When patients die: as drawn unless progression is seen first, when the hazard becomes ``after``."""
     first, seen = trial.death[0], trial.seen[0]
-    return np.where(first <= seen, first, seen + rng.standard_exponential(len(seen)) / after)
+    with np.errstate(divide="ignore"):
+        return np.where(first <= seen, first, seen + rng.standard_exponential(len(seen)) / np.float64(after))
 
 
 def _death_after_progression(law: Mapping[str, float], median: float, arm: str) -> float:

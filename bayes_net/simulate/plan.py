@@ -40,9 +40,9 @@ class SimulationPlan:
     before it. ``slope`` is then the truth of the landmark model at every landmark."""
     parameters: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Others that are to be changed, by their names in ``virtual_trials().arm("control").parameters``."""
-    os_medians: tuple[float, float] = (36.3, 48.0)
+    os_medians: tuple[float, float] | None = (36.3, 48.0)
     """Median overall survival in months (Strosberg 2021): what the hazard of death after progression is
-    solved from."""
+    solved from; None: that hazard is the one before progression."""
     baseline_mm: tuple[float, float] = (80.0, 0.5)
     """Median and log-SD of the lognormal baseline sum of diameters (assumption)."""
 
@@ -51,7 +51,7 @@ class SimulationPlan:
             raise InputError(
                 f"got arms {self.arms} of {self.patients} patients; expected two arms of at least one patient"
             )
-        if not all(0 < months < math.inf for months in (*self.os_medians, *self.baseline_mm)):
+        if not all(0 < months < math.inf for months in (*(self.os_medians or ()), *self.baseline_mm)):
             raise InputError(
                 f"got os_medians {self.os_medians} and baseline_mm {self.baseline_mm}; "
                 "expected numbers above 0"

@@ -146,6 +146,15 @@ def test_the_slope_of_the_control_arm_is_the_printed_one_without_its_bias():
     assert none == 0
 
 
+def test_without_a_median_to_meet_death_has_one_hazard():
+    plan = SimulationPlan(patients=(4000, 4000), os_medians=None, parameters={"death": (0.01, 0.02)})
+    cohort = simulate_cohort(plan, seed=3)
+    for name, hazard in zip(cohort.arms, (0.01, 0.02), strict=True):
+        own = cohort.patients[cohort.patients["arm"] == name]
+        deaths = own["os_event"].sum()
+        assert abs(np.log(deaths / own["os_time"].sum() / hazard)) < 3.5 / np.sqrt(deaths)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
