@@ -19,7 +19,8 @@ from bayes_net.evidence.pairs import correlation_problems, declared_correlations
 from bayes_net.evidence.rounding import p_range
 from bayes_net.evidence.rules import USES, identity_problems, row_problems
 from bayes_net.evidence.statistics import Row
-from bayes_net.evidence.virtual import VirtualTrials, read_virtual_trials
+from bayes_net.evidence.virtual import completed
+from bayes_net.simulate.ensemble import VirtualTrials, virtual_trials
 
 COLUMNS = (
     *("id", "study", "cohort_id", "arm", "reference_arm", "subgroup", "endpoint", "statistic"),
@@ -154,8 +155,7 @@ def read_evidence(
             table = _correlated(table, *pair, value)
         virtual = _virtual(table, [Path(path).parent for path in paths])
         if virtual is not None:
-            virtual = virtual.scaled(se_factor, correlated=correlated)
-            table = virtual.complete(table)
+            table = completed(table, virtual, se_factor=se_factor, correlated=correlated)
     return _checked(table, files, [wrong for some in found for wrong in some], virtual=virtual)
 
 
@@ -167,7 +167,7 @@ def _virtual(table: pd.DataFrame, folders: Sequence[Path]) -> VirtualTrials | No
     there = [folder / name for name in names for folder in folders if (folder / name).exists()]
     if names and not there:
         raise EvidenceError(f"virtual trials {names[0]} are named by rows; expected that file beside theirs")
-    return read_virtual_trials(there[0]) if there else None
+    return virtual_trials(there[0]) if there else None
 
 
 def _check_ids(table: pd.DataFrame, ids: Iterable[str]) -> None:

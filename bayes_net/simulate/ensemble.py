@@ -81,6 +81,10 @@ class VirtualArm:
         """Cov(final shrinkage, s) / Var(s) among those at risk, s being the best shrinkage by then."""
         return self._uncertain("tracking", landmark)
 
+    def correlation_of(self, one: str, other: str) -> float:
+        """Of the estimates at two landmarks, in their standard errors."""
+        return float(self.correlation.loc[self._label(one), self._label(other)])
+
     def at_risk(self, landmark: str) -> Uncertain:
         """Number of patients at risk: median and standard deviation over the trials."""
         return self._uncertain("at_risk", landmark)
@@ -167,13 +171,30 @@ class VirtualTrials:
         return self.margins.copy()
 
 
-def virtual_trials() -> VirtualTrials:
-    """The stored ensemble of virtual trials: what it tells of each arm, and how well it is matched.
+def virtual_trials(path: Path | None = None) -> VirtualTrials:
+    """The stored ensemble of virtual trials: what it tells of each arm, and how well it is matched; the
+    shipped one, unless ``path`` names another file.
 
     ``python -m tests.calibration.virtual_trials`` makes it anew; parameters are kept by approximate Bayesian
     computation (doi:10.1007/s11222-011-9271-y).
+
+    Raises
+    ------
+    InputError
+        The file is not there, or is no such file.
     """
-    stored = _stored(models_folder() / "data" / "virtual_trials.json")
+    path = models_folder() / "data" / "virtual_trials.json" if path is None else path
+    try:
+        return _read(path)
+    except (OSError, ValueError, KeyError, TypeError) as reason:
+        raise InputError(
+            f"{path} cannot be read as virtual trials ({reason}); expected the file that "
+            "`python -m tests.calibration.virtual_trials` writes"
+        ) from reason
+
+
+def _read(path: Path) -> VirtualTrials:
+    stored = _stored(path)
     arms = {name: _arm(name, found) for name, found in stored["arms"].items()}
     columns = ["arm", "margin", "printed", "lower", "median", "upper", "inside", "matched", "source"]
     rows = [{"arm": name} | row for name, found in stored["arms"].items() for row in found["margins"]]

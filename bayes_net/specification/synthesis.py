@@ -9,10 +9,11 @@ from pydantic import Field, model_validator
 
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
-from bayes_net.evidence.virtual import VirtualTrials
+from bayes_net.evidence.virtual import biases
 from bayes_net.model import priors
 from bayes_net.model.assumptions import Assumptions, SlopePrior
 from bayes_net.schema import PFS, Duration
+from bayes_net.simulate.ensemble import VirtualTrials
 from bayes_net.specification import fields, sections
 from bayes_net.specification.base import Plan
 
@@ -288,7 +289,7 @@ class SynthesisPlan(Plan):
         specified."""
         p, arms, bias = self.priors, self.model.arms, dict(self.bias.by_arm)
         if not bias and virtual is not None:
-            bias = {arm: found for arm, found in virtual.bias.items() if arm in arms}
+            bias = {arm: found for arm, found in biases(virtual).items() if arm in arms}
         return Assumptions(
             arms=arms,
             reference=self.model.reference,

@@ -366,7 +366,7 @@ def tabulate(fit: xr.DataTree, prepared: PreparedNetwork, *, ci_prob: float) -> 
         "unprinted": results.unprinted(fit, network, ci_prob=ci_prob),
         "checks": checks(fit, network, held_out, ci_prob=ci_prob, seed=seed),
         "checks_together": checks_together(fit, network, held_out, seed=seed),
-        "virtual_trials": pd.DataFrame() if virtual is None else virtual.margins,
+        "virtual_trials": pd.DataFrame() if virtual is None else virtual.matched(),
         "survival": profiles(
             fit,
             network,

@@ -23,14 +23,14 @@ import bayes_net as bn
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.evidence.statements import SE_LOG_SD
 from bayes_net.evidence.table import COLUMNS
-from bayes_net.evidence.virtual import read_virtual_trials
+from bayes_net.evidence.virtual import biases
 from bayes_net.model.assumptions import Assumptions, SlopePrior
 from bayes_net.model.priors import Normal
+from bayes_net.simulate.ensemble import virtual_trials
 
 from .fingerprint import definitions
 
 STORED = Path(__file__).with_name("publishing.json")
-VIRTUAL = Path(__file__).parents[2] / "models" / "data" / "virtual_trials.json"
 ARM, SEED = "control", 20261127
 MARKS = ("150d", "180d", "36w", "48w", "72w", "no limit")
 PRIOR_SD = 0.5
@@ -63,12 +63,15 @@ def prior(sd: float) -> SlopePrior:
 
 def trial(rng: np.random.Generator, sd: float) -> tuple[np.ndarray, pd.DataFrame]:
     """True slopes, and what the paper has of their estimates, as an evidence table."""
-    virtual = read_virtual_trials(VIRTUAL)
-    table, R = virtual.landmarks[ARM], virtual.correlations[ARM].to_numpy()
+    virtual = virtual_trials().arm(ARM)
+    known, R = (
+        np.array([virtual.standard_error(mark).median for mark in MARKS]),
+        virtual.correlation.to_numpy(),
+    )
     covariance = prior(sd).covariance(landmark_times(list(MARKS)))
     slope = rng.multivariate_normal(np.zeros(len(MARKS)), covariance)
-    se = table["se"].to_numpy() * np.exp(SE_LOG_SD * rng.standard_normal(len(MARKS)))
-    bias = rng.normal(table.loc["no limit", "null"], table.loc["no limit", "null_sd"])
+    se = known * np.exp(SE_LOG_SD * rng.standard_normal(len(MARKS)))
+    bias = rng.normal(*virtual.bias)
     expected = slope + bias * (np.array(MARKS) == "no limit")
     estimate = rng.multivariate_normal(expected, np.outer(se, se) * R)
     rows = []
@@ -78,8 +81,7 @@ def trial(rng: np.random.Generator, sd: float) -> tuple[np.ndarray, pd.DataFrame
             limits = np.exp((estimate[i] + np.array([0.0, -1.96, 1.96]) * se[i]) / 10)
             row |= dict(zip(("value", "lower", "upper"), limits, strict=True)) | {"level": 95}
         else:
-            known = table["se"].to_numpy()[i] / 10
-            row |= {"said": "not significant", "se": known, "se_log_sd": SE_LOG_SD}
+            row |= {"said": "not significant", "se": known[i] / 10, "se_log_sd": SE_LOG_SD}
         row |= {"correlated_with": ";".join(f"S{j}" for j in range(i))}
         rows.append(row | {"correlation": ";".join(repr(float(R[i, j])) for j in range(i))})
     common = {"study": "trial", "cohort_id": "trial", "arm": ARM, "endpoint": "pfs", "subgroup": "all"}
@@ -95,14 +97,13 @@ def trial_rows(design: str, number: int, folder: Path) -> list[dict]:
     slope, table = trial(rng, DESIGNS[design][0])
     path = folder / "evidence.csv"
     table.to_csv(path, index=False)
-    virtual = read_virtual_trials(VIRTUAL)
     assumptions = Assumptions(
         arms=(ARM,),
         reference="trial",
         cuts=(),
         landmarks=landmark_times(list(MARKS)),
         slopes=prior(PRIOR_SD),
-        bias={ARM: virtual.bias[ARM]},
+        bias={ARM: biases(virtual_trials())[ARM]},
     )
     network = bn.combine_network(bn.read_evidence(path), assumptions)
     fit = bn.fit_synthesis(network, seed=number, sampler=bn.Sampler(500, 500, 2, 0.9))
