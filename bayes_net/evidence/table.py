@@ -167,7 +167,10 @@ def _virtual(table: pd.DataFrame, folders: Sequence[Path]) -> VirtualTrials | No
     there = [folder / name for name in names for folder in folders if (folder / name).exists()]
     if names and not there:
         raise EvidenceError(f"virtual trials {names[0]} are named by rows; expected that file beside theirs")
-    return virtual_trials(there[0]) if there else None
+    try:
+        return virtual_trials(there[0]) if there else None
+    except InputError as reason:
+        raise EvidenceError(str(reason)) from reason
 
 
 def _check_ids(table: pd.DataFrame, ids: Iterable[str]) -> None:
