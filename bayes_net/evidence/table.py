@@ -78,7 +78,7 @@ class Evidence:
         return _checked(_chosen(self.table, uses))
 
     def correlate(self, a: str, b: str, value: float | str) -> Evidence:
-        """The same numbers with this correlation between the errors of ``a`` and ``b``, or "curve"."""
+        """The same numbers with this correlation of the errors of ``a`` and ``b``, or "curve" or "arms"."""
         return _checked(_correlated(self.table, a, b, value))
 
     def without(self, ids: Iterable[str]) -> Evidence:
@@ -114,8 +114,8 @@ def read_evidence(
     """The evidence in one or more CSV files with the columns ``COLUMNS``; only ``REQUIRED`` must be there.
 
     Before the rows are judged they get other uses, by id (``use``), and correlations of their errors, numbers
-    or "curve" by pair of ids (``correlation``). Rows of endpoints that are not among ``only`` become records,
-    unless ``use`` names them; by default all endpoints are used.
+    or "curve" or "arms" by pair of ids (``correlation``). Rows of endpoints that are not among ``only``
+    become records, unless ``use`` names them; by default all endpoints are used.
 
     Raises
     ------

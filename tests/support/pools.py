@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from arviz_stats.base import array_stats
+from equations import correlation
 from scipy import special, stats
 
 from bayes_net.engine.synthesis import information, synthesis_posterior
@@ -325,18 +326,12 @@ class Density:
     def correlation(self, used):
         place = {self.data[i].id: n for n, i in enumerate(used)}
         matrix = np.eye(len(used))
-        for i in used:
-            one, partner = self.rows[i], self.rows[i].correlated_with
-            if partner not in place:
-                continue
-            other = self.data[used[place[partner]]]
-            value = one.correlation
-            if value == "curve":
-                early, late = sorted((self.data[i], other), key=lambda d: d.time)
-                h, g = np.exp(early.value), np.exp(late.value)
-                shared = min((early.se * h) ** 2, (late.se * g) ** 2 * (np.exp(h) - 1) / (np.exp(g) - 1))
-                value = shared / (h * g) / (early.se * late.se)
-            matrix[place[one.id], place[partner]] = matrix[place[partner], place[one.id]] = float(value)
+        for n, i in enumerate(used):
+            one = self.rows[i]
+            partners = zip(one.correlated_with.split(";"), one.correlation.split(";"), strict=True)
+            for m, value in [(place[partner], value) for partner, value in partners if partner in place]:
+                pair = (one, self.data[i]), (self.rows[used[m]], self.data[used[m]])
+                matrix[n, m] = matrix[m, n] = correlation(value, *pair)
         return matrix
 
     def other_rows(self):
