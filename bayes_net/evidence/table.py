@@ -83,7 +83,7 @@ class Evidence:
         return _checked(_chosen(self.table, uses), virtual=self.virtual)
 
     def correlate(self, a: str, b: str, value: float | str) -> Evidence:
-        """The same numbers with this correlation between the errors of ``a`` and ``b``, or "curve"."""
+        """The same numbers with this correlation of the errors of ``a`` and ``b``, or "curve" or "arms"."""
         return _checked(_correlated(self.table, a, b, value), virtual=self.virtual)
 
     def without(self, ids: Iterable[str]) -> Evidence:
@@ -122,10 +122,10 @@ def read_evidence(
     """The evidence in one or more CSV files with the columns ``COLUMNS``; only ``REQUIRED`` must be there.
 
     Before the rows are judged they get other uses, by id (``use``), and correlations of their errors, numbers
-    or "curve" by pair of ids (``correlation``). Rows of endpoints that are not among ``only`` become records,
-    unless ``use`` names them; by default all endpoints are used. Without ``statements`` so do rows that have
-    a statement in place of a number. Rows may name a file of virtual trials, which
-    stands beside theirs and gives the standard errors (times ``se_factor``) and correlations (none, if not
+    or "curve" or "arms" by pair of ids (``correlation``). Rows of endpoints that are not among ``only``
+    become records, unless ``use`` names them; by default all endpoints are used. Without ``statements`` so
+    do rows that have a statement in place of a number. Rows may name a file of virtual trials, which stands
+    beside theirs and gives the standard errors (times ``se_factor``) and correlations (none, if not
     ``correlated``) that are not in the table.
 
     Raises

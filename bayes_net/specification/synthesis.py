@@ -27,8 +27,9 @@ class EvidenceSection(sections.Section):
     """CSV files of published numbers."""
     use: dict[str, Literal["likelihood", "check", "record"]] = Field(default_factory=dict)
     """By row id: use it otherwise than the file says."""
-    correlation: dict[str, float | Literal["curve"]] = Field(default_factory=dict)
-    """Of two rows, such as {"N10 N11" = 0.58}, or "curve" for two points of one curve."""
+    correlation: dict[str, float | Literal["curve", "arms"]] = Field(default_factory=dict)
+    """Of two rows, such as {"N10 N11" = 0.58}; or "curve" for two points of one curve, "arms" for the hazard
+    ratio of a trial's arms and a point of the curve of one."""
     power: dict[str, Fraction] = Field(default_factory=dict)
     """Weight from 0 to 1 of single rows or whole studies, such as {"NETTER-1" = 0.5}."""
     only: tuple[Literal["pfs", "os", "response", "shrinkage", "completion"], ...] = ()

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from arviz_stats.base import array_stats
-from said import correlations, log_statements
+from equations import correlation
+from said import log_statements
 from scipy import special, stats
 
 from bayes_net.engine.synthesis import information, synthesis_posterior
@@ -326,13 +327,15 @@ class Density:
         return -0.5 * z @ (precision @ z) - power @ np.log(se)
 
     def correlation(self, used):
-        def of_curve(one, other):
-            early, late = sorted((d for d in self.data if d.id in (one, other)), key=lambda d: d.time)
-            h, g = np.exp(early.value), np.exp(late.value)
-            shared = min((early.se * h) ** 2, (late.se * g) ** 2 * (np.exp(h) - 1) / (np.exp(g) - 1))
-            return shared / (h * g) / (early.se * late.se)
-
-        return correlations(self.rows, used, of_curve)
+        place = {self.data[i].id: n for n, i in enumerate(used)}
+        matrix = np.eye(len(used))
+        for n, i in enumerate(used):
+            one = self.rows[i]
+            partners = zip(one.correlated_with.split(";"), one.correlation.split(";"), strict=True)
+            for m, value in [(place[partner], value) for partner, value in partners if partner in place]:
+                pair = (one, self.data[i]), (self.rows[used[m]], self.data[used[m]])
+                matrix[n, m] = matrix[m, n] = correlation(value, *pair)
+        return matrix
 
     def said(self):
         order = list(self.network.statements.rows)

@@ -5,19 +5,6 @@ import numpy as np
 from scipy import special
 
 
-def correlations(rows, used, of_curve) -> np.ndarray:
-    """Declared correlations of these rows; ``of_curve`` gives those of two points of one curve."""
-    place, matrix = {rows[i].id: n for n, i in enumerate(used)}, np.eye(len(used))
-    for i in used:
-        row = rows[i]
-        for partner, value in zip(row.correlated_with.split(";"), row.correlation.split(";"), strict=True):
-            if partner in place:
-                number = of_curve(row.id, partner) if value == "curve" else float(value)
-                a, b = place[row.id], place[partner]
-                matrix[a, b] = matrix[b, a] = number
-    return matrix
-
-
 def quantile(log_p):
     """Where a standard normal has this log probability below; Newton's method from the nearest real one."""
     u = special.ndtri_exp(np.real(log_p)) + 0 * log_p

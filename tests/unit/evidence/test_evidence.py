@@ -238,12 +238,13 @@ def test_rows_of_one_cohort_must_not_tell_the_same_twice(write, rows, words):
         [RATIO, SURVIVAL | {"arm": "old"}],
         [RATIO, MEDIAN | {"correlated_with": "R1", "correlation": "0.6"}, SURVIVAL | {"arm": "old"}],
         [MEDIAN, SURVIVAL | {"correlated_with": "R1", "correlation": "curve"}],
+        [MEDIAN, RATIO | {"n": "100", "correlated_with": "R1", "correlation": "arms"}],
         [SLOPE, SLOPE | {"landmark": "no limit", "correlated_with": "R1", "correlation": "0.58"}],
         [MEDIAN | {"subgroup": ">=30"}, MEDIAN | {"subgroup": "<30"}],
         [SHRUNK, SHRUNK | {"threshold": "0", "value": "11"}],
         [COUNT, SHRUNK],
     ],
-    ids=["one curve", "declared", "curve", "slopes", "parts", "nested", "endpoints"],
+    ids=["one curve", "declared", "curve", "arms", "slopes", "parts", "nested", "endpoints"],
 )
 def test_rows_that_tell_different_things_may_stand_together(write, rows):
     assert len(read_evidence(write(*rows)).table) == len(rows)
@@ -296,8 +297,9 @@ def slopes(*declared):
         ((("", ""), ("R1", "0.9"), ("R1;R2", "0.9;-0.9")), "R1, R2, R3 contradict each other"),
         ((("R2", "0.6"), ("R1", "0.7"), ("R1;R2", "0.5;0.5")), "declared twice"),
         ((("", ""), ("R1", "1"), ("R1;R2", "0.5;0.5")), "1 is out of range"),
-        ((("", ""), ("R1", "high"), ("R1;R2", "0.5;0.5")), "'high' is neither"),
+        ((("", ""), ("R1", "high"), ("R1;R2", "0.5;0.5")), "'high' is none"),
         ((("", ""), ("R1", "curve"), ("R1;R2", "0.5;0.5")), "not of one curve"),
+        ((("", ""), ("R1", "arms"), ("R1;R2", "0.5;0.5")), "not of the arms of one trial"),
         ((("", ""), ("R1", "0.6"), ("R1;R2", "0.5")), "without a partner"),
         ((("R1", "0.5"), ("R1", "0.6"), ("R1;R2", "0.5;0.5")), "no other row"),
     ],
