@@ -25,7 +25,10 @@ from bayes_net.model.likelihoods import (
     linear_parts,
     log_printed,
     printed,
+    range_log_likelihood,
+    range_rows,
     row_location,
+    shrinkage_law,
     student_rows,
     unprinted_estimates,
 )
@@ -176,8 +179,11 @@ BLOCKS = {
     "level of studies": ("study_level", "study_level_sd"),
     "response": ("response_mean", "response_alone"),
     "response between studies": ("response_difference", "response_difference_sd"),
-    "completion": ("completion",),
-    "best shrinkage": ("shrinkage_location", "shrinkage_log_spread"),
+    "early and final shrinkage": ("early_late",),
+    "best shrinkage": ("shrinkage_location_z", "shrinkage_log_spread_z"),
+    "best shrinkage between studies": ("shrinkage_study_sd",),
+    "staying at risk": ("selection",),
+    "progression as best response": ("progression",),
     "width of bare medians": ("log_inflation",),
     "width of what is not printed": ("se_z",),
 }
@@ -259,7 +265,10 @@ def _rows(parts: Mapping[str, np.ndarray], network: Network) -> Terms:
     for endpoint in COUNTED:
         if network.groups(endpoint):
             counts = count_rows(network, endpoint)
-            each[..., counts.rows] += power[counts.rows] * count_log_likelihood(parts, counts.array, endpoint)
+            law = shrinkage_law(parts, network, counts=True) if endpoint == "shrinkage" else parts
+            each[..., counts.rows] += power[counts.rows] * count_log_likelihood(law, counts.array, endpoint)
+    if len(ranges := range_rows(network)):
+        each[..., ranges] += power[ranges] * range_log_likelihood(parts, network)
     return [(study, each[..., i]) for i, study in enumerate(network.rows["study"])]
 
 

@@ -21,6 +21,7 @@ from bayes_net.evidence.kinds import KINDS
 from bayes_net.evidence.statistics import Quantity, Row
 from bayes_net.labels import about, select
 from bayes_net.model.network import Curve, Network
+from bayes_net.model.shrinkage import by, early, selected, selection
 from bayes_net.schema import ARM, BIASED_SLOPE, CHAIN, ENDPOINT, LANDMARK, NO_LIMIT, OBSERVED, SAMPLE_DIMS
 
 
@@ -74,7 +75,8 @@ def shrinkage_law(draws: xr.Dataset, curve: Curve) -> tuple[np.ndarray, np.ndarr
 
 
 def _location_and_spread(draws: xr.Dataset, group: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
-    own = select(draws[["shrinkage_location", "shrinkage_log_spread"]], shrinkage_group=group)
+    law = (*group, NO_LIMIT)
+    own = select(draws[["shrinkage_location", "shrinkage_log_spread"]], shrinkage_law=law)
     return flat(own["shrinkage_location"]), np.exp(flat(own["shrinkage_log_spread"]))
 
 
@@ -157,9 +159,10 @@ class Prediction:
         known: dict[Quantity | None, bool] = {
             Quantity.ARM_EFFECT: (row.endpoint, row.study) in network.effects,
             Quantity.SLOPE: _has_slope(network, row.endpoint, row.arm, row.landmark),
-            Quantity.COMPLETION: "completion" in network.free,
+            Quantity.COMPLETION: (row.study, row.arm, early(row)) in network.shrinkage.completions,
             Quantity.CURVE: _is_curve(network, row),
-            Quantity.SHARE: (row.study, row.arm) in network.groups(row.endpoint),
+            Quantity.SHARE: self._is_counted,
+            Quantity.RANGE: (row.study, row.arm, by(row)) in network.shrinkage.laws,
         }
         return known[KINDS[row.statistic].quantity]
 
@@ -173,11 +176,32 @@ class Prediction:
             label = OBSERVED if row.landmark == NO_LIMIT else row.landmark
             return flat(slopes_of(draws).sel({ENDPOINT: row.endpoint, ARM: row.arm, LANDMARK: label}))
         if quantity is Quantity.COMPLETION:
-            return flat(draws["completion"])
+            return flat(select(draws["completion"], completion_of=(row.study, row.arm, early(row))))
         group = (row.study, row.arm)
         if row.endpoint == "response":
             return expit(flat(select(draws["response"], response_group=group)))
-        return 1.0 - share_below(row.threshold, *_location_and_spread(draws, group))
+        law, reached = (*group, by(row)), 1.0 - share_below(row.threshold, *self.law())
+        if law in self.network.shrinkage.progressive:
+            reached = reached * expit(-flat(select(draws["progression"], progressive_group=law)))
+        return reached
+
+    def law(self) -> tuple[np.ndarray, np.ndarray]:
+        """Location and spread of best shrinkage among the row's patients, (draw,) each."""
+        row, draws, own = self.row, self.draws, self.network.shrinkage
+        law = (row.study, row.arm, by(row))
+        names = ("shrinkage_location", "shrinkage_log_spread")
+        location, log_spread = (flat(select(draws[name], shrinkage_law=law)) for name in names)
+        if row.arm in own.selected_arms and (share := own.share(row, int(row.n))) < 1:
+            correlation = np.tanh(flat(draws["selection"].sel({schema.SELECTED_ARM: row.arm})))
+            location, log_spread = selected(location, log_spread, correlation, selection(share))
+        return location, np.exp(log_spread)
+
+    @property
+    def _is_counted(self) -> bool:
+        row, network = self.row, self.network
+        if row.endpoint == "shrinkage":
+            return (row.study, row.arm, by(row)) in network.shrinkage.laws
+        return (row.study, row.arm) in network.groups(row.endpoint)
 
     def log_cumulative_hazard(self, months: np.ndarray) -> np.ndarray:
         """log H of the row's curve at these months, (draw, month)."""
@@ -195,7 +219,8 @@ def _is_curve(network: Network, row: Row) -> bool:
 def has_law(network: Network, curve: Curve) -> bool:
     """Whether survival given shrinkage is known: a law of shrinkage, and a slope from randomisation."""
     endpoint, study, arm = curve
-    return (study, arm) in network.groups("shrinkage") and _has_slope(network, endpoint, arm, NO_LIMIT)
+    known = (study, arm) in network.groups("shrinkage") and _has_slope(network, endpoint, arm, NO_LIMIT)
+    return known and (endpoint, study) in network.slope_studies
 
 
 def _has_slope(network: Network, endpoint: str, arm: str, landmark: str) -> bool:

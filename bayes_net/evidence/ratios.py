@@ -17,6 +17,8 @@ from bayes_net.evidence.statistics import LIMITS, NOT_POSITIVE, Datum, Quantity,
 from bayes_net.schema import POINTS_PER_UNIT
 
 PER_POINT, PER_POINT_PCHG = "per +1 point of shrinkage", "per +1 point of PCHG"
+MID_TREATMENT = "16 w"
+"""When mid-treatment response is seen, where a row has no landmark: after two cycles eight weeks apart."""
 COARSE = 0.15
 """Limits are coarse where their rounding alone leaves the SE open by more than this share."""
 _ON_P = re.compile(r"\bp[- ]?values?\b", re.IGNORECASE)
@@ -257,9 +259,10 @@ class HazardRatioPerPoint(Effect):
 
 
 class OddsRatio(Effect):
-    """The odds ratio of response at completion given response at mid-treatment.
+    """The odds ratio of response at completion given response at mid-treatment, at the row's landmark.
 
-    Student's t where it is known by its p-value only: sparse data exaggerate.
+    What predicts it is the correlation of early with final shrinkage (``association``). Student's t where it
+    is known by its p-value only: sparse data exaggerate.
     """
 
     name = "odds ratio"
