@@ -70,14 +70,13 @@ def judged(found: Tables, name: str) -> pd.DataFrame:
 
 
 def answer(found: Tables) -> list[str]:
-    """The answer: a sentence per arm, then the arms' hazard ratio, response, and a held-out check."""
+    """The answer: what a clinician asks, then the arms' hazard ratio and response in a new study."""
     if whole_failed(found):
         return ["Nothing is summarised, because the gate of the fit of all evidence failed."]
     return [
         *clinical_sentences(found),
         *(_arm_sentences(found["arms_and_studies"]) if "arms_and_studies" in found else ()),
         *(_response_sentences(found) if "responses" in found else ()),
-        *(_held_out_sentences(found["checks"], found.get("checks_together")) if "checks" in found else ()),
     ]
 
 
@@ -317,17 +316,6 @@ def describe(row: Row) -> str:
 def inside(checks: pd.DataFrame) -> pd.Series:
     """Whether each printed number lies in its predictive interval."""
     return (checks["printed"] >= checks["lower"]) & (checks["printed"] <= checks["upper"])
-
-
-def _held_out_sentences(checks: pd.DataFrame, together: pd.DataFrame | None) -> list[str]:
-    """Each held-out number with its predictive interval, whose width says how much the check can show."""
-    clauses = [
-        f"{describe(row)}: printed {rounded(row.printed)}, predicted {rounded(row.predicted)} "
-        f"({percent(row.level)} predictive interval {rounded(row.lower)}–{rounded(row.upper)})"
-        for row in checks.itertuples()
-    ]
-    joint = [] if together is None else together_sentences(together)
-    return [" ".join([f"Held out and then predicted: {'; '.join(clauses)}.", *joint])]
 
 
 def together_sentences(together: pd.DataFrame) -> list[str]:
