@@ -68,6 +68,8 @@ class SlopePrior:
 class Assumptions:
     """The priors of a synthesis. ``arms``: the reference arm first; ``reference``: the study to whose
     baseline those of single-arm studies are tied; every study in ``own_baseline`` has one of its own.
+    ``feedback``: the curves of single-arm studies inform that baseline and the comparison of the arms, and
+    not only their own level (``study_level``).
 
     ``bias`` are mean and SD, per point of shrinkage, of the guarantee-time bias of "no limit" by arm,
     multiplied by ``bias_scale``.
@@ -85,6 +87,7 @@ class Assumptions:
     arm_effect: Normal = field(default_factory=lambda: priors.hazard_ratio_prior(0.05, 20.0))
     arm_heterogeneity: Heterogeneity = HalfNormal(0.5)
     study_level: Borrowing = Borrowing(priors.ROBUST, sd=0.4)
+    feedback: bool = False
     response: Borrowing = Borrowing(EXCHANGEABLE, sd=1.0)
     response_probability: Normal = field(default_factory=lambda: priors.probability_prior(0.02, 0.75))
     completion: Normal = field(default_factory=lambda: priors.odds_ratio_prior(1 / 150, 150.0))
