@@ -230,13 +230,15 @@ def leave_one_number_out(
 ) -> tuple[pd.DataFrame, Mapping[str, xr.DataTree]]:
     """How well every published number is predicted by the others: one row a number, and the exact refits.
 
-    Columns: row, elpd, pareto_k, exact. PSIS-LOO (Vehtari, Gelman and Gabry 2017,
+    Columns: row, elpd, pareto_k, exact. Points of curves that do not feed back are left out by refitting.
+    PSIS-LOO (Vehtari, Gelman and Gabry 2017,
     doi:10.1007/s11222-016-9696-4) where its Pareto k is at most
     ``SURE_PARETO_K``; else ``refit`` fits the network without the number.
     """
     values = fit["log_likelihood"]["published"].transpose(ROW, *SAMPLE_DIMS)
     elpd, k, _ = leave_one_out(values.values)
-    exact, refits = ~(k <= SURE_PARETO_K), {}
+    # what does not feed back has no weights: given all else, only its own level depends on it
+    exact, refits = ~(k <= SURE_PARETO_K) | network.of_curves(network.conditional), {}
     for i in np.flatnonzero(exact):
         name = values[ROW].values[i]
         refits[name] = refit(left_out(network, [name]))

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import special
 
 from bayes_net.errors import InputError
 from bayes_net.estimands.synthesis import slopes_of
@@ -34,7 +33,6 @@ from bayes_net.model.likelihoods import (
 )
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import scaled
-from bayes_net.model.priors import Borrowing
 from bayes_net.schema import ARM, BIAS_TAKEN_OFF, CHAIN, DRAW, NO_LIMIT, OBSERVED, SAMPLE_DIMS, SLOPE, STUDY
 
 ALPHAS = (0.99, 1.01)
@@ -192,8 +190,11 @@ a walk, and differences between studies given their standard deviation."""
 
 
 def prior_blocks(network: Network) -> dict[str, tuple[str, ...]]:
-    """The stated priors that a network uses, each with its free variables."""
+    """The stated priors that a network uses, each with its free variables; that of levels which are drawn
+    after all else moves nothing else."""
     given = {name for name in network.free if name != "slope_z" or "slope_sd" not in network.free}
+    if set(network.borrowers) <= set(network.conditional):
+        given -= set(BLOCKS["level of studies"])
     found = {block: tuple(name for name in names if name in given) for block, names in BLOCKS.items()}
     return {block: names for block, names in found.items() if names}
 
@@ -218,22 +219,14 @@ def synthesis_components(fit: xr.DataTree, network: Network) -> dict[str, np.nda
 def _log_prior(draws: xr.Dataset, network: Network, name: str) -> np.ndarray:
     free = network.free[name]
     values, prior = draws[name].transpose(*SAMPLE_DIMS, *free.dims).values, free.prior
-    density = _mixture(values, prior) if isinstance(prior, Borrowing) else prior.logpdf(values)
-    return density.reshape(*values.shape[:2], -1).sum(axis=-1)
-
-
-def _mixture(values: np.ndarray, prior: Borrowing) -> np.ndarray:
-    from scipy import stats
-
-    parts = [stats.norm.logpdf(values, scale=sd) for sd in (prior.sd, prior.vague_sd)]
-    shares = np.reshape([prior.weight, 1 - prior.weight], (2, *[1] * values.ndim))
-    return special.logsumexp(parts, axis=0, b=shares)
+    return prior.logpdf(values).reshape(*values.shape[:2], -1).sum(axis=-1)
 
 
 def study_log_likelihood(draws: xr.Dataset, network: Network) -> xr.DataArray:
     """Log-likelihood of everything that each study adds, dims (chain, draw, study), up to constants.
 
-    Rows of different studies that are correlated share their common term in equal parts.
+    Rows of different studies that are correlated share their common term in equal parts. Curves that do not
+    feed back (``network.conditional``) add nothing: their weight must not move what is sampled without them.
     """
     from bayes_net.inference.arrays import values_of
 
@@ -269,6 +262,7 @@ def _rows(parts: Mapping[str, np.ndarray], network: Network) -> Terms:
             each[..., counts.rows] += power[counts.rows] * count_log_likelihood(law, counts.array, endpoint)
     if len(ranges := range_rows(network)):
         each[..., ranges] += power[ranges] * range_log_likelihood(parts, network)
+    each[..., network.of_curves(network.conditional)] = 0.0
     return [(study, each[..., i]) for i, study in enumerate(network.rows["study"])]
 
 
@@ -281,6 +275,7 @@ def _patients(parts: Mapping[str, np.ndarray], network: Network) -> Terms:
         events, months = curve_patients(network)
         each = events * parts["curves"] - months * np.exp(parts["curves"])
         each = each.reshape(*each.shape[:2], len(network.curves), -1).sum(axis=-1)
+        each[..., [curve[:2] in network.conditional for curve in network.curves]] = 0.0
         weighty = {c.study for c in network.cohorts}
         found += [(c[1], each[..., i]) for i, c in enumerate(network.curves) if c[1] in weighty]
     if "after" in parts:

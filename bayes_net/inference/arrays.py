@@ -25,7 +25,6 @@ from bayes_net.model.likelihoods import (
 )
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import derive, derived_dims, scaled
-from bayes_net.model.priors import Borrowing
 from bayes_net.model.statements import log_mass
 from bayes_net.schema import CHAIN, DRAW, ROW, SAMPLE_DIMS
 
@@ -51,19 +50,13 @@ def with_derived(free: xr.Dataset, network: Network) -> xr.Dataset:
 
 def draw_prior(network: Network, *, draws: int, seed: int) -> xr.Dataset:
     """Draws from the prior, dims (chain = 1, draw, ...), with the variables of the posterior."""
-    rng = np.random.default_rng(seed)
-    variables = {}
-    for name, variable in network.free.items():
-        shape = (1, draws, *variable.shape)
-        prior = variable.prior
-        value = _draw_mixture(rng, prior, shape) if isinstance(prior, Borrowing) else prior.draw(rng, shape)
-        variables[name] = value
+    variables = draw_free(network, np.random.default_rng(seed), (1, draws))
     return named(variables, network, {CHAIN: [0], DRAW: np.arange(draws)})
 
 
-def _draw_mixture(rng: np.random.Generator, prior: Borrowing, shape: tuple[int, ...]) -> np.ndarray:
-    narrow = rng.random(shape) < prior.weight
-    return rng.normal(size=shape) * np.where(narrow, prior.sd, prior.vague_sd)
+def draw_free(network: Network, rng: np.random.Generator, lead: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Draws of the free variables from their priors, (*lead, ...)."""
+    return {name: own.prior.draw(rng, (*lead, *own.shape)) for name, own in network.free.items()}
 
 
 def values_of(draws: xr.Dataset, network: Network) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from bayes_net.engine.synthesis import conditional_scale, hyperparameters, information, synthesis_posterior
 from bayes_net.inference.arrays import draw_prior, named, published_log_likelihood, values_of
+from bayes_net.inference.levels import with_levels
 from bayes_net.inference.sampling import PRIOR_DRAWS, PYMC, Sampler, compile_model, sample, sample_posterior
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_names, factors, scale_names, split
@@ -36,19 +37,25 @@ def fit_synthesis(
     so it does along every dim of ``schema.FIELDS``. Variables are those of ``synthesis_model``. ``brief``
     leaves out log_likelihood.
 
+    Without ``feedback`` in the assumptions ``network.first_stage`` is sampled, and given each of its draws
+    the level of every single-arm study is drawn from its density given all else: what the curve of such a
+    study prints moves nothing but its own level (a cut; Plummer 2015, doi:10.1007/s11222-014-9503-z).
+
     The ``sampler``'s engine "pymc" compiles that model and samples it; "numba" samples the same density and
     compiles nothing anew.
     """
     how: dict[str, Any] = {"seed": seed, "sampler": sampler, "progress": progress}
+    first = network.first_stage
     if sampler.engine == PYMC:
         from bayes_net.model.synthesis import synthesis_model  # PyMC is imported where it is asked for
 
-        tree = sample(compile_model(synthesis_model(network), derived=False), **how)
-        free = values_of(tree["posterior"].to_dataset(), network)
+        tree = sample(compile_model(synthesis_model(first), derived=False), **how)
+        free = values_of(tree["posterior"].to_dataset(), first)
     else:
-        source = synthesis_posterior(network)
+        source = synthesis_posterior(first)
         tree = sample_posterior(source, dims={"z": ("effect_label",), "scale": ("sd_label",)}, **how)
-        free = as_defined(tree["posterior"].to_dataset(), network)
+        free = as_defined(tree["posterior"].to_dataset(), first)
+    free = with_levels(free, network, seed=seed)
     posterior = named(free, network, {dim: tree["posterior"][dim] for dim in SAMPLE_DIMS})
     groups = {
         "/": xr.Dataset(attrs=tree.attrs),

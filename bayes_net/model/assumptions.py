@@ -68,6 +68,8 @@ class SlopePrior:
 class Assumptions:
     """The priors of a synthesis. ``arms``: the reference arm first; ``reference``: the study to whose
     baseline those of single-arm studies are tied; every study in ``own_baseline`` has one of its own.
+    ``feedback``: the curves of single-arm studies inform that baseline and the comparison of the arms, and
+    not only their own level (``study_level``).
 
     Of best shrinkage, ``shrinkage_level`` is the share of the prior variance of an arm's location and log
     spread that all times have in common, ``shrinkage_length`` the length of the rest in log time, and
@@ -89,6 +91,7 @@ class Assumptions:
     arm_effect: Normal = field(default_factory=lambda: priors.hazard_ratio_prior(0.05, 20.0))
     arm_heterogeneity: Heterogeneity = HalfNormal(0.5)
     study_level: Borrowing = Borrowing(priors.ROBUST, sd=0.4)
+    feedback: bool = False
     response: Borrowing = Borrowing(EXCHANGEABLE, sd=1.0)
     response_probability: Normal = field(default_factory=lambda: priors.probability_prior(0.02, 0.75))
     early_late: Normal = field(default_factory=lambda: priors.correlation_prior(-0.4, 0.97))

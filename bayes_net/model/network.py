@@ -25,6 +25,7 @@ from bayes_net.evidence.table import COLUMNS, NUMBERS, Evidence
 from bayes_net.model.assumptions import Assumptions, walk_basis
 from bayes_net.model.participants import Participants, check_inputs
 from bayes_net.model.shrinkage import Shrinkage
+from bayes_net.model.stages import conditional, first_stage
 from bayes_net.model.statements import Statements, Whitening, statements, whitening
 from bayes_net.model.variables import Free, network_variables
 from bayes_net.schema import NO_LIMIT, POINTS_PER_UNIT
@@ -113,10 +114,10 @@ class Network:
     def effect_of(self, endpoint: str, study: str) -> Pair:
         """The comparison that the treated arm of a study follows: its own where it has one, else that of the
         study on whose baseline it stands."""
-        return (endpoint, study if (endpoint, study) in self._comparative else self.baseline_study(study))
+        return (endpoint, study if (endpoint, study) in self.comparative else self.baseline_study(study))
 
     @cached_property
-    def _comparative(self) -> set[Pair]:
+    def comparative(self) -> set[Pair]:
         """Endpoint and study of every comparison of arms within a study."""
         found = {(row.endpoint, row.study) for row in self.about(Quantity.ARM_EFFECT)}
         arms = {*self.curve_rows, *((c.endpoint, c.study, arm) for c, arm in self._followed)}
@@ -143,6 +144,21 @@ class Network:
         """Endpoint and study of every curve that stands on another study's baseline."""
         own = ((e, study) for e, study, _ in self.curves if study != self.baseline_study(study))
         return tuple(dict.fromkeys(own))
+
+    @cached_property
+    def conditional(self) -> tuple[Pair, ...]:
+        """Endpoint and study of every curve that moves nothing but its own level (``stages``)."""
+        return conditional(self)
+
+    @cached_property
+    def first_stage(self) -> Network:
+        """The network without these curves: what is sampled, before their levels are drawn given it."""
+        return first_stage(self) if self.conditional else self
+
+    def of_curves(self, pairs: Sequence[Pair]) -> np.ndarray:
+        """Which rows are points of curves of these endpoints and studies, (row,)."""
+        own = [pair in pairs for pair in zip(self.rows["endpoint"], self.rows["study"], strict=True)]
+        return self.is_of(Quantity.CURVE) & np.array(own, bool)
 
     @cached_property
     def slope_endpoints(self) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 LOG_2 = float(np.log(2.0))
+LOG_2_PI = float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,7 @@ class Normal:
 
     def logpdf(self, x: np.ndarray) -> np.ndarray:
         """Log density at ``x``, elementwise."""
-        from scipy import stats
-
-        return stats.norm.logpdf(x, self.mean, self.sd)
+        return -0.5 * (np.square((x - self.mean) / self.sd) + LOG_2_PI) - np.log(self.sd)
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Independent draws of the given shape."""
@@ -241,6 +240,19 @@ class Borrowing:
     def mixes(self) -> bool:
         """Whether the difference has a prior of two components."""
         return self.kind in (ROBUST, COMMENSURATE) and self.weight < 1
+
+    def logpdf(self, x: np.ndarray) -> np.ndarray:
+        """Log density of a difference at ``x``, elementwise; of exchangeable ones, given an SD of ``sd``."""
+        if not self.mixes:
+            return Normal(0.0, self.narrow_sd).logpdf(x)
+        weights = special.xlogy(1.0, [self.weight, 1.0 - self.weight])  # -inf without a warning
+        parts = zip(weights, (self.sd, self.vague_sd), strict=True)
+        return np.logaddexp(*(w + Normal(0.0, sd).logpdf(x) for w, sd in parts))
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Independent draws of the given shape."""
+        narrow = (rng.random(shape) < self.weight) | (not self.mixes)
+        return rng.normal(size=shape) * np.where(narrow, self.narrow_sd, self.vague_sd)
 
     @property
     def narrow_sd(self) -> float:

@@ -63,6 +63,9 @@ def synthesis_model(network: Network) -> pm.Model:
     (curve_interval) and ``patients_after_landmark`` (landmark_person_interval): Poisson, as those of
     ``hazard_model``.
 
+    Without ``feedback`` it is the model of ``network.first_stage``, which has no curves of single-arm
+    studies; ``fit_synthesis`` draws their levels after it is sampled, whichever engine samples.
+
     A replicate of a number is what another study of this size could print. A power of 0 leaves a number out.
     Any other than 1 divides its standard error by the root, or multiplies its log-likelihood by a potential,
     ``<name>_power``, of which replicates know nothing.
@@ -72,6 +75,7 @@ def synthesis_model(network: Network) -> pm.Model:
     InputError
         Events of a curve are not counted in whole numbers, or a patient has no time at risk.
     """
+    network = network.first_stage
     with pm.Model(coords=index_labels(labels(network))) as model:
         arm_effect = _arm_effects(network) if network.effects else None
         if network.curves:

@@ -177,6 +177,8 @@ class LevelSection(BorrowingSection):
 
     kind: BorrowingKind = "robust mixture"
     sd: StudySd = 0.4
+    feedback: fields.Flag = False
+    """Curves of single-arm studies also inform the trial on whose baseline they stand (`"full"`: always)."""
 
 
 class ResponseSection(BorrowingSection):
@@ -307,6 +309,7 @@ class SynthesisPlan(Plan):
             if p.arm_heterogeneity
             else priors.Fixed(0.0),
             study_level=self.borrowing.level.value(),
+            feedback=self.borrowing.level.feedback,
             response=self.borrowing.response.value(),
             response_probability=priors.probability_prior(*p.response_probability),
             early_late=priors.correlation_prior(*p.early_late_correlation),

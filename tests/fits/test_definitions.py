@@ -359,7 +359,7 @@ SMALL = {
     "effects, known": (RATIOS, {"arm_heterogeneity": Fixed(0.3)}),
     "correlated kinds": (ONE_TRIAL, {}),
     **{
-        f"{kind}, weight {weight:g}": (BORROWED, {"study_level": rule, "response": rule})
+        f"{kind}, weight {weight:g}": (BORROWED, {"study_level": rule, "response": rule, "feedback": True})
         for kind, weight in (
             ("exchangeable", 0.5), ("commensurate", 0.8), ("commensurate", 1.0), ("robust mixture", 0.0),
             ("full", 0.5), ("none", 0.5),
@@ -380,13 +380,18 @@ TRIALS = {
 }  # fmt: skip
 
 
-def trials_alone():
+def feeding_back(network):
+    """The same network with single-arm studies that inform the trials."""
+    return replace(network, assumptions=replace(network.assumptions, feedback=True))
+
+
+def trials_alone(feedback=True):
     """Patients of three trials from randomisation: one leans on another's baseline, and has one arm only."""
     rng = np.random.default_rng(4)
     months, events = rng.uniform(20, 90, (3, 2, 3)), rng.integers(0, 9, (3, 2, 3)).astype(float)
     months[2, 0] = events[2, 0] = 0.0
     cohorts = [Participants(s, "pfs", d, t) for s, d, t in zip("ABC", events, months, strict=True)]
-    options = {"own_baseline": ("B",), "cuts": (6.0, 12.0), "smoothing": "independent"}
+    options = {"own_baseline": ("B",), "cuts": (6.0, 12.0), "smoothing": "independent", "feedback": feedback}
     return combine_network(None, assumptions(**options), cohorts=cohorts)
 
 
@@ -421,7 +426,8 @@ POOLS = {
         assumptions(),
         power={"R1": 0.5, "R2": 0.0, "C4": 0.0, "C1": 0.3, "O1": 0.5, "O2": 0.5},
     ),
-    "weights": lambda _: prrt().with_power(WEIGHTS),
+    "weights": lambda _: feeding_back(prrt()).with_power(WEIGHTS),
+    "the first of two stages": lambda _: trials_alone(feedback=False).first_stage,
     "nothing": lambda folder: combine_network(
         evidence(BORROWED, folder), assumptions(), power={"A": 0.0, "B": 0.0}
     ),
@@ -433,11 +439,11 @@ POOLS = {
 
 @pytest.fixture(scope="module")
 def of_pool(tmp_path_factory):
-    """The network of that name, and its model evaluated."""
+    """The network of that name, of two stages the first, and its model evaluated."""
 
     @lru_cache
     def made(name: str):
-        network = POOLS[name](tmp_path_factory.mktemp("rows"))
+        network = POOLS[name](tmp_path_factory.mktemp("rows")).first_stage
         return network, Evaluated(synthesis_model(network))
 
     return made
@@ -500,7 +506,7 @@ def test_the_synthesis_has_the_variables_of_a_posterior_and_its_likelihood(name,
 def test_kinds_of_numbers_between_which_a_correlation_is_declared_are_one_term(of_pool):
     named = [v.name for v in of_pool("correlated kinds")[1].model.observed_RVs]
     assert named == ["published_curves_and_published_arm_effects"]
-    assert "published_curves" in of_pool("prrt_pooled")[1].terms
+    assert "published_slopes" in of_pool("prrt_pooled")[1].terms
 
 
 def test_a_prior_of_no_known_kind_is_refused():
@@ -586,10 +592,10 @@ def moments(which, free) -> dict:
         log_h = log_hazard(free, data, hazard)[arm, rows["interval"]] + free["slope"][arm] * rows["score"]
         mean = (rows["exposure"] * np.exp(log_h)).to_numpy()
         return {"events": (mean, mean)}
-    equations = Equations(prrt(), free)
+    equations = Equations(prrt().first_stage, free)
     found = {}
-    for name in ("published_curves", "published_arm_effects", "published_slopes"):
-        rows = [equations.rows[i] for i in equations.used(name)]
+    for name in ("published_curves_and_published_arm_effects", "published_slopes"):
+        rows = [equations.rows[i] for part in name.split("_and_") for i in equations.used(part)]
         factor = [np.exp(equations.of("log_inflation", d.id)) if d.inflated else 1.0 for _, d, _ in rows]
         mean = np.array([equations.location(r, d) for r, d, _ in rows])
         found[name] = mean, (np.array([d.se for _, d, _ in rows]) * factor) ** 2
