@@ -218,11 +218,13 @@ AS_SPECIFIED = "as specified"
 """Name of the scenario that changes nothing."""
 IN_PRINT, HELD_OUT, PREDICTED = "in print", "in print, held out", "not in print: predicted"
 NO_BIAS_TERM, FROM_PATIENTS = "no bias term", "from patients"
+SAID = "not in print, but said"
 ERROR, FAILED, PASSED = "error", "failed", "passed"
 STATUSES = {
     IN_PRINT: "the hazard ratio is printed, and entered the fit",
     HELD_OUT: "it is printed, and did not enter",
-    PREDICTED: "nobody printed it",
+    SAID: "a paper says something of it and prints no number",
+    PREDICTED: "no paper prints it or says anything of it",
     FROM_PATIENTS: "patients at that landmark entered the fit",
     BIAS_TAKEN_OFF: "an assumed guarantee-time bias is subtracted",
     NO_BIAS_TERM: "“no limit” of an arm without an assumed bias",
@@ -253,7 +255,8 @@ MIN_ESS, MAX_PARETO_K = 400, 0.5
 """Effective sample size that reported draws need, and Pareto's k of importance weights below which an
 approximation may stand for a posterior."""
 EQUIVALENCE = (0.9, 1.11)
-"""Hazard ratios between these are practically 1: per 10 points, an association too small to matter."""
+"""The region around 1 whose probability is reported; per 10 points of shrinkage it is 0.73 to 1.37 per 30.
+Whether an association within it is too small to matter is not for a program to say."""
 
 
 @dataclass(frozen=True)

@@ -318,7 +318,7 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the generator.")],
     out: Annotated[Path, typer.Option(help="Folder for the two tables.")] = Path("synthetic"),
 ) -> None:
-    """Write a synthetic cohort with NETTER-1's published margins (nobody's data)."""
+    """Write a synthetic cohort that resembles NETTER-1 (nobody's data)."""
     from bayes_net.simulate.cohort import simulate_cohort, write_cohort
 
     with _bad_input_exits():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import special, stats
 from scipy.special import expit
 
 from bayes_net import schema
@@ -85,15 +86,9 @@ def checks(
     Columns: row, study, arm, subgroup, endpoint, statistic, printed, printed_lower, printed_upper,
     predicted, lower, upper (what a replicated study would print), p_value: the smaller tail, doubled.
     """
-    draws, tail = fit["posterior"].to_dataset(), (1 - ci_prob) / 2
-    rng = np.random.default_rng(seed)
-    table = []
-    for row in held_out.itertuples():
-        kind, predicted = KINDS[row.statistic], Prediction(draws, network, row)
-        errors = kind.datum(row).errors(rng, draws.sizes[CHAIN] * draws.sizes[schema.DRAW])
-        if not predicted.known:
-            continue
-        replicated, observed = kind.replicate(row, predicted, errors, rng), kind.compared(row)
+    tail, table = (1 - ci_prob) / 2, []
+    for row, replicated in _replicates(fit, network, held_out, seed):
+        observed = KINDS[row.statistic].compared(row)
         above = float((replicated > observed).mean() + 0.5 * (replicated == observed).mean())
         lower, middle, upper = np.quantile(replicated, (tail, 0.5, 1 - tail))
         entry = {
@@ -102,6 +97,43 @@ def checks(
         entry |= {"row": row.id, "printed": observed, "printed_lower": row.lower, "printed_upper": row.upper}
         entry |= {"predicted": middle, "lower": lower, "upper": upper, "level": ci_prob}
         table.append(entry | {"p_value": 2 * min(above, 1 - above)})
+    return pd.DataFrame(table)
+
+
+def _replicates(
+    fit: xr.DataTree, network: Network, held_out: pd.DataFrame, seed: int
+) -> Iterator[tuple[Any, np.ndarray]]:
+    """Every held-out number that the network can predict, and what replicated studies would print, (draw,):
+    all of one draw are of one value of the parameters."""
+    draws, rng = fit["posterior"].to_dataset(), np.random.default_rng(seed)
+    for row in held_out[held_out["said"] == ""].itertuples():
+        kind, predicted = KINDS[row.statistic], Prediction(draws, network, row)
+        errors = kind.datum(row).errors(rng, draws.sizes[CHAIN] * draws.sizes[schema.DRAW])
+        if predicted.known:
+            yield row, kind.replicate(row, predicted, errors, rng)
+
+
+def checks_together(fit: xr.DataTree, network: Network, held_out: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    """How far out the held-out numbers of an endpoint and arm lie together, where there are several.
+
+    Columns: endpoint, arm, rows (their ids) and p_value: the share of replicates that are at least as far
+    from all others as the printed numbers are, by Mahalanobis' distance of normal scores. Numbers that each
+    lie inside their interval may be unlikely together.
+    """
+    found: dict[tuple[str, str], list] = {}
+    for row, replicated in _replicates(fit, network, held_out, seed):
+        observed = KINDS[row.statistic].compared(row)
+        found.setdefault((row.endpoint, row.arm), []).append((row.id, np.append(replicated, observed)))
+    table = []
+    for (endpoint, arm), own in found.items():
+        if len(own) > 1:
+            ids, values = zip(*own, strict=True)
+            ranks = stats.rankdata(values, axis=1)
+            scores = special.ndtri(ranks / (ranks.shape[1] + 1))
+            inverse = np.linalg.pinv(np.corrcoef(scores[:, :-1]))
+            distance = np.einsum("in,ij,jn->n", scores, inverse, scores)
+            p = float((distance[:-1] >= distance[-1]).mean())
+            table.append({"endpoint": endpoint, "arm": arm, "rows": ", ".join(ids), "p_value": p})
     return pd.DataFrame(table)
 
 

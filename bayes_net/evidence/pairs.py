@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import combinations
-from math import isnan
+from math import isnan, log
 
 import numpy as np
 import pandas as pd
+from numpy.polynomial.legendre import leggauss
+from scipy.special import expit
 
 from bayes_net.data.reading import problem
 from bayes_net.evidence.kinds import datum, kind_of
 from bayes_net.evidence.statements import compared_with
-from bayes_net.evidence.statistics import Datum, Quantity, Row
+from bayes_net.evidence.statistics import FLOOR_INFLATION, Datum, Quantity, Row
 
-CURVE = "curve"
-"""The correlation of two points of one curve, which follows from their own standard errors."""
+CURVE, ARMS = "curve", "arms"
+"""Correlations that follow from the numbers themselves: of two points of one curve, and of the hazard ratio
+of a trial's arms with a point of the curve of either."""
 MOST_ALIKE = 0.99
 """Correlation of two points of a curve between which, as rounded, nothing happens."""
+NODES = 16
+"""Of the Gauss-Legendre rule for averages over the cumulative hazard."""
 
 
 def correlation_problems(table: pd.DataFrame) -> list[str]:
@@ -48,7 +53,10 @@ def _declaration_problems(table: pd.DataFrame) -> list[str]:
         found += [f"{a} with {b}: {wrong}"] if wrong else []
     if not found:
         return []
-    expected = f'a pair of rows once, with a number between -1 and 1 or "{CURVE}" for two times of one curve'
+    expected = (
+        f'a pair of rows once, with a number between -1 and 1, "{CURVE}" for two times of one curve, or '
+        f'"{ARMS}" for the printed hazard ratio of arms and a point of the curve of one, each with its n'
+    )
     return [problem("evidence", "impossible correlations", expected, todo, found)]
 
 
@@ -66,17 +74,30 @@ def _wrong_value(a: Row, b: Row, value: str) -> str:
     kinds = kind_of(a), kind_of(b)
     if Quantity.SHARE in (kind.quantity for kind in kinds):
         return "counts are independent binomials and have none"
+    if value == ARMS:
+        return "" if _ratio_and_point(a, b) else "they are not of the arms of one trial, each with its n"
     if value != CURVE:
         try:
             return "" if -1 < float(value) < 1 else f"{value} is out of range"
         except ValueError:
-            return f"{value!r} is neither"
+            return f"{value!r} is none of these"
     same = all(kind.by_increments for kind in kinds) and _curve(a) == _curve(b)
     return "" if same and kinds[0].month(a) != kinds[1].month(b) else "they are not of one curve"
 
 
 def _curve(row: Row) -> tuple:
     return row.cohort_id, row.endpoint, row.arm, row.subgroup
+
+
+def _ratio_and_point(a: Row, b: Row) -> tuple[Row, Row] | None:
+    """The hazard ratio of a trial's arms, and the point of a curve of one of them; None: they are not."""
+    ratio, point = (a, b) if kind_of(a).quantity is Quantity.ARM_EFFECT else (b, a)
+    about = ("cohort_id", "endpoint", "subgroup")
+    same = all(getattr(ratio, name) == getattr(point, name) for name in about)
+    fit = kind_of(ratio).quantity is Quantity.ARM_EFFECT and kind_of(point).by_increments
+    known = not isnan(ratio.value) and ratio.n > point.n > 0
+    of_arm = point.arm in (ratio.arm, ratio.reference_arm)
+    return (ratio, point) if same and fit and known and of_arm else None
 
 
 def _repetitions(used: pd.DataFrame, declared: set[frozenset]) -> list[str]:
@@ -228,16 +249,38 @@ def correlation_matrix(rows: pd.DataFrame, data: Sequence[Datum]) -> np.ndarray:
     covariance V(s) / (H(s) H(t)) on the log. Both standard errors tell of V: without censoring
     n V(s) = exp(H(s)) - 1, and censoring makes n smaller with time, so that V(s) is that of the larger n.
     Groups of points keep a positive definite matrix, and no point gets a weight below 0.
+
+    A log hazard ratio of variance V has with log H(t) of the control curve the covariance -V p, p being the
+    treated arm's share of the hazard of all at risk, averaged over H up to t; with that of the treated curve
+    V (1 - p).
     """
+    of_row = {row.id: row for row in rows.itertuples()}
     normal = [one for one in data if one.kind in ("normal", "said")]
     place = {one.id: i for i, one in enumerate(normal)}
     matrix = np.eye(len(normal))
     for a, b, value in declared_correlations(rows):
         if a in place and b in place:
             i, j = place[a], place[b]
-            number = _of_one_curve(normal[i], normal[j]) if value == CURVE else float(value)
+            if value == ARMS:
+                number = _of_arms(of_row[a], of_row[b], {a: normal[i], b: normal[j]})
+            else:
+                number = _of_one_curve(normal[i], normal[j]) if value == CURVE else float(value)
             matrix[i, j] = matrix[j, i] = number
     return matrix
+
+
+def _of_arms(a: Row, b: Row, data: Mapping[str, Datum]) -> float:
+    """Of the log hazard ratio of arms and log H of a curve, if censoring takes from both arms alike."""
+    ratio, point = _ratio_and_point(a, b) or (a, b)
+    effect, of_curve, control = data[ratio.id], data[point.id], point.arm == ratio.reference_arm
+    odds = log((ratio.n - point.n) / point.n) * (1 if control else -1)
+    hazard = np.exp(of_curve.value - (0.0 if control else effect.value))
+    u, weight = leggauss(NODES)
+    at_risk = effect.value + odds + (1 - np.exp(effect.value)) * hazard * (u + 1) / 2
+    share = expit(at_risk) @ weight / 2
+    se = of_curve.se * (np.exp(FLOOR_INFLATION[0]) if of_curve.inflated else 1.0)
+    number = effect.se / se * (-share if control else 1 - share)
+    return float(np.clip(number, -MOST_ALIKE, MOST_ALIKE))
 
 
 def _of_one_curve(a: Datum, b: Datum) -> float:

@@ -133,6 +133,7 @@ class Effect(Statistic):
                 abs(unit) * statements.expected_se(row, self.sd),
                 statement=said if unit > 0 else said.reversed(),
                 log_se_sd=statements.se_log_sd(row),
+                se_tilt=0.0 if isnan(row.se_tilt) else row.se_tilt / unit,
             )
         value, se = self._estimate(row)
         found = Datum(row.id, self._kind(row), unit * value, abs(unit) * se)

@@ -55,9 +55,11 @@ class Row(Protocol):
     said: str
     se: float
     se_log_sd: float
+    se_tilt: float
     events: float
     sd: float
     publishing: str
+    virtual_trials: str
     use: str
     source: str
     section: str
@@ -121,10 +123,10 @@ class Datum:
 
     ``kind`` is "normal", "student", "binomial" or "said"; ``value`` is on the modelling scale (k/n for a
     binomial, NaN where only a ``statement`` is made) and ``se`` belongs to it; ``log_se_sd`` is the SD of its
-    log. ``published_z``: the number was printed because it is so many standard errors from 0, which is 0
-    where it was not. ``inflated`` says that ``se`` is a floor, to be multiplied by a
-    lognormal factor (``FLOOR_INFLATION``). ``time`` is the month up to which a curve is read, NaN where no
-    curve is. ``successes`` and ``n`` are 0 unless binomial.
+    log, and ``se_tilt`` how much that changes with what is estimated. ``published_z``: from how many
+    standard errors on the number was to be printed, 0 where it was in any case. ``inflated`` says that
+    ``se`` is a floor, to be multiplied by a lognormal factor (``FLOOR_INFLATION``). ``time`` is the month up
+    to which a curve is read, NaN where no curve is. ``successes`` and ``n`` are 0 unless binomial.
     """
 
     id: str
@@ -137,6 +139,7 @@ class Datum:
     n: int = 0
     statement: Statement | None = None
     log_se_sd: float = 0.0
+    se_tilt: float = 0.0
     published_z: float = 0.0
 
     def errors(self, rng: np.random.Generator, size: int) -> np.ndarray:

@@ -19,11 +19,13 @@ from bayes_net.evidence.pairs import correlation_problems, declared_correlations
 from bayes_net.evidence.rounding import p_range
 from bayes_net.evidence.rules import USES, identity_problems, row_problems
 from bayes_net.evidence.statistics import Row
+from bayes_net.evidence.virtual import completed
+from bayes_net.simulate.ensemble import VirtualTrials, virtual_trials
 
 COLUMNS = (
     *("id", "study", "cohort_id", "arm", "reference_arm", "subgroup", "endpoint", "statistic"),
     *("value", "lower", "upper", "level", "p", "n", "unit", "time", "landmark", "threshold"),
-    *("said", "se", "se_log_sd", "events", "sd", "publishing"),
+    *("said", "se", "se_log_sd", "se_tilt", "events", "sd", "publishing", "virtual_trials"),
     *("review", "cutoff", "correlated_with", "correlation", "use", "source", "section", "note"),
 )
 """The columns of an evidence file; times are months, ``level`` is in percent."""
@@ -41,7 +43,8 @@ REQUIRED = (
     "section",
 )
 """Those that every row needs; a file may lack the others, which are then empty."""
-NUMBERS = ("value", "lower", "upper", "level", "n", "time", "threshold", "se", "se_log_sd", "events", "sd")
+NUMBERS = ("value", "lower", "upper", "level", "n", "time", "threshold", "se", "se_log_sd", "se_tilt")
+NUMBERS += ("events", "sd")
 PRINTED = ("printed_value", "printed_lower", "printed_upper")
 """The same numbers as text, since 0.60 is rounded otherwise than 0.6."""
 
@@ -60,6 +63,8 @@ class Evidence:
     """
 
     table: pd.DataFrame
+    virtual: VirtualTrials | None = None
+    """The virtual trials that rows name."""
 
     @property
     def digest(self) -> str:
@@ -75,18 +80,18 @@ class Evidence:
 
     def choose(self, uses: Mapping[str, str]) -> Evidence:
         """The same numbers with other uses, by id; the rules are checked after all of them are set."""
-        return _checked(_chosen(self.table, uses))
+        return _checked(_chosen(self.table, uses), virtual=self.virtual)
 
     def correlate(self, a: str, b: str, value: float | str) -> Evidence:
-        """The same numbers with this correlation between the errors of ``a`` and ``b``, or "curve"."""
-        return _checked(_correlated(self.table, a, b, value))
+        """The same numbers with this correlation of the errors of ``a`` and ``b``, or "curve" or "arms"."""
+        return _checked(_correlated(self.table, a, b, value), virtual=self.virtual)
 
     def without(self, ids: Iterable[str]) -> Evidence:
         """The other numbers: rows left out, and correlations with them too."""
         out = {ids} if isinstance(ids, str) else set(ids)
         _check_ids(self.table, out)
         table = _uncorrelated(self.table, lambda one, other: bool({one, other} & out))
-        return _checked(table[~table["id"].isin(out)].reset_index(drop=True))
+        return _checked(table[~table["id"].isin(out)].reset_index(drop=True), virtual=self.virtual)
 
     def __str__(self) -> str:
         uses = ", ".join(f"{(self.table['use'] == use).sum()} {use}" for use in USES)
@@ -110,12 +115,18 @@ def read_evidence(
     use: Mapping[str, str] | None = None,
     correlation: Mapping[tuple[str, str], float | str] | None = None,
     only: Sequence[str] = (),
+    statements: bool = True,
+    se_factor: float = 1.0,
+    correlated: bool = True,
 ) -> Evidence:
     """The evidence in one or more CSV files with the columns ``COLUMNS``; only ``REQUIRED`` must be there.
 
     Before the rows are judged they get other uses, by id (``use``), and correlations of their errors, numbers
-    or "curve" by pair of ids (``correlation``). Rows of endpoints that are not among ``only`` become records,
-    unless ``use`` names them; by default all endpoints are used.
+    or "curve" or "arms" by pair of ids (``correlation``). Rows of endpoints that are not among ``only``
+    become records, unless ``use`` names them; by default all endpoints are used. Without ``statements`` so
+    do rows that have a statement in place of a number. Rows may name a file of virtual trials, which stands
+    beside theirs and gives the standard errors (times ``se_factor``) and correlations (none, if not
+    ``correlated``) that are not in the table.
 
     Raises
     ------
@@ -135,11 +146,31 @@ def read_evidence(
     table = pd.concat(typed, ignore_index=True)
     if only:
         table["use"] = table["use"].where(table["endpoint"].isin(only), "record")
+    if not statements:
+        table["use"] = table["use"].where(table["said"] == "", "record")
     table = _chosen(table, use or {})
+    virtual = None
     if not uneven(table):  # what cannot be read as pairs is refused below
         for pair, value in (correlation or {}).items():
             table = _correlated(table, *pair, value)
-    return _checked(table, files, [wrong for some in found for wrong in some])
+        virtual = _virtual(table, [Path(path).parent for path in paths])
+        if virtual is not None:
+            table = completed(table, virtual, se_factor=se_factor, correlated=correlated)
+    return _checked(table, files, [wrong for some in found for wrong in some], virtual=virtual)
+
+
+def _virtual(table: pd.DataFrame, folders: Sequence[Path]) -> VirtualTrials | None:
+    """The virtual trials that rows name; None where none does."""
+    names = [name for name in dict.fromkeys(table["virtual_trials"]) if name]
+    if len(names) > 1:
+        raise EvidenceError(f"rows name virtual trials {listed(names)}; expected one file for all")
+    there = [folder / name for name in names for folder in folders if (folder / name).exists()]
+    if names and not there:
+        raise EvidenceError(f"virtual trials {names[0]} are named by rows; expected that file beside theirs")
+    try:
+        return virtual_trials(there[0]) if there else None
+    except InputError as reason:
+        raise EvidenceError(str(reason)) from reason
 
 
 def _check_ids(table: pd.DataFrame, ids: Iterable[str]) -> None:
@@ -208,12 +239,18 @@ def _is_p(p: str) -> bool:
     return 0 <= low < high <= 1 and not math.isnan(low + high)
 
 
-def _checked(table: pd.DataFrame, files: Sequence[str] = (), found: Sequence[str] = ()) -> Evidence:
+def _checked(
+    table: pd.DataFrame,
+    files: Sequence[str] = (),
+    found: Sequence[str] = (),
+    *,
+    virtual: VirtualTrials | None = None,
+) -> Evidence:
     files = files or ["evidence"] * len(table)
     problems = [*found, *identity_problems(table, files), *row_problems(table, files)]
     problems += correlation_problems(table)
     _refuse(problems or matrix_problems(table))
-    return Evidence(table)
+    return Evidence(table, virtual)
 
 
 def _refuse(problems: Sequence[str]) -> None:

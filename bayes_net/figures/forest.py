@@ -17,7 +17,7 @@ from bayes_net.numbers import format_count, format_interval, interval_label
 from bayes_net.report.tables import by_landmark
 from bayes_net.report.words import extremes
 from bayes_net.results.columns import LEAST_CONTRACTION, PRINTED_COLUMNS
-from bayes_net.schema import BIASED, PREDICTED, WITHOUT_BIAS
+from bayes_net.schema import BIASED, PREDICTED, SAID, WITHOUT_BIAS
 
 RATIO_LIMITS = (0.1, 10.0)
 """An interval that reaches further is cut here and ends in an arrow."""
@@ -30,7 +30,8 @@ _BELOW = 0.34
 """How far below its row a printed hazard ratio stands."""
 Limits = tuple[float, float]
 TO_READ_A_RATIO = (
-    "Shaded: 0.9 to 1.11, too small to matter. Below 1: greater shrinkage goes with longer time to event."
+    "Shaded: 0.9 to 1.11 per 10 points, which is 0.73 to 1.37 per 30. Below 1: greater shrinkage goes with "
+    "longer time to event."
 )
 
 
@@ -40,8 +41,9 @@ def forest(hazard_ratios: pd.DataFrame, *, ax: Axes | None = None, arms: Sequenc
 
     ``hazard_ratios`` holds one endpoint, measure and estimand. Text at the right: estimate and interval; of
     patients their number and events, of a synthesis the printed hazard ratio, which is an open diamond just
-    below the posterior's. Predicted rows are grey. An interval beyond 0.1 or 10 is cut there and ends in an
-    arrow; a row whose gate failed is not drawn.
+    below the posterior's. Rows of which a paper says something but prints no number have a hollow marker,
+    predicted rows are grey, and rows that only the prior decides have a dotted line. An interval beyond 0.1
+    or 10 is cut there and ends in an arrow; a row whose gate failed is not drawn.
     """
     rows = by_landmark(hazard_ratios)
     rows = rows.reindex(columns=list(dict.fromkeys([*rows, *PRINTED_COLUMNS])))
@@ -93,13 +95,14 @@ def _draw_row(ax: Axes, row: Any, y: float, colours: Mapping[str, str], limits: 
     colour = GREYS[1] if row.status == PREDICTED else colours[row.arm]
     marker = MARKERS[list(colours).index(row.arm) % len(MARKERS)]
     ends = [max(row.lower, low), min(row.upper, high)]
-    ax.plot(ends, [y, y], color=colour, solid_capstyle="butt", gid="interval")
+    line = ":" if row.contraction < LEAST_CONTRACTION else "-"
+    ax.plot(ends, [y, y], color=colour, linestyle=line, solid_capstyle="butt", gid="interval")
     if row.lower < low:
         ax.plot(low, y, marker="<", color=colour, markersize=6, clip_on=False)
     if row.upper > high:
         ax.plot(high, y, marker=">", color=colour, markersize=6, clip_on=False)
     if low <= row.hr <= high:
-        fill = "white" if row.biased else colour
+        fill = "white" if row.biased or row.status == SAID else colour
         ax.plot(row.hr, y, marker=marker, color=colour, markerfacecolor=fill, markersize=7, gid="estimate")
     if pd.notna(row.printed):
         ends = [max(row.printed_lower, low), min(row.printed_upper, high)]
@@ -135,6 +138,12 @@ def _legend(rows: pd.DataFrame, colours: Mapping[str, str]) -> tuple[list[Line2D
     handles = [arm_marker(colours[arm], list(colours).index(arm)) for arm in names]
     if rows["printed"].notna().any():
         handles, names = [*handles, Line2D([], [], **PRINTED)], [*names, "printed"]
+    if (rows["status"] == SAID).any():
+        hollow = Line2D([], [], color="black", marker="o", markerfacecolor="white")
+        handles, names = [*handles, hollow], [*names, "hollow: said, no printed number"]
+    if (rows["contraction"] < LEAST_CONTRACTION).any():
+        dotted = Line2D([], [], color="black", linestyle=":")
+        handles, names = [*handles, dotted], [*names, "dotted: only the prior"]
     if (rows["status"] == PREDICTED).any():
         grey = Line2D([], [], color=GREYS[1], marker="o")
         handles, names = [*handles, grey], [*names, "grey: predicted, no printed number"]
@@ -153,11 +162,12 @@ def forest_in_words(table: pd.DataFrame) -> str:
     text = f"forest plot; {kind} hazard ratios run from {extremes(counted)}; {excluding}"
     if not (table["status"] != "").any():
         return f"{text}."
-    predicted, prior = (
+    said, predicted, prior = (
+        (counted["status"] == SAID).sum(),
         (counted["status"] == PREDICTED).sum(),
         (counted["contraction"] < LEAST_CONTRACTION).sum(),
     )
     return (
-        f"{text}; {predicted} of {len(counted)} are predicted without a printed number, and {prior} are the "
-        "prior."
+        f"{text}; of {len(counted)}, {said} rest on what a paper says without a number, {predicted} are "
+        f"predicted, and {prior} are the prior."
     )

@@ -116,6 +116,25 @@ def response_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 @rc_context(STYLE)
+def unprinted_plot(unprinted: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Where each estimate can lie that is not printed: median and interval as a ratio, on a log axis."""
+    ax = style.new_axes(ax, height=0.9 + 0.33 * len(unprinted))
+    low, high = 0.97 * min(1, unprinted["lower"].min()), 1.03 * max(1, unprinted["upper"].max())
+    for y, row in enumerate(unprinted.itertuples()):
+        ax.plot(
+            [row.lower, row.upper], [y, y], color=GREYS[2], linewidth=7, solid_capstyle="butt", gid="band"
+        )
+        ax.plot(row.estimate, y, "|", color=GREYS[0], markersize=12, markeredgewidth=2, gid="estimate")
+        beside(ax, short(row.said, 34), 180, y)
+    style.no_effect(ax)
+    style.ratio_axis(ax, low, high, f"Estimate ({percent(unprinted['level'].iloc[0])} CrI), log scale")
+    labels = [", ".join(filter(None, [row.arm, str(row.landmark)])) for row in unprinted.itertuples()]
+    style.row_labels(ax, range(len(labels)), [short(label, 24) for label in labels])
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+    return ax
+
+
+@rc_context(STYLE)
 def checks_plot(checks: pd.DataFrame) -> list[Axes]:
     """Every held-out number on its predictive interval, one panel each on its own scale.
 
@@ -193,6 +212,13 @@ def _contraction(table: pd.DataFrame) -> str:
     return f"prior against posterior standard deviations of {len(rows)} parameters; {finding}."
 
 
+def _unprinted(table: pd.DataFrame) -> str:
+    texts = [
+        f"{row.arm} {row.landmark} {rounded(row.lower)} to {rounded(row.upper)}" for row in table.itertuples()
+    ]
+    return f"where {len(table)} estimates can lie that are not printed; {'; '.join(texts)}."
+
+
 def _checks(table: pd.DataFrame) -> str:
     within = inside(table)
     outside = f"; outside: {', '.join(table.loc[~within, 'row'])}" if not within.all() else ""
@@ -207,6 +233,13 @@ SYNTHESIS = {
         "Posterior median hazard ratios with intervals by landmark and arm (hollow: no limit); printed ones "
         f"are open diamonds just below. Grey markers: predicted, no printed number. {TO_READ_A_RATIO}",
         forest_in_words,
+    ),
+    "unprinted": Kind(
+        unprinted_plot,
+        "hazard-ratios",
+        "Estimates of which a paper says something but prints no number: where each can lie (bar: interval; "
+        "stroke: median), and what is said of it.",
+        _unprinted,
     ),
     "response": Kind(
         response_plot,
@@ -247,6 +280,8 @@ def draw_synthesis(found: Mapping[str, pd.DataFrame]) -> Iterator[Figure]:
         return
     ratios = found.get("hazard_ratios", pd.DataFrame(columns=["arm", "measure", "endpoint"]))
     yield from _by_endpoint("forest", ratios[ratios["measure"] == PER_10_POINTS], ratios)
+    if "unprinted" in found:
+        yield SYNTHESIS["unprinted"].figure("unprinted", found["unprinted"])
     if "responses" in found:
         yield SYNTHESIS["response"].figure("response", found["responses"])
     if "survival" in found:

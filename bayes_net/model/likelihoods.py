@@ -32,7 +32,8 @@ def linear_parts(effects: Values, network: Network) -> dict[str, np.ndarray]:
     lead = effects[first].shape[: effects[first].ndim - len(network.free[first].dims)]
     if len(network.rows):
         found["location"] = _locations(derived, effects, network, lead)
-        found["log_inflation"] = _log_inflation(effects, network, lead)
+        tilt = np.array([d.se_tilt for d in network.data])
+        found["log_inflation"] = _log_inflation(effects, network, lead) + tilt * found["location"]
     if len(said := np.flatnonzero(is_said(network))):
         found["estimate_z"] = effects["estimate_z"][..., np.searchsorted(said, network.statements.rows)]
     if network.groups("response"):

@@ -51,18 +51,18 @@ class Network:
 
     @cached_property
     def curves(self) -> tuple[Curve, ...]:
-        """Every curve that a row or a cohort is about, and the other arm of a two-arm study."""
+        """Every curve that a row or a cohort is about, that of the study on whose baseline it stands, and the
+        other arm wherever the arms are compared."""
         found = [
             *self.curve_rows,
             *((c.endpoint, c.study, arm) for c, arm in self._followed if c.events.size),
         ]
         known = dict.fromkeys(found)
-        for endpoint, study, _ in list(known):
-            for arm in self.assumptions.arms if (endpoint, study) in self.effects else ():
-                known.setdefault((endpoint, study, arm))
-            if study != self.baseline_study(study):
-                for arm in self.assumptions.arms:
-                    known.setdefault((endpoint, self.baseline_study(study), arm))
+        for endpoint, study, _ in found:
+            for own in dict.fromkeys((study, self.baseline_study(study))):
+                arms = self.assumptions.arms if (endpoint, own) in self.effects else self.assumptions.arms[:1]
+                if own != study or len(arms) > 1:
+                    known |= dict.fromkeys((endpoint, own, arm) for arm in arms)
         return tuple(known)
 
     @cached_property

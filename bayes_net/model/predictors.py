@@ -158,9 +158,9 @@ def _curves(effects: Values, network: Network) -> dict[str, np.ndarray]:
     stands_on = [network.baselines.index((e, network.baseline_study(s))) for e, s, _ in network.curves]
     log_hazard = baselines[..., stands_on, :]
     for i, (endpoint, study, arm) in enumerate(network.curves):
-        # an arm that no number and no patient is about stands as the first
-        if arm != a.arms[0] and (pair := network.effect_of(endpoint, study)) in network.effects:
-            log_hazard[..., i, :] += found["arm_effect"][..., [network.effects.index(pair)]]
+        if arm != a.arms[0]:
+            own = network.effects.index(network.effect_of(endpoint, study))
+            log_hazard[..., i, :] += found["arm_effect"][..., [own]]
         if level is not None and (endpoint, study) in network.borrowers:
             log_hazard[..., i, :] += level[..., [network.borrowers.index((endpoint, study))]]
     return found | {"log_hazard": log_hazard}

@@ -108,11 +108,9 @@ def _curves(network: Network, arm_effect: Array) -> None:
     log_hazard = baseline[
         [network.baselines.index((e, network.baseline_study(s))) for e, s, _ in network.curves]
     ]
-    # an arm that no number and no patient is about stands as the first
-    effects = [network.effect_of(e, s) if arm != a.arms[0] else "" for e, s, arm in network.curves]
-    treated = [i for i, effect in enumerate(effects) if effect in network.effects]
+    treated = [i for i, (_, _, arm) in enumerate(network.curves) if arm != a.arms[0]]
     if treated:
-        of = [network.effects.index(effects[i]) for i in treated]
+        of = [network.effects.index(network.effect_of(*network.curves[i][:2])) for i in treated]
         log_hazard = log_hazard[treated].inc(arm_effect[of][:, None])
     level = _differences(network, "study_level")
     if level is not None:

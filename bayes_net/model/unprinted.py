@@ -50,7 +50,8 @@ def observe_statements(network: Network, in_print: Sequence[tuple], location: Ar
     e = random_variable("estimate_z", STANDARD, (schema.UNPRINTED,))
     if "se_z" in network.free:
         random_variable("se_z", STANDARD, (schema.UNKNOWN_SE,))
-    own_se = standard_error(network, rows)
+    tilt = np.array([network.data[i].se_tilt for i in rows])
+    own_se = standard_error(network, rows) * pt.exp(tilt * location)
     w, known = list(white.root @ z), list(map(pt.as_tensor, value))
     estimate, total = list(location + own_se * e), ZERO
     for i, row in enumerate(said.rows):

@@ -189,12 +189,12 @@ _OF_A_SYNTHESIS = {"arms_and_studies", "responses", "parameters", "checks", "evi
 _FAILED_BECAUSE = f"the fit of all evidence did not pass its checks; {DO_NOT_USE}"
 _PRINTED = "Printed: a publication has it per point; per 10 points it is the tenth power of that."
 _CONTRACTION = (
-    f"Contraction: 1 − posterior SD / prior SD; below {LEAST_CONTRACTION} the evidence says nothing and the "
-    "prior speaks."
+    f"Contraction: 1 − posterior SD / prior SD; below {LEAST_CONTRACTION} no evidence narrows the prior, and "
+    "what is shown is the prior."
 )
 _BIAS_OFF = (
     "“As observed” is what a publication prints of no limit; “bias taken off” subtracts a guarantee-time "
-    "bias whose size is assumed."
+    "bias whose size these numbers cannot tell."
 )
 _LEVELS = (
     "Arms are compared within a study that has both. A study’s level against the reference mixes case mix, "

@@ -62,6 +62,35 @@ response_table = partial(
 """Probability of response by study and arm."""
 
 
+unprinted_table = partial(
+    text_table,
+    columns={
+        "Row": ("row", str),
+        "Of": lambda row: ", ".join(filter(None, [words(row.endpoint), row.arm, str(row.landmark)])),
+        "The paper says": ("said", str),
+        "It can lie at ({interval})": lambda row: format_interval(
+            row.estimate, row.lower, row.upper, row.mcse, most=2
+        ),
+    },
+)
+"""Estimates that are not printed: what is said of each, and where it can lie."""
+
+
+def virtual_table(virtual_trials: pd.DataFrame) -> pd.DataFrame:
+    """What was printed beside what virtual trials would print, and what is not matched."""
+    return text_table(
+        virtual_trials,
+        {
+            "Arm": ("arm", plain),
+            "Printed": lambda row: f"{row.margin}: {rounded(row.printed)}",
+            "Virtual trials (90 %)": lambda row: (
+                f"{rounded(row.median)} ({rounded(row.lower)} to {rounded(row.upper)})"
+            ),
+            "": lambda row: "" if row.inside else "not matched",
+        },
+    )
+
+
 def survival_table(survival: pd.DataFrame) -> pd.DataFrame:
     """Predicted survival at a few months, one column a profile; marked where no evidence speaks."""
     times = np.sort(survival["time"].unique())

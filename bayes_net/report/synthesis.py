@@ -15,6 +15,8 @@ from bayes_net.report.synthesis_words import (
     contents,
     judged,
     movement_sentences,
+    not_matched,
+    together_sentences,
     unpredicted,
     whole_failed,
 )
@@ -83,6 +85,8 @@ def synthesis_page(result: ResultFolder) -> str:
         judged=judged,
         slopes_per_10=_slopes_per_10,
         movement_sentences=movement_sentences,
+        not_matched=not_matched,
+        together_sentences=together_sentences,
         unpredicted=unpredicted,
     )
 

@@ -37,6 +37,7 @@ from bayes_net.schema import (
     PASSED,
     PER_10_POINTS,
     PREDICTED,
+    SAID,
     words,
 )
 
@@ -44,11 +45,14 @@ WHOLE = "all evidence"
 """The fit whose failed check makes every number unusable."""
 LEAST_MOVE = 0.1
 """Posterior SDs from which on a mean has moved: two fits of the same evidence differ by as much."""
-PRIOR = "the evidence says nothing here: this is the prior"
+PRIOR = "no evidence narrows it, and what is shown is the prior"
+_NUMBERED = (IN_PRINT, HELD_OUT, FROM_PATIENTS)
+"""Statuses of rows with a number of their own."""
 _STATUSES = {
     IN_PRINT: "in print",
     HELD_OUT: "in print but held out",
     FROM_PATIENTS: "from patients",
+    SAID: "said without a number",
     PREDICTED: "predicted, no printed number",
 }
 Tables = Mapping[str, pd.DataFrame]
@@ -69,37 +73,71 @@ def answer(found: Tables) -> list[str]:
     """The answer: a sentence per arm, then the arms' hazard ratio, response, and a held-out check."""
     if whole_failed(found):
         return ["Nothing is summarised, because the gate of the fit of all evidence failed."]
+    ratios, together = found.get("hazard_ratios"), found.get("landmarks_together")
     return [
-        *(slope_sentences(found["hazard_ratios"]) if "hazard_ratios" in found else ()),
+        *(slope_sentences(ratios, together) if ratios is not None else ()),
         *(_arm_sentences(found["arms_and_studies"]) if "arms_and_studies" in found else ()),
         *(_response_sentences(found) if "responses" in found else ()),
-        *(_held_out_sentences(found["checks"]) if "checks" in found else ()),
+        *(_held_out_sentences(found["checks"], found.get("checks_together")) if "checks" in found else ()),
     ]
 
 
-def slope_sentences(hazard_ratios: pd.DataFrame) -> list[str]:
-    """Per endpoint and arm: what the printed landmarks say, and what is predicted at the others."""
+def slope_sentences(hazard_ratios: pd.DataFrame, together: pd.DataFrame | None = None) -> list[str]:
+    """Per endpoint and arm, the treated one first: what is in print, what is said without a number, what is
+    predicted, and what holds at all landmarks ``together``. Only a row with a number of its own gets a word
+    for its direction; others get no more than the paper says of them."""
     rows = hazard_ratios[hazard_ratios["measure"] == PER_10_POINTS]
-    groups = rows.groupby(["endpoint", "arm"], sort=False)
-    return [_slope_sentence(words(endpoint), arm, of_arm) for (endpoint, arm), of_arm in groups]
+    arms = list(rows["arm"].unique())[::-1]
+    return [
+        " ".join(_of_arm(words(endpoint), arm, own) + _of_all(together, words(endpoint), arm))
+        for endpoint, of_endpoint in rows.groupby("endpoint", sort=False)
+        for arm in arms
+        if len(own := of_endpoint[of_endpoint["arm"] == arm])
+    ]
 
 
-def _slope_sentence(endpoint: str, arm: str, rows: pd.DataFrame) -> str:
+def _of_arm(endpoint: str, arm: str, rows: pd.DataFrame) -> list[str]:
     usable = rows[~rows["biased"].astype(bool)]
     parts = [f"{arm}, {endpoint}."]
-    if not (usable["status"] != PREDICTED).any():
+    if not usable["status"].isin(_NUMBERED).any():
         parts.append(_without_print(rows))
     for status, lead in _STATUSES.items():
         of_status = usable[usable["status"] == status]
-        informed = of_status["contraction"] >= LEAST_CONTRACTION
-        if informed.any():
-            parts.append(direction_sentence(capitalised(lead), of_status[informed]))
-            if status != PREDICTED:
-                parts.append(_sizes(of_status[informed]))
-        if not informed.all():
-            silent = [unbroken(label) for label in of_status.loc[~informed, "landmark"]]
-            parts.append(f"{listed_and(silent)}: {lead}; {PRIOR}.")
-    return " ".join(parts)
+        informed = of_status[of_status["contraction"] >= LEAST_CONTRACTION]
+        for said, own in informed.groupby(informed["said"].fillna(""), sort=False):
+            parts += _informed(status, lead, str(said), own)
+        silent = of_status[of_status["contraction"] < LEAST_CONTRACTION]
+        if len(silent):
+            parts.append(f"{listed_and(list(map(unbroken, silent['landmark'])))}: {lead}; {PRIOR}.")
+    return parts
+
+
+def _informed(status: str, lead: str, said: str, rows: pd.DataFrame) -> list[str]:
+    if status in _NUMBERED:
+        return [_sizes(capitalised(lead), rows), direction_sentence("In words", rows)]
+    marks = listed_and(list(map(unbroken, rows["landmark"])))
+    if status == SAID:
+        return [
+            f"At {marks} the paper prints no number and says: {said.replace(';', ',')}.",
+            _sizes("From that", rows),
+        ]
+    return [_sizes(capitalised(lead), rows)]
+
+
+def _of_all(together: pd.DataFrame | None, endpoint: str, arm: str) -> list[str]:
+    """What holds at all landmarks at once: one that stands out among several may do so by chance."""
+    if together is None or together.empty:
+        return []
+    own = together[
+        (together["endpoint"].map(words) == endpoint) & (together["arm"] == arm) & (together["landmarks"] > 1)
+    ]
+    return [
+        f"All {row.landmarks} landmarks together: the hazard ratio is below 1 at each of them with "
+        f"probability {format_probability(row.prob_all_below_1)}, above 1 at each with "
+        f"{format_probability(row.prob_all_above_1)}. The more landmarks are looked at, the likelier it is "
+        "that one of them stands out by chance."
+        for row in own.itertuples()
+    ]
 
 
 def _without_print(rows: pd.DataFrame) -> str:
@@ -108,13 +146,23 @@ def _without_print(rows: pd.DataFrame) -> str:
     return f"{lead}; that of “no limit” is, but it is biased and not summarised." if biased else f"{lead}."
 
 
-def _sizes(rows: pd.DataFrame) -> str:
+def _sizes(lead: str, rows: pd.DataFrame) -> str:
+    """``In print: posterior median hazard ratio per 10 points 0.60 (95 % CrI 0.30–1.15) at 150 d, printed
+    0.43; per 30 points 0.21 (0.03–1.52).``: the smallest and the largest where there are more than two."""
+    ends = rows if len(rows) <= 2 else rows.loc[[rows["hr"].idxmin(), rows["hr"].idxmax()]]
     found = [
         f"{_with_level(format_ratio(row), row)} at {unbroken(row.landmark)}"
-        + (f" (printed: {rounded(row.printed)})" if pd.notna(row.printed) else "")
-        for row in rows.itertuples()
+        + (f", printed {rounded(row.printed)}" if pd.notna(row.printed) else "")
+        + f", per 30 points {per_30(row)}"
+        for row in ends.itertuples()
     ]
-    return f"Posterior median hazard ratio per 10 points: {listed_and(found)}."
+    joined = (" to " if len(rows) > 2 else " and ").join(found)
+    return f"{lead}: posterior median hazard ratio per 10 points {joined}."
+
+
+def per_30(row: Any) -> str:
+    """Hazard ratio per 30 points with its interval, from that per 10: its third power."""
+    return format_interval(row.hr**3, row.lower**3, row.upper**3, 3 * row.hr**2 * row.mcse_hr, most=2)
 
 
 def _with_level(interval: str, row: Any) -> str:
@@ -184,16 +232,24 @@ def inside(checks: pd.DataFrame) -> pd.Series:
     return (checks["printed"] >= checks["lower"]) & (checks["printed"] <= checks["upper"])
 
 
-def _held_out_sentences(checks: pd.DataFrame) -> list[str]:
+def _held_out_sentences(checks: pd.DataFrame, together: pd.DataFrame | None) -> list[str]:
+    """Each held-out number with its predictive interval, whose width says how much the check can show."""
     clauses = [
         f"{describe(row)}: printed {rounded(row.printed)}, predicted {rounded(row.predicted)} "
-        f"({percent(row.level)} predictive interval {rounded(row.lower)}–{rounded(row.upper)}, "
-        f"p = {format_probability(row.p_value)})"
+        f"({percent(row.level)} predictive interval {rounded(row.lower)}–{rounded(row.upper)})"
         for row in checks.itertuples()
-        if kind_of(row).axis == "probability"
     ]
-    count = f"{int(inside(checks).sum())} of {len(checks)} held-out numbers lie inside their intervals"
-    return [f"Held out and then predicted: {'; '.join([*clauses, count])}."]
+    joint = [] if together is None else together_sentences(together)
+    return [" ".join([f"Held out and then predicted: {'; '.join(clauses)}.", *joint])]
+
+
+def together_sentences(together: pd.DataFrame) -> list[str]:
+    """How far out the held-out numbers of an arm lie together."""
+    return [
+        f"{row.rows} together ({words(row.endpoint)}, {row.arm}): {format_probability(row.p_value)} of "
+        "replicated studies lie as far out."
+        for row in together.itertuples()
+    ]
 
 
 def contents(found: Tables) -> dict[str, bool]:
@@ -206,6 +262,8 @@ def contents(found: Tables) -> dict[str, bool]:
         "slopes": len(slopes),
         "no_limit": slopes["biased"].astype(bool).any(),
         "predicted": (slopes["status"] == PREDICTED).any(),
+        "said": (slopes["status"] == SAID).any(),
+        "virtual": "virtual_trials" in found,
         "printed_slopes": used["statistic"].isin(names_of(Quantity.SLOPE)).any(),
         "correlated": (used["correlated_with"].fillna("") != "").any(),
         "bare_medians": used.loc[used["statistic"] == "median", "lower"].isna().any(),
@@ -224,6 +282,12 @@ def unpredicted(found: Tables) -> list[str]:
     evidence, checks = found["evidence"], found.get("checks")
     held_out = evidence.loc[evidence["use"] == "check", "id"]
     return list(held_out if checks is None else held_out[~held_out.isin(checks["row"])])
+
+
+def not_matched(virtual_trials: pd.DataFrame) -> list[str]:
+    """``control, greatest, week 12``: the printed numbers that virtual trials would hardly print."""
+    off = virtual_trials[~virtual_trials["inside"].astype(bool)]
+    return [f"{row.margin} ({row.arm})" for row in off.itertuples()]
 
 
 def single_arm_studies(found: Tables) -> list[str]:

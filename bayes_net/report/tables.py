@@ -33,6 +33,7 @@ from bayes_net.schema import (
     NO_LIMIT,
     OBSERVED,
     PREDICTED,
+    SAID,
     WITHOUT_BIAS,
     landmark_label,
     landmark_names,
@@ -93,6 +94,8 @@ def format_printed(row: Any) -> str:
 
 def _status(row: Any) -> str:
     silent = row.contraction < LEAST_CONTRACTION
+    if row.status == SAID:
+        return f"said: {row.said}{'; the prior speaks' * silent}"
     if row.status == PREDICTED:
         return f"predicted{': only the prior' if silent else ', not in print'}"
     return f"{row.status}{'; the prior speaks' * silent}"
@@ -133,6 +136,10 @@ def _in_words(row: Any) -> str:
         return f"not interpreted ({why if row.biased else 'gate failed'})"
     if row.contraction < LEAST_CONTRACTION:
         return "not interpreted (this is the prior)"
+    if row.status == SAID:
+        return f"the paper: {row.said}"
+    if row.status == PREDICTED:
+        return "not interpreted (no number and no statement of its own)"
     return " ".join(direction(row.prob_below_1)).strip()
 
 

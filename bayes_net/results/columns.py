@@ -21,8 +21,9 @@ HAZARD_RATIO_COLUMNS = (
 )
 """Columns of every table of hazard ratios, in order. ``log_mean`` and ``log_sd`` are of the posterior log
 hazard ratio, ``prior_sd`` is the SD of its prior and ``contraction`` 1 - log_sd / prior_sd."""
-PRINTED_COLUMNS = ("row", "printed", "printed_lower", "printed_upper")
-"""What a table of a synthesis has besides: the row of the evidence, and what it prints."""
+PRINTED_COLUMNS = ("row", "printed", "printed_lower", "printed_upper", "said")
+"""What a table of a synthesis has besides: the row of the evidence, what it prints, and what it says where it
+prints no number."""
 PARAMETER_KEYS = ["parameter", "endpoint", "study", "arm", "landmark", "label"]
 """What an element of a parameter of a synthesis is of; ``label`` is all of it in words."""
 LEAST_CONTRACTION = 0.1

@@ -25,7 +25,7 @@ from bayes_net.numbers import format_range
 from bayes_net.results.columns import PARAMETER_KEYS, PRINTED_COLUMNS, hazard_ratio_columns
 from bayes_net.results.fits import ratio_summary
 
-_PRINTED = PRINTED_COLUMNS[1:]
+_PRINTED = PRINTED_COLUMNS[1:4]
 
 
 def hazard_ratios(
@@ -86,11 +86,44 @@ def _beside(
         if not len(match):
             found.append({"status": schema.PREDICTED, "row": ""})
             continue
+        if match.iloc[0]["said"]:
+            words = {"row": match.iloc[0]["id"], "said": match.iloc[0]["said"]}
+            entered = match.iloc[0]["use"] == "likelihood"
+            found.append({"status": schema.SAID if entered else schema.PREDICTED} | words)
+            continue
         first, power = match.iloc[0], 10.0 if "10 points" in row.measure else 1.0
         values = [x**power for x in per_point_of_shrinkage(first)]
         status = schema.IN_PRINT if first["use"] == "likelihood" else schema.HELD_OUT
         found.append({"status": status, "row": first["id"]} | dict(zip(_PRINTED, values, strict=True)))
-    return pd.DataFrame(found, index=table.index).reindex(columns=["status", "row", *_PRINTED])
+    columns = pd.DataFrame(found, index=table.index).reindex(columns=["status", "row", *_PRINTED, "said"])
+    return columns.fillna({"row": "", "said": ""})
+
+
+def landmarks_together(fit: xr.DataTree, network: Network) -> pd.DataFrame:
+    """What holds at all landmarks of an arm at once, "no limit" aside: by endpoint and arm the number of
+    ``landmarks``, and ``prob_all_below_1`` and ``prob_all_above_1`` of their hazard ratios of shrinkage."""
+    if not network.slope_endpoints:
+        return pd.DataFrame()
+    slope = fit["posterior"]["slope"]
+    own = slope.sel({schema.LANDMARK: [mark for mark in network.landmarks if mark != schema.NO_LIMIT]})
+    if not own.sizes[schema.LANDMARK]:
+        return pd.DataFrame()
+    below = (own < 0).all(schema.LANDMARK).mean(schema.SAMPLE_DIMS)
+    above = (own > 0).all(schema.LANDMARK).mean(schema.SAMPLE_DIMS)
+    table = about(below).assign(landmarks=own.sizes[schema.LANDMARK])
+    return table.assign(prob_all_below_1=below.values.ravel(), prob_all_above_1=above.values.ravel())
+
+
+def unprinted(fit: xr.DataTree, network: Network, *, ci_prob: float) -> pd.DataFrame:
+    """Where each estimate can lie that is not printed: what is ``said`` of it, its posterior as a ratio (of
+    shrinkage per 10 points)."""
+    if "estimate" not in fit["posterior"]:
+        return pd.DataFrame()
+    rows = network.rows[[d.kind == "said" for d in network.data]].reset_index(drop=True)
+    table = summarise(np.exp(fit["posterior"]["estimate"]), ci_prob=ci_prob)
+    about_it = rows[["id", "endpoint", "study", "arm", "landmark", "statistic", "said"]]
+    about_it = about_it.rename(columns={"id": "row"})
+    return about_it.join(table[["estimate", "lower", "upper", "level", "mcse", "ess_bulk", "rhat"]])
 
 
 def per_point_of_shrinkage(row: pd.Series) -> tuple[float, float, float]:

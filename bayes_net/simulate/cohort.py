@@ -1,8 +1,8 @@
-"""Synthetic cohorts with the published margins of NETTER-1, and with slopes that are known.
+"""Synthetic cohorts: patients and scans of one virtual trial that resembles NETTER-1.
 
-What is published is a field of `SimulationPlan`; what the generator needs is solved from it by
-`calibrate`. Sources: Pavel et al. 2025, Cancer Medicine (ad hoc analysis of NETTER-1); Strosberg et al.
-2017, N Engl J Med 376:125 (primary analysis); Strosberg et al. 2021, Lancet Oncol 22:1752 (final survival).
+Sources of what is matched: Pavel et al. 2025, Cancer Medicine (ad hoc analysis of NETTER-1); Strosberg et al.
+2017, doi:10.1056/NEJMoa1607427 (primary analysis); Strosberg et al. 2021, Lancet Oncol 22:1752 (final
+survival).
 """
 
 from __future__ import annotations
@@ -10,40 +10,40 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
 
 from bayes_net.data.cohort import Cohort, read_cohort
-from bayes_net.data.exposure import inverse_cumulative
 from bayes_net.data.notes import Note
-from bayes_net.errors import CohortWarning
-from bayes_net.simulate.margins import calibrate
-from bayes_net.simulate.plan import (
-    LARGEST_CLEAR,
-    PROGRESSED_SIZE,
-    ArmLaw,
-    SimulationPlan,
-    hazards,
-    mean_readings,
-    reading_sd,
-    uncapped_deaths,
-    visits,
-)
+from bayes_net.errors import CohortWarning, InputError
+from bayes_net.simulate.plan import SimulationPlan
+from bayes_net.simulate.trials import Trials, draw
 
 PATIENT_COLUMNS = {"pfs_time": "pfs_months", "os_time": "os_months"}
 SCAN_COLUMNS = {"time": "scan_months", "size": "sum_of_diameters_mm"}
 """How `write_cohort` names columns that carry a unit: pass both to `read_cohort` to read them back."""
+PROGRESSED_SIZE, PROGRESSED_MM, LARGEST_CLEAR = 1.2, 5.0, 1.2 - 1e-5
+"""Size over nadir, and growth, that RECIST 1.1 calls progression, and what stays below it when rounded to a
+nanometre."""
+LIKE_ONE = 20_000
+"""Patients over which overall survival is averaged."""
+DEADLIEST = 20.0
+"""Hazard per month beyond which none is looked for."""
 
 
 def simulate_cohort(plan: SimulationPlan | None = None, *, seed: int) -> Cohort:
-    """A cohort with the margins of ``plan``, labelled synthetic, that passed the checks of real data."""
+    """A cohort drawn from ``plan``, labelled synthetic, that passed the checks of real data.
+
+    Raises InputError if no hazard of death after progression gives the plan's median overall survival.
+    """
     plan = SimulationPlan() if plan is None else plan
     rng = np.random.default_rng(seed)
-    drawn = [_draw(plan, arm, law, rng) for arm, law in enumerate(calibrate(plan))]
-    patients, scans, capped = zip(*drawn, strict=True)
+    patients, scans = zip(*(_arm(plan, arm, rng) for arm in range(len(plan.arms))), strict=True)
     patients, scans = pd.concat(patients, ignore_index=True), pd.concat(scans, ignore_index=True)
     with warnings.catch_warnings():
         # Patients without a scan are in the plan; the note of them stays.
@@ -51,14 +51,9 @@ def simulate_cohort(plan: SimulationPlan | None = None, *, seed: int) -> Cohort:
         cohort = read_cohort(
             patients, scans, time_unit="months", size_unit="mm", arms=plan.arms, synthetic=True
         )
-    return replace(cohort, notes=(*_synthetic_notes(len(patients), sum(capped)), *cohort.notes))
-
-
-def _synthetic_notes(n: int, capped: int) -> tuple[Note, ...]:
-    message = f"all {n} patients are synthetic: drawn from published margins, not observed"
-    label = Note("handled", "synthetic", message, n)
-    message = f"{capped} patients have a death hazard lowered to their PFS hazard, so os_slope is not exact"
-    return (label, Note("handled", "capped-deaths", message, capped)) if capped else (label,)
+    n = len(patients)
+    message = f"all {n} patients are synthetic: drawn by a computer, not observed"
+    return replace(cohort, notes=(Note("handled", "synthetic", message, n), *cohort.notes))
 
 
 def write_cohort(cohort: Cohort, folder: str | Path) -> tuple[Path, Path]:
@@ -91,93 +86,82 @@ def _write_atomically(table: pd.DataFrame, path: Path) -> None:
         raise
 
 
-def _draw(
-    plan: SimulationPlan, arm: int, law: ArmLaw, rng: np.random.Generator
-) -> tuple[pd.DataFrame, pd.DataFrame, int]:
-    """The patient and scan tables of one arm, and how many of its patients' death hazards are capped."""
-    n, at = plan.patients[arm], visits(plan)
-    depth = law.depth(rng.standard_normal(n))
-    progression, death, end = _courses(plan, arm, law, depth, rng)
-    seen = progression if plan.progression_seen == "exact" else _next_visit(at, progression)
-    leaves = np.minimum(end, _discontinuation(law, at[0], n, rng))
-    pfs = np.minimum.reduce([seen, death, leaves])
-    names = np.array([f"S{number:06d}" for number in range(n)], dtype=object) + f"-{arm + 1}"
+def _arm(plan: SimulationPlan, arm: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The patient and scan tables of one arm."""
+    law, n = plan.law(arm), plan.patients[arm]
+    trial = _drawn(law, n, rng)
+    medians = plan.os_medians
+    later = _death_after_progression(law, medians[arm], plan.arms[arm]) if medians else law["death"]
+    death = _death(trial, later, rng)
+    names = np.array([f"S{number:06d}-{arm + 1}" for number in range(n)], dtype=object)
     patients = pd.DataFrame(
         {
             "patient": names,
             "study": "NETTER-1-like, synthetic",
             "arm": plan.arms[arm],
-            "pfs_time": pfs,
-            "pfs_event": (np.minimum(seen, death) <= leaves).astype(int),
-            "os_time": np.minimum(death, end),
-            "os_event": (death <= end).astype(int),
+            "pfs_time": trial.pfs[0],
+            "pfs_event": trial.event[0].astype(int),
+            "os_time": np.minimum(death, trial.followed[0]),
+            "os_event": (death <= trial.followed[0]).astype(int),
         }
     )
-    scanned = at <= pfs[:, None]
-    progressed = scanned & (at == seen[:, None])
-    readings = mean_readings(plan, arm, law, depth) + reading_sd(plan) * rng.standard_normal((n, len(at)))
-    scans = _scan_table(plan, names, readings, scanned, progressed, rng)
-    capped = uncapped_deaths(plan, arm, law, depth) > hazards(plan, arm, law, depth)[0]
-    return patients, scans, int(capped.any(axis=1).sum())
+    return patients, _scan_table(plan, names, trial, rng)
 
 
-def _courses(
-    plan: SimulationPlan, arm: int, law: ArmLaw, depth: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """When each patient progresses (infinite if death comes first), dies, and the study ends.
-
-    Both ways to tie death to progression keep the PFS hazard and the death hazard as they are: independent
-    causes that add up to the PFS hazard, or one and the same quantile of both laws.
-    """
-    pfs, death = hazards(plan, arm, law, depth)
-    ignoring = rng.random(len(depth)) < plan.independent_deaths
-    first, second = rng.standard_exponential((2, len(depth)))
-    progresses = inverse_cumulative(np.where(ignoring[:, None], pfs - death, pfs), law.starts, first)
-    dies = inverse_cumulative(death, law.starts, np.where(ignoring, second, first))
-    return np.where(progresses < dies, progresses, np.inf), dies, rng.uniform(*plan.follow_up, len(depth))
+def _drawn(law: Mapping[str, float], n: int, rng: np.random.Generator) -> Trials:
+    with np.errstate(divide="ignore"):  # a hazard of 0 is never
+        return draw({name: np.array([[value]]) for name, value in law.items()}, n, rng)
 
 
-def _next_visit(at: np.ndarray, times: np.ndarray) -> np.ndarray:
-    return np.append(at, np.inf)[np.searchsorted(at, times)]
+def _death(trial: Trials, after: float, rng: np.random.Generator) -> np.ndarray:
+    """When patients die: as drawn unless progression is seen first, when the hazard becomes ``after``."""
+    first, seen = trial.death[0], trial.seen[0]
+    with np.errstate(divide="ignore"):
+        return np.where(first <= seen, first, seen + rng.standard_exponential(len(seen)) / np.float64(after))
 
 
-def _discontinuation(law: ArmLaw, first_scan: float, n: int, rng: np.random.Generator) -> np.ndarray:
-    """When patients leave for another reason; some before their first scan."""
-    later = inverse_cumulative(np.full((n, 1), law.discontinuation), (0.0,), rng.standard_exponential(n))
-    return np.where(rng.random(n) < law.unscanned, rng.uniform(0, first_scan, n), later)
+def _death_after_progression(law: Mapping[str, float], median: float, arm: str) -> float:
+    """Hazard per month of death once progression is seen that gives overall survival its median."""
+    seen = _drawn(law, LIKE_ONE, np.random.default_rng(0)).seen[0]
+    alone, after = np.minimum(seen, median), np.maximum(median - seen, 0)
+
+    def misfit(hazard: float) -> float:
+        return float(np.exp(-law["death"] * alone - hazard * after).mean()) - 0.5
+
+    if misfit(0.0) < 0 or misfit(DEADLIEST) > 0:
+        raise InputError(
+            f"{arm}: no hazard of death after progression gives a median overall survival of {median:g} "
+            "months; bring os_medians nearer to the published ones, or change the hazards before it"
+        )
+    return float(brentq(misfit, 0.0, DEADLIEST))
 
 
 def _scan_table(
-    plan: SimulationPlan,
-    names: np.ndarray,
-    readings: np.ndarray,
-    scanned: np.ndarray,
-    progressed: np.ndarray,
-    rng: np.random.Generator,
+    plan: SimulationPlan, names: np.ndarray, trial: Trials, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Scans with sizes, the baseline among them, of which only the recorded progression looks like one.
-
-    Growth to progression begins after the last clear scan, so that no reading foretells it.
-    """
-    n = len(names)
-    size, nadir = np.ones((n, readings.shape[1] + 1)), np.ones(n)
-    new_lesion = progressed & (rng.random(n) < plan.new_lesions)[:, None]
-    regrown = PROGRESSED_SIZE + 0.1 * rng.standard_exponential(n)
-    for visit, reading in enumerate(1 - readings.T / 100, start=1):
-        clear = np.clip(reading, 0.01, LARGEST_CLEAR * nadir)
-        worse = np.where(new_lesion[:, visit - 1], np.maximum(clear, nadir), regrown * nadir)
-        size[:, visit] = np.where(progressed[:, visit - 1], worse, clear)
-        nadir = np.minimum(nadir, size[:, visit])
+    """Scans with sizes, the baseline among them, of which only the recorded progression looks like one."""
+    months, clear, reading = (array[0] for array in (trial.at, trial.clear, trial.reading))
+    progressed = months == trial.pfs[0][:, None]
+    new_lesion = progressed & (reading > -np.inf)
     median, log_sd = plan.baseline_mm
-    millimetres = size * median * np.exp(log_sd * rng.standard_normal(n))[:, None]
-    response = np.where(progressed, "PD", np.where(size[:, 1:] <= 0.7, "PR", "SD"))
-    done = np.pad(scanned, ((0, 0), (1, 0)), constant_values=True)
-    row, at = np.nonzero(done)
+    baseline = median * np.exp(log_sd * rng.standard_normal(len(names)))
+    grown = PROGRESSED_SIZE + 0.1 * rng.standard_exponential(len(names))
+    size = baseline[:, None] * np.ones(months.shape[1] + 1)
+    nadir = baseline.copy()
+    for visit, read in enumerate(reading.T, start=1):
+        counts = read > -np.inf
+        unlike = np.minimum(baseline * (1 - np.where(counts, read, 0) / 100), LARGEST_CLEAR * nadir)
+        regrown = np.maximum(grown * nadir, nadir + PROGRESSED_MM * grown)
+        size[:, visit] = np.where(counts, unlike, regrown)
+        nadir = np.where(counts, np.minimum(nadir, unlike), nadir)
+    response = np.where(progressed, "PD", np.where(size[:, 1:] <= 0.7 * baseline[:, None], "PR", "SD"))
+    done = np.pad(clear | progressed, ((0, 0), (1, 0)), constant_values=True)
+    row = np.nonzero(done)[0]
     return pd.DataFrame(
         {
             "patient": names[row],
-            "time": np.array([0.0, *visits(plan)])[at],
-            "size": millimetres[done],
+            "time": np.pad(months, ((0, 0), (1, 0)))[done],
+            "size": size[done],
             "new_lesion": np.pad(new_lesion, ((0, 0), (1, 0)))[done].astype(int),
             "response": np.pad(response.astype(object), ((0, 0), (1, 0)), constant_values="")[done],
         }

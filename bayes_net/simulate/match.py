@@ -12,7 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayes_net.simulate.printed import PATIENTS, PRINTED, margins
-from bayes_net.simulate.trials import LABELS, NAMES, PRIORS, VARIANCES, Trials, draw, parameters, summary
+from bayes_net.simulate.trials import (
+    EXPECTED,
+    LABELS,
+    NAMES,
+    PRIORS,
+    VARIANCES,
+    Trials,
+    draw,
+    parameters,
+    summary,
+)
 
 CHUNK = 250
 PILOTS, REPLICATES = 40, 50
@@ -110,9 +120,10 @@ def by_chunks(function: Callable[[np.ndarray], np.ndarray], z: np.ndarray) -> np
     return np.concatenate([function(z[i : i + CHUNK]) for i in range(0, len(z), CHUNK)])
 
 
-def predictive(matched: Matched, rng: np.random.Generator, *, replicates: int) -> list[dict]:
-    """One row a printed number: its 90 % predictive interval, whether it lies inside, and where it is matched
-    the standard deviation of its sampling."""
+def predictive(matched: Matched, rng: np.random.Generator, *, replicates: int) -> dict:
+    """``margins``: one row a printed number, with its 90 % predictive interval, whether it lies inside, and
+    where it is matched the standard deviation of its sampling. ``nearest``: the particle whose trials are on
+    average the nearest to what is matched."""
     arm, z = matched.arm, np.repeat(matched.z, replicates, axis=0)
     simulated = by_chunks(lambda part: margins(_trials(part, arm, rng), arm, rng, matched=False), z)
     rows, scales = [], iter(matched.sd)
@@ -122,7 +133,9 @@ def predictive(matched: Matched, rng: np.random.Generator, *, replicates: int) -
         scale = {"sd": next(scales)} if number.matched else {}
         row |= {"lower": lower, "median": median, "upper": upper} | scale
         rows.append(row | {"inside": bool(lower <= number.value <= upper)})
-    return rows
+    mean = np.nanmean(simulated.reshape(len(matched.z), replicates, -1), axis=1)
+    apart = _distance(mean[:, [number.matched for number in PRINTED[arm].values()]], arm, matched.sd)
+    return {"margins": rows, "nearest": int(np.argmin(apart))}
 
 
 def quantities(matched: Matched, rng: np.random.Generator, *, replicates: int) -> dict:
@@ -133,7 +146,8 @@ def quantities(matched: Matched, rng: np.random.Generator, *, replicates: int) -
     risk. From trials with one: ``carried``, the change of the mean estimate with the slope of the final depth
     (less than the tracking, since hazards average over what s does not see), and ``bias_change``, how much
     less. From the trials that resemble the printed one: numbers ``at_risk`` and ``events``, ``variance`` at
-    ``TILTS`` (se² = 1 / (events · V)) and ``se``. ``correlation`` is that of the estimates in their standard
+    ``TILTS`` (se² = 1 / (events · V)), the standard errors that follow, ``expected_se``, and the trials' own,
+    ``se``. ``correlation`` is that of the estimates in their standard
     errors, without association. ``trials`` counts those that resemble the printed one.
 
     ``_sd`` is the standard deviation between matched parameters, or between the trials that resemble the
@@ -174,10 +188,16 @@ def _resembling(trials: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {}
     for name in ("at_risk", "events"):
         columns |= {name: np.nanmedian(trials[name], axis=0), f"{name}_sd": np.nanstd(trials[name], axis=0)}
-    for name in ("se", *VARIANCES):
-        logs = np.log(trials[name], out=np.full_like(trials[name], np.nan), where=trials[name] > 0)
-        columns |= {name: np.exp(np.nanmedian(logs, axis=0)), f"{name}_log_sd": np.nanstd(logs, axis=0)}
+    logs = {name: _log(trials[name]) for name in ("se", *VARIANCES)}
+    events = _log(trials["events"])
+    logs |= {name: -(events + logs[of]) / 2 for name, of in zip(EXPECTED, VARIANCES, strict=True)}
+    for name, values in logs.items():
+        columns |= {name: np.exp(np.nanmedian(values, axis=0)), f"{name}_log_sd": np.nanstd(values, axis=0)}
     return columns
+
+
+def _log(values: np.ndarray) -> np.ndarray:
+    return np.log(values, out=np.full_like(values, np.nan), where=values > 0)
 
 
 def _between(name: str, values: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,7 +12,6 @@ from math import inf, log
 
 import numpy as np
 
-from bayes_net.simulate.plan import SimulationPlan
 from bayes_net.simulate.trials import (
     LABELS,
     NAMES,
@@ -25,7 +24,8 @@ from bayes_net.simulate.trials import (
     survival,
 )
 
-PATIENTS = dict(zip(("control", "177Lu"), SimulationPlan().patients, strict=True))
+PATIENTS = {"control": 114, "177Lu": 117}
+"""Randomised (Pavel 2025, 3.1)."""
 ROWS = {"week 12": 0, "week 48": 3, "week 72": 5}
 """Visits with printed rows of best change."""
 REVIEW_SD = 0.2

@@ -15,22 +15,25 @@ from scipy.special import expit, logit, ndtri
 
 from bayes_net import schema
 from bayes_net.data.exposure import inverse_cumulative
-from bayes_net.simulate.plan import LARGEST, SMALLEST, WEEK, SimulationPlan, visits
 
-DAY = 1 / schema.DAYS_PER_MONTH
+DAY, WEEK = 1 / schema.DAYS_PER_MONTH, 7 / schema.DAYS_PER_MONTH
+SMALLEST, LARGEST = -schema.PROGRESSION_PCHG, 100.0
+"""Best shrinkage lies between these: less would be progression, more cannot be."""
 AT = np.array([150 * DAY, 180 * DAY, 36 * WEEK, 48 * WEEK, 72 * WEEK, 0.0])
 """Where the clock of each estimate starts; the last one is "no limit", which looks at all scans."""
 LABELS = ("150d", "180d", "36w", "48w", "72w", schema.NO_LIMIT)
 HAZARD_CHANGES = 36 * WEEK
-VISITS = visits(SimulationPlan())
 PLAIN, LOG, LOGIT = "plain", "log", "logit"
 PRIMARY = 65.9
 """Months from the primary cut-off, 24 July 2015, to the last one, 18 January 2021."""
 FOLLOW_UP = (PRIMARY, 100.4)
 """Months to the last cut-off: enrolment began on 6 September 2012; all but two were in by the primary one."""
+VISITS = np.array([*range(12, 73, 12), *range(98, 463, 26)]) * 7 / schema.DAYS_PER_MONTH
+"""Scans every 12 weeks until week 72, then every six months (Pavel 2025, 2.3), beyond the last follow-up."""
 TILTS = (-0.5, 0.0, 0.5)
 """Log hazard ratios at which the variance of shrinkage is given."""
 VARIANCES = tuple(f"variance_at_{tilt:g}" for tilt in TILTS)
+EXPECTED = tuple(f"expected_se_at_{tilt:g}" for tilt in TILTS)
 NAMES = ("estimate", "se", "at_risk", "events", "tracking", *VARIANCES)
 LARGEST_ESTIMATE = 4.0
 """Per 10 points: beyond it the likelihood is taken to have no maximum."""
@@ -84,6 +87,10 @@ class Trials:
 
     depth: np.ndarray
     """Final shrinkage."""
+    seen: np.ndarray
+    """When progression is or would be seen."""
+    death: np.ndarray
+    """When the patient would die if the hazard stayed what it is before progression."""
     pfs: np.ndarray
     event: np.ndarray
     followed: np.ndarray
@@ -143,7 +150,8 @@ def draw(parameter: Mapping[str, np.ndarray], patients: int, rng: np.random.Gene
     # A scan without progression is below +20 %; one with regrown target lesions is never the best.
     counts = done & (~progressed | new_lesion[..., None])
     reading = np.where(counts, np.clip(reading, SMALLEST + 0.1, LARGEST - 0.1), -inf)
-    return Trials(depth, pfs, np.minimum(seen, death) <= end, followed, at, reading, done & ~progressed)
+    event = np.minimum(seen, death) <= end
+    return Trials(depth, seen, death, pfs, event, followed, at, reading, done & ~progressed)
 
 
 def risk_sets(trials: Trials) -> tuple[np.ndarray, np.ndarray]:

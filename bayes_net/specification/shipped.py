@@ -5,18 +5,12 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
+from bayes_net.data.shipped import models_folder
 from bayes_net.errors import SpecificationError, listed
 
 EXAMPLES = ("N01", "N02", "N03", "N10")
 """Median and S(t) of a control arm, hazard ratio of the arms, hazard ratio per point of shrinkage."""
 TEMPLATES = Path(__file__).parent
-PACKAGE = Path(__file__).parent.parent
-
-
-def models_folder() -> Path:
-    """The folder of shipped specifications: inside an installed wheel, or beside the package in a clone."""
-    packaged = PACKAGE / "models"
-    return packaged if packaged.is_dir() else PACKAGE.parent / "models"
 
 
 def shipped_models() -> dict[str, Path]:

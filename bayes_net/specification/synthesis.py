@@ -9,9 +9,11 @@ from pydantic import Field, model_validator
 
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
+from bayes_net.evidence.virtual import biases
 from bayes_net.model import priors
 from bayes_net.model.assumptions import Assumptions, SlopePrior
 from bayes_net.schema import PFS, Duration
+from bayes_net.simulate.ensemble import VirtualTrials
 from bayes_net.specification import fields, sections
 from bayes_net.specification.base import Plan
 
@@ -25,12 +27,15 @@ class EvidenceSection(sections.Section):
     """CSV files of published numbers."""
     use: dict[str, Literal["likelihood", "check", "record"]] = Field(default_factory=dict)
     """By row id: use it otherwise than the file says."""
-    correlation: dict[str, float | Literal["curve"]] = Field(default_factory=dict)
-    """Of two rows, such as {"N10 N11" = 0.58}, or "curve" for two points of one curve."""
+    correlation: dict[str, float | Literal["curve", "arms"]] = Field(default_factory=dict)
+    """Of two rows, such as {"N10 N11" = 0.58}; or "curve" for two points of one curve, "arms" for the hazard
+    ratio of a trial's arms and a point of the curve of one."""
     power: dict[str, Fraction] = Field(default_factory=dict)
     """Weight from 0 to 1 of single rows or whole studies, such as {"NETTER-1" = 0.5}."""
     only: tuple[Literal["pfs", "os", "response", "shrinkage", "completion"], ...] = ()
     """Endpoints to use; rows of others are kept as records. `[]`: all."""
+    statements: fields.Flag = True
+    """What papers say of estimates that they do not print; `false`: those rows are kept as records."""
 
     @model_validator(mode="after")
     def _pairs(self) -> EvidenceSection:
@@ -180,11 +185,22 @@ class ResponseSection(BorrowingSection):
     sd: StudySd = 1.0
 
 
+class VirtualTrialsSection(sections.Section):
+    """Simulated trials that rows of the evidence name: correlations of estimates at different landmarks, and
+    standard errors of those that are not printed."""
+
+    se_factor: fields.Positive = 1.0
+    """Multiplies the standard errors of what is not printed."""
+    correlations: Literal["mean", "independent"] = "mean"
+    """Of estimates at different landmarks: those of the virtual trials, or none."""
+
+
 class BiasSection(sections.Section):
     """Guarantee-time bias of "no limit": mean and SD by arm, log hazard ratio per point of shrinkage."""
 
     by_arm: dict[str, tuple[fields.Number, fields.Positive]] = Field(default_factory=dict)
-    """By arm: mean and SD of the bias, log hazard ratio per point of shrinkage."""
+    """By arm: mean and SD of the bias, log hazard ratio per point of shrinkage. `{}`: those of
+    the virtual trials that rows of the evidence name, if they do."""
     scale: Annotated[fields.Number, Field(ge=0, le=10)] = 1.0
     """Multiplies both."""
 
@@ -247,6 +263,7 @@ class SynthesisPlan(Plan):
 
     _name: ClassVar[str] = "specification of a synthesis"
     evidence: EvidenceSection | None = None
+    virtual_trials: VirtualTrialsSection = VirtualTrialsSection()
     cohorts: Annotated[tuple[CohortSection, ...], sections.listed_tables("cohorts")] = ()
     model: ModelSection
     slopes: SlopeSection = SlopeSection()
@@ -268,9 +285,12 @@ class SynthesisPlan(Plan):
         """Refuse priors that are no distributions."""
         self.assumptions()
 
-    def assumptions(self) -> Assumptions:
-        """The priors and structure as the model takes them."""
-        p, arms = self.priors, self.model.arms
+    def assumptions(self, virtual: VirtualTrials | None = None) -> Assumptions:
+        """The priors and structure as the model takes them; ``virtual`` trials give the bias that is not
+        specified."""
+        p, arms, bias = self.priors, self.model.arms, dict(self.bias.by_arm)
+        if not bias and virtual is not None:
+            bias = {arm: found for arm, found in biases(virtual).items() if arm in arms}
         return Assumptions(
             arms=arms,
             reference=self.model.reference,
@@ -289,6 +309,6 @@ class SynthesisPlan(Plan):
             response=self.borrowing.response.value(),
             response_probability=priors.probability_prior(*p.response_probability),
             completion=priors.odds_ratio_prior(*_proper(p.odds_ratio_completion)),
-            bias=dict(self.bias.by_arm),
+            bias=bias,
             bias_scale=self.bias.scale,
         )

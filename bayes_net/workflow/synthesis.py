@@ -20,7 +20,7 @@ from bayes_net.data.landmarks import landmark
 from bayes_net.data.notes import WARNING, Note
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.new_study import new_study_priors
-from bayes_net.estimands.synthesis import checks, profiles
+from bayes_net.estimands.synthesis import checks, checks_together, profiles
 from bayes_net.evidence.pairs import impossible_curves
 from bayes_net.evidence.table import Evidence, read_evidence
 from bayes_net.model.network import Curve, Network, combine_network, with_labels
@@ -186,11 +186,12 @@ def prepare_network(plan: SynthesisPlan, *, cohorts: dict[str, Cohort] | None = 
         A published number or a patient breaks a rule, or does not fit the model.
     """
     evidence = _evidence(plan)
+    virtual = evidence.virtual if evidence else None
     _check_studies(plan, evidence)
     loaded = [(section, load_data(section, plan.folder, cohorts=cohorts)) for section in plan.cohorts]
     network = combine_network(
         evidence,
-        plan.assumptions(),
+        plan.assumptions(virtual),
         cohorts=[_cohort(section, patients, plan) for section, patients in loaded],
         power=dict(plan.evidence.power) if plan.evidence else None,
     )
@@ -215,6 +216,9 @@ def _evidence(plan: SynthesisPlan) -> Evidence | None:
         use=section.use,
         correlation={(a, b): value for pair, value in section.correlation.items() for a, b in [pair.split()]},
         only=section.only,
+        statements=section.statements,
+        se_factor=plan.virtual_trials.se_factor,
+        correlated=plan.virtual_trials.correlations == "mean",
     )
     arm = plan.model.subgroups_of
     return _subgroups_as_arms(evidence, arm) if arm else evidence
@@ -252,7 +256,7 @@ def _subgroups_as_arms(evidence: Evidence, arm: str) -> Evidence:
         )
     table.loc[own, "arm"] = table.loc[own, "arm"] + " " + table.loc[own, "subgroup"]
     table.loc[own, "subgroup"] = "all"
-    return Evidence(table)
+    return Evidence(table, evidence.virtual)
 
 
 def _arm(section: CohortSection, names: pd.Series) -> pd.Series:
@@ -334,7 +338,7 @@ def _with_gate(
     table: pd.DataFrame, name: str, whole: FittedNetwork, diagnostics: pd.DataFrame
 ) -> pd.DataFrame:
     """The table with whether the fit behind each row passed its gate, which must travel with its numbers."""
-    if name in (DIAGNOSTICS, "evidence", "priors"):
+    if name in (DIAGNOSTICS, "evidence", "priors", "virtual_trials"):
         return table
     found: object = PASSED if whole.gate.passed else FAILED
     if "fit" in table and whole.gate.passed:
@@ -346,19 +350,23 @@ def _with_gate(
 def tabulate(fit: xr.DataTree, prepared: PreparedNetwork, *, ci_prob: float) -> dict[str, pd.DataFrame]:
     """Every table of the posterior, by file name."""
     plan, network = prepared.plan, prepared.network
-    seed = plan.sampling.seed
+    seed, virtual = plan.sampling.seed, prepared.evidence.virtual if prepared.evidence else None
     held_out = network.rows[:0] if prepared.evidence is None else with_labels(prepared.evidence.rows("check"))
     until = plan.report.predict_until.months
     times = np.linspace(0.0, until, 61)[1:]
     return {
         "hazard_ratios": results.hazard_ratios(fit, network, prepared.printed, ci_prob=ci_prob),
+        "landmarks_together": results.landmarks_together(fit, network),
         "arms_and_studies": results.arm_hazard_ratios(fit, network, ci_prob=ci_prob, seed=seed),
         "responses": results.responses(fit, network, ci_prob=ci_prob, seed=seed),
         "new_study_priors": new_study_priors(fit, network, seed=seed),
         "priors": results.prior_table(fit, network),
         "parameters": results.parameters(fit, network, ci_prob=ci_prob),
         "power_scaling": synthesis_power_scaling(fit, network),
+        "unprinted": results.unprinted(fit, network, ci_prob=ci_prob),
         "checks": checks(fit, network, held_out, ci_prob=ci_prob, seed=seed),
+        "checks_together": checks_together(fit, network, held_out, seed=seed),
+        "virtual_trials": pd.DataFrame() if virtual is None else virtual.matched(),
         "survival": profiles(
             fit,
             network,

@@ -35,13 +35,11 @@ from .fingerprint import definitions
 STORED = Path(__file__).with_name("coverage.json")
 COHORTS, KEPT_COHORTS, SEED = 200, 5, 20250225
 LANDMARKS = ("150d", "180d", "36w", "48w", "72w")
-PLAN = bn.SimulationPlan(
-    progression_seen="exact", path="at first scan", independent_deaths=1.0, pfs_slope=(-0.3, -0.1)
-)
+PLAN = bn.SimulationPlan(seen_at_once=True, slope=(-0.3, -0.1))
 """Hazard ratios of 0.74 and 0.90 per 10 points. The slope is then the truth at every landmark."""
 DRAWS = 500
 MODULES = (
-    "simulate.margins",
+    "simulate.trials",
     "simulate.plan",
     "simulate.cohort",
     "data.exposure",
@@ -89,6 +87,7 @@ def design(cohorts: int = COHORTS) -> dict:
         "seed": SEED,
         "landmarks": LANDMARKS,
         "plan": asdict(PLAN),
+        "laws": [PLAN.law(arm) for arm in range(len(PLAN.arms))],
         "cuts_months": cuts(),
         "hazard": asdict(hazard, dict_factory=_numbers),
         "sampler": asdict(sampler()),
@@ -133,7 +132,7 @@ def _fit_rows(number: int, label: str, data: bn.Exposure, shape, fit_seed: int) 
         | values
         | {"failed": failed}
         for arm, truth, n, events, values in zip(
-            data.arms, PLAN.pfs_slope, data.n_by_arm, data.events.sum(axis=1), numbers, strict=True
+            data.arms, PLAN.slope, data.n_by_arm, data.events.sum(axis=1), numbers, strict=True
         )
     ]
 

@@ -28,7 +28,7 @@ STORED = Path(__file__).parents[2] / "models" / "data" / "virtual_trials.json"
 SEED = 20250225
 PARTICLES, FIRST, REPLICATES = 400, 20_000, 40
 MODULES = ("simulate.trials", "simulate.printed", "simulate.match")
-USED = {"simulate.plan": ("SimulationPlan", "visits", "WEEK"), "data.exposure": ("inverse_cumulative",)}
+USED = {"data.exposure": ("inverse_cumulative",)}
 """What those modules take from others."""
 
 
@@ -45,7 +45,7 @@ def one_arm(job: tuple[str, int, int, int]) -> dict:
     matched = match(arm, rng, particles=particles, first=first)
     return {
         "limit": matched.limit,
-        "margins": predictive(matched, rng, replicates=replicates),
+        **predictive(matched, rng, replicates=replicates),
         **quantities(matched, rng, replicates=replicates),
         "parameters": {name: values[:, 0] for name, values in parameters(matched.z).items()},
     }

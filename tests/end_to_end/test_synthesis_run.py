@@ -28,6 +28,7 @@ from test_output import everything_in, hashes
 import bayes_net as bn
 from bayes_net.cli import app as cli
 from bayes_net.cli.app import _progress
+from bayes_net.data.shipped import models_folder
 from bayes_net.errors import InputError
 from bayes_net.evidence.table import COLUMNS
 from bayes_net.figures import style
@@ -40,7 +41,7 @@ from bayes_net.results.columns import HAZARD_RATIO_COLUMNS, PARAMETER_KEYS, PRIN
 from bayes_net.results.synthesis import arm_hazard_ratios, hazard_ratios
 from bayes_net.schema import landmark_names
 from bayes_net.specification.read import read_specification
-from bayes_net.specification.shipped import models_folder, shipped_models
+from bayes_net.specification.shipped import shipped_models
 from bayes_net.specification.synthesis import SynthesisPlan
 from bayes_net.workflow import synthesis as synthesis_workflow
 from bayes_net.workflow.analysis import prepare

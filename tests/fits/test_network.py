@@ -446,6 +446,18 @@ def test_counts_of_patients_whose_names_join_to_one_id_are_refused(tmp_path):
         made.with_rows(made.rows.assign(study="A B"))
 
 
+def test_no_curve_is_made_up_for_an_arm_of_which_nothing_is_known(tmp_path):
+    """Study B has a control arm on the baseline of study A, whose other arm appears with its hazard ratio."""
+    points = [row(f"M-{study}", "median", 10, n=50, study=study, arm=ARMS[0]) for study in "AB"]
+    made = combine_network(evidence(points, tmp_path), assumptions())
+    assert set(made.curves) == {("pfs", study, ARMS[0]) for study in "AB"}
+    alone = combine_network(evidence(points[1:], tmp_path), assumptions())
+    assert set(alone.curves) == set(made.curves)
+    compared = combine_network(evidence([*points, ratio("R", -0.5, 0.2)], tmp_path), assumptions())
+    assert set(compared.curves) == {*made.curves, ("pfs", "A", ARMS[1])}
+    usable(compared)
+
+
 def test_labels_of_curves_effects_and_levels_are_those_of_the_evidence():
     made = prrt()
     assert set(made.curves) == {

@@ -4,6 +4,7 @@ It shares no code with the models. Everything is analytic but for constants, so 
 """
 
 import numpy as np
+from said import log_statements
 from scipy import special, stats
 
 from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal
@@ -45,6 +46,29 @@ def walk(level, sd, step, cuts) -> np.ndarray:
     return level[..., None] + path - (path @ widths)[..., None] / widths.sum()
 
 
+def correlation(declared, one, other):
+    """Correlation of the errors of two numbers, each a row with its datum."""
+    if declared == "curve":
+        early, late = sorted((one[1], other[1]), key=lambda d: d.time)
+        h, se = np.exp([early.value, late.value]), np.array([early.se, late.se])
+        by_late = (se[1] * h[1]) ** 2 * np.expm1(h[0]) / np.expm1(h[1])
+        return min((se[0] * h[0]) ** 2, by_late) / h.prod() / se.prod()
+    if declared == "arms":
+        return of_arms(*sorted((one, other), key=lambda pair: pair[1].time > 0))
+    return float(declared)
+
+
+def of_arms(ratio, point):
+    """Of a log hazard ratio and log H of the control curve, from the treated arm's share of the hazard at
+    risk, k e^{(1 - r) H} / (1 + k e^{(1 - r) H}), averaged in closed form."""
+    (row, effect), (curve, at) = ratio, point
+    assert curve.arm == row.reference_arm
+    r, h = np.exp(effect.value), np.exp(at.value)
+    k = r * (row.n - curve.n) / curve.n
+    share = np.log((1 + k * np.exp((1 - r) * h)) / (1 + k)) / ((1 - r) * h)
+    return -share * effect.se / (at.se * (1.15 if at.inflated else 1.0))
+
+
 class Equations:
     """The terms of a synthesis from its rows and patients, one by one."""
 
@@ -61,13 +85,16 @@ class Equations:
         found = {name: self.term(name) for name in names}
         published = [name for name in names if name.startswith("published") and "_power" not in name]
         seen = [i for name in published for i in self.used(name)]
-        assert sorted(seen) == [i for i, (_, _, power) in enumerate(self.rows) if power > 0]
+        numbers = [i for i, (_, d, power) in enumerate(self.rows) if power > 0 and d.kind != "said"]
+        assert sorted(seen) == numbers
         return found
 
     def term(self, name):
         if name in self.free:
             assert np.shape(self.free[name]) == self.network.free[name].shape
             return log_prior(self.free[name], self.network.free[name].prior).sum()
+        if name == "statements":
+            return self.statements()
         if name.endswith("_power"):
             return self.power_term(name.removesuffix("_power"))
         if name == "patients_of_curves":
@@ -85,6 +112,27 @@ class Equations:
         if rows[0][1].kind == "normal":
             return sum((1 - power) * self.of("log_inflation", d.id) for _, d, power in rows if d.inflated)
         return sum((power - 1) * value for (_, _, power), value in zip(rows, self.numbers(name), strict=True))
+
+    def statements(self):
+        """Log probability of what is said of estimates that are not printed."""
+        order = [i for i in self.network.statements.rows]
+        kept = [i for i, (_, d, p) in enumerate(self.rows) if p > 0 and d.kind == "normal"]
+        rows, data, power = zip(*self.rows, strict=True)
+
+        z = [
+            (data[i].value - self.location(rows[i], data[i])) / self.se(data[i]) * np.sqrt(power[i])
+            for i in kept
+        ]
+        location = {i: self.location(rows[i], data[i]) for i in order}
+        se = {i: self.se(data[i]) * np.exp(data[i].se_tilt * location[i]) for i in order}
+        e = {i: self.of("estimate_z", data[i].id) for i in order}
+        R = self.correlation([self.rows[i] for i in (*kept, *order)])
+        return log_statements(data, order, kept, z, R, location, se, power, e)
+
+    def se(self, d):
+        """Standard error as it is, without its power."""
+        factor = self.of("log_inflation", d.id) if d.inflated else 0.0
+        return d.se * np.exp(factor + (d.log_se_sd * self.of("se_z", d.id) if d.log_se_sd else 0.0))
 
     def used(self, name) -> list[int]:
         """The places of the rows of a term."""
@@ -122,17 +170,10 @@ class Equations:
             partners = zip(one.correlated_with.split(";"), one.correlation.split(";"), strict=True)
             for partner, value in partners:
                 if partner in data:
-                    early, late = sorted((data[one.id], data[partner]), key=lambda d: d.time)
-                    curve = self.curve(early, late) / (early.se * late.se)
                     j = list(data).index(partner)
-                    matrix[i, j] = matrix[j, i] = curve if value == "curve" else float(value)
+                    pair = (one, data[one.id]), (rows[j][0], data[partner])
+                    matrix[i, j] = matrix[j, i] = correlation(value, *pair)
         return matrix
-
-    def curve(self, early, late):
-        """Covariance of two log cumulative hazards of one curve: V(s) / (H(s) H(t))."""
-        h, se = np.exp([early.value, late.value]), np.array([early.se, late.se])
-        by_late = (se[1] * h[1]) ** 2 * np.expm1(h[0]) / np.expm1(h[1])
-        return min((se[0] * h[0]) ** 2, by_late) / h.prod()
 
     def location(self, r, d):
         if r.statistic in ("survival", "median"):

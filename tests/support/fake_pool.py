@@ -39,7 +39,7 @@ def hazard_ratios(arms=ARMS, **changes) -> pd.DataFrame:
                     | {"prob_below_0.8": 0.4, "prob_0.9_to_1.11": 0.1, "status": status}
                     | {name: value**power for name, value in limits.items()}
                     | {name: value**power if printed else _MISSING for name, value in seen.items()}
-                    | {"row": f"P{a}" if printed else "", "prior_sd": 0.5, "mcse_hr": 0.002}
+                    | {"row": f"P{a}" if printed else "", "said": "", "prior_sd": 0.5, "mcse_hr": 0.002}
                     | {"log_sd": 0.5 * (1 - contraction), "contraction": contraction}
                 )
     common = {"estimand": "association", "interval": "equal-tailed", "gate": "passed"}

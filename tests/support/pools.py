@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from arviz_stats.base import array_stats
+from equations import correlation
+from said import log_statements
 from scipy import special, stats
 
 from bayes_net.engine.synthesis import information, synthesis_posterior
@@ -163,6 +165,7 @@ class Density:
     """
 
     def __init__(self, network, graph, *, patients=(), stacked=()):
+        self.network = network
         self.a, self.rows, self.data = network.assumptions, list(network.rows.itertuples()), network.data
         self.power, self.patients, self.stacked = network.power, patients, stacked
         self.labels, self.scales = graph.effects, graph.scales
@@ -176,7 +179,8 @@ class Density:
         self.c = self.by @ np.exp(x[len(self.labels) :]) if self.scales else np.zeros(len(self.labels))
         self.c = np.sqrt(1.0 + self.c**2 * self.information)
         self.z = dict(zip(self.labels, x[: len(self.labels)] / self.c, strict=True))
-        return self.prior() + self.normal_rows() + self.other_rows() + self.followed() + self.landmarked()
+        numbers = self.normal_rows() + self.said() + self.other_rows()
+        return self.prior() + numbers + self.followed() + self.landmarked()
 
     def gradient(self, x):
         """By the complex step, which has no truncation and no cancellation error."""
@@ -325,19 +329,35 @@ class Density:
     def correlation(self, used):
         place = {self.data[i].id: n for n, i in enumerate(used)}
         matrix = np.eye(len(used))
-        for i in used:
-            one, partner = self.rows[i], self.rows[i].correlated_with
-            if partner not in place:
-                continue
-            other = self.data[used[place[partner]]]
-            value = one.correlation
-            if value == "curve":
-                early, late = sorted((self.data[i], other), key=lambda d: d.time)
-                h, g = np.exp(early.value), np.exp(late.value)
-                shared = min((early.se * h) ** 2, (late.se * g) ** 2 * (np.exp(h) - 1) / (np.exp(g) - 1))
-                value = shared / (h * g) / (early.se * late.se)
-            matrix[place[one.id], place[partner]] = matrix[place[partner], place[one.id]] = float(value)
+        for n, i in enumerate(used):
+            one = self.rows[i]
+            partners = zip(one.correlated_with.split(";"), one.correlation.split(";"), strict=True)
+            for m, value in [(place[partner], value) for partner, value in partners if partner in place]:
+                pair = (one, self.data[i]), (self.rows[used[m]], self.data[used[m]])
+                matrix[n, m] = matrix[m, n] = correlation(value, *pair)
         return matrix
+
+    def said(self):
+        order = list(self.network.statements.rows)
+        kept = [i for i, d in enumerate(self.data) if d.kind == "normal" and self.power[i] > 0]
+        if not order:
+            return 0.0
+        z = [
+            (self.data[i].value - self.location(self.rows[i], self.data[i]))
+            / self.standard_error(self.data[i])
+            for i in kept
+        ]
+        location = {i: self.location(self.rows[i], self.data[i]) for i in order}
+        se = {}
+        for i in order:
+            d = self.data[i]
+            se[i] = d.se * np.exp(
+                d.se_tilt * location[i] + (d.log_se_sd * self.z["se_z", d.id] if d.log_se_sd else 0)
+            )
+        e = {i: self.z["estimate_z", self.data[i].id] for i in order}
+        z = np.array(z) * np.sqrt(self.power[kept])
+        R = self.correlation([*kept, *order])
+        return log_statements(self.data, order, kept, z, R, location, se, self.power, e)
 
     def other_rows(self):
         total = 0.0

@@ -105,7 +105,9 @@ PUBLIC = {
         median_survival_prior probability_prior slope_change_prior
     """,
     "results": "Fitted ResultFolder fitted hazard_ratio_table read_result survival_curves survival_table",
-    "simulate": "SimulationPlan simulate_cohort write_cohort",
+    "simulate": """
+        SimulationPlan VirtualArm VirtualTrials simulate_cohort virtual_trials write_cohort
+    """,
     "specification": "PatientsPlan SynthesisPlan parse_specification read_specification",
     "workflow": """
         Analysis Comparison Sensitivity analyse compare prepare rebuild_report run sensitivity write

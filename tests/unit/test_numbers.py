@@ -12,7 +12,6 @@ PACKAGE = Path(bn.__file__).parent
 MAY_ROUND = {
     "numbers.py",
     "estimands/new_study.py",  # mixtures of normals in a column for programs: an ASCII minus sign
-    "simulate/margins.py",  # targets of a plan, in messages
     *("figures/scenarios.py", "figures/style.py", "figures/synthesis.py"),  # ticks, by matplotlib
 }
 PRECISION = re.compile(r"%[-+ 0#]*\d*\.\d+[efgd]|\{[^{}]*:[^{}]*\.\d+[efg%]?\}")

@@ -47,8 +47,8 @@ PINNED = {
     """,
 }
 STATUSES = (
-    "in print|in print, held out|not in print: predicted|from patients|bias taken off|no bias term|"
-    "passed|failed|error"
+    "in print|in print, held out|not in print, but said|not in print: predicted|from patients|bias taken off|"
+    "no bias term|passed|failed|error"
 )
 BRIEF = {"seed": 1, "sampler": Sampler(draws=10, tune=20, chains=2)}
 HAZARDS = {

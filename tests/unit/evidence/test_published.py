@@ -2,6 +2,7 @@
 
 from itertools import product
 from math import log, sqrt
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +22,7 @@ from bayes_net.evidence.statistics import Datum
 from bayes_net.evidence.table import read_evidence
 
 PER_POINT = "per +1 point of shrinkage"
+DATA = Path(__file__).resolve().parents[3] / "models" / "data"
 
 
 def row(statistic, value="", lower="", upper="", p="", **more):
@@ -239,6 +241,82 @@ def test_correlation_formula_agrees_with_simulated_curves():
     ]
     expected = correlation_matrix(curve_rows("curve"), data)[0, 1]
     assert np.corrcoef(h)[0, 1] == pytest.approx(expected, abs=0.05)
+
+
+# --- hazard ratio of the arms and a point of a curve ---------------------------------------------------
+
+SIZES = {"old": 113, "new": 116}
+
+
+def arm_rows(arm="old"):
+    """A hazard ratio of all patients, and two points of the curve of one arm."""
+    common = {"cohort_id": "A", "endpoint": "pfs", "subgroup": "all"}
+    points = [
+        row("survival", value, "0.1", "0.6", id=f"P{k}", arm=arm, n=SIZES[arm], time=10.0 * k)
+        for k, value in enumerate(("0.5", "0.2"), start=1)
+    ]
+    effect = row("hazard ratio", "0.18", "0.11", "0.29", id="R", arm="new", n=229.0)
+    rows = [vars(one) | common for one in (*points, effect)]
+    declared = {"correlated_with": ["", "P1", "P1;P2"], "correlation": ["", "curve", "arms;arms"]}
+    return pd.DataFrame(rows).assign(**declared, reference_arm=["", "", "old"])
+
+
+def cox(time, event, treated):
+    """Log hazard ratios of two arms, (trial,), by Newton's method on each trial's partial likelihood."""
+    order = np.argsort(time, axis=1)
+    event = np.take_along_axis(event, order, axis=1)
+    new = np.take_along_axis(np.broadcast_to(treated, time.shape), order, axis=1)
+    at_risk = [own[:, ::-1].cumsum(axis=1)[:, ::-1] for own in (~new, new)]
+    found = np.zeros((len(time), 1))
+    for _ in range(12):
+        share = at_risk[1] * np.exp(found) / (at_risk[0] + at_risk[1] * np.exp(found))
+        score, information = (event * (new - share)).sum(axis=1), (event * share * (1 - share)).sum(axis=1)
+        found = found + (score / information)[:, None]
+    return found[:, 0]
+
+
+@pytest.fixture(scope="module")
+def two_arm_trials():
+    """Of 4000 trials of NETTER-1's size, with Weibull hazards and staggered entry: the log hazard ratio, and
+    by Kaplan-Meier log(-log S) of either arm where the control curve is at 0.5 and at 0.11."""
+    rng, ratio, treated = np.random.default_rng(20262), 0.18, np.arange(229) >= 113
+    time = 11.1 * (rng.exponential(size=(4000, 229)) / np.where(treated, ratio, 1.0)) ** (1 / 1.36)
+    end = rng.uniform(5, 40, time.shape)
+    event, time = time <= end, np.minimum(time, end)
+    logs = {}
+    for name, own in (("old", ~treated), ("new", treated)):
+        order = np.argsort(time[:, own], axis=1)
+        months, died = (np.take_along_axis(x[:, own], order, axis=1) for x in (time, event))
+        steps = np.where(died, np.log1p(-1 / np.maximum(np.arange(own.sum(), 0, -1), 1.001)), 0.0)
+        logs[name] = [np.log(-np.where(months <= at, steps, 0.0).sum(axis=1)) for at in (8.5, 20.0)]
+    return cox(time, event, treated), logs
+
+
+@pytest.mark.parametrize("arm", SIZES)
+def test_a_hazard_ratio_and_a_curve_correlate_as_simulated_trials_say(arm, two_arm_trials):
+    """With the standard errors that the trials show, within four standard errors (1 - r^2) / sqrt(4000); 0.03
+    and 0.06 besides for what is of order 1/n where few are at risk, a dozen control patients at 20 months."""
+    effect, logs = two_arm_trials
+    points = [Datum(f"P{k}", "normal", x.mean(), x.std(), time=k) for k, x in enumerate(logs[arm], start=1)]
+    found = correlation_matrix(arm_rows(arm), [*points, Datum("R", "normal", effect.mean(), effect.std())])
+    for k, x in enumerate(logs[arm]):
+        simulated = np.corrcoef(effect, x)[0, 1]
+        assert abs(found[k, 2] - simulated) < 4 * (1 - simulated**2) / sqrt(4000) + 0.03 * k
+
+
+def test_netter_1s_hazard_ratio_correlates_with_its_control_curve():
+    """By hand: -0.247 p / SE, p = 0.20 and 0.32 averaging 1 / (1 + 113 / (116 x 0.18) e^(-0.82 H))."""
+    shipped = read_evidence(DATA / "netter1.csv").rows("likelihood")
+    rows = shipped[shipped["id"].isin(["N01", "N02", "N03"])]
+    matrix = correlation_matrix(rows, [datum(one) for one in rows.itertuples()])
+    np.testing.assert_allclose(matrix[2, :2], [-0.31, -0.38], atol=0.01)
+
+
+def test_of_equal_arms_without_an_effect_each_has_half_of_the_hazard():
+    data = [Datum("P1", "normal", 0.0, 0.2), Datum("P2", "normal", 0.5, 0.2), Datum("R", "normal", 0.0, 0.1)]
+    for arm, half in (("old", -0.25), ("new", 0.25)):
+        equal = arm_rows(arm).assign(n=[100.0, 100.0, 200.0])
+        np.testing.assert_allclose(correlation_matrix(equal, data)[2, :2], half, rtol=1e-12)
 
 
 # --- a median and a survival of one curve, as trials print them -----------------------------------------

@@ -30,7 +30,7 @@ from bayes_net.report.synthesis import SECTIONS, synthesis_page
 from bayes_net.report.synthesis_words import PRIOR, answer, movement_sentences, slope_sentences
 from bayes_net.report.tables import by_landmark, probability_table, ratio_table
 from bayes_net.results.folder import Illustration
-from bayes_net.schema import HELD_OUT, PREDICTED
+from bayes_net.schema import HELD_OUT, PREDICTED, SAID
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,6 @@ def slopes(**changes) -> str:
     [
         ("in print", "In print:"),
         (HELD_OUT, "In print but held out:"),
-        (PREDICTED, "Predicted, no printed number:"),
     ],
 )
 def test_words_of_slopes_follow_probability_and_status(probability, said, status, lead):
@@ -87,8 +86,34 @@ def test_words_of_slopes_follow_probability_and_status(probability, said, status
     assert said in sentence
 
 
+@pytest.mark.parametrize(("status", "words"), [(PREDICTED, ""), (SAID, "not significant; about 1.0")])
+def test_a_row_without_a_number_of_its_own_gets_no_more_than_the_papers_words(status, words):
+    rows = fake_pool.hazard_ratios(arms=("A",), status=status, said=words, prob_below_1=0.999)
+    sentence = plain(slope_sentences(rows[~rows["biased"].astype(bool)]))
+    assert "associated" not in sentence
+    assert words.replace(";", ",") in sentence
+    assert "0.53 (95 % CrI 0.33–0.90) at 150 d" in sentence
+    assert "per 30 points 0.15 (0.04–0.73)" in sentence
+    table = probability_table(rows.assign(gate="passed"))
+    assert not table.iloc[:, -1].str.contains("longer").any()
+
+
+def test_several_landmarks_are_read_together():
+    together = pd.DataFrame(
+        [{"endpoint": "pfs", "arm": "A", "landmarks": 5, "prob_all_below_1": 0.61, "prob_all_above_1": 0.05}]
+    )
+    sentence = plain(slope_sentences(fake_pool.hazard_ratios(arms=("A",)), together))
+    assert (
+        "All 5 landmarks together: the hazard ratio is below 1 at each of them with probability 0.61"
+        in sentence
+    )
+    assert "stands out by chance" in sentence
+    alone = plain(slope_sentences(fake_pool.hazard_ratios(arms=("A",)), together.assign(landmarks=1)))
+    assert "together" not in alone
+
+
 @pytest.mark.parametrize(("contraction", "silent"), [(0.0999, True), (0.1, False), (-0.3, True)])
-@pytest.mark.parametrize("status", ["in print", PREDICTED])
+@pytest.mark.parametrize("status", ["in print", HELD_OUT])
 def test_below_a_tenth_of_contraction_the_prior_speaks(contraction, silent, status):
     sentence = slopes(contraction=contraction, prob_below_1=0.999, status=status)
     assert (PRIOR in sentence) == silent
@@ -100,7 +125,7 @@ def test_swapping_the_arms_numbers_swaps_their_words():
     swapped = ratios.assign(arm=ratios["arm"].map({"control": "177Lu", "177Lu": "control"}))
     said, other = (slope_sentences(rows) for rows in (ratios, swapped))
     assert [line.partition(", ")[2] for line in said] == [line.partition(", ")[2] for line in other]
-    assert [line.partition(",")[0] for line in other] == ["177Lu", "control"]
+    assert [line.partition(",")[0] for line in other] == ["control", "177Lu"]
 
 
 def test_no_limit_is_never_summarised():
@@ -113,13 +138,13 @@ def test_no_limit_is_never_summarised():
 def test_the_answer_has_slopes_arms_response_and_a_check():
     said = [plain([sentence]) for sentence in answer(fake_pool.tables())]
     assert len(said) == 5
-    assert "0.53 (95 % CrI 0.33–0.90) at 150 d (printed: 0.43)" in plain(said)
+    assert "0.53 (95 % CrI 0.33–0.90) at 150 d, printed 0.43" in plain(said)
     assert said[2] == "177Lu against control: PFS (Trial) hazard ratio 0.20 (95 % CrI 0.12–0.31), " + (
         "almost certainly longer PFS."
     )
     assert "run from 0.16 (Trial 177Lu) to 0.41 (Series 177Lu)" in said[3]
     assert "printed 0.65, predicted 0.68" in said[4]
-    assert "1 of 2 held-out numbers lie inside" in said[4]
+    assert "printed 12.00, predicted 33.00 (95 % predictive interval 14.00–120.00)" in said[4]
 
 
 @pytest.mark.parametrize("table", ["arms_and_studies", "responses"])
@@ -239,8 +264,11 @@ def test_where_patients_inform_a_landmark_the_answer_says_so_and_nothing_is_call
     rows = rows[~rows["biased"]]
     rows["status"] = np.where(rows["landmark"] == "150 d", "from patients", PREDICTED)
     said = plain(slope_sentences(rows))
-    assert "From patients: greater shrinkage is almost certainly (150 d) associated with longer PFS." in said
-    assert "hazard ratio per 10 points: 0.53 (95 % CrI 0.33–0.90) at 150 d." in said
+    assert "In words: greater shrinkage is almost certainly (150 d) associated with longer PFS." in said
+    assert (
+        "From patients: posterior median hazard ratio per 10 points 0.53 (95 % CrI 0.33–0.90) at 150 d"
+        in said
+    )
     assert "Printed HR (limits)" not in ratio_table(rows)
     ax = forest(rows)
     assert not [text for text in ax.get_legend().get_texts() if text.get_text() == "printed"]
@@ -293,7 +321,7 @@ def test_limitations_are_of_what_is_there(missing, said):
     ("column", "was", "now", "said"),
     [
         ("arm", "177Lu", "177Lu >=30", "favours the responders"),
-        ("statistic", "hazard ratio", "hazard ratio per point", "Only striking hazard ratios"),
+        ("statistic", "hazard ratio", "hazard ratio per point", "significance filter"),
         ("statistic", "count", "median", "Medians printed without limits"),
         ("correlated_with", "", "P0", "Their correlations are not in print"),
     ],
@@ -359,7 +387,9 @@ def test_links_lead_to_sections_that_exist(page):
 def test_figures_have_texts_that_state_the_finding(page):
     texts = [attrs["alt"] for attrs in Page(page).all("img")]
     assert len(texts) == 5
-    assert "3 of 4 are predicted without a printed number, and 2 are the prior" in texts[0]
+    assert (
+        "of 4, 0 rest on what a paper says without a number, 3 are predicted, and 2 are the prior" in texts[0]
+    )
     assert "new study 0.22 (0.03 to 0.77)" in texts[1]
     assert "Trial control 0.17 at 18 months" in texts[2]
     assert "the prior speaks for slope pfs 177Lu, 150 d." in texts[3]

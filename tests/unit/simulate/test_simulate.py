@@ -1,27 +1,19 @@
-"""Synthetic cohorts have the published margins, and slopes that are known."""
-
-from dataclasses import replace
+"""Synthetic cohorts are virtual trials that resemble the printed one, with slopes that are known."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import norm
 
 from bayes_net.data.landmarks import landmark
 from bayes_net.simulate.cohort import simulate_cohort
-from bayes_net.simulate.margins import calibrate
-from bayes_net.simulate.plan import SimulationPlan, visits
+from bayes_net.simulate.ensemble import virtual_trials
+from bayes_net.simulate.plan import SimulationPlan
+from bayes_net.simulate.printed import PATIENTS
+from bayes_net.simulate.trials import HAZARD_CHANGES, LABELS, VISITS, draw, risk_sets
 
 CONTROL, PRRT = SimulationPlan().arms
 MANY = (12_000, 12_000)
-KNOWN = SimulationPlan(
-    patients=MANY,
-    progression_seen="exact",
-    path="at first scan",
-    pfs_slope=(-0.25, 0.1),
-    os_slope=(-0.2, 0.1),
-    independent_deaths=1.0,
-)
+KNOWN = SimulationPlan(patients=MANY, seen_at_once=True, slope=(-0.25, 0.1))
 
 
 def z_for(comparisons: int) -> float:
@@ -41,7 +33,7 @@ def known():
 
 @pytest.fixture(scope="module")
 def unrelated():
-    return simulate_cohort(SimulationPlan(patients=MANY, pfs_slope=(0.0, 0.0)), seed=13)
+    return simulate_cohort(SimulationPlan(patients=MANY, slope=(0.0, 0.0)), seed=13)
 
 
 def kaplan_meier(patients, endpoint, arm, at):
@@ -77,113 +69,103 @@ def of_arm(landmarks, label, arm):
     return rows[rows["arm"] == arm]
 
 
-def share_z(hits, expected):
-    """Standard errors between a share and its expectation."""
-    return (np.mean(hits) - expected) / np.sqrt(expected * (1 - expected) / len(hits))
-
-
 # Margins
 
 
-@pytest.mark.parametrize("mode", ["default", "known"])
-def test_best_shrinkage_has_the_published_counts(request, mode):
-    cohort = request.getfixturevalue(mode)
-    best = landmark(cohort, ["no limit"])
-    for arm, name in enumerate(cohort.arms):
-        rows = of_arm(best, "no limit", name)
-        evaluable = np.arange(MANY[arm]) < len(rows)
-        assert abs(share_z(evaluable, SimulationPlan().evaluable[arm])) < z_for(6)
-        assert abs(share_z(rows["shrinkage"] > 0, SimulationPlan().shrunk[arm])) < z_for(6)
-        assert abs(share_z(rows["shrinkage"] >= 30, SimulationPlan().shrunk_30[arm])) < z_for(6)
-        assert rows["shrinkage"].between(-20, 100, inclusive="neither").all()
+def test_the_landmarks_of_a_cohort_are_those_of_its_virtual_trial():
+    """Tables that are read as a real trial's give the risk sets and best shrinkage that were drawn."""
+    n, seed = 300, 5
+    law = {name: np.array([[value]]) for name, value in SimulationPlan().law(0).items()}
+    best, entered = risk_sets(draw(law, n, np.random.default_rng(seed)))
+    sets = landmark(simulate_cohort(SimulationPlan(patients=(n, 1)), seed=seed), list(LABELS))
+    for i, each in enumerate(sets.landmarks):
+        rows = of_arm(sets, each.label, CONTROL).sort_values("patient")
+        assert rows["patient"].str[1:7].astype(int).tolist() == np.flatnonzero(entered[i, 0]).tolist()
+        # sizes are kept to a nanometre
+        assert np.allclose(rows["shrinkage"], best[i, 0, entered[i, 0]], atol=1e-5)
 
 
-def test_the_first_scan_has_the_published_medians(default):
-    first = default.scans[
-        (default.scans["time"] == visits(SimulationPlan())[0]) & (default.scans["response"] != "PD")
-    ]
-    first = first.merge(default.patients[["patient", "arm"]], on="patient")
-    for arm, median in zip(default.arms, (-2.9, 0.0), strict=True):
-        assert abs(share_z(-first["pchg"][first["arm"] == arm] > median, 0.5)) < z_for(2)
+def test_a_cohort_has_the_printed_counts_as_nearly_as_the_virtual_trials(default):
+    table = virtual_trials().matched()
+    counted = {"at risk, 72w": "72 w", "at risk, no limit": "no limit", "at risk, 150d": "150 d"}
+    sets = landmark(default, ["150d", "72w", "no limit"])
+    for name, (arm, n) in zip(default.arms, PATIENTS.items(), strict=True):
+        margins = table[table["arm"] == arm].set_index("margin")
+        best = of_arm(sets, "no limit", name)["shrinkage"]
+        found = {margin: len(of_arm(sets, label, name)) for margin, label in counted.items()}
+        found |= {"any shrinkage": (best > 0).sum(), "30 points or more": (best >= 30).sum()}
+        for margin, count in found.items():
+            if margin in margins.index:
+                assert margins["lower"][margin] < count * n / MANY[0] < margins["upper"][margin], margin
 
 
-@pytest.mark.parametrize("mode", ["default", "known"])
-def test_survival_has_the_published_margins(request, mode):
-    patients = request.getfixturevalue(mode).patients
-    expected = {
-        ("pfs", CONTROL): {8.5: 0.5, 20.0: 0.108},
-        ("pfs", PRRT): {8.5: 0.5**0.21, 20.0: 0.108**0.21},
-        ("os", CONTROL): {36.3: 0.5, 48.0: 0.5 ** (1 / 0.84)},
-        ("os", PRRT): {36.3: 0.5**0.84, 48.0: 0.5},
-    }
-    for (endpoint, arm), curve in expected.items():
-        for at, survival in curve.items():
-            estimate, error = kaplan_meier(patients, endpoint, arm, at)
-            assert abs(estimate - survival) < z_for(8) * error, (endpoint, arm, at)
+def test_the_first_scan_has_the_printed_medians_as_nearly_as_the_virtual_trials(default):
+    table = virtual_trials().matched().set_index(["arm", "margin"])
+    first = default.scans[(default.scans["time"] > 0) & (default.scans["time"] < VISITS[:2].mean())]
+    first = first[first["response"] != "PD"].merge(default.patients[["patient", "arm"]], on="patient")
+    for name, arm in zip(default.arms, PATIENTS, strict=True):
+        printed = table.loc[(arm, "median, week 12")]
+        assert printed["lower"] < -first["pchg"][first["arm"] == name].median() < printed["upper"]
 
 
-@pytest.mark.parametrize("ratio", [0.21, 0.18])
-def test_the_arms_have_the_hazard_ratio_asked_for(ratio):
-    plan = replace(KNOWN, pfs_slope=(0.0, 0.0), os_slope=(0.0, 0.0), pfs_hazard_ratio=ratio)
-    patients = simulate_cohort(replace(plan, patients=(6000, 6000)), seed=15).patients
-    for start, stop in ((0, 8.5), (8.5, np.inf)):
-        time = patients["pfs_time"].clip(start, stop) - start
-        event = patients["pfs_event"] * patients["pfs_time"].between(start, stop, inclusive="right")
-        per_arm = pd.DataFrame({"arm": patients["arm"], "time": time, "event": event}).groupby("arm").sum()
-        rate, error = per_arm["event"] / per_arm["time"], np.sqrt((1 / per_arm["event"]).sum())
-        assert abs(np.log(rate[PRRT] / rate[CONTROL] / ratio)) < z_for(4) * error
+def test_scans_jitter_around_the_visits(default):
+    scans = default.scans[default.scans["time"] > 0].merge(default.patients[["patient", "arm"]], on="patient")
+    nearest = VISITS[np.abs(scans["time"].to_numpy()[:, None] - VISITS).argmin(1)]
+    days = (scans["time"] - nearest) * 30.4375
+    assert days.abs().max() <= 28 + 1e-9
+    assert scans["time"].nunique() > 0.99 * len(scans)
+    for arm, name in enumerate(default.arms):
+        sd, own = SimulationPlan().law(arm)["jitter"], days[(scans["arm"] == name) & (nearest < VISITS[3])]
+        # later scans before progression are a choice of the early ones
+        assert own.std() == pytest.approx(sd, rel=0.1)
 
 
-def test_risk_sets_are_the_published_ones_where_the_survival_margins_allow(default):
-    counts = landmark(default, ["48w", "72w"]).table.groupby(["landmark", "arm"]).size() / MANY[0]
-    # Pavel 2025, 3.2; week 72 is a margin of the plan under 177Lu, the others are predictions
-    sampling = z_for(3) * np.sqrt(0.25 / MANY[0])
-    assert abs(counts["72 w", PRRT] - 52 / 117) < sampling
-    for at, arm, n, randomised in (("48 w", CONTROL, 31, 114), ("48 w", PRRT, 66, 117)):
-        assert abs(counts[at, arm] * randomised - n) < 1.96 * np.sqrt(n * (1 - n / randomised))
-    # 19/114 at week 72 is more than S(20) = 0.108 leaves: then nobody discontinues, and fewer are at risk
-    assert calibrate(SimulationPlan())[0].discontinuation == 0
-    assert counts["72 w", CONTROL] < 0.108 + sampling
+def test_overall_survival_has_the_published_medians(default, known):
+    for cohort in (default, known):
+        for name, median in zip(cohort.arms, (36.3, 48.0), strict=True):
+            estimate, error = kaplan_meier(cohort.patients, "os", name, median)
+            # the hazard is solved over 20,000 other patients
+            assert abs(estimate - 0.5) < z_for(4) * np.hypot(error, 0.5 / np.sqrt(20_000)), name
 
 
 # Slopes
 
 
-def test_the_slope_is_the_truth_at_every_landmark_after_the_first_scan(known):
-    labels = ["90d", "150d", "48w", "72w"]
-    for options in ({}, {"endpoint": "os"}, {"endpoint": "os", "population": "alive"}):
-        landmarks = landmark(known, labels, **options)
-        truth = KNOWN.os_slope if options else KNOWN.pfs_slope
-        for arm, name in enumerate(known.arms):
-            for each in landmarks.landmarks:
-                slope, error = cox_slope(of_arm(landmarks, each.label, name))
-                assert abs(slope - truth[arm]) < 3.5 * error, (options, name, each.label)
-                assert error < 0.05
-    assert "capped-deaths" not in {note.code for note in known.notes}
+def test_the_slope_is_the_truth_at_every_landmark_if_all_is_seen_at_once(known):
+    landmarks = landmark(known, ["90d", "150d", "48w", "72w", "no limit"])
+    for arm, name in enumerate(known.arms):
+        for each in landmarks.landmarks:
+            slope, error = cox_slope(of_arm(landmarks, each.label, name))
+            assert abs(slope - KNOWN.slope[arm]) < z_for(10) * error, (name, each.label)
+            assert error < 0.06
 
 
 def test_the_hazard_is_the_baseline_times_the_slope(known):
     landmarks = landmark(known, ["150d", "72w"])
-    for arm, law in enumerate(calibrate(KNOWN)):
-        for label, piece in (("150 d", 0), ("72 w", 1)):
+    for arm, name in enumerate(known.arms):
+        law = KNOWN.law(arm)
+        for label, stop, baseline in (
+            ("150 d", HAZARD_CHANGES, law["early"]),
+            ("72 w", np.inf, law["early"] * law["late"]),
+        ):
             start = {each.label: each.months for each in landmarks.landmarks}[label]
-            stop = {0: 8.5, 1: np.inf}[piece] - start
-            rows = of_arm(landmarks, label, known.arms[arm])
-            events = rows["event"][rows["time"] <= stop].sum()
-            relative = np.exp(KNOWN.pfs_slope[arm] * rows["shrinkage"] / 10)
-            hazard = events / (relative * rows["time"].clip(upper=stop)).sum()
-            assert abs(np.log(hazard / law.pfs_hazard[piece])) < 3.5 / np.sqrt(events)
+            rows = of_arm(landmarks, label, name)
+            events = rows["event"][rows["time"] <= stop - start].sum()
+            relative = np.exp(KNOWN.slope[arm] * rows["shrinkage"] / 10)
+            hazard = events / (relative * rows["time"].clip(upper=stop - start)).sum()
+            assert abs(np.log(hazard / baseline)) < z_for(4) / np.sqrt(events)
 
 
-def test_best_shrinkage_at_first_scan_never_changes(known):
+def test_best_shrinkage_never_changes_if_all_is_seen_at_once(known):
     table = landmark(known, ["90d", "48w", "72w", "no limit"]).table
-    assert table.groupby("patient")["shrinkage"].nunique().max() == 1
-    assert not np.isin(known.patients["pfs_time"], known.scans["time"]).any()
+    spread = table.groupby("patient")["shrinkage"]
+    assert (spread.max() - spread.min()).max() < 1e-9
+    scans = known.scans.merge(known.patients, on="patient")
+    assert not (scans["time"] == scans["pfs_time"]).any()
 
 
 def test_without_association_true_landmarks_show_none_and_no_limit_does(unrelated):
-    labels = ["150d", "180d", "36w", "48w", "72w", "no limit"]
-    landmarks = landmark(unrelated, labels)
+    landmarks = landmark(unrelated, list(LABELS))
     for arm in unrelated.arms:
         for each in landmarks.landmarks:
             slope, error = cox_slope(of_arm(landmarks, each.label, arm))
@@ -192,11 +174,3 @@ def test_without_association_true_landmarks_show_none_and_no_limit_does(unrelate
                 assert slope < -z_for(12) * error
             else:
                 assert abs(slope) < z_for(12) * error
-
-
-def test_a_death_hazard_above_the_pfs_hazard_is_capped_and_counted():
-    plan = SimulationPlan(pfs_slope=(-0.3, -0.3), os_slope=(0.3, 0.3), progression_seen="exact")
-    cohort = simulate_cohort(plan, seed=1)
-    note = next(note for note in cohort.notes if note.code == "capped-deaths")
-    assert 0 < note.count < 231
-    assert (cohort.patients["pfs_time"] <= cohort.patients["os_time"]).all()

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from plans import COMPANIONS, MINIMAL, SYNTHETIC, parse, values
 
+from bayes_net.data.shipped import models_folder
 from bayes_net.errors import SpecificationError
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.read import parse_specification, read_specification
 from bayes_net.specification.sections import DataSection
-from bayes_net.specification.shipped import TEMPLATES, find_specification, models_folder, shipped_models
+from bayes_net.specification.shipped import TEMPLATES, find_specification, shipped_models
 from bayes_net.specification.synthesis import BorrowSections, SynthesisPlan
 from bayes_net.workflow.scenarios import _prepare_all, plan
 
