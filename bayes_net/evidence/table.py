@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bayes_net.data.reading import Table, parsed, problem, read_table, text
+from bayes_net.data.reading import Table, parsed, problem, read_table, shown, text
 from bayes_net.display import notebook_html
 from bayes_net.errors import CohortError, InputError, listed, refuse
 from bayes_net.evidence.kinds import kind_of
@@ -226,8 +226,9 @@ def _typed(table: Table) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _unread(name: str, texts: pd.DataFrame, column: str, wrong: pd.Series, expected: str) -> list[str]:
-    rows = [f"{row['id']} ({column} {row[column]!r})" for _, row in texts[wrong].iterrows()]
-    todo = "Words belong in note; a median that is not reached has an empty value and its lower limit."
+    rows = [f"{row['id']} ({column} {shown(row[column])})" for _, row in texts[wrong].iterrows()]
+    todo = "A cell holds one number, with a decimal point. Words belong in note; "
+    todo += "a median that is not reached has an empty value and its lower limit."
     return [problem(name, f"{column} is not readable", expected, todo, rows)] if rows else []
 
 
