@@ -260,7 +260,10 @@ DAYS_PER_MONTH = 30.4375
 POINTS_PER_UNIT = 10.0
 """A slope is the log hazard ratio per this many percentage points of shrinkage."""
 PROGRESSION_PCHG = 20.0
-"""Percentage change from baseline at or above which a scan counts as progression (RECIST 1.1)."""
+"""Percentage change from baseline, or from the smallest size until then, at or above which a scan counts as
+progression (RECIST 1.1)."""
+PROGRESSION_MM = 5.0
+"""Growth from the smallest size that progression needs besides, in mm."""
 _DAYS = {"d": 1.0, "w": 7.0, "mo": DAYS_PER_MONTH, "y": 12 * DAYS_PER_MONTH}
 TIME_UNITS = {"days": "d", "weeks": "w", "months": "mo", "years": "y"}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|w|mo|y)\s*")

@@ -7,12 +7,30 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bayes_net import schema
 from bayes_net.data import reading, rules
-from bayes_net.data.notes import EXCLUDED_PATIENTS, HANDLED, Note, handled_scans, judgement_calls
+from bayes_net.data.conventions import (
+    CHANGE_UNITS,
+    Conventions,
+    as_event_values,
+    as_texts,
+    conventional,
+    unknown_columns,
+)
+from bayes_net.data.notes import (
+    EXCLUDED_PATIENTS,
+    HANDLED,
+    WARNING,
+    Note,
+    accepted,
+    handled_scans,
+    judgement_calls,
+)
+from bayes_net.data.plausibility import Tables, censored_at_death, implausible
 from bayes_net.display import notebook_html
 from bayes_net.errors import CohortWarning, listed
 from bayes_net.numbers import counted
@@ -107,8 +125,13 @@ def read_cohort(
     exclude_patients: Iterable[str] = (),
     study: str | None = None,
     synthetic: bool = False,
+    event_is: Any = None,
+    missing_codes: Mapping[str, Any] | None = None,
+    change_unit: str | None = None,
+    pfs_censored_at_death: str = "warn",
+    accept: Sequence[str] = (),
 ) -> Cohort:
-    """The cohort of a patient table and a scan table, each a CSV or Parquet file or a DataFrame.
+    """The cohort of a patient table and a scan table, each a file or a DataFrame.
 
     ``patient_columns`` and ``scan_columns`` map canonical names to the tables' own, for example
     ``{"patient": "id", "pfs_time": "pfs_day"}``; a name left out is looked for as it is. Patients need
@@ -119,6 +142,13 @@ def read_cohort(
     in alphabetical order. Messages count the rows of a CSV file with the header as row 1; rows of Parquet
     and of DataFrames go by their index label.
 
+    What is written otherwise than usual is declared: ``event_is``, the values that are events (``0``, or
+    ``{"pfs": "yes", "os": ["dead", "died"]}``); ``missing_codes``, by column the values that stand for
+    nothing;
+    ``change_unit``, "percent" or "fraction"; ``pfs_censored_at_death``, whether PFS that is censored on the
+    day
+    of death is an "event", "censored" or warned of; ``accept``, codes of warnings that are meant so.
+
     Raises
     ------
     CohortError
@@ -128,12 +158,21 @@ def read_cohort(
     window = schema.duration(baseline_window)
     arms = arms if arms is None or isinstance(arms, str) else tuple(str(arm) for arm in arms)
     reading.check_options(size_unit, arms, covariates, scans_after_death)
+    how = Conventions(
+        as_event_values(event_is),
+        {column: as_texts(codes) for column, codes in (missing_codes or {}).items()},
+        change_unit,
+        pfs_censored_at_death,
+        (accept,) if isinstance(accept, str) else tuple(accept),
+    )
     people, visits = reading.selected_tables(
         patients, scans, patient_columns, scan_columns, covariates, size_unit, study
     )
     people, visits, notes, problems = _without(people, visits, exclude_patients)
+    people, visits, declared, undeclared = _conventional(people, visits, how)
     people, found = rules.typed_patients(people, covariates, per_unit)
-    visits, found_in_scans = rules.typed_scans(visits, per_unit)
+    visits, found_in_scans = rules.typed_scans(visits, per_unit, CHANGE_UNITS[change_unit or "percent"])
+    people, at_death = _death_ends_pfs(people, how)
     visits, dropped = _prepared(
         visits, people, reading.months_on_grid(window.months), drop_late=scans_after_death == "drop"
     )
@@ -141,8 +180,11 @@ def read_cohort(
     def in_unit(months: float) -> str:
         return f"{months / per_unit:g} {time_unit}"
 
-    problems += found + found_in_scans + rules.patient_problems(people, arms, in_unit)
-    reading.refuse([*problems, *rules.scan_problems(visits, people, str(window), in_unit)])
+    tables = Tables(people, visits, time_unit, arms, covariates, how, size_unit, patient_columns or {})
+    odd, impossible = implausible(tables)
+    problems += undeclared + found + found_in_scans + rules.patient_problems(people, arms, in_unit)
+    problems += [*rules.scan_problems(visits, people, str(window), in_unit), *impossible]
+    reading.refuse(problems, accepted(odd, how.accept))
     cohort = Cohort(
         patients=_patient_table(people.frame, covariates, study),
         scans=_scan_table(visits.frame, size_unit),
@@ -150,7 +192,32 @@ def read_cohort(
         covariates=tuple(covariates),
         synthetic=synthetic,
     )
-    return _with_notes(cohort, notes + dropped)
+    return _with_notes(cohort, notes + declared + at_death + dropped, odd, how)
+
+
+def _conventional(
+    people: reading.Table, visits: reading.Table, how: Conventions
+) -> tuple[reading.Table, reading.Table, tuple[Note, ...], list[str]]:
+    """Both tables with declared codes taken for what they mean, notes of it, and what was declared in
+    vain."""
+    notes = [Note(HANDLED, "as-read", f"{t.name}: {each}", 1) for t in (people, visits) for each in t.handled]
+    problems = unknown_columns(how, (people, visits))
+    people, declared, wrong = conventional(people, how)
+    visits, also, wrong_too = conventional(visits, how)
+    return people, visits, (*notes, *declared, *also), [*problems, *wrong, *wrong_too]
+
+
+def _death_ends_pfs(people: reading.Table, how: Conventions) -> tuple[reading.Table, tuple[Note, ...]]:
+    """Patients whose PFS is censored on the day of death, with an event then if that is declared."""
+    if how.pfs_censored_at_death == "warn" or "os_time" not in people.frame:
+        return people, ()
+    at = censored_at_death(people.frame)
+    n, as_event = int(at.sum()), how.pfs_censored_at_death == "event"
+    if as_event:
+        people = replace(people, frame=people.frame.assign(pfs_event=people.frame["pfs_event"].mask(at, 1.0)))
+    taken = "counted as an event" if as_event else "left censored"
+    message = f"PFS of {counted(n, 'patient')} censored on the day of death, {taken} as declared"
+    return people, (Note(HANDLED, "pfs-censored-at-death", message, n),) if n else ()
 
 
 def _without(
@@ -238,12 +305,13 @@ def _scan_table(frame: pd.DataFrame, size_unit: str | None) -> pd.DataFrame:
     return table.sort_values(["patient", "time"], ignore_index=True)
 
 
-def _with_notes(cohort: Cohort, handled: tuple[Note, ...]) -> Cohort:
-    """The cohort with its notes; the judgement calls among them are warned of, once."""
+def _with_notes(cohort: Cohort, handled: tuple[Note, ...], odd: tuple[Note, ...], how: Conventions) -> Cohort:
+    """The cohort with its notes; those that call for judgement are warned of, once."""
     calls = judgement_calls(cohort.patients, cohort.scans, cohort.covariates)
     if not len(cohort.scans):  # then nobody has one, which needs no saying
         calls = tuple(note for note in calls if note.code != "no-post-baseline-scan")
-    if calls:
-        message = "; ".join(note.message for note in calls)
+    notes = accepted(odd + calls, how.accept)
+    if warned := [note.message for note in notes if note.kind == WARNING]:
+        message = "; ".join(warned)
         warnings.warn(f"the cohort calls for judgement: {message}", CohortWarning, stacklevel=3)
-    return replace(cohort, notes=handled + calls)
+    return replace(cohort, notes=handled + notes)

@@ -225,7 +225,8 @@ UNKNOWN_LEVEL = Rule(
 )  # fmt: skip
 NOT_POSITIVE = Rule(
     lambda r: min(r.value, 1) <= 0 or min(r.lower, 1) <= 0, "a value or limit of 0 or less",
-    "ratios and medians above 0", LIMITS, "Enter them as printed, not as logs.",
+    "ratios and medians above 0", LIMITS, "Enter them as printed. A log hazard ratio has statistics of its "
+    'own: "log effect" with limits, or "log effect with SE" with its standard error as unit "SE 0.21".',
 )  # fmt: skip
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from bayes_net.data.conventions import as_event_values, as_texts
 from bayes_net.data.exposure import Covariate, Response, Shrinkage, grid_cuts
 from bayes_net.data.landmarks import landmark_times
+from bayes_net.data.notes import WARNINGS
 from bayes_net.errors import InputError
 from bayes_net.model.priors import (
     Flat,
@@ -116,6 +118,14 @@ ALTERNATIVES = ("scenarios", "grid")
 Scenarios = Annotated[tuple[ScenarioSection, ...], listed_tables("scenarios")]
 
 
+Codes = Annotated[tuple[str, ...], BeforeValidator(as_texts), WithJsonSchema({"format": "list of values"})]
+EventValues = Annotated[
+    dict[str, tuple[str, ...]],
+    BeforeValidator(as_event_values),
+    WithJsonSchema({"format": "value, list of values, or a table of them by endpoint"}),
+]
+
+
 class DataSection(Section):
     """Where the patients come from: two tables, or the built-in generator of a synthetic cohort."""
 
@@ -124,10 +134,11 @@ class DataSection(Section):
     synthetic_seed: Annotated[Whole, Field(ge=0)] | None = None
     """Seed of the generator. Required with `synthetic`."""
     patients: Path | None = None
-    """One row a patient; `.csv` or `.parquet`. Required, unless `synthetic`. Paths start at the folder of the
-    specification."""
+    """One row a patient: text (`.csv`, `.tsv`, `.txt`), `.parquet`, `.xlsx` (`"study.xlsx#Patients"` names a
+    sheet), SAS (`.xpt`, `.sas7bdat`) or Dataset-JSON (`.json`, `.ndjson`, `.dsjc`). Required, unless
+    `synthetic`. Paths start at the folder of the specification."""
     scans: Path | None = None
-    """One row a scan; `.csv` or `.parquet`. Required, unless `synthetic`."""
+    """One row a scan, in a file of the same kinds. Required, unless `synthetic`."""
     time_unit: Literal["days", "weeks", "months", "years"] | None = None
     """Unit of every time in both tables. Required, unless `synthetic`."""
     size_unit: Literal["mm", "cm"] | None = None
@@ -147,6 +158,19 @@ class DataSection(Section):
     """Identifiers in quotes; counted in the report, never named in it."""
     study: str | None = None
     """Name of the study, if the patient table has no column of it."""
+    event_is: EventValues = {}
+    """Values that mean an event, if they are not 1: `0` (of a column of censoring), `["yes", "dead"]`, or for
+    each endpoint its own, such as `{pfs = 0, os = "dead"}`. All other values are censored."""
+    missing_codes: dict[str, Codes] = {}
+    """By column the values that stand for a missing one, such as `{age = [999, -9]}`; names of columns are
+    those
+    before `patient_columns` and `scan_columns`."""
+    change_unit: Literal["percent", "fraction"] | None = None
+    """Unit of `pchg`: a tumour that is 46 % smaller has -46, or the fraction -0.46."""
+    pfs_censored_at_death: Literal["warn", "event", "censored"] = "warn"
+    """PFS that is censored on the day of death: warn of it, count it as an event, or leave it censored."""
+    accept: tuple[Literal[tuple(WARNINGS)], ...] = ()
+    """Warnings that are meant so, by the code that `bayes-net check` shows; the report still counts them."""
 
     @property
     def needs_scans(self) -> bool:

@@ -50,7 +50,7 @@ class CohortSection(sections.DataSection):
     """Patients of one study."""
 
     scans: Path | None = None
-    """One row a scan; `.csv` or `.parquet`. Required where there is a `landmark`."""
+    """One row a scan. Required where there is a `landmark`."""
     study: str | None = None
     """Name under which the patients are pooled. Required."""
     arm_names: dict[str, str] = Field(default_factory=dict)

@@ -43,6 +43,8 @@ def row(id, statistic, value="", *, study="A", **more) -> dict:
     """A row of an evidence file; numbers may be given as numbers."""
     if statistic in ("hazard ratio", "log effect"):
         more = {"reference_arm": ARMS[0]} | more
+    if statistic in ("median", "restricted mean"):
+        more = {"unit": "months"} | more
     given = {"id": id, "statistic": statistic, "value": value, "study": study, "cohort_id": study} | more
     texts = {name: repr(float(v)) if isinstance(v, np.floating) else str(v) for name, v in given.items()}
     return BLANK | texts

@@ -21,6 +21,7 @@ FLOW = (
     "labels",
     "numbers",
     "display",
+    "files",
     "data",
     "simulate",
     "evidence",
