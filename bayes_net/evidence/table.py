@@ -123,8 +123,8 @@ def read_evidence(
 
     Before the rows are judged they get other uses, by id (``use``), and correlations of their errors, numbers
     or "curve" or "arms" by pair of ids (``correlation``). Rows of endpoints that are not among ``only``
-    become records, unless ``use`` names them; by default all endpoints are used. Without ``statements`` so do
-    rows that have a statement in place of a number. Rows may name a file of virtual trials, which stands
+    become records, unless ``use`` names them; by default all endpoints are used. Without ``statements`` so
+    do rows that have a statement in place of a number. Rows may name a file of virtual trials, which stands
     beside theirs and gives the standard errors (times ``se_factor``) and correlations (none, if not
     ``correlated``) that are not in the table.
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from equations import Equations, log_prior
 from pools import ARMS, Graph, assumptions, evidence, prrt, ratio, row
-from said import correlations
 from scipy import stats
 
 from bayes_net.checks.influence import left_out
@@ -69,9 +68,8 @@ def density_of(network, values, draw):
     free["study_level" if sd is None else "study_level_z"][at] = 0.0
     equations, arm = Equations(feeding_back(network), free), ARMS[1]
     base = equations.log_hazard("pfs", "B", arm)
-    own = [one[:2] for one in equations.rows if one[0].study == "B"]
-    rows, data = [r for r, _ in own], [d for _, d in own]
-    precision = np.linalg.inv(correlations(rows, data, range(len(rows))))
+    own = [one for one in equations.rows if one[0].study == "B"]
+    precision = np.linalg.inv(equations.correlation(own))
 
     def log_density(x):
         rule = network.assumptions.study_level
@@ -80,10 +78,11 @@ def density_of(network, values, draw):
             np.array([equations.restricted_mean(d.time, np.exp(base + level)) for level in x])
             if r.statistic == "restricted mean"
             else equations.location(r, d) + x
-            for r, d in own
+            for r, d, _ in own
         ]
         z = np.reshape(
-            [(d.value - mean) / equations.se(d) for d, mean in zip(data, read, strict=True)], (-1, len(x))
+            [(d.value - mean) / equations.se(d) for (_, d, _), mean in zip(own, read, strict=True)],
+            (-1, len(x)),
         )
         total = total - 0.5 * (z * (precision @ z)).sum(axis=0)
         for cohort in network.cohorts:

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from arviz_stats.base import array_stats
-from said import correlations, log_statements
+from equations import correlation
+from said import log_statements
 from scipy import special, stats
 
 from bayes_net.engine.synthesis import information, synthesis_posterior
@@ -326,7 +327,15 @@ class Density:
         return -0.5 * z @ (precision @ z) - power @ np.log(se)
 
     def correlation(self, used):
-        return correlations(self.rows, self.data, used)
+        place = {self.data[i].id: n for n, i in enumerate(used)}
+        matrix = np.eye(len(used))
+        for n, i in enumerate(used):
+            one = self.rows[i]
+            partners = zip(one.correlated_with.split(";"), one.correlation.split(";"), strict=True)
+            for m, value in [(place[partner], value) for partner, value in partners if partner in place]:
+                pair = (one, self.data[i]), (self.rows[used[m]], self.data[used[m]])
+                matrix[n, m] = matrix[m, n] = correlation(value, *pair)
+        return matrix
 
     def said(self):
         order = list(self.network.statements.rows)
