@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -228,6 +229,26 @@ def _has_slope(network: Network, endpoint: str, arm: str, landmark: str) -> bool
     return all(label in labels for label, labels in zip((endpoint, arm, landmark), known, strict=True))
 
 
+def arm_curves(
+    fit: xr.DataTree,
+    network: Network,
+    *,
+    times: np.ndarray,
+    known_until: Mapping[Curve, float],
+    ci_prob: float,
+) -> pd.DataFrame:
+    """Predicted survival of every whole arm from randomisation, at ``times`` in months.
+
+    ``known_until`` is the last month at which a curve's evidence speaks; beyond it ``beyond_data`` is true.
+    Columns: endpoint, study, arm, time, estimate (posterior median), lower, upper, level, beyond_data.
+    """
+    draws, parts = fit["posterior"].to_dataset(), []
+    for curve in network.curves:
+        log_h = log_cumulative_hazard(curve_hazard(draws, curve)[:, None, :], network.months(times))
+        parts.append(_survival(log_h, curve, times, ci_prob).assign(beyond_data=times > known_until[curve]))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
 def profiles(
     fit: xr.DataTree,
     network: Network,
@@ -237,24 +258,45 @@ def profiles(
     known_until: Mapping[Curve, float],
     ci_prob: float,
 ) -> pd.DataFrame:
-    """Predicted survival from randomisation by arm: of the whole arm, and by best shrinkage in points.
+    """Predicted survival after each landmark of patients still at risk there, by arm: of all of them, and by
+    best shrinkage in points.
 
-    ``known_until`` is the last month at which a curve's evidence speaks; beyond it ``beyond_data`` is true.
-    The slope is that of "no limit" as observed: survival of patients who will turn out to have shrunk so.
+    Columns as those of ``arm_curves``, and ``landmark`` and ``profile``; ``time`` counts from the landmark,
+    and what lies beyond the last of ``times`` (from randomisation) is left out. The curve, the slope and the
+    law of shrinkage are of one population: S(l + u) / S(l) is mixed over the law with the slope at l, as
+    whoever is at risk at l has been scanned and has not progressed. From randomisation no such statement can
+    be made: a part of the arm progresses before its shrinkage is known.
     """
     draws, parts = fit["posterior"].to_dataset(), []
-    for curve in network.curves:
-        whole = log_cumulative_hazard(curve_hazard(draws, curve)[:, None, :], network.months(times))
-        found = {"whole arm": whole}
+    slope = slopes_of(draws) if network.slope_endpoints else None
+    for curve, landmark in product(network.curves, network.assumptions.landmarks):
         endpoint, study, arm = curve
-        if has_law(network, curve):
-            law = shrinkage_law(draws, curve)
-            found |= {f"{s:g} points": log_conditional(whole, *law, above=s, below=s) for s in points}
-        for profile, log_h in found.items():
-            tail = ((1 - ci_prob) / 2, 0.5, (1 + ci_prob) / 2)
-            lower, middle, upper = np.quantile(np.exp(-np.exp(log_h)), tail, axis=0)
-            columns: dict[str, Any] = {"endpoint": endpoint, "study": study, "arm": arm, "profile": profile}
-            columns |= {"time": times, "estimate": middle, "lower": lower, "upper": upper, "level": ci_prob}
-            columns["beyond_data"] = times > known_until.get(curve, 0.0)
-            parts.append(pd.DataFrame(columns))
+        group, after = (study, arm), times[times <= times[-1] - (landmark.months or 0.0)]
+        known = _has_slope(network, endpoint, arm, landmark.label) and group in network.groups("shrinkage")
+        if landmark.biased or not known or not len(after) or slope is None:
+            continue
+        months = network.months(landmark.months + np.append(0.0, after))
+        cumulative = np.exp(log_cumulative_hazard(curve_hazard(draws, curve)[:, None, :], months))
+        whole = np.log(cumulative[:, 1:] - cumulative[:, :1])
+        at = {ENDPOINT: endpoint, ARM: arm, LANDMARK: landmark.label}
+        law = flat(slope.sel(at)), *_location_and_spread(draws, group)
+        found = {"all at risk": whole}
+        found |= {f"{s:g} points": log_conditional(whole, *law, above=s, below=s) for s in points}
+        beyond = landmark.months + after > known_until[curve]
+        parts += [
+            _survival(log_h, curve, after, ci_prob).assign(
+                landmark=landmark.label, profile=profile, beyond_data=beyond
+            )
+            for profile, log_h in found.items()
+        ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _survival(log_h: np.ndarray, curve: Curve, times: np.ndarray, ci_prob: float) -> pd.DataFrame:
+    """Median and interval of S at ``times`` of one curve from log H (draw, time)."""
+    tail = ((1 - ci_prob) / 2, 0.5, (1 + ci_prob) / 2)
+    lower, middle, upper = np.quantile(np.exp(-np.exp(log_h)), tail, axis=0)
+    about = dict(zip((ENDPOINT, schema.STUDY, ARM), curve, strict=True))
+    return pd.DataFrame(
+        about | {"time": times, "estimate": middle, "lower": lower, "upper": upper, "level": ci_prob}
+    )

@@ -67,17 +67,16 @@ def synthesis_survival(survival: pd.DataFrame, *, arms: Sequence[str] = ()) -> l
 
     ``survival`` holds one endpoint.
     """
-    whole = survival[survival["profile"] == "whole arm"]
-    studies, colours = list(whole["study"].unique()), style.arm_colours(whole["arm"], arms)
+    studies, colours = list(survival["study"].unique()), style.arm_colours(survival["arm"], arms)
     columns = min(2, len(studies))
     lines = -(-len(studies) // columns)
     figure = Canvas(figsize=(WIDTH, 0.5 + 2.7 * lines), layout="constrained")
     grid = np.ravel(figure.subplots(lines, columns, sharey=True, squeeze=False))
     for ax in grid[len(studies) :]:
         ax.remove()
-    end = whole["time"].max()
+    end = survival["time"].max()
     for ax, study in zip(grid, studies, strict=False):
-        for arm, curve in whole[whole["study"] == study].groupby("arm", sort=False):
+        for arm, curve in survival[survival["study"] == study].groupby("arm", sort=False):
             _curve(ax, curve, colours[arm])
         ax.set_title(short(study, 30), fontsize=10, loc="left", parse_math=False)
         ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=style.month_ticks(end), xlabel="Months")
@@ -193,8 +192,9 @@ def _response(table: pd.DataFrame) -> str:
 
 def _synthesis_survival(table: pd.DataFrame) -> str:
     texts = []
-    whole = table[(table["profile"] == "whole arm") & ~table["beyond_data"].astype(bool)]
-    for (study, arm), curve in whole.groupby(["study", "arm"], sort=False):
+    for (study, arm), curve in table[~table["beyond_data"].astype(bool)].groupby(
+        ["study", "arm"], sort=False
+    ):
         end = curve.loc[curve["time"].idxmax()]
         texts.append(f"{study} {arm} {rounded(end['estimate'])} at {significant(end['time'])} months")
     return f"survival curves; the posterior median at the last month with data is {'; '.join(texts)}."
@@ -286,9 +286,7 @@ def draw_synthesis(found: Mapping[str, pd.DataFrame]) -> Iterator[Figure]:
         yield SYNTHESIS["response"].figure("response", found["responses"])
     if "survival" in found:
         survival = found["survival"]
-        whole = survival[survival["profile"] == "whole arm"]
-        own = survival[survival["endpoint"].isin(whole["endpoint"])]
-        yield from _by_endpoint("survival", own, found.get("hazard_ratios", survival))
+        yield from _by_endpoint("survival", survival, found.get("hazard_ratios", survival))
     if "parameters" in found and len(interpretable(found["parameters"])):
         yield SYNTHESIS["contraction"].figure("contraction", found["parameters"])
     if "checks" in found:

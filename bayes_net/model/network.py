@@ -23,9 +23,8 @@ from bayes_net.evidence.kinds import KINDS, datum, names_of
 from bayes_net.evidence.statistics import Datum, Quantity
 from bayes_net.evidence.table import COLUMNS, NUMBERS, Evidence
 from bayes_net.model.assumptions import Assumptions, walk_basis
-from bayes_net.model.participants import Participants, check_inputs
+from bayes_net.model.participants import Participants, check_inputs, conditional, first_stage
 from bayes_net.model.shrinkage import Shrinkage
-from bayes_net.model.stages import conditional, first_stage
 from bayes_net.model.statements import Statements, Whitening, statements, whitening
 from bayes_net.model.variables import Free, network_variables
 from bayes_net.schema import NO_LIMIT, POINTS_PER_UNIT
@@ -147,7 +146,7 @@ class Network:
 
     @cached_property
     def conditional(self) -> tuple[Pair, ...]:
-        """Endpoint and study of every curve that moves nothing but its own level (``stages``)."""
+        """Endpoint and study of every curve that moves nothing but its own level (``participants``)."""
         return conditional(self)
 
     @cached_property

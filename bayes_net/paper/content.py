@@ -18,7 +18,13 @@ from bayes_net.data.landmarks import attrition_table
 from bayes_net.errors import InputError
 from bayes_net.numbers import interval_label, listed_and, plain_table
 from bayes_net.paper.table import PaperTable
-from bayes_net.report.evidence_tables import check_table, evidence_table, refit_table, response_table
+from bayes_net.report.evidence_tables import (
+    check_table,
+    evidence_table,
+    profile_table,
+    refit_table,
+    response_table,
+)
 from bayes_net.report.evidence_tables import survival_table as synthesis_survival_table
 from bayes_net.report.synthesis_words import WHOLE, judged, unpredicted, whole_failed
 from bayes_net.report.tables import arm_table, hazard_ratio_table, ratio_table, survival_table, thresholds
@@ -200,10 +206,7 @@ _LEVELS = (
     "Arms are compared within a study that has both. A study’s level against the reference mixes case mix, "
     "time zero and selection, and is no comparison of treatments."
 )
-_PROFILES = (
-    "Profiles in points are patients who will turn out to have shrunk so at best, with the slope of no limit "
-    f"as observed, which is biased: it {schema.NO_LIMIT_WARNING}."
-)
+_PROFILES = "Of patients at risk at the landmark, by their best shrinkage until then."
 _RESPONDERS = (
     "Subgroups by shrinkage are known only afterwards: who shrank had to live without progression until "
     "then, which favours them (guarantee-time bias)."
@@ -256,10 +259,14 @@ def _predicted(found: Tables) -> Named:
     for (endpoint,), rows in grouped(found, "survival", "endpoint"):
         origin = f"{words(endpoint)} from randomisation or start of treatment"
         title = f"Predicted survival: {origin}; posterior median ({interval_label(rows)})"
-        conditioning = (_PROFILES,) if (rows["profile"] != "whole arm").any() else ()
-        notes = (estimate(rows, "Survival"), *conditioning)
-        table = PaperTable(title, synthesis_survival_table(rows), "Study and arm", notes)
+        table = PaperTable(
+            title, synthesis_survival_table(rows), "Study and arm", (estimate(rows, "Survival"),)
+        )
         yield file_name("survival", endpoint), table
+    for (endpoint,), rows in grouped(found, "profiles", "endpoint"):
+        title = f"Predicted survival after a landmark: {words(endpoint)} ({interval_label(rows)})"
+        notes = (estimate(rows, "Survival"), _PROFILES)
+        yield file_name("profiles", endpoint), PaperTable(title, profile_table(rows), "Study and arm", notes)
 
 
 def _checks(found: Tables) -> Named:

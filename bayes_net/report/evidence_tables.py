@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -92,20 +92,37 @@ def virtual_table(virtual_trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def survival_table(survival: pd.DataFrame) -> pd.DataFrame:
-    """Predicted survival at a few months, one column a profile; marked where no evidence speaks."""
+    """Predicted survival of whole arms at a few months; marked where no evidence speaks."""
     times = np.sort(survival["time"].unique())
     step = next((s for s in (1, 2, 3, 6, 12, 24, 60) if times[-1] / s <= 6), 120)
     wanted = [t for t in np.arange(step, times[-1] + 1e-9, step) if np.isclose(t, times).any()]
     at_times = survival[[bool(np.isclose(t, wanted or times[-1:]).any()) for t in survival["time"]]]
-    table = cross_table(map(_survival_cell, at_times.itertuples()))
+    return _over_time(at_times, lambda row: ({"Months": f"{row.time:g}"}, "Survival"))
+
+
+def profile_table(profiles: pd.DataFrame) -> pd.DataFrame:
+    """Predicted survival a year after each landmark, or as late as there is, one column a profile; marked
+    where no evidence speaks."""
+    month = min(12.0, profiles.groupby("landmark")["time"].max().min())
+    at_month = profiles[profiles["time"] == profiles.loc[profiles["time"] <= month, "time"].max()]
+    return _over_time(
+        at_month,
+        lambda row: ({"Landmark": row.landmark, "Months after it": f"{row.time:g}"}, row.profile),
+    )
+
+
+def _over_time(survival: pd.DataFrame, place: Callable[[Any], tuple[dict[str, str], str]]) -> pd.DataFrame:
+    """Survival by study and arm, and by the labels and in the column that ``place`` makes of a row."""
+
+    def cell(row: Any) -> Cell:
+        labels, column = place(row)
+        about = {"Study and arm": f"{row.study}, {row.arm}"} | labels
+        about["Evidence"] = "beyond the data" * bool(row.beyond_data)
+        return about, column, format_interval(row.estimate, row.lower, row.upper, 0.0, most=2)
+
+    table = cross_table(map(cell, survival.itertuples()))
     evidence = table.pop("Evidence")
     return table.assign(Evidence=evidence) if evidence.any() else table
-
-
-def _survival_cell(row: Any) -> Cell:
-    place = {"Study and arm": f"{row.study}, {row.arm}", "Months": f"{row.time:g}"}
-    place["Evidence"] = "beyond the data" * bool(row.beyond_data)
-    return place, row.profile, format_interval(row.estimate, row.lower, row.upper, 0.0, most=2)
 
 
 def interpretable(parameters: pd.DataFrame) -> pd.DataFrame:

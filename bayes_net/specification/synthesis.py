@@ -246,7 +246,7 @@ class SynthesisReportSection(sections.Section):
     level: fields.Share = 0.95
     """Level of the intervals."""
     profiles: tuple[Annotated[fields.Number, Field(gt=-20, lt=100)], ...] = (0.0, 30.0)
-    """Points of shrinkage for which survival is predicted."""
+    """Points of shrinkage by a landmark for which survival after it is predicted."""
     predict_until: fields.PositiveLength = Duration(30, "mo")
     """Until when survival is predicted. What lies beyond the evidence is marked."""
     leave_one_out: fields.Flag = True

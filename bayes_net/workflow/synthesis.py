@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from bayes_net.data.notes import WARNING, Note
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.clinical import clinical_answer
 from bayes_net.estimands.new_study import new_study_priors
-from bayes_net.estimands.synthesis import checks, checks_together, profiles
+from bayes_net.estimands.synthesis import arm_curves, checks, checks_together, profiles
 from bayes_net.evidence.pairs import impossible_curves
 from bayes_net.evidence.table import Evidence, read_evidence
 from bayes_net.model.network import Curve, Network, combine_network, with_labels
@@ -361,7 +361,8 @@ def tabulate(fit: xr.DataTree, prepared: PreparedNetwork, *, ci_prob: float) -> 
     seed, virtual = plan.sampling.seed, prepared.evidence.virtual if prepared.evidence else None
     held_out = network.rows[:0] if prepared.evidence is None else with_labels(prepared.evidence.rows("check"))
     until = plan.report.predict_until.months
-    times = np.linspace(0.0, until, 61)[1:]
+    over_time: dict[str, Any] = {"known_until": known_until(network), "ci_prob": ci_prob}
+    over_time["times"] = np.linspace(0.0, until, 61)[1:]
     return {
         "hazard_ratios": results.hazard_ratios(fit, network, prepared.printed, ci_prob=ci_prob),
         "landmarks_together": results.landmarks_together(fit, network),
@@ -375,14 +376,8 @@ def tabulate(fit: xr.DataTree, prepared: PreparedNetwork, *, ci_prob: float) -> 
         "checks": checks(fit, network, held_out, ci_prob=ci_prob, seed=seed),
         "checks_together": checks_together(fit, network, held_out, seed=seed),
         "virtual_trials": pd.DataFrame() if virtual is None else virtual.matched(),
-        "survival": profiles(
-            fit,
-            network,
-            points=plan.report.profiles,
-            times=times,
-            known_until=known_until(network),
-            ci_prob=ci_prob,
-        ),
+        "survival": arm_curves(fit, network, **over_time),
+        "profiles": profiles(fit, network, points=plan.report.profiles, **over_time),
         "evidence": prepared.printed.drop(columns=[c for c in prepared.printed if c.startswith("printed_")]),
     }
 

@@ -53,6 +53,29 @@ def walk(level, sd, step, cuts) -> np.ndarray:
     return level[..., None] + path - (path @ widths)[..., None] / widths.sum()
 
 
+def correlation(declared, one, other):
+    """Correlation of the errors of two numbers, each a row with its datum."""
+    if declared == "curve":
+        early, late = sorted((one[1], other[1]), key=lambda d: d.time)
+        h, se = np.exp([early.value, late.value]), np.array([early.se, late.se])
+        by_late = (se[1] * h[1]) ** 2 * np.expm1(h[0]) / np.expm1(h[1])
+        return min((se[0] * h[0]) ** 2, by_late) / h.prod() / se.prod()
+    if declared == "arms":
+        return of_arms(*sorted((one, other), key=lambda pair: pair[1].time > 0))
+    return float(declared)
+
+
+def of_arms(ratio, point):
+    """Of a log hazard ratio and log H of the control curve, from the treated arm's share of the hazard at
+    risk, k e^{(1 - r) H} / (1 + k e^{(1 - r) H}), averaged in closed form."""
+    (row, effect), (curve, at) = ratio, point
+    assert curve.arm == row.reference_arm
+    r, h = np.exp(effect.value), np.exp(at.value)
+    k = r * (row.n - curve.n) / curve.n
+    share = np.log((1 + k * np.exp((1 - r) * h)) / (1 + k)) / ((1 - r) * h)
+    return -share * effect.se / (at.se * (1.15 if at.inflated else 1.0))
+
+
 class Equations:
     """The terms of a synthesis from its rows and patients, one by one."""
 
@@ -145,11 +168,21 @@ class Equations:
         residual = np.array([d.value - self.location(r, d) for r, d, _ in rows])
         factor = [np.exp(self.of("log_inflation", d.id)) if d.inflated else 1.0 for _, d, _ in rows]
         se = np.array([d.se / np.sqrt(p) for _, d, p in rows]) * factor
-        numbers, data, _ = zip(*rows, strict=True)
-        matrix = correlations(numbers, data, range(len(rows)))
+        matrix = self.correlation(rows)
         z = residual / se
         constant = np.linalg.slogdet(matrix)[1] + len(z) * np.log(2 * np.pi)
         return -0.5 * z @ np.linalg.solve(matrix, z) - np.log(se).sum() - 0.5 * constant
+
+    def correlation(self, rows):
+        data, matrix = {d.id: d for _, d, _ in rows}, np.eye(len(rows))
+        for i, (one, _, _) in enumerate(rows):
+            partners = zip(one.correlated_with.split(";"), one.correlation.split(";"), strict=True)
+            for partner, value in partners:
+                if partner in data:
+                    j = list(data).index(partner)
+                    pair = (one, data[one.id]), (rows[j][0], data[partner])
+                    matrix[i, j] = matrix[j, i] = correlation(value, *pair)
+        return matrix
 
     def location(self, r, d):
         if r.statistic in ("survival", "median"):

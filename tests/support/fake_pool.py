@@ -89,18 +89,24 @@ def checks(**changes) -> pd.DataFrame:
 def survival() -> pd.DataFrame:
     """Curves of whole arms at five times, of which the last two are beyond the data."""
     times = np.array([6.0, 12.0, 18.0, 24.0, 30.0])
-    curves = (
-        ("Trial", "control", "whole arm"),
-        ("Trial", "control", "30 points"),
-        ("Trial", "177Lu", "whole arm"),
-    )
     parts = []
-    for i, (study, arm, profile) in enumerate((*curves, ("Series", "177Lu", "whole arm"))):
+    for i, (study, arm) in enumerate((("Trial", "control"), ("Trial", "177Lu"), ("Series", "177Lu"))):
         estimate = np.exp(-times / (10.0 + 15.0 * i))
-        columns = {"endpoint": "pfs", "study": study, "arm": arm, "profile": profile, "time": times}
+        columns = {"endpoint": "pfs", "study": study, "arm": arm, "time": times}
         columns |= {"estimate": estimate, "lower": estimate * 0.8, "upper": estimate**0.8, "level": 0.95}
         parts.append(pd.DataFrame(columns | {"beyond_data": times > 20.0}))
     return pd.concat(parts, ignore_index=True)
+
+
+def profiles() -> pd.DataFrame:
+    """Survival of the trial's control arm after two landmarks, the later one beyond the data after a year."""
+    parts = [
+        survival().query("arm == 'control'").assign(landmark=landmark, profile=profile)
+        for landmark in ("150 d", "36 w")
+        for profile in ("all at risk", "0 points", "30 points")
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    return table[(table["landmark"] == "150 d") | (table["time"] < 30)]
 
 
 def parameters() -> pd.DataFrame:
@@ -262,6 +268,7 @@ def tables(**changes) -> dict[str, pd.DataFrame]:
         "parameters": parameters(),
         "checks": checks(),
         "survival": survival(),
+        "profiles": profiles(),
         "evidence": evidence(),
         "priors": priors(),
         "power_scaling": power_scaling(),

@@ -1,5 +1,5 @@
-"""Correlations, and what is said of estimates that are not printed, written anew: each given those before it,
-by conditional normal distributions. Everything is analytic, for derivatives by the complex step."""
+"""What is said of estimates that are not printed, written anew: each given those before it, by conditional
+normal distributions. Everything is analytic, for derivatives by the complex step."""
 
 import numpy as np
 from scipy import special

@@ -91,6 +91,7 @@ def test_a_synthesis_has_a_table_of_each_kind():
         "arms_and_studies",
         "responses",
         "survival_pfs",
+        "profiles_pfs",
         "checks",
         "evidence",
         "diagnostics",
@@ -169,7 +170,7 @@ def test_the_bias_is_not_claimed_where_there_is_no_such_row():
 def test_numbers_of_a_synthesis_that_condition_on_the_future_are_said_to():
     made = paper.tables(as_csv(fake_pool.tables()))
     assert "bias taken off" in " ".join(made["hazard_ratios_pfs_shrinkage_per_10_points"].notes)
-    assert "biased" in " ".join(made["survival_pfs"].notes)  # it has the profile "30 points"
+    assert "at risk at the landmark" in " ".join(made["profiles_pfs"].notes)
     evidence = fake_pool.evidence()
     evidence.loc[0, "landmark"], evidence.loc[1, "subgroup"] = "no limit", ">=30"
     made = paper.tables(as_csv(fake_pool.tables(evidence=evidence)))
