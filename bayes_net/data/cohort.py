@@ -52,6 +52,10 @@ class Cohort:
     covariates: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
     synthetic: bool = False
+    origin: tuple[tuple[str, str], ...] = ()
+    """Field and where it comes from, of a cohort from ADaM."""
+    reasons: pd.DataFrame | None = None
+    """Why follow-up ended: patient, pfs_reason and os_reason as text, of a cohort from ADaM."""
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -129,6 +133,7 @@ def read_cohort(
     missing_codes: Mapping[str, Any] | None = None,
     change_unit: str | None = None,
     pfs_censored_at_death: str = "warn",
+    pfs_after_os: str = "refuse",
     accept: Sequence[str] = (),
 ) -> Cohort:
     """The cohort of a patient table and a scan table, each a file or a DataFrame.
@@ -147,7 +152,9 @@ def read_cohort(
     nothing;
     ``change_unit``, "percent" or "fraction"; ``pfs_censored_at_death``, whether PFS that is censored on the
     day
-    of death is an "event", "censored" or warned of; ``accept``, codes of warnings that are meant so.
+    of death is an "event", "censored" or warned of; ``pfs_after_os``, whether PFS that ends later than OS is
+    to
+    "refuse", or to "keep" with a warning; ``accept``, codes of warnings that are meant so.
 
     Raises
     ------
@@ -163,6 +170,7 @@ def read_cohort(
         {column: as_texts(codes) for column, codes in (missing_codes or {}).items()},
         change_unit,
         pfs_censored_at_death,
+        pfs_after_os,
         (accept,) if isinstance(accept, str) else tuple(accept),
     )
     people, visits = reading.selected_tables(
@@ -182,7 +190,9 @@ def read_cohort(
 
     tables = Tables(people, visits, time_unit, arms, covariates, how, size_unit, patient_columns or {})
     odd, impossible = implausible(tables)
-    problems += undeclared + found + found_in_scans + rules.patient_problems(people, arms, in_unit)
+    problems += (
+        undeclared + found + found_in_scans + rules.patient_problems(people, arms, in_unit, pfs_after_os)
+    )
     problems += [*rules.scan_problems(visits, people, str(window), in_unit), *impossible]
     reading.refuse(problems, accepted(odd, how.accept))
     cohort = Cohort(

@@ -1,5 +1,4 @@
-"""How the values of a patient's tables are written, where it is not the usual way: declared, never
-guessed."""
+"""How values of patients' tables are written, where it is not the usual way: declared, never guessed."""
 
 from __future__ import annotations
 
@@ -30,12 +29,14 @@ class Conventions:
     missing_codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     change_unit: str | None = None
     pfs_censored_at_death: str = "warn"
+    pfs_after_os: str = "refuse"
     accept: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("change_unit", self.change_unit, (None, *CHANGE_UNITS)),
             ("pfs_censored_at_death", self.pfs_censored_at_death, AT_DEATH),
+            ("pfs_after_os", self.pfs_after_os, ("refuse", "keep")),
         ):
             if value not in allowed:
                 raise InputError(f"{name} is {value!r}; expected one of {', '.join(map(str, allowed))}")
@@ -60,8 +61,7 @@ def as_texts(given: Any) -> tuple[str, ...]:
 
 
 def conventional(table: Table, how: Conventions) -> tuple[Table, tuple[Note, ...], list[str]]:
-    """The table with declared codes taken for what they mean, a note of each, and values that do not
-    occur."""
+    """The table with declared codes as what they mean, a note of each, and values that do not occur."""
     frame = table.frame.copy()
     problems: list[str] = []
     notes: list[Note] = []

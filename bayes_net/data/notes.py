@@ -47,6 +47,8 @@ WARNINGS = {
     "scan-time-unit": "scans and PFS seem to have different units of time",
     "events-exchanged": "events look like censorings",
     "pfs-censored-at-death": "PFS is censored on the day of death",
+    "scans-of-one-day": "several scans of a patient on one day, in ADaM",
+    "pfs-later-than-os": "PFS ends later than OS",
     "pfs-is-os": "PFS and OS are the same",
     "missing-code": "values that look like codes for nothing",
     "sign-of-change": "responses with growth",
@@ -87,7 +89,11 @@ def usable(scans: pd.DataFrame) -> pd.Series:
 def is_progression(scans: pd.DataFrame) -> pd.Series:
     """Which scans are progression: a new lesion, +20 % or more from baseline, read as PD or, where no
     response was
-    read, regrown from the smallest size until then as RECIST 1.1 has it."""
+    read, regrown from the smallest size until then as RECIST 1.1 has it. Where the endpoint says which scans
+    are
+    (``progression``), it is those."""
+    if "progression" in scans:
+        return scans["progression"]
     # 120/100 and 6/5 of a baseline are both +20 %, although their floats differ in the last digits
     grown = scans["pchg"].round(9) >= schema.PROGRESSION_PCHG
     unread = ~scans["response"].isin(RESPONSES)

@@ -1,8 +1,8 @@
-"""What is possible, but hardly meant: wrong units, inverted events, codes for nothing, labels that differ by
-a slip.
+"""What is possible, but hardly meant: wrong units, inverted events, codes for nothing, labels that differ
+by a slip.
 
-A check that can be certain gives a problem; one that cannot gives a warning ``Note``, which counts and names
-rows, and which a specification can declare to be meant (``accept``).
+A check that can be certain gives a problem; one that cannot gives a warning ``Note``, which counts and
+names rows, and which a specification can declare to be meant (``accept``).
 """
 
 from __future__ import annotations
@@ -210,6 +210,14 @@ def _censored_at_death(tables: Tables) -> Found:
         yield from _warn("pfs-censored-at-death", tables.people, at, message)
 
 
+def _pfs_after_os(tables: Tables) -> Found:
+    if OS in tables.endpoints and tables.how.pfs_after_os == "keep":
+        frame = tables.people.frame
+        later = frame["pfs_time"] > frame["os_time"]
+        message = f"PFS of {counted(int(later.sum()), 'patient')} ends later than OS, kept as it is"
+        yield from _warn("pfs-later-than-os", tables.people, later, message)
+
+
 def censored_at_death(patients: pd.DataFrame) -> pd.Series:
     """Whose PFS is censored on the day of death."""
     died = (patients["os_event"] == 1) & (patients["pfs_time"] == patients["os_time"])
@@ -350,6 +358,8 @@ def _characters(tables: Tables) -> Found:
         for name in names:
             if name in table.frame:
                 values = table.frame[name].dropna().astype(str)
+                if name == "arm" and tables.arms is not None:
+                    values = values[~values.isin(tables.arms)]  # named as it is written
                 odd = values.map(lambda value: bool(strange_characters(value, seen=False)))
                 if odd.any():
                     found = sorted(
@@ -381,6 +391,7 @@ _CHECKS: tuple[Callable[[Tables], Found], ...] = (
     _scan_unit,
     _inverted,
     _censored_at_death,
+    _pfs_after_os,
     _same_endpoints,
     _sentinel_values,
     _changes,

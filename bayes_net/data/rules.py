@@ -160,12 +160,12 @@ def _found(
 
 
 def patient_problems(
-    patients: Table, arms: Sequence[str] | None, in_unit: Callable[[float], str]
+    patients: Table, arms: Sequence[str] | None, in_unit: Callable[[float], str], pfs_after_os: str = "refuse"
 ) -> list[str]:
     """What is wrong between the columns of the patient table; times are written by ``in_unit``."""
     found: list[str] = []
     frame = patients.frame
-    if "os_time" in frame:
+    if "os_time" in frame and pfs_after_os == "refuse":
 
         def times(row: pd.Series) -> str:
             return f"PFS {in_unit(row['pfs_time'])}, OS {in_unit(row['os_time'])}"
