@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from bayes_net import schema
@@ -129,9 +130,10 @@ def judgement_calls(
     known = scans.merge(patients[["patient", *follow_up]], on="patient", how="left")
     post = ~known["baseline"] & (known["time"] > 0)
     progressed = is_progression(known) | regrown(known)
-    unheeded = known["patient"][post & progressed & (known["time"] < known["pfs_time"])].nunique()
+    ended = known["pfs_time"] if "pfs_time" in known else pd.Series(np.nan, index=known.index)
+    unheeded = known["patient"][post & progressed & (known["time"] < ended)].nunique()
     without = int((~patients["patient"].isin(known["patient"][usable(known)])).sum())
-    after_pfs = int((known["time"] > known["pfs_time"]).sum())
+    after_pfs = int((known["time"] > ended).sum())
     progression = (
         f"+{schema.PROGRESSION_PCHG:g} % or more over baseline or nadir, a new lesion or PD at a scan"
     )

@@ -158,7 +158,8 @@ class DataSection(Section):
     """Unit of the sum of diameters. Leave it out if scans have the percent change `pchg`."""
     patient_columns: dict[str, str] = {}
     """Your own names of the columns of the patient table, where they differ from `patient`, `arm`,
-    `pfs_time`, `pfs_event`, `os_time`, `os_event` and `study`."""
+    `pfs_time`, `pfs_event`, `os_time`, `os_event` and `study`; and `time_zero`, the date from which dates
+    count."""
     scan_columns: dict[str, str] = {}
     """The same for the scan table: `patient`, `time`, `size` or `pchg`, `new_lesion`, `response`."""
     arms: tuple[str, ...] = ()
@@ -171,6 +172,9 @@ class DataSection(Section):
     """Identifiers in quotes; counted in the report, never named in it."""
     study: str | None = None
     """Name of the study, if the patient table has no column of it."""
+    scan_visits: dict[str, Number] = {}
+    """Of a scan table with one row a patient and one column a visit: the time of each column, such as
+    `{baseline = 0, week8 = 56}`. The columns hold sizes with `size_unit`, and percent changes without."""
     event_is: EventValues = {}
     """Values that mean an event, if they are not 1: `0` (of a column of censoring), `["yes", "dead"]`, or for
     each endpoint its own, such as `{pfs = 0, os = "dead"}`. All other values are censored."""

@@ -243,9 +243,8 @@ def check_reasons(plan: PatientsPlan, cohort: Cohort) -> None:
         return  # whoever counts those concerned says so
     known = sorted({str(x) for x in cohort.reasons.drop(columns="patient").to_numpy().ravel() if pd.notna(x)})
     if unknown := [reason for reason in asked if reason not in known]:
-        raise InputError(
-            f"censoring.reasons has {listed(map(repr, unknown))}; follow-up ended by {listed(known, limit=20)}"
-        )
+        ended = listed(known, limit=20)
+        raise InputError(f"censoring.reasons has {listed(map(repr, unknown))}; follow-up ended by {ended}")
 
 
 def far_reference(jobs: Sequence[Job]) -> tuple[Note, ...]:

@@ -315,6 +315,7 @@ def _read(data: DataSection, folder: Path, covariates: Sequence[str]) -> Cohort:
         scans_after_death=data.scans_after_death,
         exclude_patients=data.exclude_patients,
         study=data.study,
+        scan_visits=data.scan_visits,
         event_is=data.event_is,
         missing_codes=data.missing_codes,
         change_unit=data.change_unit,

@@ -58,6 +58,7 @@ OTHER_VALUES = {
         "arms": ["a", "b"],
         "baseline_window": "7d",
         "scans_after_death": "drop",
+        "scan_visits": {"week8": 56.0},
         "adam": "study",
         "adam_parameters": {"pfs": "PFSINV"},
         "adam_where": {"adtr": {"PARCAT2": "x"}},
