@@ -19,6 +19,7 @@ from bayes_net.data.conventions import (
     as_event_values,
     as_texts,
     conventional,
+    counted_from_dates,
     unknown_columns,
 )
 from bayes_net.data.notes import (
@@ -40,7 +41,7 @@ from bayes_net.numbers import counted
 class Cohort:
     """Patients and their scans, times in months, sizes in mm, the reference arm first.
 
-    ``patients`` has one row a patient: patient, study, arm, pfs_time, pfs_event, os_time and os_event
+    ``patients`` has one row a patient: patient, study, arm, pfs_time and pfs_event, os_time and os_event
     where overall survival is known, then the covariates. ``scans`` has one row a scan: patient, time,
     baseline, pchg (percent change from baseline, 0 at the baseline scan), new_lesion, response and,
     where sizes were read, sld in mm. Two cohorts are equal when their content is, whatever the row order.
@@ -52,11 +53,15 @@ class Cohort:
     covariates: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
     synthetic: bool = False
+    origin: tuple[tuple[str, str], ...] = ()
+    """Field and where it comes from, of a cohort from ADaM."""
+    reasons: pd.DataFrame | None = None
+    """Why follow-up ended: patient, pfs_reason and os_reason as text, of a cohort from ADaM."""
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """``("pfs",)``, or ``("pfs", "os")`` where overall survival is known."""
-        return schema.ENDPOINTS if "os_time" in self.patients else (schema.PFS,)
+        """Those that are known: ``("pfs",)``, ``("pfs", "os")`` or ``("os",)``."""
+        return tuple(name for name in schema.ENDPOINTS if f"{name}_time" in self.patients)
 
     @property
     def digest(self) -> str:
@@ -129,7 +134,9 @@ def read_cohort(
     missing_codes: Mapping[str, Any] | None = None,
     change_unit: str | None = None,
     pfs_censored_at_death: str = "warn",
+    pfs_after_os: str = "refuse",
     accept: Sequence[str] = (),
+    scan_visits: Mapping[str, float] | None = None,
 ) -> Cohort:
     """The cohort of a patient table and a scan table, each a file or a DataFrame.
 
@@ -142,12 +149,15 @@ def read_cohort(
     in alphabetical order. Messages count the rows of a CSV file with the header as row 1; rows of Parquet
     and of DataFrames go by their index label.
 
+    Times may be ISO dates where the patients have a column ``time_zero`` of dates: they are counted in days
+    from it. ``scan_visits`` reads a scan table with one row a patient and one column a visit:
+    ``{"week8": 56}`` has the time of each column. Patients may have overall survival alone.
+
     What is written otherwise than usual is declared: ``event_is``, the values that are events (``0``, or
     ``{"pfs": "yes", "os": ["dead", "died"]}``); ``missing_codes``, by column the values that stand for
-    nothing;
-    ``change_unit``, "percent" or "fraction"; ``pfs_censored_at_death``, whether PFS that is censored on the
-    day
-    of death is an "event", "censored" or warned of; ``accept``, codes of warnings that are meant so.
+    nothing; ``change_unit``, "percent" or "fraction"; ``pfs_censored_at_death``, whether PFS that is censored
+    on the day of death is an "event", "censored" or warned of; ``pfs_after_os``, whether to "refuse" PFS that
+    ends later than OS, or to "keep" it with a warning; ``accept``, codes of warnings that are meant so.
 
     Raises
     ------
@@ -163,13 +173,15 @@ def read_cohort(
         {column: as_texts(codes) for column, codes in (missing_codes or {}).items()},
         change_unit,
         pfs_censored_at_death,
+        pfs_after_os,
         (accept,) if isinstance(accept, str) else tuple(accept),
     )
     people, visits = reading.selected_tables(
-        patients, scans, patient_columns, scan_columns, covariates, size_unit, study
+        patients, scans, patient_columns, scan_columns, covariates, size_unit, study, scan_visits
     )
     people, visits, notes, problems = _without(people, visits, exclude_patients)
     people, visits, declared, undeclared = _conventional(people, visits, how)
+    people, visits, dated, undated = counted_from_dates(people, visits, per_unit * schema.DAYS_PER_MONTH)
     people, found = rules.typed_patients(people, covariates, per_unit)
     visits, found_in_scans = rules.typed_scans(visits, per_unit, CHANGE_UNITS[change_unit or "percent"])
     people, at_death = _death_ends_pfs(people, how)
@@ -182,7 +194,13 @@ def read_cohort(
 
     tables = Tables(people, visits, time_unit, arms, covariates, how, size_unit, patient_columns or {})
     odd, impossible = implausible(tables)
-    problems += undeclared + found + found_in_scans + rules.patient_problems(people, arms, in_unit)
+    problems += (
+        undeclared
+        + undated
+        + found
+        + found_in_scans
+        + rules.patient_problems(people, arms, in_unit, pfs_after_os)
+    )
     problems += [*rules.scan_problems(visits, people, str(window), in_unit), *impossible]
     reading.refuse(problems, accepted(odd, how.accept))
     cohort = Cohort(
@@ -192,7 +210,7 @@ def read_cohort(
         covariates=tuple(covariates),
         synthetic=synthetic,
     )
-    return _with_notes(cohort, notes + declared + at_death + dropped, odd, how)
+    return _with_notes(cohort, notes + declared + dated + at_death + dropped, odd, how)
 
 
 def _conventional(
@@ -209,7 +227,7 @@ def _conventional(
 
 def _death_ends_pfs(people: reading.Table, how: Conventions) -> tuple[reading.Table, tuple[Note, ...]]:
     """Patients whose PFS is censored on the day of death, with an event then if that is declared."""
-    if how.pfs_censored_at_death == "warn" or "os_time" not in people.frame:
+    if how.pfs_censored_at_death == "warn" or not {"pfs_time", "os_time"} <= set(people.frame):
         return people, ()
     at = censored_at_death(people.frame)
     n, as_event = int(at.sum()), how.pfs_censored_at_death == "event"

@@ -1,5 +1,4 @@
-"""How the values of a patient's tables are written, where it is not the usual way: declared, never
-guessed."""
+"""How values of patients' tables are written, where it is not the usual way: declared, never guessed."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bayes_net.data.notes import HANDLED, WARNINGS, Note
-from bayes_net.data.reading import Table, matching, text
+from bayes_net.data.reading import DATE, Table, matching, text
 from bayes_net.errors import InputError, listed, problem
 from bayes_net.numbers import counted
 from bayes_net.schema import ENDPOINTS
@@ -30,12 +29,14 @@ class Conventions:
     missing_codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     change_unit: str | None = None
     pfs_censored_at_death: str = "warn"
+    pfs_after_os: str = "refuse"
     accept: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("change_unit", self.change_unit, (None, *CHANGE_UNITS)),
             ("pfs_censored_at_death", self.pfs_censored_at_death, AT_DEATH),
+            ("pfs_after_os", self.pfs_after_os, ("refuse", "keep")),
         ):
             if value not in allowed:
                 raise InputError(f"{name} is {value!r}; expected one of {', '.join(map(str, allowed))}")
@@ -60,8 +61,7 @@ def as_texts(given: Any) -> tuple[str, ...]:
 
 
 def conventional(table: Table, how: Conventions) -> tuple[Table, tuple[Note, ...], list[str]]:
-    """The table with declared codes taken for what they mean, a note of each, and values that do not
-    occur."""
+    """The table with declared codes as what they mean, a note of each, and values that do not occur."""
     frame = table.frame.copy()
     problems: list[str] = []
     notes: list[Note] = []
@@ -104,6 +104,51 @@ def _events(name: str, frame: pd.DataFrame, how: Conventions) -> Iterator[Note |
             f"{listed(others) or 'anything else'} ({int((~event & given.notna()).sum())}), as declared"
         )
         yield Note(HANDLED, "event-values", message, int(event.sum()))
+
+
+def counted_from_dates(
+    people: Table, visits: Table, days_per_unit: float
+) -> tuple[Table, Table, tuple[Note, ...], list[str]]:
+    """Both tables with dates as times from each patient's ``time_zero``, a note of it, and what cannot be."""
+    zero = pd.Series(dtype=float)
+    if "time_zero" in people.frame:
+        zero = _days(people.frame["time_zero"]).set_axis(text(people.frame["patient"]))
+        zero = zero[~zero.index.duplicated()]
+    notes: list[Note] = []
+    problems: list[str] = []
+    found = []
+    for table, names in ((people, ("pfs_time", "os_time")), (visits, ("time",))):
+        frame = table.frame.copy()
+        for name in names:
+            dates = _days(frame[name]) if name in frame else pd.Series(dtype=float)
+            if not dates.notna().any():
+                continue
+            given = text(frame[name]).notna()
+            if "time_zero" not in people.frame:
+                continue  # refused as no number
+            if (given & dates.isna()).any():
+                got, wrong = f"values of {name} that are no dates among dates", given & dates.isna()
+                todo = "Write every date as 2026-03-01."
+                problems.append(
+                    problem(table.name, got, "dates in all rows, or in none", todo, table.rows(wrong))
+                )
+            else:
+                days = dates - text(frame["patient"]).map(zero)
+                frame[name] = (days / days_per_unit).astype(object).where(days.notna(), None)
+                message = (
+                    f"{counted(int(dates.notna().sum()), 'date')} in {name} counted in days from time_zero"
+                )
+                notes.append(Note(HANDLED, "dates", message, int(dates.notna().sum())))
+        found.append(replace(table, frame=frame))
+    kept = found[0].frame.drop(columns="time_zero", errors="ignore")
+    return replace(found[0], frame=kept), found[1], tuple(notes), problems
+
+
+def _days(values: pd.Series) -> pd.Series:
+    """Days since 1970 of ISO dates, with or without a time of day; NaN of anything else."""
+    texts = text(values)
+    dates = texts.where(texts.fillna("").str.fullmatch(DATE)).str[:10]
+    return (pd.to_datetime(dates, format="%Y-%m-%d", errors="coerce") - pd.Timestamp(0)).dt.days.astype(float)
 
 
 def unknown_columns(how: Conventions, tables: Sequence[Table]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from bayes_net import schema
@@ -47,6 +48,8 @@ WARNINGS = {
     "scan-time-unit": "scans and PFS seem to have different units of time",
     "events-exchanged": "events look like censorings",
     "pfs-censored-at-death": "PFS is censored on the day of death",
+    "scans-of-one-day": "several scans of a patient on one day, in ADaM",
+    "pfs-later-than-os": "PFS ends later than OS",
     "pfs-is-os": "PFS and OS are the same",
     "missing-code": "values that look like codes for nothing",
     "sign-of-change": "responses with growth",
@@ -87,7 +90,11 @@ def usable(scans: pd.DataFrame) -> pd.Series:
 def is_progression(scans: pd.DataFrame) -> pd.Series:
     """Which scans are progression: a new lesion, +20 % or more from baseline, read as PD or, where no
     response was
-    read, regrown from the smallest size until then as RECIST 1.1 has it."""
+    read, regrown from the smallest size until then as RECIST 1.1 has it. Where the endpoint says which scans
+    are
+    (``progression``), it is those."""
+    if "progression" in scans:
+        return scans["progression"]
     # 120/100 and 6/5 of a baseline are both +20 %, although their floats differ in the last digits
     grown = scans["pchg"].round(9) >= schema.PROGRESSION_PCHG
     unread = ~scans["response"].isin(RESPONSES)
@@ -123,9 +130,10 @@ def judgement_calls(
     known = scans.merge(patients[["patient", *follow_up]], on="patient", how="left")
     post = ~known["baseline"] & (known["time"] > 0)
     progressed = is_progression(known) | regrown(known)
-    unheeded = known["patient"][post & progressed & (known["time"] < known["pfs_time"])].nunique()
+    ended = known["pfs_time"] if "pfs_time" in known else pd.Series(np.nan, index=known.index)
+    unheeded = known["patient"][post & progressed & (known["time"] < ended)].nunique()
     without = int((~patients["patient"].isin(known["patient"][usable(known)])).sum())
-    after_pfs = int((known["time"] > known["pfs_time"]).sum())
+    after_pfs = int((known["time"] > ended).sum())
     progression = (
         f"+{schema.PROGRESSION_PCHG:g} % or more over baseline or nadir, a new lesion or PD at a scan"
     )

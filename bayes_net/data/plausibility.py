@@ -1,8 +1,8 @@
-"""What is possible, but hardly meant: wrong units, inverted events, codes for nothing, labels that differ by
-a slip.
+"""What is possible, but hardly meant: wrong units, inverted events, codes for nothing, labels that differ
+by a slip.
 
-A check that can be certain gives a problem; one that cannot gives a warning ``Note``, which counts and names
-rows, and which a specification can declare to be meant (``accept``).
+A check that can be certain gives a problem; one that cannot gives a warning ``Note``, which counts and
+names rows, and which a specification can declare to be meant (``accept``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bayes_net.data.notes import WARNING, Note
 from bayes_net.data.reading import SIZE_UNITS, Table, strange_characters
 from bayes_net.errors import listed, problem
 from bayes_net.numbers import counted, percent, significant
-from bayes_net.schema import DAYS_PER_MONTH, ENDPOINTS, OS, PFS, TIME_UNITS, months_per, words
+from bayes_net.schema import DAYS_PER_MONTH, ENDPOINTS, PFS, TIME_UNITS, months_per, words
 
 LONG_YEARS, LIFE_YEARS = 30.0, 110.0
 """Follow-up from which the unit is doubted, and from which it cannot be right."""
@@ -123,7 +123,9 @@ def _scan_unit(tables: Tables) -> Found:
     """Last scans at a share of follow-up that is small, or above 1, and much the same in every patient."""
     scans = tables.visits.frame
     after = scans[scans["time"] > 0].groupby("patient")["time"].agg(["max", "size"])
-    follow_up = tables.people.frame.drop_duplicates("patient").set_index("patient")["pfs_time"]
+    follow_up = tables.people.frame.drop_duplicates("patient").set_index("patient")[
+        f"{tables.endpoints[0]}_time"
+    ]
     share = (after["max"] / follow_up.reindex(after.index))[after["size"] >= 2].dropna()
     share = share[np.isfinite(share) & (share > 0)]
     if len(share) < FEWEST:
@@ -187,7 +189,7 @@ def _pattern(tables: Tables, endpoint: str) -> str:
         above = _events_later(time, event)
         if above > 0.95 and min(len(events), len(censored)) >= 2 * FEWEST:
             return f"{percent(above)} of pairs have the event after the censoring"
-    if endpoint == PFS and OS in tables.endpoints:
+    if endpoint == PFS and len(tables.endpoints) > 1:
         frame = tables.people.frame
         alive = frame[(frame["os_event"] == 0) & (frame["pfs_time"] == frame["os_time"])]["pfs_event"]
         before = frame[frame["pfs_time"] < frame["os_time"]]["pfs_event"]
@@ -200,7 +202,7 @@ def _pattern(tables: Tables, endpoint: str) -> str:
 
 
 def _censored_at_death(tables: Tables) -> Found:
-    if OS in tables.endpoints and tables.how.pfs_censored_at_death == "warn":
+    if len(tables.endpoints) > 1 and tables.how.pfs_censored_at_death == "warn":
         at = censored_at_death(tables.people.frame)
         message = (
             f"PFS of {counted(int(at.sum()), 'patient')} is censored on the day of death, and death ends "
@@ -210,6 +212,14 @@ def _censored_at_death(tables: Tables) -> Found:
         yield from _warn("pfs-censored-at-death", tables.people, at, message)
 
 
+def _pfs_after_os(tables: Tables) -> Found:
+    if len(tables.endpoints) > 1 and tables.how.pfs_after_os == "keep":
+        frame = tables.people.frame
+        later = frame["pfs_time"] > frame["os_time"]
+        message = f"PFS of {counted(int(later.sum()), 'patient')} ends later than OS, kept as it is"
+        yield from _warn("pfs-later-than-os", tables.people, later, message)
+
+
 def censored_at_death(patients: pd.DataFrame) -> pd.Series:
     """Whose PFS is censored on the day of death."""
     died = (patients["os_event"] == 1) & (patients["pfs_time"] == patients["os_time"])
@@ -217,7 +227,7 @@ def censored_at_death(patients: pd.DataFrame) -> pd.Series:
 
 
 def _same_endpoints(tables: Tables) -> Found:
-    if OS in tables.endpoints and len(tables.people.frame) >= 2 * FEWEST:
+    if len(tables.endpoints) > 1 and len(tables.people.frame) >= 2 * FEWEST:
         frame = tables.people.frame
         same = (frame["pfs_time"] == frame["os_time"]) & (frame["pfs_event"] == frame["os_event"])
         if same.all():
@@ -350,6 +360,8 @@ def _characters(tables: Tables) -> Found:
         for name in names:
             if name in table.frame:
                 values = table.frame[name].dropna().astype(str)
+                if name == "arm" and tables.arms is not None:
+                    values = values[~values.isin(tables.arms)]  # named as it is written
                 odd = values.map(lambda value: bool(strange_characters(value, seen=False)))
                 if odd.any():
                     found = sorted(
@@ -381,6 +393,7 @@ _CHECKS: tuple[Callable[[Tables], Found], ...] = (
     _scan_unit,
     _inverted,
     _censored_at_death,
+    _pfs_after_os,
     _same_endpoints,
     _sentinel_values,
     _changes,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from bayes_net import schema
 from bayes_net.errors import CohortError, Gathered, InputError, listed, problem
 from bayes_net.errors import refuse as refuse_as
 from bayes_net.files.formats import read_file
+from bayes_net.numbers import counted
 
 MISSING = frozenset({"", "NA", "NaN", "nan", "."})
 """Texts that mean a missing value, as R, pandas and SAS write it."""
@@ -29,6 +31,9 @@ YES_NO = TRUTH | {"yes": 1.0, "y": 1.0, "no": 0.0, "n": 0.0}
 
 ALMOST_ZERO = 1e-70
 """Numbers nearer to 0 are 0: pandas reads the zeros of a SAS transport file as 5.4e-79."""
+
+DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].*)?")
+"""An ISO date, with or without a time of day."""
 
 Source: TypeAlias = str | Path | pd.DataFrame
 """A file, or a table that is read already."""
@@ -221,7 +226,7 @@ def _number(value: str | None, words: Mapping[str, float]) -> float | None:
 SIZE_UNITS = {"mm": 1.0, "cm": 10.0}
 """Millimetres in each unit of size."""
 PATIENT_COLUMNS = ("patient", "study", "arm", "pfs_time", "pfs_event", "os_time", "os_event")
-_TAKEN = (*PATIENT_COLUMNS, "landmark", "shrinkage", "response", "time", "event")
+_TAKEN = (*PATIENT_COLUMNS, "time_zero", "landmark", "shrinkage", "response", "time", "event")
 
 
 def refuse(problems: Sequence[str], notes: Sequence[Any] = ()) -> None:
@@ -255,12 +260,13 @@ def selected_tables(
     covariates: Sequence[str],
     size_unit: str | None,
     study: str | None,
+    scan_visits: Mapping[str, float] | None = None,
 ) -> tuple[Table, Table]:
     """Both tables with canonical columns only; what is wrong with either is said together."""
     tables, gathered = [], Gathered()
     for reader, arguments in (
         (_patients, (patients, patient_columns or {}, covariates, study)),
-        (_scans, (scans, scan_columns or {}, size_unit)),
+        (_scans, (scans, scan_columns or {}, size_unit, scan_visits or {})),
     ):
         with gathered.step():
             tables.append(reader(*arguments))
@@ -274,21 +280,33 @@ def _patients(
 ) -> Table:
     table = read_table(source, "patient")
     survival = ("os_time", "os_event")
-    known = any(name in mapping or name in table.frame.columns for name in survival)
-    required = ("patient", "arm", "pfs_time", "pfs_event", *(survival if known else ()), *covariates)
-    selected = select(table, mapping, required, ("study",) if known else ("study", *survival))
+    progression = ("pfs_time", "pfs_event")
+
+    def there(names: Sequence[str]) -> bool:
+        return any(name in mapping or name in table.frame.columns for name in names)
+
+    known = [*(progression if there(progression) or not there(survival) else ())]
+    known += survival if there(survival) else ()
+    absent = [name for name in (*progression, *survival) if name not in known]
+    selected = select(
+        table, mapping, ("patient", "arm", *known, *covariates), ("study", "time_zero", *absent)
+    )
     if study is not None and "study" in selected.frame:
         got = f"the study is both a column and given as {study!r}"
         raise CohortError(problem(table.name, got, "one of them", "Leave out study, or rename the column."))
     return selected
 
 
-def _scans(source: Source | None, mapping: Mapping[str, str], size_unit: str | None) -> Table:
+def _scans(
+    source: Source | None, mapping: Mapping[str, str], size_unit: str | None, visits: Mapping[str, float]
+) -> Table:
     if source is None:
         return Table(
             "no scans", pd.DataFrame(columns=["patient", "time", "pchg"], dtype=str), pd.RangeIndex(0)
         )
     table = read_table(source, "scan")
+    if visits:
+        return _from_visits(table, mapping, "pchg" if size_unit is None else "size", visits)
     measures = ("size", "pchg")
     found = [name for name in measures if name in mapping] or [
         name for name in measures if name in table.frame
@@ -296,7 +314,10 @@ def _scans(source: Source | None, mapping: Mapping[str, str], size_unit: str | N
     if len(found) != 1:
         number = "both size and pchg" if found else "neither size nor pchg"
         got = f"{number} among {listed(table.frame, limit=40)}"
-        todo = 'Name the column of one of them in scan_columns, for example {"pchg": "change"}.'
+        todo = (
+            'Name the column of one of them in scan_columns, for example {"pchg": "change"}; a table with a '
+        )
+        todo += "column for each visit is read by scan_visits."
         raise CohortError(problem(table.name, got, "one measure of the tumour", todo))
     if (found == ["size"]) != (size_unit is not None):
         got = f"size_unit is {size_unit!r} with a column of {found[0]}"
@@ -304,3 +325,25 @@ def _scans(source: Source | None, mapping: Mapping[str, str], size_unit: str | N
             problem(table.name, got, "mm or cm with size, none with pchg", "Correct size_unit.")
         )
     return select(table, mapping, ("patient", "time", *found), ("new_lesion", "response"))
+
+
+def _from_visits(
+    table: Table, mapping: Mapping[str, str], measure: str, visits: Mapping[str, float]
+) -> Table:
+    """One row a scan, from a table with one row a patient and one column a visit; empty cells are no scan."""
+    wide = select(
+        table,
+        {"patient": mapping.get("patient", "patient")} | {v: v for v in visits},
+        ("patient", *visits),
+        (),
+    )
+    parts = [
+        pd.DataFrame({"patient": wide.frame["patient"], "time": time, measure: wide.frame[visit]}).set_axis(
+            [f"{label}, column {visit}" for label in wide.labels]
+        )
+        for visit, time in visits.items()
+    ]
+    long = pd.concat(parts)
+    long = long[text(long[measure]).notna()]
+    handled = f"{counted(len(visits), 'visit')} in columns read as {counted(len(long), 'scan')}"
+    return Table(table.name, long.reset_index(drop=True), long.index, (*table.handled, handled))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayes_net.data.reading import TRUTH, YES_NO, Table, months_on_grid, parsed, shown, text
+from bayes_net.data.reading import DATE, TRUTH, YES_NO, Table, months_on_grid, parsed, shown, text
 from bayes_net.errors import listed, problem
 
 if TYPE_CHECKING:  # half a second to import
@@ -147,6 +147,8 @@ def _failures(rules: pa.DataFrameSchema, frame: pd.DataFrame) -> pd.DataFrame:
 def _broken(given: Table, column: str, rule: str, at: list[int], todo: str) -> str:
     got, expected = _RULES[rule]
     valued = rule not in ("not_nullable", "field_uniqueness")
+    if rule == "not a number" and given.frame[column].iloc[at].astype(str).str.fullmatch(DATE).any():
+        todo = "Dates are times where patients have a column time_zero of dates. " + todo
     rows = given.rows(at, (lambda row: shown(str(row[column]))) if valued else None)
     return problem(given.name, got.format(column=column), expected, todo, rows)
 
@@ -160,12 +162,12 @@ def _found(
 
 
 def patient_problems(
-    patients: Table, arms: Sequence[str] | None, in_unit: Callable[[float], str]
+    patients: Table, arms: Sequence[str] | None, in_unit: Callable[[float], str], pfs_after_os: str = "refuse"
 ) -> list[str]:
     """What is wrong between the columns of the patient table; times are written by ``in_unit``."""
     found: list[str] = []
     frame = patients.frame
-    if "os_time" in frame:
+    if {"pfs_time", "os_time"} <= set(frame) and pfs_after_os == "refuse":
 
         def times(row: pd.Series) -> str:
             return f"PFS {in_unit(row['pfs_time'])}, OS {in_unit(row['os_time'])}"

@@ -1,8 +1,8 @@
 """Files that hold a table, by their ending: what people export, with what was done to read it said.
 
 A text file may be separated by commas, semicolons, tabs or bars, have titles above its header, decimal
-commas,
-and be UTF-8, UTF-16 or Windows-1252. Excel needs openpyxl, files of SAS need pyreadstat (extra ``adam``).
+commas, and be UTF-8, UTF-16 or Windows-1252. Excel needs openpyxl, files of SAS need pyreadstat (extra
+``adam``).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"\s*[-+]?\d+,\d+\s*"), re.compile(r
 
 
 class Rows(NamedTuple):
-    """A file open for reading: its columns; ``pieces(columns, most)``, frames of at most so many rows (None:
-    all columns, all rows in one frame) whose index says by which number messages name a row; and what was
-    done to read it, in words."""
+    """A file open for reading: its columns; ``pieces(columns, most)``, frames of at most so many rows
+    (None: all columns, all rows in one frame) whose index says by which number messages name a row; and
+    what was done to read it, in words."""
 
     columns: Sequence[str]
     pieces: Callable[[Sequence[str] | None, int | None], Iterable[pd.DataFrame]]

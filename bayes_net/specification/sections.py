@@ -126,6 +126,9 @@ EventValues = Annotated[
 ]
 
 
+ADAM_KEYS = ("pfs", "os", "tumour", "response", "arm", "population", "analysis_flag")
+
+
 class DataSection(Section):
     """Where the patients come from: two tables, or the built-in generator of a synthetic cohort."""
 
@@ -139,13 +142,24 @@ class DataSection(Section):
     `synthetic`. Paths start at the folder of the specification."""
     scans: Path | None = None
     """One row a scan, in a file of the same kinds. Required, unless `synthetic`."""
+    adam: Path | None = None
+    """Folder of ADaM data sets (ADSL, ADTTE, and where there ADTR and ADRS), or a pattern of their files
+    such as
+    `"study/*.xpt"`, in the place of `patients` and `scans`. Units are read from it."""
+    adam_parameters: dict[Literal[ADAM_KEYS], str] = {}
+    """What is meant in ADaM where it is not the usual: PARAMCD of `pfs`, `os`, `tumour` and `response`,
+    variable
+    of the `arm`, flag of the `population` (`""`: everyone) and `analysis_flag` of tumour rows."""
+    adam_where: dict[str, dict[str, str]] = {}
+    """Rows that are kept, by data set: `{adtr = {PARCAT2 = "Investigator"}}`."""
     time_unit: Literal["days", "weeks", "months", "years"] | None = None
-    """Unit of every time in both tables. Required, unless `synthetic`."""
+    """Unit of every time in both tables. Required, unless `synthetic` or `adam`."""
     size_unit: Literal["mm", "cm"] | None = None
     """Unit of the sum of diameters. Leave it out if scans have the percent change `pchg`."""
     patient_columns: dict[str, str] = {}
     """Your own names of the columns of the patient table, where they differ from `patient`, `arm`,
-    `pfs_time`, `pfs_event`, `os_time`, `os_event` and `study`."""
+    `pfs_time`, `pfs_event`, `os_time`, `os_event` and `study`; and `time_zero`, the date from which dates
+    count."""
     scan_columns: dict[str, str] = {}
     """The same for the scan table: `patient`, `time`, `size` or `pchg`, `new_lesion`, `response`."""
     arms: tuple[str, ...] = ()
@@ -158,6 +172,9 @@ class DataSection(Section):
     """Identifiers in quotes; counted in the report, never named in it."""
     study: str | None = None
     """Name of the study, if the patient table has no column of it."""
+    scan_visits: dict[str, Number] = {}
+    """Of a scan table with one row a patient and one column a visit: the time of each column, such as
+    `{baseline = 0, week8 = 56}`. The columns hold sizes with `size_unit`, and percent changes without."""
     event_is: EventValues = {}
     """Values that mean an event, if they are not 1: `0` (of a column of censoring), `["yes", "dead"]`, or for
     each endpoint its own, such as `{pfs = 0, os = "dead"}`. All other values are censored."""
@@ -179,6 +196,21 @@ class DataSection(Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSection:
+        if self.adam is not None:
+            tables: dict[str, Any] = {
+                "patients": self.patients,
+                "scans": self.scans,
+                "synthetic": self.synthetic or None,
+            }
+            tables |= {
+                "patient_columns": self.patient_columns or None,
+                "scan_columns": self.scan_columns or None,
+            }
+            if given := [name for name, value in tables.items() if value is not None]:
+                raise ValueError(f"adam has the patients and their scans: remove {', '.join(given)}")
+            return self
+        if self.adam_parameters or self.adam_where:
+            raise ValueError("adam_parameters and adam_where are about adam, which is missing")
         needed = {"patients": self.patients, "time_unit": self.time_unit}
         if self.needs_scans:
             needed["scans"] = self.scans
@@ -384,6 +416,9 @@ class CensoringSection(Section):
     """Only of patients with so much shrinkage, in points."""
     shrinkage_below: Annotated[Number, Field(le=100)] | None = None
     """Only of patients with less shrinkage, in points; one that is not known counts as less."""
+    reasons: tuple[str, ...] = ()
+    """Only of patients who were censored for one of these, as ADaM calls them in CNSDTDSC or EVNTDESC: the
+    closure of a study is no drop-out. `[]`: whatever the reason."""
     horizon: PositiveLength | None = None
     """Follow-up is imputed until then after the landmark, and never beyond the arm's longest follow-up, which
     is the default."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.exposure import Exposure, Shrinkage, one_hot
@@ -233,6 +234,17 @@ def check_covariates(plan: PatientsPlan, cohort: Cohort) -> None:
                 f"covariate {covariate.name!r} has a reference, as numbers have, but its values are text "
                 f"({listed(found)}); give levels instead"
             )
+
+
+def check_reasons(plan: PatientsPlan, cohort: Cohort) -> None:
+    """The reasons of [censoring] have to be some for which follow-up ended."""
+    asked = () if plan.censoring is None else plan.censoring.reasons
+    if not asked or cohort.reasons is None:
+        return  # whoever counts those concerned says so
+    known = sorted({str(x) for x in cohort.reasons.drop(columns="patient").to_numpy().ravel() if pd.notna(x)})
+    if unknown := [reason for reason in asked if reason not in known]:
+        ended = listed(known, limit=20)
+        raise InputError(f"censoring.reasons has {listed(map(repr, unknown))}; follow-up ended by {ended}")
 
 
 def far_reference(jobs: Sequence[Job]) -> tuple[Note, ...]:

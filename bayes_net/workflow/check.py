@@ -19,8 +19,7 @@ MOST_ROWS = 10
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What a check found: ``problems`` that forbid a run, ``notes``, and what was ``prepared`` without
-    any."""
+    """What a check found: ``problems`` that forbid a run, ``notes``, and else what was ``prepared``."""
 
     title: str
     problems: tuple[str, ...]
@@ -34,9 +33,8 @@ class Findings:
         return self.prepared is not None
 
     def as_json(self) -> str:
-        """Errors, warnings and what was handled, each with its number of rows and the first of them, and who
-        or
-        what enters the models."""
+        """Errors, warnings and what was handled, each with its number of rows and the first of them, and
+        who or what enters the models."""
         found = {
             "specification": self.title,
             "usable": self.usable,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net.adam.read import read_adam
 from bayes_net.checks.gate import Gate, gate, worst_of
 from bayes_net.checks.influence import influence
 from bayes_net.data.cohort import Cohort, read_cohort
@@ -43,7 +44,13 @@ from bayes_net.workflow.analysis import (
     prepare,
     with_leave_one_out,
 )
-from bayes_net.workflow.cautions import cautions, check_covariates, nobody_concerned, refuse_improper
+from bayes_net.workflow.cautions import (
+    cautions,
+    check_covariates,
+    check_reasons,
+    nobody_concerned,
+    refuse_improper,
+)
 
 if TYPE_CHECKING:
     from bayes_net.inference.sampling import Sampler
@@ -275,6 +282,23 @@ def load_data(
 
 
 def _read(data: DataSection, folder: Path, covariates: Sequence[str]) -> Cohort:
+    if data.adam is not None:
+        return read_adam(
+            folder / data.adam,
+            **data.adam_parameters,
+            where=data.adam_where,
+            time_unit=data.time_unit,
+            size_unit=data.size_unit,
+            arms=data.arms or None,
+            covariates=tuple(covariates),
+            exclude_patients=data.exclude_patients,
+            scans_after_death="drop"
+            if "scans_after_death" not in data.model_fields_set
+            else data.scans_after_death,
+            pfs_censored_at_death=data.pfs_censored_at_death,
+            missing_codes=data.missing_codes,
+            accept=data.accept,
+        )
     if data.patients is None or data.time_unit is None:
         return simulate_cohort(seed=data.synthetic_seed or 0)
     patients = folder / data.patients
@@ -291,6 +315,7 @@ def _read(data: DataSection, folder: Path, covariates: Sequence[str]) -> Cohort:
         scans_after_death=data.scans_after_death,
         exclude_patients=data.exclude_patients,
         study=data.study,
+        scan_visits=data.scan_visits,
         event_is=data.event_is,
         missing_codes=data.missing_codes,
         change_unit=data.change_unit,
@@ -320,13 +345,15 @@ def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = 
     gathered = Gathered()
     with gathered.step():
         check_covariates(plan, cohort)
+    with gathered.step():
+        check_reasons(plan, cohort)
     sets = _landmark_sets(plan, cohort)
     jobs = []
     for endpoint in plan.landmarks.endpoints:
         for measure in plan.landmarks.measures():
             for at in sets[endpoint, False].landmarks:
                 with gathered.step():
-                    jobs.append(_job(plan, sets, endpoint, measure, at))
+                    jobs.append(_job(plan, sets, endpoint, measure, at, cohort.reasons))
     _refuse(gathered.problems, cohort)
     refuse_improper(plan, jobs)
     found = cautions(plan, cohort, jobs) + nobody_concerned(censoring_of(plan), jobs)
@@ -373,6 +400,7 @@ def _job(
     endpoint: str,
     measure: Measure,
     at: Landmark,
+    reasons: pd.DataFrame | None,
 ) -> Job:
     itt = plan.landmarks.intention_to_treat and isinstance(measure, Response)
     chosen = sets[endpoint, itt]
@@ -387,7 +415,12 @@ def _job(
     population = chosen.population + (", intention to treat" if itt else "")
     censoring, concerned = censoring_of(plan), None
     if censoring is not None:
-        concerned = concerned_patients(data, censoring, shrinkage=rows["shrinkage"])
+        why = (
+            None
+            if reasons is None
+            else rows["patient"].map(reasons.set_index("patient")[f"{endpoint}_reason"])
+        )
+        concerned = concerned_patients(data, censoring, shrinkage=rows["shrinkage"], reasons=why)
     return Job(endpoint, population, at, measure, data, concerned)
 
 

@@ -58,6 +58,10 @@ OTHER_VALUES = {
         "arms": ["a", "b"],
         "baseline_window": "7d",
         "scans_after_death": "drop",
+        "scan_visits": {"week8": 56.0},
+        "adam": "study",
+        "adam_parameters": {"pfs": "PFSINV"},
+        "adam_where": {"adtr": {"PARCAT2": "x"}},
         "event_is": {"pfs": ("0",)},
         "missing_codes": {"pfs_time": ("999",)},
         "change_unit": "fraction",
@@ -100,6 +104,7 @@ OTHER_VALUES = {
         "imputations": 5,
         "arms": ["a"],
         "shrinkage_at_least": 10,
+        "reasons": ["Lost"],
         "shrinkage_below": 40,
         "horizon": "18mo",
     },
@@ -121,7 +126,11 @@ OTHER_VALUES = {
         "patient_level_figures": True,
     },
 }
+_ADAM = {"adam": "study", "patients": None, "scans": None, "patient_columns": None, "scan_columns": None}
 COMPANIONS = {
+    "adam": _ADAM,
+    "adam_parameters": _ADAM,
+    "adam_where": _ADAM,
     "synthetic": SYNTHETIC["data"],
     "synthetic_seed": SYNTHETIC["data"],
     "intention_to_treat": {"thresholds": [30]},
