@@ -167,7 +167,9 @@ def as_levels(values: Iterable[object]) -> list[str]:
     for value in values:
         label = _text(value) or ""
         number = _number(label, TRUTH)
-        found.append(label if number is None or math.isnan(number) else f"{number:.15g}")
+        if number is not None and not math.isnan(number):
+            label = repr(int(number) if number.is_integer() else number)
+        found.append(label)
     return found
 
 

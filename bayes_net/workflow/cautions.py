@@ -15,7 +15,7 @@ from bayes_net.errors import InputError, listed
 from bayes_net.inference.imputation import Censoring, follow_up_ends
 from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED
 from bayes_net.model.priors import INDEPENDENT, Flat
-from bayes_net.numbers import counted, format_count, percent
+from bayes_net.numbers import counted, format_count, percent, significant
 from bayes_net.results.fits import Job
 from bayes_net.schema import ALIVE, OS, PFS, POINTS_PER_UNIT
 from bayes_net.specification.patients import PatientsPlan
@@ -90,11 +90,10 @@ def empty_intervals(jobs: Sequence[Job]) -> Iterator[Note]:
     beyond: dict[str, list[str]] = {}
     for job in jobs:
         last = float(job.data.time.max())
-        if cuts := [f"{cut:.3g}" for cut in job.data.cuts if cut >= last]:
+        if cuts := [significant(cut) for cut in job.data.cuts if cut >= last]:
             message = (
-                f"cut-points at {listed(cuts)} months are beyond all follow-up (the longest is {last:.3g} "
-                "months): the "
-                "hazard after them is the prior's"
+                f"cut-points at {listed(cuts)} months are beyond all follow-up (the longest is {significant(last)} "
+                "months): the hazard after them is the prior's"
             )
             beyond.setdefault(message, []).append(_where(job))
     yield from _of_places("empty-interval", beyond)
