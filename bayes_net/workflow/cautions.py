@@ -92,8 +92,8 @@ def empty_intervals(jobs: Sequence[Job]) -> Iterator[Note]:
         last = float(job.data.time.max())
         if cuts := [significant(cut) for cut in job.data.cuts if cut >= last]:
             message = (
-                f"cut-points at {listed(cuts)} months are beyond all follow-up (the longest is {significant(last)} "
-                "months): the hazard after them is the prior's"
+                f"cut-points at {listed(cuts)} months are beyond all follow-up (the longest is "
+                f"{significant(last)} months): the hazard after them is the prior's"
             )
             beyond.setdefault(message, []).append(_where(job))
     yield from _of_places("empty-interval", beyond)
