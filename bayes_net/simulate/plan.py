@@ -91,6 +91,6 @@ def _impossible(name: str, pair: tuple[float, float]) -> str:
     """What the two values of a parameter have to be, if they are not."""
     scale = PRIORS[name].scale
     low, high = {LOG: (0.0, np.inf), LOGIT: (0.0, 1.0)}.get(scale, (-np.inf, np.inf))
-    if len(pair) == 2 and all(low <= value <= high and math.isfinite(value) for value in pair):
+    if np.shape(pair) == (2,) and all(low <= value <= high and math.isfinite(value) for value in pair):
         return ""
     return {LOG: "numbers of 0 or more", LOGIT: "shares between 0 and 1"}.get(scale, "finite numbers")

@@ -162,6 +162,7 @@ def test_without_a_median_to_meet_death_has_one_hazard():
         ({"arms": ("a", "a")}, "expected two arms"),
         ({"slope": (0.0, np.nan)}, r"slope is \(0.0, nan\); expected two finite numbers"),
         ({"slope": (0.0,)}, "expected two finite numbers"),
+        ({"slope": 0.1}, "slope is 0.1; expected two finite numbers"),
         ({"parameters": {"noise": (-1.0, 3.0)}}, "noise is .* expected two numbers of 0 or more"),
         ({"parameters": {"missed": (0.1, 1.5)}}, "missed is .* expected two shares between 0 and 1"),
         ({"parameters": {"colour": (1, 1)}}, "unknown parameters colour; expected place, spread, months"),
