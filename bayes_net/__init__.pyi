@@ -12,6 +12,7 @@ from . import (
     specification as specification,
     workflow as workflow,
 )
+from .adam.read import read_adam as read_adam
 from .checks import gate as gate
 from .data import (
     Cohort as Cohort,

@@ -25,7 +25,9 @@ PERSON_INTERVAL, PROFILE, SHRINKAGE = "person_interval", "profile", "shrinkage"
 CURVE, BASELINE, BORROWER = "curve", "baseline", "borrower"
 EFFECT, POOLED_ENDPOINT, BIASED_SLOPE = "effect", "pooled_endpoint", "biased_slope"
 RESPONSE_GROUP, POOLED_GROUP, SEPARATE_GROUP = "response_group", "pooled_group", "separate_group"
-SHRINKAGE_GROUP, STRATUM, INFLATED, ROW = "shrinkage_group", "stratum", "inflated", "row"
+SHRINKAGE_LAW, SHRINKAGE_STUDY, PROGRESSIVE = "shrinkage_law", "shrinkage_study", "progressive_group"
+SHRINKAGE_ARM, SHRINKAGE_TIME, SELECTED_ARM = "shrinkage_arm", "shrinkage_time", "selected_arm"
+COMPLETION_OF, STRATUM, INFLATED, ROW = "completion_of", "stratum", "inflated", "row"
 UNPRINTED, UNKNOWN_SE = "unprinted_estimate", "unknown_se"
 LANDMARK_INTERVAL, LANDMARK_BOUNDARY = "landmark_interval", "landmark_boundary"
 CURVE_INTERVAL, LANDMARK_PERSON_INTERVAL = "curve_interval", "landmark_person_interval"
@@ -52,7 +54,13 @@ DIMS = {
     RESPONSE_GROUP: "group of which responses are counted",
     POOLED_GROUP: "group of the last arm, whose response is pooled with the others’",
     SEPARATE_GROUP: "group of another arm, whose response stands by itself",
-    SHRINKAGE_GROUP: "group of which shrinkages are counted",
+    SHRINKAGE_LAW: "law of best shrinkage of a study’s arm by a landmark",
+    SHRINKAGE_ARM: "arm that has laws of best shrinkage",
+    SHRINKAGE_TIME: "landmark by which shrinkage is best",
+    SHRINKAGE_STUDY: "study’s arm whose law differs from those of other studies",
+    SELECTED_ARM: "arm of which shrinkage is printed for those still at risk",
+    PROGRESSIVE: "law beside which progression as best response is counted",
+    COMPLETION_OF: "early response with which that at completion is compared",
     STRATUM: "patients of a study and arm at their landmark",
     LANDMARK_INTERVAL: "interval after the landmark",
     LANDMARK_BOUNDARY: "step between intervals after the landmark",
@@ -74,7 +82,10 @@ FIELDS = {
     RESPONSE_GROUP: (STUDY, ARM),
     POOLED_GROUP: (STUDY, ARM),
     SEPARATE_GROUP: (STUDY, ARM),
-    SHRINKAGE_GROUP: (STUDY, ARM),
+    SHRINKAGE_LAW: (STUDY, ARM, LANDMARK),
+    SHRINKAGE_STUDY: (STUDY, ARM),
+    PROGRESSIVE: (STUDY, ARM, LANDMARK),
+    COMPLETION_OF: (STUDY, ARM, LANDMARK),
     STRATUM: (ENDPOINT, STUDY, ARM),
 }
 """What a place along these dims is of: coordinates along it, such as ``curve_endpoint``."""
@@ -145,8 +156,16 @@ SYNTHESIS_VARIABLES = {
     "response_difference_sd": "its SD between studies",
     "response_difference_z": "the same, standardised",
     "completion": "log odds ratio of response at completion of treatment",
+    "early_late": "inverse hyperbolic tangent of the correlation of early with final shrinkage",
+    "early_late_correlation": "correlation of early with final shrinkage, on the scale of their laws",
     "shrinkage_location": "mean of the logit of best shrinkage, between -20 and 100 points",
+    "shrinkage_location_z": "the same of an arm, standardised",
     "shrinkage_log_spread": "log SD of that logit",
+    "shrinkage_log_spread_z": "the same of an arm, standardised",
+    "shrinkage_study_sd": "SD of its mean between studies",
+    "shrinkage_study_z": "deviation of a study, standard normal",
+    "selection": "inverse hyperbolic tangent of the correlation of shrinkage with staying at risk",
+    "progression": "logit of progression as best response",
     "log_inflation": "log factor on the standard error of a median without limits",
     "estimate": "estimate that is not printed, on the scale of its parameter",
     "estimate_z": "where it lies in the interval that is said, standard normal",
@@ -173,6 +192,7 @@ OBSERVED_TERMS = {
     "published_completion_by_p": "the same, known by their p-value",
     "published_responses": "published counts of response",
     "published_shrinkage": "published counts of shrinkage",
+    "published_ranges": "published medians and ranges of shrinkage",
     "statements": "what is said of estimates that are not printed",
 }
 """What is observed in the PyMC models; kinds that are correlated are one term, ``NAME_and_NAME``. A weight
@@ -240,7 +260,10 @@ DAYS_PER_MONTH = 30.4375
 POINTS_PER_UNIT = 10.0
 """A slope is the log hazard ratio per this many percentage points of shrinkage."""
 PROGRESSION_PCHG = 20.0
-"""Percentage change from baseline at or above which a scan counts as progression (RECIST 1.1)."""
+"""Percentage change from baseline, or from the smallest size until then, at or above which a scan counts as
+progression (RECIST 1.1)."""
+PROGRESSION_MM = 5.0
+"""Growth from the smallest size that progression needs besides, in mm."""
 _DAYS = {"d": 1.0, "w": 7.0, "mo": DAYS_PER_MONTH, "y": 12 * DAYS_PER_MONTH}
 TIME_UNITS = {"days": "d", "weeks": "w", "months": "mo", "years": "y"}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|w|mo|y)\s*")

@@ -14,7 +14,7 @@ STAGES = {
     "sampling": ["inference.sampling:sample_posterior"],
     "diagnostics": [
         "workflow.analysis:gate",
-        "workflow.patients:loo",
+        "workflow.analysis:loo",
         "inference.patients:log_likelihood",
         "inference.patients:log_prior",
         "inference.patients:draw_prior",

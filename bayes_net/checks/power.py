@@ -24,7 +24,10 @@ from bayes_net.model.likelihoods import (
     linear_parts,
     log_printed,
     printed,
+    range_log_likelihood,
+    range_rows,
     row_location,
+    shrinkage_law,
     student_rows,
     unprinted_estimates,
 )
@@ -174,8 +177,11 @@ BLOCKS = {
     "level of studies": ("study_level", "study_level_sd"),
     "response": ("response_mean", "response_alone"),
     "response between studies": ("response_difference", "response_difference_sd"),
-    "completion": ("completion",),
-    "best shrinkage": ("shrinkage_location", "shrinkage_log_spread"),
+    "early and final shrinkage": ("early_late",),
+    "best shrinkage": ("shrinkage_location_z", "shrinkage_log_spread_z"),
+    "best shrinkage between studies": ("shrinkage_study_sd",),
+    "staying at risk": ("selection",),
+    "progression as best response": ("progression",),
     "width of bare medians": ("log_inflation",),
     "width of what is not printed": ("se_z",),
 }
@@ -200,9 +206,10 @@ def synthesis_components(fit: xr.DataTree, network: Network) -> dict[str, np.nda
     by_study = study_log_likelihood(draws, network)
     likelihood = {LIKELIHOOD: by_study.sum(STUDY).values}
     if by_study.sizes[STUDY] > 1:
-        likelihood |= {
+        each = {
             f"{LIKELIHOOD} of {name}": by_study.sel({STUDY: name}).values for name in by_study[STUDY].values
         }
+        likelihood |= {name: own for name, own in each.items() if np.ptp(own) > 0}  # none: it moves nothing
     priors = {
         f"prior of {block}": _sum(_log_prior(draws, network, name) for name in names)
         for block, names in prior_blocks(network).items()
@@ -252,7 +259,10 @@ def _rows(parts: Mapping[str, np.ndarray], network: Network) -> Terms:
     for endpoint in COUNTED:
         if network.groups(endpoint):
             counts = count_rows(network, endpoint)
-            each[..., counts.rows] += power[counts.rows] * count_log_likelihood(parts, counts.array, endpoint)
+            law = shrinkage_law(parts, network, counts=True) if endpoint == "shrinkage" else parts
+            each[..., counts.rows] += power[counts.rows] * count_log_likelihood(law, counts.array, endpoint)
+    if len(ranges := range_rows(network)):
+        each[..., ranges] += power[ranges] * range_log_likelihood(parts, network)
     each[..., network.of_curves(network.conditional)] = 0.0
     return [(study, each[..., i]) for i, study in enumerate(network.rows["study"])]
 

@@ -33,6 +33,7 @@ from bayes_net.cli.terminal import (
     out_console,
     show_entering,
     show_found,
+    show_notes,
     show_prepared,
     show_scenarios,
     show_tipping,
@@ -138,16 +139,28 @@ def run(
 
 
 @app.command()
-def check(spec: Spec) -> None:
-    """Validate a specification and its data, and show who is at risk, without sampling."""
-    from bayes_net.specification.read import read_specification
-    from bayes_net.workflow.analysis import prepare
+def check(
+    spec: Spec,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Everything that was found, as JSON on standard output.")
+    ] = False,
+) -> None:
+    """Validate a specification and its data, and show every problem and who is at risk, without sampling."""
+    from bayes_net.workflow.check import examine
 
     with _bad_input_exits():
-        prepared = prepare(read_specification(find_specification(spec)))
-    show_prepared(prepared)
-    show_entering(prepared)
-    out_console.print("The specification and its data are usable.")
+        found = examine(find_specification(spec))
+    if as_json:
+        print(found.as_json())
+    elif found.prepared is None:
+        show_notes(found.notes, rows=True)
+        err_console.print(f"[bold red]error:[/] {literal(found.message)}")
+    else:
+        show_prepared(found.prepared, rows=True)
+        show_entering(found.prepared)
+        out_console.print("The specification and its data are usable.")
+    if not found.usable:
+        raise typer.Exit(BAD_INPUT)
 
 
 @app.command()

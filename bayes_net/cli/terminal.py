@@ -11,8 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
+    from bayes_net.data.notes import Note
     from bayes_net.workflow.analysis import Analysis, Prepared
     from bayes_net.workflow.sensitivity import Sensitivity
 
@@ -64,17 +67,28 @@ def show_tipping(found: Sensitivity) -> None:
         out_console.print("\n", framed(table, f"Factor at which the word is lost: {caption}"))
 
 
-def show_prepared(prepared: Prepared) -> None:
-    """What a plan rests on, and what calls for judgement."""
+def show_prepared(prepared: Prepared, *, rows: bool = False) -> None:
+    """What a plan rests on, and what calls for judgement, with the ``rows`` that it is about."""
     from bayes_net.workflow.describe import data_in_words
 
     for line in (prepared.plan.title, *data_in_words(prepared)):
         out_console.print(literal(line))
-    for note in prepared.notes:
-        colour = "yellow" if note.kind == "warning" else "default"
-        out_console.print(f"  [{colour}]{note.kind}:[/] {literal(note.message)}")
+    show_notes(prepared.notes, rows=rows)
     if (n := len(prepared.models())) > 1:
         out_console.print(f"{n} models to fit")
+
+
+def show_notes(notes: Iterable[Note], *, rows: bool) -> None:
+    """What was noticed in the tables; with ``rows``, where, and the code that `accept` takes."""
+    from bayes_net.data.notes import WARNINGS
+
+    for note in notes:
+        colour = "yellow" if note.kind == "warning" else "default"
+        out_console.print(f"  [{colour}]{note.kind}:[/] {literal(note.message)}")
+        where = [f"in {', '.join(note.rows)}" + " …" * (note.count > len(note.rows))] if note.rows else []
+        code = [note.code] if note.kind == "warning" and note.code in WARNINGS else []
+        if rows and (where or code):
+            out_console.print(f"    {literal('; '.join(code + where))}")
 
 
 def show_entering(prepared: Prepared) -> None:

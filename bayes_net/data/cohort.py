@@ -7,12 +7,31 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bayes_net import schema
 from bayes_net.data import reading, rules
-from bayes_net.data.notes import EXCLUDED_PATIENTS, HANDLED, Note, handled_scans, judgement_calls
+from bayes_net.data.conventions import (
+    CHANGE_UNITS,
+    Conventions,
+    as_event_values,
+    as_texts,
+    conventional,
+    counted_from_dates,
+    unknown_columns,
+)
+from bayes_net.data.notes import (
+    EXCLUDED_PATIENTS,
+    HANDLED,
+    WARNING,
+    Note,
+    accepted,
+    handled_scans,
+    judgement_calls,
+)
+from bayes_net.data.plausibility import Tables, censored_at_death, implausible
 from bayes_net.display import notebook_html
 from bayes_net.errors import CohortWarning, listed
 from bayes_net.numbers import counted
@@ -22,7 +41,7 @@ from bayes_net.numbers import counted
 class Cohort:
     """Patients and their scans, times in months, sizes in mm, the reference arm first.
 
-    ``patients`` has one row a patient: patient, study, arm, pfs_time, pfs_event, os_time and os_event
+    ``patients`` has one row a patient: patient, study, arm, pfs_time and pfs_event, os_time and os_event
     where overall survival is known, then the covariates. ``scans`` has one row a scan: patient, time,
     baseline, pchg (percent change from baseline, 0 at the baseline scan), new_lesion, response and,
     where sizes were read, sld in mm. Two cohorts are equal when their content is, whatever the row order.
@@ -34,11 +53,15 @@ class Cohort:
     covariates: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
     synthetic: bool = False
+    origin: tuple[tuple[str, str], ...] = ()
+    """Field and where it comes from, of a cohort from ADaM."""
+    reasons: pd.DataFrame | None = None
+    """Why follow-up ended: patient, pfs_reason and os_reason as text, of a cohort from ADaM."""
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """``("pfs",)``, or ``("pfs", "os")`` where overall survival is known."""
-        return schema.ENDPOINTS if "os_time" in self.patients else (schema.PFS,)
+        """Those that are known: ``("pfs",)``, ``("pfs", "os")`` or ``("os",)``."""
+        return tuple(name for name in schema.ENDPOINTS if f"{name}_time" in self.patients)
 
     @property
     def digest(self) -> str:
@@ -107,8 +130,15 @@ def read_cohort(
     exclude_patients: Iterable[str] = (),
     study: str | None = None,
     synthetic: bool = False,
+    event_is: Any = None,
+    missing_codes: Mapping[str, Any] | None = None,
+    change_unit: str | None = None,
+    pfs_censored_at_death: str = "warn",
+    pfs_after_os: str = "refuse",
+    accept: Sequence[str] = (),
+    scan_visits: Mapping[str, float] | None = None,
 ) -> Cohort:
-    """The cohort of a patient table and a scan table, each a CSV or Parquet file or a DataFrame.
+    """The cohort of a patient table and a scan table, each a file or a DataFrame.
 
     ``patient_columns`` and ``scan_columns`` map canonical names to the tables' own, for example
     ``{"patient": "id", "pfs_time": "pfs_day"}``; a name left out is looked for as it is. Patients need
@@ -119,6 +149,16 @@ def read_cohort(
     in alphabetical order. Messages count the rows of a CSV file with the header as row 1; rows of Parquet
     and of DataFrames go by their index label.
 
+    Times may be ISO dates where the patients have a column ``time_zero`` of dates: they are counted in days
+    from it. ``scan_visits`` reads a scan table with one row a patient and one column a visit:
+    ``{"week8": 56}`` has the time of each column. Patients may have overall survival alone.
+
+    What is written otherwise than usual is declared: ``event_is``, the values that are events (``0``, or
+    ``{"pfs": "yes", "os": ["dead", "died"]}``); ``missing_codes``, by column the values that stand for
+    nothing; ``change_unit``, "percent" or "fraction"; ``pfs_censored_at_death``, whether PFS that is censored
+    on the day of death is an "event", "censored" or warned of; ``pfs_after_os``, whether to "refuse" PFS that
+    ends later than OS, or to "keep" it with a warning; ``accept``, codes of warnings that are meant so.
+
     Raises
     ------
     CohortError
@@ -128,12 +168,23 @@ def read_cohort(
     window = schema.duration(baseline_window)
     arms = arms if arms is None or isinstance(arms, str) else tuple(str(arm) for arm in arms)
     reading.check_options(size_unit, arms, covariates, scans_after_death)
+    how = Conventions(
+        as_event_values(event_is),
+        {column: as_texts(codes) for column, codes in (missing_codes or {}).items()},
+        change_unit,
+        pfs_censored_at_death,
+        pfs_after_os,
+        (accept,) if isinstance(accept, str) else tuple(accept),
+    )
     people, visits = reading.selected_tables(
-        patients, scans, patient_columns, scan_columns, covariates, size_unit, study
+        patients, scans, patient_columns, scan_columns, covariates, size_unit, study, scan_visits
     )
     people, visits, notes, problems = _without(people, visits, exclude_patients)
+    people, visits, declared, undeclared = _conventional(people, visits, how)
+    people, visits, dated, undated = counted_from_dates(people, visits, per_unit * schema.DAYS_PER_MONTH)
     people, found = rules.typed_patients(people, covariates, per_unit)
-    visits, found_in_scans = rules.typed_scans(visits, per_unit)
+    visits, found_in_scans = rules.typed_scans(visits, per_unit, CHANGE_UNITS[change_unit or "percent"])
+    people, at_death = _death_ends_pfs(people, how)
     visits, dropped = _prepared(
         visits, people, reading.months_on_grid(window.months), drop_late=scans_after_death == "drop"
     )
@@ -141,8 +192,17 @@ def read_cohort(
     def in_unit(months: float) -> str:
         return f"{months / per_unit:g} {time_unit}"
 
-    problems += found + found_in_scans + rules.patient_problems(people, arms, in_unit)
-    reading.refuse([*problems, *rules.scan_problems(visits, people, str(window), in_unit)])
+    tables = Tables(people, visits, time_unit, arms, covariates, how, size_unit, patient_columns or {})
+    odd, impossible = implausible(tables)
+    problems += (
+        undeclared
+        + undated
+        + found
+        + found_in_scans
+        + rules.patient_problems(people, arms, in_unit, pfs_after_os)
+    )
+    problems += [*rules.scan_problems(visits, people, str(window), in_unit), *impossible]
+    reading.refuse(problems, accepted(odd, how.accept))
     cohort = Cohort(
         patients=_patient_table(people.frame, covariates, study),
         scans=_scan_table(visits.frame, size_unit),
@@ -150,7 +210,32 @@ def read_cohort(
         covariates=tuple(covariates),
         synthetic=synthetic,
     )
-    return _with_notes(cohort, notes + dropped)
+    return _with_notes(cohort, notes + declared + dated + at_death + dropped, odd, how)
+
+
+def _conventional(
+    people: reading.Table, visits: reading.Table, how: Conventions
+) -> tuple[reading.Table, reading.Table, tuple[Note, ...], list[str]]:
+    """Both tables with declared codes taken for what they mean, notes of it, and what was declared in
+    vain."""
+    notes = [Note(HANDLED, "as-read", f"{t.name}: {each}", 1) for t in (people, visits) for each in t.handled]
+    problems = unknown_columns(how, (people, visits))
+    people, declared, wrong = conventional(people, how)
+    visits, also, wrong_too = conventional(visits, how)
+    return people, visits, (*notes, *declared, *also), [*problems, *wrong, *wrong_too]
+
+
+def _death_ends_pfs(people: reading.Table, how: Conventions) -> tuple[reading.Table, tuple[Note, ...]]:
+    """Patients whose PFS is censored on the day of death, with an event then if that is declared."""
+    if how.pfs_censored_at_death == "warn" or not {"pfs_time", "os_time"} <= set(people.frame):
+        return people, ()
+    at = censored_at_death(people.frame)
+    n, as_event = int(at.sum()), how.pfs_censored_at_death == "event"
+    if as_event:
+        people = replace(people, frame=people.frame.assign(pfs_event=people.frame["pfs_event"].mask(at, 1.0)))
+    taken = "counted as an event" if as_event else "left censored"
+    message = f"PFS of {counted(n, 'patient')} censored on the day of death, {taken} as declared"
+    return people, (Note(HANDLED, "pfs-censored-at-death", message, n),) if n else ()
 
 
 def _without(
@@ -238,12 +323,13 @@ def _scan_table(frame: pd.DataFrame, size_unit: str | None) -> pd.DataFrame:
     return table.sort_values(["patient", "time"], ignore_index=True)
 
 
-def _with_notes(cohort: Cohort, handled: tuple[Note, ...]) -> Cohort:
-    """The cohort with its notes; the judgement calls among them are warned of, once."""
+def _with_notes(cohort: Cohort, handled: tuple[Note, ...], odd: tuple[Note, ...], how: Conventions) -> Cohort:
+    """The cohort with its notes; those that call for judgement are warned of, once."""
     calls = judgement_calls(cohort.patients, cohort.scans, cohort.covariates)
     if not len(cohort.scans):  # then nobody has one, which needs no saying
         calls = tuple(note for note in calls if note.code != "no-post-baseline-scan")
-    if calls:
-        message = "; ".join(note.message for note in calls)
+    notes = accepted(odd + calls, how.accept)
+    if warned := [note.message for note in notes if note.kind == WARNING]:
+        message = "; ".join(warned)
         warnings.warn(f"the cohort calls for judgement: {message}", CohortWarning, stacklevel=3)
-    return replace(cohort, notes=handled + calls)
+    return replace(cohort, notes=handled + notes)

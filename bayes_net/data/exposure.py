@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bayes_net.data.landmarks import LandmarkSet, response
-from bayes_net.data.reading import months_on_grid
+from bayes_net.data.reading import as_levels, months_on_grid
 from bayes_net.errors import InputError, listed
 from bayes_net.numbers import counted
 from bayes_net.schema import ARM, INTERVAL, PATIENT, POINTS_PER_UNIT, Duration
@@ -97,13 +97,13 @@ class Covariate:
         column = table[self.name]
         if not self.levels:
             return ((column.to_numpy(float) - self.reference) / self.scale)[:, None]
-        unknown = sorted(set(column.astype(str)) - set(self.levels))
-        if unknown:
+        found, declared = np.array(as_levels(column), dtype=object), as_levels(self.levels)
+        if unknown := sorted(set(found) - set(declared)):
             raise InputError(
                 f"covariate {self.name!r} has levels {listed(unknown)} that are not declared; "
                 f"declared: {', '.join(self.levels)}"
             )
-        return (column.astype(str).to_numpy()[:, None] == np.array(self.levels[1:])).astype(float)
+        return (found[:, None] == np.array(declared[1:], dtype=object)).astype(float)
 
 
 class Intervals:

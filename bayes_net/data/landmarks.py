@@ -175,6 +175,11 @@ def _check_choice(cohort: Cohort, endpoint: str, population: str) -> None:
         raise InputError(
             f"population {population!r} is unknown; expected one of {', '.join(schema.POPULATIONS)}"
         )
+    if population == schema.AT_RISK and schema.PFS not in cohort.endpoints:
+        raise InputError(
+            f"population {population!r} needs PFS, which this cohort does not have; expected "
+            f"{schema.ALIVE!r} (os_population in a specification)"
+        )
     if population == schema.ALIVE and endpoint != schema.OS:
         raise InputError(
             f"population {population!r} goes with endpoint 'os'; got {endpoint!r}, for which "
@@ -206,8 +211,9 @@ def _flow(
 def _best(cohort: Cohort, landmark: Landmark) -> pd.DataFrame:
     """Best shrinkage of each patient with scans in the window, and whether all of them are progression."""
     scans = cohort.scans[usable(cohort.scans)]
-    scans = scans.merge(cohort.patients[["patient", "pfs_time"]], on="patient")
-    scans = scans[scans["time"] <= scans["pfs_time"].clip(upper=landmark.limit)]
+    end = f"{cohort.endpoints[0]}_time"  # of PFS, or of OS where that alone is known
+    scans = scans.merge(cohort.patients[["patient", end]], on="patient")
+    scans = scans[scans["time"] <= scans[end].clip(upper=landmark.limit)]
     scans = scans.assign(only_progression=is_progression(scans))
     best = scans.groupby("patient").agg(pchg=("pchg", "min"), only_progression=("only_progression", "all"))
     # 0 - x and not -x: a tumour that kept its size has shrunk by 0, not by -0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from bayes_net import schema
@@ -11,16 +13,20 @@ from bayes_net.data.reading import TRUTH, parsed
 from bayes_net.numbers import counted
 
 WARNING, HANDLED = "warning", "handled"
+RESPONSES = ("CR", "PR", "SD", "PD")
+"""Readings that say whether a tumour progressed."""
 EXCLUDED_PATIENTS = "excluded-patients"
 """The code of the note whose ``by_arm`` the flow of patients begins with."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """Something that was found in the tables, in counts; it never carries a patient identifier.
+    """Something that was found in the tables, in counts; its message never carries a patient identifier.
 
     ``kind`` is ``"warning"`` (a judgement call that the reader should know) or ``"handled"`` (done to
-    the tables, by a declared rule). ``by_arm`` splits ``count`` over the arms where that is known.
+    the tables, by a declared rule). ``by_arm`` splits ``count`` over the arms where that is known. ``rows``
+    are
+    the first rows that it is about, for whoever has the tables; no report shows them.
     """
 
     kind: str
@@ -28,6 +34,52 @@ class Note:
     message: str
     count: int
     by_arm: tuple[tuple[str, int], ...] = ()
+    rows: tuple[str, ...] = ()
+
+
+WARNINGS = {
+    "scans-after-pfs": "scans after PFS ended",
+    "no-post-baseline-scan": "patients without a usable scan after the baseline",
+    "unheeded-progression": "progression at a scan that PFS does not take as such",
+    "scans-after-os": "scans of living patients after OS follow-up ended",
+    "mixed-covariate": "a covariate of numbers and texts",
+    "long-follow-up": "follow-up of more than 30 years",
+    "short-follow-up": "nobody is followed for two months",
+    "scan-time-unit": "scans and PFS seem to have different units of time",
+    "events-exchanged": "events look like censorings",
+    "pfs-censored-at-death": "PFS is censored on the day of death",
+    "scans-of-one-day": "several scans of a patient on one day, in ADaM",
+    "pfs-later-than-os": "PFS ends later than OS",
+    "pfs-is-os": "PFS and OS are the same",
+    "missing-code": "values that look like codes for nothing",
+    "sign-of-change": "responses with growth",
+    "size-unit": "sums of diameters of an unlikely size",
+    "labels-alike": "labels that differ in case, space or marks alone",
+    "several-studies": "patients of several studies, analysed as one",
+    "rounded-at-landmark": "times that are rounded to either side of a landmark",
+    "arm-without-information": "an arm whose hazard ratio rests on priors",
+    "small-cell": "an arm of fewer than five patients at a landmark",
+    "empty-interval": "cut-points beyond all follow-up",
+    "constant-covariate": "a covariate that is the same in all patients at risk",
+    "covariate-without-events": "a category without an event, or with nothing else",
+    "collinear-covariate": "a covariate that follows from others",
+    "far-covariate": "a covariate's reference far from its values",
+    "far-reference": "a shrinkage of reference far from the patients' own",
+    "nobody-concerned": "no follow-up to impute",
+}
+"""The codes of warnings, and what each is about: `accept` takes them."""
+UNIT_DOUBTS = ("long-follow-up", "short-follow-up", "scan-time-unit")
+"""Warnings that explain why nobody is at risk."""
+
+
+def accepted(notes: Iterable[Note], accept: Sequence[str]) -> tuple[Note, ...]:
+    """The notes, where those that are declared to be meant warn no more."""
+    return tuple(
+        replace(note, kind=HANDLED, message=f"{note.message} (declared to be meant)")
+        if note.kind == WARNING and note.code in accept
+        else note
+        for note in notes
+    )
 
 
 def usable(scans: pd.DataFrame) -> pd.Series:
@@ -36,10 +88,33 @@ def usable(scans: pd.DataFrame) -> pd.Series:
 
 
 def is_progression(scans: pd.DataFrame) -> pd.Series:
-    """Which scans are progression by themselves: a new lesion, +20 % or more from baseline, or read as PD."""
+    """Which scans are progression: a new lesion, +20 % or more from baseline, read as PD or, where no
+    response was
+    read, regrown from the smallest size until then as RECIST 1.1 has it. Where the endpoint says which scans
+    are
+    (``progression``), it is those."""
+    if "progression" in scans:
+        return scans["progression"]
     # 120/100 and 6/5 of a baseline are both +20 %, although their floats differ in the last digits
     grown = scans["pchg"].round(9) >= schema.PROGRESSION_PCHG
-    return scans["new_lesion"] | grown | (scans["response"] == "PD")
+    unread = ~scans["response"].isin(RESPONSES)
+    return scans["new_lesion"] | grown | (scans["response"] == "PD") | (regrown(scans) & unread)
+
+
+def regrown(scans: pd.DataFrame) -> pd.Series:
+    """Which scans are +20 % or more over the smallest size of their patient until then, the baseline among
+    them,
+    and by 5 mm or more where sizes are known (Eisenhauer et al. 2009, doi:10.1016/j.ejca.2008.10.026)."""
+    ordered = scans.sort_values(["patient", "time"], kind="stable")
+    share = 100 + ordered["pchg"]
+    until = share.groupby(ordered["patient"]).cummin().groupby(ordered["patient"]).shift()
+    nadir = until.groupby(ordered["patient"]).ffill().fillna(100.0).clip(upper=100.0)
+    grown = (share > nadir) & ((share - nadir * (1 + schema.PROGRESSION_PCHG / 100)).round(9) >= 0)
+    if "sld" in ordered:
+        baseline = ordered["sld"] / share.where(share > 0) * 100
+        unit = baseline.groupby(ordered["patient"]).transform("median")
+        grown &= ((share - nadir) * unit / 100).round(6) >= schema.PROGRESSION_MM
+    return grown.reindex(scans.index)
 
 
 def handled_scans(code: str, n: int, what: str) -> tuple[Note, ...]:
@@ -54,10 +129,14 @@ def judgement_calls(
     follow_up = [name for name in ("pfs_time", "os_time", "os_event") if name in patients]
     known = scans.merge(patients[["patient", *follow_up]], on="patient", how="left")
     post = ~known["baseline"] & (known["time"] > 0)
-    unheeded = known["patient"][post & is_progression(known) & (known["time"] < known["pfs_time"])].nunique()
+    progressed = is_progression(known) | regrown(known)
+    ended = known["pfs_time"] if "pfs_time" in known else pd.Series(np.nan, index=known.index)
+    unheeded = known["patient"][post & progressed & (known["time"] < ended)].nunique()
     without = int((~patients["patient"].isin(known["patient"][usable(known)])).sum())
-    after_pfs = int((known["time"] > known["pfs_time"]).sum())
-    progression = f"+{schema.PROGRESSION_PCHG:g} % or more, a new lesion or PD at a scan"
+    after_pfs = int((known["time"] > ended).sum())
+    progression = (
+        f"+{schema.PROGRESSION_PCHG:g} % or more over baseline or nadir, a new lesion or PD at a scan"
+    )
     unheeded_means = f"with {progression} before PFS ended, which the endpoint does not take as progression"
     found = [
         ("scans-after-pfs", after_pfs, "scan", "after PFS ended, kept but not used"),

@@ -6,25 +6,34 @@ cohorts: identifiers and arms as stripped text, numbers by Python's own exact ``
 
 from __future__ import annotations
 
-import csv
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from bayes_net import schema
-from bayes_net.errors import CohortError, InputError, listed
+from bayes_net.errors import CohortError, Gathered, InputError, listed, problem
+from bayes_net.errors import refuse as refuse_as
+from bayes_net.files.formats import read_file
+from bayes_net.numbers import counted
 
 MISSING = frozenset({"", "NA", "NaN", "nan", "."})
 """Texts that mean a missing value, as R, pandas and SAS write it."""
 TRUTH = {"true": 1.0, "false": 0.0}
 YES_NO = TRUTH | {"yes": 1.0, "y": 1.0, "no": 0.0, "n": 0.0}
+
+ALMOST_ZERO = 1e-70
+"""Numbers nearer to 0 are 0: pandas reads the zeros of a SAS transport file as 5.4e-79."""
+
+DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].*)?")
+"""An ISO date, with or without a time of day."""
 
 Source: TypeAlias = str | Path | pd.DataFrame
 """A file, or a table that is read already."""
@@ -41,6 +50,8 @@ class Table:
     name: str
     frame: pd.DataFrame
     labels: pd.Index
+    handled: tuple[str, ...] = ()
+    """What was done to read it, in words."""
 
     def __repr__(self) -> str:
         return f"<table: {self.name}, {len(self.frame)} rows>"
@@ -66,20 +77,6 @@ class Table:
         return f"row {self.labels[position]} (patient {patient}{': ' + detail(row) if detail else ''})"
 
 
-def problem(table: str, got: str, expected: str, todo: str, rows: Iterable[str] = ()) -> str:
-    """One kind of problem in words: what was got and expected, what to do, and the first rows."""
-    named = listed(rows)
-    return f"{table}: {got}; expected {expected}. {'Found in ' + named + '. ' if named else ''}{todo}"
-
-
-def refuse(problems: Sequence[str]) -> None:
-    """Raise one CohortError with every problem, if there is any."""
-    if len(problems) == 1:
-        raise CohortError(problems[0])
-    if problems:
-        raise CohortError("\n- ".join([f"{len(problems)} kinds of problem in the tables:", *problems]))
-
-
 def months_on_grid(months: Any) -> Any:
     """Times in months, put on a grid of a millionth of a day.
 
@@ -95,111 +92,12 @@ def read_table(source: Source, role: str) -> Table:
         table = _from_frame(source, f"the {role} table")
     else:
         path = Path(source)
-        table = _from_frame(next(file_pieces(path), pd.DataFrame()), path.name)
+        handled, frame = read_file(path)
+        table = replace(_from_frame(frame, path.name), handled=handled)
     if table.frame.empty:
         todo = "Check that the file is complete."
         raise CohortError(problem(table.name, "there are no data rows", f"one row a {role}", todo))
     return table
-
-
-class Rows(NamedTuple):
-    """A file open for reading: its columns, and ``pieces(columns, most)``, frames of at most so many rows
-    (None: all columns, all rows in one frame) whose index says by which number messages name a row."""
-
-    columns: Sequence[str]
-    pieces: Callable[[Sequence[str] | None, int | None], Iterable[pd.DataFrame]]
-
-
-def in_memory(frame: pd.DataFrame) -> Rows:
-    """The rows of a file that can only be read as a whole."""
-    return Rows(list(frame), lambda columns, most: [frame if columns is None else frame[list(columns)]])
-
-
-def _csv(path: Path) -> Rows:
-    def records() -> Iterator[tuple[int, list[str]]]:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = enumerate(csv.reader(file, strict=True), start=1)
-            yield from ((row, fields) for row, fields in rows if any(fields))
-
-    first = next(records(), None)
-    if first is None:
-        raise CohortError(
-            problem(path.name, "the file is empty", "a header and data rows", "Export it again.")
-        )
-    header = [name.strip() for name in first[1]]
-
-    def pieces(columns: Sequence[str] | None, most: int | None) -> Iterator[pd.DataFrame]:
-        rest = islice(records(), 1, None)
-        while batch := list(islice(rest, most)):
-            wrong = [(row, len(fields)) for row, fields in batch if len(fields) != len(header)]
-            if ragged := [f"row {row} ({number} values)" for row, number in wrong]:
-                got = f"{len(ragged)} rows do not have a value for each of the {len(header)} columns"
-                todo = "Check for a cut-off file and for commas inside values without quotes."
-                raise CohortError(problem(path.name, got, "as many values as the header has", todo, ragged))
-            rows, values = zip(*batch, strict=True)
-            frame = pd.DataFrame(values, columns=header, index=rows, dtype=object)
-            yield frame if columns is None else frame[list(columns)]
-
-    return Rows(header, pieces)
-
-
-def _parquet(path: Path) -> Rows:
-    """A Parquet file, or a folder of them."""
-    import pyarrow as pa
-    import pyarrow.dataset as ds
-
-    dataset = ds.dataset(path, format="parquet")
-
-    def pieces(columns: Sequence[str] | None, most: int | None) -> Iterator[pd.DataFrame]:
-        if most is None:
-            yield pd.read_parquet(path, columns=columns)
-            return
-        waiting: list[pa.RecordBatch] = []
-        for batch in dataset.to_batches(columns=columns, batch_size=most, batch_readahead=2):
-            waiting.append(batch)
-            if sum(len(each) for each in waiting) >= most:
-                yield pa.Table.from_batches(waiting).to_pandas()
-                waiting = []
-        if waiting:
-            yield pa.Table.from_batches(waiting).to_pandas()
-
-    return Rows(dataset.schema.names, pieces)
-
-
-READERS: dict[str, Callable[[Path], Rows]] = {".csv": _csv, ".parquet": _parquet}
-"""How a file is read, by its ending: patients, scans and registries take every format that stands here."""
-
-
-def file_pieces(
-    path: Path,
-    select: Callable[[Sequence[str]], Sequence[str] | None] = lambda columns: None,
-    most: int | None = None,
-) -> Iterator[pd.DataFrame]:
-    """The rows of a file in frames of at most ``most``, or in one frame, with the columns that ``select``
-    chooses from those of the file (None: all of them). A folder is one of Parquet files.
-
-    Raises
-    ------
-    CohortError
-        There is no such file, or it cannot be read.
-    """
-    ending = ".parquet" if path.is_dir() else path.suffix.lower()
-    endings = " or ".join(READERS)
-    if ending not in READERS:
-        got = f"the file ending is {path.suffix!r}"
-        raise CohortError(problem(str(path), got, endings, "Convert the file."))
-    if not path.exists():
-        expected, todo = f"a {endings} file", "Check the path and its folder."
-        raise CohortError(problem(str(path), "there is no such file", expected, todo))
-    try:
-        rows = READERS[ending](path)
-        yield from rows.pieces(select(rows.columns), most)
-    except InputError:
-        raise
-    except (OSError, ValueError, csv.Error) as reason:
-        got = f"the file cannot be read as {ending[1:]} ({reason})"
-        expected = f"a complete {ending[1:]} file"
-        raise CohortError(problem(path.name, got, expected, "Export it again.")) from reason
 
 
 def _from_frame(frame: pd.DataFrame, name: str) -> Table:
@@ -252,6 +150,48 @@ def text(values: pd.Series) -> pd.Series:
     return pd.Series([_text(value) for value in values], index=values.index, dtype=object)
 
 
+def matching(values: pd.Series, codes: Sequence[str]) -> pd.Series:
+    """Which values are one of the codes, as text whatever its case or as a number."""
+    texts = {code.casefold() for code in codes}
+    numbers = {number for code in codes if (number := _number(code, {})) is not None}
+    found = [
+        value is not None and (value.casefold() in texts or _number(value, {}) in numbers)
+        for value in text(values)
+    ]
+    return pd.Series(found, index=values.index, dtype=bool)
+
+
+def as_levels(values: Iterable[object]) -> list[str]:
+    """Values of a category as they can be compared: 1, 1.0 and "1" are one, and TRUE, true and True."""
+    found = []
+    for value in values:
+        label = _text(value) or ""
+        number = _number(label, TRUTH)
+        if number is not None and not math.isnan(number):
+            label = repr(int(number) if number.is_integer() else number)
+        found.append(label)
+    return found
+
+
+def strange_characters(value: str, *, seen: bool = True) -> list[str]:
+    """The characters that look like others or are not seen, by code and name: ``U+2212 MINUS SIGN``; without
+    those that are ``seen``, the invisible ones alone."""
+    odd = dict.fromkeys(
+        c
+        for c in value
+        if (not c.isascii() and not c.isalnum() and seen)
+        or (c != " " and not c.isprintable())
+        or c == "\u00ad"
+    )
+    return [f"U+{ord(c):04X} {unicodedata.name(c, 'a control character')}" for c in odd]
+
+
+def shown(value: str) -> str:
+    """A value as messages quote it, with its strange characters by name."""
+    odd = strange_characters(value)
+    return repr(value) + (f", which has {listed(odd)}" if odd else "")
+
+
 def _text(value: object) -> str | None:
     if pd.isna(value):
         return None
@@ -280,13 +220,20 @@ def _number(value: str | None, words: Mapping[str, float]) -> float | None:
         number = float(value)
     except ValueError:
         return None
-    return number if math.isfinite(number) and "_" not in value else None
+    if not math.isfinite(number) or "_" in value:
+        return None
+    return number if abs(number) >= ALMOST_ZERO else 0.0
 
 
 SIZE_UNITS = {"mm": 1.0, "cm": 10.0}
 """Millimetres in each unit of size."""
 PATIENT_COLUMNS = ("patient", "study", "arm", "pfs_time", "pfs_event", "os_time", "os_event")
-_TAKEN = (*PATIENT_COLUMNS, "landmark", "shrinkage", "response", "time", "event")
+_TAKEN = (*PATIENT_COLUMNS, "time_zero", "landmark", "shrinkage", "response", "time", "event")
+
+
+def refuse(problems: Sequence[str], notes: Sequence[Any] = ()) -> None:
+    """Raise one CohortError with every problem, if there is any, and with what was noticed besides."""
+    refuse_as(problems, kind=CohortError, heading="kinds of problem in the tables", notes=notes)
 
 
 def check_options(
@@ -315,18 +262,17 @@ def selected_tables(
     covariates: Sequence[str],
     size_unit: str | None,
     study: str | None,
+    scan_visits: Mapping[str, float] | None = None,
 ) -> tuple[Table, Table]:
     """Both tables with canonical columns only; what is wrong with either is said together."""
-    tables, problems = [], []
+    tables, gathered = [], Gathered()
     for reader, arguments in (
         (_patients, (patients, patient_columns or {}, covariates, study)),
-        (_scans, (scans, scan_columns or {}, size_unit)),
+        (_scans, (scans, scan_columns or {}, size_unit, scan_visits or {})),
     ):
-        try:
+        with gathered.step():
             tables.append(reader(*arguments))
-        except CohortError as reason:
-            problems.append(str(reason))
-    refuse(problems)
+    refuse(gathered.problems)
     read_patients, read_scans = tables
     return read_patients, read_scans
 
@@ -336,21 +282,33 @@ def _patients(
 ) -> Table:
     table = read_table(source, "patient")
     survival = ("os_time", "os_event")
-    known = any(name in mapping or name in table.frame.columns for name in survival)
-    required = ("patient", "arm", "pfs_time", "pfs_event", *(survival if known else ()), *covariates)
-    selected = select(table, mapping, required, ("study",) if known else ("study", *survival))
+    progression = ("pfs_time", "pfs_event")
+
+    def there(names: Sequence[str]) -> bool:
+        return any(name in mapping or name in table.frame.columns for name in names)
+
+    known = [*(progression if there(progression) or not there(survival) else ())]
+    known += survival if there(survival) else ()
+    absent = [name for name in (*progression, *survival) if name not in known]
+    selected = select(
+        table, mapping, ("patient", "arm", *known, *covariates), ("study", "time_zero", *absent)
+    )
     if study is not None and "study" in selected.frame:
         got = f"the study is both a column and given as {study!r}"
         raise CohortError(problem(table.name, got, "one of them", "Leave out study, or rename the column."))
     return selected
 
 
-def _scans(source: Source | None, mapping: Mapping[str, str], size_unit: str | None) -> Table:
+def _scans(
+    source: Source | None, mapping: Mapping[str, str], size_unit: str | None, visits: Mapping[str, float]
+) -> Table:
     if source is None:
         return Table(
             "no scans", pd.DataFrame(columns=["patient", "time", "pchg"], dtype=str), pd.RangeIndex(0)
         )
     table = read_table(source, "scan")
+    if visits:
+        return _from_visits(table, mapping, "pchg" if size_unit is None else "size", visits)
     measures = ("size", "pchg")
     found = [name for name in measures if name in mapping] or [
         name for name in measures if name in table.frame
@@ -358,7 +316,10 @@ def _scans(source: Source | None, mapping: Mapping[str, str], size_unit: str | N
     if len(found) != 1:
         number = "both size and pchg" if found else "neither size nor pchg"
         got = f"{number} among {listed(table.frame, limit=40)}"
-        todo = 'Name the column of one of them in scan_columns, for example {"pchg": "change"}.'
+        todo = (
+            'Name the column of one of them in scan_columns, for example {"pchg": "change"}; a table with a '
+        )
+        todo += "column for each visit is read by scan_visits."
         raise CohortError(problem(table.name, got, "one measure of the tumour", todo))
     if (found == ["size"]) != (size_unit is not None):
         got = f"size_unit is {size_unit!r} with a column of {found[0]}"
@@ -366,3 +327,25 @@ def _scans(source: Source | None, mapping: Mapping[str, str], size_unit: str | N
             problem(table.name, got, "mm or cm with size, none with pchg", "Correct size_unit.")
         )
     return select(table, mapping, ("patient", "time", *found), ("new_lesion", "response"))
+
+
+def _from_visits(
+    table: Table, mapping: Mapping[str, str], measure: str, visits: Mapping[str, float]
+) -> Table:
+    """One row a scan, from a table with one row a patient and one column a visit; empty cells are no scan."""
+    wide = select(
+        table,
+        {"patient": mapping.get("patient", "patient")} | {v: v for v in visits},
+        ("patient", *visits),
+        (),
+    )
+    parts = [
+        pd.DataFrame({"patient": wide.frame["patient"], "time": time, measure: wide.frame[visit]}).set_axis(
+            [f"{label}, column {visit}" for label in wide.labels]
+        )
+        for visit, time in visits.items()
+    ]
+    long = pd.concat(parts)
+    long = long[text(long[measure]).notna()]
+    handled = f"{counted(len(visits), 'visit')} in columns read as {counted(len(long), 'scan')}"
+    return Table(table.name, long.reset_index(drop=True), long.index, (*table.handled, handled))

@@ -20,8 +20,9 @@ import pandas as pd
 from bayes_net.data.aggregated import AggregatedExposure, aggregate
 from bayes_net.data.exposure import Covariate, Exposure, Measure, Shrinkage, checked_cuts
 from bayes_net.data.landmarks import LandmarkSet
-from bayes_net.data.reading import file_pieces, months_on_grid
+from bayes_net.data.reading import months_on_grid
 from bayes_net.errors import InputError, listed
+from bayes_net.files.formats import file_pieces
 from bayes_net.schema import ARM, LANDMARK, TIME, Duration, months_per
 
 PIECE = 500_000

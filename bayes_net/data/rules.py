@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayes_net.data.reading import TRUTH, YES_NO, Table, months_on_grid, parsed, problem, text
-from bayes_net.errors import listed
+from bayes_net.data.reading import DATE, TRUTH, YES_NO, Table, months_on_grid, parsed, shown, text
+from bayes_net.errors import listed, problem
 
 if TYPE_CHECKING:  # half a second to import
     import pandera.pandas as pa
@@ -36,7 +36,8 @@ _RULES = {
     "negative": ("negative values of {column}", "values of 0 or more"),
     "not 0/1": (
         "values of {column} that are not 0 or 1",
-        "0 (censored) or 1 (event); choose one cause before, for example event = (cause == 1)",
+        "0 (censored) or 1 (event); other values that mean an event are declared by event_is, and of several "
+        "causes one is chosen before, for example event = (cause == 1)",
     ),
     "below -100": (
         "percent changes below -100",
@@ -66,14 +67,17 @@ def typed_patients(table: Table, covariates: Sequence[str], per_unit: float) -> 
     return replace(table, frame=frame), found
 
 
-def typed_scans(table: Table, per_unit: float) -> tuple[Table, list[str]]:
-    """Scans as text, months, numbers and flags, and what is wrong with single columns."""
+def typed_scans(table: Table, per_unit: float, percent: float = 1.0) -> tuple[Table, list[str]]:
+    """Scans as text, months, numbers and flags, and what is wrong with single columns; a unit of change is
+    ``percent``."""
     given = table.frame.apply(text)
     frame, wrong = given.copy(), {}
     for column in frame.columns.intersection(["time", "size", "pchg"]):
         frame[column], bad = parsed(given[column])
         wrong[column] = "not a number", bad
     frame["time"] = months_on_grid(frame["time"] * per_unit)
+    if "pchg" in frame and percent != 1:
+        frame["pchg"] = (frame["pchg"] * percent).round(9)
     flags, bad = parsed(given["new_lesion"], YES_NO) if "new_lesion" in given else (0.0, None)
     frame["new_lesion"] = flags
     if bad is not None:
@@ -143,7 +147,9 @@ def _failures(rules: pa.DataFrameSchema, frame: pd.DataFrame) -> pd.DataFrame:
 def _broken(given: Table, column: str, rule: str, at: list[int], todo: str) -> str:
     got, expected = _RULES[rule]
     valued = rule not in ("not_nullable", "field_uniqueness")
-    rows = given.rows(at, (lambda row: repr(row[column])) if valued else None)
+    if rule == "not a number" and given.frame[column].iloc[at].astype(str).str.fullmatch(DATE).any():
+        todo = "Dates are times where patients have a column time_zero of dates. " + todo
+    rows = given.rows(at, (lambda row: shown(str(row[column]))) if valued else None)
     return problem(given.name, got.format(column=column), expected, todo, rows)
 
 
@@ -156,12 +162,12 @@ def _found(
 
 
 def patient_problems(
-    patients: Table, arms: Sequence[str] | None, in_unit: Callable[[float], str]
+    patients: Table, arms: Sequence[str] | None, in_unit: Callable[[float], str], pfs_after_os: str = "refuse"
 ) -> list[str]:
     """What is wrong between the columns of the patient table; times are written by ``in_unit``."""
     found: list[str] = []
     frame = patients.frame
-    if "os_time" in frame:
+    if {"pfs_time", "os_time"} <= set(frame) and pfs_after_os == "refuse":
 
         def times(row: pd.Series) -> str:
             return f"PFS {in_unit(row['pfs_time'])}, OS {in_unit(row['os_time'])}"

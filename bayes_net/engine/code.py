@@ -25,9 +25,10 @@ import numba
 import numpy as np
 from numba import carray, cfunc, types
 
-from bayes_net.engine import density, fields, likelihood, normal, said
+from bayes_net.engine import density, fields, law, likelihood, normal, said
 from bayes_net.engine.density import log_density
 from bayes_net.engine.fields import WORK_SIZE
+from bayes_net.evidence import association
 
 CACHE_VARIABLE = "BAYES_NET_CACHE"
 """Environment variable: the folder in which compiled code is kept; empty: none."""
@@ -143,7 +144,9 @@ def _version_key() -> str:
     parts += [f"{name}-{version(name)}" for name in names]
     modules = (
         density.__file__,
+        association.__file__,  # its nodes are constants of the code
         fields.__file__,
+        law.__file__,
         likelihood.__file__,
         normal.__file__,
         said.__file__,

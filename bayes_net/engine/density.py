@@ -15,7 +15,8 @@ import math
 
 from bayes_net.engine import fields as f
 from bayes_net.engine.fields import compiled, count, multiply_back
-from bayes_net.engine.likelihood import cells, elements, pieces, responses, rows, shrinkages
+from bayes_net.engine.law import associations, associations_back, ranges, shrinkages
+from bayes_net.engine.likelihood import cells, elements, pieces, responses, rows
 
 
 @compiled
@@ -29,11 +30,14 @@ def log_density(x, gradient, work, slots, values):
     total += _prior(x, gradient, work, slots, values)
     total += _mixtures(gradient, work, slots, values)
     total += elements(work, slots, values)
+    associations(work, slots, values)
     total += cells(work, slots, values)
     total += pieces(work, slots, values)
     total += rows(work, slots, values)
     total += responses(work, slots, values)
     total += shrinkages(work, slots, values)
+    total += ranges(work, slots, values)
+    associations_back(work, slots, values)
     multiply_back(slots[f.TO_EFFECT], slots[f.TO_ELEMENT], f.DESIGN, work, slots, values)
     _hand_back(gradient, work, slots, values)
     return total

@@ -76,9 +76,17 @@ FIELDS = (
     "before_by",
     "response",  # counts of response: element of the logit
     "response_counts",
-    "shrinkage_location",  # counts of shrinkage: elements of the law's location and log spread
-    "shrinkage_spread",
+    "law_location",  # counts of shrinkage, then medians with ranges: elements of the law and of selection
+    "law_spread",
+    "law_selection",
+    "law_shift",  # by how many spreads selection moves the location at most, 0: it does not
+    "law_loss",
+    "shrinkage_progression",  # counts of shrinkage: element of the logit of progression
     "shrinkage_counts",
+    "ranges",
+    "pair_element",  # odds ratios of completion: element of the row, and of both laws and their correlation
+    "pair_laws",
+    "pair_start",
 )
 (
     EFFECT_AT, EFFECT_SD, MEAN, UNIT, INFORMATION, PRIOR_MEAN, PRIOR_ROOT, TIED, TIED_TO, TIED_BY,
@@ -91,7 +99,8 @@ FIELDS = (
     ROW_CURVE, CURVE_ELEMENT, CURVE_MONTHS, ROOT, ROOT_ROW, ROOT_BY,
     SAID_LOCATION, SAID_INFLATION, SAID_Z, SAID_SE, SAID_ROOT_POWER, SAID_LIMITS, SAID_ABOVE, SAID_BELOW,
     SAID_OWN, SAID_BEFORE, BEFORE_ROW, BEFORE_BY,
-    RESPONSE, RESPONSE_COUNTS, SHRINKAGE_LOCATION, SHRINKAGE_SPREAD, SHRINKAGE_COUNTS,
+    RESPONSE, RESPONSE_COUNTS, LAW_LOCATION, LAW_SPREAD, LAW_SELECTION, LAW_SHIFT, LAW_LOSS,
+    SHRINKAGE_PROGRESSION, SHRINKAGE_COUNTS, RANGES, PAIR_ELEMENT, PAIR_LAWS, PAIR_START,
 ) = range(len(FIELDS))  # fmt: skip
 
 WORK = ("effect", "standard", "scale", "to_effect", "element", "to_element", "sd", "to_sd", "rest")

@@ -6,7 +6,7 @@ import math
 
 from bayes_net.engine import fields as f
 from bayes_net.engine.fields import compiled, count, multiply, multiply_back
-from bayes_net.engine.normal import log_below, log_between, log_printed, ratio
+from bayes_net.engine.normal import log_printed, softplus
 from bayes_net.engine.said import said
 
 
@@ -178,37 +178,12 @@ def rows(work, slots, values):
 
 
 @compiled
-def _softplus(x):
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
-
-
-@compiled
 def responses(work, slots, values):
     """Binomial counts of a logit: successes, numbers and powers one after another."""
     n, counts, total = count(f.RESPONSE, slots), slots[f.RESPONSE_COUNTS], 0.0
     for i in range(n):
         of, k, size = slots[slots[f.RESPONSE] + i], values[counts + i], values[counts + n + i]
         power, logit = values[counts + 2 * n + i], work[slots[f.ELEMENT] + of]
-        total -= power * (k * _softplus(-logit) + (size - k) * _softplus(logit))
+        total -= power * (k * softplus(-logit) + (size - k) * softplus(logit))
         work[slots[f.TO_ELEMENT] + of] += power * (k - size / (1.0 + math.exp(-logit)))
-    return total
-
-
-@compiled
-def shrinkages(work, slots, values):
-    """Binomial counts beyond a place of those below the next higher one: successes, numbers, places, next
-    higher places and powers one after another."""
-    n, counts, total = count(f.SHRINKAGE_LOCATION, slots), slots[f.SHRINKAGE_COUNTS], 0.0
-    for i in range(n):
-        at, of = slots[slots[f.SHRINKAGE_LOCATION] + i], slots[slots[f.SHRINKAGE_SPREAD] + i]
-        location, spread = work[slots[f.ELEMENT] + at], math.exp(work[slots[f.ELEMENT] + of])
-        k, size, power = values[counts + i], values[counts + n + i], values[counts + 4 * n + i]
-        own = (values[counts + 2 * n + i] - location) / spread
-        upper = (values[counts + 3 * n + i] - location) / spread
-        reach, short, whole = log_between(own, upper), log_below(own), log_below(upper)
-        total += power * (k * reach + (size - k) * short - size * whole)
-        by_own = power * ((size - k) * ratio(own, short) - k * ratio(own, reach))
-        by_upper = power * (k * ratio(upper, reach) - size * ratio(upper, whole))
-        work[slots[f.TO_ELEMENT] + at] -= (by_own + by_upper) / spread
-        work[slots[f.TO_ELEMENT] + of] -= by_own * own + by_upper * upper
     return total

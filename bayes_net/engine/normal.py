@@ -30,6 +30,12 @@ def log_between(lower, upper):
 
 
 @compiled
+def softplus(x):
+    """log(1 + exp(x))."""
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+@compiled
 def ratio(u, log_probability):
     """Standard normal density at ``u`` over a probability."""
     return math.exp(-0.5 * u * u - 0.5 * math.log(2.0 * math.pi) - log_probability)

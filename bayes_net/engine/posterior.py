@@ -18,7 +18,7 @@ REALS = {
     "sd_scale", "constant", "intercept", "design_by", "hits", "node_score", "node_months", "width",
     "piece_score", "piece_months", "piece_covariates", "row_value", "row_se", "row_power", "row_student",
     "row_published", "curve_months", "root_by", "said_se", "said_root_power", "said_limits", "said_own",
-    "before_by", "response_counts", "shrinkage_counts",
+    "before_by", "response_counts", "law_shift", "law_loss", "shrinkage_counts", "ranges", "pair_start",
 }  # fmt: skip
 """Fields of real numbers; the others are of whole ones."""
 

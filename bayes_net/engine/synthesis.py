@@ -14,7 +14,7 @@ import numpy as np
 from bayes_net.data.gauss import NODES, compress
 from bayes_net.engine.posterior import Posterior, Variable, matrix, packed
 from bayes_net.errors import InputError
-from bayes_net.evidence.counts import COUNTED
+from bayes_net.evidence.counts import COUNTED, place
 from bayes_net.evidence.curves import log_cumulative_hazard, restricted_mean
 from bayes_net.evidence.statistics import STUDENT_DF, Quantity
 from bayes_net.model import likelihoods
@@ -23,11 +23,14 @@ from bayes_net.model.likelihoods import (
     curve_derivatives,
     printed,
     publishing_thresholds,
+    range_rows,
+    range_values,
     student_rows,
 )
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_names, length, scale_names, scaled_by, split
 from bayes_net.model.priors import Borrowing, HalfCauchy
+from bayes_net.model.shrinkage import RESPONSE
 from bayes_net.model.statements import NOWHERE
 
 _START_SD = 0.5
@@ -135,6 +138,11 @@ def _observations(network: Network, linear: Design) -> Iterator[tuple[np.ndarray
         k, n, power = _counted(network, "response")
         p = (k + 0.5) / (n + 1.0)
         yield jacobian[parts["response"]], np.diag(power * n * p * (1 - p))
+    if len(own := network.shrinkage.rows.rows):
+        spread = np.exp(network.assumptions.shrinkage_log_spread.mean)
+        n = np.array([network.data[i].n for i in own])
+        # a median knows a location to pi / 2 squared spreads a patient, a count about as well
+        yield jacobian[parts["shrinkage_location"]], np.diag(network.power[own] * n / (spread**2 * np.pi / 2))
     if "curves" in parts:
         yield jacobian[parts["curves"]], np.diag(curve_patients(network)[0])
     if "after" in parts:
@@ -294,7 +302,26 @@ def _counts(network: Network, where: Mapping) -> dict:
     found = {f"{name}_counts": _counted(network, name) for name in COUNTED if network.groups(name)}
     if "response" in where:
         found["response"] = where["response"]
-    if "shrinkage_location" in where:
-        found["shrinkage_location"] = where["shrinkage_location"]
-        found["shrinkage_spread"] = where["shrinkage_log_spread"]
+    return found | _laws(network, where)
+
+
+def _laws(network: Network, where: Mapping) -> dict:
+    """Counts of shrinkage and medians with ranges; and odds ratios of completion, which are elements that
+    are not linear."""
+    own, selection = network.shrinkage.rows, where["selection"]
+    found = {
+        "law_location": where["shrinkage_location"],
+        "law_spread": where["shrinkage_log_spread"],
+        "law_selection": np.where(own.selected < 0, -1, selection),
+        "law_shift": own.shift,
+        "law_loss": own.loss,
+        "shrinkage_progression": where["progression"][: own.n_counts],
+        "ranges": np.vstack([range_values(network), network.power[range_rows(network)]]),
+    }
+    if "early_late" in where:
+        laws = (where[f"completion_{name}"] for name in ("location", "log_spread"))
+        completion = network.is_of(Quantity.COMPLETION)
+        found["pair_element"] = where["location"][completion]
+        found["pair_laws"] = np.concatenate([*laws, where["early_late"]])
+        found["pair_start"] = np.full(completion.sum(), place(np.array(RESPONSE)))
     return found

@@ -72,6 +72,11 @@ def place(shrinkage: np.ndarray) -> np.ndarray:
         return np.clip(special.logit(way), -FARTHEST, FARTHEST)
 
 
+def points(place: np.ndarray) -> np.ndarray:
+    """The shrinkage in points at such a place."""
+    return SMALLEST_SHRINKAGE + (LARGEST_SHRINKAGE - SMALLEST_SHRINKAGE) * special.expit(place)
+
+
 def below(shrinkage: np.ndarray, location: Array, spread: Array) -> Array:
     """Probability of a best shrinkage below ``shrinkage`` points, whose place between -20 and 100 points is
     logit-normal."""
@@ -87,15 +92,28 @@ def log_between(lower: Array, upper: Array, maths: Maths = NUMPY) -> Array:
     return whole + maths.log(-maths.expm1(maths.log_ndtr(far) - whole))
 
 
+def log_short(u: Array, progression: Array, maths: Maths = NUMPY) -> Array:
+    """Log probability of progression, whose logit is given, or of a place below ``u`` without it."""
+    either = maths.log_sigmoid(progression), maths.log_sigmoid(-progression) + maths.log_ndtr(u)
+    return maths.logaddexp(*either)
+
+
 def count_log_likelihood(parts: statistics.Values, counted: Array, endpoint: str) -> Array:
     """Binomial log-likelihood of each count of ``endpoint``, without the binomial coefficient, (..., count).
 
-    ``parts`` are those of ``linear_parts``; ``counted`` begins with the array of ``count_rows``.
+    ``parts`` are those of ``linear_parts``, of shrinkage those of ``shrinkage_law``; ``counted`` begins with
+    the array of ``count_rows``.
     """
     k, n = counted[0], counted[1]
     if endpoint == "response":
         logit = parts["response"]
         return -k * np.logaddexp(0.0, -logit) - (n - k) * np.logaddexp(0.0, logit)
-    location, spread = parts["shrinkage_location"], np.exp(parts["shrinkage_log_spread"])
-    at, upper, lower = ((counted[i] - location) / spread for i in (2, 3, 4))
-    return k * log_between(at, upper) + (n - k) * log_between(lower, at) - n * log_between(lower, upper)
+    progression, given = parts["progression"], counted[5] > 0
+    at, upper, lower = ((counted[i] - parts["location"]) / np.exp(parts["log_spread"]) for i in (2, 3, 4))
+    others = NUMPY.log_sigmoid(-progression)
+    reached = others + log_between(at, upper)
+    short, whole = (
+        np.where(given, others + log_between(np.minimum(lower, u - 1e-300), u), log_short(u, progression))
+        for u in (at, upper)
+    )
+    return k * reached + (n - k) * short - n * whole

@@ -12,13 +12,26 @@ from math import isnan, log, sqrt
 import numpy as np
 
 from bayes_net.evidence import statistics
-from bayes_net.evidence.rounding import z_of_level
+from bayes_net.evidence.rounding import rounded_range, z_of_level
 from bayes_net.evidence.statistics import LIMITS, NUMPY, Array, Datum, Maths, Predicted, Row, Rule
 
 MEDIAN_SHAPE = 1.25
 """k = m h(m) / H(m), which turns the SE of log median into that of log H(m): between 1 and 1.5."""
 _MONTHS = np.concatenate([np.linspace(0.5, 60, 60), np.linspace(62, 240, 45)])
 """Where curves are evaluated to find their medians."""
+
+
+def _all_or_nothing(row: Row) -> bool:
+    """Whether the limits of S(t) are both at the edge, or at one that is not rounded to."""
+    at_edge = {"lower": row.lower == 0, "upper": row.upper == 1}
+    exact = [name for name, there in at_edge.items() if there and "." not in getattr(row, f"printed_{name}")]
+    return all(at_edge.values()) or bool(exact)
+
+
+def _half_step(printed: str) -> float:
+    """Half a unit of the last digit that is printed; that of 1 or 0 alone is taken for two decimals."""
+    low, high = rounded_range(printed)
+    return min((high - low) / 2, 0.005)
 
 
 def log_cumulative_hazard(hazard: Array, months: Array, maths: Maths = NUMPY) -> Array:
@@ -65,7 +78,8 @@ class Survival(CurvePoint):
 
     rules = (
         *CurvePoint.rules,
-        Rule(lambda r: not 0 < r.value < 1 or r.lower <= 0 or r.upper >= 1, "no probability",
+        Rule(lambda r: not 0 < r.value < 1 or r.lower < 0 or r.upper > 1 or _all_or_nothing(r),
+             "no probability",
              "value and limits of S(t) between 0 and 1", LIMITS, "Divide percentages by 100."),
         Rule(lambda r: not r.time > 0, "no time", "the months at which S(t) is read", ("time",)),
         Rule(lambda r: isnan(r.lower), "S(t) without limits", "both limits", LIMITS,
@@ -74,8 +88,17 @@ class Survival(CurvePoint):
 
     def datum(self, row: Row) -> Datum:
         """log(-log S), its SE from the limits on that scale."""
-        low, mid, high = (log(-log(s)) for s in (row.upper, row.value, row.lower))
-        se = (high - low) / (2 * z_of_level(row.level))
+        mid, z = log(-log(row.value)), z_of_level(row.level)
+        # a limit that rounds to 0 or 1 is somewhere beyond the last one that does not
+        low, high = (
+            log(-log(s)) if 0 < s < 1 else log(-log(abs(s - _half_step(printed or str(s)))))
+            for s, printed in ((row.upper, row.printed_upper), (row.lower, row.printed_lower))
+        )
+        se = (high - low) / (2 * z)
+        if row.upper == 1:
+            se = max(high - mid, mid - low) / z
+        elif row.lower == 0:
+            se = max(mid - low, high - mid) / z
         return Datum(row.id, "normal", mid, se, time=self.month(row))
 
     def replicate(
@@ -99,7 +122,8 @@ class Median(CurvePoint):
         statistics.NOT_POSITIVE,
         Rule(lambda r: not r.n > 0, "a median without its number of patients", "n", ("n",),
              "Its standard error has a floor that depends on n."),
-        Rule(lambda r: r.unit not in ("", "months"), "a median in another unit", "months", ("unit",)),
+        Rule(lambda r: r.unit != "months", "a median without a unit, or in another unit", "months",
+             ("value", "unit"), 'Convert it, and say unit "months": units are stated, never guessed.'),
     )  # fmt: skip
 
     def month(self, row: Row) -> float:
@@ -148,8 +172,8 @@ class RestrictedMean(CurvePoint):
              "a value between 0 and time", ("value", "time"), "Enter both in months."),
         Rule(lambda r: isnan(r.lower), "a restricted mean without limits", "both limits", LIMITS,
              "Without them it can only be kept with use = record."),
-        Rule(lambda r: r.unit not in ("", "months"), "a restricted mean in another unit", "months",
-             ("unit",)),
+        Rule(lambda r: r.unit != "months", "a restricted mean without a unit, or in another unit", "months",
+             ("value", "unit"), 'Convert it, and say unit "months": units are stated, never guessed.'),
     )  # fmt: skip
 
     def datum(self, row: Row) -> Datum:

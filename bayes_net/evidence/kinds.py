@@ -5,6 +5,7 @@ from __future__ import annotations
 from bayes_net.errors import InputError
 from bayes_net.evidence.counts import Count
 from bayes_net.evidence.curves import Median, RestrictedMean, Survival
+from bayes_net.evidence.ranges import MedianAndRange
 from bayes_net.evidence.ratios import HazardRatio, HazardRatioPerPoint, LogEffect, LogEffectWithSE, OddsRatio
 from bayes_net.evidence.statistics import Datum, Quantity, Row, Statistic
 
@@ -20,6 +21,7 @@ KINDS: dict[str, Statistic] = {
         HazardRatioPerPoint(),
         OddsRatio(),
         Count(),
+        MedianAndRange(),
     )
 }
 RECORD = Statistic()

@@ -16,6 +16,7 @@ from bayes_net.data.reading import problem
 from bayes_net.evidence.kinds import datum, kind_of
 from bayes_net.evidence.statements import compared_with
 from bayes_net.evidence.statistics import FLOOR_INFLATION, Datum, Quantity, Row
+from bayes_net.schema import NO_LIMIT
 
 CURVE, ARMS = "curve", "arms"
 """Correlations that follow from the numbers themselves: of two points of one curve, and of the hazard ratio
@@ -72,8 +73,8 @@ def uneven(table: pd.DataFrame) -> list[str]:
 
 def _wrong_value(a: Row, b: Row, value: str) -> str:
     kinds = kind_of(a), kind_of(b)
-    if Quantity.SHARE in (kind.quantity for kind in kinds):
-        return "counts are independent binomials and have none"
+    if {Quantity.SHARE, Quantity.RANGE} & {kind.quantity for kind in kinds}:
+        return "patients who are counted or ordered have none"
     if value == ARMS:
         return "" if _ratio_and_point(a, b) else "they are not of the arms of one trial, each with its n"
     if value != CURVE:
@@ -119,6 +120,10 @@ def _repetitions(used: pd.DataFrame, declared: set[frozenset]) -> list[str]:
 def _same_parameter(a: Row, b: Row) -> str:
     """What two rows of one cohort both inform, or ""."""
     quantity = kind_of(a).quantity
+    if a.endpoint == b.endpoint == "shrinkage" and _other_law(a, b):
+        return ""
+    if a.endpoint == b.endpoint and Quantity.RANGE in (quantity, kind_of(b).quantity):
+        return f"best shrinkage of {a.arm} by one landmark"
     if a.endpoint != b.endpoint or kind_of(b).quantity is not quantity:
         return ""
     if quantity is Quantity.ARM_EFFECT:
@@ -126,6 +131,12 @@ def _same_parameter(a: Row, b: Row) -> str:
     if quantity is Quantity.COMPLETION:
         return f"the odds ratio of {a.endpoint}"
     return _same_of_arm(a, b, quantity) if a.arm == b.arm else ""
+
+
+def _other_law(a: Row, b: Row) -> bool:
+    """Whether two rows are about best shrinkage of different arms, or by different landmarks."""
+    by = [(row.landmark or NO_LIMIT).replace(" ", "") for row in (a, b)]
+    return a.arm != b.arm or by[0] != by[1]
 
 
 def _same_of_arm(a: Row, b: Row, quantity: Quantity | None) -> str:

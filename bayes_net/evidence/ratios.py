@@ -17,10 +17,16 @@ from bayes_net.evidence.statistics import LIMITS, NOT_POSITIVE, Datum, Quantity,
 from bayes_net.schema import POINTS_PER_UNIT
 
 PER_POINT, PER_POINT_PCHG = "per +1 point of shrinkage", "per +1 point of PCHG"
+MID_TREATMENT = "16 w"
+"""When mid-treatment response is seen, where a row has no landmark: after two cycles eight weeks apart."""
 COARSE = 0.15
 """Limits are coarse where their rounding alone leaves the SE open by more than this share."""
 _ON_P = re.compile(r"\bp[- ]?values?\b", re.IGNORECASE)
 """What a note has to speak of to explain why limits and p-value differ."""
+_ON_LIMITS = re.compile(r"\b(limits?|intervals?|CI|asymmetric|profile|exact|bootstrap)\b", re.IGNORECASE)
+"""What a note has to speak of to explain why limits lie unevenly around their estimate."""
+NOT_A_RATIO = 10.0
+"""From here on a number without a unit is no hazard ratio but a percentage."""
 
 
 def agrees(row: Row, *, logs: bool) -> bool:
@@ -46,8 +52,24 @@ def _contradictory(row: Row, logs: bool) -> bool:
     Rows that break other rules are left to those.
     """
     sound = 50 <= row.level < 100 and row.lower < row.upper
-    positive = not logs or min(row.lower, row.value) > 0
-    return not _ON_P.search(row.note) and sound and positive and not agrees(row, logs=logs)
+    positive = not logs or (row.value > 0 and row.lower >= 0)
+    rounded_away = logs and row.lower == 0  # estimates so far out are not normal to three digits
+    return sound and positive and not (_ON_P.search(row.note) or rounded_away or agrees(row, logs=logs))
+
+
+def _lopsided(row: Row, logs: bool) -> bool:
+    """Limits that no estimate and SE give back, rounded as they are, and no note says why."""
+    sound = (
+        50 <= row.level < 100 and row.lower < row.upper and (not logs or (row.value > 0 and row.lower >= 0))
+    )
+    if not sound or _ON_LIMITS.search(row.note):
+        return False
+    return not feasible_regions(*_texts(row), "", level=row.level, logs=logs)
+
+
+def below_rounding(row: Row) -> bool:
+    """Whether the lower limit is below 0, or 0 and not one that decimals round to 0."""
+    return row.lower < 0 or (row.lower == 0 and "." not in row.printed_lower)
 
 
 def _without_se(row: Row, logs: bool) -> bool:
@@ -82,13 +104,30 @@ def _estimate_rules(*, logs: bool) -> tuple[Rule, ...]:
         lambda r: _without_se(r, logs), "no standard error", "two limits, or a p-value printed as a number",
         (*LIMITS, "p"), "Without either it can only be kept with use = record.",
     )  # fmt: skip
-    positive = (NOT_POSITIVE,) if logs else ()
-    return *Statistic.rules, contradictory, *positive, without_se, *(_PUBLISHING if logs else ())
+    lopsided = Rule(
+        lambda r: _lopsided(r, logs), "limits that lie unevenly around the value",
+        f"limits as far from the value on {'the log scale' if logs else 'its scale'}, within rounding",
+        LIMITS,
+        "Compare the row with the paper for a mistyped digit; if it is printed so, say in note how limits "
+        "were computed, for example: exact limits.",
+    )  # fmt: skip
+    # a lower limit that is printed as 0.00 is one that rounds to it
+    positive = (replace(NOT_POSITIVE, broken=lambda r: min(r.value, 1) <= 0 or below_rounding(r)),)
+    rules = (*Statistic.rules, contradictory, lopsided, *(positive if logs else ()), without_se)
+    return *rules, *(_PUBLISHING if logs else ())
 
 
 _NO_REFERENCE = Rule(
     lambda r: r.reference_arm in ("", r.arm), "a hazard ratio without a reference arm",
     "another arm in reference_arm", ("arm", "reference_arm"), "Say against which arm it is.",
+)  # fmt: skip
+_AS_PERCENT = (
+    Rule(lambda r: r.unit not in ("", "hazard ratio"), "a hazard ratio in another unit",
+         '"hazard ratio", or nothing',
+         ("value", "unit"), "A reduction by 40 % is a hazard ratio of 0.60, and its limits change places."),
+    Rule(lambda r: not r.unit and r.value >= NOT_A_RATIO, f"a hazard ratio of {NOT_A_RATIO:g} or more",
+         "a ratio, such as 0.60 for a reduction by 40 %", LIMITS,
+         'If the paper prints so large a ratio, say so: unit "hazard ratio".'),
 )  # fmt: skip
 _OF_A_SLOPE = (
     Rule(lambda r: not r.landmark, "a hazard ratio per point without its landmark",
@@ -158,6 +197,12 @@ class Effect(Statistic):
         value, lower, upper = (on_scale(x, self.logs) for x in (row.value, row.lower, row.upper))
         if isnan(lower):
             return value, abs(value) / z_of_p(row.p)
+        if row.lower == 0 and self.logs:
+            regions = feasible_regions(*_texts(row), "", level=row.level, logs=True)
+            if regions:
+                mean_value, mean_se = (float(number) for number in centre(regions))
+                return mean_value, mean_se
+            return value, (upper - value) / rounding.z_of_level(row.level)
         from_limits = (upper - lower) / (2 * rounding.z_of_level(row.level))
         if not exact(row.p):
             return value, from_limits
@@ -184,7 +229,7 @@ class HazardRatio(Effect):
     likelihood = "hazard ratios of arms: normal on the log scale"
 
     sd = 0.5
-    rules = (*Effect.rules, _NO_REFERENCE)
+    rules = (*Effect.rules, _NO_REFERENCE, *_AS_PERCENT)
     rules_of_statements = (*statements.RULES, _no_se(sd), _NO_REFERENCE)
 
 
@@ -257,9 +302,10 @@ class HazardRatioPerPoint(Effect):
 
 
 class OddsRatio(Effect):
-    """The odds ratio of response at completion given response at mid-treatment.
+    """The odds ratio of response at completion given response at mid-treatment, at the row's landmark.
 
-    Student's t where it is known by its p-value only: sparse data exaggerate.
+    What predicts it is the correlation of early with final shrinkage (``association``). Student's t where it
+    is known by its p-value only: sparse data exaggerate.
     """
 
     name = "odds ratio"

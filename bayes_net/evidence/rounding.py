@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from itertools import combinations
-from math import log
+from math import inf, log
 
 import numpy as np
 from scipy.special import ndtri
@@ -24,8 +24,10 @@ def z_of_p(p: Printed) -> float:
 
 
 def on_scale(number: float, logs: bool) -> float:
-    """The number itself, or its log."""
-    return log(number) if logs else float(number)
+    """The number itself, or its log: minus infinity of what rounds to 0."""
+    if logs:
+        return -inf if number <= 0 else log(number)
+    return float(number)
 
 
 def empty(number: Printed) -> bool:
@@ -77,7 +79,8 @@ def feasible_regions(
         for number, step in ((value, 0.0), (lower, -z), (upper, z)):
             if not empty(number):
                 low, high = (on_scale(limit, logs) for limit in rounded_range(number))
-                bounds += [((-1.0, -step), -low), ((1.0, step), high)]
+                bounds += [((-1.0, -step), -low)] if low > -inf else []
+                bounds += [((1.0, step), high)]
         corners = _corners(*(np.array(side) for side in zip(*bounds, strict=True)))
         regions += [corners] if len(corners) else []
     return regions

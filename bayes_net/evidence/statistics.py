@@ -77,6 +77,7 @@ class Quantity(Enum):
     COMPLETION = "log odds ratio of response at completion, given response at mid-treatment"
     CURVE = "log hazard by interval, by endpoint, study and arm"
     SHARE = "share of patients who respond, or whose shrinkage reaches a threshold, by study and arm"
+    RANGE = "law of best shrinkage, by study, arm and landmark"
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,25 @@ class Maths:
     expm1: Callable[[Array], Array]
     log_ndtr: Callable[[Array], Array]
     where: Callable[[Array, Array, Array], Array]
+    logaddexp: Callable[[Array, Array], Array]
+    log_sigmoid: Callable[[Array], Array]
+    gammaln: Callable[[Array], Array]
+    sin: Callable[[Array], Array]
+    arcsin: Callable[[Array], Array]
 
 
-NUMPY = Maths(np.exp, np.log, np.expm1, special.log_ndtr, np.where)
+NUMPY = Maths(
+    np.exp,
+    np.log,
+    np.expm1,
+    special.log_ndtr,
+    np.where,
+    np.logaddexp,
+    special.log_expit,
+    special.gammaln,
+    np.sin,
+    np.arcsin,
+)
 
 
 @dataclass(frozen=True)
@@ -121,12 +138,13 @@ class Statement:
 class Datum:
     """One published number as a likelihood sees it.
 
-    ``kind`` is "normal", "student", "binomial" or "said"; ``value`` is on the modelling scale (k/n for a
-    binomial, NaN where only a ``statement`` is made) and ``se`` belongs to it; ``log_se_sd`` is the SD of its
-    log, and ``se_tilt`` how much that changes with what is estimated. ``published_z``: from how many
+    ``kind`` is "normal", "student", "binomial", "ordered" or "said"; ``value`` is on the modelling scale (k/n
+    for a binomial, NaN where only a ``statement`` is made) and ``se`` belongs to it; ``log_se_sd`` is the SD
+    of its log, and ``se_tilt`` how much that changes with what is estimated. ``published_z``: from how many
     standard errors on the number was to be printed, 0 where it was in any case. ``inflated`` says that
     ``se`` is a floor, to be multiplied by a lognormal factor (``FLOOR_INFLATION``). ``time`` is the month up
-    to which a curve is read, NaN where no curve is. ``successes`` and ``n`` are 0 unless binomial.
+    to which a curve is read, NaN where no curve is. ``successes`` and ``n`` are 0 unless binomial; "ordered"
+    is a median of n with its ``extremes``.
     """
 
     id: str
@@ -141,10 +159,16 @@ class Datum:
     log_se_sd: float = 0.0
     se_tilt: float = 0.0
     published_z: float = 0.0
+    extremes: tuple[float, float] = (nan, nan)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether what it says is the law of the patients themselves: it has no standard error."""
+        return self.kind in ("binomial", "ordered")
 
     def errors(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """Estimation errors of as many further studies like this one; 0 for a binomial."""
-        if self.kind == "binomial":
+        """Estimation errors of as many further studies like this one; 0 where patients are counted."""
+        if self.sampled:
             return np.zeros(size)
         drawn = rng.standard_t(STUDENT_DF, size) if self.kind == "student" else rng.normal(size=size)
         factor = rng.normal(*FLOOR_INFLATION, size=size) if self.inflated else 0.0
@@ -170,6 +194,9 @@ class Predicted(Protocol):
 
     def log_cumulative_hazard(self, months: np.ndarray) -> np.ndarray:
         """log H of the row's curve at these months, (draw, month)."""
+
+    def law(self) -> tuple[np.ndarray, np.ndarray]:
+        """Location and spread of best shrinkage among the row's patients, (draw,) each."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +225,8 @@ UNKNOWN_LEVEL = Rule(
 )  # fmt: skip
 NOT_POSITIVE = Rule(
     lambda r: min(r.value, 1) <= 0 or min(r.lower, 1) <= 0, "a value or limit of 0 or less",
-    "ratios and medians above 0", LIMITS, "Enter them as printed, not as logs.",
+    "ratios and medians above 0", LIMITS, "Enter them as printed. A log hazard ratio has statistics of its "
+    'own: "log effect" with limits, or "log effect with SE" with its standard error as unit "SE 0.21".',
 )  # fmt: skip
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from bayes_net.data.reading import Table, parsed, problem, read_table, text
+from bayes_net.data.reading import Table, parsed, problem, read_table, shown, text
 from bayes_net.display import notebook_html
-from bayes_net.errors import CohortError, InputError, listed
+from bayes_net.errors import CohortError, InputError, listed, refuse
 from bayes_net.evidence.kinds import kind_of
 from bayes_net.evidence.pairs import correlation_problems, declared_correlations, matrix_problems, uneven
 from bayes_net.evidence.rounding import p_range
@@ -139,7 +139,7 @@ def read_evidence(
     try:
         tables = [read_table(Path(path), "published number") for path in paths]
     except CohortError as reason:
-        raise EvidenceError(str(reason)) from reason
+        raise EvidenceError(str(reason), problems=reason.problems) from reason
     _refuse([wrong for table in tables for wrong in _column_problems(table)])
     typed, found = zip(*(_typed(table) for table in tables), strict=True)
     files = [table.name for table in tables for _ in range(len(table.frame))]
@@ -226,8 +226,9 @@ def _typed(table: Table) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _unread(name: str, texts: pd.DataFrame, column: str, wrong: pd.Series, expected: str) -> list[str]:
-    rows = [f"{row['id']} ({column} {row[column]!r})" for _, row in texts[wrong].iterrows()]
-    todo = "Words belong in note; a median that is not reached has an empty value and its lower limit."
+    rows = [f"{row['id']} ({column} {shown(row[column])})" for _, row in texts[wrong].iterrows()]
+    todo = "A cell holds one number, with a decimal point. Words belong in note; "
+    todo += "a median that is not reached has an empty value and its lower limit."
     return [problem(name, f"{column} is not readable", expected, todo, rows)] if rows else []
 
 
@@ -254,10 +255,7 @@ def _checked(
 
 
 def _refuse(problems: Sequence[str]) -> None:
-    if len(problems) == 1:
-        raise EvidenceError(problems[0])
-    if problems:
-        raise EvidenceError("\n- ".join([f"{len(problems)} problems in the evidence:", *problems]))
+    refuse(problems, kind=EvidenceError, heading="problems in the evidence")
 
 
 def _as_printed(row: Row) -> str:

@@ -17,7 +17,10 @@ from bayes_net.model.likelihoods import (
     linear_parts,
     log_printed,
     printed,
+    range_log_likelihood,
+    range_rows,
     row_location,
+    shrinkage_law,
     unprinted_estimates,
 )
 from bayes_net.model.network import Network
@@ -90,8 +93,10 @@ def published_log_likelihood(draws: xr.Dataset, network: Network) -> xr.DataArra
             counts = count_rows(network, endpoint, given_lower=True)
             k, n = counts.array[:2]
             choose = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
-            each = count_log_likelihood(parts, counts.array, endpoint)
-            total[..., counts.rows] = choose + each
+            law = shrinkage_law(parts, network, counts=True) if endpoint == "shrinkage" else parts
+            total[..., counts.rows] = choose + count_log_likelihood(law, counts.array, endpoint)
+    if len(ranges := range_rows(network)):
+        total[..., ranges] = range_log_likelihood(parts, network)
     coords = {CHAIN: draws[CHAIN], DRAW: draws[DRAW], ROW: list(network.rows["id"])}
     return xr.DataArray(total, dims=(*SAMPLE_DIMS, ROW), coords=coords)
 

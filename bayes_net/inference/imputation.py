@@ -35,7 +35,8 @@ class Censoring:
     """What is assumed of patients after their censoring, and of which patients.
 
     ``factor`` times the model's hazard from the time of censoring on: of all censored patients, or of those
-    in ``arms`` whose best shrinkage in points is ``shrinkage_at_least`` or ``shrinkage_below``. Follow-up is
+    in ``arms`` whose best shrinkage in points is ``shrinkage_at_least`` or ``shrinkage_below``, and who were
+    censored for one of ``reasons``. Follow-up is
     completed ``imputations`` times, up to the arm's longest follow-up or to ``horizon`` months, whichever is
     earlier: beyond its own data a hazard would be extrapolated.
     """
@@ -46,6 +47,7 @@ class Censoring:
     shrinkage_at_least: float | None = None
     shrinkage_below: float | None = None
     horizon: float | None = None
+    reasons: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (
@@ -79,17 +81,18 @@ class Censoring:
             for word, points in (("at least", self.shrinkage_at_least), ("below", self.shrinkage_below))
             if points is not None
         ]
-        return f"censored patients{arms}" + (
-            f" with a shrinkage of {' and '.join(limits)} points" if limits else ""
-        )
+        shrunk = f" with a shrinkage of {' and '.join(limits)} points" if limits else ""
+        why = f", censored for {listed(map(repr, self.reasons), limit=9)}" if self.reasons else ""
+        return f"censored patients{arms}{shrunk}{why}"
 
     def assumed(self, factor: str) -> str:
         """What is assumed, in sentences that call the factor ``factor``."""
         until = "the arm’s longest follow-up"
+        anyone = "" if self.reasons else ", whether lost or still followed when the data were closed"
         if self.horizon is not None:
             until = f"{significant(self.horizon)} months after the landmark, or {until} if that is earlier"
         return (
-            f"Assumed of {self.whose}, whether lost or still followed when the data were closed: from "
+            f"Assumed of {self.whose}{anyone}: from "
             f"censoring until {until}, their hazard is the model’s times {factor}. Above 1, those who were "
             "censored would have had their events sooner than others like them; below 1, later. "
             f"{self.imputations} imputations."
@@ -97,17 +100,22 @@ class Censoring:
 
 
 def concerned_patients(
-    data: Exposure, censoring: Censoring, *, shrinkage: Sequence[float] | None = None
+    data: Exposure,
+    censoring: Censoring,
+    *,
+    shrinkage: Sequence[float] | None = None,
+    reasons: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Whether each patient was censored and is one of those whose censoring is in question.
 
     ``shrinkage`` in points, needed when the exposure knows response alone; unknown values (NaN) count as
-    ``below``, as they count as no response.
+    ``below``, as they count as no response. ``reasons`` has why each patient's follow-up ended, needed where
+    the censoring in question is of some reasons only.
 
     Raises
     ------
     InputError
-        An arm does not exist, or shrinkage is needed.
+        An arm does not exist, or shrinkage or reasons are needed.
     """
     if unknown := [arm for arm in censoring.arms if arm not in data.arms]:
         raise InputError(f"censoring.arms has {listed(unknown)}; the arms are {', '.join(data.arms)}")
@@ -119,6 +127,12 @@ def concerned_patients(
             chosen &= (
                 response(pd.DataFrame({"shrinkage": _shrinkage(data, shrinkage)}), points) == reached
             ).to_numpy()
+    if censoring.reasons:
+        if reasons is None:
+            raise InputError(
+                "censoring.reasons needs to know why follow-up ended; read the patients from ADaM"
+            )
+        chosen &= pd.Series(reasons).isin(censoring.reasons).to_numpy()
     return chosen
 
 

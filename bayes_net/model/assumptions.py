@@ -71,6 +71,10 @@ class Assumptions:
     ``feedback``: the curves of single-arm studies inform that baseline and the comparison of the arms, and
     not only their own level (``study_level``).
 
+    Of best shrinkage, ``shrinkage_level`` is the share of the prior variance of an arm's location and log
+    spread that all times have in common, ``shrinkage_length`` the length of the rest in log time, and
+    ``cutoff_months`` where best shrinkage by the cut-off stands in time.
+
     ``bias`` are mean and SD, per point of shrinkage, of the guarantee-time bias of "no limit" by arm,
     multiplied by ``bias_scale``.
     """
@@ -90,9 +94,15 @@ class Assumptions:
     feedback: bool = False
     response: Borrowing = Borrowing(EXCHANGEABLE, sd=1.0)
     response_probability: Normal = field(default_factory=lambda: priors.probability_prior(0.02, 0.75))
-    completion: Normal = field(default_factory=lambda: priors.odds_ratio_prior(1 / 150, 150.0))
+    early_late: Normal = field(default_factory=lambda: priors.correlation_prior(-0.4, 0.97))
     shrinkage_location: Normal = Normal(-1.2, 1.0, "95 % of median best shrinkages between -15 and 63 points")
     shrinkage_log_spread: Normal = Normal(float(np.log(0.8)), 0.5, "SD of its logit between 0.3 and 2.1")
+    shrinkage_level: float = 0.75
+    shrinkage_length: float = 1.0
+    shrinkage_between: HalfNormal = HalfNormal(0.5)
+    selection: Normal = Normal(0, 0.3, "95 % of correlations of shrinkage with staying at risk within 0.53")
+    progression: Normal = field(default_factory=lambda: priors.probability_prior(0.01, 0.5))
+    cutoff_months: float = 24.0
     bias: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     bias_scale: float = 1.0
 

@@ -54,7 +54,14 @@ def log_ndtr(u):
     return tail + pt.log1p(-0.5 * pt.erfc(right / np.sqrt(2.0)))
 
 
-GRAPH = Maths(pt.exp, pt.log, pt.expm1, log_ndtr, pt.where)
+def log_sigmoid(x):
+    """Log of the logistic function."""
+    return -pt.softplus(-x)
+
+
+GRAPH = Maths(
+    pt.exp, pt.log, pt.expm1, log_ndtr, pt.where, pt.logaddexp, log_sigmoid, pt.gammaln, pt.sin, pt.arcsin
+)
 """The operations of PyTensor under the names that numpy's have in ``statistics.NUMPY``."""
 
 Dims = tuple[str, ...]

@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE, place
+from bayes_net.evidence.association import log_odds_ratio
+from bayes_net.evidence.counts import FARTHEST, LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE, place
 from bayes_net.evidence.kinds import KINDS
+from bayes_net.evidence.ranges import log_range_density
 from bayes_net.evidence.statistics import Array, Quantity, Values
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import derive
+from bayes_net.model.shrinkage import NEVER, early, response_place, selected
 from bayes_net.model.statements import Unprinted, unprinted
 from bayes_net.schema import NO_LIMIT
 
@@ -22,10 +25,11 @@ def linear_parts(effects: Values, network: Network) -> dict[str, np.ndarray]:
     """What the likelihood reads, each (..., element).
 
     ``location`` and ``log_inflation`` of every row (0 where it has none), ``response`` (a logit),
-    ``shrinkage_location`` and ``shrinkage_log_spread`` of every count, ``estimate_z`` of every statement, and
-    flat over rows or curves and
-    intervals the log hazards ``curve_rows`` and ``curves``; of patients after their landmark ``after_slope``
-    (stratum) and ``after``.
+    ``shrinkage_location``, ``shrinkage_log_spread``, ``selection`` and ``progression`` of every row of
+    ``Shrinkage.rows``, ``completion_location`` and ``completion_log_spread`` of early and then of final
+    shrinkage of every odds ratio of completion, and their ``early_late``, ``estimate_z`` of every statement,
+    and flat over rows or curves and intervals the log hazards ``curve_rows`` and ``curves``; of patients
+    after their landmark ``after_slope`` (stratum) and ``after``.
     """
     derived, found = derive(effects, network), {}
     first = next(iter(effects))
@@ -38,10 +42,7 @@ def linear_parts(effects: Values, network: Network) -> dict[str, np.ndarray]:
         found["estimate_z"] = effects["estimate_z"][..., np.searchsorted(said, network.statements.rows)]
     if network.groups("response"):
         found["response"] = derived["response"][..., count_rows(network, "response").group]
-    if network.groups("shrinkage"):
-        own = count_rows(network, "shrinkage").group
-        for name in ("shrinkage_location", "shrinkage_log_spread"):
-            found[name] = effects[name][..., own]
+    found |= _laws(derived, effects, network, lead)
     if network.curve_rows:
         found["curve_rows"] = derived["log_hazard"][
             ..., [network.curves.index(c) for c in network.curve_rows], :
@@ -51,6 +52,67 @@ def linear_parts(effects: Values, network: Network) -> dict[str, np.ndarray]:
     if network.landmark_cohorts:
         found["after_slope"], found["after"] = derived["study_slope"], derived["landmark_log_hazard"]
     return {name: value.reshape(*lead, -1) for name, value in found.items()}
+
+
+def _laws(derived: Values, effects: Values, network: Network, lead: tuple[int, ...]) -> Values:
+    """Laws of best shrinkage, of rows about them and of both responses of an odds ratio of completion."""
+    found: dict[str, np.ndarray] = {}
+    of, own = network.shrinkage.rows, completion_laws(network)
+    for name in ("location", "log_spread"):
+        law = derived.get(f"shrinkage_{name}", np.zeros((*lead, 0)))
+        found |= {f"shrinkage_{name}": law[..., of.law], f"completion_{name}": law[..., own]}
+    for name, at, none in (("selection", of.selected, 0.0), ("progression", of.progressive, NEVER)):
+        found[name] = np.full((*lead, len(of.law)), none)
+        if (at >= 0).any():
+            found[name][..., at >= 0] = effects[name][..., at[at >= 0]]
+    if len(own):
+        each = effects["early_late"][..., None]
+        found["early_late"] = np.broadcast_to(each, (*lead, len(own) // 2))
+    return found
+
+
+def completion_laws(network: Network) -> np.ndarray:
+    """Places of the laws of early shrinkage of every odds ratio of completion, then of final shrinkage."""
+    own = network.shrinkage
+    pairs = [own.pair((row.study, row.arm, early(row))) for row in network.about(Quantity.COMPLETION)]
+    return np.array(pairs, int).reshape(-1, 2).T.ravel()
+
+
+def completion_location(parts: Values) -> np.ndarray:
+    """The log odds ratios of completion, (..., odds ratio)."""
+    starts = response_place(parts["completion_location"], parts["completion_log_spread"])
+    n = starts.shape[-1] // 2
+    return log_odds_ratio(starts[..., :n], starts[..., n:], np.tanh(parts["early_late"]))
+
+
+def shrinkage_law(parts: Values, network: Network, *, counts: bool) -> dict[str, np.ndarray]:
+    """``location`` and ``log_spread`` among the patients of every count of shrinkage, or of every median and
+    range, and ``progression``, each (..., row)."""
+    own = network.shrinkage.rows
+    at = slice(None, own.n_counts) if counts else slice(own.n_counts, None)
+    names = ("shrinkage_location", "shrinkage_log_spread", "selection", "progression")
+    location, log_spread, selection, progression = (parts[name][..., at] for name in names)
+    of = own.shift[at], own.loss[at]
+    location, log_spread = selected(location, log_spread, np.tanh(selection), of)
+    return {"location": location, "log_spread": log_spread, "progression": progression}
+
+
+def range_rows(network: Network) -> np.ndarray:
+    """The places of medians with their ranges among all rows."""
+    own = network.shrinkage.rows
+    return own.rows[own.n_counts :]
+
+
+def range_values(network: Network) -> np.ndarray:
+    """Places of minimum, median and maximum, and number of patients, (4, range)."""
+    own = [network.data[i] for i in range_rows(network)]
+    return np.array([(d.extremes[0], d.value, d.extremes[1], d.n) for d in own], float).reshape(-1, 4).T
+
+
+def range_log_likelihood(parts: Values, network: Network) -> np.ndarray:
+    """Log density of each median with its range, (..., range)."""
+    law, (low, middle, high, n) = shrinkage_law(parts, network, counts=False), range_values(network)
+    return log_range_density((low, middle, high), n, law["location"], law["log_spread"])
 
 
 def _log_inflation(effects: Values, network: Network, lead: tuple[int, ...]) -> np.ndarray:
@@ -75,8 +137,6 @@ def _locations(derived: Values, effects: Values, network: Network, lead: tuple[i
             found[..., i] = derived["slope"][..., *network.slope_place(row.endpoint, row.arm, row.landmark)]
             if row.landmark == NO_LIMIT and (row.endpoint, row.arm) in network.biased_slopes:
                 found[..., i] += derived["bias"][..., network.biased_slopes.index((row.endpoint, row.arm))]
-        elif quantity is Quantity.COMPLETION:
-            found[..., i] = effects["completion"]
     return found
 
 
@@ -110,13 +170,16 @@ def row_location(parts: Values, network: Network) -> np.ndarray:
         rows, location = np.flatnonzero(network.is_of(Quantity.CURVE)), location.copy()
         for function, own in curve_functionals(network):
             location[..., rows[own]] += function(hazard[..., own, :], months[own])
+    if "early_late" in parts:
+        location = location.copy()
+        location[..., network.is_of(Quantity.COMPLETION)] = completion_location(parts)
     return location
 
 
 def printed(network: Network) -> tuple[np.ndarray, np.ndarray]:
-    """Value and standard error of every row on its scale, (row,) each; 0 and 1 of counts, 0 of what is only
-    said."""
-    counted = [d.kind == "binomial" for d in network.data]
+    """Value and standard error of every row on its scale, (row,) each; 0 and 1 where patients are counted, 0
+    of what is only said."""
+    counted = [d.sampled for d in network.data]
     said = [d.kind == "said" for d in network.data]
     value, se = np.array([(d.value, d.se) for d in network.data], float).T
     return np.where(np.logical_or(counted, said), 0.0, value), np.where(counted, 1.0, se)
@@ -170,9 +233,10 @@ def student_rows(network: Network) -> np.ndarray:
 @dataclass(frozen=True, eq=False)
 class Counts:
     """Counts of one endpoint: their places among all rows, the group of each, and ``array``: successes and
-    numbers, (2, count), and of shrinkage the places of the threshold, the next higher and the next lower.
+    numbers, (2, count), and of shrinkage the places of the threshold, the next higher and the next lower, and
+    whether there is a next lower one: else patients with progression are among those below.
 
-    Places are logits of the way from -20 to 100 points.
+    Places are logits of the way from -20 to 100 points. ``group`` is of shrinkage the place of the law.
     """
 
     rows: np.ndarray
@@ -195,11 +259,14 @@ def count_rows(network: Network, endpoint: str, *, given_lower: bool = False) ->
     if endpoint != "shrinkage":
         return replace(printed, array=printed.array[:2])
     above, aside = _of_next(threshold, higher, LARGEST_SHRINKAGE), _of_next(k, higher, 0.0)
-    under, whole = np.full(len(n), SMALLEST_SHRINKAGE), n
+    under, whole, given = np.full(len(n), -2 * FARTHEST), n, np.zeros(len(n))
     if given_lower:
-        under, whole = _of_next(threshold, lower, SMALLEST_SHRINKAGE), _of_next(k, lower, n)
-    places = (place(x) for x in (threshold, above, under))
-    return replace(printed, array=np.stack([k - aside, whole - aside, *places]))
+        given = np.array([j is not None for j in lower], float)
+        under = np.where(given > 0, place(_of_next(threshold, lower, SMALLEST_SHRINKAGE)), under)
+        whole = _of_next(k, lower, n)
+    return replace(
+        printed, array=np.stack([k - aside, whole - aside, place(threshold), place(above), under, given])
+    )
 
 
 def _of_next(values: np.ndarray, following: Following, otherwise: float | np.ndarray) -> np.ndarray:
@@ -213,7 +280,10 @@ def _nested(network: Network, endpoint: str) -> tuple[Counts, Following, Followi
     next lower count of the same patients."""
     own = np.flatnonzero(network.is_of(Quantity.SHARE) & (network.rows["endpoint"] == endpoint).to_numpy())
     labels, table = network.groups(endpoint), network.rows.iloc[own]
-    group = np.array([labels.index((row.study, row.arm)) for row in table.itertuples()], int)
+    if nested := endpoint == "shrinkage":
+        group = np.array([network.shrinkage.place(row) for row in table.itertuples()], int)
+    else:
+        group = np.array([labels.index((row.study, row.arm)) for row in table.itertuples()], int)
     k = np.array([network.data[i].successes for i in own], float)
     n = np.array([network.data[i].n for i in own], float)
     threshold = table["threshold"].to_numpy(float)
@@ -223,7 +293,6 @@ def _nested(network: Network, endpoint: str) -> tuple[Counts, Following, Followi
         beyond = (group == group[i]) & known & (step * (threshold - threshold[i]) > 0)
         return min(np.flatnonzero(beyond), key=lambda j: step * threshold[j], default=None)
 
-    nested = endpoint == "shrinkage"
     higher, lower = ([nearest(i, step) if nested else None for i in range(len(own))] for step in (1.0, -1.0))
     return Counts(own, group, np.stack([k, n, threshold])), higher, lower
 

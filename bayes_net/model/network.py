@@ -24,6 +24,7 @@ from bayes_net.evidence.statistics import Datum, Quantity
 from bayes_net.evidence.table import COLUMNS, NUMBERS, Evidence
 from bayes_net.model.assumptions import Assumptions, walk_basis
 from bayes_net.model.participants import Participants, check_inputs, conditional, first_stage
+from bayes_net.model.shrinkage import Shrinkage
 from bayes_net.model.statements import Statements, Whitening, statements, whitening
 from bayes_net.model.variables import Free, network_variables
 from bayes_net.schema import NO_LIMIT, POINTS_PER_UNIT
@@ -165,6 +166,12 @@ class Network:
         return tuple(dict.fromkeys([*endpoints, *(c.endpoint for c in self.landmark_cohorts)]))
 
     @cached_property
+    def slope_studies(self) -> set[Pair]:
+        """Endpoint and study of all that says something of slopes."""
+        printed = {(row.endpoint, row.study) for row in self.about(Quantity.SLOPE)}
+        return printed | {(c.endpoint, c.study) for c in self.landmark_cohorts}
+
+    @cached_property
     def landmarks(self) -> tuple[str, ...]:
         """Labels of the landmarks, "no limit" among them."""
         return tuple(landmark.label for landmark in self.assumptions.landmarks)
@@ -194,6 +201,11 @@ class Network:
         """Study and arm of every count of ``endpoint``: response, or shrinkage."""
         own = (row for row in self.about(Quantity.SHARE) if row.endpoint == endpoint)
         return tuple(dict.fromkeys((row.study, row.arm) for row in own))
+
+    @cached_property
+    def shrinkage(self) -> Shrinkage:
+        """The laws of best shrinkage."""
+        return Shrinkage(self.assumptions, self.rows, self.data)
 
     @cached_property
     def pooled_responses(self) -> np.ndarray:

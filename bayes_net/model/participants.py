@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.data.exposure import Exposure
+from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError, listed
 from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
 from bayes_net.evidence.kinds import KINDS, names_of
@@ -17,6 +18,8 @@ from bayes_net.evidence.statistics import Quantity, Row
 from bayes_net.model.assumptions import Assumptions
 from bayes_net.model.priors import FULL
 from bayes_net.schema import ENDPOINTS
+
+_OF_SHRINKAGE = (Quantity.SHARE, Quantity.RANGE, Quantity.COMPLETION)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +87,6 @@ def _wrong_endpoint(row: Row, assumptions: Assumptions) -> str:
 
 def _wrong_arm(row: Row, assumptions: Assumptions) -> str:
     quantity = KINDS[row.statistic].quantity
-    if quantity is Quantity.COMPLETION:
-        return ""
     if row.arm not in assumptions.arms:
         return f"arm {row.arm!r}; expected one of {', '.join(assumptions.arms)}"
     if quantity is Quantity.ARM_EFFECT and (row.reference_arm, row.arm) != assumptions.arms[:2]:
@@ -95,6 +96,11 @@ def _wrong_arm(row: Row, assumptions: Assumptions) -> str:
 
 
 def _wrong_landmark(row: Row, assumptions: Assumptions) -> str:
+    if KINDS[row.statistic].quantity in _OF_SHRINKAGE and row.endpoint != "response" and row.landmark:
+        try:
+            landmark_times([row.landmark])
+        except InputError as reason:
+            return str(reason)
     labels = [landmark.label for landmark in assumptions.landmarks]
     if KINDS[row.statistic].quantity is not Quantity.SLOPE or row.landmark in labels:
         return ""
@@ -112,11 +118,12 @@ def _subgroup(row: Row, assumptions: Assumptions) -> str:
 
 
 def _unreachable(row: Row, assumptions: Assumptions) -> str:
-    if row.endpoint != "shrinkage" or SMALLEST_SHRINKAGE < row.threshold < LARGEST_SHRINKAGE:
+    counted = row.endpoint == "shrinkage" and KINDS[row.statistic].quantity is Quantity.SHARE
+    if not counted or SMALLEST_SHRINKAGE <= row.threshold < LARGEST_SHRINKAGE:
         return ""
     return (
-        f"a count of shrinkages of at least {row.threshold:g} points; expected a threshold between "
-        f"{SMALLEST_SHRINKAGE:g} and {LARGEST_SHRINKAGE:g}, exclusive"
+        f"a count of shrinkages of at least {row.threshold:g} points; expected a threshold from "
+        f"{SMALLEST_SHRINKAGE:g} (all without progression) to below {LARGEST_SHRINKAGE:g}"
     )
 
 
@@ -139,7 +146,7 @@ def _nesting(rows: pd.DataFrame) -> list[str]:
     """Counts of one group at several thresholds: of the same patients, and no more at a higher one."""
     counts = rows[rows["statistic"].isin(names_of(Quantity.SHARE)) & (rows["endpoint"] == "shrinkage")]
     found = []
-    for (study, arm), own in counts.groupby(["study", "arm"], sort=False):
+    for (study, arm, _), own in counts.groupby(["study", "arm", "landmark"], sort=False):
         own = own.sort_values("threshold")
         ids = listed(own["id"])
         if own["threshold"].duplicated().any():

@@ -14,9 +14,11 @@ import numpy as np
 
 from bayes_net import schema
 from bayes_net.data.aggregated import AnyExposure
+from bayes_net.evidence.association import log_odds_ratio
 from bayes_net.evidence.statistics import Array, Values
 from bayes_net.model.network import Network
 from bayes_net.model.priors import Fixed, HalfCauchy, HalfNormal, Heterogeneity
+from bayes_net.model.shrinkage import response_place
 from bayes_net.schema import ARM, BIASED_SLOPE, BORROWER, BOUNDARY, COVARIATE, CURVE, EFFECT, INTERVAL
 
 SCALED_BY = {
@@ -25,6 +27,7 @@ SCALED_BY = {
     "study_level_z": "study_level_sd",
     "slope_z": "slope_sd",
     "response_difference_z": "response_difference_sd",
+    "shrinkage_study_z": "shrinkage_study_sd",
     "landmark_step": "landmark_step_sd",
     "slope_study_z": "slope_between_sd",
 }
@@ -107,6 +110,7 @@ def scaled(free: Values, network: Network) -> dict[str, np.ndarray]:
 def derive(effects: Values, network: Network) -> dict[str, np.ndarray]:
     """What rows and patients are about, from the effects; see ``derived_dims`` for names and dims."""
     found = _curves(effects, network) | _slopes(effects, network) | _responses(effects, network)
+    found |= _shrinkage(effects, network)
     if network.landmark_cohorts:
         names = ("landmark_level", "landmark_step")
         found["landmark_log_hazard"] = _walk(effects, network.landmark_basis, names)
@@ -129,6 +133,10 @@ def derived_dims(network: Network) -> dict[str, dict[str, tuple]]:
         },
         "bias": {BIASED_SLOPE: network.biased_slopes},
         "response": {schema.RESPONSE_GROUP: network.groups("response")},
+        "shrinkage_location": {schema.SHRINKAGE_LAW: network.shrinkage.laws},
+        "shrinkage_log_spread": {schema.SHRINKAGE_LAW: network.shrinkage.laws},
+        "early_late_correlation": {},
+        "completion": {schema.COMPLETION_OF: network.shrinkage.completions},
         "estimate": {schema.UNPRINTED: tuple(d.id for d in network.data if d.kind == "said")},
         "landmark_log_hazard": strata | {schema.LANDMARK_INTERVAL: tuple(range(after))},
         "study_slope": strata,
@@ -209,6 +217,30 @@ def _responses(effects: Values, network: Network) -> dict[str, np.ndarray]:
         logits = logits + np.zeros((*alone.shape[:-1], len(pooled)))
         logits[..., ~pooled] = alone
     return {"response": logits}
+
+
+def _shrinkage(effects: Values, network: Network) -> dict[str, np.ndarray]:
+    """Laws of best shrinkage; and, not linear, what the correlation of early with final shrinkage is, and the
+    log odds ratio that it makes."""
+    own, a = network.shrinkage, network.assumptions
+    if not own.groups:
+        return {}
+    found = {}
+    of = [own.arms.index(arm) for _, arm in own.groups]
+    for name, prior in (("location", a.shrinkage_location), ("log_spread", a.shrinkage_log_spread)):
+        by_arm = prior.mean + prior.sd * effects[f"shrinkage_{name}_z"] @ own.factor.T
+        found[f"shrinkage_{name}"] = by_arm[..., of, :]
+    if own.studies:
+        at = [own.groups.index(group) for group in own.studies]
+        found["shrinkage_location"][..., at, :] += effects["shrinkage_study_z"][..., None]
+    found = {name: value.reshape(*value.shape[:-2], -1) for name, value in found.items()}
+    if own.completions:
+        found["early_late_correlation"] = np.tanh(effects["early_late"])
+        starts = response_place(found["shrinkage_location"], found["shrinkage_log_spread"])
+        early, late = (starts[..., list(at)] for at in zip(*map(own.pair, own.completions), strict=True))
+        correlation = found["early_late_correlation"][..., None]
+        found["completion"] = log_odds_ratio(early, late, correlation)
+    return found
 
 
 def _study_slopes(effects: Values, derived: Values, network: Network) -> np.ndarray:

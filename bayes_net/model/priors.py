@@ -109,12 +109,6 @@ def hazard_ratio_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> 
     return Normal(mean, sd, f"{100 * ci_prob:g} % of hazard ratios between {lower:g} and {upper:g}")
 
 
-def odds_ratio_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> Normal:
-    """Normal prior of a log odds ratio with ``ci_prob`` of odds ratios between the limits."""
-    mean, sd = _log_interval(lower, upper, ci_prob, "odds ratio")
-    return Normal(mean, sd, f"{100 * ci_prob:g} % of odds ratios between {lower:g} and {upper:g}")
-
-
 def median_survival_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> Normal:
     """Normal prior of the log hazard per month, from an interval of median survival in months.
 
@@ -273,4 +267,14 @@ def probability_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> N
     low, high = logit([lower, upper])
     sd = (high - low) / (2 * special.ndtri((1 + ci_prob) / 2))
     statement = f"{100 * ci_prob:g} % of probabilities between {lower:g} and {upper:g}"
+    return Normal(float(low + high) / 2, float(sd), statement)
+
+
+def correlation_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> Normal:
+    """Normal prior of the inverse hyperbolic tangent with ``ci_prob`` of correlations between the limits."""
+    if not -1 < lower < upper < 1:
+        raise InputError(f"correlations {lower:g} to {upper:g}: expected -1 < lower < upper < 1")
+    low, high = np.arctanh([lower, upper])
+    sd = (high - low) / (2 * special.ndtri((1 + ci_prob) / 2))
+    statement = f"{100 * ci_prob:g} % of correlations between {lower:g} and {upper:g}"
     return Normal(float(low + high) / 2, float(sd), statement)

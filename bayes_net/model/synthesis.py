@@ -10,6 +10,7 @@ name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,17 +18,18 @@ from scipy.sparse.csgraph import connected_components
 
 from bayes_net import schema
 from bayes_net.errors import InputError, listed
-from bayes_net.evidence.counts import LARGEST_SHRINKAGE, log_between, place
 from bayes_net.evidence.kinds import KINDS
 from bayes_net.evidence.pairs import correlation_matrix
 from bayes_net.evidence.statistics import STUDENT_DF, Array, Quantity
 from bayes_net.labels import index_labels
 from bayes_net.model.backend import GRAPH, pm, pt, random_variable, random_walk
 from bayes_net.model.hazard import person_interval_labels, person_intervals
+from bayes_net.model.laws import best_shrinkage, observe_counts, observe_ranges
 from bayes_net.model.likelihoods import is_said, printed, publishing_thresholds
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import labels
 from bayes_net.model.priors import EXCHANGEABLE, INDEPENDENT
+from bayes_net.model.shrinkage import early
 from bayes_net.model.unprinted import observe_statements, standard_error
 from bayes_net.schema import ARM, BASELINE, BIASED_SLOPE, BORROWER, CURVE, EFFECT, LOG_HAZARD, STRATUM
 
@@ -56,7 +58,8 @@ def synthesis_model(network: Network) -> pm.Model:
     ``published_slopes`` and ``published_completion`` (log ratios), normal; kinds between which a correlation
     is declared are one multivariate normal, ``<name>_and_<name>``. ``published_completion_by_p``, Student t
     with 4 degrees of freedom; ``published_responses``, binomial; ``published_shrinkage``, binomial: of the
-    patients below the next higher threshold in print, those that reach this one. ``patients_of_curves``
+    patients below the next higher threshold in print, those that reach this one; ``published_ranges``, places
+    of minimum, median and maximum. ``patients_of_curves``
     (curve_interval) and ``patients_after_landmark`` (landmark_person_interval): Poisson, as those of
     ``hazard_model``.
 
@@ -83,9 +86,10 @@ def synthesis_model(network: Network) -> pm.Model:
             _after_landmark(network, slope)
         if network.groups("response"):
             _responses(network)
-        for name in ("shrinkage_location", "shrinkage_log_spread", "completion", "log_inflation"):
-            if name in network.free:
-                _free(network, name)
+        if network.shrinkage.groups:
+            best_shrinkage(network)
+        if "log_inflation" in network.free:
+            _free(network, "log_inflation")
         _observe_numbers(model, network)
         _observe_patients(model, network)
     return model
@@ -199,7 +203,7 @@ def _observe_numbers(model: pm.Model, network: Network) -> None:
 
     if len(rows := _rows(network, Quantity.COMPLETION, "student")):
         name, value, se = "published_completion_by_p", *_printed(network, rows, "value", "se")
-        mean, nu = pt.broadcast_to(model["completion"], (len(rows),)), np.asarray(STUDENT_DF)
+        mean, nu = _expected(model, network, Quantity.COMPLETION, rows), np.asarray(STUDENT_DF)
         pm.StudentT(name, nu, mu=mean, sigma=se, observed=value, dims=_labelled(model, network, name, rows))
         _weigh(model, name, network.power[rows])
     if len(rows := _rows(network, Quantity.SHARE, "binomial", "response")):
@@ -207,8 +211,10 @@ def _observe_numbers(model: pm.Model, network: Network) -> None:
         logits = model["response"][_group(network, rows)]
         pm.Binomial(name, n, logit_p=logits, observed=k, dims=_labelled(model, network, name, rows))
         _weigh(model, name, network.power[rows])
-    if len(rows := _rows(network, Quantity.SHARE, "binomial", "shrinkage")):
-        _shrinkage(model, network, rows)
+    for observe, quantity in ((observe_counts, Quantity.SHARE), (observe_ranges, Quantity.RANGE)):
+        if len(rows := _rows(network, quantity, "", "shrinkage")):
+            name = observe(network, rows, partial(_labelled, model, network))
+            _weigh(model, name, network.power[rows])
 
 
 def _observe_patients(model: pm.Model, network: Network) -> None:
@@ -240,10 +246,9 @@ def _observe_patients(model: pm.Model, network: Network) -> None:
 
 
 def _rows(network: Network, quantity: Quantity, kind: str, endpoint: str = "") -> np.ndarray:
-    """The places of the rows that inform ``quantity``, have a power, and a likelihood of this kind."""
-    own = (
-        network.is_of(quantity) & (network.power > 0) & np.array([d.kind == kind for d in network.data], bool)
-    )
+    """The places of the rows that inform ``quantity``, have a power, and a likelihood of this kind (any)."""
+    of_kind = np.array([kind in ("", d.kind) for d in network.data], bool)
+    own = network.is_of(quantity) & (network.power > 0) & of_kind
     return np.flatnonzero(own & (network.rows["endpoint"] == endpoint).to_numpy() if endpoint else own)
 
 
@@ -284,7 +289,8 @@ def _expected(model: pm.Model, network: Network, quantity: Quantity, rows: np.nd
         case Quantity.SLOPE:
             return _printed_slopes(model, network, rows)
         case Quantity.COMPLETION:
-            return pt.broadcast_to(model["completion"], (len(rows),))
+            own = [(row.study, row.arm, early(row)) for row in _each(network, rows)]
+            return model["completion"][[network.shrinkage.completions.index(law) for law in own]]
     return model["arm_effect"][[network.effects.index((r.endpoint, r.study)) for r in _each(network, rows)]]
 
 
@@ -346,42 +352,7 @@ def _normal(
         pm.MvNormal(name, mean, chol=root, observed=value, dims=dim)
 
 
-# --- counts -------------------------------------------------------------------------------------------
-
-
-def _shrinkage(model: pm.Model, network: Network, rows: np.ndarray) -> None:
-    """Counts of shrinkages of at least a threshold, the same patients at each: of those below the next higher
-    threshold, how many reach this one. The place between -20 and 100 points is logit-normal."""
-    name, group = "published_shrinkage", np.array(_group(network, rows))
-    k, n = _printed(network, rows, "successes", "n")
-    threshold = network.rows["threshold"].to_numpy(float)[rows]
-    # where the next higher threshold is in each array; -1: what is put at its end, nobody beyond 100 points
-    above: list[Any] = [
-        min(np.flatnonzero((group == g) & (threshold > t)), key=threshold.item, default=-1)
-        for g, t in zip(group, threshold, strict=True)
-    ]
-    beyond, higher = np.append(k, 0)[above], np.append(threshold, LARGEST_SHRINKAGE)[above]
-    location, spread = model["shrinkage_location"][group], pt.exp(model["shrinkage_log_spread"][group])
-    u, u_above = ((place(points) - location) / spread for points in (threshold, higher))
-    whole = GRAPH.log_ndtr(u_above)
-    chances = log_between(u, u_above, GRAPH) - whole, GRAPH.log_ndtr(u) - whole
-    how = {"dist": _binomial, "logp": _binomial_log_density, "observed": k - beyond}
-    pm.CustomDist(name, n - beyond, *chances, **how, dims=_labelled(model, network, name, rows))
-    _weigh(model, name, network.power[rows])
-
-
-def _binomial(
-    n: pt.TensorVariable, log_p: pt.TensorVariable, _log_q: pt.TensorVariable, size: pt.TensorVariable
-) -> pt.TensorVariable:
-    return pm.Binomial.dist(n, pt.exp(log_p), size=size)
-
-
-def _binomial_log_density(
-    k: pt.TensorVariable, n: pt.TensorVariable, log_p: pt.TensorVariable, log_q: pt.TensorVariable
-) -> pt.TensorVariable:
-    """From the logs of a chance and of its complement: ``pm.Binomial`` has none where either rounds to 0."""
-    choose = pt.gammaln(n + 1) - pt.gammaln(k + 1) - pt.gammaln(n - k + 1)
-    return choose + k * log_p + (n - k) * log_q
+# --- patients -----------------------------------------------------------------------------------------
 
 
 def _cells_of_curves(network: Network) -> Iterator[tuple]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bayes_net import schema
-from bayes_net.evidence.statistics import FLOOR_INFLATION, Quantity
+from bayes_net.evidence.statistics import FLOOR_INFLATION
 from bayes_net.model import priors
 from bayes_net.model.assumptions import Assumptions
 from bayes_net.model.priors import EXCHANGEABLE, FULL, Borrowing, Fixed, HalfNormal, Heterogeneity, Normal
@@ -41,7 +41,7 @@ class Free:
 
 def network_variables(network: Any) -> dict[str, Free]:
     """Every free variable of a ``Network`` by name, in the order in which draws of the prior are made."""
-    parts = (_of_curves, _of_slopes, _of_counts, _of_statements, _of_landmarks)
+    parts = (_of_curves, _of_slopes, _of_counts, _of_shrinkage, _of_statements, _of_landmarks)
     found = {name: variable for part in parts for name, variable in part(network).items()}
     return {name: variable for name, variable in found.items() if np.prod(variable.shape)}
 
@@ -81,10 +81,20 @@ def _of_counts(network: Any) -> dict[str, Free]:
     free = {"response_mean": Free({}, a.response_probability)} if pooled else {}
     free["response_alone"] = Free(separate, a.response_probability)
     free |= _differences("response_difference", {schema.POOLED_GROUP: pooled}, a.response)
-    shrunk = {schema.SHRINKAGE_GROUP: network.groups("shrinkage")}
-    free["shrinkage_location"] = Free(shrunk, a.shrinkage_location)
-    free["shrinkage_log_spread"] = Free(shrunk, a.shrinkage_log_spread)
-    return free | ({"completion": Free({}, a.completion)} if network.about(Quantity.COMPLETION) else {})
+    return free
+
+
+def _of_shrinkage(network: Any) -> dict[str, Free]:
+    """Laws of best shrinkage: of arms over time, differences of studies, and who is seen."""
+    a, own = network.assumptions, network.shrinkage
+    dims = {schema.SHRINKAGE_ARM: own.arms, schema.SHRINKAGE_TIME: own.labels}
+    free = {name: Free(dims, STANDARD) for name in ("shrinkage_location_z", "shrinkage_log_spread_z")}
+    if own.studies:
+        free["shrinkage_study_sd"] = Free({}, a.shrinkage_between)
+        free["shrinkage_study_z"] = Free({schema.SHRINKAGE_STUDY: own.studies}, STANDARD)
+    free["selection"] = Free({schema.SELECTED_ARM: own.selected_arms}, a.selection)
+    free["progression"] = Free({schema.PROGRESSIVE: own.progressive}, a.progression)
+    return free | ({"early_late": Free({}, a.early_late)} if own.completions else {})
 
 
 def _of_statements(network: Any) -> dict[str, Free]:

@@ -16,6 +16,7 @@ from bayes_net.report.synthesis_words import (
     judged,
     movement_sentences,
     not_matched,
+    slope_sentences,
     together_sentences,
     unpredicted,
     whole_failed,
@@ -87,6 +88,7 @@ def synthesis_page(result: ResultFolder) -> str:
         movement_sentences=movement_sentences,
         not_matched=not_matched,
         together_sentences=together_sentences,
+        slope_sentences=slope_sentences,
         unpredicted=unpredicted,
     )
 

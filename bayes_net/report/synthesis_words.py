@@ -70,16 +70,102 @@ def judged(found: Tables, name: str) -> pd.DataFrame:
 
 
 def answer(found: Tables) -> list[str]:
-    """The answer: a sentence per arm, then the arms' hazard ratio, response, and a held-out check."""
+    """The answer: what a clinician asks, then the arms' hazard ratio and response in a new study."""
     if whole_failed(found):
         return ["Nothing is summarised, because the gate of the fit of all evidence failed."]
-    ratios, together = found.get("hazard_ratios"), found.get("landmarks_together")
     return [
-        *(slope_sentences(ratios, together) if ratios is not None else ()),
+        *clinical_sentences(found),
         *(_arm_sentences(found["arms_and_studies"]) if "arms_and_studies" in found else ()),
         *(_response_sentences(found) if "responses" in found else ()),
-        *(_held_out_sentences(found["checks"], found.get("checks_together")) if "checks" in found else ()),
     ]
+
+
+def clinical_sentences(found: Tables) -> list[str]:
+    """Per arm, the treated one first, the hazard ratio at the first landmark and what it rests on; then what
+    a mid-treatment response foretells, and what each study contributes to all of it."""
+    if "answer" not in found:
+        return []
+    table = found["answer"].fillna({"without": "", "study": "", "of": ""})
+    whole = table[table["without"] == ""]
+    ratios = whole[whole["of"].str.startswith("per ")]
+    sentences = [
+        _of_an_arm(arm, own, found["hazard_ratios"])
+        for arm, own in ratios.groupby("arm", sort=False)
+        if "hazard_ratios" in found
+    ]
+    early = [_completion(whole), _early_progression(whole)]
+    return [*sentences, *filter(None, early), *_contributions(table)]
+
+
+def _of_an_arm(arm: str, rows: pd.DataFrame, hazard_ratios: pd.DataFrame) -> str:
+    per_10, per_30 = rows.itertuples()
+    own = hazard_ratios[(hazard_ratios["measure"] == PER_10_POINTS) & (hazard_ratios["arm"] == arm)]
+    row = next(own[(own["endpoint"] == per_10.endpoint) & (own["landmark"] == per_10.landmark)].itertuples())
+    ratios = f"{_estimate(per_10)} per 10 points and {_estimate(per_30, level=False)} per 30"
+    at = unbroken(per_10.landmark)
+    return f"{arm}, {words(per_10.endpoint)} after {at}: hazard ratio of shrinkage {ratios}. {_rests_on(row)}"
+
+
+def _rests_on(row: Any) -> str:
+    """What a hazard ratio rests on: a number in print, patients, the paper's words, or the prior."""
+    if row.contraction < LEAST_CONTRACTION:
+        return f"It rests on the prior: {PRIOR}."
+    if row.status == SAID:
+        return f"It rests on what the paper says without printing a number: {row.said.replace(';', ',')}."
+    if row.status in _NUMBERED and pd.notna(row.printed):
+        word, longer = direction(row.prob_below_1)
+        reading = f"{word} associated with {longer} {words(row.endpoint)}" if longer else "direction unclear"
+        lead = "It is printed as" if row.status != FROM_PATIENTS else "Printed:"
+        point = f"{rounded(row.printed**0.1, 3)} per point, {rounded(row.printed)} per 10"
+        return f"{lead} {point}, and moves with what the papers say of the other landmarks: {reading}."
+    return f"It is {_STATUSES.get(row.status, row.status)}."
+
+
+def _estimate(row: Any, *, level: bool = True) -> str:
+    text = format_interval(row.estimate, row.lower, row.upper, row.mcse, most=2)
+    return _with_level(text, row) if level else text
+
+
+def _completion(whole: pd.DataFrame) -> str:
+    rows = list(whole[whole["quantity"] == "response at completion"].itertuples())
+    if not rows:
+        return ""
+    parts = [f"{_estimate(row, level=not i)} for {row.of}" for i, row in enumerate(rows)]
+    first = rows[0]
+    return f"Response at completion ({first.study}, {first.arm}): probability {' and '.join(parts)}."
+
+
+def _early_progression(whole: pd.DataFrame) -> str:
+    rows = whole[(whole["study"] != "") & whole["quantity"].isin(("hazard ratio", "PFS a year on"))]
+    if rows.empty:
+        return ""
+    ratio, *later = rows.itertuples()
+    survival = " and ".join(f"{_estimate(row, level=False)} for {row.of}" for row in later)
+    return (
+        f"{capitalised(ratio.of)} ({ratio.study}, {ratio.arm}): hazard ratio {_estimate(ratio)}; progression-"
+        f"free a year after {unbroken(ratio.landmark)} {survival}. It follows from the hazard ratio of "
+        "shrinkage above, and no paper has compared these groups."
+    )
+
+
+def _contributions(table: pd.DataFrame) -> list[str]:
+    """How far the median of each of these numbers moves without each study, where it moves."""
+    keys, clauses = ["quantity", "endpoint", "arm", "study", "landmark", "of"], []
+    rows = table[~table["of"].str.startswith("per 30")]
+    whole = rows[rows["without"] == ""].set_index(keys)
+    for study, own in rows[rows["without"] != ""].groupby("without", sort=False):
+        without = own.set_index(keys)
+        moved, gone = [], [key for key in whole.index if key not in without.index]
+        for key, row in whole.iterrows():
+            if key in gone:
+                continue
+            away = abs(without.loc[key, "mean"] - row["mean"]) / row["sd"]
+            if away >= LEAST_MOVE:
+                named = ", ".join(filter(None, (key[0], key[2], key[5])))
+                moved.append(f"{named}: {rounded(row['estimate'])} → {rounded(without.loc[key, 'estimate'])}")
+        text = "; ".join(moved) or "nothing here moves"
+        clauses.append(f"without {study}, {text}{'; the rest cannot be told' * bool(gone)}")
+    return [f"What each study contributes: {'. '.join(map(capitalised, clauses))}."] if clauses else []
 
 
 def slope_sentences(hazard_ratios: pd.DataFrame, together: pd.DataFrame | None = None) -> list[str]:
@@ -230,17 +316,6 @@ def describe(row: Row) -> str:
 def inside(checks: pd.DataFrame) -> pd.Series:
     """Whether each printed number lies in its predictive interval."""
     return (checks["printed"] >= checks["lower"]) & (checks["printed"] <= checks["upper"])
-
-
-def _held_out_sentences(checks: pd.DataFrame, together: pd.DataFrame | None) -> list[str]:
-    """Each held-out number with its predictive interval, whose width says how much the check can show."""
-    clauses = [
-        f"{describe(row)}: printed {rounded(row.printed)}, predicted {rounded(row.predicted)} "
-        f"({percent(row.level)} predictive interval {rounded(row.lower)}–{rounded(row.upper)})"
-        for row in checks.itertuples()
-    ]
-    joint = [] if together is None else together_sentences(together)
-    return [" ".join([f"Held out and then predicted: {'; '.join(clauses)}.", *joint])]
 
 
 def together_sentences(together: pd.DataFrame) -> list[str]:

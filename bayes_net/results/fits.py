@@ -136,8 +136,11 @@ def _ratios(fitted: Fitted) -> Iterator[tuple[str, str, xr.DataArray]]:
     name = scales[0][0]
     if schema.ARM_EFFECT in fit["posterior"]:
         yield _reference_label(measure), "arm", arm_hazard_ratio(fit).isel(shrinkage=0, drop=True)
-    if schema.COVARIATE_EFFECT in fit["posterior"]:
-        yield name, "covariate", covariate_hazard_ratio(fit).rename({schema.COVARIATE: schema.ARM})
+    # what is the same in all patients has the hazard ratio of the prior, which is no result
+    varies = np.flatnonzero(np.ptp(fitted.job.data.covariates, axis=0) > 0)
+    if schema.COVARIATE_EFFECT in fit["posterior"] and len(varies):
+        ratios = covariate_hazard_ratio(fit).isel({schema.COVARIATE: varies})
+        yield name, "covariate", ratios.rename({schema.COVARIATE: schema.ARM})
 
 
 def reported_scales(measure: Measure) -> Iterator[tuple[str, float]]:

@@ -249,8 +249,8 @@ def _prior_rows(draws: xr.Dataset, network: Network) -> Iterator[tuple[str, str,
         implied = f"probability: {format_range(expit(draws['response'].isel({schema.RESPONSE_GROUP: -1})))}"
         yield "probability of response", assumed.response_probability.statement, implied
     if "completion" in draws:
-        name = "odds ratio of response at completion"
-        yield _ratio_row(name, assumed.completion.statement, draws["completion"])
+        name, statement = "correlation of early with final shrinkage", assumed.early_late.statement
+        yield _ratio_row(name, statement, draws["completion"], "odds ratio of response at completion")
 
 
 def _bias_rows(bias: xr.DataArray, assumed: Assumptions) -> Iterator[tuple[str, str, str]]:
@@ -263,6 +263,6 @@ def _bias_rows(bias: xr.DataArray, assumed: Assumptions) -> Iterator[tuple[str, 
         yield name, statement, implied
 
 
-def _ratio_row(name: str, statement: str, logs: xr.DataArray) -> tuple[str, str, str]:
+def _ratio_row(name: str, statement: str, logs: xr.DataArray, what: str = "ratio") -> tuple[str, str, str]:
     one = logs.isel({dim: 0 for dim in logs.dims if dim not in schema.SAMPLE_DIMS})
-    return name, statement or "–", f"ratio: {format_range(np.exp(one))}"
+    return name, statement or "–", f"{what}: {format_range(np.exp(one))}"

@@ -56,7 +56,6 @@ def parse_specification(values: dict, *, where: Path) -> Plan:
         lines = [str(problem)]
         if isinstance(problem, ValidationError):
             lines = complaints(problem.errors(), top=kind, sections=kind.sections())
-        raise SpecificationError(
-            f"{where}: the specification is not usable\n  " + "\n  ".join(lines)
-        ) from None
+        message = f"{where}: the specification is not usable\n  " + "\n  ".join(lines)
+        raise SpecificationError(message, problems=lines) from None
     return plan

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from bayes_net.data.conventions import as_event_values, as_texts
 from bayes_net.data.exposure import Covariate, Response, Shrinkage, grid_cuts
 from bayes_net.data.landmarks import landmark_times
+from bayes_net.data.notes import WARNINGS
 from bayes_net.errors import InputError
 from bayes_net.model.priors import (
     Flat,
@@ -116,6 +118,17 @@ ALTERNATIVES = ("scenarios", "grid")
 Scenarios = Annotated[tuple[ScenarioSection, ...], listed_tables("scenarios")]
 
 
+Codes = Annotated[tuple[str, ...], BeforeValidator(as_texts), WithJsonSchema({"format": "list of values"})]
+EventValues = Annotated[
+    dict[str, tuple[str, ...]],
+    BeforeValidator(as_event_values),
+    WithJsonSchema({"format": "value, list of values, or a table of them by endpoint"}),
+]
+
+
+ADAM_KEYS = ("pfs", "os", "tumour", "response", "arm", "population", "analysis_flag")
+
+
 class DataSection(Section):
     """Where the patients come from: two tables, or the built-in generator of a synthetic cohort."""
 
@@ -124,17 +137,29 @@ class DataSection(Section):
     synthetic_seed: Annotated[Whole, Field(ge=0)] | None = None
     """Seed of the generator. Required with `synthetic`."""
     patients: Path | None = None
-    """One row a patient; `.csv` or `.parquet`. Required, unless `synthetic`. Paths start at the folder of the
-    specification."""
+    """One row a patient: text (`.csv`, `.tsv`, `.txt`), `.parquet`, `.xlsx` (`"study.xlsx#Patients"` names a
+    sheet), SAS (`.xpt`, `.sas7bdat`) or Dataset-JSON (`.json`, `.ndjson`, `.dsjc`). Required, unless
+    `synthetic`. Paths start at the folder of the specification."""
     scans: Path | None = None
-    """One row a scan; `.csv` or `.parquet`. Required, unless `synthetic`."""
+    """One row a scan, in a file of the same kinds. Required, unless `synthetic`."""
+    adam: Path | None = None
+    """Folder of ADaM data sets (ADSL, ADTTE, and where there ADTR and ADRS), or a pattern of their files
+    such as
+    `"study/*.xpt"`, in the place of `patients` and `scans`. Units are read from it."""
+    adam_parameters: dict[Literal[ADAM_KEYS], str] = {}
+    """What is meant in ADaM where it is not the usual: PARAMCD of `pfs`, `os`, `tumour` and `response`,
+    variable
+    of the `arm`, flag of the `population` (`""`: everyone) and `analysis_flag` of tumour rows."""
+    adam_where: dict[str, dict[str, str]] = {}
+    """Rows that are kept, by data set: `{adtr = {PARCAT2 = "Investigator"}}`."""
     time_unit: Literal["days", "weeks", "months", "years"] | None = None
-    """Unit of every time in both tables. Required, unless `synthetic`."""
+    """Unit of every time in both tables. Required, unless `synthetic` or `adam`."""
     size_unit: Literal["mm", "cm"] | None = None
     """Unit of the sum of diameters. Leave it out if scans have the percent change `pchg`."""
     patient_columns: dict[str, str] = {}
     """Your own names of the columns of the patient table, where they differ from `patient`, `arm`,
-    `pfs_time`, `pfs_event`, `os_time`, `os_event` and `study`."""
+    `pfs_time`, `pfs_event`, `os_time`, `os_event` and `study`; and `time_zero`, the date from which dates
+    count."""
     scan_columns: dict[str, str] = {}
     """The same for the scan table: `patient`, `time`, `size` or `pchg`, `new_lesion`, `response`."""
     arms: tuple[str, ...] = ()
@@ -147,6 +172,22 @@ class DataSection(Section):
     """Identifiers in quotes; counted in the report, never named in it."""
     study: str | None = None
     """Name of the study, if the patient table has no column of it."""
+    scan_visits: dict[str, Number] = {}
+    """Of a scan table with one row a patient and one column a visit: the time of each column, such as
+    `{baseline = 0, week8 = 56}`. The columns hold sizes with `size_unit`, and percent changes without."""
+    event_is: EventValues = {}
+    """Values that mean an event, if they are not 1: `0` (of a column of censoring), `["yes", "dead"]`, or for
+    each endpoint its own, such as `{pfs = 0, os = "dead"}`. All other values are censored."""
+    missing_codes: dict[str, Codes] = {}
+    """By column the values that stand for a missing one, such as `{age = [999, -9]}`; names of columns are
+    those
+    before `patient_columns` and `scan_columns`."""
+    change_unit: Literal["percent", "fraction"] | None = None
+    """Unit of `pchg`: a tumour that is 46 % smaller has -46, or the fraction -0.46."""
+    pfs_censored_at_death: Literal["warn", "event", "censored"] = "warn"
+    """PFS that is censored on the day of death: warn of it, count it as an event, or leave it censored."""
+    accept: tuple[Literal[tuple(WARNINGS)], ...] = ()
+    """Warnings that are meant so, by the code that `bayes-net check` shows; the report still counts them."""
 
     @property
     def needs_scans(self) -> bool:
@@ -155,6 +196,21 @@ class DataSection(Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSection:
+        if self.adam is not None:
+            tables: dict[str, Any] = {
+                "patients": self.patients,
+                "scans": self.scans,
+                "synthetic": self.synthetic or None,
+            }
+            tables |= {
+                "patient_columns": self.patient_columns or None,
+                "scan_columns": self.scan_columns or None,
+            }
+            if given := [name for name, value in tables.items() if value is not None]:
+                raise ValueError(f"adam has the patients and their scans: remove {', '.join(given)}")
+            return self
+        if self.adam_parameters or self.adam_where:
+            raise ValueError("adam_parameters and adam_where are about adam, which is missing")
         needed = {"patients": self.patients, "time_unit": self.time_unit}
         if self.needs_scans:
             needed["scans"] = self.scans
@@ -360,6 +416,9 @@ class CensoringSection(Section):
     """Only of patients with so much shrinkage, in points."""
     shrinkage_below: Annotated[Number, Field(le=100)] | None = None
     """Only of patients with less shrinkage, in points; one that is not known counts as less."""
+    reasons: tuple[str, ...] = ()
+    """Only of patients who were censored for one of these, as ADaM calls them in CNSDTDSC or EVNTDESC: the
+    closure of a study is no drop-out. `[]`: whatever the reason."""
     horizon: PositiveLength | None = None
     """Follow-up is imputed until then after the landmark, and never beyond the arm's longest follow-up, which
     is the default."""

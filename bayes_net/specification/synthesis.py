@@ -18,6 +18,7 @@ from bayes_net.specification import fields, sections
 from bayes_net.specification.base import Plan
 
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
+Correlation = Annotated[float, Field(strict=True, gt=-1, lt=1)]
 
 
 class EvidenceSection(sections.Section):
@@ -49,7 +50,7 @@ class CohortSection(sections.DataSection):
     """Patients of one study."""
 
     scans: Path | None = None
-    """One row a scan; `.csv` or `.parquet`. Required where there is a `landmark`."""
+    """One row a scan. Required where there is a `landmark`."""
     study: str | None = None
     """Name under which the patients are pooled. Required."""
     arm_names: dict[str, str] = Field(default_factory=dict)
@@ -227,8 +228,8 @@ class SynthesisPriorSection(sections.Section):
     """Half-normal scale of the arms' log hazard ratio between studies; 0: it is the same in all."""
     response_probability: tuple[Fraction, Fraction] = (0.02, 0.75)
     """Probability of response."""
-    odds_ratio_completion: fields.Limits = (0.0067, 150.0)
-    """Odds ratio of response at completion given response at mid-treatment."""
+    early_late_correlation: tuple[Correlation, Correlation] = (-0.4, 0.97)
+    """Correlation of early with final shrinkage, which makes the odds ratio of response at completion."""
 
 
 class SynthesisSamplingSection(sections.SamplingSection):
@@ -311,7 +312,7 @@ class SynthesisPlan(Plan):
             feedback=self.borrowing.level.feedback,
             response=self.borrowing.response.value(),
             response_probability=priors.probability_prior(*p.response_probability),
-            completion=priors.odds_ratio_prior(*_proper(p.odds_ratio_completion)),
+            early_late=priors.correlation_prior(*p.early_late_correlation),
             bias=bias,
             bias_scale=self.bias.scale,
         )

@@ -12,10 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.checks.gate import Gate, gate
+from bayes_net.checks.gate import Gate, gate, loo
 from bayes_net.data.notes import Note
 from bayes_net.errors import InputError
 from bayes_net.specification.base import Plan
@@ -244,3 +245,42 @@ def sampled(
         return gates[-1].passed
 
     return careful(fit, passes, sampler=sampler, seeds=seeds), gates[-1]
+
+
+CANNOT_COMPUTE = (ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError)
+"""What a diagnostic raises of draws that it cannot use."""
+
+
+def with_leave_one_out(tree: xr.DataTree, judged: Gate) -> tuple[dict[str, float], Gate]:
+    """Leave-one-patient-out and the gate, which fails where it cannot be computed."""
+    try:
+        return loo(tree), judged
+    except CANNOT_COMPUTE as reason:
+        return {}, Gate(pd.concat([judged.table, _failed("leave-one-out", reason)], ignore_index=True))
+
+
+def _failed(check: str, reason: Exception) -> pd.DataFrame:
+    """The row of a check that could not be made."""
+    row = {
+        "check": check,
+        "worst": np.nan,
+        "threshold": np.nan,
+        "passed": False,
+        "where": f"not computed: {reason}",
+    }
+    return pd.DataFrame([row])
+
+
+def diagnosed_tables(
+    tables: Mapping[str, Callable[[], pd.DataFrame]],
+) -> tuple[dict[str, pd.DataFrame], list[pd.DataFrame]]:
+    """Tables of diagnostics by name, and for each that could not be computed a failed check: what was
+    sampled is
+    never lost with it."""
+    found, failed = {}, []
+    for name, made in tables.items():
+        try:
+            found[name] = made()
+        except CANNOT_COMPUTE as reason:
+            failed.append(_failed(name.replace("_", " "), reason).assign(fit="all fits"))
+    return found, failed

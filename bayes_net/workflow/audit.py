@@ -77,6 +77,11 @@ def _share(log_odds: float) -> float:
     return near if log_odds < 0 else round(1.0 - near, 12)
 
 
+def _correlation(z: float) -> float:
+    """A correlation whose distance from the nearer end of its range has four digits."""
+    return float(np.sign(z)) * (1.0 - _rounded(1.0 - float(np.tanh(abs(z)))))
+
+
 def _limits(
     limits: tuple[float, float] | str,
     *,
@@ -147,7 +152,10 @@ _SYNTHESIS: dict[str, tuple[str, Rule]] = {
     "level of studies": ("borrowing.level", _borrowed),
     "response": ("priors.response_probability", partial(_limits, scale=logit, inverse=_share)),
     "response between studies": ("borrowing.response", _borrowed),
-    "completion": ("priors.odds_ratio_completion", _limits),
+    "early and final shrinkage": (
+        "priors.early_late_correlation",
+        partial(_limits, scale=np.arctanh, inverse=_correlation),
+    ),
 }
 
 

@@ -2,42 +2,182 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from bayes_net.data.cohort import Cohort
-from bayes_net.data.exposure import Shrinkage
-from bayes_net.data.notes import Note
+from bayes_net.data.exposure import Exposure, Shrinkage, one_hot
+from bayes_net.data.notes import WARNING, Note
+from bayes_net.data.plausibility import FEWEST, MONTHS_PER
 from bayes_net.errors import InputError, listed
 from bayes_net.inference.imputation import Censoring, follow_up_ends
 from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED
 from bayes_net.model.priors import INDEPENDENT, Flat
-from bayes_net.numbers import format_count
+from bayes_net.numbers import counted, format_count, percent, significant
 from bayes_net.results.fits import Job
-from bayes_net.schema import POINTS_PER_UNIT
+from bayes_net.schema import ALIVE, OS, PFS, POINTS_PER_UNIT
 from bayes_net.specification.patients import PatientsPlan
 
 FAR_POINTS = 20.0
 """Points between the reference and the patients' median shrinkage from which a note is due."""
+FAR_UNITS = 5.0
+"""Units, and standard deviations, between a covariate's reference and its median from which a note is due."""
+FEWEST_PATIENTS = 5
+"""An arm of fewer patients at a landmark is named."""
+COLLINEAR = 0.98
+"""Share of a covariate's variance from which the others tell it."""
 
 
-def thin_arms(jobs: Sequence[Job]) -> tuple[Note, ...]:
-    """A note for every arm whose hazard ratio has next to nothing but the prior to go by."""
-    uninformed = {}
+def cautions(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> tuple[Note, ...]:
+    """Everything that calls for judgement where patients meet the models, by code."""
+    found = [
+        *thin_arms(plan, jobs),
+        *empty_intervals(jobs),
+        *rounded_at_landmarks(cohort, jobs),
+        *poor_covariates(plan, jobs),
+        *far_reference(jobs),
+    ]
+    return tuple(found)
+
+
+def _where(job: Job) -> str:
+    return f"{job.endpoint.upper()}, {job.landmark.label}"
+
+
+def _of_places(code: str, places: Mapping[str, Sequence[str]]) -> Iterator[Note]:
+    """A note for each message, with all the places that it is about."""
+    for message, where in places.items():
+        places_of = list(dict.fromkeys(where))
+        yield Note(WARNING, code, f"{listed(places_of)}: {message}", len(places_of))
+
+
+def thin_arms(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
+    """A note for every arm that is small, or whose hazard ratio has next to nothing but priors to go by."""
+    uninformed: dict[str, list[str]] = {}
+    small: dict[str, list[str]] = {}
     for job in jobs:
-        for a, arm in enumerate(job.data.arms):
-            where = f"{job.endpoint.upper()}, {job.landmark.label}, {arm}"
-            if not job.data.events[a].sum():
-                uninformed[where] = "no event: its hazard ratios rest on the prior and on time at risk alone"
-            elif np.ptp(job.data.score[job.data.arm == a]) == 0:
-                uninformed[f"{where}, {job.measure.label}"] = (
-                    "all patients are alike: its hazard ratio is the prior's"
+        for arm, n, events, scores in zip(job.data.arms, job.data.n_by_arm, *_by_arm(job), strict=True):
+            where = f"{_where(job)}, {arm}"
+            if n < FEWEST_PATIENTS:
+                small.setdefault(f"{counted(int(n), 'patient')} at risk", []).append(where)
+            if not events:
+                why = "no event: its hazard ratios rest on the prior and on time at risk alone"
+                uninformed.setdefault(
+                    why if n else "no patient: its hazard ratios are the priors'", []
+                ).append(where)
+            elif np.ptp(scores) == 0 and plan.slopes != COMMON:
+                why = (
+                    "all patients have one "
+                    f"{'shrinkage' if isinstance(job.measure, Shrinkage) else 'response'}, whose "
+                    "effect cannot be told from the baseline hazard: the data inform the two together, and "
+                    "its "
+                    "hazard ratio rests on their priors"
                 )
-    return tuple(
-        Note("warning", "arm-without-information", f"{where}: {why}", 1)
-        for where, why in sorted(uninformed.items())
+                uninformed.setdefault(why, []).append(f"{where}, {job.measure.label}")
+    yield from _of_places("small-cell", small)
+    yield from _of_places("arm-without-information", uninformed)
+
+
+def _by_arm(job: Job) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Events and scores of each arm."""
+    return job.data.events.sum(axis=1), [job.data.score[job.data.arm == a] for a in range(len(job.data.arms))]
+
+
+def empty_intervals(jobs: Sequence[Job]) -> Iterator[Note]:
+    """A note of the cut-points that lie beyond all follow-up."""
+    beyond: dict[str, list[str]] = {}
+    for job in jobs:
+        last = float(job.data.time.max())
+        if cuts := [significant(cut) for cut in job.data.cuts if cut >= last]:
+            message = (
+                f"cut-points at {listed(cuts)} months are beyond all follow-up (the longest is "
+                f"{significant(last)} months): the hazard after them is the prior's"
+            )
+            beyond.setdefault(message, []).append(_where(job))
+    yield from _of_places("empty-interval", beyond)
+
+
+def rounded_at_landmarks(cohort: Cohort, jobs: Sequence[Job]) -> Iterator[Note]:
+    """A note of the patients and scans that rounded times put to one side of a landmark or the other."""
+    seen = set()
+    for job in jobs:
+        risk = OS if job.population.startswith(ALIVE) else PFS
+        if job.landmark.biased or (risk, job.landmark.label) in seen:
+            continue
+        seen.add((risk, job.landmark.label))
+        times = cohort.patients[f"{risk}_time"].to_numpy(float)
+        step, name = time_step(times)
+        near = within_rounding(times, job.landmark.months, step) if step else np.zeros(len(times), bool)
+        scan_times = cohort.scans.loc[~cohort.scans["baseline"], "time"].to_numpy(float)
+        scan_step, _ = time_step(scan_times)
+        scans = int(within_rounding(scan_times, job.landmark.months, scan_step).sum()) if scan_step else 0
+        if near.any():
+            events = int(cohort.patients.loc[near, f"{risk}_event"].sum())
+            message = (
+                f"{risk.upper()}, {job.landmark.label}: times are {name}, and those of "
+                f"{counted(int(near.sum()), 'patient')} ({counted(events, 'event')}) and "
+                f"{counted(scans, 'scan')} round "
+                "to the landmark: whether they are before or after it, rounding decides. Give times in days"
+            )
+            yield Note(WARNING, "rounded-at-landmark", message, int(near.sum()))
+
+
+def poor_covariates(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
+    """Notes of covariates that are constant, told by the others, without an event, or far from their
+    reference."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for job in jobs:
+        for j, name in enumerate(job.data.covariate_names):
+            for code, message in _of_column(job.data, j, name):
+                found.setdefault(code, {}).setdefault(message, []).append(_where(job))
+    for covariate in plan.covariates:
+        if covariate.reference is not None and jobs:
+            values = jobs[0].data.covariates[:, list(jobs[0].data.covariate_names).index(covariate.name)]
+            away, sd = abs(float(np.median(values))), float(values.std())
+            if away > FAR_UNITS and away > FAR_UNITS * sd > 0:
+                median = covariate.reference + float(np.median(values)) * covariate.scale
+                message = (
+                    f"baseline hazards are those at {covariate.name} = {covariate.reference:g}, but its "
+                    "median is "
+                    f"{median:g}: their prior then bears on its hazard ratio. Give a reference near the "
+                    "median"
+                )
+                found.setdefault("far-covariate", {}).setdefault(message, []).append(_where(jobs[0]))
+    for code, places in found.items():
+        yield from _of_places(code, places)
+
+
+def _of_column(data: Exposure, j: int, name: str) -> Iterator[tuple[str, str]]:
+    """What is poor about one column of covariates, by code."""
+    values = data.covariates[:, j]
+    if np.ptp(values) == 0:
+        yield "constant-covariate", f"{name} is the same in all patients, so no hazard ratio of it is printed"
+        return
+    if set(np.unique(values)) == {0.0, 1.0}:
+        for value, whose in ((1.0, "with"), (0.0, "without")):
+            if not data.event[values == value].any():
+                n = counted(int((values == value).sum()), "patient")
+                yield (
+                    "covariate-without-events",
+                    f"no event in the {n} {whose} {name}: the prior limits its hazard ratio",
+                )
+    own = name.partition(": ")[0]
+    others = [i for i, other in enumerate(data.covariate_names) if other.partition(": ")[0] != own]
+    columns = np.column_stack(
+        [one_hot(data.arm, len(data.arms))[:, 1:], data.score, data.covariates[:, others]]
     )
+    names = ["arm"] * (len(data.arms) - 1) + ["shrinkage"] + [data.covariate_names[i] for i in others]
+    if len(values) >= 10 + columns.shape[1]:
+        share, by = straight_line(columns, names, values)
+        if share >= COLLINEAR:
+            message = (
+                f"{name} follows from {by} ({percent(share)} of its variance): the data cannot part their "
+                "effects, "
+                "and their hazard ratios rest on priors"
+            )
+            yield "collinear-covariate", message
 
 
 def nobody_concerned(censoring: Censoring | None, jobs: Sequence[Job]) -> tuple[Note, ...]:
@@ -95,6 +235,17 @@ def check_covariates(plan: PatientsPlan, cohort: Cohort) -> None:
             )
 
 
+def check_reasons(plan: PatientsPlan, cohort: Cohort) -> None:
+    """The reasons of [censoring] have to be some for which follow-up ended."""
+    asked = () if plan.censoring is None else plan.censoring.reasons
+    if not asked or cohort.reasons is None:
+        return  # whoever counts those concerned says so
+    known = sorted({str(x) for x in cohort.reasons.drop(columns="patient").to_numpy().ravel() if pd.notna(x)})
+    if unknown := [reason for reason in asked if reason not in known]:
+        ended = listed(known, limit=20)
+        raise InputError(f"censoring.reasons has {listed(map(repr, unknown))}; follow-up ended by {ended}")
+
+
 def far_reference(jobs: Sequence[Job]) -> tuple[Note, ...]:
     """A note if baseline hazards refer to a shrinkage far from the patients' own.
 
@@ -114,3 +265,40 @@ def far_reference(jobs: Sequence[Job]) -> tuple[Note, ...]:
         "landmarks.shrinkage_reference nearer to the patients' own"
     )
     return (Note("warning", "far-reference", message, 1),)
+
+
+def time_step(months: np.ndarray) -> tuple[float, str]:
+    """The step on which all times lie, in months and words, if it is longer than a day; else 0."""
+    months = months[np.isfinite(months) & (months > 0)]
+    if len(np.unique(months)) < FEWEST:
+        return 0.0, ""
+    steps = {
+        "whole years": 12.0, "half years": 6.0, "tenths of years": 1.2, "hundredths of years": 0.12,
+        "whole months": 1.0, "half months": 0.5, "tenths of months": 0.1, "whole weeks": MONTHS_PER["weeks"],
+    }  # fmt: skip
+    for name, step in sorted(steps.items(), key=lambda item: -item[1]):
+        if np.allclose(months / step, np.round(months / step), rtol=0, atol=1e-5):
+            return step, name
+    return 0.0, ""
+
+
+def within_rounding(months: np.ndarray, landmark: float, step: float) -> np.ndarray:
+    """Which times round to either side of the landmark."""
+    return np.abs(np.asarray(months, float) - landmark) <= step / 2 + 1e-9
+
+
+def straight_line(columns: np.ndarray, names: Sequence[str], target: np.ndarray) -> tuple[float, str]:
+    """R² of ``target`` (row,) on ``columns`` (row, column) with an intercept, and the fewest that do as
+    well."""
+
+    def fit(chosen: Sequence[int]) -> float:
+        x = np.column_stack([np.ones(len(target)), columns[:, list(chosen)]])
+        left = target - x @ np.linalg.lstsq(x, target, rcond=None)[0]
+        return float(1 - (left**2).sum() / ((target - target.mean()) ** 2).sum())
+
+    whole = fit(range(columns.shape[1]))
+    groups = sorted(set(names), key=list(names).index)
+    for group in groups:
+        if fit([i for i, name in enumerate(names) if name == group]) >= whole - 0.005:
+            return whole, group
+    return whole, listed(groups)

@@ -13,14 +13,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.checks.gate import Gate, gate, loo, worst_of
+from bayes_net.adam.read import read_adam
+from bayes_net.checks.gate import Gate, gate, worst_of
 from bayes_net.checks.influence import influence
 from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.exposure import Exposure, Measure, Response, equal_event_cuts, expose
 from bayes_net.data.landmarks import Landmark, LandmarkSet, landmark
+from bayes_net.data.notes import UNIT_DOUBTS, accepted
 from bayes_net.data.reading import read_table
 from bayes_net.engine.layout import Layout, layout
-from bayes_net.errors import CohortWarning, InputError
+from bayes_net.errors import CohortWarning, Gathered, InputError, refuse
 from bayes_net.estimands.summary import STRENGTHS
 from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.inference.imputation import Censoring, concerned_patients, fit_imputed
@@ -33,13 +35,21 @@ from bayes_net.simulate.cohort import simulate_cohort
 from bayes_net.specification.base import Plan
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.sections import DataSection
-from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare
+from bayes_net.workflow.analysis import (
+    DIAGNOSTICS,
+    ModelToFit,
+    Prepared,
+    Steps,
+    diagnosed_tables,
+    prepare,
+    with_leave_one_out,
+)
 from bayes_net.workflow.cautions import (
+    cautions,
     check_covariates,
-    far_reference,
+    check_reasons,
     nobody_concerned,
     refuse_improper,
-    thin_arms,
 )
 
 if TYPE_CHECKING:
@@ -103,7 +113,9 @@ class PreparedPatients(Prepared[Fitted]):
         def finished(tree: xr.DataTree, judged: Gate) -> Fitted:
             if (censoring := censoring_of(self.plan)) is not None:
                 tree, judged = self._imputed(job, censoring, tree, judged, reported)
-            known = loo(tree) if "log_likelihood" in tree.children and not brief else {}
+            if "log_likelihood" not in tree.children or brief:
+                return Fitted(job, tree, judged, {})
+            known, judged = with_leave_one_out(tree, judged)
             return Fitted(job, tree, judged, known)
 
         key = (*_shape_key(job), hazard.baseline, hazard.smoothing, hazard.slopes)
@@ -154,14 +166,18 @@ class PreparedPatients(Prepared[Fitted]):
             "survival": results.survival_table(fits, **self._survival, **how),
             "attrition": self.attrition,
             "priors": self._priors(fits),
-            DIAGNOSTICS: results.gate_table(fits),
             "sampling": results.diagnostics_table(fits),
-            "predictive_check": self._predictive(fits),
-            "loo": results.loo_table(fits),
-            "power_scaling": results.power_scaling_table(fits),
-            "tipping_points": results.tipping_table(fits, [band for band, _ in STRENGTHS]),
-            "influence": results.influence_table(list(self._influences(fits))),
         }
+        diagnosed, failed = diagnosed_tables(
+            {
+                "predictive_check": lambda: self._predictive(fits),
+                "loo": lambda: results.loo_table(fits),
+                "power_scaling": lambda: results.power_scaling_table(fits),
+                "tipping_points": lambda: results.tipping_table(fits, [band for band, _ in STRENGTHS]),
+                "influence": lambda: results.influence_table(list(self._influences(fits))),
+            }
+        )
+        tables |= {DIAGNOSTICS: pd.concat([results.gate_table(fits), *failed], ignore_index=True)} | diagnosed
         if self.plan.censoring is not None:
             for name in ("hazard_ratios", *(q.name for q in OVER_TIME if q.column), "survival"):
                 tables[name] = tables[name].assign(censoring_factor=self.plan.censoring.factor)
@@ -266,6 +282,23 @@ def load_data(
 
 
 def _read(data: DataSection, folder: Path, covariates: Sequence[str]) -> Cohort:
+    if data.adam is not None:
+        return read_adam(
+            folder / data.adam,
+            **data.adam_parameters,
+            where=data.adam_where,
+            time_unit=data.time_unit,
+            size_unit=data.size_unit,
+            arms=data.arms or None,
+            covariates=tuple(covariates),
+            exclude_patients=data.exclude_patients,
+            scans_after_death="drop"
+            if "scans_after_death" not in data.model_fields_set
+            else data.scans_after_death,
+            pfs_censored_at_death=data.pfs_censored_at_death,
+            missing_codes=data.missing_codes,
+            accept=data.accept,
+        )
     if data.patients is None or data.time_unit is None:
         return simulate_cohort(seed=data.synthetic_seed or 0)
     patients = folder / data.patients
@@ -282,6 +315,12 @@ def _read(data: DataSection, folder: Path, covariates: Sequence[str]) -> Cohort:
         scans_after_death=data.scans_after_death,
         exclude_patients=data.exclude_patients,
         study=data.study,
+        scan_visits=data.scan_visits,
+        event_is=data.event_is,
+        missing_codes=data.missing_codes,
+        change_unit=data.change_unit,
+        pfs_censored_at_death=data.pfs_censored_at_death,
+        accept=data.accept,
         synthetic=_says_synthetic(patients),
     )
 
@@ -303,11 +342,31 @@ def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = 
     """
     covariates = [covariate.name for covariate in plan.covariates]
     cohort = load_data(plan.data, plan.folder, covariates=covariates, cohorts=cohorts)
-    check_covariates(plan, cohort)
+    gathered = Gathered()
+    with gathered.step():
+        check_covariates(plan, cohort)
+    with gathered.step():
+        check_reasons(plan, cohort)
+    sets = _landmark_sets(plan, cohort)
+    jobs = []
+    for endpoint in plan.landmarks.endpoints:
+        for measure in plan.landmarks.measures():
+            for at in sets[endpoint, False].landmarks:
+                with gathered.step():
+                    jobs.append(_job(plan, sets, endpoint, measure, at, cohort.reasons))
+    _refuse(gathered.problems, cohort)
+    refuse_improper(plan, jobs)
+    found = cautions(plan, cohort, jobs) + nobody_concerned(censoring_of(plan), jobs)
+    notes = cohort.notes + accepted(found, plan.data.accept)
+    return PreparedPatients(plan, notes, cohort, sets, tuple(jobs))
+
+
+def _landmark_sets(plan: PatientsPlan, cohort: Cohort) -> dict[tuple[str, bool], LandmarkSet]:
+    """The landmark set of each endpoint, and with intention to treat another."""
     wanted = plan.landmarks
     if OS in wanted.endpoints and OS not in cohort.endpoints:
         raise InputError("landmarks.endpoints asks for OS, but the patient table has no os_time and os_event")
-    sets: dict[tuple[str, bool], LandmarkSet] = {
+    return {
         (endpoint, itt): landmark(
             cohort,
             wanted.times,
@@ -318,15 +377,12 @@ def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = 
         for endpoint in wanted.endpoints
         for itt in ((False, True) if wanted.intention_to_treat and wanted.thresholds else (False,))
     }
-    jobs = tuple(
-        _job(plan, sets, endpoint, measure, at)
-        for endpoint in wanted.endpoints
-        for measure in wanted.measures()
-        for at in sets[endpoint, False].landmarks
-    )
-    refuse_improper(plan, jobs)
-    notes = cohort.notes + thin_arms(jobs) + far_reference(jobs) + nobody_concerned(censoring_of(plan), jobs)
-    return PreparedPatients(plan, notes, cohort, sets, jobs)
+
+
+def _refuse(problems: Sequence[str], cohort: Cohort) -> None:
+    """Everything that keeps patients from the models, with the units that may be behind it."""
+    doubts = [f"possible cause: {note.message}" for note in cohort.notes if note.code in UNIT_DOUBTS]
+    refuse([*problems, *doubts] if problems else [], kind=InputError, heading="problems", notes=cohort.notes)
 
 
 def censoring_of(plan: Plan) -> Censoring | None:
@@ -344,6 +400,7 @@ def _job(
     endpoint: str,
     measure: Measure,
     at: Landmark,
+    reasons: pd.DataFrame | None,
 ) -> Job:
     itt = plan.landmarks.intention_to_treat and isinstance(measure, Response)
     chosen = sets[endpoint, itt]
@@ -358,7 +415,12 @@ def _job(
     population = chosen.population + (", intention to treat" if itt else "")
     censoring, concerned = censoring_of(plan), None
     if censoring is not None:
-        concerned = concerned_patients(data, censoring, shrinkage=rows["shrinkage"])
+        why = (
+            None
+            if reasons is None
+            else rows["patient"].map(reasons.set_index("patient")[f"{endpoint}_reason"])
+        )
+        concerned = concerned_patients(data, censoring, shrinkage=rows["shrinkage"], reasons=why)
     return Job(endpoint, population, at, measure, data, concerned)
 
 

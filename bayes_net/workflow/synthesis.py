@@ -19,6 +19,7 @@ from bayes_net.data.exposure import expose, person_time
 from bayes_net.data.landmarks import landmark
 from bayes_net.data.notes import WARNING, Note
 from bayes_net.errors import InputError, listed
+from bayes_net.estimands.clinical import clinical_answer
 from bayes_net.estimands.new_study import new_study_priors
 from bayes_net.estimands.synthesis import arm_curves, checks, checks_together, profiles
 from bayes_net.evidence.pairs import impossible_curves
@@ -124,6 +125,13 @@ class PreparedNetwork(Prepared[FittedNetwork]):
             ]
             tables["loo"] = [loo]
             without = {name: tree for name, (tree, own) in refits.items() if own.passed}
+        answers = {"": whole.fit["posterior"].to_dataset()} | {
+            name: tree["posterior"].to_dataset() for name, tree in without.items() if name in self.sources
+        }
+        tables["answer"] = [
+            clinical_answer(draws, network, ci_prob=ci_prob).assign(without=name)
+            for name, draws in answers.items()
+        ]
         tables["study_influence"] = [study_influence(whole.fit, network, ci_prob=ci_prob, refits=without)]
         steps.next("tables")
         joined = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}

@@ -87,7 +87,8 @@ def trial(number: int) -> pd.DataFrame:
     score = rng.normal(0.5, 1.2, ANALYSED)
     after, hit = drawn(rng, TRUTH["slope per 10 points"] * score)
     rows = [
-        {"id": "M", "arm": "control", "statistic": "median", "n": PATIENTS[0]} | _median(control),
+        {"id": "M", "arm": "control", "statistic": "median", "n": PATIENTS[0], "unit": "months"}
+        | _median(control),
         {"id": "S", "arm": "control", "statistic": "survival", "time": 20.0, "n": PATIENTS[0]}
         | _survival(control)
         | {"correlated_with": "M", "correlation": "curve"},
@@ -98,7 +99,14 @@ def trial(number: int) -> pd.DataFrame:
         | _cox(after, hit, 10 * score, digits=3),
         {"id": "R", "arm": "treated", "endpoint": "response", "statistic": "count", "n": PATIENTS[1]}
         | {"value": rng.binomial(PATIENTS[1], TRUTH["response"])},
-        {"id": "L", "study": "single", "arm": "treated", "statistic": "median", "n": SINGLE_ARM}
+        {
+            "id": "L",
+            "study": "single",
+            "arm": "treated",
+            "statistic": "median",
+            "n": SINGLE_ARM,
+            "unit": "months",
+        }
         | {"value": round(_months(single), 1)},
     ]
     common = {"study": "trial", "endpoint": "pfs", "subgroup": "all", "use": "likelihood"}

@@ -91,7 +91,7 @@ FIELDS = {
     "level of studies": "study_level",
     "response": "response_probability",
     "response between studies": "response",
-    "completion": "completion",
+    "early and final shrinkage": "early_late",
 }
 
 

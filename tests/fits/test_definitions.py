@@ -325,6 +325,21 @@ COUNTS = [
     row("C3", "count", 0, n=50, endpoint="shrinkage", threshold=60),
     row("C4", "count", 9, n=50, endpoint="response", arm="control"),
 ]
+OVER_TIME = [
+    row("R1", "median and range", "0", lower="-38.5", upper="19.2", n=99, unit="points of PCHG",
+        endpoint="shrinkage", landmark="12w"),
+    row("R2", "median and range", "12.3", lower="-11.4", upper="60.0", n=66, unit="points of shrinkage",
+        endpoint="shrinkage", landmark="48w"),
+    row("R3", "median and range", "2.9", lower="-54.6", upper="18.0", n=80, unit="points of PCHG",
+        endpoint="shrinkage", landmark="12w", arm="control"),
+    row("C1", "count", 18, n=102, endpoint="shrinkage", threshold=30),
+    row("C2", "count", 78, n=102, endpoint="shrinkage", threshold=0),
+    row("C3", "count", 15, n=96, endpoint="shrinkage", threshold=30, study="B"),
+    row("C4", "count", 78, n=96, endpoint="shrinkage", threshold=-20, study="B"),
+    row("C5", "count", 10, n=60, endpoint="shrinkage", threshold=30, landmark="48w", study="B"),
+    row("O1", "odds ratio", 20.9, p="0.002", endpoint="completion", study="C"),
+    ratio("O2", 2.5, 0.7, statistic="odds ratio", endpoint="completion", study="B", landmark="12w"),
+]  # fmt: skip
 BORROWED = [
     row("M1", "median", 8.4, n=113, arm="control"),
     ratio("R1", -1.5, 0.3),
@@ -346,6 +361,7 @@ SMALL = {
     "a median not reached": ([row("M1", "median", "", lower=18.4, n=116)], {"smoothing": "independent"}),
     "counts": (COUNTS, {}),
     "odds ratios": (COMPLETION, {}),
+    "shrinkage over time": (OVER_TIME, {"shrinkage_level": 0.4, "shrinkage_length": 0.7}),
     "slopes": (SLOPES, {"slopes": SlopePrior(Normal(0.05, 0.5), length=0.8, level=0.4), "bias_scale": 1.5}),
     "slopes, exchangeable": (SLOPES, {"slopes": SlopePrior(Normal(0.05, 0.5), "exchangeable")}),
     "slopes, independent": (SLOPES, {"slopes": SlopePrior(Normal(0.05, 0.5), "independent"), "bias": {}}),
@@ -411,6 +427,11 @@ POOLS = {
         )
         for name, given in SMALL.items()
     },
+    "weights of shrinkage over time": lambda folder: combine_network(
+        evidence(OVER_TIME, folder),
+        assumptions(),
+        power={"R1": 0.5, "R2": 0.0, "C4": 0.0, "C1": 0.3, "O1": 0.5, "O2": 0.5},
+    ),
     "weights": lambda _: feeding_back(prrt()).with_power(WEIGHTS),
     "the first of two stages": lambda _: trials_alone(feedback=False).first_stage,
     "nothing": lambda folder: combine_network(

@@ -130,7 +130,7 @@ def test_prior_draws_keep_the_limits_that_are_stated():
         "response": (expit(draws["response_mean"]) > 0.02) & (expit(draws["response_mean"]) < 0.75),
         "level": (np.log(2) / np.exp(draws["level"].isel(baseline=0)) > 2)
         & (np.log(2) / np.exp(draws["level"].isel(baseline=0)) < 80),
-        "completion": np.abs(draws["completion"]) < np.log(150),
+        "early, late": (draws["early_late_correlation"] > -0.4) & (draws["early_late_correlation"] < 0.97),
     }
     for name, share in inside.items():
         assert abs(float(share.mean()) - 0.95) < z_of(4) * np.sqrt(0.95 * 0.05 / DRAWS), name
@@ -623,7 +623,9 @@ def test_the_priors_table_says_what_was_stated_and_what_it_implies():
     network = prrt()
     table = prior_table(xr.DataTree.from_dict({"prior": draw_prior(network, draws=4000, seed=1)}), network)
     told = table.set_index("parameter")
-    assert told.loc["odds ratio of response at completion", "statement"].startswith("95 % of odds ratios")
+    of_correlation = told.loc["correlation of early with final shrinkage"]
+    assert of_correlation["statement"] == "95 % of correlations between -0.4 and 0.97"
+    assert of_correlation["implies"].startswith("odds ratio of response at completion: ")
     low, high = re.findall(r"[\d.]+", told.loc["hazard ratio per 10 points of shrinkage", "implies"])[:2]
     limits = np.exp(1.96 * network.assumptions.slopes.prior.sd)
     assert float(low) == pytest.approx(1 / limits, rel=0.15)
@@ -644,21 +646,24 @@ def test_the_model_in_words_names_what_the_specification_chose():
     assert "Patients" not in other
 
 
-def test_curves_slopes_and_counts_share_no_parameter():
-    """Every free variable of the shipped synthesis moves the numbers of one of them only."""
+def test_curves_slopes_responses_and_shrinkage_share_no_parameter():
+    """Every free variable of the shipped synthesis moves the numbers of one of them only; odds ratios of
+    completion are predicted by the laws of shrinkage."""
     network = prrt()
     draws = draw_prior(network, draws=5, seed=1)
     before, moved = published_log_likelihood(draws, network).values, {}
     kind = np.array(["curve"] * len(network.rows), object)
     for name, quantity in (
         ("slope", Quantity.SLOPE),
-        ("count", Quantity.SHARE),
-        ("odds", Quantity.COMPLETION),
+        ("response", Quantity.SHARE),
+        ("shrinkage", Quantity.RANGE),
+        ("shrinkage", Quantity.COMPLETION),
     ):
         kind[network.is_of(quantity)] = name
+    kind[(network.rows["endpoint"] == "shrinkage").to_numpy()] = "shrinkage"
     for name in network.free:
         changed = draws.assign({name: draws[name] * 1.1 + 0.1})
         different = (published_log_likelihood(changed, network).values != before).any((0, 1))
         moved[name] = set(kind[different])
     assert all(len(kinds) == 1 for kinds in moved.values()), moved
-    assert {"curve", "slope", "count"} <= set.union(*moved.values())
+    assert {"curve", "slope", "response", "shrinkage"} == set.union(*moved.values())

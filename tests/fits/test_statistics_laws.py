@@ -31,6 +31,7 @@ from bayes_net.labels import coordinates, select
 from bayes_net.model.likelihoods import count_rows
 from bayes_net.model.network import combine_network
 from bayes_net.model.predictors import labels
+from bayes_net.model.shrinkage import NEVER
 from bayes_net.model.synthesis import synthesis_model
 from bayes_net.report.evidence_tables import evidence_table
 from bayes_net.report.synthesis_words import describe
@@ -80,6 +81,14 @@ def restricted_mean(horizon: float):
 def of(name: str):
     """All draws of a variable with one element."""
     return lambda draws: draws[name].values.reshape(-1)
+
+
+def law(draws) -> tuple[np.ndarray, np.ndarray]:
+    """Location and spread of best shrinkage by the cut-off, (draw,)."""
+    own = select(
+        draws[["shrinkage_location", "shrinkage_log_spread"]], shrinkage_law=("A", ARMS[1], "no limit")
+    )
+    return own["shrinkage_location"].values.ravel(), np.exp(own["shrinkage_log_spread"].values.ravel())
 
 
 def log_minus_log(s):
@@ -137,14 +146,16 @@ EXAMPLES = {
     ),
     "count of shrinkage": Example(
         row("K", "count", "34", n="102", endpoint="shrinkage", threshold="30"),
-        lambda draws: stats.norm.sf(
-            special.logit(50 / 120),
-            of("shrinkage_location")(draws),
-            np.exp(of("shrinkage_log_spread")(draws)),
-        ),
+        lambda draws: stats.norm.sf(special.logit(50 / 120), *law(draws)),
     ),
-}
-LOCATED = [name for name in EXAMPLES if not name.startswith("count")]
+    "median and range": Example(
+        row("Y", "median and range", "-12.3", lower="-60.0", upper="11.4", n="65", unit="points of PCHG",
+            endpoint="shrinkage"),
+        lambda draws: law(draws)[0],
+        lambda pchg: special.logit((20 - pchg) / 120),
+    ),
+}  # fmt: skip
+LOCATED = [name for name in EXAMPLES if not name.startswith(("count", "median and range"))]
 each = pytest.mark.parametrize("name", EXAMPLES)
 located = pytest.mark.parametrize("name", LOCATED)
 
@@ -214,9 +225,25 @@ def test_a_datum_has_a_standard_error_or_a_size(name, networks):
     assert (made.kind == "binomial") == (kind_of(name).quantity is Quantity.SHARE)
     if made.kind == "binomial":
         assert made.value == made.successes / made.n
+    elif made.kind == "ordered":
+        assert made.extremes[0] < made.value < made.extremes[1]
+        assert made.n == 65
     else:
         assert 0 < made.se < np.inf
         assert np.isfinite(made.value)
+
+
+def order_statistics(made, location, spread) -> np.ndarray:
+    """Of an odd number: that of the median, times those of the extremes of either half given it."""
+    half, law = (made.n - 1) // 2, stats.norm(location, spread)
+    low, high = made.extremes
+    of_median = stats.beta(half + 1, half + 1).logpdf(law.cdf(made.value)) + law.logpdf(made.value)
+    # of a half of m patients below the median, the smallest exceeds x with probability (1 - F(x)/F(median))^m
+    smallest = law.logpdf(low) - law.logcdf(made.value) + np.log(half)
+    largest = law.logpdf(high) - law.logsf(made.value) + np.log(half)
+    smallest += (half - 1) * np.log1p(-np.exp(law.logcdf(low) - law.logcdf(made.value)))
+    largest += (half - 1) * np.log1p(-np.exp(law.logsf(high) - law.logsf(made.value)))
+    return of_median + smallest + largest
 
 
 @each
@@ -226,6 +253,8 @@ def test_the_log_density_is_that_of_the_law(name, drawn):
     (made,) = network.data
     if made.kind == "binomial":
         expected = stats.binom.logpmf(made.successes, made.n, location)
+    elif made.kind == "ordered":
+        expected = order_statistics(made, *law(draws))
     else:
         se = made.se * np.exp(of("log_inflation")(draws) if made.inflated else 0.0)
         expected = example.law.logpdf((made.value - location) / se) - np.log(se)
@@ -303,6 +332,10 @@ def test_replicates_have_the_mean_and_spread_of_the_law(name, drawn):
         found = example.scale(found)
     if made.kind == "binomial":
         mean, sd = made.n * expected, np.sqrt(made.n * expected * (1 - expected))
+    elif made.kind == "ordered":  # a median of 65 has mean and variance of its order statistic
+        u = (np.arange(200_000) + 0.5) / 200_000
+        middle = stats.norm.ppf(stats.beta(33, 33).ppf(u))
+        mean, sd = expected, law(draws)[1][0] * middle.std()
     else:
         mean, sd = expected, made.se * example.inflation * example.law.std()
     assert abs(found.mean() - mean) < z_of(2 * len(EXAMPLES)) * sd / np.sqrt(REPLICATES)
@@ -331,7 +364,7 @@ def test_the_number_itself_is_compared_with_its_replicates(name, networks):
     (printed,), (made,), kind = networks(name).rows.itertuples(), networks(name).data, kind_of(name)
     found = kind.compared(printed)
     assert found == pytest.approx(float(EXAMPLES[name].row["value"]))
-    if made.kind != "binomial" and kind.name != "median":
+    if not made.sampled and kind.name != "median":
         assert EXAMPLES[name].scale(found) == pytest.approx(made.value, rel=1e-6)
 
 
@@ -391,6 +424,8 @@ def test_the_definition_has_the_density_of_the_law(name, networks):
         location = example.location(draws)[0]
         if made.kind == "binomial":
             expected = stats.binom.logpmf(made.successes, made.n, location)
+        elif made.kind == "ordered":
+            expected = order_statistics(made, *(x[0] for x in law(draws)))
         else:
             se = made.se * (np.exp(of("log_inflation")(draws)[0]) if made.inflated else 1.0)
             expected = example.law.logpdf((made.value - location) / se) - np.log(se)
@@ -425,15 +460,16 @@ def nested_log_likelihood(location, log_spread):
 
 def test_the_density_of_draws_is_exact_in_the_tails(nested):
     for location, log_spread in FAR:
-        parts = {"shrinkage_location": np.full(2, location), "shrinkage_log_spread": np.full(2, log_spread)}
+        parts = {"location": np.full(2, location), "log_spread": np.full(2, log_spread)}
+        parts["progression"] = np.full(2, NEVER)
         found = count_log_likelihood(parts, count_rows(nested, "shrinkage").array, "shrinkage").sum()
         assert found == pytest.approx(nested_log_likelihood(location, log_spread), rel=1e-12)
 
 
 def test_the_engine_is_exact_in_the_tails(nested):
     graph = Graph(nested)
-    priors = [nested.free[name].prior for name in ("shrinkage_location", "shrinkage_log_spread")]
-    assert [label[0] for label in graph.effects] == ["shrinkage_location", "shrinkage_log_spread"]
+    priors = nested.assumptions.shrinkage_location, nested.assumptions.shrinkage_log_spread
+    assert [label[0] for label in graph.effects] == ["shrinkage_location_z", "shrinkage_log_spread_z"]
     standard = [
         np.array([(x - prior.mean) / prior.sd for x, prior in zip(law, priors, strict=True)]) for law in FAR
     ]
@@ -453,7 +489,10 @@ def test_the_definition_is_exact_in_the_tails(nested):
         outputs = [model.logp(vars=[term]), model.dlogp()]
         evaluate = model.compile_fn(outputs, mode="FAST_COMPILE", on_unused_input="ignore")
     counted = [stats.binom.logpmf(k, n, 0.5) + n * np.log(2.0) for k, n in ((4, 50), (16, 46))]
+    priors = nested.assumptions.shrinkage_location, nested.assumptions.shrinkage_log_spread
     for location, log_spread in FAR:
-        found, slopes = evaluate({"shrinkage_location": [location], "shrinkage_log_spread": [log_spread]})
+        z = [(x - prior.mean) / prior.sd for x, prior in zip((location, log_spread), priors, strict=True)]
+        names = ("shrinkage_location_z", "shrinkage_log_spread_z")
+        found, slopes = evaluate({name: np.array([[x]]) for name, x in zip(names, z, strict=True)})
         assert found == pytest.approx(nested_log_likelihood(location, log_spread) + sum(counted), rel=1e-10)
         assert np.isfinite(slopes).all()

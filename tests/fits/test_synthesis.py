@@ -566,7 +566,7 @@ def test_every_published_number_has_the_density_of_its_kind(fits):
     before = made.with_power({"N29": 0.0})  # with which it is correlated
     alone = published_log_likelihood(draws, before).sel(row="N30").values
     np.testing.assert_allclose(alone, stats.norm.logpdf(data["N30"].value, effect, data["N30"].se), rtol=1e-8)
-    odds = value("completion")
+    odds = value("completion", completion_of=("Halperin 2024", "177Lu", "16 w"))
     same("H04", stats.t.logpdf((data["H04"].value - odds) / data["H04"].se, 4) - np.log(data["H04"].se))
     for name, group, k, n in (
         ("D01", ("ILUMINET", "177Lu"), 15, 96),
@@ -574,8 +574,9 @@ def test_every_published_number_has_the_density_of_its_kind(fits):
     ):
         p = special.expit(value("response", response_group=group))
         same(name, stats.binom.logpmf(k, n, p))
-    location = value("shrinkage_location", shrinkage_group=("NETTER-1", "control"))
-    spread = np.exp(value("shrinkage_log_spread", shrinkage_group=("NETTER-1", "control")))
+    law = ("NETTER-1", "control", "no limit")
+    location = value("shrinkage_location", shrinkage_law=law)
+    spread = np.exp(value("shrinkage_log_spread", shrinkage_law=law))
     none, most = (stats.norm.cdf(special.logit((x + 20) / 120), location, spread) for x in (0, 30))
     same("N16", stats.binom.logpmf(7, 34, (1 - most) / (1 - none)))
     same("N17", stats.binom.logpmf(34 - 7, 86 - 7, (most - none) / most))

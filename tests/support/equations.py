@@ -4,9 +4,10 @@ It shares no code with the models. Everything is analytic but for constants, so 
 """
 
 import numpy as np
-from said import log_statements
+from said import correlations, log_statements
 from scipy import special, stats
 
+from bayes_net.data.landmarks import landmark_times
 from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal
 
 KINDS = {
@@ -16,6 +17,12 @@ KINDS = {
     "completion": ("odds ratio",),
 }
 """Statistics of the kinds of published numbers that are normal."""
+COUNTED = {
+    "published_responses": ("response", "count"),
+    "published_shrinkage": ("shrinkage", "count"),
+    "published_ranges": ("shrinkage", "median and range"),
+}
+"""Endpoint and statistic of those that are of patients."""
 
 
 def normal(x, mean, sd):
@@ -126,7 +133,7 @@ class Equations:
         location = {i: self.location(rows[i], data[i]) for i in order}
         se = {i: self.se(data[i]) * np.exp(data[i].se_tilt * location[i]) for i in order}
         e = {i: self.of("estimate_z", data[i].id) for i in order}
-        R = self.correlation([self.rows[i] for i in (*kept, *order)])
+        R = correlations(rows, data, [*kept, *order])
         return log_statements(data, order, kept, z, R, location, se, power, e)
 
     def se(self, d):
@@ -139,16 +146,18 @@ class Equations:
         used = [i for i, (_, _, power) in enumerate(self.rows) if power > 0]
         if name == "published_completion_by_p":
             return [i for i in used if self.rows[i][1].kind == "student"]
-        if name in ("published_responses", "published_shrinkage"):
-            endpoint = {"published_responses": "response", "published_shrinkage": "shrinkage"}[name]
-            return [i for i in used if self.rows[i][0].endpoint == endpoint]
+        if name in COUNTED:
+            of = COUNTED[name]
+            return [i for i in used if (self.rows[i][0].endpoint, self.rows[i][0].statistic) == of]
         kinds = [kind for part in name.split("_and_") for kind in KINDS[part.removeprefix("published_")]]
         return [i for i in used if self.rows[i][0].statistic in kinds and self.rows[i][1].kind == "normal"]
 
     def numbers(self, name) -> list:
         rows = [self.rows[i] for i in self.used(name)]
         if name == "published_completion_by_p":
-            return [self.student(d) for _, d, _ in rows]
+            return [self.student(r, d) for r, d, _ in rows]
+        if name == "published_ranges":
+            return [self.ordered(r) for r, _, _ in rows]
         if name == "published_responses":
             return [binomial(d.successes, d.n, *self.response(r)) for r, d, _ in rows]
         if name == "published_shrinkage":
@@ -183,7 +192,7 @@ class Equations:
         if r.statistic == "restricted mean":
             return self.restricted_mean(r.time, np.exp(self.log_hazard(r.endpoint, r.study, r.arm)))
         if r.statistic == "odds ratio":
-            return self.of("completion")
+            return self.completion(r)
         if r.statistic in ("hazard ratio", "log effect"):
             return self.arm_effect(r.endpoint, r.study)
         value = self.slope(r.endpoint, r.arm, r.landmark)
@@ -246,9 +255,63 @@ class Equations:
         z = np.array([self.of("slope_z", *group, label) for label in labels])
         return s.prior.mean + factor[labels.index(landmark)] @ z
 
-    def student(self, d):
-        u = (d.value - self.of("completion")) / d.se
+    def student(self, r, d):
+        u = (d.value - self.completion(r)) / d.se
         return stats.t.logpdf(0.0, 4) - np.log(d.se) - 2.5 * np.log1p(u**2 / 4)
+
+    def law(self, study, arm, label, share=1.0):
+        """Location and spread of the logit of best shrinkage by a landmark, among the upper ``share`` of a
+        variable that it is correlated with."""
+        dims = self.network.free["shrinkage_location_z"].dims
+        labels, at = dims["shrinkage_time"], dims["shrinkage_arm"].index(arm)
+        months = [24.0 if mark == "no limit" else landmark_times([mark])[0].months for mark in labels]
+        distance = np.subtract.outer(np.log(months), np.log(months)) / self.a.shrinkage_length
+        kernel = self.a.shrinkage_level + (1 - self.a.shrinkage_level) * np.exp(-(distance**2) / 2)
+        row = np.linalg.cholesky((kernel + 1e-10 * np.eye(len(months))) / (1 + 1e-10))[labels.index(label)]
+        location, log_spread = (
+            prior.mean + prior.sd * (row @ self.free[f"shrinkage_{name}_z"][at])
+            for name, prior in (
+                ("location", self.a.shrinkage_location), ("log_spread", self.a.shrinkage_log_spread)
+            )
+        )  # fmt: skip
+        shared = self.network.free.get("shrinkage_study_z")
+        if shared and (study, arm) in shared.dims["shrinkage_study"]:
+            location = location + self.of("shrinkage_study_sd") * self.of("shrinkage_study_z", (study, arm))
+        spread = np.exp(log_spread)
+        if share < 1:
+            cut, rho = stats.norm.isf(share), np.tanh(self.of("selection", arm))
+            mean, variance = stats.truncnorm(cut, np.inf).stats("mv")
+            location, spread = location + rho * mean * spread, spread * np.sqrt(1 - rho**2 * (1 - variance))
+        return location, spread
+
+    def completion(self, r):
+        """Log odds ratio of two jointly normal places, by quadrature of the conditional probability."""
+        start = special.logit(50 / 120)
+        laws = (self.law(r.study, r.arm, label) for label in (r.landmark or "16 w", "no limit"))
+        early, late = ((start - location) / spread for location, spread in laws)
+        return log_odds(early, late, np.tanh(self.of("early_late")))
+
+    def ordered(self, r):
+        """n! / (h!)^2 f(a) f(m) f(b) [F(m) - F(a)]^h [F(b) - F(m)]^h, h = (n - 3) / 2; of places."""
+        sign = -1.0 if "PCHG" in r.unit else 1.0
+        shrinkage = sorted(sign * np.array([r.lower, r.value, r.upper]))
+        location, spread = self.law(r.study, r.arm, r.landmark or "no limit", r.n / self.evaluable(r))
+        u = [(special.logit((x + 20) / 120) - location) / spread for x in shrinkage]
+        below = [0.5 * special.erfc(-x / np.sqrt(2)) for x in u]
+        half = (r.n - 3) / 2
+        total = special.gammaln(r.n + 1) - 2 * special.gammaln(half + 1)
+        total = total + sum(normal(x, 0, 1) for x in u) - 3 * np.log(spread)
+        return total + half * (np.log(below[1] - below[0]) + np.log(below[2] - below[1]))
+
+    def evaluable(self, r):
+        """The most patients without progression that any row of the group is of."""
+        same = [(o, d) for o, d, _ in self.rows
+                if o.endpoint == "shrinkage" and (o.study, o.arm) == (r.study, r.arm)]  # fmt: skip
+        return max(self.without_progression(o, d, same) for o, d in same)
+
+    def without_progression(self, r, d, same):
+        lowest = [od for o, od in same if o.threshold == -20 and o.landmark == r.landmark]
+        return lowest[0].successes if lowest else d.n
 
     def response(self, r):
         group = (r.study, r.arm)
@@ -260,18 +323,24 @@ class Equations:
         return 1 / (1 + np.exp(-logit)), 1 / (1 + np.exp(logit))
 
     def shrunk(self, r, d):
-        """Of the patients below the next higher threshold, how many reach this one."""
-        group = (r.study, r.arm)
-        law = self.of("shrinkage_location", group), np.exp(self.of("shrinkage_log_spread", group))
+        """Of the patients below the next higher threshold, or with progression, how many reach this one."""
+        group = (r.study, r.arm, r.landmark)
+        same = [(o, od) for o, od, _ in self.rows if o.endpoint == "shrinkage" and o.statistic == "count"
+                and (o.study, o.arm, o.landmark) == group]  # fmt: skip
+        share = self.without_progression(r, d, same) / self.evaluable(r)
+        law, worse = self.law(r.study, r.arm, r.landmark or "no limit", share), 0.0
+        if any(o.threshold == -20 for o, _ in same):
+            worse = 1 / (1 + np.exp(-self.of("progression", (r.study, r.arm, r.landmark or "no limit"))))
+        used = [self.rows[i][:2] for i in self.used("published_shrinkage")]
         others = [
-            (self.rows[i][0].threshold, self.rows[i][1].successes)
-            for i in self.used("published_shrinkage")
-            if (self.rows[i][0].study, self.rows[i][0].arm) == (r.study, r.arm)
-            and self.rows[i][0].threshold > r.threshold
+            (o.threshold, od.successes)
+            for o, od in used
+            if (o.study, o.arm, o.landmark) == group and o.threshold > r.threshold
         ]
         following, beyond = min(others, default=(100.0, 0))
-        whole = share_below(following, *law) if others else 1.0
-        own = share_below(r.threshold, *law)
+        whole, own = (
+            worse + (1 - worse) * share_below(x, *law) if x < 100 else 1.0 for x in (following, r.threshold)
+        )
         return binomial(d.successes - beyond, d.n - beyond, (whole - own) / whole, own / whole)
 
     def curve_cells(self):
@@ -308,7 +377,28 @@ def binomial(k, n, chance, otherwise):
     return choose + k * np.log(chance) + (n - k) * np.log(otherwise)
 
 
+NODES = np.polynomial.legendre.leggauss(400)
+
+
+def log_odds(early, late, rho):
+    """Of the first of two standard normals above ``early`` and the second above ``late``."""
+
+    def both(from_, sign):
+        """P(first above ``from_`` to the right, second above ``late``), of the first times ``sign``."""
+        x = from_ + 6.0 * (NODES[0] + 1)
+        u = (late - sign * rho * x) / np.sqrt(1 - rho**2)
+        density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+        each = 6.0 * NODES[1] * density
+        return each @ (0.5 * special.erfc(u / np.sqrt(2))), each @ (0.5 * special.erfc(-u / np.sqrt(2)))
+
+    (p11, p10), (p01, p00) = both(early, 1), both(-early, -1)
+    p11, p10, p01, p00 = (p + 1e-6 for p in (p11, p10, p01, p00))  # as they are defined
+    return np.log(p11) + np.log(p00) - np.log(p10) - np.log(p01)
+
+
 def share_below(points, location, spread):
     """P(best shrinkage < points): the logit of its place between -20 and 100 is normal."""
+    if points <= -20:
+        return 0.0
     u = (special.logit((points + 20) / 120) - location) / spread
     return 0.5 * special.erfc(-u / np.sqrt(2))

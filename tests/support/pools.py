@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from arviz_stats.base import array_stats
-from equations import correlation
-from said import log_statements
-from scipy import special, stats
+from equations import Equations
+from said import correlations, log_statements
+from scipy import stats
 
 from bayes_net.engine.synthesis import information, synthesis_posterior
 from bayes_net.evidence.table import COLUMNS, read_evidence
@@ -44,6 +44,8 @@ def row(id, statistic, value="", *, study="A", **more) -> dict:
     """A row of an evidence file; numbers may be given as numbers."""
     if statistic in ("hazard ratio", "log effect"):
         more = {"reference_arm": ARMS[0]} | more
+    if statistic in ("median", "restricted mean"):
+        more = {"unit": "months"} | more
     given = {"id": id, "statistic": statistic, "value": value, "study": study, "cohort_id": study} | more
     texts = {name: repr(float(v)) if isinstance(v, np.floating) else str(v) for name, v in given.items()}
     return BLANK | texts
@@ -156,13 +158,6 @@ def sigmoid_logs(x):
     return -np.log1p(np.exp(-x)), -np.log1p(np.exp(x))
 
 
-def share_below(points, location, spread):
-    """P(best shrinkage < points): the logit of its place between -20 and 100 is normal."""
-    place = (points + 20.0) / 120.0
-    u = (np.log(place / (1.0 - place)) - location) / spread
-    return 0.5 * special.erfc(-u / np.sqrt(2.0))
-
-
 class Density:
     """Unnormalised log posterior of the model's vectors, from rows and patients one by one.
 
@@ -218,6 +213,7 @@ class Density:
             "arm_effect_sd": getattr(a.arm_heterogeneity, "sd", None),
             "response_difference_sd": a.response.sd,
             "study_level_sd": a.study_level.sd,
+            "shrinkage_study_sd": a.shrinkage_between.sd,
             "slope_sd": a.slopes.heterogeneity.sd,
             "slope_between_sd": getattr(a.slopes.between_studies, "sd", None),
         }[name]
@@ -305,7 +301,7 @@ class Density:
             "log effect": lambda: self.arm_effect(row.endpoint, row.study),
             "log effect with SE": lambda: self.arm_effect(row.endpoint, row.study),
             "hazard ratio per point": lambda: self.printed_slope(row),
-            "odds ratio": lambda: self.effect(self.a.completion, "completion"),
+            "odds ratio": lambda: self.laws().completion(row),
         }[row.statistic]()
 
     def printed_slope(self, row):
@@ -333,15 +329,7 @@ class Density:
         return -0.5 * z @ (precision @ z) - power @ np.log(se)
 
     def correlation(self, used):
-        place = {self.data[i].id: n for n, i in enumerate(used)}
-        matrix = np.eye(len(used))
-        for n, i in enumerate(used):
-            one = self.rows[i]
-            partners = zip(one.correlated_with.split(";"), one.correlation.split(";"), strict=True)
-            for m, value in [(place[partner], value) for partner, value in partners if partner in place]:
-                pair = (one, self.data[i]), (self.rows[used[m]], self.data[used[m]])
-                matrix[n, m] = matrix[m, n] = correlation(value, *pair)
-        return matrix
+        return correlations(self.rows, self.data, used)
 
     def said(self):
         order = list(self.network.statements.rows)
@@ -385,25 +373,27 @@ class Density:
         return mean + sd * self.z["response_difference_z", group]
 
     def shrunk(self):
-        """Of each group's patients below a threshold, how many reach the next lower; at full power that is a
-        multinomial distribution."""
-        total, groups = 0.0, {}
+        """Counts of shrinkage, and medians with ranges."""
+        laws, total = self.laws(), 0.0
         for row, datum, power in zip(self.rows, self.data, self.power, strict=True):
             if row.endpoint == "shrinkage" and power > 0:
-                found = groups.setdefault((row.study, row.arm), [])
-                found.append((row.threshold, datum.successes, datum.n, power))
-        for group, counts in groups.items():
-            law = (
-                self.effect(self.a.shrinkage_location, "shrinkage_location", group),
-                np.exp(self.effect(self.a.shrinkage_log_spread, "shrinkage_log_spread", group)),
-            )
-            counts = sorted(counts)
-            beyond = [*(k for _, k, _, _ in counts[1:]), 0]
-            edges = [*(share_below(t, *law) for t, _, _, _ in counts), 1.0]
-            for i, (_, k, n, power) in enumerate(counts):
-                reach = (k - beyond[i]) * np.log((edges[i + 1] - edges[i]) / edges[i + 1])
-                total += power * (reach + (n - k) * np.log(edges[i] / edges[i + 1]))
+                total += power * (laws.ordered(row) if datum.kind == "ordered" else laws.shrunk(row, datum))
         return total
+
+    def laws(self):
+        """The laws of best shrinkage at these values."""
+        named = {
+            "selection": self.a.selection, "progression": self.a.progression, "early_late": self.a.early_late
+        }  # fmt: skip
+        free = {}
+        for name, own in self.network.free.items():
+            places = list(product([name], *own.dims.values()))
+            if name == "shrinkage_study_sd":
+                free[name] = self.sd[name,]
+            elif name in named or name.startswith("shrinkage"):
+                z = np.array([self.z[place] for place in places]).reshape(own.shape)
+                free[name] = named[name].mean + named[name].sd * z if name in named else z
+        return Equations(self.network, free)
 
     # patients
 

@@ -5,6 +5,42 @@ import numpy as np
 from scipy import special
 
 
+def correlation(declared, one, other):
+    """Correlation of the errors of two numbers, each a row with its datum."""
+    if declared == "curve":
+        early, late = sorted((one[1], other[1]), key=lambda d: d.time)
+        h, se = np.exp([early.value, late.value]), np.array([early.se, late.se])
+        by_late = (se[1] * h[1]) ** 2 * np.expm1(h[0]) / np.expm1(h[1])
+        return min((se[0] * h[0]) ** 2, by_late) / h.prod() / se.prod()
+    if declared == "arms":
+        return of_arms(*sorted((one, other), key=lambda pair: pair[1].time > 0))
+    return float(declared)
+
+
+def of_arms(ratio, point):
+    """Of a log hazard ratio and log H of the control curve, from the treated arm's share of the hazard at
+    risk, k e^{(1 - r) H} / (1 + k e^{(1 - r) H}), averaged in closed form."""
+    (row, effect), (curve, at) = ratio, point
+    assert curve.arm == row.reference_arm
+    r, h = np.exp(effect.value), np.exp(at.value)
+    k = r * (row.n - curve.n) / curve.n
+    share = np.log((1 + k * np.exp((1 - r) * h)) / (1 + k)) / ((1 - r) * h)
+    return -share * effect.se / (at.se * (1.15 if at.inflated else 1.0))
+
+
+def correlations(rows, data, used) -> np.ndarray:
+    """Declared correlations of these rows."""
+    place, matrix = {rows[i].id: n for n, i in enumerate(used)}, np.eye(len(used))
+    for i in used:
+        row = rows[i]
+        for partner, value in zip(row.correlated_with.split(";"), row.correlation.split(";"), strict=True):
+            if partner in place:
+                a, b = place[row.id], place[partner]
+                number = correlation(value, (row, data[i]), (rows[used[b]], data[used[b]]))
+                matrix[a, b] = matrix[b, a] = number
+    return matrix
+
+
 def quantile(log_p):
     """Where a standard normal has this log probability below; Newton's method from the nearest real one."""
     u = special.ndtri_exp(np.real(log_p)) + 0 * log_p

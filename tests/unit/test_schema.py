@@ -20,7 +20,8 @@ PINNED = {
     "DIMS": """
         chain draw arm landmark interval boundary contrast covariate patient person_interval shrinkage time
         endpoint curve baseline borrower effect pooled_endpoint biased_slope response_group pooled_group
-        separate_group shrinkage_group stratum landmark_interval landmark_boundary inflated
+        separate_group shrinkage_law shrinkage_arm shrinkage_time shrinkage_study selected_arm
+        progressive_group completion_of stratum landmark_interval landmark_boundary inflated
         unprinted_estimate unknown_se row curve_interval landmark_person_interval
     """,
     "GROUPS": "posterior prior sample_stats log_prior log_likelihood observed_data constant_data",
@@ -32,14 +33,16 @@ PINNED = {
         log_hazard log_baseline level step_sd step arm_effect arm_effect_mean arm_effect_sd arm_effect_z
         study_level study_level_sd study_level_z slope slope_z slope_mean slope_sd bias bias_z response
         response_mean response_alone response_difference response_difference_sd response_difference_z
-        completion shrinkage_location shrinkage_log_spread log_inflation estimate estimate_z se_z
+        completion early_late early_late_correlation shrinkage_location shrinkage_location_z
+        shrinkage_log_spread shrinkage_log_spread_z shrinkage_study_sd shrinkage_study_z selection
+        progression log_inflation estimate estimate_z se_z
         landmark_log_hazard landmark_level landmark_step_sd landmark_step study_slope slope_between_sd
         slope_study_z
     """,
     "OBSERVED_TERMS": """
         events patients_of_curves patients_after_landmark published_curves published_arm_effects
         published_slopes published_completion published_completion_by_p published_responses
-        published_shrinkage statements
+        published_shrinkage published_ranges statements
     """,
     "DATA_VARIABLES": """
         patients published events interval_start interval_end person_time n n_events last_follow_up

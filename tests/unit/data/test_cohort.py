@@ -9,9 +9,9 @@ from cohort_tables import changed, changes, people, read, read_csv, sizes, with_
 
 from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.notes import Note
-from bayes_net.data.reading import READERS, in_memory
 from bayes_net.data.registry import expose_registry
 from bayes_net.errors import CohortError, CohortWarning
+from bayes_net.files.formats import READERS, in_memory
 
 
 def test_a_cohort_holds_months_percent_change_and_the_arms_sorted():
@@ -82,7 +82,7 @@ def test_size_and_percent_change_agree_and_so_do_units():
     in_cm = sizes().assign(size=sizes()["size"] / 10)
     assert read(scans=in_cm, size_unit="cm") == from_size
     # 1.005 * 10 is not the float 10.05
-    small, small_cm = (changed(frame, 1, size=size) for frame, size in [(sizes(), 10.05), (in_cm, 1.005)])
+    small, small_cm = (changed(frame, 2, size=size) for frame, size in [(sizes(), 10.05), (in_cm, 1.005)])
     assert read(scans=small_cm, size_unit="cm") == read(scans=small)
 
 
@@ -161,7 +161,8 @@ def test_the_baseline_is_the_last_candidate_and_earlier_ones_are_left_out():
 
 def test_a_wider_baseline_window_takes_a_later_baseline():
     scans = with_row(sizes(), "009", 7, 40, 0, "")
-    assert read(scans=scans).scans.query("patient == '009'")["pchg"].tolist() == [0, -50, -25]
+    with pytest.warns(CohortWarning, match="1 patient with"):
+        assert read(scans=scans).scans.query("patient == '009'")["pchg"].tolist() == [0, -50, -25]
     with pytest.warns(CohortWarning, match="1 patient with"):
         cohort = read(scans=scans, baseline_window="1w")
     late = cohort.scans.query("patient == '009'")
@@ -234,8 +235,10 @@ def test_a_judgement_call_is_one_warning_that_counts_and_names_nobody(code):
 @pytest.mark.parametrize(
     ("change", "heeded"),
     [
-        ({"size": 84}, False),  # +20 % of 70 on 100 is not +20 % of the baseline
-        ({"size": 119.9}, False),
+        ({"size": 83.9}, False),
+        ({"size": 84}, True),  # +20 % of 70, the smallest until then, though not of the baseline
+        ({"size": 84, "response": ""}, True),
+        ({"size": 119.9}, True),
         ({"size": 120}, True),
         ({"new_lesion": 1}, True),
         ({"response": "PD"}, True),
@@ -245,7 +248,9 @@ def test_a_judgement_call_is_one_warning_that_counts_and_names_nobody(code):
 def test_progression_before_the_end_of_pfs_is_counted(change, heeded):
     scans = changed(sizes(), 2, **change)
     if heeded:
-        with pytest.warns(CohortWarning, match="1 patient with [+]20 % or more, a new lesion or PD"):
+        with pytest.warns(
+            CohortWarning, match="1 patient with [+]20 % or more over baseline or nadir, a new lesion or PD"
+        ):
             read(scans=scans)
     else:
         assert read(scans=scans).notes == ()

@@ -248,12 +248,18 @@ def test_rows_of_a_file_are_counted_over_blank_lines(tmp_path):
 
 FILES = {
     "absent.csv": (None, ["absent.csv: there is no such file", "Check the path"]),
-    "table.xlsx": (b"x", ["the file ending is '.xlsx'; expected .csv or .parquet"]),
+    "table.docx": (b"x", ["the file ending is '.docx'; expected .csv, .tsv, .txt, .parquet,", "or .dsjc"]),
+    "table.xlsx": (b"x", ["table.xlsx: the file cannot be read as xlsx"]),
+    "table.xpt": (b"x", ["table.xpt: the file cannot be read as xpt"]),
+    "table.sas7bdat": (b"x", ["table.sas7bdat: the file cannot be read as sas7bdat"]),
+    "table.json": (b"{", ["the file is no Dataset-JSON", "Export it again"]),
+    "table.ndjson": (b"[1]\n", ["the file is no Dataset-JSON"]),
+    "table.dsjc": (b"\x78\x9c\x00", ["table.dsjc", "Export it again"]),
     "empty.csv": (b"", ["empty.csv: the file is empty; expected a header and data rows"]),
     "header.csv": (b"patient,arm\n", ["header.csv: there are no data rows", "one row a patient"]),
     "cut.csv": (b"patient,arm,pfs_time\n1,a,2\n2,a\n", ["a value for each of the 3", "row 3 (2 values)"]),
     "twice.csv": (b"patient,arm,arm\n1,a,b\n", ["columns occur twice: arm"]),
-    "latin.csv": ("patient,arm\n1,\u00e9\n".encode("latin-1"), ["cannot be read as csv", "Export it again"]),
+    "undefined.csv": (b"patient,arm\n1,\x81\xe9\n", ["cannot be read as csv", "Export it again"]),
     "quote.csv": (b'patient,arm\n1,"a\n', ["cannot be read as csv"]),
     "broken.parquet": (b"PAR1 no", ["broken.parquet: the file cannot be read as parquet"]),
 }  # fmt: skip

@@ -54,7 +54,14 @@ def recount(patients, scans, day, endpoint, population, itt):
         until = p.pfs_time if day is None else min(day, p.pfs_time)
         seen = [s for s in scans.itertuples() if s.patient == p.patient and 0 < s.time <= until]
         seen = [s for s in seen if not np.isnan(s.pchg)]
-        bad = [s.new_lesion == 1 or s.pchg >= 20 or s.response == "PD" for s in seen]
+        left = [min([100, *(100 + earlier.pchg for earlier in seen[:i])]) for i in range(len(seen))]
+        regrown = [
+            100 + s.pchg >= 1.2 * nadir and 100 + s.pchg > nadir for s, nadir in zip(seen, left, strict=True)
+        ]
+        bad = [
+            s.new_lesion == 1 or s.pchg >= 20 or s.response == "PD" or (s.response == "" and again)
+            for s, again in zip(seen, regrown, strict=True)
+        ]
         if risk_day <= (day or 0):
             died = "died" if population == "alive" else "progressed or died"
             reasons[p.patient] = f"{died} by the landmark" if risk_event else "censored by the landmark"

@@ -4,12 +4,14 @@ import csv
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from bayes_net.evidence.kinds import datum
 from bayes_net.evidence.pairs import declared_correlations
 from bayes_net.evidence.table import COLUMNS, REQUIRED, Evidence, EvidenceError, read_evidence
+from bayes_net.workflow.check import examine
 
 DATA = Path(__file__).resolve().parents[3] / "models" / "data"
 FILES = [DATA / f"{name}.csv" for name in ("netter1", "mid_treatment", "dosimetry")]
@@ -17,7 +19,14 @@ PER_POINT = "per +1 point of shrinkage"
 
 COMMON = {"study": "A", "cohort_id": "A", "arm": "new", "subgroup": "all", "endpoint": "pfs", "level": "95"}
 COMMON |= {"use": "likelihood", "source": "Author 2020, Journal", "section": "3"}
-MEDIAN = {"statistic": "median", "value": "10.0", "lower": "8.0", "upper": "13.0", "n": "50"}
+MEDIAN = {
+    "statistic": "median",
+    "value": "10.0",
+    "lower": "8.0",
+    "upper": "13.0",
+    "n": "50",
+    "unit": "months",
+}
 SURVIVAL = {"statistic": "survival", "value": "0.40", "lower": "0.25", "upper": "0.55", "time": "20"}
 RATIO = {
     "statistic": "hazard ratio",
@@ -59,7 +68,14 @@ def test_a_row_of_every_kind_is_accepted(write):
         write(
             *(MEDIAN, MEDIAN | {"arm": "old"}, RATIO | {"endpoint": "os"}, SLOPE, COUNT, SHRUNK, ODDS),
             SURVIVAL | {"endpoint": "os"},
-            {"statistic": "median", "value": "", "lower": "30", "n": "18", "cohort_id": "B"},
+            {
+                "statistic": "median",
+                "value": "",
+                "lower": "30",
+                "n": "18",
+                "cohort_id": "B",
+                "unit": "months",
+            },
             {"statistic": "log effect", "value": "-0.4", "lower": "-0.7", "upper": "-0.1", "cohort_id": "B"},
             {"statistic": "anything", "value": "0.18", "unit": "%", "use": "record"},
             encoding="utf-8-sig",
@@ -71,7 +87,14 @@ def test_a_row_of_every_kind_is_accepted(write):
     assert [datum(one).kind for one in found.rows("likelihood").itertuples()].count("binomial") == 2
 
 
-MEAN = {"statistic": "restricted mean", "value": "10.0", "lower": "9.0", "upper": "11.0", "time": "24"}
+MEAN = {
+    "statistic": "restricted mean",
+    "value": "10.0",
+    "lower": "9.0",
+    "upper": "11.0",
+    "time": "24",
+    "unit": "months",
+}
 SAID = {"statistic": "hazard ratio per point", "said": "not significant", "se": "0.02", "landmark": "36w"}
 SAID |= {"unit": PER_POINT}
 RULE = RATIO | {"publishing": "if significant"}
@@ -89,7 +112,7 @@ REFUSED = {
     "one limit": (RATIO | {"upper": ""}, "one limit without the other", "both limits"),
     "no value": (RATIO | {"value": ""}, "no value", "value empty"),
     "level": (RATIO | {"level": "0.95"}, "unknown level", "in percent"),
-    "negative ratio": (RATIO | {"value": "-0.69", "lower": "-1.2"}, "0 or less", "not as logs"),
+    "negative ratio": (RATIO | {"value": "-0.69", "lower": "-1.2"}, "0 or less", "log effect with SE"),
     "zero limit": (RATIO | {"lower": "0"}, "0 or less", "lower 0"),
     "zero median": (MEDIAN | {"value": "0", "lower": ""}, "0 or less", "medians above 0"),
     "median without n": (MEDIAN | {"n": ""}, "median without its number of patients", "floor"),
@@ -111,6 +134,9 @@ REFUSED = {
     "log effect without SE": (LOG_SE | {"unit": "log HR"}, "no standard error", "SE 0.21"),
     "log effect with SE of 0": (LOG_SE | {"unit": "SE 0.0"}, "no standard error", "unit SE 0.0"),
     "SE and limits": (LOG_SE | {"lower": "-0.7", "upper": "-0.1"}, "limits beside a standard", "log effect"),
+    "uneven limits": (RATIO | {"upper": "0.88"}, "lie unevenly around the value", "say in note"),
+    "percent reduction": (RATIO | {"unit": "% reduction"}, "in another unit", "change places"),
+    "median without unit": (MEDIAN | {"unit": ""}, "without a unit", "never guessed"),
     "contradiction": (RATIO | {"p": "0.30"}, "contradict each other", "say in note"),
     "percentage": (COUNT | {"value": "25", "unit": "%"}, "percentage or proportion", "enter k of n"),
     "proportion": (COUNT | {"value": "0.25"}, "percentage or proportion", "enter k of n"),
@@ -209,7 +235,7 @@ def test_a_note_on_something_else_explains_no_contradiction(write, note):
 
 
 REPEATED = {
-    "two hazard ratios": ([RATIO, RATIO | {"value": "0.55"}], "effect of the arm on pfs"),
+    "two hazard ratios": ([RATIO, RATIO | {"value": "0.49"}], "effect of the arm on pfs"),
     "two odds ratios": ([ODDS, ODDS], "odds ratio of completion"),
     "one curve twice": ([MEDIAN, SURVIVAL], "the pfs curve of new"),
     "ratio and both curves": ([RATIO, MEDIAN, SURVIVAL | {"arm": "old"}], "control curve is there too"),
@@ -312,7 +338,7 @@ def test_correlations_must_make_a_whole(write, declared, words):
 def test_a_complete_group_is_accepted_and_counts_have_no_correlation(write):
     assert len(read_evidence(write(*slopes(("", ""), ("R1", "0.6"), ("R1;R2", "0.5;0.7")))).table) == 3
     counts = COUNT | {"correlated_with": "R1", "correlation": "0.5"}
-    with pytest.raises(EvidenceError, match="counts are independent binomials"):
+    with pytest.raises(EvidenceError, match="patients who are counted or ordered have none"):
         read_evidence(write(COUNT, counts))
 
 
@@ -414,8 +440,10 @@ def test_the_digest_is_that_of_the_content(shipped):
 
 # --- shipped numbers ----------------------------------------------------------------------------------
 
-LIKELIHOOD = "N01 N02 N03 N10 N11 N12 N14 N15 N16 N17 N18 N20 N29 N30 N37 N38 N39 N40 N41 N42 N43 N44 N45 "
-LIKELIHOOD += "H01 H04 D01 D04 D05"
+LIKELIHOOD = (
+    "N01 N02 N03 N10 N11 N12 N14 N15 N16 N17 N18 N20 N23 N24 N25 N26 N27 N28 N29 N30 N37 N38 N39 N40 N41 N42 "
+    "N43 N44 N45 H01 H04 H11 H12 D01 D04 D05 D06 D07"
+)
 CHECK = "N05 N08 N09 N31 N32 N33"
 
 # row: rows of the collected numbers that it repeats, the one with the p-value last
@@ -429,6 +457,7 @@ PRINTED = {
     "N36": "S013 S014", "H01": "S111", "H02": "S112", "H03": "S113", "H04": "S121 S122", "H05": "S117",
     "H06": "S114", "H07": "S115 S116", "H08": "S118 S120", "H09": "S119 S120", "H10": "S111", "D01": "S128",
     "D02": "S129", "D03": "S130", "D04": "S131", "D05": "S132",
+    "H11": "S111", "H12": "S112", "D06": "S128", "D07": "S129",
 }  # fmt: skip
 
 
@@ -461,8 +490,10 @@ def test_shipped_numbers_are_those_printed(shipped, shared):
     for name, references in PRINTED.items():
         row, first, last = rows.loc[name], *(collected.loc[references.split()[i]] for i in (0, -1))
         numbers = {column: number(first[column]) for column in ("value", "lower", "upper")}
-        if row.endpoint == "response" and row.study == "ILUMINET":  # counts behind printed percentages
-            row = row.copy()
+        row = row.copy()
+        if row.threshold == -20:  # without progression: those with a response and those who are stable
+            row["value"] -= rows.loc[{"H12": "H11", "D07": "D06"}[name], "value"]
+        if row.statistic == "count" and row.study == "ILUMINET":  # counts behind printed percentages
             row["value"] = round(100 * row.value / row.n) / 100
         if row.statistic == "p-value" or "words" in row.statistic:
             numbers["value"] = row.value
@@ -472,3 +503,59 @@ def test_shipped_numbers_are_those_printed(shipped, shared):
             assert row.p == last["value"] or float(row.p) == float(last["value"]), name
         if first["n"].isdigit() and row.n == row.n:
             assert row.n == float(first["n"]), name
+
+
+def test_a_percentage_is_no_hazard_ratio(write):
+    with pytest.raises(EvidenceError, match="a hazard ratio of 10 or more"):
+        read_evidence(write(RATIO | {"value": "40", "lower": "28.6", "upper": "56", "unit": ""}))
+    large = RATIO | {"value": "40", "lower": "28.6", "upper": "56", "unit": "hazard ratio"}
+    assert len(read_evidence(write(large)).table) == 1
+
+
+def test_uneven_limits_pass_with_a_note_on_them(write):
+    row = RATIO | {"upper": "0.88", "note": "exact limits"}
+    assert len(read_evidence(write(row)).table) == 1
+
+
+def test_the_character_that_makes_a_number_unreadable_is_named(write):
+    with pytest.raises(EvidenceError, match=r"U\+00B7 MIDDLE DOT"):
+        read_evidence(write(RATIO | {"value": "0\u00b749"}))
+    with pytest.raises(EvidenceError, match=r"U\+2013 EN DASH.*A cell holds one number"):
+        read_evidence(write(RATIO | {"lower": "0.30\u20130.83", "upper": ""}))
+
+
+def test_a_limit_that_rounds_away_leaves_the_other_to_tell_the_standard_error(write):
+    """log 0.31 is 1.96 standard errors above an estimate between log 0.035 and log 0.045."""
+    row = RATIO | {"value": "0.04", "lower": "0.00", "upper": "0.31", "p": "<0.001"}
+    (found,) = (datum(one) for one in read_evidence(write(row)).table.itertuples())
+    assert np.log(0.035) < found.value < np.log(0.045)
+    assert (np.log(0.305) - np.log(0.045)) / 1.96 < found.se < (np.log(0.315) - np.log(0.035)) / 1.96
+
+
+@pytest.mark.parametrize(("lower", "upper"), [("0.71", "1.00"), ("0.71", "1.000")])
+def test_survival_with_a_limit_of_1_can_be_used(write, lower, upper):
+    row = SURVIVAL | {"value": "0.94", "lower": lower, "upper": upper}
+    (found,) = (datum(one) for one in read_evidence(write(row)).table.itertuples())
+    at = np.log(-np.log([0.94, 0.71]))
+    assert found.se >= (at[1] - at[0]) / 1.96 - 1e-12
+    assert np.isfinite(found.se)
+
+
+HANDED_OVER = {
+    "51": ("lie unevenly around the value", False),
+    "53": ("", True),
+    "58": ("a median without a unit", False),
+    "62": ("U+00B7 MIDDLE DOT", False),
+    "64": ("A cell holds one number", False),
+    "68": ("log effect with SE", False),
+    "70": ("a hazard ratio in another unit", False),
+}
+
+
+@pytest.mark.parametrize("case", HANDED_OVER)
+def test_the_handed_over_case_is_said(case, shared):
+    (path,) = (shared / "cases").glob(f"{case}*/analysis.toml")
+    said, usable = HANDED_OVER[case]
+    found = examine(path)
+    assert found.usable is usable
+    assert said in "\n".join(found.problems)

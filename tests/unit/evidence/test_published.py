@@ -362,6 +362,7 @@ def test_no_pair_of_points_of_one_curve_is_refused(tmp_path):
         rows = [{name: getattr(one, name) for name in names} | common for one in points]
         for made, one in zip(rows, points, strict=True):
             made |= {name: getattr(one, f"printed_{name}") for name in ("value", "lower", "upper")}
+            made |= {"unit": "months"} if one.statistic == "median" else {}
         pd.DataFrame(rows).to_csv(path, index=False)
         found = read_evidence(path, correlation={("A1", "A2"): "curve"})
         data = [datum(one) for one in found.table.itertuples()]

@@ -135,16 +135,41 @@ def test_no_limit_is_never_summarised():
     assert "0.75" not in said
 
 
-def test_the_answer_has_slopes_arms_response_and_a_check():
+def test_the_answer_is_what_a_clinician_asks():
     said = [plain([sentence]) for sentence in answer(fake_pool.tables())]
-    assert len(said) == 5
-    assert "0.53 (95 % CrI 0.33–0.90) at 150 d, printed 0.43" in plain(said)
-    assert said[2] == "177Lu against control: PFS (Trial) hazard ratio 0.20 (95 % CrI 0.12–0.31), " + (
+    assert said[0].startswith(
+        "177Lu, PFS after 150 d: hazard ratio of shrinkage 1.01 (95 % CrI 0.63–1.72) per 10"
+    )
+    assert "It rests on the prior" in said[0]
+    assert "0.53 (95 % CrI 0.33–0.90) per 10 points and 0.15 (0.04–0.73) per 30" in said[1]
+    assert "printed as 0.919 per point, 0.43 per 10" in said[1]
+    assert "almost certainly associated with longer PFS" in said[1]
+    assert "Response at completion (Series, 177Lu): probability 0.87 (95 % CrI 0.57–0.98)" in said[2]
+    assert "Without Series, hazard ratio, control, per 10 points of shrinkage: 0.53 → 0.70" in said[3]
+    assert "the rest cannot be told" in said[3]
+    assert said[4] == "177Lu against control: PFS (Trial) hazard ratio 0.20 (95 % CrI 0.12–0.31), " + (
         "almost certainly longer PFS."
     )
-    assert "run from 0.16 (Trial 177Lu) to 0.41 (Series 177Lu)" in said[3]
-    assert "printed 0.65, predicted 0.68" in said[4]
-    assert "printed 12.00, predicted 33.00 (95 % predictive interval 14.00–120.00)" in said[4]
+    assert "run from 0.16 (Trial 177Lu) to 0.41 (Series 177Lu)" in said[5]
+    assert len(said) == 6
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "basis"),
+    [
+        (
+            SAID,
+            "not significant; about 1.0",
+            "rests on what the paper says without printing a number: not",
+        ),
+        (PREDICTED, "", "It is predicted, no printed number."),
+    ],
+)
+def test_the_answer_names_what_a_hazard_ratio_rests_on(status, words, basis):
+    rows = fake_pool.hazard_ratios(status=status, said=words, contraction=0.5, printed=np.nan)
+    said = plain(answer(fake_pool.tables(hazard_ratios=rows)))
+    assert basis in said
+    assert "associated" not in said.partition("Response at completion")[0]
 
 
 @pytest.mark.parametrize("table", ["arms_and_studies", "responses"])

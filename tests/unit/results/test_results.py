@@ -1,5 +1,7 @@
 """The tidy tables: whom each number is about, what is left out, and what the gate looks at."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -98,7 +100,10 @@ def test_the_arms_hazard_ratio_says_at_which_shrinkage(rng, measure, said):
 
 def test_covariates_are_named_in_the_place_of_the_arm(rng):
     effects = {"age": draws(rng, chains=4, n=N), "grade: G2": draws(rng, chains=4, n=N)}
-    about = fitted(rng, job(), covariates=effects)
+    of = job()
+    covariates = rng.standard_normal((of.data.n, 2))
+    of = replace(of, data=replace(of.data, covariates=covariates, covariate_names=tuple(effects)))
+    about = fitted(rng, of, covariates=effects)
     table = ratios(about)
     own = table[table["estimand"] == "covariate"]
     assert own["arm"].tolist() == ["age", "grade: G2"]

@@ -1,0 +1,1 @@
+"""ADaM data sets in, cohorts out."""

@@ -1,0 +1,343 @@
+"""Cohorts from ADaM: ADSL, ADTTE and, where there, ADTR and ADRS (CDISC ADaM 2.1, ADTTE 1.0), as sponsors
+export them.
+
+One row of ADTTE is one patient and parameter: an event where CNSR is 0, a censoring where it is anything
+above. Times stay as AVAL has them. Analysis days of scans are put on the same clock: without a day 0 the
+day before the first is 0 here, and they are moved by a day where AVAL counts the first day otherwise than
+ADY does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayes_net.adam.datasets import (
+    ORIGINS,
+    Dataset,
+    coded,
+    datasets,
+    dates_of,
+    elapsed_days,
+    parameter,
+    unit_in_days,
+    unit_name,
+)
+from bayes_net.data.cohort import Cohort, read_cohort
+from bayes_net.data.notes import HANDLED, WARNING, Note
+from bayes_net.errors import listed
+from bayes_net.numbers import counted
+from bayes_net.schema import OS, PFS
+
+POPULATIONS = ("ITTFL", "FASFL")
+ARM_VARIABLES = ("TRT01P", "TRTP", "ARM", "TRT01A", "TRTA")
+TUMOUR_CODES = ("SLDINV", "SUMDIAM", "SDIAM", "SUMDIA", "SLD", "SUMLD", "TSUMDIAM")
+_TUMOUR = re.compile(r"\bsum\b.*\b(?:diameters?|longest|lesions?)\b|\bsum of\b.*\bdiam", re.IGNORECASE)
+_RESPONSE = re.compile(r"^(?!.*\b(?:best|confirmed)\b).*\boverall response\b", re.IGNORECASE)
+_SCREENED_OUT = re.compile(r"screen\w* fail|not (?:assigned|treated|randomi[sz]ed)", re.IGNORECASE)
+_DEATH = re.compile(r"\b(?:death|dead|died)\b", re.IGNORECASE)
+
+
+@dataclass
+class _Read:
+    """What has been found out on the way: where fields come from, and notes."""
+
+    origin: dict[str, str] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+
+    def handled(self, code: str, n: int, what: str) -> None:
+        if n:
+            self.notes.append(Note(HANDLED, code, f"{counted(n, 'patient')} {what}", n))
+
+
+def read_adam(
+    source: str | Path | Mapping[str, Any] | Iterable[str | Path],
+    *,
+    pfs: str | None = None,
+    os: str | None = None,
+    tumour: str | None = None,
+    response: str | None = None,
+    arm: str | None = None,
+    population: str | None = None,
+    analysis_flag: str | None = None,
+    where: Mapping[str, Mapping[str, str]] | None = None,
+    time_unit: str | None = None,
+    size_unit: str | None = None,
+    arms: Sequence[str] | None = None,
+    covariates: Sequence[str] = (),
+    exclude_patients: Iterable[str] = (),
+    scans_after_death: str = "drop",
+    accept: Sequence[str] = (),
+    **conventions: Any,
+) -> Cohort:
+    """The cohort of a study's ADaM data sets.
+
+    ``source`` is a folder (or a pattern such as ``"study/*.xpt"``), files, or by name (adsl, adtte, adtr,
+    adrs) a file or DataFrame. XPORT (5 and 8), sas7bdat, Dataset-JSON, CSV and Parquet are read.
+
+    ``pfs``, ``os``, ``tumour`` and ``response`` are the PARAMCD of time to progression or death and of
+    death (ADTTE), of the sum of diameters (ADTR) and of the overall response at a visit (ADRS); ``arm`` the
+    variable of treatment, by default TRT01P; ``population`` the flag that is "Y" of who is analysed, by
+    default ITTFL or FASFL where there, "" for everyone; ``analysis_flag`` that of tumour rows, by default
+    none. ``where`` keeps rows by other variables: ``{"adtr": {"PARCAT2": "Investigator"}}``. What is not
+    given is looked for, and refused if several parameters could be meant. Units are those of AVALU or
+    PARAM, or follow from dates; ``time_unit`` and ``size_unit`` (mm where nothing is said) override. Rows
+    with a DTYPE are left out. ``covariates`` are variables of ADSL. The other options are those of
+    ``read_cohort``.
+
+    The cohort's ``origin`` says where each field comes from, and ``reasons`` why follow-up ended (EVNTDESC,
+    and CNSDTDSC of the censored). A scan is progression where ADTTE says that progression ended PFS by
+    then.
+
+    Raises
+    ------
+    CohortError
+        A data set or parameter is missing or ambiguous, or the tables break a rule of ``read_cohort``.
+    """
+    made, sets = _Read(), datasets(source, where or {})
+    adsl = _population(sets, population, made)
+    arm_of = _arms(adsl, sets["adtte"], arm, made)
+    adtte = sets["adtte"].where(sets["adtte"].values("USUBJID").isin(set(arm_of.index)))
+    codes = {PFS: parameter(adtte, pfs, "PFS"), OS: parameter(adtte, os, "OS", required=False)}
+    patients, reasons, first_day = _patients(adtte, codes, arm_of, time_unit, made)
+    patients = _with_covariates(patients, adsl, covariates, made)
+    made.handled(
+        "no-endpoint", len(arm_of) - len(patients), "of ADSL without a row of the endpoint, left out"
+    )
+    scans, unit = None, None
+    if "adtr" in sets:
+        tumours = sets["adtr"].where(sets["adtr"].values("USUBJID").isin(set(patients["patient"])))
+        scans, unit = _scans(tumours, tumour, analysis_flag, adtte, first_day, size_unit, made)
+        if "adrs" in sets:
+            scans = _with_responses(scans, sets["adrs"], response, first_day, made)
+    cohort = read_cohort(
+        patients,
+        scans,
+        time_unit="days",
+        size_unit=unit,
+        arms=arms,
+        covariates=covariates,
+        exclude_patients=exclude_patients,
+        scans_after_death=scans_after_death,
+        pfs_after_os="keep",
+        accept=accept,
+        **conventions,
+    )
+    return _completed(cohort, reasons, made)
+
+
+def _completed(cohort: Cohort, reasons: pd.DataFrame, made: _Read) -> Cohort:
+    """The cohort with its origin, reasons, notes, and progression as ADTTE has it."""
+    ended = cohort.patients.merge(reasons, on="patient", how="left")
+    progressed = (ended["pfs_event"] == 1) & ~ended["pfs_reason"].fillna("").str.contains(_DEATH)
+    day = ended["pfs_time"].where(progressed).set_axis(ended["patient"])
+    scans = cohort.scans.assign(progression=cohort.scans["time"] >= cohort.scans["patient"].map(day))
+    message = "; ".join(f"{name} from {where}" for name, where in made.origin.items())
+    notes = [Note(HANDLED, "origin", f"read from ADaM: {message}", len(made.origin)), *made.notes]
+    known = reasons[reasons["patient"].isin(cohort.patients["patient"])].sort_values(
+        "patient", ignore_index=True
+    )
+    return replace(
+        cohort,
+        scans=scans,
+        notes=(*notes, *cohort.notes),
+        origin=tuple(made.origin.items()),
+        reasons=known,
+    )
+
+
+def _population(sets: Mapping[str, Dataset], flag: str | None, made: _Read) -> Dataset:
+    """ADSL of those who are analysed."""
+    adsl = sets["adsl"]
+    twice = adsl.values("USUBJID").duplicated()
+    if twice.any():
+        raise adsl.refuse(f"{int(twice.sum())} patients occur twice", "one row a patient", "Is it ADSL?")
+    failed = pd.Series(False, index=adsl.frame.index)
+    for name in ("ARM", "TRT01P", "ACTARM"):
+        failed |= adsl.values(name).fillna("").str.contains(_SCREENED_OUT)
+    made.handled("screen-failures", int(failed.sum()), "not randomised (screen failures), left out")
+    adsl = adsl.where(~failed)
+    if flag is None:
+        flag = next((name for name in POPULATIONS if name in adsl.frame), "")
+    if flag:
+        if flag.upper() not in adsl.frame:
+            raise adsl.refuse(
+                f"there is no variable {flag}", "the flag of a population", "Correct population."
+            )
+        inside = adsl.values(flag.upper()).eq("Y")
+        made.handled(
+            "outside-population", int((~inside).sum()), f"with {flag.upper()} other than Y, left out"
+        )
+        made.origin["population"] = f"{flag.upper()} = Y of {adsl.file}"
+        adsl = adsl.where(inside)
+    if adsl.frame.empty:
+        raise adsl.refuse("nobody is in the population", "patients to analyse", "Correct population.")
+    return adsl
+
+
+def _arms(adsl: Dataset, adtte: Dataset, asked: str | None, made: _Read) -> pd.Series:
+    """The arm of each patient, by USUBJID."""
+    for one in (adsl, adtte):
+        for name in [asked.upper()] if asked else ARM_VARIABLES:
+            if name in one.frame and one.values(name).notna().all():
+                made.origin["arm"] = f"{name} of {one.file}"
+                arm_of = one.values(name).set_axis(one.values("USUBJID"))
+                arm_of = arm_of[~arm_of.index.duplicated()]
+                return arm_of[arm_of.index.isin(set(adsl.values("USUBJID")))]
+    expected = asked or ", ".join(ARM_VARIABLES)
+    raise adsl.refuse("no variable of treatment that is filled", expected, "Name the variable: arm.")
+
+
+def _patients(
+    adtte: Dataset, codes: Mapping[str, str | None], arm_of: pd.Series, time_unit: str | None, made: _Read
+) -> tuple[pd.DataFrame, pd.DataFrame, float | None]:
+    """Patients in days, why their follow-up ended, and what AVAL calls the first day (0, 1, or None:
+    unknown)."""
+    patients, reasons, firsts = arm_of.rename("arm").rename_axis("patient").to_frame(), {}, []
+    for endpoint, code in codes.items():
+        if code is None:
+            continue
+        rows = adtte.where(adtte.values("PARAMCD").eq(code))
+        who = rows.values("USUBJID")
+        if who.duplicated().any():
+            got = f"{int(who.duplicated().sum())} patients have several rows of {code}"
+            raise adtte.refuse(
+                got, "one row a patient and parameter", "Choose rows by where, for example a PARCAT."
+            )
+        elapsed = elapsed_days(rows)
+        days, told = unit_in_days(rows, time_unit, elapsed)
+        time, censored = rows.numbers("AVAL") * days, rows.numbers("CNSR")
+        made.origin[f"{endpoint}_time"] = (
+            f"AVAL of {rows.file} where PARAMCD = {code} ({unit_name(days)} by {told})"
+        )
+        made.origin[f"{endpoint}_event"] = f"CNSR = 0 of {rows.file}"
+        event = (censored == 0).astype(float).where(censored.notna())
+        reason = rows.values("CNSDTDSC").where(event == 0).fillna(rows.values("EVNTDESC"))
+        own = pd.DataFrame(
+            {f"{endpoint}_time": time.to_numpy(), f"{endpoint}_event": event.to_numpy()}, index=who
+        )
+        patients = patients.join(own, how="inner" if endpoint == PFS else "left")
+        reasons[f"{endpoint}_reason"] = reason.set_axis(who)
+        firsts.append(time - elapsed)
+    started = pd.concat(firsts).dropna()
+    first_day = float(np.round(started.median())) if len(started) and abs(started.median()) < 1.5 else None
+    table = pd.DataFrame(reasons).rename_axis("patient").reset_index()
+    return patients.rename_axis("patient").reset_index(), table, first_day
+
+
+def _with_covariates(
+    patients: pd.DataFrame, adsl: Dataset, covariates: Sequence[str], made: _Read
+) -> pd.DataFrame:
+    own = adsl.frame.set_axis(adsl.values("USUBJID"), axis=0)
+    if absent := [name for name in covariates if name.upper() not in own]:
+        raise adsl.refuse(
+            f"no variables {listed(absent)}", f"some of {listed(own, limit=40)}", "Correct covariates."
+        )
+    for name in covariates:
+        made.origin[name] = f"{name.upper()} of {adsl.file}"
+        patients[name] = patients["patient"].map(own[name.upper()])
+    return patients
+
+
+def _scans(
+    adtr: Dataset,
+    code: str | None,
+    flag: str | None,
+    adtte: Dataset,
+    first_day: float | None,
+    size_unit: str | None,
+    made: _Read,
+) -> tuple[pd.DataFrame, str]:
+    """One row a scan, the baseline at time 0 or before, sizes in AVALU or mm."""
+    code = coded(adtr, code, TUMOUR_CODES, _TUMOUR, "the sum of diameters", "tumour")
+    rows = adtr.where(adtr.values("PARAMCD").eq(code) & adtr.values("DTYPE").isna())
+    if flag is not None:
+        rows = rows.where(rows.values(flag.upper()).eq("Y"))
+    who, size, base = rows.values("USUBJID"), rows.numbers("AVAL"), rows.numbers("BASE")
+    day, where = _days(rows, adtte, first_day)
+    flagged = rows.values("ABLFL").eq("Y")
+    baseline = size.where(flagged).groupby(who).first()
+    baseline = baseline.fillna(base.groupby(who).first())
+    start = day.where(flagged).groupby(who).first()
+    zero = first_day or 0.0
+    early = size.where((day <= zero) & baseline.reindex(who).isna().to_numpy())
+    baseline = baseline.fillna(early.groupby(who).last())
+    of = who.map(baseline)
+    change = rows.numbers("PCHG").fillna(100 * (size / base.fillna(of) - 1))
+    exact = (change - 100 * (size / of - 1)).abs() < 1e-6
+    later = ~flagged & (day > zero) & change.notna() & of.notna()
+    made.origin |= {
+        "scans": f"AVAL, BASE and PCHG of {adtr.file} where PARAMCD = {code} and DTYPE is empty"
+        + (f" and {flag.upper()} = Y" if flag else ""),
+        "time of scans": where,
+    }
+    unknown = set(who) - set(baseline.dropna().index)
+    made.handled("no-baseline", len(unknown), "without a baseline size, whose scans are left out")
+    sizes = size.where(exact, of * (1 + change / 100))
+    after = _one_a_day(pd.DataFrame({"patient": who, "time": day, "size": sizes})[later], made)
+    first = pd.DataFrame({"size": baseline.dropna()}).rename_axis("patient").reset_index()
+    first["time"] = np.minimum(first["patient"].map(start).fillna(0.0) - zero, 0.0)
+    first.index = [f"baseline {i}" for i in range(1, len(first) + 1)]
+    unit = size_unit or next(
+        (u for u in ("mm", "cm") if u in {str(v).lower() for v in rows.values("AVALU")}), "mm"
+    )
+    return pd.concat([first, after])[["patient", "time", "size"]], unit
+
+
+def _one_a_day(scans: pd.DataFrame, made: _Read) -> pd.DataFrame:
+    """The smallest size of each patient and day, which is what a best response is made of."""
+    ordered = scans.sort_values(["patient", "time", "size"], kind="stable")
+    again = ordered.duplicated(["patient", "time"])
+    contradicting = again & (
+        ordered["size"] != ordered.groupby(["patient", "time"])["size"].transform("first")
+    )
+    if n := int(contradicting.sum()):
+        message = (
+            f"{counted(n, 'scan')} on the day of a smaller one of the same patient, left out: choose rows by "
+            "analysis_flag or where if another is meant"
+        )
+        rows = tuple(f"row {i}" for i in ordered.index[contradicting][:10])
+        made.notes.append(Note(WARNING, "scans-of-one-day", message, n, rows=rows))
+    return ordered[~again].sort_index()
+
+
+def _days(rows: Dataset, adtte: Dataset, first_day: float | None) -> tuple[pd.Series, str]:
+    """Days of rows on the clock of AVAL of ADTTE, and where they come from."""
+    origins = dates_of(adtte, ORIGINS).groupby(adtte.values("USUBJID")).first()
+    elapsed, given = elapsed_days(rows, origins), rows.numbers("ADY")
+    known = (given - elapsed)[(given > 0) & elapsed.notna()]
+    if (given == 0).any():
+        own, says = 0.0, "which has a day 0"
+    elif len(known):
+        own, says = float(np.round(known.median())), "whose first day is " + f"{np.round(known.median()):g}"
+    else:
+        own, says = 1.0, "which has no day 0"
+    on_line = given + (own if own else 0.0) * (given < 0)
+    shift = 0.0 if first_day is None else first_day - own
+    days = (on_line + shift).fillna(elapsed + (first_day or 0.0))
+    moved = f", moved by {shift:g} to the clock of AVAL" if shift else ""
+    dated = int((given.isna() & elapsed.notna()).sum())
+    return days, f"ADY of {rows.file}, {says}{moved}" + (f"; {dated} from dates" if dated else "")
+
+
+def _with_responses(
+    scans: pd.DataFrame, adrs: Dataset, code: str | None, first_day: float | None, made: _Read
+) -> pd.DataFrame:
+    """The scans with the overall response that was read on their day, where ADRS has it."""
+    described = adrs.values("PARAM").fillna("").str.contains(_RESPONSE)
+    if code is None and not described.any():
+        return scans
+    code = coded(adrs, code, ("OVRINV", "OVRLRESP", "OVR"), _RESPONSE, "the overall response", "response")
+    rows = adrs.where(adrs.values("PARAMCD").eq(code))
+    day, _ = _days(rows, rows, first_day)
+    read = pd.DataFrame({"patient": rows.values("USUBJID"), "time": day, "response": rows.values("AVALC")})
+    read = read.dropna().drop_duplicates(["patient", "time"])
+    made.origin["response"] = f"AVALC of {adrs.file} where PARAMCD = {code}, on the day of the scan"
+    joined = scans.merge(read, on=["patient", "time"], how="left").set_axis(scans.index)
+    return joined.assign(response=joined["response"].where(joined["time"] > 0))

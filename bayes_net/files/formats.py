@@ -1,0 +1,313 @@
+"""Files that hold a table, by their ending: what people export, with what was done to read it said.
+
+A text file may be separated by commas, semicolons, tabs or bars, have titles above its header, decimal
+commas, and be UTF-8, UTF-16 or Windows-1252. Excel needs openpyxl, files of SAS need pyreadstat (extra
+``adam``).
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from bayes_net.errors import CohortError, InputError, listed, problem
+from bayes_net.files.datasetjson import read_dataset_json
+from bayes_net.numbers import counted
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SAMPLE = 200
+"""Rows from which the separator and the header of a text file are told."""
+_DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"\s*[-+]?\d+,\d+\s*"), re.compile(r"\s*[-+]?\d+\.\d+\s*")
+
+
+class Rows(NamedTuple):
+    """A file open for reading: its columns; ``pieces(columns, most)``, frames of at most so many rows
+    (None: all columns, all rows in one frame) whose index says by which number messages name a row; and
+    what was done to read it, in words."""
+
+    columns: Sequence[str]
+    pieces: Callable[[Sequence[str] | None, int | None], Iterable[pd.DataFrame]]
+    handled: tuple[str, ...] = ()
+
+
+def in_memory(frame: pd.DataFrame, handled: tuple[str, ...] = ()) -> Rows:
+    """The rows of a file that can only be read as a whole."""
+    return Rows(
+        list(frame), lambda columns, most: [frame if columns is None else frame[list(columns)]], handled
+    )
+
+
+class _Layout(NamedTuple):
+    """How a table lies among the rows of a file: its header, and the rows above it."""
+
+    header: list[str]
+    above: int
+    titles: int
+
+
+def _layout(rows: Sequence[Sequence[str]]) -> _Layout:
+    """Where the header is: the first row with a name in at least half of the columns; titles stand above."""
+    width = Counter(len(fields) for fields in rows).most_common(1)[0][0]
+    least = max(2, (width + 1) // 2) if width > 1 else 1
+    filled = [sum(bool(field.strip()) for field in fields) for fields in rows]
+    above = next((i for i, n in enumerate(filled) if n >= least), 0)
+    return _Layout([name.strip() for name in rows[above]], above, above)
+
+
+def _encoding(path: Path) -> str:
+    """The encoding by its mark, by the zeros of UTF-16, as UTF-8 if it is that, else Windows-1252."""
+    with path.open("rb") as file:
+        start = file.read(4096)
+        marks = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+        for mark, name in marks.items():
+            if start.startswith(mark):
+                return name
+        for name, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
+            if len(zeros) > 1 and zeros.count(0) > 0.8 * len(zeros):
+                return name
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
+            decoder.decode(start)
+            while chunk := file.read(1 << 20):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "cp1252"
+    return "utf-8"
+
+
+def _separator(lines: Sequence[str]) -> str:
+    """The separator that splits most rows into the same number of columns, and into many."""
+
+    def columns(separator: str) -> float:
+        try:
+            widths = Counter(len(fields) for fields in csv.reader(lines, delimiter=separator) if any(fields))
+        except csv.Error:
+            return 0.0
+        width, n = widths.most_common(1)[0] if widths else (0, 0)
+        return width * n / max(widths.total(), 1)
+
+    return max(SEPARATORS, key=columns)
+
+
+def _text(path: Path) -> Rows:
+    encoding = _encoding(path)
+    with path.open(encoding=encoding, newline="") as file:
+        sample = list(islice((line for line in file if line.strip()), _SAMPLE))
+    separator = _separator(sample)
+
+    def records() -> Iterator[tuple[int, list[str]]]:
+        with path.open(encoding=encoding, newline="") as file:
+            rows = enumerate(csv.reader(file, strict=True, delimiter=separator), start=1)
+            yield from ((row, fields) for row, fields in rows if any(fields))
+
+    first = [fields for _, fields in islice(records(), _SAMPLE)]
+    if not first:
+        todo = "Export it again."
+        raise CohortError(problem(path.name, "the file is empty", "a header and data rows", todo))
+    layout = _layout(first)
+    commas = separator != "," and _decimal_commas(path.name, first[layout.above + 1 :])
+    handled = [
+        f"read as {encoding}" * encoding.startswith(("utf-16", "cp1252")),
+        f"columns separated by {SEPARATORS[separator]}" * (separator != ","),
+        "decimal commas read as points" * commas,
+        f"{counted(layout.titles, 'row')} above the header left out" * bool(layout.titles),
+    ]
+
+    def pieces(columns: Sequence[str] | None, most: int | None) -> Iterator[pd.DataFrame]:
+        rest = islice(records(), layout.above + 1, None)
+        while batch := list(islice(rest, most)):
+            _refuse_ragged(path.name, batch, layout.header)
+            rows, values = zip(*batch, strict=True)
+            frame = pd.DataFrame(values, columns=layout.header, index=rows, dtype=object)
+            frame = frame if columns is None else frame[list(columns)]
+            yield frame.replace(r"^\s*([-+]?\d+),(\d+)\s*$", r"\1.\2", regex=True) if commas else frame
+
+    return Rows(layout.header, pieces, tuple(filter(None, handled)))
+
+
+def _decimal_commas(name: str, rows: Sequence[Sequence[str]]) -> bool:
+    """Whether numbers have decimal commas: both kinds in one file could be thousands."""
+    values = [value for fields in rows for value in fields]
+    commas = [value for value in values if _DECIMAL_COMMA.fullmatch(value)]
+    points = [value for value in values if _DECIMAL_POINT.fullmatch(value)]
+    if commas and points:
+        got = f"decimal commas ({listed(commas[:3])}) beside decimal points ({listed(points[:3])})"
+        raise CohortError(problem(name, got, "one of them", "Write all numbers as 12.5."))
+    return bool(commas)
+
+
+def _refuse_ragged(name: str, batch: Sequence[tuple[int, list[str]]], header: Sequence[str]) -> None:
+    wrong = [(row, len(fields)) for row, fields in batch if len(fields) != len(header)]
+    if ragged := [f"row {row} ({number} values)" for row, number in wrong]:
+        got = f"{len(ragged)} rows do not have a value for each of the {len(header)} columns"
+        todo = "Check for a cut-off file and for commas inside values without quotes."
+        raise CohortError(problem(name, got, "as many values as the header has", todo, ragged))
+
+
+def _parquet(path: Path) -> Rows:
+    """A Parquet file, or a folder of them."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    dataset = ds.dataset(path, format="parquet")
+
+    def pieces(columns: Sequence[str] | None, most: int | None) -> Iterator[pd.DataFrame]:
+        if most is None:
+            yield pd.read_parquet(path, columns=columns)
+            return
+        waiting: list[pa.RecordBatch] = []
+        for batch in dataset.to_batches(columns=columns, batch_size=most, batch_readahead=2):
+            waiting.append(batch)
+            if sum(len(each) for each in waiting) >= most:
+                yield pa.Table.from_batches(waiting).to_pandas()
+                waiting = []
+        if waiting:
+            yield pa.Table.from_batches(waiting).to_pandas()
+
+    return Rows(dataset.schema.names, pieces)
+
+
+def _excel(path: Path) -> Rows:
+    """The one sheet with values of a workbook, or the one that is named: ``study.xlsx#Scans``."""
+    file, _, sheet = str(path).partition("#")
+    needed("openpyxl", Path(file).name)
+    from zipfile import BadZipFile
+
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+    except (BadZipFile, KeyError) as reason:
+        raise ValueError(f"no workbook: {reason}") from reason
+    names = [sheet] if sheet in book.sheetnames else book.sheetnames
+    found = {name: _sheet(book[name]) for name in names}
+    filled = {name: rows for name, rows in found.items() if rows}
+    if len(filled) != 1 or (sheet and sheet not in filled):
+        got = f"sheets {listed(map(repr, filled))} have values" if filled else "no sheet has values"
+        todo = f"Name one after the file: {Path(file).name}#{next(iter(filled), 'Sheet1')}."
+        raise CohortError(problem(Path(file).name, got, "one sheet", todo))
+    numbers, rows = zip(*next(iter(filled.values())), strict=True)
+    layout = _layout([["" if value is None else str(value) for value in row] for row in rows[:_SAMPLE]])
+    frame = pd.DataFrame(
+        rows[layout.above + 1 :], columns=layout.header, index=numbers[layout.above + 1 :], dtype=object
+    )
+    titles = f"{counted(layout.titles, 'row')} above the header left out"
+    return in_memory(frame, (titles,) * bool(layout.titles))
+
+
+def _sheet(sheet: object) -> list[tuple[int, tuple]]:
+    """The rows of a sheet that have values, with their numbers."""
+    rows = enumerate(sheet.iter_rows(values_only=True), start=1)  # type: ignore[attr-defined]
+    return [(number, row) for number, row in rows if any(value not in (None, "") for value in row)]
+
+
+def _sas(path: Path) -> Rows:
+    """A SAS transport file (version 5 or 8) or a SAS data set."""
+    needed("pyreadstat", path.name)
+    import pyreadstat
+
+    read = pyreadstat.read_xport if path.suffix.lower() == ".xpt" else pyreadstat.read_sas7bdat
+    try:
+        try:
+            frame, _ = read(str(path))
+        except UnicodeDecodeError:
+            frame, _ = read(str(path), encoding="WINDOWS-1252")
+            return in_memory(frame, ("read as cp1252",))
+    except pyreadstat.ReadstatError as reason:
+        raise ValueError(str(reason)) from reason
+    return in_memory(frame)
+
+
+def needed(package: str, file: str) -> None:
+    """Refuse a file whose reader is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec(package) is None:
+        raise InputError(f"{file}: reading it needs {package}; pip install 'bayes-net[adam]'")
+
+
+def _dataset_json(path: Path) -> Rows:
+    return in_memory(read_dataset_json(path))
+
+
+READERS: dict[str, Callable[[Path], Rows]] = {
+    ".csv": _text,
+    ".tsv": _text,
+    ".txt": _text,
+    ".parquet": _parquet,
+    ".xlsx": _excel,
+    ".xpt": _sas,
+    ".sas7bdat": _sas,
+    ".json": _dataset_json,
+    ".ndjson": _dataset_json,
+    ".dsjc": _dataset_json,
+}
+"""How a file is read, by its ending: patients, scans and registries take every format that stands here."""
+
+
+def open_rows(path: Path) -> Rows:
+    """The rows of a file, or of a folder of Parquet files, not yet read where the format allows it.
+
+    Raises
+    ------
+    CohortError
+        There is no such file, or its ending is not one of ``READERS``.
+    """
+    file = Path(str(path).partition("#")[0]) if ".xlsx#" in str(path).lower() else path
+    ending = ".parquet" if path.is_dir() else file.suffix.lower()
+    endings = f"{', '.join(list(READERS)[:-1])} or {list(READERS)[-1]}"
+    if ending not in READERS:
+        got = f"the file ending is {path.suffix!r}"
+        raise CohortError(problem(str(path), got, endings, "Convert the file."))
+    if not file.exists():
+        expected, todo = f"a {endings} file", "Check the path and its folder."
+        raise CohortError(problem(str(path), "there is no such file", expected, todo))
+    return _readable(file, lambda: READERS[ending](path))
+
+
+def _readable(path: Path, read: Callable) -> Rows:
+    """What ``read`` gives; a file that is not what its ending says is refused in words."""
+    try:
+        return read()
+    except InputError:
+        raise
+    except (OSError, ValueError, csv.Error) as reason:
+        kind = path.suffix.lower()[1:] or "parquet"
+        got = f"the file cannot be read as {kind} ({reason})"
+        raise CohortError(problem(path.name, got, f"a complete {kind} file", "Export it again.")) from reason
+
+
+def file_pieces(
+    path: Path,
+    select: Callable[[Sequence[str]], Sequence[str] | None] = lambda columns: None,
+    most: int | None = None,
+) -> Iterator[pd.DataFrame]:
+    """The rows of a file in frames of at most ``most``, or in one frame, with the columns that ``select``
+    chooses from those of the file (None: all of them). A folder is one of Parquet files.
+
+    Raises
+    ------
+    CohortError
+        There is no such file, or it cannot be read.
+    """
+    rows = open_rows(path)
+    pieces = iter(rows.pieces(select(rows.columns), most))
+    end = object()
+    while (piece := _readable(path, lambda: next(pieces, end))) is not end:
+        yield piece
+
+
+def read_file(path: Path) -> tuple[tuple[str, ...], pd.DataFrame]:
+    """What was done to read a file, in words, and all of its rows."""
+    rows = open_rows(path)
+    pieces = iter(rows.pieces(None, None))
+    return rows.handled, _readable(path, lambda: next(pieces, pd.DataFrame()))
