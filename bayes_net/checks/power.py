@@ -206,9 +206,10 @@ def synthesis_components(fit: xr.DataTree, network: Network) -> dict[str, np.nda
     by_study = study_log_likelihood(draws, network)
     likelihood = {LIKELIHOOD: by_study.sum(STUDY).values}
     if by_study.sizes[STUDY] > 1:
-        likelihood |= {
+        each = {
             f"{LIKELIHOOD} of {name}": by_study.sel({STUDY: name}).values for name in by_study[STUDY].values
         }
+        likelihood |= {name: own for name, own in each.items() if np.ptp(own) > 0}  # none: it moves nothing
     priors = {
         f"prior of {block}": _sum(_log_prior(draws, network, name) for name in names)
         for block, names in prior_blocks(network).items()

@@ -14,6 +14,7 @@ from scipy import special, stats
 from scipy.special import expit
 
 from bayes_net import schema
+from bayes_net.data.landmarks import Landmark
 from bayes_net.estimands.conditional import log_conditional
 from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
 from bayes_net.evidence.counts import below as share_below
@@ -72,11 +73,13 @@ def shrinkage_law(draws: xr.Dataset, curve: Curve) -> tuple[np.ndarray, np.ndarr
     """Observed slope of "no limit", and location and spread of best shrinkage, each (draw,)."""
     endpoint, study, arm = curve
     slope = slopes_of(draws).sel({ENDPOINT: endpoint, ARM: arm, LANDMARK: OBSERVED})
-    return flat(slope), *_location_and_spread(draws, (study, arm))
+    return flat(slope), *_location_and_spread(draws, (study, arm), NO_LIMIT)
 
 
-def _location_and_spread(draws: xr.Dataset, group: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
-    law = (*group, NO_LIMIT)
+def _location_and_spread(
+    draws: xr.Dataset, group: tuple[str, str], by_then: str
+) -> tuple[np.ndarray, np.ndarray]:
+    law = (*group, by_then)
     own = select(draws[["shrinkage_location", "shrinkage_log_spread"]], shrinkage_law=law)
     return flat(own["shrinkage_location"]), np.exp(flat(own["shrinkage_log_spread"]))
 
@@ -219,8 +222,13 @@ def _is_curve(network: Network, row: Row) -> bool:
 
 def has_law(network: Network, curve: Curve) -> bool:
     """Whether survival given shrinkage is known: a law of shrinkage, and a slope from randomisation."""
+    return _has_law(network, curve, NO_LIMIT)
+
+
+def _has_law(network: Network, curve: Curve, landmark: str) -> bool:
+    """Whether a curve's study has a law of shrinkage, and a slope at this landmark."""
     endpoint, study, arm = curve
-    known = (study, arm) in network.groups("shrinkage") and _has_slope(network, endpoint, arm, NO_LIMIT)
+    known = (study, arm) in network.groups("shrinkage") and _has_slope(network, endpoint, arm, landmark)
     return known and (endpoint, study) in network.slope_studies
 
 
@@ -265,21 +273,23 @@ def profiles(
     and what lies beyond the last of ``times`` (from randomisation) is left out. The curve, the slope and the
     law of shrinkage are of one population: S(l + u) / S(l) is mixed over the law with the slope at l, as
     whoever is at risk at l has been scanned and has not progressed. From randomisation no such statement can
-    be made: a part of the arm progresses before its shrinkage is known.
+    be made: a part of the arm progresses before its shrinkage is known. The law is that of the last time up
+    to l at which the evidence has one, else that of the cut-off.
     """
     draws, parts = fit["posterior"].to_dataset(), []
     slope = slopes_of(draws) if network.slope_endpoints else None
     for curve, landmark in product(network.curves, network.assumptions.landmarks):
         endpoint, study, arm = curve
-        group, after = (study, arm), times[times <= times[-1] - (landmark.months or 0.0)]
-        known = _has_slope(network, endpoint, arm, landmark.label) and group in network.groups("shrinkage")
-        if landmark.biased or not known or not len(after) or slope is None:
+        if landmark.biased or slope is None or not _has_law(network, curve, landmark.label):
+            continue
+        after = times[times <= times[-1] - landmark.months]
+        if not len(after):
             continue
         months = network.months(landmark.months + np.append(0.0, after))
         cumulative = np.exp(log_cumulative_hazard(curve_hazard(draws, curve)[:, None, :], months))
         whole = np.log(cumulative[:, 1:] - cumulative[:, :1])
         at = {ENDPOINT: endpoint, ARM: arm, LANDMARK: landmark.label}
-        law = flat(slope.sel(at)), *_location_and_spread(draws, group)
+        law = flat(slope.sel(at)), *_location_and_spread(draws, (study, arm), _known_by(network, landmark))
         found = {"all at risk": whole}
         found |= {f"{s:g} points": log_conditional(whole, *law, above=s, below=s) for s in points}
         beyond = landmark.months + after > known_until[curve]
@@ -290,6 +300,12 @@ def profiles(
             for profile, log_h in found.items()
         ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _known_by(network: Network, landmark: Landmark) -> str:
+    """The last time up to ``landmark`` at which best shrinkage has a law; before all of them the cut-off."""
+    times = [one for one in network.shrinkage.times if not one.biased and one.months <= landmark.months]
+    return max(times, key=lambda one: one.months).label if times else NO_LIMIT
 
 
 def _survival(log_h: np.ndarray, curve: Curve, times: np.ndarray, ci_prob: float) -> pd.DataFrame:

@@ -15,7 +15,18 @@ import pytest
 import xarray as xr
 from equations import Equations, log_prior, walk
 from exposures import patients
-from pools import MODELS, assumptions, evidence, log_effect, prrt, ratio, row, slope, specification
+from pools import (
+    MODELS,
+    assumptions,
+    evidence,
+    feeding_back,
+    log_effect,
+    prrt,
+    ratio,
+    row,
+    slope,
+    specification,
+)
 from test_engine import COMBINATIONS, any_patients, any_priors
 from test_likelihood import LAYOUTS, VARIANTS, around, shape_of
 
@@ -378,11 +389,6 @@ TRIALS = {
         for seed, (study, weight) in enumerate([("NETTER-1", 1.0), ("second", 0.5)], start=1)
     ],
 }  # fmt: skip
-
-
-def feeding_back(network):
-    """The same network with single-arm studies that inform the trials."""
-    return replace(network, assumptions=replace(network.assumptions, feedback=True))
 
 
 def trials_alone(feedback=True):

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 from equations import Equations, log_prior
-from pools import ARMS, Graph, assumptions, evidence, prrt, ratio, row
+from pools import ARMS, Graph, assumptions, evidence, feeding_back, prrt, ratio, row
 from scipy import stats
 
 from bayes_net.checks.influence import left_out
@@ -48,10 +48,6 @@ DRAWS = 300
 
 def made(rows, folder, **options):
     return combine_network(evidence([*TRIAL, *rows], folder), assumptions(cuts=(8.0, 24.0), **options))
-
-
-def feeding_back(network):
-    return replace(network, assumptions=replace(network.assumptions, feedback=True))
 
 
 def two_stages(network, draws=DRAWS, seed=1):

@@ -562,8 +562,10 @@ def test_every_published_number_has_the_density_of_its_kind(fits):
     def same(name, expected):
         np.testing.assert_allclose(at(name), expected, rtol=1e-8, err_msg=name)
 
-    effect = value("arm_effect", effect=("pfs", "NETTER-1"))
-    same("N03", stats.norm.logpdf(data["N03"].value, effect, data["N03"].se))
+    effect = value("arm_effect", effect=("os", "NETTER-1"))
+    before = made.with_power({"N29": 0.0})  # with which it is correlated
+    alone = published_log_likelihood(draws, before).sel(row="N30").values
+    np.testing.assert_allclose(alone, stats.norm.logpdf(data["N30"].value, effect, data["N30"].se), rtol=1e-8)
     odds = value("completion", completion_of=("Halperin 2024", "177Lu", "16 w"))
     same("H04", stats.t.logpdf((data["H04"].value - odds) / data["H04"].se, 4) - np.log(data["H04"].se))
     for name, group, k, n in (

@@ -143,6 +143,7 @@ def likelihood(density, x) -> float:
 
 
 def check_components(network, people):
+    network = pools.feeding_back(network)
     graph = pools.Graph(network)
     points = vectors(network)
     fit = at_points(network, points)
@@ -185,7 +186,7 @@ def test_studies_and_priors_add_up_to_the_model_with_patients(with_patients):  #
 
 
 def test_every_free_variable_is_a_stated_prior_or_the_models_own():
-    network = pools.prrt()
+    network = pools.feeding_back(pools.prrt())
     stated = [variable for names in prior_blocks(network).values() for variable in names]
     assert len(stated) == len(set(stated))
     assert set(network.free) - set(stated) == {"step", "response_difference_z"}

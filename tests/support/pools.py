@@ -5,6 +5,7 @@ of the elements of the model's vectors.
 """
 
 import tomllib
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -101,6 +102,11 @@ def specification(changes: dict | None = None, *, where: Path = POOLED):
 def prrt():
     """The pool of the shipped synthesis."""
     return prepare(specification()).network
+
+
+def feeding_back(network):
+    """The same network with single-arm studies that inform the trials."""
+    return replace(network, assumptions=replace(network.assumptions, feedback=True))
 
 
 def z_of(comparisons: int) -> float:
