@@ -255,6 +255,8 @@ def _without(
         problems.append(
             reading.problem(people.name, "every patient is excluded", "patients to analyse", todo)
         )
+    if not names:
+        return people, visits, (), problems
     kept = people.where(~out), visits.where(~reading.text(visits.frame["patient"]).isin(names))
     arms = reading.text(people.frame["arm"])[out & ~ids.duplicated()].value_counts().sort_index()
     if not out.any():

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bayes_net.data.notes import HANDLED, WARNINGS, Note
-from bayes_net.data.reading import DATE, Table, matching, text
+from bayes_net.data.reading import DATE, Table, each_value, matching, text
 from bayes_net.errors import InputError, listed, problem
 from bayes_net.numbers import counted
 from bayes_net.schema import ENDPOINTS
@@ -146,6 +147,10 @@ def counted_from_dates(
 
 def _days(values: pd.Series) -> pd.Series:
     """Days since 1970 of ISO dates, with or without a time of day; NaN of anything else."""
+    if values.dtype.kind in "fi":
+        return pd.Series(np.nan, index=values.index)
+    if not each_value(values, lambda value: bool(DATE.fullmatch(str(value).strip()))).any():
+        return pd.Series(np.nan, index=values.index)
     texts = text(values)
     dates = texts.where(texts.fillna("").str.fullmatch(DATE)).str[:10]
     return (pd.to_datetime(dates, format="%Y-%m-%d", errors="coerce") - pd.Timestamp(0)).dt.days.astype(float)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from bayes_net.data.conventions import Conventions
 from bayes_net.data.notes import WARNING, Note
-from bayes_net.data.reading import SIZE_UNITS, Table, strange_characters
+from bayes_net.data.reading import SIZE_UNITS, Table, each_value, strange_characters
 from bayes_net.errors import listed, problem
 from bayes_net.numbers import counted, percent, significant
 from bayes_net.schema import DAYS_PER_MONTH, ENDPOINTS, PFS, TIME_UNITS, months_per, words
@@ -362,7 +362,9 @@ def _characters(tables: Tables) -> Found:
                 values = table.frame[name].dropna().astype(str)
                 if name == "arm" and tables.arms is not None:
                     values = values[~values.isin(tables.arms)]  # named as it is written
-                odd = values.map(lambda value: bool(strange_characters(value, seen=False)))
+                odd = each_value(values, lambda value: bool(strange_characters(value, seen=False))).astype(
+                    bool
+                )
                 if odd.any():
                     found = sorted(
                         {c for value in values[odd] for c in strange_characters(value, seen=False)}

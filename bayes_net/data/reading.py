@@ -147,18 +147,30 @@ def _absence(name: str, column: str, existing: Iterable[str]) -> str:
 
 def text(values: pd.Series) -> pd.Series:
     """The values as stripped text, None where missing; a whole number has no decimal point."""
-    return pd.Series([_text(value) for value in values], index=values.index, dtype=object)
+    return each_value(values, _text).astype(object)
+
+
+def each_value(values: pd.Series, function: Callable[[Any], Any]) -> pd.Series:
+    """What ``function`` makes of every value, worked out once for each that occurs."""
+    kind = pd.api.types.infer_dtype(values, skipna=True)
+    if kind in ("string", "empty", "integer", "floating"):  # of others, 1 and True would be one
+        places, distinct = pd.factorize(values, use_na_sentinel=False)
+        made = np.empty(len(distinct), dtype=object)
+        made[:] = [function(value) for value in distinct]
+        return pd.Series(made[places], index=values.index, dtype=object)
+    return pd.Series([function(value) for value in values], index=values.index, dtype=object)
 
 
 def matching(values: pd.Series, codes: Sequence[str]) -> pd.Series:
     """Which values are one of the codes, as text whatever its case or as a number."""
     texts = {code.casefold() for code in codes}
     numbers = {number for code in codes if (number := _number(code, {})) is not None}
-    found = [
-        value is not None and (value.casefold() in texts or _number(value, {}) in numbers)
-        for value in text(values)
-    ]
-    return pd.Series(found, index=values.index, dtype=bool)
+
+    def match(value: object) -> bool:
+        label = _text(value)
+        return label is not None and (label.casefold() in texts or _number(label, {}) in numbers)
+
+    return each_value(values, match).astype(bool)
 
 
 def as_levels(values: Iterable[object]) -> list[str]:
@@ -176,6 +188,8 @@ def as_levels(values: Iterable[object]) -> list[str]:
 def strange_characters(value: str, *, seen: bool = True) -> list[str]:
     """The characters that look like others or are not seen, by code and name: ``U+2212 MINUS SIGN``; without
     those that are ``seen``, the invisible ones alone."""
+    if value.isascii() and value.isprintable():
+        return []
     odd = dict.fromkeys(
         c
         for c in value
@@ -203,12 +217,13 @@ def _text(value: object) -> str | None:
 
 def parsed(values: pd.Series, words: Mapping[str, float] | None = None) -> tuple[pd.Series, pd.Series]:
     """The values as floats (NaN where missing or not a number), and which are not numbers."""
-    results = [_number(_text(value), words or {}) for value in values]
-    floats = [math.nan if number is None else number for number in results]
-    wrong = [number is None for number in results]
-    return pd.Series(floats, index=values.index, dtype=float), pd.Series(
-        wrong, index=values.index, dtype=bool
-    )
+    if values.dtype == np.float64 or values.dtype.kind in "iu":
+        numbers = values.astype(float)
+        infinite = np.isinf(numbers)
+        return numbers.mask(infinite).mask(numbers.abs() < ALMOST_ZERO, 0.0), infinite
+    results = each_value(values, lambda value: _number(_text(value), words or {}))
+    known = each_value(values, lambda value: _number(_text(value), words or {}) is not None).astype(bool)
+    return results.where(known, math.nan).astype(float), ~known
 
 
 def _number(value: str | None, words: Mapping[str, float]) -> float | None:

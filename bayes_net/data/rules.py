@@ -70,7 +70,10 @@ def typed_patients(table: Table, covariates: Sequence[str], per_unit: float) -> 
 def typed_scans(table: Table, per_unit: float, percent: float = 1.0) -> tuple[Table, list[str]]:
     """Scans as text, months, numbers and flags, and what is wrong with single columns; a unit of change is
     ``percent``."""
-    given = table.frame.apply(text)
+    as_numbers = [name for name in table.frame if table.frame[name].dtype.kind in "fi"]
+    given = table.frame.apply(
+        lambda own: own if own.name in as_numbers and own.name != "patient" else text(own)
+    )
     frame, wrong = given.copy(), {}
     for column in frame.columns.intersection(["time", "size", "pchg"]):
         frame[column], bad = parsed(given[column])
@@ -149,7 +152,9 @@ def _broken(given: Table, column: str, rule: str, at: list[int], todo: str) -> s
     valued = rule not in ("not_nullable", "field_uniqueness")
     if rule == "not a number" and given.frame[column].iloc[at].astype(str).str.fullmatch(DATE).any():
         todo = "Dates are times where patients have a column time_zero of dates. " + todo
-    rows = given.rows(at, (lambda row: shown(str(row[column]))) if valued else None)
+    rows = given.rows(
+        at, (lambda row: shown(text(pd.Series([row[column]], dtype=object)).iloc[0])) if valued else None
+    )
     return problem(given.name, got.format(column=column), expected, todo, rows)
 
 
