@@ -21,7 +21,8 @@ def shipped_models() -> dict[str, Path]:
 def example_evidence() -> str:
     """A file of published numbers to begin with: its columns, and a few of NETTER-1's rows."""
     header, *rows = (models_folder() / "data" / "netter1.csv").read_text("utf-8").splitlines(keepends=True)
-    return "".join([header, *(row for row in rows if row.split(",", 1)[0] in EXAMPLES)])
+    own = [row.replace("virtual_trials.json", "") for row in rows if row.split(",", 1)[0] in EXAMPLES]
+    return "".join([header, *own])
 
 
 def find_specification(name: str) -> Path:
