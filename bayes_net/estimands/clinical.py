@@ -26,6 +26,7 @@ LATER = 12.0
 """Months after the landmark at which survival is given."""
 RESPONDERS, OTHERS = "mid-treatment responders", "others"
 HAZARD_RATIO, COMPLETION, SURVIVAL = "hazard ratio", "response at completion", "PFS a year on"
+LABELS = ("quantity", "endpoint", "arm", "study", "landmark", "of")
 Labelled = tuple[dict[str, Any], np.ndarray]
 
 
@@ -49,7 +50,7 @@ def clinical_answer(draws: xr.Dataset, network: Network, *, ci_prob: float) -> p
         np.stack(values).reshape(-1, *shape), dims=("row", *SAMPLE_DIMS), coords={"row": range(len(values))}
     )
     table = summarise(stacked, ci_prob=ci_prob).drop(columns="row")
-    return pd.DataFrame(labels).fillna("").join(table)
+    return pd.DataFrame(labels, columns=list(LABELS)).fillna("").join(table)
 
 
 def first_landmark(network: Network) -> str:
