@@ -100,10 +100,11 @@ def clinical_sentences(found: Tables) -> list[str]:
 def _of_an_arm(arm: str, rows: pd.DataFrame, hazard_ratios: pd.DataFrame) -> str:
     per_10, per_30 = rows.itertuples()
     own = hazard_ratios[(hazard_ratios["measure"] == PER_10_POINTS) & (hazard_ratios["arm"] == arm)]
-    row = next(own[(own["endpoint"] == per_10.endpoint) & (own["landmark"] == per_10.landmark)].itertuples())
+    own = own[(own["endpoint"] == per_10.endpoint) & (own["landmark"] == per_10.landmark)]
     ratios = f"{_estimate(per_10)} per 10 points and {_estimate(per_30, level=False)} per 30"
     at = unbroken(per_10.landmark)
-    return f"{arm}, {words(per_10.endpoint)} after {at}: hazard ratio of shrinkage {ratios}. {_rests_on(row)}"
+    basis = "".join(f" {_rests_on(row)}" for row in own.itertuples())
+    return f"{arm}, {words(per_10.endpoint)} after {at}: hazard ratio of shrinkage {ratios}.{basis}"
 
 
 def _rests_on(row: Any) -> str:
