@@ -432,6 +432,9 @@ POOLS = {
         assumptions(),
         power={"R1": 0.5, "R2": 0.0, "C4": 0.0, "C1": 0.3, "O1": 0.5, "O2": 0.5},
     ),
+    "without statements": lambda _: feeding_back(
+        prepare(specification({"evidence.statements": False})).network
+    ),
     "weights": lambda _: feeding_back(prrt()).with_power(WEIGHTS),
     "the first of two stages": lambda _: trials_alone(feedback=False).first_stage,
     "nothing": lambda folder: combine_network(
@@ -533,7 +536,7 @@ def test_events_that_are_no_counts_are_refused():
 @pytest.fixture(scope="module")
 def models(of_pool) -> dict[str, pm.Model]:
     """A model of patients, and that of the shipped synthesis."""
-    return {"patients": of_patients("default")[2].model, "pool": of_pool("prrt_pooled")[1].model}
+    return {"patients": of_patients("default")[2].model, "pool": of_pool("without statements")[1].model}
 
 
 BOTH = pytest.mark.parametrize("which", ["patients", "pool"])
