@@ -601,7 +601,7 @@ def moments(which, free) -> dict:
         log_h = log_hazard(free, data, hazard)[arm, rows["interval"]] + free["slope"][arm] * rows["score"]
         mean = (rows["exposure"] * np.exp(log_h)).to_numpy()
         return {"events": (mean, mean)}
-    equations = Equations(prrt().first_stage, free)
+    equations = Equations(POOLS["without statements"](None), free)
     found = {}
     for name in ("published_curves_and_published_arm_effects", "published_slopes"):
         rows = [equations.rows[i] for part in name.split("_and_") for i in equations.used(part)]
