@@ -26,7 +26,7 @@ import numpy as np
 from numba import carray, cfunc, types
 
 from bayes_net.engine import density, fields, law, likelihood, normal, said
-from bayes_net.engine.density import log_density
+from bayes_net.engine.density import turned_density
 from bayes_net.engine.fields import WORK_SIZE
 from bayes_net.evidence import association
 
@@ -55,7 +55,7 @@ def _log_density(size, x, gradient, value, block):
     slots, values = carray(block, (length,), np.int64), carray(block, (length,), np.float64)
     found = carray(gradient, (size,))
     work = np.empty(slots[1 + WORK_SIZE])
-    total = log_density(carray(x, (size,)), found, work, slots[1:], values[1:])
+    total = turned_density(carray(x, (size,)), found, work, slots[1:], values[1:])
     carray(value, (1,))[0] = total
     for i in range(len(found)):
         if not np.isfinite(found[i]):

@@ -6,7 +6,8 @@
 with sd one of the free standard deviations, or 1. Log hazards, slopes and logits are elements. Patients and
 published numbers are terms of them, each an array of places in the vector of elements; a model without a
 term has an empty array there. Gradients are accumulated backwards by hand: a term adds to those of its
-elements, the design hands them to the effects, and these to the sampler's vector x.
+elements, the design hands them to the effects, and these to the vector x, which the sampler has itself or
+turned to where the density is about round.
 """
 
 from __future__ import annotations
@@ -14,9 +15,28 @@ from __future__ import annotations
 import math
 
 from bayes_net.engine import fields as f
-from bayes_net.engine.fields import compiled, count, multiply_back
+from bayes_net.engine.fields import compiled, count, multiply, multiply_back
 from bayes_net.engine.law import associations, associations_back, ranges, shrinkages
 from bayes_net.engine.likelihood import cells, elements, pieces, responses, rows
+
+
+@compiled
+def turned_density(u, gradient, work, slots, values):
+    """Log density at the sampler's vector ``u``, of which x is ``u`` itself or a linear function; its
+    gradient is written to ``gradient``."""
+    n, x, to_x = count(f.TURN_CENTRE, slots), u, gradient
+    own, turned = slots[f.TURNED], slots[f.TURNED] + n
+    if n > 0:
+        x, to_x = work[turned : turned + n], work[turned + n : turned + 2 * n]
+    for i in range(n):
+        work[own + i], work[turned + i] = u[i], values[slots[f.TURN_CENTRE] + i]
+        work[turned + 2 * n + i] = 0.0
+    multiply(turned, own, f.TURN, work, slots, values)
+    total = log_density(x, to_x, work, slots, values)
+    multiply_back(turned + 2 * n, turned + n, f.TURN, work, slots, values)
+    for i in range(n):
+        gradient[i] = work[turned + 2 * n + i]
+    return total
 
 
 @compiled

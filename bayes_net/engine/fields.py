@@ -87,6 +87,10 @@ FIELDS = (
     "pair_element",  # odds ratios of completion: element of the row, and of both laws and their correlation
     "pair_laws",
     "pair_start",
+    "turn",  # x = centre + turn @ what the sampler has
+    "turn_column",
+    "turn_by",
+    "turn_centre",
 )
 (
     EFFECT_AT, EFFECT_SD, MEAN, UNIT, INFORMATION, PRIOR_MEAN, PRIOR_ROOT, TIED, TIED_TO, TIED_BY,
@@ -101,13 +105,15 @@ FIELDS = (
     SAID_OWN, SAID_BEFORE, BEFORE_ROW, BEFORE_BY,
     RESPONSE, RESPONSE_COUNTS, LAW_LOCATION, LAW_SPREAD, LAW_SELECTION, LAW_SHIFT, LAW_LOSS,
     SHRINKAGE_PROGRESSION, SHRINKAGE_COUNTS, RANGES, PAIR_ELEMENT, PAIR_LAWS, PAIR_START,
+    TURN, TURN_COLUMN, TURN_BY, TURN_CENTRE,
 ) = range(len(FIELDS))  # fmt: skip
 
-WORK = ("effect", "standard", "scale", "to_effect", "element", "to_element", "sd", "to_sd", "rest")
+WORK = ("effect", "standard", "scale", "to_effect", "element", "to_element", "sd", "to_sd", "rest", "turned")
 """What is computed on the way, one array after the other: effects, x / c, c, and the derivatives by effects;
-elements, the derivatives by them; free standard deviations, the derivatives by them; what one term needs."""
+elements, the derivatives by them; free standard deviations, the derivatives by them; what one term needs;
+where the sampler's vector is not x, that vector, x, and the derivatives by either."""
 
-EFFECT, STANDARD, SCALE, TO_EFFECT, ELEMENT, TO_ELEMENT, SD, TO_SD, REST, WORK_SIZE = range(
+EFFECT, STANDARD, SCALE, TO_EFFECT, ELEMENT, TO_ELEMENT, SD, TO_SD, REST, TURNED, WORK_SIZE = range(
     len(FIELDS) + 1, len(FIELDS) + 2 + len(WORK)
 )
 
@@ -118,7 +124,8 @@ def sizes_of_work(size: dict[str, int]) -> dict[str, int]:
     """How many numbers each of ``WORK`` is, from the number of entries of each field."""
     n, m, s = size["effect_at"], size["intercept"], size["sd_at"]
     rest = max(4 * size["width"], 4 * size["row_value"] + 7 * size["said_se"])
-    return dict(zip(WORK, (n, n, n, n, m, m, s, s, rest), strict=True))
+    turned = 4 * size["turn_centre"]
+    return dict(zip(WORK, (n, n, n, n, m, m, s, s, rest, turned), strict=True))
 
 
 @compiled

@@ -45,8 +45,10 @@ def ratio(u, log_probability):
 def within(a, b, mass, e):
     """The quantile, of a standard normal between ``a`` and ``b``, of the probability that ``e`` has in the
     whole; ``mass`` is the log probability of that interval."""
-    below, above = log_sum(log_below(a), log_below(e) + mass), log_sum(log_below(-b), log_below(-e) + mass)
-    return quantile(below) if below < above else -quantile(above)
+    below = log_sum(log_below(a), log_below(e) + mass)
+    if below < -math.log(2.0):
+        return quantile(below)
+    return -quantile(log_sum(log_below(-b), log_below(-e) + mass))
 
 
 @compiled
@@ -58,15 +60,17 @@ def log_sum(a, b):
 
 @compiled
 def quantile(log_p):
-    """Where a standard normal has log probability ``log_p`` below, at most log 1/2: Newton's method from the
-    approximation of Abramowitz & Stegun, 26.2.23."""
+    """Where a standard normal has log probability ``log_p`` below, at most log 1/2: Halley's method, of third
+    order, from the approximation of Abramowitz & Stegun, 26.2.23, whose error is below 4.5e-4."""
     t = math.sqrt(-2.0 * log_p)
     u = (2.515517 + t * (0.802853 + t * 0.010328)) / (
         1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308))
     ) - t
-    for _ in range(4):
+    for _ in range(2):
         at = log_below(u)
-        u -= (at - log_p) / ratio(u, at)
+        slope = ratio(u, at)
+        step = (at - log_p) / slope
+        u -= step / (1.0 + 0.5 * step * (u + slope))
     return u
 
 

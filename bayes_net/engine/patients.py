@@ -10,7 +10,7 @@ import numpy as np
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.data.gauss import Nodes
 from bayes_net.engine.layout import Layout, layout
-from bayes_net.engine.posterior import Posterior, Variable, matrix, packed
+from bayes_net.engine.posterior import Posterior, Variable, matrix
 from bayes_net.model import assumptions
 from bayes_net.model.assumptions import COMMON, PER_ARM, RW1, FreeVariable, Hazard, level_shift, walk_basis
 from bayes_net.model.predictors import coordinates
@@ -39,7 +39,7 @@ def patients_posterior(
     if STEP_SD in variables:
         fields |= _walk(data, hazard, place, len(fields["effect_at"]))
     fields |= _elements(data, hazard, shape, place)
-    return Posterior(variables, start, packed(fields))
+    return Posterior(variables, start, fields)
 
 
 def sampled_variables(hazard: Hazard, data: AnyExposure) -> dict[str, FreeVariable]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -19,10 +20,11 @@ REALS = {
     "piece_score", "piece_months", "piece_covariates", "row_value", "row_se", "row_power", "row_student",
     "row_published", "curve_months", "root_by", "said_se", "said_root_power", "said_limits", "said_own",
     "before_by", "response_counts", "law_shift", "law_loss", "shrinkage_counts", "ranges", "pair_start",
+    "turn_by", "turn_centre",
 }  # fmt: skip
 """Fields of real numbers; the others are of whole ones."""
 
-STARTS_MATRIX = {"tied", "design", "cell_nodes", "row_curve", "root", "said_before"}
+STARTS_MATRIX = {"tied", "design", "cell_nodes", "row_curve", "root", "said_before", "turn"}
 """Fields that say where rows begin: of no rows there is one entry, 0."""
 
 
@@ -40,17 +42,23 @@ class Variable(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """A log posterior density: ``block`` is all that the compiled code reads, ``variables`` are in the order
-    of the sampler's vector.
+    """A log posterior density: ``fields`` are all that the compiled code reads, ``variables`` are in the
+    order of the sampler's vector.
 
     Chains start within 1 of ``start`` in every direction, or, where there is a ``spread``, at normal draws
-    around it with these SDs.
+    around it with these SDs. ``turn``: centre and root, where the variables are centre + root @ vector.
     """
 
     variables: Mapping[str, Variable]
     start: np.ndarray
-    block: np.ndarray = field(repr=False)
+    fields: Mapping[str, np.ndarray] = field(repr=False)
     spread: np.ndarray | None = None
+    turn: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
+
+    @cached_property
+    def block(self) -> np.ndarray:
+        """The fields as one block of memory."""
+        return packed(self.fields)
 
     @property
     def size(self) -> int:
@@ -79,9 +87,20 @@ class Posterior:
         """The same with chains that start around ``centre``, SDs ``spread``."""
         return replace(self, start=centre, spread=spread)
 
+    def turned(self, centre: np.ndarray, root: np.ndarray, *, spread: float) -> Posterior:
+        """The same of a vector u with x = ``centre`` + ``root`` @ u for this one's x; chains start at normal
+        draws around the centre, ``spread`` roots away."""
+        turn = matrix("turn", root, "turn_column", "turn_by")
+        fields = {**self.fields, **turn, "turn_centre": centre}
+        start, spreads = np.zeros(self.size), np.full(self.size, spread)
+        return replace(self, start=start, fields=fields, spread=spreads, turn=(centre, root))
+
     def named(self, draws: np.ndarray) -> dict[str, np.ndarray]:
         """The free variables, (..., *shape), of draws (..., size) of the sampler's vector."""
         found, end = {}, 0
+        if self.turn:
+            centre, root = self.turn
+            draws = centre + draws @ root.T
         for name, (shape, log) in self.variables.items():
             start, end = end, end + int(np.prod(shape))
             part = draws[..., start:end].reshape(*draws.shape[:-1], *shape)

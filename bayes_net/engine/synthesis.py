@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayes_net.data.gauss import NODES, compress
-from bayes_net.engine.posterior import Posterior, Variable, matrix, packed
+from bayes_net.engine.posterior import Posterior, Variable, matrix
 from bayes_net.errors import InputError
 from bayes_net.evidence.counts import COUNTED, place
 from bayes_net.evidence.curves import log_cumulative_hazard, restricted_mean
@@ -52,7 +52,7 @@ def synthesis_posterior(network: Network) -> Posterior:
         **_counts(network, linear.parts),
         **_effects(network, linear),
     }
-    return Posterior(variables, start, packed(fields))
+    return Posterior(variables, start, fields)
 
 
 class Design(NamedTuple):

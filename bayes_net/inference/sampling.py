@@ -15,7 +15,7 @@ import numpy as np
 import nutpie
 import xarray as xr
 
-from bayes_net.engine.laplace import approximate
+from bayes_net.engine.laplace import approximate, turned_to_mode
 from bayes_net.engine.nuts import VECTOR, columns, nuts_model
 from bayes_net.engine.posterior import Posterior
 from bayes_net.errors import InputError
@@ -112,8 +112,11 @@ def sample_posterior(
     seed: int,
     sampler: Sampler = Sampler(),
     progress: bool = False,
+    turned: bool = False,
 ) -> xr.DataTree:
-    """The same of the engine's log density; ``dims`` are those of its variables, with their labels.
+    """The same of the engine's log density; ``dims`` are those of its variables, with their labels. Where it
+    is ``turned`` it is sampled in the directions of its Laplace approximation: fewer and longer steps where
+    variables are correlated.
 
     The attribute ``method`` says what the draws are from, and why an approximation that was asked for was not
     taken. Of one that was, ``sample_stats`` has logp, pareto_k and importance_ess.
@@ -127,6 +130,7 @@ def sample_posterior(
         each = np.ones(len(vector))
         stats = {"logp": found.logp, PARETO_K: found.pareto_k * each, IMPORTANCE_ESS: found.ess * each}
     else:
+        posterior = turned_to_mode(posterior) if turned else posterior
         stats = columns(
             nutpie.sample(nuts_model(posterior), **settings, return_raw_trace=True), [VECTOR, *_KEPT_STATS]
         )

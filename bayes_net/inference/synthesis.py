@@ -10,13 +10,22 @@ import xarray as xr
 
 from bayes_net.engine.synthesis import conditional_scale, hyperparameters, information, synthesis_posterior
 from bayes_net.inference.arrays import draw_prior, named, published_log_likelihood, values_of
-from bayes_net.inference.levels import with_levels
-from bayes_net.inference.sampling import PRIOR_DRAWS, PYMC, Sampler, compile_model, sample, sample_posterior
+from bayes_net.inference.levels import of_first_stage, with_levels
+from bayes_net.inference.sampling import (
+    PRIOR_DRAWS,
+    PYMC,
+    Sampler,
+    as_tree,
+    compile_model,
+    sample,
+    sample_posterior,
+)
 from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_names, factors, scale_names, split
 from bayes_net.schema import INTERVAL, SAMPLE_DIMS
 
-SAMPLER = Sampler(draws=1500, tune=1000, target_accept=0.99)
+_DIMS = {"z": ("effect_label",), "scale": ("sd_label",)}
+SAMPLER = Sampler(draws=1500, tune=600, target_accept=0.98)
 
 
 def fit_synthesis(
@@ -53,7 +62,7 @@ def fit_synthesis(
         free = values_of(tree["posterior"].to_dataset(), first)
     else:
         source = synthesis_posterior(first)
-        tree = sample_posterior(source, dims={"z": ("effect_label",), "scale": ("sd_label",)}, **how)
+        tree = sample_posterior(source, dims=_DIMS, turned=True, **how)
         free = as_defined(tree["posterior"].to_dataset(), first)
     free = with_levels(free, network, seed=seed)
     posterior = named(free, network, {dim: tree["posterior"][dim] for dim in SAMPLE_DIMS})
@@ -68,6 +77,23 @@ def fit_synthesis(
     if len(network.rows) and not brief:
         groups["log_likelihood"] = published_log_likelihood(posterior, network).to_dataset(name="published")
     return xr.DataTree.from_dict(groups, name="fit")
+
+
+def shares_first_stage(one: Network, other: Network) -> bool:
+    """Whether two weightings of one network differ in curves only that do not feed back."""
+    first, second = one.first_stage, other.first_stage
+    cohorts = [[cohort.weight for cohort in network.cohorts] for network in (first, second)]
+    return bool(one.conditional) and np.array_equal(first.power, second.power) and cohorts[0] == cohorts[1]
+
+
+def with_levels_of(fit: xr.DataTree, network: Network, *, seed: int) -> xr.DataTree:
+    """A fit with the levels that ``network`` gives to single-arm studies, drawn anew given the same draws of
+    the first stage: exact, and nothing is sampled, where both share that (``shares_first_stage``)."""
+    draws = fit["posterior"].to_dataset()
+    free = with_levels(of_first_stage(values_of(draws, network), network), network, seed=seed)
+    posterior = named(free, network, {dim: draws[dim] for dim in SAMPLE_DIMS})
+    groups = {"posterior": posterior, "sample_stats": fit["sample_stats"].to_dataset()}
+    return as_tree(groups, fit.attrs)
 
 
 def _intervals(cuts: Sequence[float], labels: xr.DataArray) -> xr.Dataset:

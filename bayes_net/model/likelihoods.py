@@ -129,7 +129,7 @@ def _log_inflation(effects: Values, network: Network, lead: tuple[int, ...]) -> 
 def _locations(derived: Values, effects: Values, network: Network, lead: tuple[int, ...]) -> np.ndarray:
     """Model value of rows that are effects or slopes on the log scale, (..., row); 0 for the others."""
     found = np.zeros((*lead, len(network.rows)))
-    for i, row in enumerate(network.rows.itertuples()):
+    for i, row in enumerate(network.records):
         quantity = KINDS[row.statistic].quantity
         if quantity is Quantity.ARM_EFFECT:
             found[..., i] = derived["arm_effect"][..., network.effects.index((row.endpoint, row.study))]
@@ -279,14 +279,14 @@ def _nested(network: Network, endpoint: str) -> tuple[Counts, Following, Followi
     """The counts as printed (successes, numbers, thresholds), and the place of each one's next higher and
     next lower count of the same patients."""
     own = np.flatnonzero(network.is_of(Quantity.SHARE) & (network.rows["endpoint"] == endpoint).to_numpy())
-    labels, table = network.groups(endpoint), network.rows.iloc[own]
+    labels, table = network.groups(endpoint), [network.records[i] for i in own]
     if nested := endpoint == "shrinkage":
-        group = np.array([network.shrinkage.place(row) for row in table.itertuples()], int)
+        group = np.array([network.shrinkage.place(row) for row in table], int)
     else:
-        group = np.array([labels.index((row.study, row.arm)) for row in table.itertuples()], int)
+        group = np.array([labels.index((row.study, row.arm)) for row in table], int)
     k = np.array([network.data[i].successes for i in own], float)
     n = np.array([network.data[i].n for i in own], float)
-    threshold = table["threshold"].to_numpy(float)
+    threshold = np.array([row.threshold for row in table], float)
     known = network.power[own] > 0
 
     def nearest(i: int, step: float) -> np.intp | None:

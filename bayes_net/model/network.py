@@ -101,7 +101,7 @@ class Network:
     def effects(self) -> tuple[Pair, ...]:
         """Endpoint and study of every comparison of the arms."""
         reference, found = self.assumptions.arms[0], []
-        for row in self.rows.itertuples():
+        for row in self.records:
             quantity = KINDS[row.statistic].quantity
             if quantity is Quantity.ARM_EFFECT:
                 found.append((row.endpoint, row.study))
@@ -217,12 +217,13 @@ class Network:
         return self.rows["statistic"].isin(names_of(quantity)).to_numpy()
 
     def about(self, quantity: Quantity) -> list:
-        """The rows that inform ``quantity``, as tuples of ``itertuples``."""
-        return self._about[quantity]
+        """The ``records`` that inform ``quantity``."""
+        return [row for row in self.records if KINDS[row.statistic].quantity is quantity]
 
     @cached_property
-    def _about(self) -> dict[Quantity, list]:
-        return {each: list(self.rows[self.is_of(each)].itertuples()) for each in Quantity}
+    def records(self) -> tuple[Any, ...]:
+        """The rows as tuples, with the names of the columns."""
+        return tuple(self.rows.itertuples())
 
     # --- numbers ------------------------------------------------------------------------------------
 

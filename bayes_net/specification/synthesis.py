@@ -236,8 +236,8 @@ class SynthesisSamplingSection(sections.SamplingSection):
     """Length of the chains; the seed makes the draws repeatable."""
 
     draws: sections.Draws = 1500
-    tune: sections.Tune = 1000
-    target_accept: sections.TargetAccept = 0.99
+    tune: sections.Tune = 600
+    target_accept: sections.TargetAccept = 0.98
 
 
 class SynthesisReportSection(sections.Section):

@@ -109,6 +109,8 @@ def _normal(mean_sd: tuple[float, float]) -> Variants:
 
 def _by_arm(by_arm: Mapping[str, tuple[float, float]]) -> Variants:
     """Of a mean and an SD in every arm, all changed together."""
+    if not by_arm:
+        return ()
     variants = {arm: _normal(pair) for arm, pair in by_arm.items()}
     return tuple(
         (how, label, {arm: [_rounded(x) for x in changed[i][2]] for arm, changed in variants.items()})
@@ -159,10 +161,15 @@ _SYNTHESIS: dict[str, tuple[str, Rule]] = {
 }
 
 
-def _priors(plan: Plan, stated: Mapping[str, tuple[str, Rule]]) -> Iterator[Step]:
-    """The steps of priors by block: the key of each, and the rule by which its value is varied."""
+def _priors(
+    plan: Plan, stated: Mapping[str, tuple[str, Rule]], values: Mapping[str, Any] | None = None
+) -> Iterator[Step]:
+    """The steps of priors by block: the key of each, and the rule by which its value is varied.
+
+    ``values`` by key are those of priors that the specification leaves to the data.
+    """
     for block, (key, rule) in stated.items():
-        for how, label, value in rule(attrgetter(key)(plan)):
+        for how, label, value in rule((values or {}).get(key, attrgetter(key)(plan))):
             yield Step(f"{block}, {label}", block, how, {key: value})
 
 
@@ -194,7 +201,8 @@ def _of_patients(prepared: PreparedPatients) -> Iterator[Step]:
 @_steps.register
 def _of_network(prepared: PreparedNetwork) -> Iterator[Step]:
     used = prior_blocks(prepared.network)
-    yield from _priors(prepared.plan, {block: rule for block, rule in _SYNTHESIS.items() if block in used})
+    stated = {block: rule for block, rule in _SYNTHESIS.items() if block in used}
+    yield from _priors(prepared.plan, stated, {"bias.by_arm": prepared.network.assumptions.bias})
     evidence = prepared.plan.evidence
     printed = set() if prepared.evidence is None else set(prepared.evidence.rows("likelihood")["study"])
     for study in prepared.sources:

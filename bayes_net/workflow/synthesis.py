@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bayes_net.inference.sampling import Sampler
 
 
-REFIT_RHAT, REFIT_ESS, REFIT_ACCEPT = 1.03, 100, 0.99
+REFIT_RHAT, REFIT_ESS, REFIT_ACCEPT = 1.03, 100, 0.97
 """Enough to see by how much of its standard deviation a parameter moves; what fails is refitted as carefully
 as the whole."""
 WHOLE = "all evidence"
@@ -142,19 +142,23 @@ class PreparedNetwork(Prepared[FittedNetwork]):
 
     def _leave_out(self, fit: xr.DataTree, steps: Steps) -> tuple[pd.DataFrame, Refits]:
         """Leave-one-number-out results, and the posteriors without a source or a number."""
-        from bayes_net.inference.synthesis import fit_synthesis
+        from bayes_net.inference.synthesis import fit_synthesis, shares_first_stage, with_levels_of
 
         network, whole, wanted, gates = self.network, self.sampler, self.plan.sampling, []
-        brief = replace(whole, draws=max(whole.draws * 2 // 5, 100), tune=max(whole.tune * 2 // 5, 100))
+        brief = replace(whole, tune=max(whole.tune // 4, 100))
         brief = replace(brief, target_accept=min(whole.target_accept, REFIT_ACCEPT))
 
-        def refit(smaller: Network) -> xr.DataTree:
-            tree, judged = sampled(
-                lambda sampler, seed: fit_synthesis(smaller, seed=seed, sampler=sampler, brief=True),
-                refit_gate,
-                sampler=brief,
-                seeds=[wanted.seed] * (1 + wanted.retry),
-            )
+        def refit(smaller: Network, share: float = 0.2) -> xr.DataTree:
+            if shares_first_stage(network, smaller):
+                tree = with_levels_of(fit, smaller, seed=wanted.seed)
+                judged = refit_gate(tree)
+            else:
+                tree, judged = sampled(
+                    lambda sampler, seed: fit_synthesis(smaller, seed=seed, sampler=sampler, brief=True),
+                    refit_gate,
+                    sampler=replace(brief, draws=max(round(share * whole.draws), 100)),
+                    seeds=[wanted.seed] * (1 + wanted.retry),
+                )
             gates.append(judged)
             # of many refits at once there is room for no more
             return xr.DataTree.from_dict({"posterior": tree["posterior"].to_dataset()})
@@ -162,7 +166,7 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         refits, loo = {}, pd.DataFrame()
         for source in self.sources:
             steps.next(f"without {source}")
-            refits[source] = refit(left_out(network, [source]))
+            refits[source] = refit(left_out(network, [source]), share=0.4)
         if len(network.rows):
             steps.next("each number left out")
             loo, exact = leave_one_number_out(fit, network, refit)

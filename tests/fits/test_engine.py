@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import product
 
 import numba
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 from exposures import patients
-from pools import assumptions, evidence, row, z_of
+from pools import assumptions, evidence, prrt, row, z_of
 from test_likelihood import (
     LAYOUTS,
     VARIANTS,
@@ -29,6 +30,7 @@ from test_likelihood import (
 
 from bayes_net.data.exposure import long_form
 from bayes_net.engine import code as engine_code
+from bayes_net.engine.laplace import turned_to_mode
 from bayes_net.engine.patients import patients_posterior
 from bayes_net.engine.posterior import packed
 from bayes_net.engine.synthesis import synthesis_posterior
@@ -114,6 +116,40 @@ def test_any_patients_with_any_assumptions_have_the_closed_forms_density(seed):
     assert_is_the_patients_model(data, Hazard(*assumed, priors=any_priors(rng)), kind)
 
 
+def test_a_turned_vector_has_the_same_density():
+    plain = synthesis_posterior(prrt())
+    rng = np.random.default_rng(5)
+    root = np.tril(rng.normal(0.0, 0.1, (plain.size, plain.size)) * rng.integers(0, 2, (plain.size,) * 2))
+    centre = rng.normal(0.0, 0.1, plain.size)
+    turned = plain.turned(centre, root, spread=1.0)
+    u = rng.normal(0.0, 0.3, (4, plain.size))
+    for x in u:
+        value, gradient = turned(x)
+        expected, by_x = plain(centre + root @ x)
+        assert value == pytest.approx(expected, rel=1e-12)
+        np.testing.assert_allclose(gradient, by_x @ root, rtol=1e-9, atol=1e-9)
+    for name, own in turned.named(u).items():
+        np.testing.assert_allclose(own, plain.named(centre + u @ root.T)[name], rtol=1e-12)
+
+
+def test_at_the_mode_the_turned_density_is_about_standard_normal():
+    turned = turned_to_mode(synthesis_posterior(prrt()))
+    value, gradient = turned(np.zeros(turned.size))
+    assert np.abs(gradient).max() < 0.01
+    rng = np.random.default_rng(2)
+    for x in 0.1 * rng.standard_normal((5, turned.size)):
+        # small correlations are left out of the turn
+        assert value - turned(x)[0] == pytest.approx(0.5 * x @ x, rel=0.2)
+
+
+def test_without_a_mode_nothing_is_turned():
+    known = synthesis_posterior(prrt())
+    nowhere = replace(known, start=np.full(known.size, np.nan))
+    flat = replace(known, fields={**known.fields, "prior_root": np.zeros(len(known.fields["prior_root"]))})
+    for posterior in (nowhere, flat):
+        assert turned_to_mode(posterior) is posterior
+
+
 def test_a_field_that_the_code_does_not_know_is_refused():
     with pytest.raises(ValueError, match=r"fields \['node_weight'\] are unknown"):
         packed({"node_weight": np.ones(3)})
@@ -163,6 +199,7 @@ import numpy as np
 from bayes_net.data.exposure import Exposure
 from bayes_net.engine.code import code
 from bayes_net.engine.nuts import nuts_model
+from bayes_net.engine.laplace import turned_to_mode
 from bayes_net.engine.patients import patients_posterior
 import nutpie
 

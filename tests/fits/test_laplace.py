@@ -11,7 +11,7 @@ import bayes_net as bn
 from bayes_net.checks.gate import gate
 from bayes_net.engine import laplace
 from bayes_net.engine.laplace import approximate, evaluate
-from bayes_net.engine.posterior import Posterior, Variable, packed
+from bayes_net.engine.posterior import Posterior, Variable
 from bayes_net.errors import InputError
 from bayes_net.inference.patients import fit, stack
 from bayes_net.inference.sampling import Sampler, sample_posterior
@@ -36,7 +36,7 @@ def normal(sd: float, size: int = 2, **more) -> Posterior:
     fields = {"effect_at": np.arange(size), "effect_sd": np.full(size, -1), "mean": np.zeros(size)}
     fields |= {"unit": np.ones(size), "information": np.zeros(size), "prior_mean": np.zeros(size)}
     fields |= {"prior_root": np.full(size, 1 / sd), "tied": np.zeros(size + 1), "constant": [0.0]}
-    return Posterior({"z": Variable((size,))}, np.zeros(size), packed(fields | more))
+    return Posterior({"z": Variable((size,))}, np.zeros(size), fields | more)
 
 
 def test_a_normal_posterior_is_found_exactly():

@@ -16,7 +16,7 @@ from bayes_net.errors import InputError
 from bayes_net.inference.arrays import draw_free, draw_prior
 from bayes_net.inference.levels import _draw, with_levels
 from bayes_net.inference.sampling import Sampler
-from bayes_net.inference.synthesis import fit_synthesis
+from bayes_net.inference.synthesis import fit_synthesis, shares_first_stage, with_levels_of
 from bayes_net.model.network import combine_network
 from bayes_net.model.participants import Participants
 from bayes_net.model.priors import Borrowing, Normal
@@ -194,6 +194,21 @@ def test_a_curve_of_one_arm_moves_its_own_level_and_nothing_else(tmp_path):
     assert not np.array_equal(whole["study_level"], without["study_level"])
     assert whole["study_level"].std() < 0.5 * without["study_level"].std()
     assert list(whole["borrower"].values) == list(draw_prior(network, draws=2, seed=1)["borrower"].values)
+
+
+def test_without_a_curve_of_one_arm_its_level_is_drawn_and_nothing_is_sampled(tmp_path):
+    network = made(ALONE["two points of one curve"], tmp_path)
+    whole, smaller = (
+        fit_synthesis(network, seed=3, sampler=Sampler(draws=200, tune=200)),
+        left_out(network, ["B"]),
+    )
+    assert shares_first_stage(network, smaller)
+    assert not shares_first_stage(network, left_out(network, ["M"]))
+    assert not shares_first_stage(feeding_back(network), feeding_back(smaller))
+    found, sampled = with_levels_of(whole, smaller, seed=3)["posterior"], fitted(smaller)
+    assert set(found) == set(sampled)
+    for name in sampled:
+        np.testing.assert_allclose(found[name], sampled[name], rtol=1e-12, err_msg=name)
 
 
 def test_the_shipped_trial_is_the_same_without_the_single_arm_study():

@@ -26,6 +26,7 @@ from pools import (
     slope,
     specification,
 )
+from said import correlations
 from scipy import integrate, special, stats
 
 from bayes_net.checks.influence import leave_one_number_out, left_out
@@ -545,9 +546,6 @@ def test_a_negative_slope_goes_with_longer_survival_of_deeper_shrinkage(fits):
     assert set(table["endpoint"]) == {"pfs"}  # there are no slopes of overall survival
 
 
-@pytest.mark.xfail(
-    reason="the independent density of this test does not know statements and the first stage yet"
-)
 def test_every_published_number_has_the_density_of_its_kind(fits):
     """Against scipy, at the posterior draws; each given all the others, nested counts too."""
     draws = fits["all"]["posterior"].to_dataset().isel(draw=slice(0, 5))
@@ -593,14 +591,36 @@ def test_every_published_number_has_the_density_of_its_kind(fits):
     log_h = np.log(np.exp(log_hazard) @ spent)
     se = data["D04"].se * np.exp(value("log_inflation", inflated="D04"))
     same("D04", stats.norm.logpdf(np.log(np.log(2)), log_h, se))
-    # of a correlated pair, each given the other
-    slope_10 = value("slope", endpoint="pfs", arm="control", landmark="150 d")
-    slope_11 = value("slope", endpoint="pfs", arm="control", landmark="no limit") + value(
-        "bias", biased_slope=("pfs", "control")
-    )
-    a, b = ((data[n].value - x) / data[n].se for n, x in (("N10", slope_10), ("N11", slope_11)))
-    same("N10", stats.norm.logpdf(a, 0.58 * b, np.sqrt(1 - 0.58**2)) - np.log(data["N10"].se))
-    same("N11", stats.norm.logpdf(b, 0.58 * a, np.sqrt(1 - 0.58**2)) - np.log(data["N11"].se))
+
+
+def test_an_estimate_has_the_density_given_all_others_printed_or_not(fits):
+    draws, made = fits["all"]["posterior"].to_dataset().isel(draw=slice(0, 5)), prrt()
+    found = published_log_likelihood(draws, made)
+
+    def value(name, **label):
+        return select(draws[name], **label).transpose("chain", "draw").values
+
+    rows, kept = list(made.rows.itertuples()), {}
+    for i, one in enumerate(rows):
+        if one.statistic == "hazard ratio per point" and one.arm == "control" and made.power[i] > 0:
+            mean = value("slope", endpoint="pfs", arm="control", landmark=one.landmark)
+            if one.landmark == "no limit":
+                mean = mean + value("bias", biased_slope=("pfs", "control"))
+            se, number = made.data[i].se, made.data[i].value
+            if made.data[i].kind == "said":
+                number = value("estimate", unprinted_estimate=one.id)
+                factor = value("se_z", unknown_se=one.id) * made.data[i].log_se_sd
+                se = se * np.exp(made.data[i].se_tilt * mean + factor)
+            kept[i] = (number - mean) / se
+    assert len(kept) == 6
+    precision = np.linalg.inv(correlations(rows, made.data, list(kept)))
+    z = np.array(list(kept.values()))
+    for k, i in enumerate(kept):
+        if made.data[i].kind == "normal":
+            away = np.tensordot(precision[k], z, axes=1) / precision[k, k]  # from its mean given the others
+            expected = stats.norm.logpdf(away, 0.0, precision[k, k] ** -0.5)
+            expected = expected - np.log(made.data[i].se)
+            np.testing.assert_allclose(found.sel(row=rows[i].id), expected, rtol=1e-8)
 
 
 def test_heterogeneity_priors_refuse_what_is_no_spread():

@@ -76,9 +76,12 @@ def log_statements(data, order, printed, z, R, location, se, power, e):
                 )
             ]
         )
-        whole = np.exp(special.log_ndtr(b)) - np.exp(special.log_ndtr(a))
+        # in the upper tail both probabilities are 1 but for what is wanted: look at it from above
+        sign = -1.0 if np.real(a) > 0 else 1.0
+        low, high = sorted((sign * a, sign * b), key=np.real)
+        whole = np.exp(special.log_ndtr(high)) - np.exp(special.log_ndtr(low))
         total = total + np.log(whole)
-        below = np.exp(special.log_ndtr(a)) + whole * np.exp(special.log_ndtr(e[i]))
-        seen.append(mean + sd * quantile(np.log(below)))
+        below = np.exp(special.log_ndtr(low)) + whole * np.exp(special.log_ndtr(sign * e[i]))
+        seen.append(mean + sd * sign * quantile(np.log(below)))
         values[data[i].id] = location[i] + scale * seen[-1]
     return total
