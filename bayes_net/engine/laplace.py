@@ -25,8 +25,8 @@ DF_OF_SCALES, DF_GIVEN_SCALES = 3.0, 10.0
 """Degrees of freedom of Student's t: tails that are heavier than those of what they propose for."""
 PROPOSALS = 2
 """Weighted proposals for every draw that is kept."""
-START_SPREAD = 1.5
-"""How many SDs of the approximation chains start from its centre: further out than most of the posterior."""
+START_SPREAD = 1.0
+"""How many SDs of the approximation chains start from its centre: as far out as its draws lie."""
 LEAST_CORRELATION = 0.05
 _PILOT = 1000
 """Proposals from which the spread of the standard deviations is found."""

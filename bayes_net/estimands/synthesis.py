@@ -63,10 +63,12 @@ def log_hazards_of(draws: xr.Dataset, network: Network, row: Row, times: np.ndar
 
 
 def subgroup_bounds(subgroup: str) -> tuple[float, float]:
-    """The shrinkages of a subgroup ">=30" or "<30", in points."""
-    if subgroup.startswith(">="):
-        return float(subgroup[2:]), LARGEST_SHRINKAGE
-    return SMALLEST_SHRINKAGE, float(subgroup[1:])
+    """The shrinkages of a subgroup ">=30", "<30" or ">=-20,<30", in points."""
+    bounds = {">=": SMALLEST_SHRINKAGE, "<": LARGEST_SHRINKAGE}
+    for part in subgroup.split(","):
+        sign = ">=" if part.startswith(">=") else "<"
+        bounds[sign] = float(part.removeprefix(sign))
+    return bounds[">="], bounds["<"]
 
 
 def shrinkage_law(draws: xr.Dataset, curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -213,11 +215,12 @@ class Prediction:
 
 
 def _is_curve(network: Network, row: Row) -> bool:
-    """Whether the model has the row's curve; that of a subgroup needs slopes and a law of shrinkage too."""
-    curve = (row.endpoint, row.study, row.arm)
-    if curve not in network.curves:
+    """Whether the model has the row's curve; that of a subgroup needs a law of shrinkage in that study, and a
+    slope from randomisation in that arm, of whichever study."""
+    if (row.endpoint, row.study, row.arm) not in network.curves:
         return False
-    return row.subgroup == "all" or has_law(network, curve)
+    law = (row.study, row.arm) in network.groups("shrinkage")
+    return row.subgroup == "all" or (law and _has_slope(network, row.endpoint, row.arm, NO_LIMIT))
 
 
 def has_law(network: Network, curve: Curve) -> bool:

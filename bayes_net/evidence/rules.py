@@ -13,7 +13,8 @@ from bayes_net.evidence.statistics import LIMITS, Row, Rule
 
 USES = ("likelihood", "check", "record")
 ENDPOINTS = ("pfs", "os", "response", "shrinkage", "completion")
-_SUBGROUP = re.compile(r"all|(>=|<)-?\d+(\.\d+)?")
+_NUMBER = r"-?\d+(\.\d+)?"
+_SUBGROUP = re.compile(f"all|>={_NUMBER}|<{_NUMBER}|>={_NUMBER},<{_NUMBER}")
 _NOTHING_SAID = Rule(
     lambda r: True, "a statement on a number of this kind", "one on a hazard ratio or an odds ratio",
     ("statistic", "said"), "Keep it with use = record.",
@@ -29,7 +30,7 @@ _ALL = (
     Rule(lambda r: r.use != "record" and r.statistic not in KINDS, "unknown statistic",
          f"one of {', '.join(KINDS)}", ("statistic",), "Other numbers can be kept with use = record."),
     Rule(lambda r: not _SUBGROUP.fullmatch(r.subgroup), "unknown subgroup",
-         'all, or a shrinkage group such as ">=30" or "<30"', ("subgroup",)),
+         'all, or a shrinkage group such as ">=30", "<30" or ">=-20,<30"', ("subgroup",)),
     Rule(lambda r: r.lower >= r.upper, "limits out of order", "a lower limit below the upper one", LIMITS),
     Rule(lambda r: r.value < r.lower or r.value > r.upper, "the value lies outside its limits",
          "lower <= value <= upper", LIMITS),

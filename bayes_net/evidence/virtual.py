@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from math import isnan, log
 
 import pandas as pd
 
+from bayes_net.data.landmarks import Landmark
 from bayes_net.errors import InputError
 from bayes_net.evidence.kinds import names_of
 from bayes_net.evidence.pairs import declared_correlations
@@ -59,3 +61,16 @@ def biases(virtual: VirtualTrials) -> dict[str, tuple[float, float]]:
     """Mean and SD, by arm, of the guarantee-time bias of "no limit", per point of shrinkage."""
     found = {name: arm.bias for name, arm in virtual.arms.items()}
     return {name: (bias.value / POINTS_PER_UNIT, bias.sd / POINTS_PER_UNIT) for name, bias in found.items()}
+
+
+def carried(virtual: VirtualTrials, landmarks: Sequence[Landmark]) -> dict[str, dict[str, float]]:
+    """By how much the estimate at each landmark moves with the slope on final shrinkage, by arm and label of
+    the landmark; landmarks that no virtual trial has are left out."""
+    return {
+        name: {
+            mark.label: arm.carried(mark.label).value
+            for mark in landmarks
+            if _known(virtual, name, mark.label)
+        }
+        for name, arm in virtual.arms.items()
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -13,13 +13,13 @@ import xarray as xr
 from bayes_net import schema
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.data.landmarks import Landmark
-from bayes_net.errors import InputError
+from bayes_net.errors import InputError, listed
 from bayes_net.evidence.statistics import Array
 from bayes_net.model import priors
 from bayes_net.model.priors import EXCHANGEABLE, INDEPENDENT, Borrowing, HalfNormal, Heterogeneity, Normal
 from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS, SLOPE, SLOPE_BY_INTERVAL, SLOPE_STEP, SLOPE_STEP_SD
 
-SLOPE_STRUCTURES = (priors.GAUSSIAN_PROCESS, INDEPENDENT, EXCHANGEABLE)
+SLOPE_STRUCTURES = (priors.GAUSSIAN_PROCESS, INDEPENDENT, EXCHANGEABLE, priors.TRACKING)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class SlopePrior:
     """Slopes of shrinkage (log hazard ratio per 10 points) over landmark time, in each arm.
 
     ``gaussian process``: covariance sd^2 [level + (1 - level) exp(-(log t - log t')^2 / (2 length^2))];
-    ``independent`` over landmarks; ``exchangeable``: N(mean, heterogeneity) with a mean N(0, sd).
+    ``independent`` over landmarks; ``exchangeable``: N(mean, heterogeneity) with a mean N(0, sd);
+    ``tracking``: N(A mean, heterogeneity), where the mean is the slope on final shrinkage and A, by arm and
+    label of the landmark in ``carried``, how much of it shrinkage by then carries.
     ``no limit`` has a slope of its own unless ``no_limit_months`` gives it a place among the landmarks.
     """
 
@@ -38,6 +40,7 @@ class SlopePrior:
     heterogeneity: HalfNormal = HalfNormal(0.25)
     between_studies: Heterogeneity = HalfNormal(0.25)
     no_limit_months: float | None = None
+    carried: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.structure not in SLOPE_STRUCTURES:
@@ -46,6 +49,30 @@ class SlopePrior:
             )
         if not (self.length > 0 and 0 <= self.level <= 1):
             raise InputError(f"length {self.length} and level {self.level}: expected > 0, and from 0 to 1")
+
+    @property
+    def has_mean(self) -> bool:
+        """Whether slopes of one arm have a mean, and a standard deviation around it, that are free."""
+        return self.structure in (EXCHANGEABLE, priors.TRACKING)
+
+    def shares(self, arms: Sequence[str], landmarks: Sequence[Landmark]) -> np.ndarray:
+        """How much of the mean each slope has, (arm, landmark): 1 unless they are ``tracking``.
+
+        Raises
+        ------
+        InputError
+            ``carried`` has not every arm and landmark.
+        """
+        if self.structure != priors.TRACKING:
+            return np.ones((len(arms), len(landmarks)))
+        places = [(arm, mark.label) for arm in arms for mark in landmarks]
+        if missing := [place for place in places if place[1] not in self.carried.get(place[0], {})]:
+            raise InputError(
+                f"tracking slopes need how much of the slope on final shrinkage each landmark carries; it is "
+                f"missing for {listed(f'{arm}, {label}' for arm, label in missing)}: expected evidence whose "
+                "rows name a file of virtual trials with these arms and landmarks, or another structure"
+            )
+        return np.reshape([self.carried[arm][label] for arm, label in places], (len(arms), -1))
 
     def covariance(self, landmarks: tuple[Landmark, ...]) -> np.ndarray:
         """Prior covariance of the slopes at ``landmarks`` given the mean, (landmark, landmark)."""

@@ -243,6 +243,11 @@ class Network:
         return len(self.assumptions.cuts) + 1
 
     @cached_property
+    def slope_shares(self) -> np.ndarray:
+        """How much of an arm's mean slope each landmark has, (arm, landmark)."""
+        return self.assumptions.slopes.shares(self.assumptions.arms, self.assumptions.landmarks)
+
+    @cached_property
     def slope_factor(self) -> np.ndarray:
         """Factor F of the slopes' prior covariance F F', (landmark, landmark)."""
         return np.linalg.cholesky(
@@ -340,8 +345,8 @@ def combine_network(
     Raises
     ------
     InputError
-        A row is about an arm, landmark or subgroup that the assumptions do not know, or nothing informs
-        anything.
+        A row is about an arm, landmark or subgroup that the assumptions do not know, nothing informs
+        anything, or slopes track what is not known of a landmark.
     """
     none = pd.DataFrame(columns=list(COLUMNS))
     rows = none if evidence is None else with_labels(evidence.rows("likelihood"))
@@ -351,6 +356,8 @@ def combine_network(
     network = Network(
         assumptions, rows, tuple(datum(row) for row in rows.itertuples()), np.ones(len(rows)), tuple(cohorts)
     )
+    if network.slope_endpoints:
+        assumptions.slopes.shares(assumptions.arms, assumptions.landmarks)
     weights: dict[str, float] = {}
     for name, value in (power or {}).items():
         of_study = list(rows.loc[rows["study"] == name, "id"])

@@ -192,7 +192,7 @@ def _slopes(effects: Values, network: Network) -> dict[str, np.ndarray]:
     if not network.slope_endpoints:
         return {}
     if "slope_mean" in effects:
-        slope = effects["slope_mean"][..., None] + effects["slope_z"]
+        slope = effects["slope_mean"][..., None] * network.slope_shares + effects["slope_z"]
     else:
         slope = network.assumptions.slopes.prior.mean + effects["slope_z"] @ network.slope_factor.T
     found = {"slope": slope}

@@ -175,6 +175,7 @@ class Priors:
 
 
 GAUSSIAN_PROCESS, INDEPENDENT, EXCHANGEABLE = "gaussian process", "independent", "exchangeable"
+TRACKING = "tracking"
 ROBUST, COMMENSURATE, FULL, NONE = "robust mixture", "commensurate", "full", "none"
 BORROWING = (EXCHANGEABLE, ROBUST, COMMENSURATE, FULL, NONE)
 VAGUE_SD = 2.0

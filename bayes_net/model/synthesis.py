@@ -147,9 +147,9 @@ def _slopes(network: Network) -> pt.TensorVariable:
     bias of those printed for "no limit", (biased_slope,)."""
     prior, groups = network.assumptions.slopes, (schema.ENDPOINT, ARM)
     z = _free(network, "slope_z")
-    if prior.structure == EXCHANGEABLE:
+    if prior.has_mean:
         mean = _free(network, "slope_mean")
-        slope = mean[..., None] + _free(network, "slope_sd")[..., None] * z
+        slope = mean[..., None] * network.slope_shares + _free(network, "slope_sd")[..., None] * z
     else:
         slope = prior.prior.mean + pt.tensordot(z, network.slope_factor, axes=[[-1], [-1]])
     if network.biased_slopes:

@@ -67,7 +67,7 @@ def _of_slopes(network: Any) -> dict[str, Free]:
     a = network.assumptions
     prior, groups = a.slopes, {schema.ENDPOINT: network.slope_endpoints, ARM: a.arms}
     free = {"slope_z": Free(groups | {schema.LANDMARK: network.landmarks}, STANDARD)}
-    if prior.structure == EXCHANGEABLE:
+    if prior.has_mean:
         free["slope_mean"] = Free(groups, prior.prior)
         free["slope_sd"] = Free(groups, prior.heterogeneity)
     return free | {"bias_z": Free({schema.BIASED_SLOPE: network.biased_slopes}, STANDARD)}

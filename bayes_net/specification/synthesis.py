@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
-from bayes_net.evidence.virtual import biases
+from bayes_net.evidence.virtual import biases, carried
 from bayes_net.model import priors
 from bayes_net.model.assumptions import Assumptions, SlopePrior
 from bayes_net.schema import PFS, Duration
@@ -120,24 +120,25 @@ class SlopeSection(sections.Section):
 
     landmarks: tuple[fields.LandmarkText, ...] = ()
     """Landmarks at which there is a slope. `[]`: no slopes."""
-    structure: Literal["gaussian process", "independent", "exchangeable"] = "gaussian process"
-    """How slopes at different landmarks hang together: over log landmark time, not at all, or as draws from
-    one distribution."""
+    structure: Literal["gaussian process", "independent", "exchangeable", "tracking"] = "gaussian process"
+    """How slopes at different landmarks hang together: over log landmark time, not at all, as draws from one
+    distribution, or because early shrinkage tells of final shrinkage (as much as the virtual trials say)."""
     length: fields.Positive = 1.0
     """Of the Gaussian process, in log time."""
     level: Fraction = 0.5
     """Share of the variance that is common to all landmarks."""
     hazard_ratio_per_10_points: fields.Limits = (0.375, 2.667)
-    """95 % of hazard ratios at a landmark."""
+    """95 % of hazard ratios at a landmark; of final shrinkage where slopes are "tracking"."""
     heterogeneity: fields.Positive = 0.25
-    """Half-normal scale between landmarks ("exchangeable")."""
+    """Half-normal scale between landmarks ("exchangeable"), or around what they track ("tracking")."""
     between_studies: fields.Positive = 0.25
     """Half-normal scale between studies with patients."""
     no_limit_at: fields.PositiveLength | None = None
     """Gives "no limit" a place among the landmarks: pools it with them."""
 
-    def value(self) -> SlopePrior:
-        """The prior as the model takes it."""
+    def value(self, virtual: VirtualTrials | None = None) -> SlopePrior:
+        """The prior as the model takes it; ``virtual`` trials say what tracking slopes track."""
+        tracking = self.structure == priors.TRACKING and virtual is not None
         return SlopePrior(
             prior=priors.hazard_ratio_prior(*_proper(self.hazard_ratio_per_10_points)),
             structure=self.structure,
@@ -146,6 +147,7 @@ class SlopeSection(sections.Section):
             heterogeneity=priors.HalfNormal(self.heterogeneity),
             between_studies=priors.HalfNormal(self.between_studies),
             no_limit_months=self.no_limit_at.months if self.no_limit_at else None,
+            carried=carried(virtual, landmark_times(self.landmarks)) if tracking else {},
         )
 
 
@@ -301,7 +303,7 @@ class SynthesisPlan(Plan):
             landmarks=landmark_times(self.slopes.landmarks) if self.slopes.landmarks else (),
             own_baseline=self.model.own_baseline,
             smoothing=self.model.smoothing,
-            slopes=self.slopes.value(),
+            slopes=self.slopes.value(virtual),
             level=priors.median_survival_prior(*_proper(p.median_months)),
             step_sd=priors.hazard_change_prior(p.hazard_change_per_year),
             arm_effect=priors.hazard_ratio_prior(*_proper(p.hazard_ratio_arm)),

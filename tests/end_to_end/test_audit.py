@@ -105,7 +105,7 @@ WITHOUT_KEY = {
 }
 
 
-@pytest.mark.parametrize("structure", ["gaussian process", "exchangeable"])
+@pytest.mark.parametrize("structure", ["gaussian process", "exchangeable", "tracking"])
 def test_one_prior_of_a_synthesis_changes_at_a_time_and_as_it_is_called(structure):
     specification = pools.specification({"slopes.structure": structure})
     made = [each for each in plan(specification, audit=True) if each.step and each.step.how != LEFT_OUT]

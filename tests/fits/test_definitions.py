@@ -352,6 +352,10 @@ COMPLETION = [
     row("O1", "odds ratio", 20.9, p="0.002", endpoint="completion"),
     ratio("O2", 2.5, 0.7, statistic="odds ratio", endpoint="completion", study="B"),
 ]
+CARRIED = {
+    arm: {mark.label: share * (1.5 - 0.1 * k) for k, mark in enumerate(LANDMARKS)}
+    for arm, share in (("control", 1.2), ("177Lu", 1.0))
+}
 SMALL = {
     "one number": ([MEDIAN], {}),
     "one arm, a slope": ([slope("S1", -0.05, 0.02, "150d")], {"arms": ("177Lu",), "bias": {}}),
@@ -364,6 +368,7 @@ SMALL = {
     "shrinkage over time": (OVER_TIME, {"shrinkage_level": 0.4, "shrinkage_length": 0.7}),
     "slopes": (SLOPES, {"slopes": SlopePrior(Normal(0.05, 0.5), length=0.8, level=0.4), "bias_scale": 1.5}),
     "slopes, exchangeable": (SLOPES, {"slopes": SlopePrior(Normal(0.05, 0.5), "exchangeable")}),
+    "slopes, tracking": (SLOPES, {"slopes": SlopePrior(Normal(0.05, 0.5), "tracking", carried=CARRIED)}),
     "slopes, independent": (SLOPES, {"slopes": SlopePrior(Normal(0.05, 0.5), "independent"), "bias": {}}),
     "effects, half-Cauchy": (RATIOS, {"arm_heterogeneity": HalfCauchy(25.0)}),
     "effects, half-normal": (RATIOS, {}),

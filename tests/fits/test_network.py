@@ -14,6 +14,7 @@ from pools import (
     ARMS,
     POOLED,
     Graph,
+    assert_exact,
     assumptions,
     evidence,
     log_effect,
@@ -33,6 +34,7 @@ from bayes_net.errors import InputError, SpecificationError
 from bayes_net.estimands.new_study import new_arm_effect
 from bayes_net.evidence.statistics import Quantity
 from bayes_net.inference.arrays import draw_prior, published_log_likelihood
+from bayes_net.inference.synthesis import fit_synthesis
 from bayes_net.labels import select
 from bayes_net.model.assumptions import Assumptions, SlopePrior
 from bayes_net.model.network import combine_network
@@ -83,6 +85,46 @@ def assert_covariance(draws, expected):
     variance = np.diag(expected)
     error = np.sqrt((np.outer(variance, variance) + expected**2) / len(draws))
     assert (np.abs(np.cov(draws.T) - expected) < 4 * error).all()
+
+
+CARRIED = {"control": (1.6, 1.4, 1.1, 0.9), "177Lu": (1.1, 1.0, 0.9, 0.7)}
+
+
+def tracking(sloped, sd=0.5, heterogeneity=0.25):
+    """Slopes that track the slope on final shrinkage."""
+    labels = [mark.label for mark in LANDMARKS]
+    shares = {arm: dict(zip(labels, own, strict=True)) for arm, own in CARRIED.items()}
+    prior = SlopePrior(Normal(0.1, sd), "tracking", heterogeneity=HalfNormal(heterogeneity), carried=shares)
+    return replace(sloped, assumptions=replace(sloped.assumptions, slopes=prior))
+
+
+def test_slopes_that_track_are_shares_of_the_slope_on_final_shrinkage(sloped):
+    network = tracking(sloped)
+    draws = draw_prior(network, draws=50, seed=1)
+    shares = xr.DataArray(network.slope_shares, dims=("arm", "landmark"))
+    expected = shares * draws["slope_mean"] + draws["slope_sd"] * draws["slope_z"]
+    xr.testing.assert_allclose(draws["slope"], expected.transpose(*draws["slope"].dims))
+    assert network.slope_shares[1].tolist() == list(CARRIED["177Lu"])
+
+
+def test_one_slope_in_print_tells_of_that_on_final_shrinkage_in_closed_form(sloped):
+    """Without deviations: normal in, normal out, at -0.5 (0.2) per 10 points, and 1.6 times the slope."""
+    fit = fit_synthesis(tracking(sloped, heterogeneity=1e-6), seed=3)
+    draws = fit["posterior"]["slope_mean"].sel(endpoint="pfs", arm="control").values
+    precision = 1 / 0.5**2 + (1.6 / 0.2) ** 2
+    mean, sd = (0.1 / 0.5**2 + 1.6 * -0.5 / 0.2**2) / precision, precision**-0.5
+    assert_exact({"slope on final shrinkage": (draws, {"mean": mean, "sd": sd})})
+
+
+def test_what_is_not_known_of_a_landmark_cannot_be_tracked(tmp_path):
+    rows = evidence([slope("S1", -0.05, 0.02, "150d", arm="control")], tmp_path)
+    for given, message in (
+        ({}, "missing for control, 150 d"),
+        ({"control": {"150 d": 1.0}}, "missing for 177Lu, 150 d"),
+    ):
+        prior = SlopePrior(structure="tracking", carried=given)
+        with pytest.raises(InputError, match=message):
+            combine_network(rows, assumptions(landmarks=LANDMARKS[:1], slopes=prior))
 
 
 def test_prior_draws_of_slopes_have_the_stated_covariance(sloped):
@@ -569,6 +611,7 @@ TABULATED = {
     "full borrowing": {"borrowing.level": {"kind": "full"}, "borrowing.response": {"kind": "full"}},
     "no borrowing": {"borrowing.level": {"kind": "none"}, "borrowing.response": {"kind": "none"}},
     "exchangeable": {"borrowing.level": {"kind": "exchangeable"}, "slopes.structure": "exchangeable"},
+    "tracking": {"slopes.structure": "tracking"},
     "patients": {"cohorts": [PATIENTS | {"landmark": "36w", "landmark_cuts": ["6mo"]}]},
 }
 
