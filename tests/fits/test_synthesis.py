@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from pools import (
     ARMS,
     PER_POINT_PCHG,
@@ -34,9 +35,15 @@ from bayes_net.data.exposure import person_time
 from bayes_net.data.landmarks import landmark, landmark_times
 from bayes_net.errors import InputError
 from bayes_net.estimands.new_study import new_arm_effect
-from bayes_net.estimands.synthesis import checks, log_hazards_of, profiles
+from bayes_net.estimands.synthesis import (
+    Prediction,
+    checks,
+    log_hazards_of,
+    profiles,
+    subgroup_bounds,
+)
 from bayes_net.evidence.table import Evidence
-from bayes_net.inference.arrays import published_log_likelihood
+from bayes_net.inference.arrays import draw_prior, published_log_likelihood
 from bayes_net.inference.sampling import Sampler
 from bayes_net.inference.synthesis import fit_synthesis
 from bayes_net.labels import select
@@ -530,6 +537,32 @@ def test_the_held_out_survival_of_the_treated_arm_is_predicted(fits):
         assert table.loc["N05", "upper"] > upper
         assert table.loc["N05", "predicted"] == pytest.approx(middle, abs=0.03)
         assert table.loc["N05", "p_value"] > 0.2
+
+
+@pytest.mark.parametrize(
+    ("subgroup", "bounds"),
+    [(">=30", (30.0, 100.0)), ("<30", (-20.0, 30.0)), (">=-20,<12.5", (-20.0, 12.5)), ("<-5", (-20.0, -5.0))],
+)
+def test_a_subgroup_is_an_interval_of_shrinkage(subgroup, bounds):
+    assert subgroup_bounds(subgroup) == bounds
+
+
+def test_subgroups_of_a_study_without_slopes_of_its_own_add_up_to_the_whole():
+    """Of ILUMINET's law and curve, with the slopes of NETTER-1: the mixture of three groups is the arm."""
+    made, times = prrt(), np.array([6.0, 18.0, 40.0])
+    fit = xr.DataTree.from_dict({"posterior": draw_prior(made, draws=40, seed=2)})
+    draws, law = fit["posterior"].to_dataset(), ("ILUMINET", "177Lu", "no limit")
+    location = select(draws["shrinkage_location"], shrinkage_law=law).values.ravel()
+    spread = np.exp(select(draws["shrinkage_log_spread"], shrinkage_law=law).values.ravel())
+    row = next(row for row in made.rows.itertuples() if row.id == "D04")
+    ends = stats.norm.cdf((special.logit((np.array([[0.0], [30.0]]) + 20) / 120) - location) / spread)
+    shares = np.diff(ends, axis=0, prepend=0.0, append=1.0)
+    parts = [row._replace(subgroup=group) for group in ("<0", ">=0,<30", ">=30")]
+    assert all(Prediction(draws, made, part).known for part in parts)
+    survival = [np.exp(-np.exp(log_hazards_of(draws, made, part, times))) for part in parts]
+    whole = np.exp(-np.exp(log_hazards_of(draws, made, row, times)))
+    mixture = sum(share[:, None] * own for share, own in zip(shares, survival, strict=True))
+    np.testing.assert_allclose(mixture, whole, atol=2e-3)
 
 
 def test_a_negative_slope_goes_with_longer_survival_of_deeper_shrinkage(fits):
