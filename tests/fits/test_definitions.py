@@ -424,6 +424,8 @@ def shipped() -> dict:
     return {name: given for name, given in found.items() if isinstance(given, SynthesisPlan)}
 
 
+LARGEST = "prrt_extended"
+"""Of rows that the others have too, and a minute to compile."""
 POOLS = {
     **{name: lambda _, given=given: prepare(given).network for name, given in shipped().items()},
     **{
@@ -451,6 +453,9 @@ POOLS = {
 }
 
 
+POOL_NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name == LARGEST)) for name in POOLS]
+
+
 @pytest.fixture(scope="module")
 def of_pool(tmp_path_factory):
     """The network of that name, of two stages the first, and its model evaluated."""
@@ -463,13 +468,13 @@ def of_pool(tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("name", POOL_NAMES)
 def test_every_term_of_the_synthesis_is_what_the_equations_say(name, of_pool):
     network, evaluated = of_pool(name)
     assert_terms(evaluated, lambda free: Equations(network, free).terms(evaluated.terms))
 
 
-@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("name", POOL_NAMES)
 def test_the_engine_has_the_density_and_gradient_of_the_synthesis(name, of_pool):
     network, evaluated = of_pool(name)
     posterior, learned = synthesis_posterior(network), information(network)
@@ -512,7 +517,7 @@ def assert_variables(network, evaluated: Evaluated) -> None:
     np.testing.assert_allclose(differences, differences[0], atol=1e-7)
 
 
-@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("name", POOL_NAMES)
 def test_the_synthesis_has_the_variables_of_a_posterior_and_its_likelihood(name, of_pool):
     assert_variables(*of_pool(name))
 
