@@ -56,16 +56,31 @@ def test_intervals_hold_the_slopes_that_patients_give_often_enough(stored):
     assert found["covered"] / found["intervals"] >= 0.92
 
 
-@pytest.mark.xfail(strict=True, reason="98 % do")
+@pytest.mark.xfail(
+    strict=True, reason="99 % do: posterior means of the same patients vary less than the truth"
+)
 def test_intervals_hold_the_slopes_that_patients_give_no_more_often_than_they_say(stored):
     found = of(stored, "patients")
     assert found["covered"] / found["intervals"] <= 0.975
 
 
-@pytest.mark.xfail(strict=True, reason="89 % do, and 77 % of those above 1")
-def test_intervals_hold_the_estimates_that_are_not_printed(stored):
+def test_intervals_hold_the_estimates_that_are_not_printed(stored, request):
+    if stored["design"]["structure"] == "gaussian process":
+        request.applymarker(pytest.mark.xfail(strict=True, reason="91 % do"))
     found = of(stored, "estimate")
-    assert found["covered"] / found["intervals"] >= 0.92
+    assert 0.92 <= found["covered"] / found["intervals"] <= 0.975
+
+
+def test_neither_structure_is_better_for_the_slopes_that_patients_give():
+    """Slopes that track are the better guess of the truth of these trials, which are drawn so."""
+    both = [json.loads(path.read_text(encoding="utf-8")) for path in recovery.STORED.values()]
+    process, tracking = ({value: of(each, value)["score"] for value in VALUES} for each in both)
+    assert process["patients"] == pytest.approx(tracking["patients"], rel=0.02)
+    assert 0.9 < tracking["many patients"] / process["many patients"] < 1
+    assert 0.85 < tracking["estimate"] / process["estimate"] < 1
+
+
+VALUES = ("patients", "many patients", "estimate")
 
 
 def made_up(estimate, se=0.15):
