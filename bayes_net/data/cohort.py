@@ -25,6 +25,7 @@ from bayes_net.data.conventions import (
 from bayes_net.data.notes import (
     EXCLUDED_PATIENTS,
     HANDLED,
+    RECONSTRUCTED,
     WARNING,
     Note,
     accepted,
@@ -210,7 +211,19 @@ def read_cohort(
         covariates=tuple(covariates),
         synthetic=synthetic,
     )
+    notes += _reconstructed(patients, len(cohort.patients))
     return _with_notes(cohort, notes + declared + dated + at_death + dropped, odd, how)
+
+
+def _reconstructed(patients: str | Path | pd.DataFrame, n: int) -> tuple[Note, ...]:
+    """A note of patients that ``files.curves.reconstruct`` made of a figure."""
+    if not reading.says(patients, RECONSTRUCTED):
+        return ()
+    message = (
+        f"{counted(n, 'patient')} reconstructed from a published curve (Guyot 2012): nobody's data, but as "
+        "many, with the curve and the numbers at risk that were printed; no covariates and no scans"
+    )
+    return (Note(HANDLED, RECONSTRUCTED, message, n),)
 
 
 def _conventional(

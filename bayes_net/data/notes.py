@@ -16,6 +16,7 @@ WARNING, HANDLED = "warning", "handled"
 RESPONSES = ("CR", "PR", "SD", "PD")
 """Readings that say whether a tumour progressed."""
 EXCLUDED_PATIENTS = "excluded-patients"
+RECONSTRUCTED = "reconstructed"
 """The code of the note whose ``by_arm`` the flow of patients begins with."""
 
 

@@ -100,6 +100,12 @@ def read_table(source: Source, role: str) -> Table:
     return table
 
 
+def says(source: Source, mark: str) -> bool:
+    """Whether a table of patients says of all of them that they are "synthetic" or "reconstructed"."""
+    frame = read_table(source, "patient").frame
+    return mark in frame and bool((frame[mark].astype(str).str.lower() == "true").all())
+
+
 def _from_frame(frame: pd.DataFrame, name: str) -> Table:
     named = [level for level in frame.index.names if level is not None and level not in frame.columns]
     labels = frame.index if frame.index.is_unique and not frame.index.names[0] else pd.RangeIndex(len(frame))

@@ -9,16 +9,21 @@ is a guess.
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from bayes_net.errors import InputError, listed
+from bayes_net.errors import CohortWarning, InputError, listed
+from bayes_net.files.formats import read_file
 from bayes_net.numbers import counted
 
 READING_ERROR = 0.01
 """By how much survival may rise from one point to the next, as it does where a flat curve is read by hand."""
+ROUNDING = 0.02
+"""By how much of itself the total of events may be missed: each point's events are a whole number."""
 _MOST_ROUNDS = 200
 
 
@@ -36,7 +41,8 @@ def reconstruct(points: pd.DataFrame, at_risk: pd.DataFrame, *, events: int | No
 
     ``points`` are read off the curve: time and survival, a share from 1 downwards, dense where it falls.
     ``at_risk`` are the numbers under the figure: time and n, the first at time 0. ``events`` is the total of
-    events where it is printed; without it censoring goes on after the last number at risk as it was before.
+    events where it is printed, and is warned of where it is missed by more than ``ROUNDING``; without it
+    censoring goes on after the last number at risk as it was before.
     All times are in one unit, which is that of the result.
 
     Raises
@@ -49,12 +55,16 @@ def reconstruct(points: pd.DataFrame, at_risk: pd.DataFrame, *, events: int | No
     curve = points.sort_values("time", kind="stable")
     time = np.concatenate([[0.0], curve["time"].to_numpy(float)])
     survival = np.minimum.accumulate(np.concatenate([[1.0], curve["survival"].to_numpy(float)]))
+    # what a curve has lost by the time of a number at risk was lost before it
+    before = np.isin(time, at_risk["time"]) & (time > 0)
+    time[before] -= np.diff(time, prepend=0.0)[before] / 2
     starts, numbers = at_risk["time"].to_numpy(float), at_risk["n"].to_numpy(int)
-    had, left = np.zeros(len(time), int), []
+    had = np.zeros(len(time), int)
+    left: list[float] = []
     n, reached = int(numbers[0]), 1.0
     ends = np.append(starts[1:], np.inf)
     for k, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        own = np.flatnonzero((time >= start) & (time < end))
+        own = np.flatnonzero(((time > start) | (k == 0)) & (time <= end))
         last = k == len(starts) - 1
         until = max(float(time[-1]), start) if last else end
         if last:
@@ -68,8 +78,47 @@ def reconstruct(points: pd.DataFrame, at_risk: pd.DataFrame, *, events: int | No
         n, reached = walked.at_risk, walked.survival
     times = np.concatenate([np.repeat(time, had), left, np.full(n, time[-1])])
     event = np.repeat([1, 0], [had.sum(), len(left) + n])
+    if events is not None and abs(had.sum() - events) > max(1, ROUNDING * events):
+        message = f"the curve and the numbers at risk give {had.sum()} events, and {events} are printed"
+        warnings.warn(message, CohortWarning, stacklevel=2)
     table = pd.DataFrame({"time": times, "event": event})
     return table.sort_values(["time", "event"], ascending=[True, False], ignore_index=True)
+
+
+def write_reconstruction(
+    points: Path, at_risk: Path, out: Path, *, arm: str, endpoint: str, events: int | None = None
+) -> pd.DataFrame:
+    """Write the pseudo-patients of a curve as a patient table with ``endpoint`` "pfs" or "os", and return it.
+
+    Both files may be of any kind that patient tables are. The column ``reconstructed`` says in every row what
+    these patients are, and ``read_cohort`` notes it.
+
+    Raises
+    ------
+    InputError
+        As ``reconstruct``; ``out`` exists already, or is no .csv file.
+    """
+    if out.exists() or out.suffix != ".csv":
+        raise InputError(
+            f"{out} exists already, or does not end in .csv; expected the name of a new .csv file"
+        )
+    table = reconstruct(*(_numbers(read_file(path)[1]) for path in (points, at_risk)), events=events)
+    names = [f"{arm} {number}" for number in range(1, len(table) + 1)]
+    table = table.rename(columns={"time": f"{endpoint}_time", "event": f"{endpoint}_event"})
+    table = table.assign(patient=names, arm=arm, reconstructed="true")
+    table = table[["patient", "arm", f"{endpoint}_time", f"{endpoint}_event", "reconstructed"]].round(4)
+    try:
+        table.to_csv(out, index=False)
+    except OSError as reason:
+        raise InputError(
+            f"{out} cannot be written ({reason}); expected a folder that can be written to"
+        ) from None
+    return table
+
+
+def _numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Columns as numbers where they are; what is none is refused with the rest."""
+    return table.apply(lambda column: pd.to_numeric(column, errors="coerce"))
 
 
 def _rate(left: list[float], until: float, n: int) -> float:
