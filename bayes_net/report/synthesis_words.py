@@ -151,22 +151,35 @@ def _early_progression(whole: pd.DataFrame) -> str:
 
 def _contributions(table: pd.DataFrame) -> list[str]:
     """How far the median of each of these numbers moves without each study, where it moves."""
-    keys, clauses = ["quantity", "endpoint", "arm", "study", "landmark", "of"], []
+    keys, clauses, silent = ["quantity", "endpoint", "arm", "study", "landmark", "of"], [], []
     rows = table[~table["of"].str.startswith("per 30")]
     whole = rows[rows["without"] == ""].set_index(keys)
     for study, own in rows[rows["without"] != ""].groupby("without", sort=False):
-        without = own.set_index(keys)
-        moved, gone = [], [key for key in whole.index if key not in without.index]
-        for key, row in whole.iterrows():
-            if key in gone:
-                continue
-            away = abs(without.loc[key, "mean"] - row["mean"]) / row["sd"]
-            if away >= LEAST_MOVE:
-                named = ", ".join(filter(None, (key[0], key[2], key[5])))
-                moved.append(f"{named}: {rounded(row['estimate'])} → {rounded(without.loc[key, 'estimate'])}")
-        text = "; ".join(moved) or "nothing here moves"
-        clauses.append(f"without {study}, {text}{'; the rest cannot be told' * bool(gone)}")
+        without, moved = own.set_index(keys), {}
+        known = [key for key in whole.index if key in without.index]
+        for key in known:
+            before, after = whole.loc[key], without.loc[key]
+            if abs(after["mean"] - before["mean"]) / before["sd"] >= LEAST_MOVE:
+                change = f"{rounded(before['estimate'])} → {rounded(after['estimate'])}"
+                moved.setdefault(_quantity(key), []).append(f"{change} ({_whose(key)})")
+        gone = "; the rest cannot be told" * (len(known) < len(whole))
+        if moved or gone:
+            changes = [f"{name} {', '.join(each)}" for name, each in moved.items()]
+            clauses.append(f"without {study}, {'; '.join(changes) or 'nothing else moves'}{gone}")
+        else:
+            silent.append(str(study))
+    if silent:
+        clauses.append(f"without {listed_and(silent)}, each by itself, nothing here moves")
     return [f"What each study contributes: {'. '.join(map(capitalised, clauses))}."] if clauses else []
+
+
+def _quantity(key: tuple) -> str:
+    return "hazard ratio per 10 points" if key[5].startswith("per 10") else key[0]
+
+
+def _whose(key: tuple) -> str:
+    """Arm of a hazard ratio of shrinkage, else the group of patients."""
+    return key[2] if key[5].startswith("per 10") else key[5]
 
 
 def slope_sentences(hazard_ratios: pd.DataFrame, together: pd.DataFrame | None = None) -> list[str]:

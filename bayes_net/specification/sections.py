@@ -143,13 +143,11 @@ class DataSection(Section):
     scans: Path | None = None
     """One row a scan, in a file of the same kinds. Required, unless `synthetic`."""
     adam: Path | None = None
-    """Folder of ADaM data sets (ADSL, ADTTE, and where there ADTR and ADRS), or a pattern of their files
-    such as
-    `"study/*.xpt"`, in the place of `patients` and `scans`. Units are read from it."""
+    """Folder of ADaM data sets (ADSL, ADTTE, and where there ADTR and ADRS), or a pattern of their files such
+    as `"study/*.xpt"`, in the place of `patients` and `scans`. Units are read from it."""
     adam_parameters: dict[Literal[ADAM_KEYS], str] = {}
     """What is meant in ADaM where it is not the usual: PARAMCD of `pfs`, `os`, `tumour` and `response`,
-    variable
-    of the `arm`, flag of the `population` (`""`: everyone) and `analysis_flag` of tumour rows."""
+    variable of the `arm`, flag of the `population` (`""`: everyone) and `analysis_flag` of tumour rows."""
     adam_where: dict[str, dict[str, str]] = {}
     """Rows that are kept, by data set: `{adtr = {PARCAT2 = "Investigator"}}`."""
     time_unit: Literal["days", "weeks", "months", "years"] | None = None
@@ -180,8 +178,7 @@ class DataSection(Section):
     each endpoint its own, such as `{pfs = 0, os = "dead"}`. All other values are censored."""
     missing_codes: dict[str, Codes] = {}
     """By column the values that stand for a missing one, such as `{age = [999, -9]}`; names of columns are
-    those
-    before `patient_columns` and `scan_columns`."""
+    those before `patient_columns` and `scan_columns`."""
     change_unit: Literal["percent", "fraction"] | None = None
     """Unit of `pchg`: a tumour that is 46 % smaller has -46, or the fraction -0.46."""
     pfs_censored_at_death: Literal["warn", "event", "censored"] = "warn"

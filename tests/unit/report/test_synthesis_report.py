@@ -135,6 +135,14 @@ def test_no_limit_is_never_summarised():
     assert "0.75" not in said
 
 
+def test_studies_without_which_nothing_moves_are_named_together():
+    table = fake_pool.tables()["answer"]
+    same = [table[table["without"] == ""].assign(without=name) for name in ("One", "Two")]
+    said = plain(answer(fake_pool.tables(answer=pd.concat([table, *same]))))
+    assert "Without One and Two, each by itself, nothing here moves." in said
+    assert said.count("nothing here moves") == 1
+
+
 def test_the_answer_is_what_a_clinician_asks():
     said = [plain([sentence]) for sentence in answer(fake_pool.tables())]
     assert said[0].startswith(
@@ -145,7 +153,7 @@ def test_the_answer_is_what_a_clinician_asks():
     assert "printed as 0.919 per point, 0.43 per 10" in said[1]
     assert "almost certainly associated with longer PFS" in said[1]
     assert "Response at completion (Series, 177Lu): probability 0.87 (95 % CrI 0.57–0.98)" in said[2]
-    assert "Without Series, hazard ratio, control, per 10 points of shrinkage: 0.53 → 0.70" in said[3]
+    assert "Without Series, hazard ratio per 10 points 0.53 → 0.70 (control)" in said[3]
     assert "the rest cannot be told" in said[3]
     assert said[4] == "177Lu against control: PFS (Trial) hazard ratio 0.20 (95 % CrI 0.12–0.31), " + (
         "almost certainly longer PFS."
