@@ -424,8 +424,8 @@ def shipped() -> dict:
     return {name: given for name, given in found.items() if isinstance(given, SynthesisPlan)}
 
 
-LARGEST = "prrt_extended"
-"""Of rows that the others have too, and a minute to compile."""
+LARGEST = {"prrt_extended", "netter1_pfs", "weights"}
+"""With the terms of prrt_pooled, and a minute each to compile."""
 POOLS = {
     **{name: lambda _, given=given: prepare(given).network for name, given in shipped().items()},
     **{
@@ -453,7 +453,7 @@ POOLS = {
 }
 
 
-POOL_NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name == LARGEST)) for name in POOLS]
+POOL_NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGEST)) for name in POOLS]
 
 
 @pytest.fixture(scope="module")

@@ -230,7 +230,7 @@ def test_the_log_likelihood_is_that_of_each_row_given_the_others(tmp_path):
     for i in range(20):
         se = np.array([0.303, 0.2 * factor[i], 0.17])
         joint = stats.multivariate_normal(mean[i], np.outer(se, se) * R)
-        grid = np.linspace(-1.96 * se[1], 1.96 * se[1], 4001)
+        grid = stats.norm.isf(0.025) * se[1] * np.linspace(-1, 1, 4001)
         at = np.array([np.full(4001, -0.856), grid, np.full(4001, y[i, 1])]).T
         wide = np.linspace(-3, 3, 20001)
         whole = np.array([np.full(20001, -0.856), wide, np.full(20001, y[i, 1])]).T

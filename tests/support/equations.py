@@ -244,9 +244,10 @@ class Equations:
     def slope(self, endpoint, arm, landmark):
         s, marks = self.a.slopes, self.a.landmarks
         group, labels = (endpoint, arm), [mark.label for mark in marks]
-        if s.structure == "exchangeable":
+        if s.structure in ("exchangeable", "tracking"):
             z = self.of("slope_z", *group, landmark)
-            return self.of("slope_mean", *group) + self.of("slope_sd", *group) * z
+            share = s.carried[arm][landmark] if s.structure == "tracking" else 1.0
+            return share * self.of("slope_mean", *group) + self.of("slope_sd", *group) * z
         log_t = np.array([np.nan if mark.biased else np.log(mark.months) for mark in marks])
         kernel = s.level + (1 - s.level) * np.exp(-((log_t[:, None] - log_t) ** 2) / (2 * s.length**2))
         kernel = np.where(np.isnan(kernel), np.eye(len(marks)), kernel)
