@@ -155,7 +155,8 @@ def _contributions(table: pd.DataFrame) -> list[str]:
     rows = table[~table["of"].str.startswith("per 30")]
     whole = rows[rows["without"] == ""].set_index(keys)
     for study, own in rows[rows["without"] != ""].groupby("without", sort=False):
-        without, moved = own.set_index(keys), {}
+        without = own.set_index(keys)
+        moved: dict[str, list[str]] = {}
         known = [key for key in whole.index if key in without.index]
         for key in known:
             before, after = whole.loc[key], without.loc[key]
