@@ -16,8 +16,9 @@ WARNING, HANDLED = "warning", "handled"
 RESPONSES = ("CR", "PR", "SD", "PD")
 """Readings that say whether a tumour progressed."""
 EXCLUDED_PATIENTS = "excluded-patients"
-RECONSTRUCTED = "reconstructed"
 """The code of the note whose ``by_arm`` the flow of patients begins with."""
+RECONSTRUCTED = "reconstructed"
+"""The code of the note, and the column of a table, of patients who were made of a published curve."""
 
 
 @dataclass(frozen=True)
