@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 
 REFIT_RHAT, REFIT_ESS, REFIT_ACCEPT = 1.03, 100, 0.97
+REFIT_TUNE, REFIT_DRAWS = 200, 250
 """Enough to see by how much of its standard deviation a parameter moves; what fails is refitted as carefully
 as the whole."""
 WHOLE = "all evidence"
@@ -145,7 +146,7 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         from bayes_net.inference.synthesis import fit_synthesis, shares_first_stage, with_levels_of
 
         network, whole, wanted, gates = self.network, self.sampler, self.plan.sampling, []
-        brief = replace(whole, tune=max(whole.tune // 4, 100))
+        brief = replace(whole, tune=max(whole.tune // 4, min(whole.tune, REFIT_TUNE)))
         brief = replace(brief, target_accept=min(whole.target_accept, REFIT_ACCEPT))
 
         def refit(smaller: Network, share: float = 0.2) -> xr.DataTree:
@@ -156,7 +157,9 @@ class PreparedNetwork(Prepared[FittedNetwork]):
                 tree, judged = sampled(
                     lambda sampler, seed: fit_synthesis(smaller, seed=seed, sampler=sampler, brief=True),
                     refit_gate,
-                    sampler=replace(brief, draws=max(round(share * whole.draws), 100)),
+                    sampler=replace(
+                        brief, draws=max(round(share * whole.draws), min(whole.draws, REFIT_DRAWS))
+                    ),
                     seeds=[wanted.seed] * (1 + wanted.retry),
                 )
             gates.append(judged)
