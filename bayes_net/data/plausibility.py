@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -100,8 +101,8 @@ def _follow_up(tables: Tables) -> Found:
         wrong = longest > 12 * LIFE_YEARS
         days = longest[wrong] / MONTHS_PER[unit]
         if days.between(*EXCEL_DAYS).all():
-            date = pd.Timestamp("1899-12-30") + pd.Timedelta(days=float(days.max()))
-            hint = f"; Excel writes dates as such numbers: {days.max():g} is {date.date()}"
+            meant = date(1899, 12, 30) + timedelta(days=float(days.max()))
+            hint = f"; Excel writes dates as such numbers: {days.max():g} is {meant}"
         got = f"follow-up of more than {LIFE_YEARS:g} years (up to {years} years{hint})"
         todo = "Give times from time zero in the unit that time_unit says."
         yield problem(tables.people.name, got, f"times in {unit}", todo, tables.people.rows(wrong))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -34,7 +35,7 @@ def study() -> dict[str, pd.DataFrame]:
     rows = []
     for who, pfs, cnsr, why, os_day, os_cnsr, os_why in ends:
         for code, day, flag, reason in (("PFS", pfs, cnsr, why), ("OS", os_day, os_cnsr, os_why)):
-            date = pd.Timestamp(start[who]) + pd.Timedelta(days=day - 1)
+            date = pd.Timestamp(start[who]) + timedelta(days=day - 1)
             text = {"PFS": "Progression-Free Survival (days)", "OS": "Overall Survival (days)"}[code]
             rows.append((who, code, text, float(day), flag, start[who], str(date.date()), reason))
     names = ["USUBJID", "PARAMCD", "PARAM", "AVAL", "CNSR", "STARTDT", "ADT", "EVNTDESC"]
@@ -52,7 +53,7 @@ def study() -> dict[str, pd.DataFrame]:
     for who, scans in sizes.items():
         base = scans[0][1]
         for i, (day, size) in enumerate(scans):
-            date = pd.Timestamp(start[who]) + pd.Timedelta(days=day - (day > 0))
+            date = pd.Timestamp(start[who]) + timedelta(days=day - (day > 0))
             change = 100 * (size - base) / base
             tumour.append(
                 (who, day, str(date.date()), "", float(size), float(base), "" if i else "Y", change)

@@ -1,5 +1,7 @@
 """Tables as people have them: dates, one column a visit, one endpoint, spreadsheets."""
 
+from datetime import timedelta
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ ZERO = pd.to_datetime(["2019-03-01", "2019-06-30", "2020-02-28", "2020-12-31"])
 
 
 def dated(times: pd.Series, zero) -> list[str]:
-    return [str((z + pd.Timedelta(days=int(t))).date()) for t, z in zip(times, zero, strict=True)]
+    return [str((z + timedelta(days=int(t))).date()) for t, z in zip(times, zero, strict=True)]
 
 
 def with_dates() -> tuple[pd.DataFrame, pd.DataFrame]:
