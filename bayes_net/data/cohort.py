@@ -25,12 +25,12 @@ from bayes_net.data.conventions import (
 from bayes_net.data.notes import (
     EXCLUDED_PATIENTS,
     HANDLED,
-    RECONSTRUCTED,
     WARNING,
     Note,
     accepted,
     handled_scans,
     judgement_calls,
+    reconstructed_note,
 )
 from bayes_net.data.plausibility import Tables, censored_at_death, implausible
 from bayes_net.display import notebook_html
@@ -58,6 +58,8 @@ class Cohort:
     """Field and where it comes from, of a cohort from ADaM."""
     reasons: pd.DataFrame | None = None
     """Why follow-up ended: patient, pfs_reason and os_reason as text, of a cohort from ADaM."""
+    reconstructed: tuple[str, ...] = ()
+    """Patients who are nobody's data, but were made of a published curve."""
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -82,14 +84,21 @@ class Cohort:
 
     @property
     def _identity(self) -> tuple:
-        return self.digest, self.arms, self.covariates, self.synthetic
+        return self.digest, self.arms, self.covariates, self.synthetic, self.reconstructed
 
     def __repr__(self) -> str:
         sizes = self.patients["arm"].value_counts()
         arms = ", ".join(f"{arm} {sizes.get(arm, 0)}" for arm in self.arms)
         endpoints = " and ".join(schema.ENDPOINT_LABELS[name] for name in self.endpoints)
-        kind = "synthetic cohort" if self.synthetic else "cohort"
-        return f"<{kind}: {len(self.patients)} patients ({arms}), {len(self.scans)} scans, {endpoints}>"
+        return f"<{self._kind}: {len(self.patients)} patients ({arms}), {len(self.scans)} scans, {endpoints}>"
+
+    @property
+    def _kind(self) -> str:
+        """What the patients are, where they are nobody's data."""
+        if self.synthetic:
+            return "synthetic cohort"
+        some = "" if len(self.reconstructed) == len(self.patients) else "partly "
+        return f"{some}reconstructed cohort" if self.reconstructed else "cohort"
 
     def _repr_html_(self) -> str:
         sizes = "sizes in mm" if "sld" in self.scans else "sizes as percent change from baseline"
@@ -99,9 +108,7 @@ class Cohort:
             f"Covariates: {', '.join(self.covariates) or 'none'}",
             *(f"{note.kind.capitalize()}: {note.message}" for note in self.notes),
         ]
-        return notebook_html(
-            "Synthetic cohort" if self.synthetic else "Cohort", facts, tables={"": self._by_arm}
-        )
+        return notebook_html(self._kind.capitalize(), facts, tables={"": self._by_arm})
 
     @property
     def _by_arm(self) -> pd.DataFrame:
@@ -204,26 +211,25 @@ def read_cohort(
     )
     problems += [*rules.scan_problems(visits, people, str(window), in_unit), *impossible]
     reading.refuse(problems, accepted(odd, how.accept))
+    table = _patient_table(people.frame, covariates, study)
     cohort = Cohort(
-        patients=_patient_table(people.frame, covariates, study),
+        patients=table,
         scans=_scan_table(visits.frame, size_unit),
         arms=tuple(arms or sorted(set(people.frame["arm"]))),
         covariates=tuple(covariates),
         synthetic=synthetic,
+        reconstructed=_reconstructed(people.frame),
     )
-    notes += _reconstructed(patients, len(cohort.patients))
+    notes += reconstructed_note(len(cohort.reconstructed), len(table))
     return _with_notes(cohort, notes + declared + dated + at_death + dropped, odd, how)
 
 
-def _reconstructed(patients: str | Path | pd.DataFrame, n: int) -> tuple[Note, ...]:
-    """A note of patients that ``files.curves.reconstruct`` made of a figure."""
-    if not reading.says(patients, RECONSTRUCTED):
+def _reconstructed(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Patients whom ``files.curves.reconstruct`` made of a figure, as their table says."""
+    if reading.RECONSTRUCTED not in frame:
         return ()
-    message = (
-        f"{counted(n, 'patient')} reconstructed from a published curve (Guyot 2012): nobody's data, but as "
-        "many, with the curve and the numbers at risk that were printed; no covariates and no scans"
-    )
-    return (Note(HANDLED, RECONSTRUCTED, message, n),)
+    made = frame[reading.RECONSTRUCTED].astype(str).str.strip().str.lower() == "true"
+    return tuple(sorted(frame["patient"][made].astype(str)))
 
 
 def _conventional(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net import schema
-from bayes_net.data.reading import TRUTH, parsed
+from bayes_net.data.reading import RECONSTRUCTED, TRUTH, parsed
 from bayes_net.numbers import counted
 
 WARNING, HANDLED = "warning", "handled"
@@ -17,8 +17,6 @@ RESPONSES = ("CR", "PR", "SD", "PD")
 """Readings that say whether a tumour progressed."""
 EXCLUDED_PATIENTS = "excluded-patients"
 """The code of the note whose ``by_arm`` the flow of patients begins with."""
-RECONSTRUCTED = "reconstructed"
-"""The code of the note, and the column of a table, of patients who were made of a published curve."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,18 @@ WARNINGS = {
 """The codes of warnings, and what each is about: `accept` takes them."""
 UNIT_DOUBTS = ("long-follow-up", "short-follow-up", "scan-time-unit")
 """Warnings that explain why nobody is at risk."""
+
+
+def reconstructed_note(n: int, of: int) -> tuple[Note, ...]:
+    """That ``n`` of a cohort's patients are made of a published curve, unless none is."""
+    if not n:
+        return ()
+    who = counted(n, "patient") + ("" if n == of else f" of {of}")
+    message = (
+        f"{who} reconstructed from a published curve (Guyot 2012): nobody's data, but as many, with the "
+        "curve and the numbers at risk that were printed; no covariates and no scans"
+    )
+    return (Note(HANDLED, RECONSTRUCTED, message, n),)
 
 
 def accepted(notes: Iterable[Note], accept: Sequence[str]) -> tuple[Note, ...]:

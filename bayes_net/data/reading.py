@@ -100,12 +100,6 @@ def read_table(source: Source, role: str) -> Table:
     return table
 
 
-def says(source: Source, mark: str) -> bool:
-    """Whether a table of patients says of all of them that they are "synthetic" or "reconstructed"."""
-    frame = read_table(source, "patient").frame
-    return mark in frame and bool((frame[mark].astype(str).str.lower() == "true").all())
-
-
 def _from_frame(frame: pd.DataFrame, name: str) -> Table:
     named = [level for level in frame.index.names if level is not None and level not in frame.columns]
     labels = frame.index if frame.index.is_unique and not frame.index.names[0] else pd.RangeIndex(len(frame))
@@ -249,6 +243,8 @@ def _number(value: str | None, words: Mapping[str, float]) -> float | None:
 SIZE_UNITS = {"mm": 1.0, "cm": 10.0}
 """Millimetres in each unit of size."""
 PATIENT_COLUMNS = ("patient", "study", "arm", "pfs_time", "pfs_event", "os_time", "os_event")
+RECONSTRUCTED = "reconstructed"
+"""Column of patients, and code of the note, of those who were made of a published curve."""
 _TAKEN = (*PATIENT_COLUMNS, "time_zero", "landmark", "shrinkage", "response", "time", "event")
 
 
@@ -311,9 +307,8 @@ def _patients(
     known = [*(progression if there(progression) or not there(survival) else ())]
     known += survival if there(survival) else ()
     absent = [name for name in (*progression, *survival) if name not in known]
-    selected = select(
-        table, mapping, ("patient", "arm", *known, *covariates), ("study", "time_zero", *absent)
-    )
+    others = ("study", "time_zero", RECONSTRUCTED, *absent)
+    selected = select(table, mapping, ("patient", "arm", *known, *covariates), others)
     if study is not None and "study" in selected.frame:
         got = f"the study is both a column and given as {study!r}"
         raise CohortError(problem(table.name, got, "one of them", "Leave out study, or rename the column."))

@@ -15,6 +15,16 @@ USES = ("likelihood", "check", "record")
 ENDPOINTS = ("pfs", "os", "response", "shrinkage", "completion")
 _NUMBER = r"-?\d+(\.\d+)?"
 _SUBGROUP = re.compile(f"all|>={_NUMBER}|<{_NUMBER}|>={_NUMBER},<{_NUMBER}")
+
+
+def _is_subgroup(text: str) -> bool:
+    """Whether it is a subgroup, and has shrinkages."""
+    if not _SUBGROUP.fullmatch(text):
+        return False
+    lower, _, upper = text.partition(",<")
+    return not upper or float(lower.removeprefix(">=")) < float(upper)
+
+
 _NOTHING_SAID = Rule(
     lambda r: True, "a statement on a number of this kind", "one on a hazard ratio or an odds ratio",
     ("statistic", "said"), "Keep it with use = record.",
@@ -29,7 +39,7 @@ _ALL = (
          ("endpoint",)),
     Rule(lambda r: r.use != "record" and r.statistic not in KINDS, "unknown statistic",
          f"one of {', '.join(KINDS)}", ("statistic",), "Other numbers can be kept with use = record."),
-    Rule(lambda r: not _SUBGROUP.fullmatch(r.subgroup), "unknown subgroup",
+    Rule(lambda r: not _is_subgroup(r.subgroup), "unknown subgroup",
          'all, or a shrinkage group such as ">=30", "<30" or ">=-20,<30"', ("subgroup",)),
     Rule(lambda r: r.lower >= r.upper, "limits out of order", "a lower limit below the upper one", LIMITS),
     Rule(lambda r: r.value < r.lower or r.value > r.upper, "the value lies outside its limits",

@@ -51,6 +51,9 @@ def reconstruct(points: pd.DataFrame, at_risk: pd.DataFrame, *, events: int | No
         A column is missing, a value is no time, no share or no number of patients, survival rises by more
         than ``READING_ERROR``, numbers at risk rise, or the points end before the last number at risk.
     """
+    points, at_risk = (
+        table.apply(pd.to_numeric, errors="coerce") if len(table) else table for table in (points, at_risk)
+    )
     _refuse(points, at_risk, events)
     curve = points.sort_values("time", kind="stable")
     time = np.concatenate([[0.0], curve["time"].to_numpy(float)])
@@ -67,12 +70,14 @@ def reconstruct(points: pd.DataFrame, at_risk: pd.DataFrame, *, events: int | No
         own = np.flatnonzero(((time > start) | (k == 0)) & (time <= end))
         last = k == len(starts) - 1
         until = max(float(time[-1]), start) if last else end
-        if last:
-            guess = 0 if events is not None else round(_rate(left, starts[-1], n) * (until - start))
-            wanted = None if events is None else events - int(had.sum())
-            walked = _to_events(time[own], survival[own], n, reached, (start, until), guess, wanted)
+        stretch = _Stretch(time[own], survival[own], n, reached, (start, until))
+        if not last:
+            walked = stretch.to_number(int(numbers[k + 1]))
+        elif events is None:
+            as_before = round(len(left) / start * (until - start)) if start > 0 else 0
+            walked = stretch.walk(min(as_before, n))
         else:
-            walked = _to_number(time[own], survival[own], n, reached, (start, until), int(numbers[k + 1]))
+            walked = stretch.to_events(events - int(had.sum()))
         had[own] = walked.events
         left += list(walked.censored)
         n, reached = walked.at_risk, walked.survival
@@ -102,77 +107,62 @@ def write_reconstruction(
         raise InputError(
             f"{out} exists already, or does not end in .csv; expected the name of a new .csv file"
         )
-    table = reconstruct(*(_numbers(read_file(path)[1]) for path in (points, at_risk)), events=events)
+    table = reconstruct(*(read_file(path)[1] for path in (points, at_risk)), events=events)
     names = [f"{arm} {number}" for number in range(1, len(table) + 1)]
     table = table.rename(columns={"time": f"{endpoint}_time", "event": f"{endpoint}_event"})
     table = table.assign(patient=names, arm=arm, reconstructed="true")
     table = table[["patient", "arm", f"{endpoint}_time", f"{endpoint}_event", "reconstructed"]].round(4)
     try:
-        table.to_csv(out, index=False)
+        with out.open("x", encoding="utf-8", newline="") as file:
+            table.to_csv(file, index=False, lineterminator="\n")
     except OSError as reason:
-        raise InputError(
-            f"{out} cannot be written ({reason}); expected a folder that can be written to"
-        ) from None
+        if not isinstance(reason, FileExistsError):
+            out.unlink(missing_ok=True)  # what is half written
+        raise InputError(f"{out} cannot be written ({reason}); expected a new file in a folder") from None
     return table
 
 
-def _numbers(table: pd.DataFrame) -> pd.DataFrame:
-    """Columns as numbers where they are; what is none is refused with the rest."""
-    return table.apply(lambda column: pd.to_numeric(column, errors="coerce"))
+class _Stretch(NamedTuple):
+    """Points between two numbers at risk, and how many patients and how high a curve come to its start."""
 
+    time: np.ndarray
+    survival: np.ndarray
+    n: int
+    reached: float
+    span: tuple[float, float]
 
-def _rate(left: list[float], until: float, n: int) -> float:
-    """Patients censored in a unit of time so far."""
-    return min(len(left) / until, n) if until > 0 else 0.0
+    def walk(self, lost: int) -> _Walk:
+        """With so many censored, even over the time: events at every point, as many as bring the curve from
+        where it was to where it is read."""
+        start, end = self.span
+        lost_at = start + (end - start) * (np.arange(lost) + 0.5) / max(lost, 1)
+        n, reached = self.n, self.reached
+        events, left = np.zeros(len(self.time), int), 0
+        for k, at in enumerate(self.time):
+            out = min(int(np.searchsorted(lost_at, at)) - left, n)
+            n, left = n - out, left + out
+            if n and self.survival[k] < reached:
+                events[k] = min(round(n * (1.0 - self.survival[k] / reached)), n)
+                reached *= 1.0 - events[k] / n
+                n -= events[k]
+        out = min(lost - left, n)
+        return _Walk(events, lost_at[: left + out], n - out, reached)
 
+    def to_number(self, printed: int) -> _Walk:
+        """With as many censored as leave the ``printed`` number at risk, or as near as the curve allows."""
+        found, lost = [], max(self.n - printed, 0)
+        for _ in range(_MOST_ROUNDS):
+            found.append(self.walk(lost))
+            over = found[-1].at_risk - printed
+            if over == 0 or (over < 0 and lost == 0):
+                break
+            lost = min(max(lost + over, 0), self.n)
+        return min(found, key=lambda each: abs(each.at_risk - printed))
 
-def _spread(n: int, span: tuple[float, float]) -> np.ndarray:
-    """Times of ``n`` censored patients, even over ``span``."""
-    return span[0] + (span[1] - span[0]) * (np.arange(n) + 0.5) / max(n, 1)
-
-
-def _walk(time: np.ndarray, survival: np.ndarray, n: int, reached: float, lost: np.ndarray) -> _Walk:
-    """Events at every point: as many as bring the curve from where it was to where it is read."""
-    events, left = np.zeros(len(time), int), 0
-    for k, at in enumerate(time):
-        out = min(int(np.searchsorted(lost, at)) - left, n)
-        n, left = n - out, left + out
-        if n and survival[k] < reached:
-            events[k] = min(round(n * (1.0 - survival[k] / reached)), n)
-            reached *= 1.0 - events[k] / n
-            n -= events[k]
-    out = min(len(lost) - left, n)
-    return _Walk(events, lost[: left + out], n - out, reached)
-
-
-def _to_number(
-    time: np.ndarray, survival: np.ndarray, n: int, reached: float, span: tuple[float, float], printed: int
-) -> _Walk:
-    """As many censored as leave the ``printed`` number at risk, or as near to it as the curve allows."""
-    found, lost = [], max(n - printed, 0)
-    for _ in range(_MOST_ROUNDS):
-        found.append(_walk(time, survival, n, reached, _spread(lost, span)))
-        over = found[-1].at_risk - printed
-        if over == 0 or (over < 0 and lost == 0):
-            break
-        lost = min(max(lost + over, 0), n)
-    return min(found, key=lambda each: abs(each.at_risk - printed))
-
-
-def _to_events(
-    time: np.ndarray,
-    survival: np.ndarray,
-    n: int,
-    reached: float,
-    span: tuple[float, float],
-    guess: int,
-    wanted: int | None,
-) -> _Walk:
-    """After the last number at risk: the fewest censored with the ``wanted`` events, or as near as can be."""
-    if wanted is None:
-        return _walk(time, survival, n, reached, _spread(min(guess, n), span))
-    tried = (_walk(time, survival, n, reached, _spread(lost, span)) for lost in range(n + 1))
-    return min(tried, key=lambda each: abs(int(each.events.sum()) - wanted))
+    def to_events(self, wanted: int) -> _Walk:
+        """With the fewest censored that leave the ``wanted`` events, or as near as can be."""
+        tried = (self.walk(lost) for lost in range(self.n + 1))
+        return min(tried, key=lambda each: abs(int(each.events.sum()) - wanted))
 
 
 # --- what cannot be a curve ---------------------------------------------------------------------------------
@@ -190,8 +180,7 @@ def _refuse(points: pd.DataFrame, at_risk: pd.DataFrame, events: int | None) -> 
 def _column_problems(table: pd.DataFrame, names: tuple[str, ...], what: str) -> list[str]:
     if missing := [name for name in names if name not in table]:
         return [f"{what} has no column {', '.join(missing)}; expected {' and '.join(names)}"]
-    values = table[list(names)].apply(pd.to_numeric, errors="coerce")
-    bad = ~np.isfinite(values).all(axis=1)
+    bad = ~np.isfinite(table[list(names)].astype(float)).all(axis=1)
     if bad.any() or not len(table):
         return [f"{what} has {_rows(table, bad) if len(table) else 'no rows'}; expected numbers"]
     return []

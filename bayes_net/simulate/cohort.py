@@ -20,6 +20,7 @@ from scipy.optimize import brentq
 
 from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.notes import Note
+from bayes_net.data.reading import RECONSTRUCTED
 from bayes_net.errors import CohortWarning, InputError
 from bayes_net.simulate.plan import SimulationPlan
 from bayes_net.simulate.trials import Trials, draw
@@ -59,7 +60,8 @@ def simulate_cohort(plan: SimulationPlan | None = None, *, seed: int) -> Cohort:
 def write_cohort(cohort: Cohort, folder: str | Path) -> tuple[Path, Path]:
     """Write two CSV files, patients and scans (times in months, sizes in mm), and return their paths.
 
-    Synthetic cohorts carry it in the file names and in a column. Each file appears whole or not at all.
+    Synthetic cohorts carry it in the file names and in a column, and patients who were made of a published
+    curve in a column. Each file appears whole or not at all.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +70,11 @@ def write_cohort(cohort: Cohort, folder: str | Path) -> tuple[Path, Path]:
     scans = cohort.scans.drop(columns=["baseline"] + ["pchg"] * ("sld" in cohort.scans))
     prefix = "synthetic_" if cohort.synthetic else ""
     paths = folder / f"{prefix}patients.csv", folder / f"{prefix}scans.csv"
-    for table, path in zip((cohort.patients, scans), paths, strict=True):
+    patients = cohort.patients
+    if cohort.reconstructed:
+        made = patients["patient"].isin(cohort.reconstructed)
+        patients = patients.assign(**{RECONSTRUCTED: made.map({True: "true", False: "false"})})
+    for table, path in zip((patients, scans), paths, strict=True):
         label = {"synthetic": "true"} if cohort.synthetic else {}
         _write_atomically(table.rename(columns=units).assign(**label), path)
     return paths

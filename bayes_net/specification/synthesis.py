@@ -138,8 +138,7 @@ class SlopeSection(sections.Section):
 
     def value(self, virtual: VirtualTrials | None = None) -> SlopePrior:
         """The prior as the model takes it; ``virtual`` trials say what tracking slopes track."""
-        marks = landmark_times(self.landmarks) if self.landmarks else ()
-        tracking = self.structure == priors.TRACKING
+        tracked = self.landmarks if self.structure == priors.TRACKING else ()
         return SlopePrior(
             prior=priors.hazard_ratio_prior(*_proper(self.hazard_ratio_per_10_points)),
             structure=self.structure,
@@ -148,7 +147,7 @@ class SlopeSection(sections.Section):
             heterogeneity=priors.HalfNormal(self.heterogeneity),
             between_studies=priors.HalfNormal(self.between_studies),
             no_limit_months=self.no_limit_at.months if self.no_limit_at else None,
-            carried=carried(virtual, marks) if tracking and virtual is not None else {},
+            carried=carried(virtual, landmark_times(tracked)) if tracked and virtual is not None else {},
         )
 
 

@@ -20,7 +20,7 @@ from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.exposure import Exposure, Measure, Response, equal_event_cuts, expose
 from bayes_net.data.landmarks import Landmark, LandmarkSet, landmark
 from bayes_net.data.notes import UNIT_DOUBTS, accepted
-from bayes_net.data.reading import says
+from bayes_net.data.reading import read_table
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import CohortWarning, Gathered, InputError, refuse
 from bayes_net.estimands.summary import STRENGTHS
@@ -321,8 +321,14 @@ def _read(data: DataSection, folder: Path, covariates: Sequence[str]) -> Cohort:
         change_unit=data.change_unit,
         pfs_censored_at_death=data.pfs_censored_at_death,
         accept=data.accept,
-        synthetic=says(patients, "synthetic"),
+        synthetic=_says_synthetic(patients),
     )
+
+
+def _says_synthetic(patients: Path) -> bool:
+    """Whether the patient table calls itself synthetic, as those written by ``write_cohort`` do."""
+    frame = read_table(patients, "patient").frame
+    return "synthetic" in frame and bool((frame["synthetic"].astype(str).str.lower() == "true").all())
 
 
 @prepare.register

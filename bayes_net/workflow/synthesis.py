@@ -146,20 +146,19 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         from bayes_net.inference.synthesis import fit_synthesis, shares_first_stage, with_levels_of
 
         network, whole, wanted, gates = self.network, self.sampler, self.plan.sampling, []
-        brief = replace(whole, tune=max(whole.tune // 4, min(whole.tune, REFIT_TUNE)))
-        brief = replace(brief, target_accept=min(whole.target_accept, REFIT_ACCEPT))
+        tune = max(whole.tune // 4, min(whole.tune, REFIT_TUNE))
+        brief = replace(whole, tune=tune, target_accept=min(whole.target_accept, REFIT_ACCEPT))
 
         def refit(smaller: Network, share: float = 0.2) -> xr.DataTree:
             if shares_first_stage(network, smaller):
                 tree = with_levels_of(fit, smaller, seed=wanted.seed)
                 judged = refit_gate(tree)
             else:
+                draws = max(round(share * whole.draws), min(whole.draws, REFIT_DRAWS))
                 tree, judged = sampled(
                     lambda sampler, seed: fit_synthesis(smaller, seed=seed, sampler=sampler, brief=True),
                     refit_gate,
-                    sampler=replace(
-                        brief, draws=max(round(share * whole.draws), min(whole.draws, REFIT_DRAWS))
-                    ),
+                    sampler=replace(brief, draws=draws),
                     seeds=[wanted.seed] * (1 + wanted.retry),
                 )
             gates.append(judged)

@@ -67,3 +67,19 @@ def test_a_total_of_events_that_the_curve_does_not_have_is_said(curve):
     code, shown, _ = reconstruct(curve, "--events", 25)
     assert code == 0
     assert "19 events (25 are printed: read the end of the curve again)" in " ".join(shown.split())
+
+
+def test_one_reconstructed_arm_among_patients_stays_marked(curve):
+    """And stays so when the cohort is written anew."""
+    assert reconstruct(curve)[0] == 0
+    made = pd.read_csv(curve / "patients.csv", dtype=str)
+    others = made.assign(patient=lambda t: "P" + t["patient"], arm="control").drop(columns="reconstructed")
+    pd.concat([others, made]).to_csv(curve / "both.csv", index=False)
+    cohort = bn.read_cohort(curve / "both.csv", None, time_unit="months", exclude_patients=["177Lu 1"])
+    assert set(cohort.reconstructed) == set(made["patient"]) - {"177Lu 1"}
+    assert "39 patients of 79 reconstructed from a published curve" in cohort.notes[-1].message
+    assert repr(cohort).startswith("<partly reconstructed cohort: 79 patients")
+    files = bn.simulate.write_cohort(cohort, curve / "anew")
+    again = bn.read_cohort(files[0], None, time_unit="months", patient_columns={"pfs_time": "pfs_months"})
+    assert again == cohort
+    assert again.reconstructed == cohort.reconstructed

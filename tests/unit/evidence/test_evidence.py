@@ -106,6 +106,7 @@ REFUSED = {
     "subgroup": (MEDIAN | {"subgroup": "responders"}, "unknown subgroup", ">=30"),
     "subgroup without a number": (MEDIAN | {"subgroup": ">=-20,<"}, "unknown subgroup", ">=-20,<30"),
     "subgroup the wrong way round": (MEDIAN | {"subgroup": "<30,>=-20"}, "unknown subgroup", ">=-20,<30"),
+    "subgroup of nobody": (MEDIAN | {"subgroup": ">=30,<-20"}, "unknown subgroup", ">=-20,<30"),
     "cohort": (MEDIAN | {"cohort_id": ""}, "no study, cohort_id or arm", "cohort_id empty"),
     "source": (MEDIAN | {"source": ""}, "no source or section", "source empty"),
     "section": (MEDIAN | {"section": ""}, "no source or section", "section empty"),
