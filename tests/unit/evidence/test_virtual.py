@@ -5,10 +5,11 @@ import shutil
 import numpy as np
 import pytest
 
+from bayes_net.data.landmarks import landmark_times
 from bayes_net.data.shipped import models_folder
 from bayes_net.evidence.kinds import datum
 from bayes_net.evidence.table import EvidenceError, read_evidence
-from bayes_net.evidence.virtual import biases
+from bayes_net.evidence.virtual import biases, carried
 from bayes_net.simulate.ensemble import virtual_trials
 
 DATA = models_folder() / "data"
@@ -79,3 +80,17 @@ def test_statements_become_records_where_they_are_not_wanted():
 def test_biases_are_per_point():
     control = virtual_trials().arm("control").bias
     assert biases(virtual_trials())["control"] == pytest.approx((control.value / 10, control.sd / 10))
+
+
+def test_what_a_landmark_carries_is_that_of_the_virtual_trials():
+    """By the label that a fit has; a landmark that no virtual trial has is left out."""
+    marks, ensemble = landmark_times(["150d", "400d", "no limit"]), virtual_trials()
+    found = carried(ensemble, marks)
+    assert set(found) == {"control", "177Lu"}
+    for name, own in found.items():
+        expected = {mark: ensemble.arm(name).carried(given).value for mark, given in NAMED.items()}
+        assert own == expected
+        assert own["150 d"] != ensemble.arm(name).tracking("150d").value
+
+
+NAMED = {"150 d": "150d", "no limit": "no limit"}
