@@ -13,6 +13,7 @@ from . import (
     workflow as workflow,
 )
 from .adam.read import read_adam as read_adam
+from .adam.write import write_adam as write_adam
 from .checks import gate as gate
 from .data import (
     Cohort as Cohort,

@@ -1,1 +1,1 @@
-"""ADaM data sets in, cohorts out."""
+"""ADaM data sets in, cohorts out; and the other way round."""

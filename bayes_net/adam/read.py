@@ -29,6 +29,7 @@ from bayes_net.adam.datasets import (
     unit_in_days,
     unit_name,
 )
+from bayes_net.adam.written import is_written, read_written
 from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.notes import HANDLED, WARNING, Note
 from bayes_net.errors import listed
@@ -95,12 +96,29 @@ def read_adam(
     and CNSDTDSC of the censored). A scan is progression where ADTTE says that progression ended PFS by
     then.
 
+    Data sets that ``write_adam`` wrote give the cohort that was written: its arms in their order, its
+    studies, and progression, new lesions and responses as each scan has them. Parameters and units are then
+    what was written, and no others may be asked for.
+
     Raises
     ------
     CohortError
         A data set or parameter is missing or ambiguous, or the tables break a rule of ``read_cohort``.
     """
     made, sets = _Read(), datasets(source, where or {})
+    if is_written(sets):
+        asked = {"pfs": pfs, "os": os, "tumour": tumour, "response": response, "arm": arm}
+        asked |= {"population": population, "analysis_flag": analysis_flag}
+        return read_written(
+            sets,
+            asked | {"time_unit": time_unit, "size_unit": size_unit},
+            arms=arms,
+            covariates=covariates,
+            exclude_patients=exclude_patients,
+            scans_after_death=scans_after_death,
+            accept=accept,
+            **conventions,
+        )
     adsl = _population(sets, population, made)
     arm_of = _arms(adsl, sets["adtte"], arm, made)
     adtte = sets["adtte"].where(sets["adtte"].values("USUBJID").isin(set(arm_of.index)))

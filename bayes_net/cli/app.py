@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from importlib.metadata import version
@@ -16,21 +14,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
+from bayes_net.cli.files import files
 from bayes_net.cli.terminal import (
+    BAD_INPUT,
+    GATE_FAILED,
+    Spec,
+    bad_input_exits,
     err_console,
     framed,
     literal,
     out_console,
+    progress,
     show_entering,
     show_found,
     show_notes,
@@ -38,19 +34,14 @@ from bayes_net.cli.terminal import (
     show_scenarios,
     show_tipping,
 )
-from bayes_net.errors import InputError
-from bayes_net.specification.shipped import TEMPLATES, example_evidence, find_specification, shipped_models
+from bayes_net.specification.shipped import find_specification, shipped_models
 
-BAD_INPUT, GATE_FAILED = 2, 3
 app = typer.Typer(
     help="Bayesian landmark survival models for neuroendocrine tumours.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-Spec = Annotated[
-    str, typer.Argument(metavar="SPEC", help="A specification file (.toml), or a shipped model's name.")
-]
 
 
 class _Engine(StrEnum):
@@ -58,30 +49,10 @@ class _Engine(StrEnum):
     pymc = "pymc"
 
 
-class _Endpoint(StrEnum):
-    pfs = "pfs"
-    os = "os"
-
-
 Engine = Annotated[
     _Engine, typer.Option(help="numba: compiled once for all; pymc: the PyMC models, compiled one by one.")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Overrides the seed in the specification.")]
-
-
-@contextmanager
-def _bad_input_exits() -> Iterator[None]:
-    """Bad input is one message and exit code 2, never a traceback."""
-    try:
-        yield
-    except InputError as problem:
-        message = str(problem)
-    except OSError as problem:
-        message = f"{problem.filename}: {problem.strerror}" if problem.filename else str(problem)
-    else:
-        return
-    err_console.print(f"[bold red]error:[/] {literal(message)}")
-    raise typer.Exit(BAD_INPUT)
 
 
 def _show_version(wanted: bool) -> None:
@@ -119,13 +90,13 @@ def run(
     from bayes_net.workflow.analysis import analyse, prepare
     from bayes_net.workflow.write import write
 
-    with _bad_input_exits():
+    with bad_input_exits():
         path = find_specification(spec)
         out = out or Path("results") / path.stem
         prepared = replace(prepare(read_specification(path).with_seed(seed)), engine=engine.value)
         check_destination(out)
         show_prepared(prepared)
-        with _progress() as advance:
+        with progress() as advance:
             analysis = analyse(prepared, progress=advance)
         folder = write(analysis, out)
     show_found(analysis)
@@ -153,7 +124,7 @@ def check(
     """Validate a specification and its data, and show every problem and who is at risk, without sampling."""
     from bayes_net.workflow.check import examine
 
-    with _bad_input_exits():
+    with bad_input_exits():
         found = examine(find_specification(spec))
     if as_json:
         print(found.as_json())
@@ -195,12 +166,12 @@ def scenarios(
     from bayes_net.specification.read import read_specification
     from bayes_net.workflow.sensitivity import sensitivity
 
-    with _bad_input_exits():
+    with bad_input_exits():
         path = find_specification(spec)
         out = out or Path("results") / f"{path.stem}-scenarios"
         specification = read_specification(path)
         check_destination(out)
-        with _progress() as advance:
+        with progress() as advance:
             found = sensitivity(
                 specification,
                 out,
@@ -235,7 +206,7 @@ def report(
     """Make the report of a finished run anew from its folder, without data and without sampling."""
     from bayes_net.workflow.write import rebuild_report
 
-    with _bad_input_exits():
+    with bad_input_exits():
         path = rebuild_report(result, scenarios=scenarios)
     out_console.print(f"Report: {literal(str(path))}")
 
@@ -255,7 +226,7 @@ def paper(
     from bayes_net.paper.table import save_tables
     from bayes_net.results.folder import read_result
 
-    with _bad_input_exits():
+    with bad_input_exits():
         found = read_result(result)
         folder = out or result.with_name(f"{result.resolve().name}-tables")
         files = save_tables(tables(found.tables), folder, formats)
@@ -270,7 +241,7 @@ def compare(
     """Put the hazard ratios of several runs side by side, with what differed in their specifications."""
     from bayes_net.workflow.compare import compare as compared
 
-    with _bad_input_exits():
+    with bad_input_exits():
         found = compared(results)
         if csv is not None:
             found.hazard_ratios.to_csv(csv, index=False)
@@ -292,82 +263,7 @@ def models() -> None:
     out_console.print(table)
 
 
-@app.command()
-def init(
-    path: Annotated[
-        Path | None,
-        typer.Argument(help="The file to write.", show_default="analysis.toml, or synthesis.toml"),
-    ] = None,
-    synthesis: Annotated[
-        bool, typer.Option("--synthesis", help="For published numbers, with a table of examples beside it.")
-    ] = False,
-) -> None:
-    """Write a commented specification for your own data."""
-    path = path or Path("synthesis.toml" if synthesis else "analysis.toml")
-    files = {path: (TEMPLATES / f"{'synthesis' if synthesis else 'specification'}.toml").read_text("utf-8")}
-    if synthesis:
-        files[path.with_name("evidence.csv")] = example_evidence()
-    with _bad_input_exits():
-        if there := [file for file in files if file.exists()]:
-            raise InputError(f"{there[0]} exists already and is left as it is; give another file name")
-        if not path.resolve().parent.is_dir():
-            raise InputError(f"there is no folder {path.resolve().parent}; make it first")
-        for file, text in files.items():
-            file.write_text(text, encoding="utf-8")
-    names = literal(" and ".join(map(str, files)))
-    out_console.print(f"Wrote {names}. Edit, then: bayes-net check {literal(str(path))}")
-
-
-@app.command()
-def simulate(
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the generator.")],
-    out: Annotated[Path, typer.Option(help="Folder for the two tables.")] = Path("synthetic"),
-) -> None:
-    """Write a synthetic cohort that resembles NETTER-1 (nobody's data)."""
-    from bayes_net.simulate.cohort import simulate_cohort, write_cohort
-
-    with _bad_input_exits():
-        cohort = simulate_cohort(seed=seed)
-        files = write_cohort(cohort, out)
-    names = ", ".join(map(str, files))
-    out_console.print(literal(f"{cohort}\nSYNTHETIC data, generated by a computer: {names}"))
-
-
-@app.command()
-def reconstruct(
-    points: Annotated[Path, typer.Argument(help="Points read off a Kaplan-Meier curve: time, survival.")],
-    at_risk: Annotated[Path, typer.Argument(help="Numbers at risk under the figure: time, n.")],
-    arm: Annotated[str, typer.Option(help="Name of the arm.")],
-    out: Annotated[Path, typer.Option(help="The patient table to write, a new .csv file.")],
-    events: Annotated[int | None, typer.Option(min=0, help="Total of events, where it is printed.")] = None,
-    endpoint: Annotated[_Endpoint, typer.Option(help="What the curve is of.")] = _Endpoint.pfs,
-) -> None:
-    """Write pseudo-patients of a published Kaplan-Meier curve (Guyot 2012), marked as reconstructed."""
-    from bayes_net.files.curves import write_reconstruction
-
-    with _bad_input_exits():
-        table = write_reconstruction(points, at_risk, out, arm=arm, endpoint=endpoint.value, events=events)
-    had = int(table[f"{endpoint.value}_event"].sum())
-    printed = "" if events in (None, had) else f" ({events} are printed: read the end of the curve again)"
-    found = f"{len(table)} pseudo-patients, {had} events{printed}, RECONSTRUCTED from a published curve"
-    out_console.print(literal(f"{out}: {found}"))
-
-
-@contextmanager
-def _progress() -> Iterator:
-    """A progress bar on a terminal, nothing in a log."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    left = (TextColumn("left:"), TimeRemainingColumn())
-    with Progress(
-        *columns, *left, console=err_console, disable=not err_console.is_terminal, transient=True
-    ) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def advance(label: str, done: int, total: int) -> None:
-            bar.update(task, description=literal(label), completed=done, total=total)
-
-        yield advance
-
+app.add_typer(files)
 
 if __name__ == "__main__":
     app()

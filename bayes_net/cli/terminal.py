@@ -1,14 +1,27 @@
-"""What the command line shows on a terminal, or writes to a log."""
+"""What all commands share: what they show on a terminal or write to a log, and how they end."""
 
 from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+
+from bayes_net.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +33,12 @@ if TYPE_CHECKING:
     from bayes_net.workflow.sensitivity import Sensitivity
 
 
+Spec = Annotated[
+    str, typer.Argument(metavar="SPEC", help="A specification file (.toml), or a shipped model's name.")
+]
+
+
+BAD_INPUT, GATE_FAILED = 2, 3
 LOG_WIDTH = 160
 """Columns of a table in a file or pipe; a terminal has its own width."""
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
@@ -108,3 +127,34 @@ def show_found(analysis: Analysis) -> None:
     for title, table in found_in_words(analysis.prepared, analysis):
         out_console.print()
         out_console.print(framed(table, title))
+
+
+@contextmanager
+def bad_input_exits() -> Iterator[None]:
+    """Bad input is one message and exit code 2, never a traceback."""
+    try:
+        yield
+    except InputError as problem:
+        message = str(problem)
+    except OSError as problem:
+        message = f"{problem.filename}: {problem.strerror}" if problem.filename else str(problem)
+    else:
+        return
+    err_console.print(f"[bold red]error:[/] {literal(message)}")
+    raise typer.Exit(BAD_INPUT)
+
+
+@contextmanager
+def progress() -> Iterator:
+    """A progress bar on a terminal, nothing in a log."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    left = (TextColumn("left:"), TimeRemainingColumn())
+    with Progress(
+        *columns, *left, console=err_console, disable=not err_console.is_terminal, transient=True
+    ) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def advance(label: str, done: int, total: int) -> None:
+            bar.update(task, description=literal(label), completed=done, total=total)
+
+        yield advance

@@ -18,6 +18,7 @@ import pandas as pd
 
 from bayes_net.errors import CohortWarning, InputError, listed
 from bayes_net.files.formats import read_file
+from bayes_net.files.writing import write_new
 from bayes_net.numbers import counted
 
 READING_ERROR = 0.01
@@ -103,22 +104,14 @@ def write_reconstruction(
     InputError
         As ``reconstruct``; ``out`` exists already, or is no .csv file.
     """
-    if out.exists() or out.suffix != ".csv":
-        raise InputError(
-            f"{out} exists already, or does not end in .csv; expected the name of a new .csv file"
-        )
+    if out.suffix != ".csv":
+        raise InputError(f"{out} does not end in .csv; expected the name of a new .csv file")
     table = reconstruct(*(read_file(path)[1] for path in (points, at_risk)), events=events)
     names = [f"{arm} {number}" for number in range(1, len(table) + 1)]
     table = table.rename(columns={"time": f"{endpoint}_time", "event": f"{endpoint}_event"})
     table = table.assign(patient=names, arm=arm, reconstructed="true")
     table = table[["patient", "arm", f"{endpoint}_time", f"{endpoint}_event", "reconstructed"]].round(4)
-    try:
-        with out.open("x", encoding="utf-8", newline="") as file:
-            table.to_csv(file, index=False, lineterminator="\n")
-    except OSError as reason:
-        if not isinstance(reason, FileExistsError):
-            out.unlink(missing_ok=True)  # what is half written
-        raise InputError(f"{out} cannot be written ({reason}); expected a new file in a folder") from None
+    write_new({out: table.to_csv(index=False, lineterminator="\n").encode()})
     return table
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +55,67 @@ def read_dataset_json(path: Path) -> pd.DataFrame:
         got = f"{len(rows)} rows where the file says {records}"
         raise CohortError(problem(path.name, got, "as many rows as are said", "Is the file cut off?"))
     return pd.DataFrame(rows, columns=columns, index=range(1, len(rows) + 1))
+
+
+def dataset_json(
+    frame: pd.DataFrame,
+    name: str,
+    label: str,
+    *,
+    labels: Mapping[str, str],
+    keys: Sequence[str],
+    created: datetime,
+) -> bytes:
+    """A table as Dataset-JSON 1.1: whole numbers are integer, others double, all else string; NaN is null.
+
+    ``labels`` are those of columns, by default their names; ``keys`` are columns that tell rows apart, in
+    order. ``created`` is the first line after the bracket and the only thing that differs between two files
+    of one table.
+    """
+    ordered = [key for key in keys if key in frame]
+    columns = [_column(frame[each], name, labels.get(each, each), ordered) for each in frame]
+    head = {
+        "datasetJSONCreationDateTime": f"{created.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "datasetJSONVersion": "1.1.0",
+        "sourceSystem": {"name": "bayes-net", "version": version("bayes-net")},
+        "itemGroupOID": f"IG.{name}",
+        "records": len(frame),
+        "name": name,
+        "label": label,
+    }
+    rows = zip(*(_values(frame[each]) for each in frame), strict=True)
+    parts = [f"{json.dumps(key)}: {_dumped(value)}" for key, value in head.items()]
+    parts.append(f'"columns": [\n{_lines(columns)}\n]')
+    parts.append(f'"rows": [\n{_lines(rows)}\n]')
+    return ("{\n" + ",\n".join(parts) + "\n}\n").encode()
+
+
+def _column(values: pd.Series, table: str, label: str, keys: Sequence[str]) -> dict[str, Any]:
+    """What Dataset-JSON says of a column."""
+    name = str(values.name)
+    kind = {"i": "integer", "u": "integer", "f": "double"}.get(values.dtype.kind, "string")
+    column: dict[str, Any] = {
+        "itemOID": f"IT.{table}.{name}",
+        "name": name,
+        "label": label,
+        "dataType": kind,
+    }
+    if kind == "string":
+        column["length"] = max((len(str(value)) for value in values), default=0) or 1
+    return column | ({"keySequence": keys.index(name) + 1} if name in keys else {})
+
+
+def _values(values: pd.Series) -> list[Any]:
+    """Values as JSON has them."""
+    return [None if pd.isna(value) else value for value in values.tolist()]
+
+
+def _lines(values: Iterable[Any]) -> str:
+    return ",\n".join(_dumped(value) for value in values)
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _parts(content: bytes) -> tuple[dict[str, Any], list]:

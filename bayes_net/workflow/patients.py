@@ -331,6 +331,19 @@ def _says_synthetic(patients: Path) -> bool:
     return "synthetic" in frame and bool((frame["synthetic"].astype(str).str.lower() == "true").all())
 
 
+def read_patients(plan: object) -> Cohort:
+    """The patients and scans of a specification, with the covariates that its models have.
+
+    Raises
+    ------
+    InputError
+        It is a synthesis, whose studies have their own tables.
+    """
+    if not isinstance(plan, PatientsPlan):
+        raise InputError("this specification is a synthesis; expected one of patients, with a section [data]")
+    return load_data(plan.data, plan.folder, covariates=[each.name for each in plan.covariates])
+
+
 @prepare.register
 def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = None) -> PreparedPatients:
     """Patients at every landmark, and a job for every endpoint, measure and landmark.

@@ -27,7 +27,7 @@ from test_output import everything_in, hashes
 
 import bayes_net as bn
 from bayes_net.cli import app as cli
-from bayes_net.cli.app import _progress
+from bayes_net.cli.terminal import progress
 from bayes_net.data.shipped import models_folder
 from bayes_net.errors import InputError
 from bayes_net.evidence.table import COLUMNS
@@ -1030,7 +1030,7 @@ def test_progress_says_what_is_fitted_and_nothing_of_compiling(monkeypatch, agai
     text = io.StringIO()
     monkeypatch.setattr(cli, "err_console", Console(file=text, force_terminal=True, width=200))
     label, done, total = again[2][0]
-    with _progress() as advance:
+    with progress() as advance:
         advance(label, done, total)
     assert label in text.getvalue()
     assert "compiling" not in text.getvalue()

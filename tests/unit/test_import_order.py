@@ -70,7 +70,7 @@ PUBLIC = {
         hazard_model hazard_ratio hazard_ratio_by_time hazard_ratio_prior hazard_ratio_table landmark
         layout long_form median_survival median_survival_prior prepare probability read_adam
         read_cohort read_evidence read_result read_specification rmst run sample sensitivity simulate_cohort
-        summarise survival survival_curves synthesis_model write
+        summarise survival survival_curves synthesis_model write write_adam
     """,
     "checks": """
         Gate censoring_curve censoring_tipping for_loo_pit gate influence kaplan_meier

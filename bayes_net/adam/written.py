@@ -1,0 +1,185 @@
+"""Data sets that ``write_adam`` wrote, read back: nothing in them has to be looked for or guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from bayes_net.adam.datasets import Dataset
+from bayes_net.adam.write import ENDPOINTS, RECONSTRUCTED, RESPONSE, SYNTHETIC, TUMOUR, WRITTEN, days
+from bayes_net.data.cohort import Cohort, read_cohort
+from bayes_net.data.notes import HANDLED, Note
+from bayes_net.errors import listed
+from bayes_net.schema import Duration
+
+MEANT = {
+    "pfs": ("PFS",),
+    "os": ("OS",),
+    "tumour": (TUMOUR,),
+    "response": (RESPONSE,),
+    "arm": ("TRT01P", "TRTP"),
+    "population": ("ITTFL", ""),
+    "analysis_flag": (),
+    "time_unit": ("days",),
+    "size_unit": ("mm",),
+}
+"""What may be asked for, which is what is there."""
+
+
+def is_written(sets: Mapping[str, Dataset]) -> bool:
+    """Whether the patients come from data sets that ``write_adam`` wrote.
+
+    Raises
+    ------
+    CohortError
+        Some do and others do not, or some are synthetic and others are not.
+    """
+    adsl = sets["adsl"]
+    flags = {name: adsl.values(name).eq("Y") for name in (WRITTEN, SYNTHETIC)}
+    for name, flag in flags.items():
+        if flag.any() and not flag.all():
+            got = f"{int(flag.sum())} of {len(flag)} patients have {name} = Y"
+            raise adsl.refuse(got, "all of them, or none", "Read them apart, each as what they are.")
+    return bool(flags[WRITTEN].any())
+
+
+def read_written(
+    sets: Mapping[str, Dataset],
+    asked: Mapping[str, str | None],
+    *,
+    arms: Sequence[str] | None,
+    covariates: Sequence[str],
+    exclude_patients: Iterable[str],
+    **conventions: Any,
+) -> Cohort:
+    """The cohort that was written, of the patients who are in ADSL.
+
+    Raises
+    ------
+    CohortError
+        Something else is asked for than is there, or the tables break a rule of ``read_cohort``.
+    """
+    adsl, adtte = sets["adsl"], sets["adtte"]
+    for option, value in asked.items():
+        if value is not None and value not in MEANT[option]:
+            got = f"{option} is {value!r} where the data sets were written from a cohort"
+            expected = " or ".join(map(repr, MEANT[option])) or "nothing"
+            raise adsl.refuse(got, expected, f"Leave out {option}.")
+    excluded = {exclude_patients} if isinstance(exclude_patients, str) else set(exclude_patients)
+    patients = _patients(adsl, adtte, covariates)
+    scans = _scans(sets, set(patients["patient"]))
+    seen = (
+        None
+        if scans is None or scans.empty
+        else scans.drop(columns=["baseline", "progression"], errors="ignore")
+    )
+    if conventions.get("study") is not None:
+        patients = patients.drop(columns="study")
+    cohort = read_cohort(
+        patients,
+        seen,
+        time_unit="days",
+        size_unit="mm" if seen is not None and "size" in seen else None,
+        arms=arms or _arms(adsl, excluded),
+        covariates=covariates,
+        exclude_patients=excluded,
+        pfs_after_os="keep",
+        synthetic=bool(adsl.values(SYNTHETIC).eq("Y").all()),
+        **{"baseline_window": _window(scans)} | conventions,
+    )
+    return _completed(cohort, scans, _why(adtte), adsl.file)
+
+
+def _patients(adsl: Dataset, adtte: Dataset, covariates: Sequence[str]) -> pd.DataFrame:
+    if absent := [name for name in covariates if name.upper() not in adsl.frame]:
+        there = listed(adsl.frame, limit=40)
+        raise adsl.refuse(f"no variables {listed(absent)}", f"some of {there}", "Correct covariates.")
+    made = {"patient": adsl.values("USUBJID"), "study": adsl.values("STUDYID"), "arm": adsl.values("TRT01P")}
+    frame = pd.DataFrame(made).assign(**{name: adsl.frame[name.upper()] for name in covariates})
+    frame["reconstructed"] = adsl.values(RECONSTRUCTED).eq("Y").map({True: "true", False: "false"})
+    for endpoint, (code, _) in ENDPOINTS.items():
+        rows = adtte.where(adtte.values("PARAMCD").eq(code))
+        if rows.frame.empty:
+            continue
+        who = rows.values("USUBJID")
+        if who.duplicated().any():
+            got = f"{int(who.duplicated().sum())} patients have several rows of {code}"
+            raise adtte.refuse(got, "one row a patient and parameter", "Choose rows by where.")
+        censored = rows.numbers("CNSR")
+        event = (censored == 0).astype(float).where(censored.notna())
+        frame[f"{endpoint}_time"] = frame["patient"].map(rows.numbers("AVAL").set_axis(who))
+        frame[f"{endpoint}_event"] = frame["patient"].map(event.set_axis(who))
+    return frame.set_axis(adsl.frame.index)
+
+
+def _arms(adsl: Dataset, excluded: set[str]) -> tuple[str, ...] | None:
+    """Arms in the order of TRT01PN, of those who stay."""
+    there = adsl.where(~adsl.values("USUBJID").isin(excluded))
+    order = there.numbers("TRT01PN").groupby(there.values("TRT01P")).first()
+    return tuple(order.sort_values(kind="stable").index) if order.notna().all() and len(order) else None
+
+
+def _scans(sets: Mapping[str, Dataset], who: set[str]) -> pd.DataFrame | None:
+    """One row a scan, with what it is and shows; None of a study without scans."""
+    if "adtr" not in sets:
+        return None
+    rows = sets["adtr"].where(sets["adtr"].values("PARAMCD").eq(TUMOUR))
+    rows = rows.where(rows.values("USUBJID").isin(who))
+    made = {"patient": rows.values("USUBJID"), "time": rows.numbers("ARELTM")}
+    measured = "AVAL" if "AVAL" in rows.frame else "PCHG"
+    made |= {"size" if measured == "AVAL" else "pchg": rows.numbers(measured)}
+    made |= {"new_lesion": rows.values("NEWLFL").eq("Y").astype(int)}
+    made |= {"baseline": rows.values("ABLFL").eq("Y")}
+    if "PROGFL" in rows.frame:
+        made["progression"] = rows.values("PROGFL").eq("Y")
+    scans = pd.DataFrame(made)
+    if "adrs" not in sets:
+        return scans
+    adrs = sets["adrs"].where(sets["adrs"].values("PARAMCD").eq(RESPONSE))
+    at = pd.MultiIndex.from_arrays([adrs.values("USUBJID"), adrs.numbers("ARELTM")])
+    read = adrs.values("AVALC").set_axis(at)
+    read = read[~read.index.duplicated()]
+    return scans.assign(response=read.reindex(_places(scans)).to_numpy(object))
+
+
+def _places(scans: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_arrays([scans["patient"], scans["time"]])
+
+
+def _window(scans: pd.DataFrame | None) -> Duration:
+    """Until when a scan was a baseline: the latest that is one."""
+    latest = 0.0 if scans is None else scans["time"][scans["baseline"]].max()
+    return Duration(max(float(latest), 0.0) if latest == latest else 0.0, "d")
+
+
+def _why(adtte: Dataset) -> pd.DataFrame | None:
+    """Why follow-up ended, where the data sets have it."""
+    if "EVNTDESC" not in adtte.frame:
+        return None
+    made = {}
+    for endpoint, (code, _) in ENDPOINTS.items():
+        rows = adtte.where(adtte.values("PARAMCD").eq(code))
+        if len(rows.frame):
+            why = rows.values("CNSDTDSC").fillna(rows.values("EVNTDESC"))
+            made[f"{endpoint}_reason"] = why.set_axis(rows.values("USUBJID"))
+    return pd.DataFrame(made).rename_axis("patient").reset_index()
+
+
+def _completed(cohort: Cohort, scans: pd.DataFrame | None, reasons: pd.DataFrame | None, file: str) -> Cohort:
+    """The cohort with what ``read_cohort`` does not know: progression, reasons, where it comes from."""
+    table = cohort.scans
+    if scans is not None and scans.empty and "size" in scans:
+        table = table.assign(sld=pd.Series(dtype=float))
+    if scans is not None and "progression" in scans:
+        seen = scans["progression"].set_axis(_places(scans))
+        at = _places(table.assign(time=days(table["time"])))
+        table = table.assign(progression=seen[~seen.index.duplicated()].reindex(at).to_numpy(bool))
+    if reasons is not None:
+        there = reasons["patient"].isin(cohort.patients["patient"])
+        reasons = reasons[there].sort_values("patient", ignore_index=True)
+    said = Note(HANDLED, "origin", f"read from ADaM that was written from a cohort ({file})", 1)
+    origin = (("patients", f"{file}, written from a cohort"),)
+    return replace(cohort, scans=table, reasons=reasons, notes=(said, *cohort.notes), origin=origin)

@@ -1,0 +1,44 @@
+"""Patients of a specification, and synthetic ones, as ADaM data sets on the command line."""
+
+import tomllib
+
+import pytest
+import tomli_w
+from test_cli import invoke
+
+import bayes_net as bn
+from bayes_net.specification.shipped import find_specification
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("parquet", ".parquet"), ("dataset-json", ".json")])
+def test_synthetic_patients_are_written_and_stay_so(tmp_path, kind, ending):
+    out = tmp_path / "made up"
+    code, shown, error = invoke("simulate", "--seed", 3, "--out", out, "--format", kind)
+    assert (code, error) == (0, "")
+    assert "SYNTHETIC data" in shown
+    assert sorted(path.name for path in out.iterdir()) == [
+        f"synthetic_{name}{ending}" for name in ("adrs", "adsl", "adtr", "adtte")
+    ]
+    assert bn.read_adam(out) == bn.simulate_cohort(seed=3)
+    code, _, error = invoke("simulate", "--seed", 4, "--out", out, "--format", kind)
+    assert code == 2
+    assert "left as they are" in error
+    assert bn.read_adam(out) == bn.simulate_cohort(seed=3)
+
+
+def test_patients_of_a_specification_are_written_and_analysed_from_there(tmp_path):
+    code, shown, error = invoke("export", "netter1_synthetic", "--out", tmp_path / "adam")
+    assert (code, error) == (0, "")
+    assert "SYNTHETIC data" in shown
+    spec = tomllib.loads(find_specification("netter1_synthetic").read_text("utf-8"))
+    (tmp_path / "two.toml").write_text(tomli_w.dumps(spec | {"data": {"adam": "adam"}}))
+    code, shown, error = invoke("check", tmp_path / "two.toml")
+    assert (code, error) == (0, "")
+    assert "<synthetic cohort: 231 patients" in shown
+
+
+def test_a_synthesis_has_no_patients_of_its_own(tmp_path):
+    code, _, error = invoke("export", "prrt_pooled", "--out", tmp_path / "adam")
+    assert code == 2
+    assert "is a synthesis; expected one of patients" in error
+    assert not (tmp_path / "adam").exists()
