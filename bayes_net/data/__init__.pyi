@@ -11,6 +11,7 @@ from .exposure import (
     Exposure as Exposure,
     Response as Response,
     Shrinkage as Shrinkage,
+    WithoutShrinkage as WithoutShrinkage,
     collapsed_form as collapsed_form,
     equal_event_cuts as equal_event_cuts,
     expose as expose,

@@ -28,7 +28,12 @@ class Shrinkage:
 
     @property
     def label(self) -> str:
-        """Name in tables and file groups."""
+        """Name in tables."""
+        return "shrinkage"
+
+    @property
+    def key(self) -> str:
+        """Name in file groups."""
         return "shrinkage"
 
     def score(self, shrinkage: np.ndarray) -> np.ndarray:
@@ -47,6 +52,11 @@ class Response:
         """Name in tables, with the threshold."""
         return f"response >= {self.threshold:g} %"
 
+    @property
+    def key(self) -> str:
+        """Name in file groups."""
+        return f"response_{self.threshold:g}"
+
     def score(self, shrinkage: np.ndarray) -> np.ndarray:
         """1 or 0 for best shrinkages in percentage points."""
         return response(pd.DataFrame({"shrinkage": np.asarray(shrinkage, float)}), self.threshold).to_numpy(
@@ -54,7 +64,26 @@ class Response:
         )
 
 
-Measure = Shrinkage | Response
+@dataclass(frozen=True)
+class WithoutShrinkage:
+    """No shrinkage in the model: arms and covariates of everyone at risk, with scans or without."""
+
+    @property
+    def label(self) -> str:
+        """Name in tables."""
+        return "without shrinkage"
+
+    @property
+    def key(self) -> str:
+        """Name in file groups."""
+        return "without_shrinkage"
+
+    def score(self, shrinkage: np.ndarray) -> np.ndarray:
+        """0, whatever the shrinkage."""
+        return np.zeros(np.shape(shrinkage))
+
+
+Measure = Shrinkage | Response | WithoutShrinkage
 
 
 def measure_attrs(measure: Measure) -> dict[str, str | float]:
@@ -66,6 +95,8 @@ def measure_of(attrs: dict) -> Measure:
     """The measure that ``measure_attrs`` wrote."""
     if attrs["measure"] == "response":
         return Response(float(attrs["threshold"]))
+    if attrs["measure"] == "withoutshrinkage":
+        return WithoutShrinkage()
     return Shrinkage(float(attrs["reference"]))
 
 

@@ -123,10 +123,6 @@ def _landmark(item: str | Landmark) -> Landmark:
         return Landmark(schema.NO_LIMIT, 0.0, np.inf)
     length = schema.duration(item)
     months = float(months_on_grid(length.months))
-    if months <= 0:
-        raise InputError(
-            f"landmark {item!r} is at time zero, when no scan is after the baseline; expected later"
-        )
     return Landmark(str(length), months, months)
 
 
@@ -143,12 +139,19 @@ def landmark(
     ``endpoint`` is pfs or os. The ``population`` of OS is the PFS risk set, or everyone alive at the
     landmark, progressed or not: there a best response of progression does not leave, since the patient is
     at risk of death. With ``intention_to_treat`` only those no longer at risk leave; who has no scan by
-    the landmark stays with an unknown shrinkage, which counts as no response.
+    the landmark stays with an unknown shrinkage, which counts as no response. So does everyone at ``"0d"``,
+    time zero, where only a model without shrinkage is possible.
 
     Reference: Anderson, Cain & Gelber 1983, doi:10.1200/JCO.1983.1.11.710.
     """
     _check_choice(cohort, endpoint, population)
     landmarks = landmark_times(times)
+    if not intention_to_treat and landmarks[0].limit == 0:
+        raise InputError(
+            f"landmark {landmarks[0].label!r} is at time zero, when no scan is after the baseline; expected "
+            "later, or a model without shrinkage (intention_to_treat=True; in a specification slopes = "
+            '"none")'
+        )
     flows = [(each, _flow(cohort, each, endpoint, population, intention_to_treat)) for each in landmarks]
     tables = [_analysed(flow, each, cohort) for each, flow in flows]
     attrition = [_attrition(flow, each, cohort, population) for each, flow in flows]

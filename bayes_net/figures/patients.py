@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.checks.predictive import kaplan_meier
-from bayes_net.data.exposure import Response
+from bayes_net.data.exposure import Response, WithoutShrinkage
 from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.figures.plots import PATIENTS
 from bayes_net.figures.style import Figure
@@ -19,7 +19,7 @@ from bayes_net.results import curves
 from bayes_net.results.curves import CURVE_POINTS, LONG_NAMES, patient_groups, survival_curves
 from bayes_net.results.fits import Fitted, reported_scales
 from bayes_net.results.patients import primary
-from bayes_net.schema import ARM, ASSOCIATION, ENDPOINT_LABELS, POINTS_PER_UNIT, landmark_label
+from bayes_net.schema import ARM, ASSOCIATION, ENDPOINT_LABELS, POINTS_PER_UNIT, SLOPE, landmark_label
 
 
 def draw(
@@ -43,6 +43,13 @@ def draw(
         average = ", averaged over time" if varies_over_time(own[0].fit["posterior"]) else ""
         by_measure = {f.job.measure: [g for g in own if g.job.measure == f.job.measure] for f in own}
         for measure, alike in by_measure.items():
+            if isinstance(measure, WithoutShrinkage):
+                own_rows = hazard_ratios[hazard_ratios["endpoint"] == endpoint]
+                for (estimand, about), rows in own_rows.groupby(["estimand", "measure"], sort=False):
+                    subject, rows = f"{ENDPOINT_LABELS[endpoint]}, {about}", rows.reset_index(drop=True)
+                    name = f"{alike[0].job.analysis}_{estimand}"
+                    yield _figure("comparison", name, rows, arms=arms, subject=subject)
+                continue
             scale = next(reported_scales(measure))[0]
             wanted = {"endpoint": endpoint, "measure": scale, "estimand": ASSOCIATION}
             rows = hazard_ratios[hazard_ratios[list(wanted)].eq(pd.Series(wanted)).all(axis=1)].reset_index(
@@ -60,7 +67,7 @@ def draw(
                 last = next((f for f in reversed(alike) if not f.job.landmark.biased), alike[-1])
                 plotted, about = survival_curves(last, ci_prob=ci_prob), _subject(last)
                 yield _figure("survival", last.job.analysis, *plotted, arms=arms, subject=about)
-    if patient_level:
+    if patient_level and not isinstance(fits[0].job.measure, WithoutShrinkage):
         last = primary(fits, fits[0].job.endpoint)[-1]
         data = last.job.data
         continuous: Any = last.job.measure
@@ -92,7 +99,7 @@ def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], ci_pro
         if quantity.used(fitted.fit["posterior"]):
             steps = curves.steps_over_time(quantity, fitted, ci_prob=ci_prob)
             yield _figure(quantity.name, endpoint, steps, **about)
-    if not isinstance(slope_prior, Flat):
+    if not isinstance(slope_prior, Flat) and SLOPE in fitted.fit["posterior"]:
         yield _figure("prior_posterior", endpoint, curves.slope_densities(fitted, slope_prior), **about)
     if fitted.job.concerned is not None:
         return  # replicates would follow completed follow-up, which nobody observed

@@ -358,6 +358,13 @@ PATIENTS = {
         "markers: no limit, biased.",
         forest_in_words,
     ),
+    "comparison": Kind(
+        forest,
+        "hazard-ratios",
+        "Posterior median hazard ratios with intervals by landmark, of arms or covariates. Shaded: 0.9 to "
+        "1.11. Below 1: longer time to event.",
+        forest_in_words,
+    ),
     "survival": Kind(
         survival,
         "survival",

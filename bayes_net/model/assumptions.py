@@ -177,6 +177,7 @@ SLOPE_FORMS = {
         "mean. It may be 1 although shrinkage goes with fewer events early and with more late, or the other "
         "way round.",
     ),
+    priors.NONE: SlopeForm("shrinkage is not in the model", ""),
 }
 """Every form of slopes, by its name in ``Hazard`` and in specifications."""
 
@@ -200,7 +201,7 @@ class Hazard:
         for name, allowed in (
             ("baseline", (PER_ARM, SHARED)),
             ("smoothing", (RW1, INDEPENDENT)),
-            ("slopes", (*SLOPE_FORMS, priors.NONE)),
+            ("slopes", tuple(SLOPE_FORMS)),
         ):
             if getattr(self, name) not in allowed:
                 raise InputError(

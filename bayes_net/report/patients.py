@@ -45,7 +45,7 @@ SECTIONS = (
 
 def patients_page(result: ResultFolder) -> str:
     """The whole report as one HTML page: no request to any address, no script."""
-    gate = result.tables["diagnostics"]
+    gate, ratios = result.tables["diagnostics"], result.tables["hazard_ratios"]
     failed = failed_rows(gate)
     alarm = gate.empty or len(failed) > 0
     return render(
@@ -55,7 +55,7 @@ def patients_page(result: ResultFolder) -> str:
         heading=result.words["title"],
         signs=["GATE FAILED"] * alarm,
         synthetic="These patients were" if result.words["synthetic"] else "",
-        footer="Association, not effect.",
+        footer="Association, not effect." if of_shrinkage(ratios) else "Arms are compared as observed.",
         alarm=alarm,
         failed=failed,
         CHANGES=CHANGES,
@@ -64,11 +64,17 @@ def patients_page(result: ResultFolder) -> str:
         primary_rows=primary_rows,
         answer=answer,
         answer_table=answer_table,
+        of_shrinkage=of_shrinkage(ratios),
         flows=flows,
         reported_ratios=reported_ratios,
         judged_ratios=judged_ratios,
         thresholds=thresholds,
     )
+
+
+def of_shrinkage(hazard_ratios: pd.DataFrame) -> bool:
+    """Whether shrinkage is in the models, or arms and covariates alone."""
+    return bool((hazard_ratios["estimand"] == schema.ASSOCIATION).any())
 
 
 def answer_table(primary: pd.DataFrame) -> pd.DataFrame:
@@ -109,6 +115,8 @@ def reported_ratios(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
 
 
 def judged_ratios(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
-    """Those on the scale on which the regions 0.8 and 0.9 to 1.11 were chosen."""
+    """Those on the scale on which the regions 0.8 and 0.9 to 1.11 were chosen; without shrinkage, all."""
+    if not of_shrinkage(hazard_ratios):
+        return hazard_ratios
     association = hazard_ratios["estimand"] == schema.ASSOCIATION
     return hazard_ratios[association & (hazard_ratios["measure"] != PER_1_POINT)]

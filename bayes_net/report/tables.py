@@ -126,7 +126,8 @@ def probability_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     """Landmark, arm, the posterior probabilities of three regions, and the first one in words."""
     regions = {"HR < 1": "prob_below_1", "HR < 0.8": "prob_below_0.8", "0.9 < HR < 1.11": "prob_0.9_to_1.11"}
     probabilities = {f"Pr({region})": (column, format_probability) for region, column in regions.items()}
-    reading = {"Time to event, with more shrinkage": _in_words}
+    with_more = (hazard_ratios["estimand"] == schema.ASSOCIATION).any()
+    reading = {f"Time to event{', with more shrinkage' * bool(with_more)}": _in_words}
     return text_table(by_landmark(hazard_ratios), _WHERE | probabilities | reading)
 
 

@@ -55,10 +55,7 @@ def direction_sentence(arm: str, rows: pd.DataFrame) -> str:
     for label, probability in zip(rows["landmark"], rows["prob_below_1"], strict=True):
         word, longer = direction(probability)
         found[longer].setdefault(word, []).append(unbroken(label))
-    measure, time = rows["measure"].iloc[0], words(rows["endpoint"].iloc[0])
-    subject = (
-        "greater shrinkage" if measure.startswith("shrinkage") else unbroken(measure.replace(", ", " ", 1))
-    )
+    subject, time = _subject(arm, rows.iloc[0]), words(rows["endpoint"].iloc[0])
     clauses = []
     for longer in ("longer", "shorter"):
         if found[longer]:
@@ -69,6 +66,16 @@ def direction_sentence(arm: str, rows: pd.DataFrame) -> str:
     if unclear := found[""].get(UNCLEAR):
         clauses.append(f"the direction of the association is unclear at {listed_and(unclear)}")
     return f"{arm}: {'; '.join(clauses)}."
+
+
+def _subject(arm: str, row: pd.Series) -> str:
+    """What is associated with time to event: shrinkage, a response, an arm, or a covariate."""
+    if row["estimand"] == schema.ARM:
+        return f"this arm, {row['measure']},"
+    if row["estimand"] == schema.COVARIATE:
+        return "this level" if ": " in arm else "a higher value"
+    shrinkage = row["measure"].startswith("shrinkage")
+    return "greater shrinkage" if shrinkage else unbroken(row["measure"].replace(", ", " ", 1))
 
 
 def _size_sentence(rows: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayes_net import schema
 from bayes_net.checks.gate import Gate, gate, loo
-from bayes_net.data.exposure import Exposure, Measure, Shrinkage
+from bayes_net.data.exposure import Exposure, Measure, Shrinkage, WithoutShrinkage
 from bayes_net.data.landmarks import Landmark, LandmarkSet
 from bayes_net.display import notebook_html
 from bayes_net.estimands.summary import probability, summarise
@@ -20,6 +20,8 @@ from bayes_net.model.assumptions import slope_in_force, varies_over_time
 from bayes_net.numbers import plain_table, significant
 from bayes_net.results.columns import HAZARD_RATIO_BOUNDS, hazard_ratio_columns
 
+AGAINST = "against "
+"""How the measure of an arm's hazard ratio begins where it is the same at every shrinkage."""
 _SHOWN = ("landmark", "arm", "n", "events", "hr", "lower", "upper", "gate")
 
 
@@ -40,10 +42,7 @@ class Job:
     @property
     def analysis(self) -> str:
         """Name of the endpoint and measure, fit for a file or a group: ``pfs_shrinkage``."""
-        measure = (
-            "shrinkage" if isinstance(self.measure, Shrinkage) else f"response_{self.measure.threshold:g}"
-        )
-        return f"{self.endpoint}_{measure}"
+        return f"{self.endpoint}_{self.measure.key}"
 
     @property
     def label(self) -> str:
@@ -103,7 +102,9 @@ def fitted(landmarks: LandmarkSet, label: str, data: Exposure, fit: xr.DataTree)
 
 def reported_quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
     """The draws behind the hazard-ratio table and the baseline hazards."""
-    named = {"hazard ratio": hazard_ratio(fit), "log hazard": fit["posterior"][schema.LOG_HAZARD]}
+    named = {"log hazard": fit["posterior"][schema.LOG_HAZARD]}
+    if schema.SLOPE in fit["posterior"]:
+        named["hazard ratio"] = hazard_ratio(fit)
     if varies_over_time(posterior := fit["posterior"].to_dataset()):
         named["log hazard ratio by interval"] = slope_in_force(posterior)
     if _arms_differ(fit):
@@ -117,7 +118,8 @@ def reported_quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
 
 def _arms_differ(fit: xr.DataTree) -> bool:
     """Whether arms have slopes of their own: with a common one their ratio is 1 by assumption."""
-    return fit["posterior"].sizes[schema.ARM] > 1 and "common_slope" not in fit["posterior"]
+    several = fit["posterior"].sizes[schema.ARM] > 1 and schema.SLOPE in fit["posterior"]
+    return several and "common_slope" not in fit["posterior"]
 
 
 def hazard_ratio_table(fits: Sequence[Fitted], *, ci_prob: float, interval: str) -> pd.DataFrame:
@@ -129,13 +131,13 @@ def hazard_ratio_table(fits: Sequence[Fitted], *, ci_prob: float, interval: str)
 def _ratios(fitted: Fitted) -> Iterator[tuple[str, str, xr.DataArray]]:
     fit, measure = fitted.fit, fitted.job.measure
     scales = list(reported_scales(measure))
-    for name, per in scales:
+    for name, per in scales if schema.SLOPE in fit["posterior"] else ():
         yield name, schema.ASSOCIATION, hazard_ratio(fit, per=per)
         if _arms_differ(fit):
             yield name, "interaction", interaction(fit, per=per)
     name = scales[0][0]
     if schema.ARM_EFFECT in fit["posterior"]:
-        yield _reference_label(measure), "arm", arm_hazard_ratio(fit).isel(shrinkage=0, drop=True)
+        yield _reference_label(fitted.job), "arm", arm_hazard_ratio(fit).isel(shrinkage=0, drop=True)
     # what is the same in all patients has the hazard ratio of the prior, which is no result
     varies = np.flatnonzero(np.ptp(fitted.job.data.covariates, axis=0) > 0)
     if schema.COVARIATE_EFFECT in fit["posterior"] and len(varies):
@@ -148,11 +150,15 @@ def reported_scales(measure: Measure) -> Iterator[tuple[str, float]]:
     if isinstance(measure, Shrinkage):
         yield from ((schema.PER_10_POINTS, 10.0), (schema.PER_1_POINT, 1.0))
     else:
-        yield measure.label.replace("response", "response,"), schema.POINTS_PER_UNIT
+        yield measure.label.replace("response >=", "response, >="), schema.POINTS_PER_UNIT
 
 
-def _reference_label(measure: Measure) -> str:
-    """Whom the arms' hazard ratio is about: patients at the reference, for with slopes it varies."""
+def _reference_label(job: Job) -> str:
+    """Whom the arms' hazard ratio is about: patients at the reference, for with slopes it varies; without
+    any, which arm they are compared with."""
+    measure = job.measure
+    if isinstance(measure, WithoutShrinkage):
+        return f"{AGAINST}{job.data.arms[0]}"
     if isinstance(measure, Shrinkage):
         return f"at {profile_label(measure, measure.reference)}"
     return f"without {measure.label.replace('response', 'response,')}"
@@ -208,6 +214,8 @@ def ratio_summary(
 
 def profile_label(measure: Measure, shrinkage: float) -> str:
     """In words, a patient with ``shrinkage`` points at the landmark."""
+    if isinstance(measure, WithoutShrinkage):
+        return "reference"
     if not isinstance(measure, Shrinkage):
         return (
             f">= {measure.threshold:g} % smaller"

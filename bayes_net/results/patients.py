@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayes_net.checks.influence import most_influential
 from bayes_net.checks.power import power_scaling, tipping_factor
-from bayes_net.data.exposure import Shrinkage
+from bayes_net.data.exposure import Response, WithoutShrinkage
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import (
     OVER_TIME,
@@ -35,6 +35,7 @@ from bayes_net.schema import (
     FAILED,
     PASSED,
     PFS,
+    SLOPE,
 )
 
 
@@ -55,7 +56,7 @@ def power_scaling_table(fits: Sequence[Fitted]) -> pd.DataFrame:
     parts = [
         power_scaling(f.fit).rename(columns={"label": ARM}).assign(**_about(f.job)).drop(columns="quantity")
         for f in fits
-        if "slope" in f.fit["posterior"] and {"log_prior", "log_likelihood"} <= set(f.fit.children)
+        if SLOPE in f.fit["posterior"] and {"log_prior", "log_likelihood"} <= set(f.fit.children)
     ]
     if not parts:
         return pd.DataFrame()
@@ -83,7 +84,7 @@ def tipping_table(fits: Sequence[Fitted], bands: Sequence[float]) -> pd.DataFram
     reaches; missing where it reaches none) and ``factor`` (``power_scaling.tipping_factor``).
     """
     rows = []
-    for f in fits:
+    for f in (f for f in fits if SLOPE in f.fit["posterior"]):
         ratios = hazard_ratio(f.fit)
         below = probability(ratios, below=1)
         for arm in ratios[ARM].values:
@@ -169,7 +170,9 @@ def survival_quantities(
     job: Job, fit: xr.DataTree, *, times: Sequence[float], horizon: float, profiles: Sequence[float]
 ) -> dict[str, xr.DataArray]:
     """The draws behind the survival table: survival at times, restricted mean and median by profile."""
-    points = profiles if isinstance(job.measure, Shrinkage) else (0.0, job.measure.threshold)
+    points = (0.0, job.measure.threshold) if isinstance(job.measure, Response) else profiles
+    if isinstance(job.measure, WithoutShrinkage):
+        points = (0.0,)
     return {
         "survival": survival(fit, times, shrinkage=points),
         "rmst": rmst(fit, horizon=horizon, shrinkage=points),
@@ -178,8 +181,8 @@ def survival_quantities(
 
 
 def primary(fits: Sequence[Fitted], endpoint: str = PFS) -> list[Fitted]:
-    """The fits of one endpoint with shrinkage as a continuous score, true landmarks first."""
-    own = [f for f in fits if f.job.endpoint == endpoint and isinstance(f.job.measure, Shrinkage)]
+    """The fits of one endpoint with shrinkage as a continuous score, or without any, true landmarks first."""
+    own = [f for f in fits if f.job.endpoint == endpoint and not isinstance(f.job.measure, Response)]
     return sorted(own, key=lambda f: f.job.landmark.biased)
 
 
@@ -189,7 +192,7 @@ def prior_table(fitted: Fitted, hazard: Hazard) -> pd.DataFrame:
     order = [field.name for field in fields(Priors)]
     free = {name: each for name, each in free_variables(hazard, fitted.job.data).items() if each.key}
     for name, (prior, _, _, words, *_) in sorted(free.items(), key=lambda item: order.index(item[1].key)):
-        if not isinstance(fitted.job.measure, Shrinkage):
+        if isinstance(fitted.job.measure, Response):
             words = words.replace("of shrinkage", "of response against none")
         rows.append(
             {
@@ -224,16 +227,14 @@ def _implications(fitted: Fitted) -> dict[str, str]:
     first = {ARM: 0}
     median = median_survival(before).isel(first)
     year = survival(before, [12.0]).isel(first)
-    ratio, unit = hazard_ratio(before).isel(first), "per 10 points"
-    if not isinstance(fitted.job.measure, Shrinkage):
-        unit = "of response against none"
-    slope = f"hazard ratio {unit}: {format_range(ratio)}"
-    if isinstance(fitted.job.measure, Shrinkage):
-        slope += f"; per 30 points: {format_range(ratio**3)}"
     implied = dict.fromkeys(("level", "log_baseline"), f"median survival: {format_range(median)} months")
-    implied |= {"step_sd": f"survival at 12 months: {format_range(year)}"} | dict.fromkeys(
-        ("slope", "common_slope"), slope
-    )
+    implied |= {"step_sd": f"survival at 12 months: {format_range(year)}"}
+    if SLOPE in before["posterior"]:
+        ratio = hazard_ratio(before).isel(first)
+        slope = f"hazard ratio per 10 points: {format_range(ratio)}; per 30 points: {format_range(ratio**3)}"
+        if isinstance(fitted.job.measure, Response):
+            slope = f"hazard ratio of response against none: {format_range(ratio)}"
+        implied |= dict.fromkeys((SLOPE, "common_slope"), slope)
     if ARM_EFFECT in before["posterior"]:
         implied[ARM_EFFECT] = f"arm hazard ratio: {format_range(arm_hazard_ratio(before).isel(first))}"
     for quantity in OVER_TIME:

@@ -20,6 +20,10 @@ def _landmark(value: Any) -> str:
     return NO_LIMIT if value == NO_LIMIT else str(_later(value))
 
 
+def _landmark_or_zero(value: Any) -> str:
+    return NO_LIMIT if value == NO_LIMIT else str(duration(value))
+
+
 def _later(value: Any) -> Duration:
     length = duration(value)
     if not length.days > 0:
@@ -77,6 +81,7 @@ PositiveLength = Annotated[
     Duration, BeforeValidator(_later), PlainSerializer(str), _words("duration above 0")
 ]
 LandmarkText = Annotated[str, BeforeValidator(_landmark), _words('duration, or `"no limit"`')]
+LandmarkOrZero = Annotated[str, BeforeValidator(_landmark_or_zero), _words('duration, or `"no limit"`')]
 Share = Annotated[float, Field(strict=True, ge=0.5, le=0.999)]
 """A probability: a fraction of 1, not of 100, and not so near to 1 that nothing is left outside."""
 _AnyLimits = tuple[float, float] | Literal["flat"]

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from bayes_net.data.exposure import Response, Shrinkage
-from bayes_net.model.assumptions import SLOPE_FORMS, Hazard
+from bayes_net.data.exposure import Measure, WithoutShrinkage
+from bayes_net.data.landmarks import landmark_times
+from bayes_net.model.assumptions import PER_ARM, SLOPE_FORMS, Hazard
+from bayes_net.model.priors import NONE
 from bayes_net.specification import sections
 from bayes_net.specification.base import Plan
 from bayes_net.specification.fields import repeated
@@ -20,7 +22,8 @@ class PatientsPlan(Plan):
     landmarks: sections.LandmarkSection
     slopes: Literal[tuple(SLOPE_FORMS)] = "per arm"
     """A slope of shrinkage in each arm, one that is common to all arms, or one in each arm that varies over
-    the intervals after the landmark."""
+    the intervals after the landmark. `"none"`: a model of arms and covariates alone, which needs no scans and
+    takes everyone at risk, from randomisation with the landmark `0d`."""
     covariates: Annotated[tuple[sections.CovariateSection, ...], sections.listed_tables("covariates")] = ()
     baseline: sections.BaselineSection
     priors: sections.PriorSection = sections.PriorSection()
@@ -36,9 +39,39 @@ class PatientsPlan(Plan):
         without = [e for e in self.landmarks.endpoints if isinstance(cuts, dict) and e not in cuts]
         if without:
             raise ValueError(f"baseline.cuts has no cut-points for {', '.join(without)}")
+        if self.slopes == NONE:
+            self._without_shrinkage()
+        elif self.data.lacks_scans:
+            raise ValueError(
+                'data is missing: scans; without any, slopes = "none" asks for arms and covariates alone'
+            )
+        elif landmark_times(self.landmarks.times)[0].limit == 0:
+            raise ValueError(
+                "landmarks.times begins at time zero, when no scan is after the baseline; expected later "
+                'times, or slopes = "none"'
+            )
         return self
 
-    def hazard(self, measure: Shrinkage | Response) -> Hazard:
+    def _without_shrinkage(self) -> None:
+        """Nothing that is asked for is about shrinkage."""
+        if landmark_times(self.landmarks.times)[-1].biased:
+            raise ValueError(
+                'landmarks.times has "no limit", which is about shrinkage; with slopes = "none" expected '
+                'durations, such as "0d", randomisation'
+            )
+        if self.landmarks.thresholds:
+            raise ValueError('landmarks.thresholds are about shrinkage; remove them with slopes = "none"')
+        if self.baseline.arms == PER_ARM and not self.covariates:
+            raise ValueError(
+                'slopes = "none" leaves no hazard ratio where arms have baselines of their own; expected '
+                'baseline.arms = "shared", or covariates'
+            )
+
+    def measures(self) -> tuple[Measure, ...]:
+        """The ways in which shrinkage enters, each a model of its own."""
+        return (WithoutShrinkage(),) if self.slopes == NONE else self.landmarks.measures()
+
+    def hazard(self, measure: Measure) -> Hazard:
         """The hazard model for one way in which shrinkage enters."""
         return Hazard(
             baseline=self.baseline.arms,

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from bayes_net.data.conventions import as_event_values, as_texts
-from bayes_net.data.exposure import Covariate, Response, Shrinkage, grid_cuts
+from bayes_net.data.exposure import Covariate, Measure, Response, Shrinkage, WithoutShrinkage, grid_cuts
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.data.notes import WARNINGS
 from bayes_net.errors import InputError
@@ -31,7 +31,7 @@ from bayes_net.specification.fields import (
     MOST_INTERVALS,
     Cuts,
     Flag,
-    LandmarkText,
+    LandmarkOrZero,
     Length,
     Limits,
     Number,
@@ -141,7 +141,7 @@ class DataSection(Section):
     sheet), SAS (`.xpt`, `.sas7bdat`) or Dataset-JSON (`.json`, `.ndjson`, `.dsjc`). Required, unless
     `synthetic`. Paths start at the folder of the specification."""
     scans: Path | None = None
-    """One row a scan, in a file of the same kinds. Required, unless `synthetic`."""
+    """One row a scan, in a file of the same kinds. Required, unless `synthetic` or `slopes = "none"`."""
     adam: Path | None = None
     """Folder of ADaM data sets (ADSL, ADTTE, and where there ADTR and ADRS), or a pattern of their files such
     as `"study/*.xpt"`, in the place of `patients` and `scans`. Units are read from it."""
@@ -187,9 +187,9 @@ class DataSection(Section):
     """Warnings that are meant so, by the code that `bayes-net check` shows; the report still counts them."""
 
     @property
-    def needs_scans(self) -> bool:
-        """Whether an analysis of these patients reads their scans."""
-        return True
+    def lacks_scans(self) -> bool:
+        """Whether no scan of these patients is given."""
+        return self.scans is None and self.adam is None and not self.synthetic
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSection:
@@ -209,10 +209,8 @@ class DataSection(Section):
         if self.adam_parameters or self.adam_where:
             raise ValueError("adam_parameters and adam_where are about adam, which is missing")
         needed = {"patients": self.patients, "time_unit": self.time_unit}
-        if self.needs_scans:
-            needed["scans"] = self.scans
         missing = [name for name, value in needed.items() if value is None]
-        if self.synthetic and len(missing) < len(needed):
+        if self.synthetic and (len(missing) < len(needed) or self.scans is not None):
             raise ValueError("synthetic = true generates its patients: remove patients, scans and time_unit")
         if self.synthetic and self.synthetic_seed is None:
             raise ValueError("synthetic = true needs synthetic_seed, a whole number")
@@ -249,9 +247,9 @@ class CovariateSection(Section):
 class LandmarkSection(Section):
     """Landmarks, endpoints and how shrinkage enters."""
 
-    times: Annotated[tuple[LandmarkText, ...], Field(min_length=1)]
+    times: Annotated[tuple[LandmarkOrZero, ...], Field(min_length=1)]
     """Times from randomisation. `no limit` takes the best change of all follow-up; it is biased and labelled
-    so."""
+    so. `0d`, randomisation itself, is for `slopes = "none"`."""
     endpoints: Annotated[tuple[Literal["pfs", "os"], ...], Field(min_length=1)] = (PFS,)
     """Endpoints to analyse."""
     os_population: Literal["pfs risk set", "alive"] = AT_RISK
@@ -331,7 +329,7 @@ class States(NamedTuple):
     prior: str
     distribution: Callable[..., Prior]
     block: str
-    measures: tuple[type, ...] = (Shrinkage, Response)
+    measures: tuple[type, ...] = (Shrinkage, Response, WithoutShrinkage)
 
 
 def _or_flat(distribution: Callable[..., Prior]) -> Callable[..., Prior]:
@@ -386,7 +384,7 @@ class PriorSection(Section):
         for key, info in type(self).model_fields.items():
             yield from ((key, states) for states in info.metadata if isinstance(states, States))
 
-    def values(self, measure: Shrinkage | Response) -> Priors:
+    def values(self, measure: Measure) -> Priors:
         """The distributions that the statements mean, for one way in which shrinkage enters."""
         priors: dict[str, Any] = {
             states.prior: states.distribution(getattr(self, key), ci_prob=self.probability)

@@ -68,17 +68,14 @@ class CohortSection(sections.DataSection):
     weight: Fraction = 1.0
     """Power of the patients' likelihood."""
 
-    @property
-    def needs_scans(self) -> bool:
-        """Scans are read for a landmark; without one they are for the counts of shrinkage only."""
-        return self.landmark is not None
-
     @model_validator(mode="after")
     def _named(self) -> CohortSection:
         if self.study is None:
             raise ValueError("missing: study, the name under which these patients are pooled")
         if (self.landmark is None) != (self.landmark_cuts is None):
             raise ValueError("landmark and landmark_cuts belong together")
+        if self.landmark is not None and self.lacks_scans:
+            raise ValueError("missing: scans, of which shrinkage by the landmark is made")
         if isinstance(self.landmark_cuts, dict):
             raise ValueError(
                 "landmark_cuts are those of this cohort's endpoint: expected one list of durations"

@@ -14,7 +14,7 @@ from bayes_net.data.plausibility import FEWEST, MONTHS_PER
 from bayes_net.errors import InputError, listed
 from bayes_net.inference.imputation import Censoring, follow_up_ends
 from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED
-from bayes_net.model.priors import INDEPENDENT, Flat
+from bayes_net.model.priors import INDEPENDENT, NONE, Flat
 from bayes_net.numbers import counted, format_count, percent, significant
 from bayes_net.results.fits import Job
 from bayes_net.schema import ALIVE, OS, PFS, POINTS_PER_UNIT
@@ -67,7 +67,7 @@ def thin_arms(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
                 uninformed.setdefault(
                     why if n else "no patient: its hazard ratios are the priors'", []
                 ).append(where)
-            elif np.ptp(scores) == 0 and plan.slopes != COMMON:
+            elif np.ptp(scores) == 0 and plan.slopes not in (COMMON, NONE):
                 why = (
                     "all patients have one "
                     f"{'shrinkage' if isinstance(job.measure, Shrinkage) else 'response'}, whose "
@@ -211,6 +211,7 @@ def refuse_improper(plan: PatientsPlan, jobs: Sequence[Job]) -> None:
         flat = {
             "median_months (an interval or arm)": isinstance(priors.level, Flat) and not np.all(levels),
             "hazard_ratio_per_10_points or hazard_ratio_response": isinstance(priors.slope, Flat)
+            and hazard.slopes != NONE
             and not np.all(slopes),
             "hazard_ratio_arm": isinstance(priors.arm_effect, Flat)
             and hazard.baseline == SHARED
@@ -254,6 +255,8 @@ def far_reference(jobs: Sequence[Job]) -> tuple[Note, ...]:
     """
     continuous = [job for job in jobs if isinstance(job.measure, Shrinkage)]
     typical = {job.label: float(np.median(job.data.score)) * POINTS_PER_UNIT for job in continuous}
+    if not typical:
+        return ()
     worst = max(typical, key=lambda label: abs(typical[label]))
     if abs(typical[worst]) <= FAR_POINTS:
         return ()

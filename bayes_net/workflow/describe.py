@@ -93,7 +93,8 @@ def found_in_words(prepared: Prepared, analysis: Analysis) -> Iterator[Titled]:
 @found_in_words.register
 def _patients_found(prepared: PreparedPatients, analysis: Analysis) -> Iterator[Titled]:
     rows = analysis.tables["hazard_ratios"]
-    rows = rows[(rows["estimand"] == ASSOCIATION) & (rows["measure"] != PER_1_POINT)]
+    if (rows["estimand"] == ASSOCIATION).any():
+        rows = rows[(rows["estimand"] == ASSOCIATION) & (rows["measure"] != PER_1_POINT)]
     for (endpoint, measure), part in rows.groupby(["endpoint", "measure"], sort=False):
         yield f"{words(endpoint)}: {measure}", hazard_ratio_table(part)
 

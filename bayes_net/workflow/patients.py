@@ -26,11 +26,12 @@ from bayes_net.errors import CohortWarning, Gathered, InputError, refuse
 from bayes_net.estimands.summary import STRENGTHS
 from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.inference.imputation import Censoring, concerned_patients, fit_imputed
+from bayes_net.model.priors import NONE
 from bayes_net.report.patients import LANDMARKS
 from bayes_net.results import patients as results
 from bayes_net.results.curves import predictive_table
 from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, reported_quantities
-from bayes_net.schema import NUTS, OS, SAMPLE_DIMS
+from bayes_net.schema import NUTS, OS, SAMPLE_DIMS, SLOPE
 from bayes_net.simulate.cohort import simulate_cohort
 from bayes_net.specification.base import Plan
 from bayes_net.specification.patients import PatientsPlan
@@ -203,7 +204,7 @@ class PreparedPatients(Prepared[Fitted]):
         """What every patient does to each fit, by a few refits where importance sampling is not reliable; of
         fits to imputed follow-up, which are not those patients', nothing."""
         for f in fits:
-            if "log_likelihood" in f.fit.children:
+            if "log_likelihood" in f.fit.children and SLOPE in f.fit["posterior"]:
                 hazard, shape = self.plan.hazard(f.job.measure), self._layouts[_shape_key(f.job)]
                 how: dict[str, Any] = {"sampler": self.sampler, "most_refits": MOST_REFITS}
                 yield f, influence(f.fit, f.job.data, hazard, shape=shape, **how)
@@ -360,10 +361,14 @@ def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = 
         check_covariates(plan, cohort)
     with gathered.step():
         check_reasons(plan, cohort)
+    if plan.slopes == NONE and len(cohort.arms) == 1 and not covariates:
+        raise InputError(
+            'slopes = "none" with one arm and no covariate leaves no hazard ratio; give covariates'
+        )
     sets = _landmark_sets(plan, cohort)
     jobs = []
     for endpoint in plan.landmarks.endpoints:
-        for measure in plan.landmarks.measures():
+        for measure in plan.measures():
             for at in sets[endpoint, False].landmarks:
                 with gathered.step():
                     jobs.append(_job(plan, sets, endpoint, measure, at, cohort.reasons))
@@ -385,7 +390,7 @@ def _landmark_sets(plan: PatientsPlan, cohort: Cohort) -> dict[tuple[str, bool],
             wanted.times,
             endpoint=endpoint,
             population=wanted.population(endpoint),
-            intention_to_treat=itt,
+            intention_to_treat=itt or plan.slopes == NONE,
         )
         for endpoint in wanted.endpoints
         for itt in ((False, True) if wanted.intention_to_treat and wanted.thresholds else (False,))

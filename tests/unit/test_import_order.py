@@ -79,8 +79,8 @@ PUBLIC = {
     """,
     "data": """
         AggregatedExposure Cohort Covariate Exposure Landmark LandmarkSet Note Response Shrinkage
-        aggregate collapsed_form equal_event_cuts expose expose_registry grid_cuts landmark long_form
-        read_cohort
+        WithoutShrinkage aggregate collapsed_form equal_event_cuts expose expose_registry grid_cuts landmark
+        long_form read_cohort
     """,
     "estimands": """
         NormalMixture arm_hazard_ratio baseline_hazard binomial_information conditional_survival contrast

@@ -54,7 +54,7 @@ REFUSED = {
     ),
     "landmarks.times at zero": (
         {"landmarks": {"times": ["0d"]}},
-        "landmarks.times.0: duration '0d' is no time",
+        "specification: landmarks.times begins at time zero, when no scan is after the baseline",
     ),
     "landmarks.times twice": (
         {"landmarks": {"times": ["12mo", "1y"]}},
@@ -157,7 +157,10 @@ REFUSED = {
         {"baseline": {"cuts": None, "intervals": 51}},
         "baseline.intervals: expected a number less than or equal to 50 (got 51)",
     ),
-    "slopes": ({"slopes": "none"}, "slopes: expected 'per arm', 'common' or 'time-varying' (got 'none')"),
+    "slopes": (
+        {"slopes": "no"},
+        "slopes: expected 'per arm', 'common', 'time-varying' or 'none' (got 'no')",
+    ),
     "limits the wrong way round": (
         {"priors": {"hazard_ratio_arm": [2, 1]}},
         "priors.hazard_ratio_arm: expected two positive numbers, the smaller first, such as [0.5, 2], or",
