@@ -35,13 +35,19 @@ class _Tables(StrEnum):
 def init(
     path: Annotated[
         Path | None,
-        typer.Argument(help="The file to write.", show_default="analysis.toml, or synthesis.toml"),
+        typer.Argument(
+            help="The file to write, or a folder of tables to write it for and into.",
+            show_default="analysis.toml, or synthesis.toml",
+        ),
     ] = None,
     synthesis: Annotated[
         bool, typer.Option("--synthesis", help="For published numbers, with a table of examples beside it.")
     ] = False,
 ) -> None:
-    """Write a commented specification for your own data."""
+    """Write a commented specification, for the tables of a folder or to fill in."""
+    if path is not None and path.is_dir():
+        _propose(path)
+        return
     path = path or Path("synthesis.toml" if synthesis else "analysis.toml")
     texts = {path: (TEMPLATES / f"{'synthesis' if synthesis else 'specification'}.toml").read_text("utf-8")}
     if synthesis:
@@ -55,6 +61,23 @@ def init(
             file.write_text(text, encoding="utf-8")
     names = literal(" and ".join(map(str, texts)))
     out_console.print(f"Wrote {names}. Edit, then: bayes-net check {literal(str(path))}")
+
+
+def _propose(folder: Path) -> None:
+    """A specification for what is in a folder, written into it, and what is left to decide."""
+    from bayes_net.specification.propose import propose
+
+    path = folder / "analysis.toml"
+    with bad_input_exits():
+        if path.exists():
+            raise InputError(f"{path} exists already and is left as it is; move it away first")
+        text, doubts = propose(folder)
+        path.write_text(text, encoding="utf-8")
+    out_console.print(f"Wrote {literal(path)}.")
+    for doubt in doubts:
+        out_console.print(f"  [yellow]unsure:[/] {literal(doubt)}")
+    first = "Decide these in the file, then" if doubts else "Next"
+    out_console.print(f"{first}: bayes-net check {literal(path)}")
 
 
 @files.command()

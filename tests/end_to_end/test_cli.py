@@ -185,6 +185,21 @@ def test_init_writes_a_template_that_can_be_read_and_never_overwrites(tmp_path):
     assert path.read_text() == "mine"
 
 
+def test_init_of_a_folder_writes_into_it_what_its_tables_say(tmp_path):
+    assert invoke("simulate", "--seed", 1, "--out", tmp_path / "trial")[0] == 0
+    code, shown, error = invoke("init", tmp_path / "trial")
+    assert (code, error) == (0, "")
+    assert "unsure" not in shown
+    code, shown, error = invoke("check", tmp_path / "trial" / "analysis.toml")
+    assert (code, error) == (0, "")
+    assert "are usable" in shown
+    before = (tmp_path / "trial" / "analysis.toml").read_bytes()
+    code, _, error = invoke("init", tmp_path / "trial")
+    assert code == 2
+    assert "exists already and is left as it is" in error
+    assert (tmp_path / "trial" / "analysis.toml").read_bytes() == before
+
+
 def test_init_of_a_synthesis_writes_its_example_evidence_and_never_overwrites(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert invoke("init", "--synthesis")[0] == 0
