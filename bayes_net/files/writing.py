@@ -1,4 +1,4 @@
-"""New files that appear whole or not at all, all of them or none, and never in the place of another."""
+"""Files that appear whole or not at all; new ones all or none, and never in the place of another."""
 
 from __future__ import annotations
 
@@ -9,6 +9,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from bayes_net.errors import InputError, listed
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a single file, which appears whole or not at all; folders above it are made."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(content)
+        os.replace(beside, path)
+    except OSError as problem:
+        raise InputError(f"{path} cannot be written ({problem.strerror}); choose another place") from problem
+    finally:
+        with suppress(OSError):
+            beside.unlink()
 
 
 def write_new(files: Mapping[Path, bytes]) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bayes_net.errors import InputError
+from bayes_net.files.writing import write_whole
 from bayes_net.paper.formats import FORMATS, needing, printable
-from bayes_net.results.publishing import write_whole
 
 if TYPE_CHECKING:
     from great_tables import GT

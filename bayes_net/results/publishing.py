@@ -144,20 +144,6 @@ def publish(out: Path, write: Callable[[Path], None], *, gate_passed: bool = Tru
     return destination
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a single file, which appears whole or not at all; folders above it are made."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    except OSError as problem:
-        raise InputError(f"{path} cannot be written ({problem.strerror}); choose another place") from problem
-    finally:
-        with suppress(OSError):
-            beside.unlink()
-
-
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Wait for other runs that exchange results in this folder; a killed one holds nothing up.

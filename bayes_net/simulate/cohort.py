@@ -7,8 +7,6 @@ survival).
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +20,7 @@ from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.notes import Note
 from bayes_net.data.reading import RECONSTRUCTED
 from bayes_net.errors import CohortWarning, InputError
+from bayes_net.files.writing import write_whole
 from bayes_net.simulate.plan import SimulationPlan
 from bayes_net.simulate.trials import Trials, draw
 
@@ -64,7 +63,6 @@ def write_cohort(cohort: Cohort, folder: str | Path) -> tuple[Path, Path]:
     curve in a column. Each file appears whole or not at all.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     units = {**PATIENT_COLUMNS, "time": "scan_months", "sld": SCAN_COLUMNS["size"], "pchg": "change_percent"}
     # With sizes in the file, the change is computed anew by whoever reads it; both would be one fact twice.
     scans = cohort.scans.drop(columns=["baseline"] + ["pchg"] * ("sld" in cohort.scans))
@@ -76,20 +74,9 @@ def write_cohort(cohort: Cohort, folder: str | Path) -> tuple[Path, Path]:
         patients = patients.assign(**{RECONSTRUCTED: made.map({True: "true", False: "false"})})
     for table, path in zip((patients, scans), paths, strict=True):
         label = {"synthetic": "true"} if cohort.synthetic else {}
-        _write_atomically(table.rename(columns=units).assign(**label), path)
+        named = table.rename(columns=units).assign(**label)
+        write_whole(path, named.to_csv(index=False, lineterminator="\n").encode())
     return paths
-
-
-def _write_atomically(table: pd.DataFrame, path: Path) -> None:
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            table.to_csv(file, index=False, lineterminator="\n")
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
 
 
 def _arm(plan: SimulationPlan, arm: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:

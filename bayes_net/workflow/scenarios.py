@@ -19,8 +19,8 @@ import pandas as pd
 
 from bayes_net.data.cohort import Cohort
 from bayes_net.errors import InputError, SpecificationError, listed
+from bayes_net.files.writing import write_whole
 from bayes_net.results.columns import hazard_ratio_columns
-from bayes_net.results.publishing import write_whole
 from bayes_net.schema import AS_SPECIFIED, ERROR
 from bayes_net.specification.base import Plan
 from bayes_net.specification.read import parse_specification

@@ -1,16 +1,20 @@
 """Modes with flat priors are the maximum-likelihood answers of R's Poisson glm."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
 from exposures import CLASSIC, ENDPOINTS, classic, ffcd, reference
 
-from bayes_net.data.exposure import Exposure
+import bayes_net as bn
+from bayes_net.data import WithoutShrinkage
+from bayes_net.data.exposure import Exposure, subset
 from bayes_net.engine.patients import patients_posterior
 from bayes_net.inference.closed_form import log_likelihood
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.priors import Flat, Priors
-from bayes_net.schema import POINTS_PER_UNIT
+from bayes_net.schema import DAYS_PER_MONTH, POINTS_PER_UNIT
 
 FLAT = Priors(level=Flat(), slope=Flat(), arm_effect=Flat(), covariate=Flat())
 LABELS = {"day122": "122 d", "no_limit": "no limit"}
@@ -141,6 +145,47 @@ def test_modes_with_flat_priors_are_the_poisson_glm_of_classic_trials(shared, na
         np.testing.assert_allclose(values["log_baseline"], np.atleast_1d(log_hazards), atol=1e-6)
         total = float(log_likelihood(draw_of(values, data), data).sum())
         assert total == pytest.approx(expected["loglik"], rel=1e-9)
+
+
+@pytest.fixture(scope="module")
+def random_study(shared):
+    folder = shared / "data" / "adam" / "random_cdisc_data"
+    return bn.read_adam({name: folder / f"c{name}.csv" for name in ("adsl", "adtte", "adtr", "adrs")})
+
+
+@pytest.mark.filterwarnings("ignore::bayes_net.errors.CohortWarning")
+@pytest.mark.parametrize("when", ["day120", "day150", "day200", "no_limit"])
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_modes_with_flat_priors_are_the_poisson_glm_of_an_adam_study(when, endpoint, random_study, shared):
+    answers = reference(shared, "adam_reference")["random_cdisc_data"]["landmarks"][when][endpoint]
+    label = "no limit" if when == "no_limit" else f"{when.removeprefix('day')} d"
+    sets = bn.landmark(random_study, [label], endpoint=ENDPOINTS[endpoint])
+    data = bn.expose(sets, label, cuts=np.array([90, 180, 365]) / DAYS_PER_MONTH)
+    for a, arm in enumerate(data.arms):
+        expected = answers["models"][f"arm_{arm}: shrinkage"]["pem_glm"]
+        assert data.events[a].tolist() == expected["events_per_interval"]
+        own = subset(data, data.arm == a)
+        # an interval that nobody enters has no hazard
+        entered = data.cuts[data.cuts < own.time.max()]
+        own = replace(own, arms=(arm,), arm=np.zeros(own.n, int), cuts=entered)
+        found = mode(own, Hazard("shared", "independent", "common", FLAT))
+        check_coefficients(expected["coefficients"], {"shrinkage": {("common_slope", ()): 0.1}}, found)
+
+
+@pytest.mark.filterwarnings("ignore::bayes_net.errors.CohortWarning")
+def test_modes_without_shrinkage_are_the_poisson_glm_of_a_study_without_scans(shared):
+    expected = reference(shared, "adam_reference")["cdisc_pilot_adtte"]["pem_glm"]
+    files = str(shared / "data" / "adam" / "datasetjson" / "*.json")
+    arms = ["Placebo", "Xanomeline Low Dose", "Xanomeline High Dose"]
+    cohort = bn.read_adam(files, pfs="TTDE", arm="TRTA", arms=arms)
+    sets = bn.landmark(cohort, ["0d"], intention_to_treat=True)
+    cuts = np.array(expected["cuts_days"]) / DAYS_PER_MONTH
+    data = bn.expose(sets, "0 d", cuts=cuts, measure=WithoutShrinkage())
+    values, places, curvature = mode(data, Hazard("shared", "independent", "none", FLAT))
+    terms = {name: {("log_hr_arm", a): 1} for a, name in enumerate(("low", "high"))}
+    check_coefficients(expected["coefficients"], terms, (values, places, curvature))
+    per_day = values["log_baseline"] - np.log(DAYS_PER_MONTH)
+    np.testing.assert_allclose(per_day, expected["log_hazard_per_day"], atol=1e-6)
 
 
 def place_of(term: str, data: Exposure) -> int:
