@@ -152,7 +152,8 @@ def landmark(
             "later, or a model without shrinkage (intention_to_treat=True; in a specification slopes = "
             '"none")'
         )
-    flows = [(each, _flow(cohort, each, endpoint, population, intention_to_treat)) for each in landmarks]
+    shown = _shown(cohort)
+    flows = [(at, _flow(cohort, shown, at, endpoint, population, intention_to_treat)) for at in landmarks]
     tables = [_analysed(flow, each, cohort) for each, flow in flows]
     attrition = [_attrition(flow, each, cohort, population) for each, flow in flows]
     return LandmarkSet(
@@ -191,10 +192,15 @@ def _check_choice(cohort: Cohort, endpoint: str, population: str) -> None:
 
 
 def _flow(
-    cohort: Cohort, landmark: Landmark, endpoint: str, population: str, intention_to_treat: bool
+    cohort: Cohort,
+    shown: pd.DataFrame,
+    landmark: Landmark,
+    endpoint: str,
+    population: str,
+    intention_to_treat: bool,
 ) -> pd.DataFrame:
     """Every patient with its best shrinkage by the landmark and the one reason that decides on it."""
-    patients = cohort.patients.merge(_best(cohort, landmark), on="patient", how="left")
+    patients = cohort.patients.assign(**_best(shown, landmark, len(cohort.patients)))
     risk = schema.OS if population == schema.ALIVE else schema.PFS
     gone = patients[f"{risk}_time"] <= landmark.months
     event = patients[f"{risk}_event"] == 1
@@ -211,16 +217,22 @@ def _flow(
     return patients.assign(reason=reason, time=time, event=patients[f"{endpoint}_event"])
 
 
-def _best(cohort: Cohort, landmark: Landmark) -> pd.DataFrame:
-    """Best shrinkage of each patient with scans in the window, and whether all of them are progression."""
+def _shown(cohort: Cohort) -> pd.DataFrame:
+    """Usable scans until the end of PFS, or of OS where that alone is known: the place of their patient, the
+    time, the change, and whether they are progression."""
     scans = cohort.scans[usable(cohort.scans)]
-    end = f"{cohort.endpoints[0]}_time"  # of PFS, or of OS where that alone is known
-    scans = scans.merge(cohort.patients[["patient", end]], on="patient")
-    scans = scans[scans["time"] <= scans[end].clip(upper=landmark.limit)]
-    scans = scans.assign(only_progression=is_progression(scans))
-    best = scans.groupby("patient").agg(pchg=("pchg", "min"), only_progression=("only_progression", "all"))
+    place = pd.Index(cohort.patients["patient"]).get_indexer(scans["patient"])
+    end = cohort.patients[f"{cohort.endpoints[0]}_time"].to_numpy()[place]
+    shown = scans[["time", "pchg"]].assign(place=place, progression=is_progression(scans))
+    return shown[shown["time"] <= end]
+
+
+def _best(shown: pd.DataFrame, landmark: Landmark, n: int) -> pd.DataFrame:
+    """Best shrinkage of each of ``n`` patients in the window, and whether all its scans are progression."""
+    by_patient = shown[shown["time"] <= landmark.limit].groupby("place")
+    best = by_patient.agg(pchg=("pchg", "min"), only_progression=("progression", "all")).reindex(range(n))
     # 0 - x and not -x: a tumour that kept its size has shrunk by 0, not by -0
-    return best.assign(shrinkage=0.0 - best["pchg"])[["shrinkage", "only_progression"]].reset_index()
+    return best.assign(shrinkage=0.0 - best["pchg"])[["shrinkage", "only_progression"]]
 
 
 def _analysed(flow: pd.DataFrame, landmark: Landmark, cohort: Cohort) -> pd.DataFrame:
