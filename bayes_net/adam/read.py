@@ -134,6 +134,9 @@ def read_adam(
         scans, unit = _scans(tumours, tumour, analysis_flag, adtte, first_day, size_unit, made)
         if "adrs" in sets:
             scans = _with_responses(scans, sets["adrs"], response, first_day, made)
+    elif "adrs" in sets:
+        read = sets["adrs"].where(sets["adrs"].values("USUBJID").isin(set(patients["patient"])))
+        scans = _responses(read, response, first_day, made)
     cohort = read_cohort(
         patients,
         scans,
@@ -348,14 +351,21 @@ def _with_responses(
     scans: pd.DataFrame, adrs: Dataset, code: str | None, first_day: float | None, made: _Read
 ) -> pd.DataFrame:
     """The scans with the overall response that was read on their day, where ADRS has it."""
+    read = _responses(adrs, code, first_day, made)
+    if read is None:
+        return scans
+    joined = scans.merge(read, on=["patient", "time"], how="left").set_axis(scans.index)
+    return joined.assign(response=joined["response"].where(joined["time"] > 0))
+
+
+def _responses(adrs: Dataset, code: str | None, first_day: float | None, made: _Read) -> pd.DataFrame | None:
+    """The overall response of each patient and day, None where ADRS has none."""
     described = adrs.values("PARAM").fillna("").str.contains(_RESPONSE)
     if code is None and not described.any():
-        return scans
+        return None
     code = coded(adrs, code, ("OVRINV", "OVRLRESP", "OVR"), _RESPONSE, "the overall response", "response")
     rows = adrs.where(adrs.values("PARAMCD").eq(code))
     day, _ = _days(rows, rows, first_day)
-    read = pd.DataFrame({"patient": rows.values("USUBJID"), "time": day, "response": rows.values("AVALC")})
-    read = read.dropna().drop_duplicates(["patient", "time"])
     made.origin["response"] = f"AVALC of {adrs.file} where PARAMCD = {code}, on the day of the scan"
-    joined = scans.merge(read, on=["patient", "time"], how="left").set_axis(scans.index)
-    return joined.assign(response=joined["response"].where(joined["time"] > 0))
+    read = pd.DataFrame({"patient": rows.values("USUBJID"), "time": day, "response": rows.values("AVALC")})
+    return read.dropna().drop_duplicates(["patient", "time"])

@@ -112,14 +112,20 @@ def adam_datasets(cohort: Cohort) -> dict[str, pd.DataFrame]:
         Two covariates, or one and a variable of ADSL, have the same name in capitals.
     """
     made = {"adsl": _adsl(cohort), "adtte": _adtte(cohort)}
-    if "sld" in cohort.scans or len(cohort.scans):
+    if cohort.sized and ("sld" in cohort.scans or len(cohort.scans)):
         made["adtr"] = _adtr(cohort)
-    read = cohort.scans[cohort.scans["response"] != ""]
+    read = cohort.scans[(cohort.scans["response"] != "") | (not cohort.sized)]
     if len(read):
-        rows = _of_patients(cohort, read["patient"])
-        rows = rows.assign(PARAM="Overall Response by Visit", PARAMCD=RESPONSE, **_times(read))
-        made["adrs"] = rows.assign(AVALC=read["response"].to_numpy(object))
+        made["adrs"] = _adrs(cohort, read)
     return made
+
+
+def _adrs(cohort: Cohort, read: pd.DataFrame) -> pd.DataFrame:
+    """Responses; where there are no sizes, with what else is known of a scan."""
+    rows = _of_patients(cohort, read["patient"])
+    rows = rows.assign(PARAM="Overall Response by Visit", PARAMCD=RESPONSE, **_times(read))
+    rows = rows.assign(AVALC=read["response"].to_numpy(object))
+    return rows if cohort.sized else rows.assign(**_flags(read))
 
 
 def days(months: pd.Series) -> np.ndarray:
@@ -198,11 +204,13 @@ def _adtr(cohort: Cohort) -> pd.DataFrame:
         first = scans[scans["baseline"]].set_index("patient")["sld"]
         rows = rows.assign(AVAL=scans["sld"].to_numpy(float), AVALU="mm")
         rows["BASE"] = scans["patient"].map(first).to_numpy(float)
-    rows = rows.assign(PCHG=scans["pchg"].to_numpy(float), ABLFL=_flag(scans["baseline"]))
-    rows["NEWLFL"] = _flag(scans["new_lesion"])
-    if "progression" in scans:
-        rows["PROGFL"] = _flag(scans["progression"])
-    return rows
+    return rows.assign(PCHG=scans["pchg"].to_numpy(float), **_flags(scans))
+
+
+def _flags(scans: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What else is known of a scan."""
+    names = {"baseline": "ABLFL", "new_lesion": "NEWLFL", "progression": "PROGFL"}
+    return {flag: _flag(scans[name]) for name, flag in names.items() if name in scans}
 
 
 def _of_patients(cohort: Cohort, who: pd.Series) -> pd.DataFrame:

@@ -124,13 +124,15 @@ def _arms(adsl: Dataset, excluded: set[str]) -> tuple[str, ...] | None:
 
 def _scans(sets: Mapping[str, Dataset], who: set[str]) -> pd.DataFrame | None:
     """One row a scan, with what it is and shows; None of a study without scans."""
-    if "adtr" not in sets:
+    if "adtr" not in sets and "adrs" not in sets:
         return None
-    rows = sets["adtr"].where(sets["adtr"].values("PARAMCD").eq(TUMOUR))
+    name, code = ("adtr", TUMOUR) if "adtr" in sets else ("adrs", RESPONSE)
+    rows = sets[name].where(sets[name].values("PARAMCD").eq(code))
     rows = rows.where(rows.values("USUBJID").isin(who))
     made = {"patient": rows.values("USUBJID"), "time": rows.numbers("ARELTM")}
-    measured = "AVAL" if "AVAL" in rows.frame else "PCHG"
-    made |= {"size" if measured == "AVAL" else "pchg": rows.numbers(measured)}
+    if name == "adtr":
+        measured = "AVAL" if "AVAL" in rows.frame else "PCHG"
+        made |= {"size" if measured == "AVAL" else "pchg": rows.numbers(measured)}
     made |= {"new_lesion": rows.values("NEWLFL").eq("Y").astype(int)}
     made |= {"baseline": rows.values("ABLFL").eq("Y")}
     if "PROGFL" in rows.frame:

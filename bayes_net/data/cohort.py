@@ -44,8 +44,9 @@ class Cohort:
 
     ``patients`` has one row a patient: patient, study, arm, pfs_time and pfs_event, os_time and os_event
     where overall survival is known, then the covariates. ``scans`` has one row a scan: patient, time,
-    baseline, pchg (percent change from baseline, 0 at the baseline scan), new_lesion, response and,
-    where sizes were read, sld in mm. Two cohorts are equal when their content is, whatever the row order.
+    baseline, pchg (percent change from baseline, 0 at the baseline scan; not where responses alone were
+    read), new_lesion, response and, where sizes were read, sld in mm. Two cohorts are equal when their
+    content is, whatever the row order.
     """
 
     patients: pd.DataFrame
@@ -65,6 +66,11 @@ class Cohort:
     def endpoints(self) -> tuple[str, ...]:
         """Those that are known: ``("pfs",)``, ``("pfs", "os")`` or ``("os",)``."""
         return tuple(name for name in schema.ENDPOINTS if f"{name}_time" in self.patients)
+
+    @property
+    def sized(self) -> bool:
+        """Whether scans say how much tumours shrank, and not the category of response alone."""
+        return "pchg" in self.scans
 
     @property
     def digest(self) -> str:
@@ -101,7 +107,8 @@ class Cohort:
         return f"{some}reconstructed cohort" if self.reconstructed else "cohort"
 
     def _repr_html_(self) -> str:
-        sizes = "sizes in mm" if "sld" in self.scans else "sizes as percent change from baseline"
+        sizes = "sizes as percent change from baseline" if self.sized else "responses without sizes"
+        sizes = "sizes in mm" if "sld" in self.scans else sizes
         facts = [
             f"Study: {listed(self.patients['study'].unique())}",
             f"Units: time in months, {sizes}",
@@ -152,7 +159,8 @@ def read_cohort(
     ``{"patient": "id", "pfs_time": "pfs_day"}``; a name left out is looked for as it is. Patients need
     patient, arm, pfs_time and pfs_event, and may have os_time with os_event, study and ``covariates``.
     Scans need patient, time and either size (with ``size_unit``) or pchg, and may have new_lesion and
-    response; None for a study without scans. The baseline is the last scan at or before
+    response; or patient, time and response alone, of which CR and PR say that shrinkage reached 30 %; None
+    for a study without scans. The baseline is the last scan at or before
     ``baseline_window``; earlier ones are left out. ``arms`` puts the reference first; without it arms are
     in alphabetical order. Messages count the rows of a CSV file with the header as row 1; rows of Parquet
     and of DataFrames go by their index label.
@@ -339,7 +347,10 @@ def _scan_table(frame: pd.DataFrame, size_unit: str | None) -> pd.DataFrame:
         start = frame["patient"].map(sld[frame["baseline"]].set_axis(frame["patient"][frame["baseline"]]))
         frame = frame.assign(sld=sld, pchg=100 * (sld - start) / start)
         columns.append("sld")
-    frame = frame.assign(pchg=frame["pchg"].mask(frame["baseline"], 0.0))
+    if "pchg" in frame:
+        frame = frame.assign(pchg=frame["pchg"].mask(frame["baseline"], 0.0))
+    else:
+        columns.remove("pchg")
     table = frame[columns].astype({"patient": str, "response": str})
     return table.sort_values(["patient", "time"], ignore_index=True)
 

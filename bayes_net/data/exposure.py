@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bayes_net.data.landmarks import LandmarkSet, response
+from bayes_net.data.landmarks import RESPONSE_POINTS, LandmarkSet, response
 from bayes_net.data.reading import as_levels, months_on_grid
 from bayes_net.errors import InputError, listed
 from bayes_net.numbers import counted
@@ -282,6 +282,11 @@ def expose(
         raise InputError(
             f"landmark {label!r}, {landmarks.endpoint.upper()}: {len(table)} patients at risk and no event; "
             "a hazard cannot be learnt. Leave this landmark out"
+        )
+    if not landmarks.sized and measure not in (Response(RESPONSE_POINTS), WithoutShrinkage()):
+        raise InputError(
+            f"the scans have responses and no sizes, so {measure.label} is not known; expected "
+            f"Response({RESPONSE_POINTS:g}), which CR and PR are, or WithoutShrinkage()"
         )
     missing = table["shrinkage"].isna()
     if isinstance(measure, Shrinkage) and missing.any():

@@ -16,7 +16,7 @@ import pandas as pd
 
 from bayes_net import schema
 from bayes_net.data.cohort import Cohort
-from bayes_net.data.notes import EXCLUDED_PATIENTS, Note, is_progression, usable
+from bayes_net.data.notes import EXCLUDED_PATIENTS, SHRUNK, Note, is_progression, usable
 from bayes_net.data.reading import months_on_grid
 from bayes_net.display import notebook_html
 from bayes_net.errors import InputError, listed
@@ -30,6 +30,8 @@ CENSORED = "censored by the landmark"
 NO_SCAN = "no post-baseline scan by the landmark"
 PROGRESSION_BEST = "best response is progression"
 ANALYSED = "analysed"
+RESPONSE_POINTS = 30.0
+"""Shrinkage in points from which a tumour has responded (RECIST 1.1)."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class LandmarkSet:
 
     ``table`` has one row a landmark and patient: landmark, patient, arm, shrinkage (percentage points,
     positive when smaller; NaN only for intention to treat without a scan), time (months from the
-    landmark), event (0/1), covariates. ``attrition`` has landmark, arm, reason and n, in the order of flow.
+    landmark), event (0/1), covariates. Where responses alone were read (not ``sized``), shrinkage is 30 for a
+    complete or partial response, and else 0. ``attrition`` has landmark, arm, reason and n, in the order of
+    flow.
     """
 
     table: pd.DataFrame
@@ -64,6 +68,7 @@ class LandmarkSet:
     population: str
     intention_to_treat: bool = False
     synthetic: bool = False
+    sized: bool = True
     notes: tuple[Note, ...] = ()
 
     def at(self, label: str) -> pd.DataFrame:
@@ -163,6 +168,7 @@ def landmark(
         arms=cohort.arms,
         covariates=cohort.covariates,
         synthetic=cohort.synthetic,
+        sized=cohort.sized,
         notes=cohort.notes,
         endpoint=endpoint,
         population=population,
@@ -223,7 +229,8 @@ def _shown(cohort: Cohort) -> pd.DataFrame:
     scans = cohort.scans[usable(cohort.scans)]
     place = pd.Index(cohort.patients["patient"]).get_indexer(scans["patient"])
     end = cohort.patients[f"{cohort.endpoints[0]}_time"].to_numpy()[place]
-    shown = scans[["time", "pchg"]].assign(place=place, progression=is_progression(scans))
+    change = scans["pchg"] if cohort.sized else scans["response"].isin(SHRUNK) * -RESPONSE_POINTS
+    shown = scans[["time"]].assign(pchg=change, place=place, progression=is_progression(scans))
     return shown[shown["time"] <= end]
 
 

@@ -14,6 +14,9 @@ from bayes_net.numbers import counted
 
 WARNING, HANDLED = "warning", "handled"
 RESPONSES = ("CR", "PR", "SD", "PD")
+SHRUNK = ("CR", "PR")
+"""Responses that mean shrinkage of at least 30 %; the others that are read mean less."""
+READ = (*RESPONSES, "NON-CR/NON-PD")
 """Readings that say whether a tumour progressed."""
 EXCLUDED_PATIENTS = "excluded-patients"
 """The code of the note whose ``by_arm`` the flow of patients begins with."""
@@ -41,6 +44,7 @@ WARNINGS = {
     "scans-after-pfs": "scans after PFS ended",
     "no-post-baseline-scan": "patients without a usable scan after the baseline",
     "unheeded-progression": "progression at a scan that PFS does not take as such",
+    "responses-alone": "scans with responses and no sizes",
     "scans-after-os": "scans of living patients after OS follow-up ended",
     "mixed-covariate": "a covariate of numbers and texts",
     "long-follow-up": "follow-up of more than 30 years",
@@ -95,8 +99,10 @@ def accepted(notes: Iterable[Note], accept: Sequence[str]) -> tuple[Note, ...]:
 
 
 def usable(scans: pd.DataFrame) -> pd.Series:
-    """Which scans can show a best change: after time zero and the baseline, with a known percent change."""
-    return ~scans["baseline"] & (scans["time"] > 0) & scans["pchg"].notna()
+    """Which scans can show a best change: after time zero and the baseline, with a known percent change or,
+    where sizes are not known at all, a response."""
+    known = scans["pchg"].notna() if "pchg" in scans else scans["response"].isin(READ)
+    return ~scans["baseline"] & (scans["time"] > 0) & known
 
 
 def is_progression(scans: pd.DataFrame, again: pd.Series | None = None) -> pd.Series:
@@ -105,6 +111,8 @@ def is_progression(scans: pd.DataFrame, again: pd.Series | None = None) -> pd.Se
     known already). Where the endpoint says which scans are (``progression``), it is those."""
     if "progression" in scans:
         return scans["progression"]
+    if "pchg" not in scans:
+        return scans["new_lesion"] | (scans["response"] == "PD")
     # 120/100 and 6/5 of a baseline are both +20 %, although their floats differ in the last digits
     grown = scans["pchg"].round(9) >= schema.PROGRESSION_PCHG
     unread = ~scans["response"].isin(RESPONSES)
@@ -120,6 +128,8 @@ def regrown(scans: pd.DataFrame) -> pd.Series:
     """Which scans are +20 % or more over the smallest size of their patient until then, the baseline among
     them, and by 5 mm or more where sizes are known (Eisenhauer et al. 2009,
     doi:10.1016/j.ejca.2008.10.026)."""
+    if "pchg" not in scans:
+        return pd.Series(False, index=scans.index)
     # numbers in the place of identifiers: texts are slow to sort and to group by
     who = pd.Series(pd.factorize(scans["patient"])[0], index=scans.index)
     order = np.lexsort((scans["time"], who))
@@ -166,6 +176,9 @@ def judgement_calls(
         # of living patients: a scan after death is refused, or dropped, before
         after_os = int((known["time"] > known["os_time"]).sum())
         found.append(("scans-after-os", after_os, "scan", "of living patients after OS follow-up ended"))
+    if "pchg" not in known:
+        what = "with responses and no sizes: only whether shrinkage reached 30 % is known (CR, PR)"
+        found.append(("responses-alone", len(known), "scan", what))
     notes = [Note(WARNING, code, f"{counted(n, noun)} {what}", n) for code, n, noun, what in found]
     notes += [_mixed(name, patients[name]) for name in covariates if patients[name].dtype.kind != "f"]
     return tuple(note for note in notes if note.count)

@@ -329,9 +329,13 @@ def _scans(
     found = [name for name in measures if name in mapping] or [
         name for name in measures if name in table.frame
     ]
+    if not found and size_unit is None and ("response" in mapping or "response" in table.frame):
+        return select(table, mapping, ("patient", "time", "response"), ("new_lesion",))
     if len(found) != 1:
         number = "both size and pchg" if found else "neither size nor pchg"
-        got = f"{number} among {listed(table.frame, limit=40)}"
+        got = f"{number}, and no response, among {listed(table.frame, limit=40)}"
+        if found or "response" in table.frame:
+            got = f"{number} among {listed(table.frame, limit=40)}"
         todo = (
             'Name the column of one of them in scan_columns, for example {"pchg": "change"}; a table with a '
         )

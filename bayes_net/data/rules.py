@@ -226,7 +226,8 @@ def scan_problems(
         'Correct the times, or have such scans dropped and counted with scans_after_death = "drop".',
         lambda row: f"scan at {in_unit(row['time'])}, death at {in_unit(row['os_time'])}",
     )
-    yield from (_size_problems if "size" in frame else _change_problems)(scans, patients, window)
+    if "size" in frame or "pchg" in frame:
+        yield from (_size_problems if "size" in frame else _change_problems)(scans, patients, window)
 
 
 def after_death(scans: pd.DataFrame) -> pd.Series:

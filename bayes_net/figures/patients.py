@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.checks.predictive import kaplan_meier
-from bayes_net.data.exposure import Response, WithoutShrinkage
+from bayes_net.data.exposure import Response, Shrinkage, WithoutShrinkage
 from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.figures.plots import PATIENTS
 from bayes_net.figures.style import Figure
@@ -67,7 +67,7 @@ def draw(
                 last = next((f for f in reversed(alike) if not f.job.landmark.biased), alike[-1])
                 plotted, about = survival_curves(last, ci_prob=ci_prob), _subject(last)
                 yield _figure("survival", last.job.analysis, *plotted, arms=arms, subject=about)
-    if patient_level and not isinstance(fits[0].job.measure, WithoutShrinkage):
+    if patient_level and isinstance(fits[0].job.measure, Shrinkage):
         last = primary(fits, fits[0].job.endpoint)[-1]
         data = last.job.data
         continuous: Any = last.job.measure

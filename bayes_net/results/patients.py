@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayes_net.checks.influence import most_influential
 from bayes_net.checks.power import power_scaling, tipping_factor
-from bayes_net.data.exposure import Response, WithoutShrinkage
+from bayes_net.data.exposure import Response, Shrinkage, WithoutShrinkage
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import (
     OVER_TIME,
@@ -181,8 +181,11 @@ def survival_quantities(
 
 
 def primary(fits: Sequence[Fitted], endpoint: str = PFS) -> list[Fitted]:
-    """The fits of one endpoint with shrinkage as a continuous score, or without any, true landmarks first."""
-    own = [f for f in fits if f.job.endpoint == endpoint and not isinstance(f.job.measure, Response)]
+    """The fits of one endpoint with shrinkage as a continuous score, or, if there are none, of the first way
+    in which it enters; true landmarks first."""
+    own = [f for f in fits if f.job.endpoint == endpoint]
+    first = next((f.job.measure for f in own if isinstance(f.job.measure, Shrinkage)), own[0].job.measure)
+    own = [f for f in own if f.job.measure == first]
     return sorted(own, key=lambda f: f.job.landmark.biased)
 
 

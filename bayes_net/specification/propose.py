@@ -246,12 +246,12 @@ def _patient_columns(frame: pd.DataFrame) -> dict[str, str]:
 def _scan_columns(frame: pd.DataFrame) -> dict[str, str]:
     """The same of a table with several rows a patient, a time and a size or change."""
     found = _recognised(frame, SCAN_NAMES, ["time"])
-    measured = {"size", "pchg"} & set(found)
+    measured = {"size", "pchg", "response"} & set(found)
     if not (
         {"patient", "time"} <= set(found) and measured and text(frame[found["patient"]]).duplicated().any()
     ):
         return {}
-    if len(measured) == 2:
+    if {"size", "pchg"} <= measured:
         del found["pchg"]  # computed from the sizes
     return found
 

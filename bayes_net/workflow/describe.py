@@ -132,6 +132,7 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
         plan=plan,
         hazard=plan.hazard(job.measure),
         forms=SLOPE_FORMS,
+        sized=prepared.cohort.sized,
         endpoints=" and ".join(ENDPOINT_LABELS[endpoint] for endpoint in plan.landmarks.endpoints),
         intervals=_intervals_in_words(fits),
         covariates=job.data.covariate_names,

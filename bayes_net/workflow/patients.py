@@ -18,7 +18,7 @@ from bayes_net.checks.gate import Gate, gate, worst_of
 from bayes_net.checks.influence import influence
 from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.exposure import Exposure, Measure, Response, equal_event_cuts, expose
-from bayes_net.data.landmarks import Landmark, LandmarkSet, landmark
+from bayes_net.data.landmarks import RESPONSE_POINTS, Landmark, LandmarkSet, landmark
 from bayes_net.data.notes import UNIT_DOUBTS, accepted
 from bayes_net.data.reading import read_table
 from bayes_net.engine.layout import Layout, layout
@@ -365,10 +365,9 @@ def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = 
         raise InputError(
             'slopes = "none" with one arm and no covariate leaves no hazard ratio; give covariates'
         )
-    sets = _landmark_sets(plan, cohort)
-    jobs = []
+    sets, measures, jobs = _landmark_sets(plan, cohort), _measures(plan, cohort), []
     for endpoint in plan.landmarks.endpoints:
-        for measure in plan.measures():
+        for measure in measures:
             for at in sets[endpoint, False].landmarks:
                 with gathered.step():
                     jobs.append(_job(plan, sets, endpoint, measure, at, cohort.reasons))
@@ -377,6 +376,19 @@ def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = 
     found = cautions(plan, cohort, jobs) + nobody_concerned(censoring_of(plan), jobs)
     notes = cohort.notes + accepted(found, plan.data.accept)
     return PreparedPatients(plan, notes, cohort, sets, tuple(jobs))
+
+
+def _measures(plan: PatientsPlan, cohort: Cohort) -> tuple[Measure, ...]:
+    """The ways in which shrinkage enters; where responses alone were read, whether it reached 30 points."""
+    measures = plan.measures()
+    if cohort.sized or plan.slopes == NONE:
+        return measures
+    if plan.landmarks.thresholds != (RESPONSE_POINTS,):
+        raise InputError(
+            f"landmarks.thresholds is {list(plan.landmarks.thresholds)}, and the scans have responses and no "
+            f"sizes; expected [{RESPONSE_POINTS:g}], which CR and PR reach"
+        )
+    return tuple(measure for measure in measures if isinstance(measure, Response))
 
 
 def _landmark_sets(plan: PatientsPlan, cohort: Cohort) -> dict[tuple[str, bool], LandmarkSet]:

@@ -320,6 +320,11 @@ def _cohort(section: CohortSection, patients: Cohort, plan: SynthesisPlan) -> Pa
 
 def _counts(section: CohortSection, patients: Cohort) -> list[dict]:
     """Best shrinkage of patients as counts, by which they join the shrinkage law and the responses."""
+    if section.counts and not patients.sized:
+        raise InputError(
+            f"the scans of {section.study} have responses and no sizes, so shrinkage cannot be counted; "
+            "expected sizes, or counts = false"
+        )
     if not section.counts or not len(patients.scans):
         return []
     best = landmark(patients, [NO_LIMIT], endpoint=section.endpoint, intention_to_treat=True).table

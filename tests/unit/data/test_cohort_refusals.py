@@ -177,8 +177,9 @@ def test_both_size_and_percent_change_need_a_choice():
     with pytest.raises(CohortError, match="both size and pchg"):
         read(scans=both)
     assert read(scans=both, scan_columns={"size": "size"}) == read()
-    with pytest.raises(CohortError, match="neither size nor pchg among patient, time"):
-        read_cohort(people(), sizes().drop(columns="size"), time_unit="days")
+    nothing = sizes().drop(columns=["size", "response"], errors="ignore")
+    with pytest.raises(CohortError, match="neither size nor pchg, and no response, among patient, time"):
+        read_cohort(people(), nothing, time_unit="days")
     with pytest.raises(CohortError, match="size_unit is 'mm' with a column of pchg"):
         read(scans=changes(), size_unit="mm")
 
