@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from bayes_net.data.exposure import Exposure, Intervals, Measure, one_hot
+from bayes_net.data.exposure import Covariate, Exposure, Intervals, Measure, one_hot
 from bayes_net.data.gauss import NODES, Nodes, gauss_rule
 from bayes_net.errors import InputError
 from bayes_net.numbers import counted
@@ -57,6 +57,7 @@ class AggregatedExposure(Intervals):
     arms: tuple[str, ...]
     covariate_names: tuple[str, ...]
     measure: Measure
+    terms: tuple[Covariate, ...] = ()
 
     def __repr__(self) -> str:
         arms = ", ".join(f"{arm} {n}" for arm, n in zip(self.arms, self.n_by_arm, strict=True))
@@ -218,6 +219,7 @@ def aggregate(data: Exposure) -> AggregatedExposure:
         arms=data.arms,
         covariate_names=data.covariate_names,
         measure=data.measure,
+        terms=data.terms,
     )
 
 

@@ -6,6 +6,7 @@ cut-point belongs to the interval that ends there. The last interval is open-end
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
@@ -100,6 +101,17 @@ def measure_of(attrs: dict) -> Measure:
     return Shrinkage(float(attrs["reference"]))
 
 
+def covariate_attrs(terms: Sequence[Covariate]) -> dict[str, str]:
+    """The covariates as a plain attribute of a posterior file; ``covariates_of`` reads them back."""
+    return {"covariates": json.dumps([asdict(each) for each in terms])} if terms else {}
+
+
+def covariates_of(attrs: dict) -> dict[str, Covariate]:
+    """The covariates that ``covariate_attrs`` wrote, by name."""
+    found = json.loads(attrs.get("covariates", "[]"))
+    return {own["name"]: Covariate(**own | {"levels": tuple(own["levels"])}) for own in found}
+
+
 @dataclass(frozen=True)
 class Covariate:
     """A column of the patient table in the linear predictor.
@@ -117,6 +129,28 @@ class Covariate:
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that enter the linear predictor."""
         return tuple(f"{self.name}: {level}" for level in self.levels[1:]) if self.levels else (self.name,)
+
+    def coded(self, value: object) -> dict[str, float]:
+        """What the columns hold for a patient with this value: a number, or one of the levels.
+
+        Raises
+        ------
+        InputError
+            It is no number, or none of the levels.
+        """
+        if self.levels:
+            (level,) = as_levels([value])
+            declared = as_levels(self.levels)
+            if level not in declared:
+                raise InputError(f"{self.name} = {value!r}; expected one of {', '.join(self.levels)}")
+            return {name: float(level == own) for name, own in zip(self.columns, declared[1:], strict=True)}
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float | np.number)
+            or not np.isfinite(value)
+        ):
+            raise InputError(f"{self.name} = {value!r}; expected a number")
+        return {self.name: (float(value) - self.reference) / self.scale}
 
     def values(self, table: pd.DataFrame) -> np.ndarray:
         """The columns for the rows of ``table``, shape (rows, columns)."""
@@ -175,6 +209,8 @@ class Exposure(Intervals):
     arms: tuple[str, ...]
     covariate_names: tuple[str, ...] = ()
     measure: Measure = field(default_factory=Shrinkage)
+    terms: tuple[Covariate, ...] = ()
+    """Of what the columns of covariates were made."""
 
     def __repr__(self) -> str:
         arms = ", ".join(f"{arm} {int((self.arm == a).sum())}" for a, arm in enumerate(self.arms))
@@ -305,6 +341,7 @@ def expose(
         arms=landmarks.arms,
         covariate_names=tuple(name for covariate in covariates for name in covariate.columns),
         measure=measure,
+        terms=tuple(covariates),
     )
 
 

@@ -72,8 +72,9 @@ class LandmarkSet:
     notes: tuple[Note, ...] = ()
 
     def at(self, label: str) -> pd.DataFrame:
-        """The analysed patients of one landmark."""
+        """The analysed patients of one landmark, by its label or any text that means it: "150 d", "150d"."""
         labels = [landmark.label for landmark in self.landmarks]
+        label = label if label in labels else _label(label)
         if label not in labels:
             raise InputError(f"landmark {label!r} is not in this set; expected one of {', '.join(labels)}")
         return self.table[self.table["landmark"] == label].reset_index(drop=True)
@@ -129,6 +130,14 @@ def _landmark(item: str | Landmark) -> Landmark:
     length = schema.duration(item)
     months = float(months_on_grid(length.months))
     return Landmark(str(length), months, months)
+
+
+def _label(text: str) -> str:
+    """The label of a landmark that is written otherwise, such as "18w"; other texts as they are."""
+    try:
+        return str(schema.duration(text))
+    except InputError:
+        return text
 
 
 def landmark(

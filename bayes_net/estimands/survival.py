@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_net import schema
-from bayes_net.data.exposure import Exposure, Shrinkage, measure_of, person_time
+from bayes_net.data.exposure import Exposure, Shrinkage, covariates_of, measure_of, person_time
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.synthesis import slopes_of
 from bayes_net.inference.closed_form import hazards_by_arm, parameters
@@ -174,17 +174,20 @@ def cumulative_hazard(
     times: Sequence[float] | np.ndarray,
     *,
     shrinkage: Sequence[float] | None = None,
-    covariates: Mapping[str, float] | None = None,
+    covariates: Mapping[str, object] | None = None,
 ) -> xr.DataArray:
     """Cumulative hazard by ``times`` (months after the landmark), dims (..., arm, shrinkage, time).
 
     Without ``shrinkage`` (points) it is that of patients whose tumours did not change, and in a synthesis
-    that of whole arms from randomisation, dims (..., curve, time).
+    that of whole arms from randomisation, dims (..., curve, time). ``covariates`` are values as the patient
+    table has them, ``{"age": 70, "grade": "G2"}``; those that are not named are at their references. (Of an
+    exposure that was not made by ``expose``, they are the values of its columns.)
 
     Raises
     ------
     InputError
-        A synthesis is asked for a shrinkage or covariates, or a covariate is not in the model.
+        A synthesis is asked for a shrinkage or covariates, a covariate is not in the model, or a value is
+        no number or level of it.
     """
     months = _by_interval(fit, np.asarray(times, float)).assign_coords({TIME: list(map(float, times))})
     return xr.dot(_hazard(fit, shrinkage, covariates), months, dim=INTERVAL).transpose(..., TIME)
@@ -195,7 +198,7 @@ def survival(
     times: Sequence[float] | np.ndarray,
     *,
     shrinkage: Sequence[float] | None = None,
-    covariates: Mapping[str, float] | None = None,
+    covariates: Mapping[str, object] | None = None,
 ) -> xr.DataArray:
     """Probability of being free of the event at ``times``, dims and arguments of ``cumulative_hazard``."""
     return np.exp(-cumulative_hazard(fit, times, shrinkage=shrinkage, covariates=covariates)).rename(
@@ -209,7 +212,7 @@ def conditional_survival(
     *,
     given: float,
     shrinkage: Sequence[float] | None = None,
-    covariates: Mapping[str, float] | None = None,
+    covariates: Mapping[str, object] | None = None,
 ) -> xr.DataArray:
     """Probability of being event-free ``times`` months after having been so for ``given`` months."""
     both = [given, *(given + t for t in times)]
@@ -222,7 +225,7 @@ def median_survival(
     fit: xr.DataTree,
     *,
     shrinkage: Sequence[float] | None = None,
-    covariates: Mapping[str, float] | None = None,
+    covariates: Mapping[str, object] | None = None,
 ) -> xr.DataArray:
     """Median survival in months after the landmark, dims (..., arm, shrinkage).
 
@@ -247,7 +250,7 @@ def rmst(
     *,
     horizon: float,
     shrinkage: Sequence[float] | None = None,
-    covariates: Mapping[str, float] | None = None,
+    covariates: Mapping[str, object] | None = None,
 ) -> xr.DataArray:
     """Restricted mean survival time to ``horizon`` months after the landmark, dims (..., arm, shrinkage).
 
@@ -312,7 +315,7 @@ def _scores(fit: xr.DataTree, shrinkage: Sequence[float]) -> xr.DataArray:
 
 
 def _hazard(
-    fit: xr.DataTree, shrinkage: Sequence[float] | None, covariates: Mapping[str, float] | None
+    fit: xr.DataTree, shrinkage: Sequence[float] | None, covariates: Mapping[str, object] | None
 ) -> xr.DataArray:
     """Hazard per month by arm, ``shrinkage`` and interval, of a synthesis by curve and interval; 0 in
     intervals that only another landmark of a stacked fit has."""
@@ -323,13 +326,24 @@ def _hazard(
     posterior = fit["posterior"].to_dataset()
     scores = _scores(fit, [0.0] if shrinkage is None else shrinkage)
     effect = xr.zeros_like(scores)
-    for name, value in (covariates or {}).items():
-        known = posterior[schema.COVARIATE].values.tolist() if COVARIATE_EFFECT in posterior else []
-        if name not in known:
-            raise InputError(f"covariate {name!r} is not in the model; it has {', '.join(known) or 'none'}")
+    for name, value in _coded(fit, covariates or {}).items():
         effect = effect + posterior[COVARIATE_EFFECT].sel({schema.COVARIATE: name}, drop=True) * value
     log_h = log_hazard(posterior[LOG_HAZARD], slope_in_force(posterior), scores, effect)
     return np.exp(log_h).where(start >= 0, 0.0)
+
+
+def _coded(fit: xr.DataTree, covariates: Mapping[str, object]) -> dict[str, float]:
+    """Values of covariates as the columns of the model have them."""
+    terms = covariates_of(fit.attrs)
+    posterior = fit["posterior"]
+    columns = posterior[schema.COVARIATE].values.tolist() if COVARIATE_EFFECT in posterior else []
+    known = list(terms) or columns
+    found: dict[str, float] = {}
+    for name, value in covariates.items():
+        if name not in known:
+            raise InputError(f"covariate {name!r} is not in the model; it has {', '.join(known) or 'none'}")
+        found |= terms[name].coded(value) if terms else {name: float(value)}  # type: ignore[arg-type]
+    return found
 
 
 def _edges(fit: xr.DataTree) -> tuple[xr.DataArray, xr.DataArray]:

@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
-from bayes_net.data.exposure import measure_attrs
+from bayes_net.data.exposure import covariate_attrs, measure_attrs
 from bayes_net.engine.layout import Layout
 from bayes_net.engine.patients import patients_posterior, sampled_variables
 from bayes_net.inference import sampling
@@ -65,7 +65,7 @@ def fit(
         }
         if not any(isinstance(free.prior, Flat) for free in free_variables(hazard, data).values()):
             groups["prior"] = draw_prior(hazard, data, draws=PRIOR_DRAWS, seed=seed)
-    return as_tree(groups, tree.attrs | measure_attrs(data.measure))
+    return as_tree(groups, tree.attrs | measure_attrs(data.measure) | covariate_attrs(data.terms))
 
 
 def _sample_density(data: AnyExposure, hazard: Hazard, shape: Layout | None, **how: Any) -> xr.DataTree:

@@ -10,7 +10,8 @@ from arviz_stats.base import array_stats
 from invented_fits import ARMS, draws, invented, patients
 from scipy import integrate
 
-from bayes_net.data.exposure import Response, Shrinkage
+import bayes_net as bn
+from bayes_net.data.exposure import Response, Shrinkage, covariate_attrs
 from bayes_net.errors import InputError
 from bayes_net.estimands import survival as survival_
 from bayes_net.estimands.summary import contrast, probability, summarise
@@ -206,6 +207,25 @@ def test_covariates_multiply_the_hazard(piecewise):
     np.testing.assert_allclose(covariate_hazard_ratio(piecewise), np.exp(effects), **EXACT)
     with pytest.raises(InputError, match="covariate 'sex' is not in the model; it has age, grade: II"):
         survival_(piecewise, [1.0], covariates={"sex": 1})
+
+
+def test_covariates_are_given_as_the_patient_table_has_them(piecewise):
+    terms = (bn.Covariate("age", 60, 10), bn.Covariate("grade", levels=("I", "II")))
+    fit = xr.DataTree(
+        dataset=xr.Dataset(attrs=piecewise.attrs | covariate_attrs(terms)), children=dict(piecewise.children)
+    )
+    given = survival_(fit, [10.0], covariates={"age": 40, "grade": "II"})
+    coded = survival_(piecewise, [10.0], covariates={"age": -2.0, "grade: II": 1.0})
+    np.testing.assert_allclose(given, coded, **EXACT)
+    reference = survival_(fit, [10.0], covariates={"age": 60, "grade": "I"})
+    np.testing.assert_allclose(reference, survival_(piecewise, [10.0]), **EXACT)
+    for wrong, message in (
+        ({"grade: II": 1.0}, "'grade: II' is not in the model; it has age, grade"),
+        ({"grade": "IV"}, "grade = 'IV'; expected one of I, II"),
+        ({"age": "old"}, "age = 'old'; expected a number"),
+    ):
+        with pytest.raises(InputError, match=message):
+            survival_(fit, [10.0], covariates=wrong)
 
 
 def test_the_hazard_ratio_is_per_points_of_shrinkage(piecewise):
