@@ -13,7 +13,7 @@ from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.numbers import format_count, format_probability, format_ratio, listed_and
 from bayes_net.report.page import NOTHING_BUT_FIGURES, Section, render
 from bayes_net.report.tables import Cell, cross_table, thresholds
-from bayes_net.report.words import answer, failed_rows, primary_rows
+from bayes_net.report.words import analysed, answer, failed_rows, primary_rows
 from bayes_net.results.folder import ResultFolder
 from bayes_net.schema import PER_1_POINT, PER_10_POINTS, words
 
@@ -62,6 +62,7 @@ def patients_page(result: ResultFolder) -> str:
         OVER_TIME=OVER_TIME,
         CENSORING=CENSORING,
         primary_rows=primary_rows,
+        analysed=analysed,
         answer=answer,
         answer_table=answer_table,
         of_shrinkage=of_shrinkage(ratios),

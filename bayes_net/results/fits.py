@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -164,13 +164,34 @@ def _reference_label(job: Job) -> str:
     return f"without {measure.label.replace('response', 'response,')}"
 
 
-def _hazard_ratio_rows(fitted: Fitted, ci_prob: float, interval: str) -> pd.DataFrame:
-    job, parts = fitted.job, list(_ratios(fitted))
-    labels = [(measure, estimand, arm) for measure, estimand, x in parts for arm in x[schema.ARM].values]
+def before_data(fit: xr.DataTree) -> xr.DataTree | None:
+    """The fit with draws of the prior in the place of the posterior's, of which estimands can be had; None
+    where the prior was not drawn (it is improper, or the fit is brief)."""
+    if "prior" not in fit.children:
+        return None
+    groups = {name: fit[name].to_dataset() for name in ("prior", "constant_data")}
+    return xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs=fit.attrs),
+            "posterior": groups["prior"],
+            "constant_data": groups["constant_data"],
+        }
+    )
+
+
+def _rows(parts: Sequence[tuple[str, str, xr.DataArray]]) -> xr.DataArray:
+    """Hazard ratios of all parts under each other, dims (row, chain, draw)."""
     first = parts[0][2].drop_vars(schema.ARM).coords
     draws = np.concatenate([x.transpose(schema.ARM, *schema.SAMPLE_DIMS).values for _, _, x in parts])
-    ratios = xr.DataArray(draws, first, dims=("row", *schema.SAMPLE_DIMS))
-    table = ratio_summary(ratios, np.log(ratios), ci_prob=ci_prob, interval=interval)
+    return xr.DataArray(draws, first, dims=("row", *schema.SAMPLE_DIMS))
+
+
+def _hazard_ratio_rows(fitted: Fitted, ci_prob: float, interval: str) -> pd.DataFrame:
+    job, parts, before = fitted.job, list(_ratios(fitted)), before_data(fitted.fit)
+    labels = [(measure, estimand, arm) for measure, estimand, x in parts for arm in x[schema.ARM].values]
+    ratios = _rows(parts)
+    prior = None if before is None else np.log(_rows(list(_ratios(replace(fitted, fit=before)))))
+    table = ratio_summary(ratios, np.log(ratios), ci_prob=ci_prob, interval=interval, prior=prior)
     about = pd.DataFrame(labels, columns=["measure", "estimand", schema.ARM])
     counts = {
         arm: (n, int(d))

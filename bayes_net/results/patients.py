@@ -26,7 +26,7 @@ from bayes_net.model.assumptions import Hazard, free_variables
 from bayes_net.model.priors import Flat, HalfNormal, Prior, Priors
 from bayes_net.numbers import format_range, significant
 from bayes_net.results.curves import steps_over_time
-from bayes_net.results.fits import Fitted, Job, profile_label, reported_scales
+from bayes_net.results.fits import Fitted, Job, before_data, profile_label, reported_scales
 from bayes_net.schema import (
     ARM,
     ARM_EFFECT,
@@ -218,15 +218,9 @@ def _distribution(prior: Prior) -> str:
 
 def _implications(fitted: Fitted) -> dict[str, str]:
     """Central 95 % prior intervals of what a reader can judge; nothing for improper priors."""
-    if "prior" not in fitted.fit.children:
+    before = before_data(fitted.fit)
+    if before is None:
         return {}
-    before = xr.DataTree.from_dict(
-        {
-            "/": xr.Dataset(attrs=fitted.fit.attrs),
-            "posterior": fitted.fit["prior"].to_dataset(),
-            "constant_data": fitted.fit["constant_data"].to_dataset(),
-        }
-    )
     first = {ARM: 0}
     median = median_survival(before).isel(first)
     year = survival(before, [12.0]).isel(first)

@@ -10,8 +10,20 @@ import pandas as pd
 
 from bayes_net.estimands.summary import direction
 from bayes_net.numbers import MISSING, format_count, format_probability, format_ratio, rounded, text_table
-from bayes_net.results.columns import KEYS
-from bayes_net.schema import AS_SPECIFIED, ERROR, PASSED, PER_1_POINT, landmark_label, landmark_names, words
+from bayes_net.results.columns import KEYS, LEAST_CONTRACTION
+from bayes_net.schema import (
+    ARM,
+    AS_SPECIFIED,
+    ASSOCIATION,
+    ERROR,
+    PASSED,
+    PER_1_POINT,
+    PREDICTED,
+    SAID,
+    landmark_label,
+    landmark_names,
+    words,
+)
 
 
 def usable(scenarios: pd.DataFrame) -> pd.DataFrame:
@@ -33,13 +45,14 @@ def summary(scenarios: pd.DataFrame) -> pd.DataFrame:
     Columns: the keys; ``hr``, ``lower``, ``upper``, ``mcse_hr``, ``prob_below_1`` as specified (missing when
     that failed); ``scenarios``; ``lowest``, ``highest`` (posterior medians) and the scenarios in which they
     are; ``lowest_prob``, ``highest_prob`` of HR < 1; ``other_conclusion``, scenarios whose word or direction
-    (``tables.STRENGTHS``) is not that of the specification.
+    (``tables.STRENGTHS``) is not that of the specification, missing where a report draws no conclusion.
     """
-    rows = []
+    rows, of_shrinkage = [], bool((scenarios["estimand"] == ASSOCIATION).any())
     for about, own in groups(scenarios):
         base = own[own["scenario"] == AS_SPECIFIED]
         conclusions = own["prob_below_1"].map(lambda p: " ".join(direction(p)).strip())
-        others = int((conclusions != conclusions[base.index[0]]).sum()) if len(base) else None
+        drawn = len(base) and concludes(base.iloc[0], of_shrinkage=of_shrinkage)
+        others = int((conclusions != conclusions[base.index[0]]).sum()) if drawn else None
         first = base.iloc[0] if len(base) else pd.Series(dtype=float)
         low, high = own.loc[own["hr"].idxmin()], own.loc[own["hr"].idxmax()]
         rows.append(
@@ -53,6 +66,14 @@ def summary(scenarios: pd.DataFrame) -> pd.DataFrame:
     columns = [*KEYS, "hr", "lower", "upper", "mcse_hr", "prob_below_1", "scenarios"]
     columns += ["lowest", "highest", "lowest_in", "highest_in", "lowest_prob", "highest_prob"]
     return pd.DataFrame(rows, columns=[*columns, "other_conclusion"])
+
+
+def concludes(row: pd.Series, *, of_shrinkage: bool) -> bool:
+    """Whether a report puts this hazard ratio into words: not if it is biased, the prior's, about covariates
+    beside shrinkage or an interaction, or rests on no number of its own."""
+    known = not row["biased"] and not row["contraction"] < LEAST_CONTRACTION
+    worded = row["estimand"] in (ASSOCIATION, ARM) or not of_shrinkage
+    return bool(known and worded and row["status"] not in (SAID, PREDICTED))
 
 
 def summary_table(found: pd.DataFrame, *, label: str) -> pd.DataFrame:
@@ -70,7 +91,9 @@ def summary_table(found: pd.DataFrame, *, label: str) -> pd.DataFrame:
                 f"{format_probability(row.lowest_prob)} to {format_probability(row.highest_prob)}"
             ),
             "Other conclusion": lambda row: (
-                MISSING if pd.isna(row.hr) else f"{format_count(row.other_conclusion)} of {row.scenarios}"
+                MISSING
+                if pd.isna(row.other_conclusion)
+                else f"{format_count(row.other_conclusion)} of {row.scenarios}"
             ),
         },
     )

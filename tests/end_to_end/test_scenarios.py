@@ -24,7 +24,7 @@ from bayes_net.figures.scenarios import draw_scenarios, heat_map, specification_
 from bayes_net.report.scenarios import answer
 from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.results.scenarios import summary, summary_table, troubles
-from bayes_net.schema import AS_SPECIFIED
+from bayes_net.schema import AS_SPECIFIED, PREDICTED, SAID
 from bayes_net.workflow import patients as preparation
 from bayes_net.workflow import scenarios
 from bayes_net.workflow.patients import PreparedPatients
@@ -150,7 +150,8 @@ def test_the_specification_itself_gives_what_a_run_gives(path, table):
     specification = bn.read_specification(path)
     expected = bn.run(specification).tables["hazard_ratios"]
     own = table[table["scenario"] == AS_SPECIFIED].reset_index(drop=True)
-    columns = [name for name in expected if name != "gate"]
+    # a scenario draws nothing of the prior, and its gate looks at less
+    columns = [name for name in expected if name not in ("gate", "prior_sd", "contraction")]
     pd.testing.assert_frame_equal(own[columns], expected[columns])
     same = table[table["scenario"] == "hazard_ratio_per_10_points 0.5–2, median_months 2–80"]
     pd.testing.assert_frame_equal(same[columns].reset_index(drop=True), expected[columns])
@@ -339,6 +340,28 @@ def test_failed_scenarios_are_left_out_of_the_summary_and_named():
     table.loc[table["scenario"] == AS_SPECIFIED, "gate"] = "failed"
     assert summary(table)["other_conclusion"].isna().all()
     assert "Nothing can be compared" in answer({"summary": summary(table), "scenarios": table})[1]
+
+
+@pytest.mark.parametrize(
+    "undrawn",
+    [
+        {"biased": True},
+        {"contraction": 0.05},
+        {"estimand": "interaction"},
+        {"status": SAID},
+        {"status": PREDICTED},
+    ],
+)
+def test_what_a_report_does_not_put_into_words_is_no_conclusion_that_changes(undrawn):
+    table = invented().astype({"biased": bool})
+    for name, value in undrawn.items():
+        table.loc[table["arm"] == "A", name] = value
+    found = summary(table).set_index("arm")["other_conclusion"]
+    assert found.isna().to_dict() == {"A": True, "B": False}
+    assert (
+        "None of the 1 verbal conclusions changes"
+        in answer({"summary": summary(table), "scenarios": table})[1]
+    )
 
 
 def test_the_answer_says_whether_a_conclusion_changes():

@@ -78,20 +78,44 @@ def test_wording_follows_the_probability_with_both_signs(probability, said):
     assert plain(answer(one_row(probability))[:1]) == f"A: {said}."
 
 
-@pytest.mark.parametrize(("probability", "count"), [(0.80, 1), (0.7999, 0)])
-def test_a_strong_hazard_ratio_is_counted_only_when_probable(probability, count):
-    said = plain(answer(one_row(0.99, **{"prob_below_0.8": probability})))
-    assert f"at least probable (0.80 or more) in {count} of 1 analyses" in said
+def test_the_sizes_say_on_how_many_events_they_rest():
+    assert plain(answer(one_row(0.99))).endswith(f"each from {one_row(0.99)['events'].iloc[0]} events.")
+    events = fake_results.hazard_ratios().query("not biased")["events"]
+    assert f"each from {events.min()} to {events.max()} events." in plain(
+        answer(fake_results.hazard_ratios())
+    )
 
 
 def test_the_answer_has_a_sentence_per_arm_and_one_for_the_size():
     sentences = answer(fake_results.hazard_ratios())
     assert len(sentences) == 3
-    assert plain(sentences[1:2]) == (
+    assert plain(sentences[:1]) == (
         "177Lu-Dotatate: greater shrinkage is almost certainly (150 d, 180 d), very probably (36 w) and "
         "probably (48 w) associated with longer PFS; the direction of the association is unclear at 72 w."
     )
     assert "run from 0.70 (177Lu-Dotatate, 150 d) to 1.04 (octreotide LAR, 72 w)" in plain(sentences)
+
+
+def test_every_endpoint_that_was_analysed_is_in_the_answer():
+    pfs = fake_results.hazard_ratios()
+    both = pd.concat([pfs.assign(endpoint="os", prob_below_1=0.96), pfs], ignore_index=True)
+    sentences = answer(both)
+    assert len(sentences) == 6
+    assert sentences[:2] == answer(pfs)[:2]
+    assert plain(sentences[3:4]).endswith(
+        "very probably (150 d, 180 d, 36 w, 48 w, 72 w) associated with longer OS."
+    )
+    assert plain(sentences[5:]).startswith("OS: Posterior median hazard ratios")
+
+
+def test_what_only_the_prior_says_has_no_word_in_the_answer():
+    ratios = fake_results.hazard_ratios(arms=("A",), landmarks=("150 d", "180 d")).assign(
+        prob_below_1=[0.97, 0.97], contraction=[0.5, 0.02]
+    )
+    assert plain(answer(ratios)[:1]) == (
+        "A: greater shrinkage is very probably (150 d) associated with longer PFS; "
+        "the data say next to nothing at 180 d, where the hazard ratio is the prior’s."
+    )
 
 
 def test_arms_whose_landmarks_point_both_ways_say_both():
