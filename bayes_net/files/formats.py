@@ -232,7 +232,7 @@ def needed(package: str, file: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(package) is None:
-        raise InputError(f"{file}: reading it needs {package}; pip install 'bayes-net[adam]'")
+        raise InputError(f"{file}: reading it needs {package}; pip install {package}")
 
 
 def _dataset_json(path: Path) -> Rows:

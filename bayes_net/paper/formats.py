@@ -18,7 +18,6 @@ import pandas as pd
 from bayes_net.errors import InputError
 from bayes_net.numbers import rounded
 
-EXTRA = "pip install 'bayes-net[tables]'"
 PORTRAIT = 80
 """Characters that fit on a line of an upright page; wider tables lie on their side."""
 MOST_OF_A_COLUMN = 40
@@ -46,7 +45,7 @@ def needing(package: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as problem:
         raise InputError(
-            f"this format needs {package} (no module {problem.name}); install it with {EXTRA}"
+            f"this format needs {package} (no module {problem.name}); install it with pip install {package}"
         ) from problem
 
 

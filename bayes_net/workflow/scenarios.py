@@ -231,7 +231,7 @@ def _backend(scheduler: str | None) -> Iterator[None]:
         from dask.distributed import Client
         from joblib import parallel_config
     except ImportError as problem:
-        raise InputError("a scheduler needs dask: pip install 'bayes-net[dask]'") from problem
+        raise InputError("a scheduler needs dask: pip install 'dask[dataframe]' distributed") from problem
     with Client(scheduler), parallel_config(backend="dask"):
         yield
 

