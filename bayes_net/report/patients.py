@@ -12,10 +12,10 @@ from bayes_net.data.landmarks import attrition_table
 from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.numbers import format_count, format_probability, format_ratio, listed_and
 from bayes_net.report.page import NOTHING_BUT_FIGURES, Section, render
-from bayes_net.report.tables import Cell, cross_table, thresholds
+from bayes_net.report.tables import Cell, cross_table, reported_ratios, thresholds
 from bayes_net.report.words import analysed, answer, failed_rows, primary_rows
 from bayes_net.results.folder import ResultFolder
-from bayes_net.schema import PER_1_POINT, PER_10_POINTS, words
+from bayes_net.schema import PER_1_POINT, words
 
 LANDMARKS = "landmarks"
 """Kind of the results of landmark models, which ``patients_page`` knows."""
@@ -106,13 +106,6 @@ def flows(attrition: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
         (f"{listed_and(endpoints)}; {words(population)}", flow)
         for (population, _), (flow, endpoints) in found.items()
     ]
-
-
-def reported_ratios(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
-    """Per 1 point only what publications print: ratios of hazard ratios are there per 10 points."""
-    per_1 = hazard_ratios["measure"] == PER_1_POINT
-    repeated = per_1 & (hazard_ratios["estimand"] != schema.ASSOCIATION)
-    return hazard_ratios[~repeated | ~(hazard_ratios["measure"] == PER_10_POINTS).any()]
 
 
 def judged_ratios(hazard_ratios: pd.DataFrame) -> pd.DataFrame:

@@ -32,6 +32,8 @@ from bayes_net.schema import (
     ARM,
     NO_LIMIT,
     OBSERVED,
+    PER_1_POINT,
+    PER_10_POINTS,
     PREDICTED,
     SAID,
     WITHOUT_BIAS,
@@ -71,6 +73,12 @@ def by_landmark(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     order |= {OBSERVED: len(order), NO_LIMIT: len(order) + 1}
     rows = hazard_ratios.sort_values("landmark", key=lambda names: names.map(order), kind="stable")
     return rows.assign(landmark=landmark_names(rows))
+
+
+def reported_ratios(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
+    """Those that a report shows: per 10 points, since those per 1 point are the same in other units."""
+    per_1 = hazard_ratios["measure"] == PER_1_POINT
+    return hazard_ratios[~(per_1 & (hazard_ratios["measure"] == PER_10_POINTS).any())]
 
 
 def ratio_table(hazard_ratios: pd.DataFrame) -> pd.DataFrame:

@@ -184,7 +184,7 @@ def test_endpoints_with_one_flow_of_patients_share_its_table():
     assert html.count('aria-label="Flow of patients: ') == 2
 
 
-def test_per_1_point_only_the_associations_are_shown():
+def test_per_1_point_is_the_same_in_other_units_and_not_shown():
     per_10 = fake_results.hazard_ratios()
     more = [
         per_10.assign(measure=measure, estimand=estimand)
@@ -200,8 +200,8 @@ def test_per_1_point_only_the_associations_are_shown():
     assert [caption.split("; ", 2)[2] for caption in shown] == [
         "shrinkage, per 10 points; association within each arm",
         "shrinkage, per 10 points; ratio of the arm&#39;s hazard ratio to that of the first arm",
-        "shrinkage, per 1 point; association within each arm",
     ]
+    assert "Per 1 point of shrinkage: <code>hazard_ratios.csv</code>" in html
 
 
 def test_failed_checks_are_listed_beside_the_worst_values():
