@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
@@ -9,10 +10,18 @@ from pydantic import model_validator
 from bayes_net.data.exposure import Measure, WithoutShrinkage
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.model.assumptions import PER_ARM, SLOPE_FORMS, Hazard
-from bayes_net.model.priors import NONE
+from bayes_net.model.priors import INDEPENDENT, NONE, Normal, Prior
 from bayes_net.specification import sections
 from bayes_net.specification.base import Plan
 from bayes_net.specification.fields import repeated
+
+
+def shared_out(prior: Prior, intervals: int) -> Prior:
+    """The prior of each interval's log hazard, of one that is stated of all intervals together."""
+    if not isinstance(prior, Normal) or intervals == 1:
+        return prior
+    each = f"{prior.statement}; SD × √{intervals} in each interval"
+    return Normal(prior.mean, prior.sd * intervals**0.5, each)
 
 
 class PatientsPlan(Plan):
@@ -71,13 +80,18 @@ class PatientsPlan(Plan):
         """The ways in which shrinkage enters, each a model of its own."""
         return (WithoutShrinkage(),) if self.slopes == NONE else self.landmarks.measures()
 
-    def hazard(self, measure: Measure) -> Hazard:
-        """The hazard model for one way in which shrinkage enters."""
+    def hazard(self, measure: Measure, intervals: int = 1) -> Hazard:
+        """The hazard model for one way in which shrinkage enters, with so many intervals.
+
+        Independent intervals have a prior each. A statement about median survival is about all of them: each
+        has the square root of their number times its standard deviation, so that together they say as much,
+        and do not pull slopes the more the more intervals there are.
+        """
+        priors = self.priors.values(measure)
+        if self.baseline.smoothing == INDEPENDENT and "log_hazard" not in self.priors.model_fields_set:
+            priors = replace(priors, level=shared_out(priors.level, intervals))
         return Hazard(
-            baseline=self.baseline.arms,
-            smoothing=self.baseline.smoothing,
-            slopes=self.slopes,
-            priors=self.priors.values(measure),
+            baseline=self.baseline.arms, smoothing=self.baseline.smoothing, slopes=self.slopes, priors=priors
         )
 
     @property

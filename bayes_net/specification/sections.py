@@ -288,7 +288,8 @@ class BaselineSection(Section):
     arms: Literal["per arm", "shared"] = "per arm"
     """A baseline hazard for each arm, or one that is shared: then the arms' hazards are proportional."""
     smoothing: Literal["rw1", "independent"] = "rw1"
-    """Neighbouring intervals are alike (a random walk), or every interval stands by itself."""
+    """Neighbouring intervals are alike (a random walk), or every interval stands by itself: then all of them
+    together say what `median_months` states, each with √(number of intervals) times its SD."""
     cuts: Cuts = None
     """Cut-points after the landmark; `[]` is one interval. A table such as `{pfs = ["3mo"], os = ["6mo"]}`
     gives each endpoint its own. Give `cuts`, or `intervals`, or the grid."""
@@ -354,7 +355,8 @@ class PriorSection(Section):
     )
     """Hazards a year apart are within this factor (`rw1`)."""
     log_hazard: tuple[Number, Positive] | None = None
-    """Instead of the median: mean and SD of the log hazard per month."""
+    """Instead of the median: mean and SD of the log hazard per month (of each interval, where they are
+    `independent`)."""
     hazard_ratio_per_10_points: Annotated[Limits, States("slope", _ratio, "slope", (Shrinkage,))] = (0.5, 2.0)
     """Hazard ratio per 10 points of shrinkage."""
     hazard_ratio_response: Annotated[Limits, States("slope", _ratio, "slope of response", (Response,))] = (

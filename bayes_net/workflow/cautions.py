@@ -203,7 +203,7 @@ def nobody_concerned(censoring: Censoring | None, jobs: Sequence[Job]) -> tuple[
 def refuse_improper(plan: PatientsPlan, jobs: Sequence[Job]) -> None:
     """Flat priors where the data say nothing leave no posterior at all."""
     for job in jobs:
-        hazard, events = plan.hazard(job.measure), job.data.events
+        hazard, events = plan.hazard(job.measure, job.data.n_intervals), job.data.events
         priors, by_arm = hazard.priors, events.sum(axis=1)
         cells = events if hazard.baseline == PER_ARM else events.sum(axis=0)
         levels = cells if hazard.smoothing == INDEPENDENT else cells.sum(axis=-1)

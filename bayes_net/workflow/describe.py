@@ -130,7 +130,7 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
     return _sections(
         "patients_model.txt.j2",
         plan=plan,
-        hazard=plan.hazard(job.measure),
+        hazard=plan.hazard(job.measure, job.data.n_intervals),
         forms=SLOPE_FORMS,
         sized=prepared.cohort.sized,
         endpoints=" and ".join(ENDPOINT_LABELS[endpoint] for endpoint in plan.landmarks.endpoints),

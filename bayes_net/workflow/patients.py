@@ -99,7 +99,7 @@ class PreparedPatients(Prepared[Fitted]):
         return tuple(self._model(job, brief) for job in self.jobs)
 
     def _model(self, job: Job, brief: bool) -> ModelToFit:
-        hazard = self.plan.hazard(job.measure)
+        hazard = self.plan.hazard(job.measure, job.data.n_intervals)
 
         def sampled(sampler: Sampler, seed: int) -> xr.DataTree:
             from bayes_net.inference.patients import fit
@@ -141,7 +141,7 @@ class PreparedPatients(Prepared[Fitted]):
             job.data,
             ordinary,
             censoring,
-            self.plan.hazard(job.measure),
+            self.plan.hazard(job.measure, job.data.n_intervals),
             seed=seed_of(wanted.seed, label=job.label),
             sampler=replace(self.sampler, method=NUTS),  # chains of all imputations have the same statistics
             concerned=job.concerned,
@@ -186,10 +186,12 @@ class PreparedPatients(Prepared[Fitted]):
 
     def _priors(self, fits: Sequence[Fitted]) -> pd.DataFrame:
         """The priors of every way in which shrinkage enters; what they share is said once."""
-        first = {f.job.measure: f for f in reversed(fits)}
+        first: dict[Measure, Fitted] = {}
+        for f in fits:
+            first.setdefault(f.job.measure, f)
         tables = [
-            results.prior_table(first[measure], self.plan.hazard(measure))
-            for measure in dict.fromkeys(f.job.measure for f in fits)
+            results.prior_table(f, self.plan.hazard(measure, f.job.data.n_intervals))
+            for measure, f in first.items()
         ]
         return pd.concat(tables, ignore_index=True).drop_duplicates("parameter", ignore_index=True)
 
@@ -205,7 +207,9 @@ class PreparedPatients(Prepared[Fitted]):
         fits to imputed follow-up, which are not those patients', nothing."""
         for f in fits:
             if "log_likelihood" in f.fit.children and SLOPE in f.fit["posterior"]:
-                hazard, shape = self.plan.hazard(f.job.measure), self._layouts[_shape_key(f.job)]
+                job = f.job
+                hazard = self.plan.hazard(job.measure, job.data.n_intervals)
+                shape = self._layouts[_shape_key(job)]
                 how: dict[str, Any] = {"sampler": self.sampler, "most_refits": MOST_REFITS}
                 yield f, influence(f.fit, f.job.data, hazard, shape=shape, **how)
 

@@ -125,12 +125,12 @@ def _figures(prepared: Prepared, analysis: Analysis) -> Iterable[Figure]:
 
 @_figures.register
 def _patients_figures(prepared: PreparedPatients, analysis: Analysis) -> Iterable[Figure]:
-    report, hazard = prepared.plan.report, prepared.plan.hazard(analysis.fits[0].job.measure)
+    report, job = prepared.plan.report, analysis.fits[0].job
     return draw(
         analysis.fits,
         hazard_ratios=analysis.tables["hazard_ratios"],
         attrition=prepared.attrition,
-        slope_prior=hazard.priors.slope,
+        slope_prior=prepared.plan.hazard(job.measure).priors.slope,
         ci_prob=report.level,
         patient_level=report.patient_level_figures,
     )

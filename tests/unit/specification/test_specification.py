@@ -141,8 +141,20 @@ def test_statements_become_the_priors_they_mean():
     assert hazard.priors.slope.sd == pytest.approx(0.6931471805599453 / 1.6448536269514722)
     assert response == Response(30.0)
     assert specification.hazard(response).priors.slope == Flat()
-    flat = parse(values(priors={"median_months": "flat"})).hazard(shrinkage)
+    flat = parse(values(priors={"median_months": "flat"})).hazard(shrinkage, 7)
     assert flat.priors.level == Flat()
+
+
+def test_independent_intervals_say_together_what_is_stated_of_median_survival():
+    shrinkage, *_ = parse(values()).landmarks.measures()
+    alone = parse(values(baseline={"smoothing": "independent"}))
+    one, nine = (alone.hazard(shrinkage, intervals).priors.level for intervals in (1, 9))
+    assert nine.mean == one.mean
+    assert 9 * nine.sd**-2 == pytest.approx(one.sd**-2)  # precisions add up
+    assert "SD × √9 in each interval" in nine.statement
+    assert parse(values()).hazard(shrinkage, 9).priors.level == one  # a random walk has one level
+    stated = parse(values(baseline={"smoothing": "independent"}, priors={"log_hazard": [-3, 2]}))
+    assert stated.hazard(shrinkage, 9).priors.level == Normal(-3.0, 2.0)
 
 
 @pytest.mark.parametrize("probability", [0.5, 0.999])
