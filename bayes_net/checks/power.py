@@ -144,7 +144,7 @@ def _sensitivity(
 def _reading(found: Mapping[str, tuple[float, float]]) -> str:
     prior, data = (found.get(part, (0.0, 0.0))[0] >= SENSITIVE for part in (ALL_PRIORS, LIKELIHOOD))
     if prior:
-        return "priors and data may disagree" if data else "priors are strong, or data weak"
+        return "priors and data both move it" if data else "priors are strong, or data weak"
     return "little depends on the priors" if data else "neither matters much"
 
 

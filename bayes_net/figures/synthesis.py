@@ -89,6 +89,8 @@ def synthesis_survival(survival: pd.DataFrame, *, arms: Sequence[str] = ()) -> l
 
 
 def _curve(ax: Axes, curve: pd.DataFrame, colour: str) -> None:
+    start = curve.iloc[[0]].assign(time=0.0, estimate=1.0, lower=1.0, upper=1.0)
+    curve = pd.concat([start, curve], ignore_index=True)
     beyond = curve["beyond_data"].to_numpy(bool)
     joined = beyond | np.append(beyond[1:], False)  # the last month with data begins the grey part
     for part, shade, line in ((curve[~beyond], colour, "-"), (curve[joined], GREYS[1], "--")):
@@ -119,12 +121,14 @@ def unprinted_plot(unprinted: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Where each estimate can lie that is not printed: median and interval as a ratio, on a log axis."""
     ax = style.new_axes(ax, height=0.9 + 0.33 * len(unprinted))
     low, high = 0.97 * min(1, unprinted["lower"].min()), 1.03 * max(1, unprinted["upper"].max())
+    texts = [short(said, 34) for said in unprinted["said"]]
+    reach = 14 + 4.8 * max(map(len, texts))  # points that the longest takes beside the axes
     for y, row in enumerate(unprinted.itertuples()):
         ax.plot(
             [row.lower, row.upper], [y, y], color=GREYS[2], linewidth=7, solid_capstyle="butt", gid="band"
         )
         ax.plot(row.estimate, y, "|", color=GREYS[0], markersize=12, markeredgewidth=2, gid="estimate")
-        beside(ax, short(row.said, 34), 180, y)
+        beside(ax, texts[y], reach, y)
     style.no_effect(ax)
     style.ratio_axis(ax, low, high, f"Estimate ({percent(unprinted['level'].iloc[0])} CrI), log scale")
     labels = [", ".join(filter(None, [row.arm, str(row.landmark)])) for row in unprinted.itertuples()]

@@ -184,7 +184,7 @@ def responses(fit: xr.DataTree, network: Network, *, ci_prob: float, seed: int) 
 
 
 def parameters(fit: xr.DataTree, network: Network, *, ci_prob: float) -> pd.DataFrame:
-    """What the evidence says about what: prior SD and posterior SD of every parameter on its modelling
+    """What was learnt of each parameter: prior SD and posterior SD of every parameter on its modelling
     scale, and the contraction 1 - posterior SD / prior SD."""
     before, after = fit["prior"].to_dataset(), fit["posterior"].to_dataset()
     parts = []

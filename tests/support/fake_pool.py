@@ -159,7 +159,7 @@ def power_scaling() -> pd.DataFrame:
     parts += ["prior of slope", "prior of arm effect"]
     values = ((0.12, 0.13, 0.01, 0.1, 0.11, 0.0), (0.01, 0.01, 0.01, 0.09, 0.08, 0.0))
     values += ((0.11, 0.11, 0.0, 0.03, 0.0, 0.02),)
-    readings = ("priors and data may disagree", "priors are strong, or data weak")
+    readings = ("priors and data both move it", "priors are strong, or data weak")
     readings += ("little depends on the priors",)
     return pd.DataFrame(
         row | {"component": part, "sensitivity": value, "shift": 0.1, "reading": reading}

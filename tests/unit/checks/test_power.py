@@ -90,7 +90,7 @@ def test_one_prior_is_all_priors_and_another_adds_nothing_to_what_it_does_not_to
 @pytest.mark.parametrize(
     ("n", "prior", "reading"),
     [
-        (12, stats.norm(-0.2, 0.5), "priors and data may disagree"),
+        (12, stats.norm(-0.2, 0.5), "priors and data both move it"),
         (2000, stats.norm(0.0, 5.0), "little depends on the priors"),
         (1, stats.norm(0.8, 0.05), "priors are strong, or data weak"),
     ],

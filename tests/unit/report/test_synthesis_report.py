@@ -478,7 +478,9 @@ def test_survival_is_grey_beyond_the_data():
     ends = [(line.get_xdata().max(), line.get_linestyle()) for line in panels[1].get_lines()]
     assert ends == [(18.0, "-"), (30.0, "--")]
     estimates = fake_pool.survival().query("study == 'Series'")["estimate"]
-    np.testing.assert_array_equal(panels[1].get_lines()[0].get_ydata(), estimates[:3])
+    # from randomisation, when all are alive
+    np.testing.assert_array_equal(panels[1].get_lines()[0].get_ydata(), [1.0, *estimates[:3]])
+    assert panels[1].get_lines()[0].get_xdata()[0] == 0
     np.testing.assert_array_equal(panels[1].get_lines()[1].get_ydata(), estimates[2:])
 
 

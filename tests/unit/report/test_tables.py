@@ -147,7 +147,7 @@ def test_sensitivity_says_what_decides_and_what_bias_would_take_the_word():
     keys = {"endpoint": "pfs", "population": "p", "measure": "m", "landmark": "150 d", "arm": "A"}
     parts = {"likelihood": 0.2, "all priors": 0.07, "prior of slope": 0.05, "prior of step_sd": 0.06}
     rows = [keys | {"component": part, "sensitivity": value} for part, value in parts.items()]
-    power = pd.DataFrame(rows).assign(biased=False, shift=0.1, reading="priors and data may disagree")
+    power = pd.DataFrame(rows).assign(biased=False, shift=0.1, reading="priors and data both move it")
     tipping = pd.DataFrame([keys | {"band": 0.95, "factor": 1.234}])
     (row,) = sensitivity_table(power, tipping).to_dict("records")
     assert row == {
@@ -156,7 +156,7 @@ def test_sensitivity_says_what_decides_and_what_bias_would_take_the_word():
         "Data": "0.20",
         "Priors": "0.07",
         "Prior that moves it most": "change over time",
-        "Reading": "priors and data may disagree",
+        "Reading": "priors and data both move it",
         "Bias that would change the conclusion": "× 1.23",
     }
     (biased,) = sensitivity_table(power.assign(biased=True), tipping).to_dict("records")
