@@ -25,6 +25,10 @@ from bayes_net.numbers import counted
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SAMPLE = 200
 """Rows from which the separator and the header of a text file are told."""
+MOST_BYTES = 1 << 30
+"""A workbook that unpacks to more is refused."""
+_MOST_SAID = 300
+"""Characters of what a library says that are told."""
 _SHEET = re.compile(r"(.*\.xlsx)#(.*)", re.IGNORECASE | re.DOTALL)
 _DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"\s*[-+]?\d+,\d+\s*"), re.compile(r"\s*[-+]?\d+\.\d+\s*")
 
@@ -187,11 +191,17 @@ def _excel(path: Path) -> Rows:
     """The one sheet with values of a workbook, or the one that is named: ``study.xlsx#Scans``."""
     file, sheet = sheet_of(path)
     needed("openpyxl", file.name)
-    from zipfile import BadZipFile
+    from zipfile import BadZipFile, ZipFile
 
     import openpyxl
 
     try:
+        with ZipFile(file) as packed:
+            unpacked = sum(each.file_size for each in packed.infolist())
+        if unpacked > MOST_BYTES:
+            got = f"it unpacks to {unpacked >> 20} MB"
+            todo = "Export it as CSV or Parquet."
+            raise CohortError(problem(file.name, got, f"at most {MOST_BYTES >> 20} MB", todo))
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
     except (BadZipFile, KeyError) as reason:
         raise ValueError(f"no workbook: {reason}") from reason
@@ -293,9 +303,9 @@ def _readable(path: Path, read: Callable) -> Rows:
         return read()
     except InputError:
         raise
-    except (OSError, ValueError, csv.Error) as reason:
+    except Exception as reason:  # libraries raise whatever they stumble over in a damaged file
         kind = path.suffix.lower()[1:] or "parquet"
-        got = f"the file cannot be read as {kind} ({reason})"
+        got = f"the file cannot be read as {kind} ({str(reason)[:_MOST_SAID] or type(reason).__name__})"
         raise CohortError(problem(path.name, got, f"a complete {kind} file", "Export it again.")) from reason
 
 
