@@ -74,10 +74,7 @@ def datasets(source: Any, where: Mapping[str, Mapping[str, str]]) -> dict[str, D
 
 def _files(source: Any) -> dict[str, Path]:
     """Which file holds which data set: the one whose name has the data set's in it."""
-    if isinstance(source, str | Path):
-        several = _found(Path(source))
-    else:
-        several = [Path(each) for each in source]
+    several = _found(Path(source)) if isinstance(source, str | Path) else [Path(each) for each in source]
     files = [path for path in several if path.suffix.lower() in READERS]
     found: dict[str, Path] = {}
     for name in DATASETS:
