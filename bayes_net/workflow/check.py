@@ -44,7 +44,7 @@ class Findings:
             "handled": [_note(note) for note in self.notes if note.kind != WARNING],
             "entering": [] if self.prepared is None else entering(self.prepared)[0].to_dict("records"),
         }
-        return json.dumps(found, ensure_ascii=False, indent=2)
+        return json.dumps(found, indent=2)
 
 
 def _error(text: str) -> dict[str, Any]:
