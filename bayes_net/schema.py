@@ -266,6 +266,9 @@ PROGRESSION_MM = 5.0
 """Growth from the smallest size that progression needs besides, in mm."""
 _DAYS = {"d": 1.0, "w": 7.0, "mo": DAYS_PER_MONTH, "y": 12 * DAYS_PER_MONTH}
 TIME_UNITS = {"days": "d", "weeks": "w", "months": "mo", "years": "y"}
+MOST_YEARS = 1000
+MOST_DAYS = MOST_YEARS * _DAYS["y"]
+"""Nobody is followed for so long: such a time is a slip, and intervals until then would fill any memory."""
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|w|mo|y)\s*")
 NUTS, LAPLACE = "nuts", "laplace"
 """How posterior draws are found: by Markov chains, or from an approximation where that is good enough."""
@@ -316,7 +319,10 @@ def duration(text: str | Duration) -> Duration:
             f"duration {text!r} is not understood; expected a number and a unit, "
             'd, w, mo or y, for example "150d", "36w", "8.5mo" or "2y"'
         )
-    return Duration(float(match[1]), match[2])
+    length = Duration(float(match[1]), match[2])
+    if length.days > MOST_DAYS:
+        raise InputError(f"duration {text!r} is longer than {MOST_YEARS} years; expected one of a study")
+    return length
 
 
 def months_per(time_unit: str) -> float:

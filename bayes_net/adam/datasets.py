@@ -74,11 +74,7 @@ def datasets(source: Any, where: Mapping[str, Mapping[str, str]]) -> dict[str, D
 
 def _files(source: Any) -> dict[str, Path]:
     """Which file holds which data set: the one whose name has the data set's in it."""
-    if isinstance(source, str | Path):
-        path = Path(source)
-        several = sorted(path.iterdir()) if path.is_dir() else sorted(path.parent.glob(path.name))
-    else:
-        several = [Path(each) for each in source]
+    several = _found(Path(source)) if isinstance(source, str | Path) else [Path(each) for each in source]
     files = [path for path in several if path.suffix.lower() in READERS]
     found: dict[str, Path] = {}
     for name in DATASETS:
@@ -92,6 +88,16 @@ def _files(source: Any) -> dict[str, Path]:
         if own:
             found[name] = own[0]
     return found
+
+
+def _found(path: Path) -> list[Path]:
+    """What is in a folder, or fits a pattern."""
+    try:
+        return sorted(path.iterdir()) if path.is_dir() else sorted(path.parent.glob(path.name))
+    except (OSError, ValueError, NotImplementedError) as reason:  # names that no file can have
+        got = f"no files can be looked for ({str(reason)[:80]})"
+        expected = "a folder, or a pattern of files"
+        raise CohortError(problem("ADaM", got, expected, 'Write it as "study/*.xpt".')) from reason
 
 
 def _dataset(name: str, given: Any) -> Dataset:

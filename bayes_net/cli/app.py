@@ -20,6 +20,7 @@ from bayes_net.cli.files import files
 from bayes_net.cli.terminal import (
     BAD_INPUT,
     GATE_FAILED,
+    Commands,
     Spec,
     bad_input_exits,
     err_console,
@@ -37,6 +38,7 @@ from bayes_net.cli.terminal import (
 from bayes_net.specification.shipped import find_specification, shipped_models
 
 app = typer.Typer(
+    cls=Commands,
     help="Bayesian landmark survival models for neuroendocrine tumours.",
     no_args_is_help=True,
     add_completion=False,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from typer.core import TyperGroup
 
 from bayes_net.errors import InputError
 
@@ -38,19 +41,53 @@ Spec = Annotated[
 ]
 
 
-BAD_INPUT, GATE_FAILED = 2, 3
+BAD_OUTPUT, BAD_INPUT, GATE_FAILED = 1, 2, 3
 LOG_WIDTH = 160
 """Columns of a table in a file or pipe; a terminal has its own width."""
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def _console(*, stderr: bool) -> Console:
-    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    stream = sys.stderr if stderr else sys.stdout
+    terminal = stream is not None and stream.isatty()  # a service may have closed it
     width = None if terminal else LOG_WIDTH
     return Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False, width=width)
 
 
 out_console, err_console = _console(stderr=False), _console(stderr=True)
+
+
+class Commands(TyperGroup):
+    """Commands whose output ends in success or one clear error, whatever terminal, file or pipe takes it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command: what the terminal has no characters for is shown by its code, and output that
+        nothing takes is said on standard error."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            found = super().invoke(ctx)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return found
+        except OSError as problem:
+            with suppress(OSError):
+                err_console.print(f"[bold red]error:[/] the output cannot be written ({problem.strerror})")
+            raise typer.Exit(BAD_OUTPUT) from None
+        finally:
+            _leave_nothing_unwritten()
+
+
+def _leave_nothing_unwritten() -> None:
+    """Output that nothing takes would be a traceback when Python ends: it goes nowhere."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def literal(text: object) -> str:

@@ -90,6 +90,11 @@ def read_table(source: Source, role: str) -> Table:
     """The table of a file (``READERS``; all columns of a CSV file as text) or of a DataFrame."""
     if isinstance(source, pd.DataFrame):
         table = _from_frame(source, f"the {role} table")
+    elif not isinstance(source, str | Path):
+        got = f"{type(source).__name__} as the {role} table"
+        raise CohortError(
+            problem(f"the {role} table", got, "the name of a file, or a DataFrame", "Give one.")
+        )
     else:
         path = Path(source)
         handled, frame = read_file(path)
@@ -101,16 +106,39 @@ def read_table(source: Source, role: str) -> Table:
 
 
 def _from_frame(frame: pd.DataFrame, name: str) -> Table:
+    if frame.columns.nlevels > 1:
+        got = f"columns have names on {frame.columns.nlevels} levels"
+        raise CohortError(problem(name, got, "one name a column", "Join the levels into one."))
     named = [level for level in frame.index.names if level is not None and level not in frame.columns]
-    labels = frame.index if frame.index.is_unique and not frame.index.names[0] else pd.RangeIndex(len(frame))
+    labels = frame.index if _are_labels(frame.index) else pd.RangeIndex(len(frame))
     flat = frame.reset_index(level=named) if named else frame
-    flat = flat.rename(columns=str).reset_index(drop=True)
+    flat = flat.set_axis([_column_name(column) for column in flat.columns], axis=1).reset_index(drop=True)
     flat = flat.loc[:, flat.columns != ""]
     twice = sorted(set(flat.columns[flat.columns.duplicated()]))
     if twice:
         got = f"columns occur twice: {', '.join(twice)}"
         raise CohortError(problem(name, got, "unique column names", "Rename or remove one."))
     return Table(name, flat, labels)
+
+
+def _are_labels(index: pd.Index) -> bool:
+    """Whether rows can be named by what stands in the index."""
+    try:
+        return (
+            index.is_unique
+            and not index.names[0]
+            and bool(each_value(pd.Series(index, dtype=object), is_plain).all())
+        )
+    except TypeError:  # a list among them
+        return False
+
+
+def _column_name(name: object) -> str:
+    """The name of a column as text that can be written."""
+    try:
+        return str(name).encode(errors="backslashreplace").decode()
+    except ValueError:  # a number of thousands of digits
+        return type(name).__name__
 
 
 def select(
@@ -134,7 +162,32 @@ def select(
         expected = f"columns of this table, which has {listed(table.frame.columns, limit=40)}"
         raise CohortError(problem(table.name, got, expected, todo))
     present = {name: table.frame[column] for name, column in columns.items() if column in table.frame.columns}
-    return replace(table, frame=pd.DataFrame(present))
+    chosen = replace(table, frame=pd.DataFrame(present))
+    refuse(cell_problems(chosen))
+    return chosen
+
+
+def cell_problems(table: Table) -> list[str]:
+    """What is wrong with cells that hold anything but one text, number or date: lists and whole tables, and
+    texts and numbers that cannot be written."""
+    found = []
+    for column in table.frame:
+        values = table.frame[column]
+        if values.dtype.kind == "O" and not (plain := each_value(values, is_plain).astype(bool)).all():
+            rows = [f"row {label}" for label in table.labels[~plain.to_numpy()]]
+            got = f"values of {column} that are no single text, number or date"
+            todo = "Lists, tables and broken characters cannot be read."
+            found.append(problem(table.name, got, "one plain value in each cell", todo, rows))
+    return found
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value is a single one, and can be read and written."""
+    try:
+        (_text(value) or "").encode()
+    except (ArithmeticError, TypeError, ValueError):
+        return False
+    return bool(pd.api.types.is_scalar(value)) and not isinstance(value, bytes)
 
 
 def _absence(name: str, column: str, existing: Iterable[str]) -> str:

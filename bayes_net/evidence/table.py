@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bayes_net.data.reading import Table, parsed, problem, read_table, shown, text
+from bayes_net.data.reading import Table, cell_problems, parsed, problem, read_table, shown, text
 from bayes_net.display import notebook_html
 from bayes_net.errors import CohortError, InputError, listed, refuse
 from bayes_net.evidence.kinds import kind_of
@@ -140,7 +140,7 @@ def read_evidence(
         tables = [read_table(Path(path), "published number") for path in paths]
     except CohortError as reason:
         raise EvidenceError(str(reason), problems=reason.problems) from reason
-    _refuse([wrong for table in tables for wrong in _column_problems(table)])
+    _refuse([wrong for table in tables for wrong in (*_column_problems(table), *cell_problems(table))])
     typed, found = zip(*(_typed(table) for table in tables), strict=True)
     files = [table.name for table in tables for _ in range(len(table.frame))]
     table = pd.concat(typed, ignore_index=True)
@@ -164,13 +164,20 @@ def _virtual(table: pd.DataFrame, folders: Sequence[Path]) -> VirtualTrials | No
     names = [name for name in dict.fromkeys(table["virtual_trials"]) if name]
     if len(names) > 1:
         raise EvidenceError(f"rows name virtual trials {listed(names)}; expected one file for all")
-    there = [folder / name for name in names for folder in folders if (folder / name).exists()]
+    there = [folder / name for name in names for folder in folders if _is_file(folder / name)]
     if names and not there:
         raise EvidenceError(f"virtual trials {names[0]} are named by rows; expected that file beside theirs")
     try:
         return virtual_trials(there[0]) if there else None
     except InputError as reason:
         raise EvidenceError(str(reason)) from reason
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _check_ids(table: pd.DataFrame, ids: Iterable[str]) -> None:

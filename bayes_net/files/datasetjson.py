@@ -18,7 +18,7 @@ import pandas as pd
 
 from bayes_net.errors import CohortError, problem
 
-MOST_BYTES = 8 << 30
+MOST_BYTES = 2 << 30
 """A compressed file that holds more than this is refused."""
 _MOST_RATIO = 1032
 """The most that deflate can compress: whatever claims more is broken."""

@@ -25,6 +25,11 @@ from bayes_net.numbers import counted
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SAMPLE = 200
 """Rows from which the separator and the header of a text file are told."""
+MOST_BYTES = 1 << 30
+"""A workbook that unpacks to more is refused."""
+_MOST_SAID = 300
+"""Characters of what a library says that are told."""
+_SHEET = re.compile(r"(.*\.xlsx)#(.*)", re.IGNORECASE | re.DOTALL)
 _DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"\s*[-+]?\d+,\d+\s*"), re.compile(r"\s*[-+]?\d+\.\d+\s*")
 
 
@@ -176,15 +181,27 @@ def _parquet(path: Path) -> Rows:
     return Rows(dataset.schema.names, pieces)
 
 
+def sheet_of(path: Path) -> tuple[Path, str]:
+    """A file, and the sheet that is named after it: ``study.xlsx#Scans``."""
+    named = _SHEET.fullmatch(str(path))
+    return (Path(named[1]), named[2]) if named else (path, "")
+
+
 def _excel(path: Path) -> Rows:
     """The one sheet with values of a workbook, or the one that is named: ``study.xlsx#Scans``."""
-    file, _, sheet = str(path).partition("#")
-    needed("openpyxl", Path(file).name)
-    from zipfile import BadZipFile
+    file, sheet = sheet_of(path)
+    needed("openpyxl", file.name)
+    from zipfile import BadZipFile, ZipFile
 
     import openpyxl
 
     try:
+        with ZipFile(file) as packed:
+            unpacked = sum(each.file_size for each in packed.infolist())
+        if unpacked > MOST_BYTES:
+            got = f"it unpacks to {unpacked >> 20} MB"
+            todo = "Export it as CSV or Parquet."
+            raise CohortError(problem(file.name, got, f"at most {MOST_BYTES >> 20} MB", todo))
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
     except (BadZipFile, KeyError) as reason:
         raise ValueError(f"no workbook: {reason}") from reason
@@ -193,8 +210,8 @@ def _excel(path: Path) -> Rows:
     filled = {name: rows for name, rows in found.items() if rows}
     if len(filled) != 1 or (sheet and sheet not in filled):
         got = f"sheets {listed(map(repr, filled))} have values" if filled else "no sheet has values"
-        todo = f"Name one after the file: {Path(file).name}#{next(iter(filled), 'Sheet1')}."
-        raise CohortError(problem(Path(file).name, got, "one sheet", todo))
+        todo = f"Name one after the file: {file.name}#{next(iter(filled), 'Sheet1')}."
+        raise CohortError(problem(file.name, got, "one sheet", todo))
     numbers, rows = zip(*next(iter(filled.values())), strict=True)
     layout = _layout([["" if value is None else str(value) for value in row] for row in rows[:_SAMPLE]])
     frame = pd.DataFrame(
@@ -262,13 +279,19 @@ def open_rows(path: Path) -> Rows:
     CohortError
         There is no such file, or its ending is not one of ``READERS``.
     """
-    file = Path(str(path).partition("#")[0]) if ".xlsx#" in str(path).lower() else path
-    ending = ".parquet" if path.is_dir() else file.suffix.lower()
+    file, _ = sheet_of(path)
+    try:
+        folder, there = path.is_dir(), file.is_file()
+    except OSError as reason:  # a name that no file can have
+        raise CohortError(
+            problem(file.name[:80], f"no such file ({reason.strerror})", "a file", "Check the path.")
+        ) from reason
+    ending = ".parquet" if folder else file.suffix.lower()
     endings = f"{', '.join(list(READERS)[:-1])} or {list(READERS)[-1]}"
     if ending not in READERS:
         got = f"the file ending is {path.suffix!r}"
         raise CohortError(problem(str(path), got, endings, "Convert the file."))
-    if not file.exists():
+    if not (there or folder):
         expected, todo = f"a {endings} file", "Check the path and its folder."
         raise CohortError(problem(str(path), "there is no such file", expected, todo))
     return _readable(file, lambda: READERS[ending](path))
@@ -280,9 +303,9 @@ def _readable(path: Path, read: Callable) -> Rows:
         return read()
     except InputError:
         raise
-    except (OSError, ValueError, csv.Error) as reason:
+    except Exception as reason:  # libraries raise whatever they stumble over in a damaged file
         kind = path.suffix.lower()[1:] or "parquet"
-        got = f"the file cannot be read as {kind} ({reason})"
+        got = f"the file cannot be read as {kind} ({str(reason)[:_MOST_SAID] or type(reason).__name__})"
         raise CohortError(problem(path.name, got, f"a complete {kind} file", "Export it again.")) from reason
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,8 +68,15 @@ class ResultFolder:
         return self.provenance.get("gate") == "passed"
 
     def posterior(self) -> xr.DataTree:
-        """The draws, read from ``posterior.nc``."""
-        with xr.open_datatree(self.path / POSTERIOR, engine="h5netcdf") as tree:
+        """The draws, read from ``posterior.nc``.
+
+        Raises
+        ------
+        InputError
+            The file is not there, or no longer what the run wrote.
+        """
+        path = self.path / POSTERIOR
+        with _as_written(path), xr.open_datatree(path, engine="h5netcdf") as tree:
             return tree.load()
 
 
@@ -172,7 +181,22 @@ def read_result(path: Path | str, *, unaltered: bool = True) -> ResultFolder:
             "vouched for; restore the files or run it again"
         )
     provenance = {key: value for key, value in manifest.items() if key != "files"}
-    return replace(read_content(folder), provenance=provenance)
+    with _as_written(folder):
+        found = read_content(folder)
+        tomllib.loads(found.specification)
+    return replace(found, provenance=provenance)
+
+
+@contextmanager
+def _as_written(path: Path) -> Iterator[None]:
+    """Refuse, in words, files that were damaged: their readers raise whatever they stumble over."""
+    try:
+        yield
+    except Exception as reason:
+        raise InputError(
+            f"{path} cannot be read as what a run writes ({type(reason).__name__}: {str(reason)[:200]}); "
+            "restore the files or run it again"
+        ) from reason
 
 
 def short_names(folders: Sequence[ResultFolder]) -> list[str]:

@@ -67,7 +67,8 @@ def _rising(value: object) -> tuple[Duration, ...]:
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-Whole = Annotated[int, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)]
+"""A whole number as TOML has them."""
 Flag = Annotated[bool, Field(strict=True)]
 
 
@@ -123,6 +124,7 @@ _EXPECTED = {
     "too_short": "expected at least one entry",
     "missing": "missing; it has no default",
 }
+_MOST_SHOWN = 1000
 _NUMERIC = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
@@ -152,9 +154,18 @@ def _got(error: Mapping, message: str) -> str:
     got = error["input"]
     if error["type"] == "missing" or isinstance(got, BaseModel):
         return ""
-    if error["type"] == "value_error" and (isinstance(got, dict) or repr(got) in message):
+    if error["type"] == "value_error" and (isinstance(got, dict) or _shown(got) in message):
         return ""
-    return f" (got {got!r})"
+    return f" (got {_shown(got)})"
+
+
+def _shown(got: Any) -> str:
+    """A value as messages quote it, of which a page is enough."""
+    try:
+        text = repr(got)
+    except (ValueError, RecursionError):
+        return f"a {type(got).__name__} too large to show"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} …"
 
 
 def _unknown_key(where: tuple, top: type[BaseModel], sections: Mapping[str, type[BaseModel]]) -> str:

@@ -310,11 +310,18 @@ class BaselineSection(Section):
             )
         if (self.grid_width is None) != (self.grid_until is None):
             raise ValueError("grid_width and grid_until belong together")
-        inner = self.grid()
-        if inner is not None and len(inner) >= MOST_INTERVALS:
+        if self._cuts_of_grid >= MOST_INTERVALS:
             grid = f"a grid of {self.grid_width} until {self.grid_until}"
             raise ValueError(f"{grid} has more than {MOST_INTERVALS} intervals")
+        self.grid()
         return self
+
+    @property
+    def _cuts_of_grid(self) -> float:
+        """Number of cut-points of the grid, before there are so many that no memory holds them."""
+        if self.grid_width is None or self.grid_until is None:
+            return 0
+        return self.grid_until.days / self.grid_width.days + 1e-9
 
     def grid(self) -> np.ndarray | None:
         """Cut-points of the grid in months, if it is given."""
@@ -433,8 +440,9 @@ class CensoringSection(Section):
         return self
 
 
-Draws = Annotated[Whole, Field(ge=100, description="Draws of each chain that are kept.")]
-Tune = Annotated[Whole, Field(ge=100, description="Draws of each chain before these.")]
+MOST_DRAWS, MOST_CHAINS = 1_000_000, 1000
+Draws = Annotated[Whole, Field(ge=100, le=MOST_DRAWS, description="Draws of each chain that are kept.")]
+Tune = Annotated[Whole, Field(ge=100, le=MOST_DRAWS, description="Draws of each chain before these.")]
 TargetAccept = Annotated[Number, Field(ge=0.5, lt=1, description="Nearer to 1 is slower and more careful.")]
 
 
@@ -445,7 +453,7 @@ class SamplingSection(Section):
     """Any whole number from 0; the same seed gives the same draws."""
     draws: Draws = 1000
     tune: Tune = 500
-    chains: Annotated[Whole, Field(ge=2)] = 4
+    chains: Annotated[Whole, Field(ge=2, le=MOST_CHAINS)] = 4
     """Number of chains."""
     target_accept: TargetAccept = 0.98
     retry: Flag = True

@@ -12,6 +12,7 @@ from bayes_net.errors import InputError, Problem
 from bayes_net.specification.read import read_specification
 from bayes_net.workflow.analysis import Prepared, prepare
 from bayes_net.workflow.describe import entering
+from bayes_net.workflow.scenarios import plan as scenarios
 
 MOST_ROWS = 10
 """Rows of a problem that are named."""
@@ -43,7 +44,7 @@ class Findings:
             "handled": [_note(note) for note in self.notes if note.kind != WARNING],
             "entering": [] if self.prepared is None else entering(self.prepared)[0].to_dict("records"),
         }
-        return json.dumps(found, ensure_ascii=False, indent=2)
+        return json.dumps(found, indent=2)
 
 
 def _error(text: str) -> dict[str, Any]:
@@ -60,11 +61,22 @@ def _note(note: Note) -> dict[str, Any]:
 
 def examine(path: Path) -> Findings:
     """Everything that is wrong or odd with the specification in ``path`` and its data."""
-    title = str(path)
     try:
         plan = read_specification(path)
-        title = plan.title
+    except InputError as refused:
+        return Findings(str(path), refused.problems, refused.notes, str(refused))
+    refusals = []
+    try:
+        if plan.scenarios or plan.grid:
+            scenarios(plan)
+    except InputError as refused:
+        refusals.append(refused)
+    try:
         prepared = prepare(plan)
     except InputError as refused:
-        return Findings(title, refused.problems, refused.notes, str(refused))
-    return Findings(title, (), prepared.notes, prepared=prepared)
+        refusals.append(refused)
+    if refusals:
+        problems = tuple(each for refused in refusals for each in refused.problems)
+        notes = tuple(each for refused in refusals for each in refused.notes)
+        return Findings(plan.title, problems, notes, "\n".join(map(str, refusals)))
+    return Findings(plan.title, (), prepared.notes, prepared=prepared)

@@ -8,25 +8,36 @@ seeds of an ordinary run, so that where and in which order it is computed change
 from __future__ import annotations
 
 import copy
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 
 from bayes_net.data.cohort import Cohort
 from bayes_net.errors import InputError, SpecificationError, listed
 from bayes_net.files.writing import write_whole
+from bayes_net.numbers import significant
 from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.schema import AS_SPECIFIED, ERROR
 from bayes_net.specification.base import Plan
+from bayes_net.specification.fields import repeated
 from bayes_net.specification.read import parse_specification
 from bayes_net.specification.sections import without_identifiers
 from bayes_net.workflow.analysis import Prepared, Progress, fit_models, prepare
 from bayes_net.workflow.audit import Step, audit_steps
+
+MOST_SCENARIOS = 10_000
+"""Combinations of a grid: more would take weeks to fit."""
+
+_PATIENCE = 10
+"""Seconds in which a scheduler is to answer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +74,10 @@ def plan(specification: Plan, *, only: Sequence[str] = (), audit: bool = False) 
         (section.name, section.change, None) for section in specification.scenarios
     ]
     grid = specification.grid
+    if (n := prod(map(len, grid.values()))) > MOST_SCENARIOS:
+        raise SpecificationError(
+            f"the grid has {significant(n, 3)} scenarios; expected at most {MOST_SCENARIOS}. List fewer"
+        )
     combinations = [dict(zip(grid, values, strict=True)) for values in product(*grid.values()) if values]
     wanted += [(_named(changes), changes, None) for changes in combinations]
     wanted += [(step.name, step.change, step) for step in (audit_steps(specification) if audit else ())]
@@ -72,7 +87,7 @@ def plan(specification: Plan, *, only: Sequence[str] = (), audit: bool = False) 
             "for the audit of its priors"
         )
     names = [AS_SPECIFIED, *(name for name, _, _ in wanted)]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(set(repeated(names))):
         raise SpecificationError(f"scenarios {listed(twice)} come twice; give each a name of its own")
     if unknown := [name for name in only if name not in names]:
         raise SpecificationError(f"no scenario {listed(unknown)}; there are {listed(names, limit=20)}")
@@ -85,7 +100,7 @@ def plan(specification: Plan, *, only: Sequence[str] = (), audit: bool = False) 
         except InputError as problem:
             problems.append(str(problem))
     if problems:
-        raise SpecificationError("\n".join(problems))
+        raise SpecificationError("\n".join(problems), problems=problems)
     return tuple(scenarios)
 
 
@@ -133,7 +148,7 @@ def _put(values: dict, key: str, value: Any, where: Path) -> None:
 
 
 def _entry(entries: list, number: str, key: str, where: Path) -> Any:
-    if not (number.isdigit() and 1 <= int(number) <= len(entries)):
+    if number not in map(str, range(1, len(entries) + 1)):
         raise SpecificationError(f"{where}: {key}: {number!r} is no entry; expected 1 to {len(entries)}")
     return entries[int(number) - 1]
 
@@ -232,8 +247,23 @@ def _backend(scheduler: str | None) -> Iterator[None]:
         from joblib import parallel_config
     except ImportError as problem:
         raise InputError("a scheduler needs dask: pip install 'dask[dataframe]' distributed") from problem
-    with Client(scheduler), parallel_config(backend="dask"):
+    _refuse_unreachable(scheduler)
+    with Client(scheduler, timeout=_PATIENCE), parallel_config(backend="dask"):
         yield
+
+
+def _refuse_unreachable(address: str) -> None:
+    """Refuse an address at which nobody answers: dask itself tries for long, and leaves threads behind."""
+    try:
+        parts = urlsplit(address if "://" in address else f"tcp://{address}")
+        if parts.scheme not in ("tcp", "tls") or not parts.hostname or not parts.port:
+            raise ValueError("it has no host and port")
+        socket.create_connection((parts.hostname, parts.port), timeout=_PATIENCE).close()
+    except (OSError, ValueError) as problem:
+        raise InputError(
+            f"the scheduler {address!r} cannot be reached ({problem}); expected one that runs, "
+            "such as tcp://127.0.0.1:8786"
+        ) from problem
 
 
 def _fitted(name: str, prepared: Prepared) -> Outcome:

@@ -327,3 +327,50 @@ def test_an_engine_that_there_is_not_is_refused(command):
     code, _, error = invoke(command, "netter1_synthetic", "--engine", "stan")
     assert code == 2
     assert "'stan' is not one of 'numba', 'pymc'" in error
+
+
+CHINESE = """title = "神经内分泌 – é"
+slopes = "none"
+data = {synthetic = true, synthetic_seed = 4}
+landmarks = {times = ["150d"]}
+baseline = {cuts = ["3mo"], arms = "shared"}
+sampling = {seed = 1}
+"""
+
+
+def in_shell(command, folder, **environment):
+    """Exit code and standard error of a command, in a process whose output the shell leads elsewhere."""
+    (folder / "plan.toml").write_text(CHINESE, encoding="utf-8")
+    line = command.replace("bayes-net", f"{sys.executable} -m bayes_net")
+    done = subprocess.run(
+        line, shell=True, cwd=folder, env=os.environ | environment, capture_output=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr.decode("ascii", "replace")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_a_terminal_has_no_characters_for_is_shown_by_its_code(tmp_path, encoding):
+    code, shown, error = in_shell("bayes-net check plan.toml", tmp_path, PYTHONIOENCODING=encoding)
+    assert (code, error) == (0, "")
+    assert b"\\u795e\\u7ecf" in shown
+    assert b"\\u2013" in shown
+    code, shown, error = in_shell("bayes-net check plan.toml --json", tmp_path, PYTHONIOENCODING=encoding)
+    assert (code, error) == (0, "")
+    assert json.loads(shown)["specification"] == "神经内分泌 – é"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected", "said"),
+    [
+        ("bayes-net check plan.toml > /dev/full", 1, "error: the output cannot be written (No space left"),
+        ("bayes-net check plan.toml --json > /dev/full", 1, "error: the output cannot be written"),
+        ("bayes-net check plan.toml >&-", 0, ""),
+        ("bayes-net check plan.toml | head -c 1", 0, ""),
+    ],
+)
+def test_output_that_nothing_takes_is_no_traceback(tmp_path, command, expected, said):
+    code, _, error = in_shell(command, tmp_path)
+    assert code == expected
+    assert error.startswith(said)
+    assert "Traceback" not in error
+    assert "Exception ignored" not in error

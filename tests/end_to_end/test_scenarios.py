@@ -116,11 +116,20 @@ def test_entries_of_lists_of_tables_are_counted_from_one(tmp_path):
         ({"scenarios": [{"name": "x", "change": {}}]}, "change: expected at least one entry"),
         ({"scenarios": {"name": "x"}}, "with double brackets"),
         ({"grid": {SLOPE: []}}, "expected at least one entry"),
+        ({"grid": {f"priors.{i}": list(range(1000)) for i in range(4)}}, "the grid has 1e.12 scenarios"),
+        ({"scenarios": [{"name": "x", "change": {"covariates.².name": "a"}}]}, "'²' is no entry"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(tmp_path, changes, said):
     with pytest.raises(InputError, match=said):
         plan(bn.read_specification(written(tmp_path, **changes)))
+
+
+@pytest.mark.parametrize("address", ["localhost", "nonsense://x:1", "127.0.0.1:x", "127.0.0.1:1", ""])
+def test_an_address_without_a_scheduler_is_refused(tmp_path, path, address):
+    scenarios = plan(bn.read_specification(path))
+    with pytest.raises(InputError, match="cannot be reached"):
+        run_scenarios(scenarios, tmp_path / "store", scheduler=address)
 
 
 def test_every_problem_is_told_at_once_and_before_the_first_fit(tmp_path, monkeypatch):

@@ -123,6 +123,19 @@ def test_everything_is_said_at_once_and_as_json(tmp_path):
     assert warned["several-studies"]["rows"][0] == "row 2"
 
 
+def test_scenarios_that_cannot_be_planned_are_said_beside_what_is_wrong_with_the_tables(tmp_path):
+    study = clean()
+    study.sections["scenarios"] = [{"name": "x", "change": {"priors.hazrd": 1}}]
+    found = examine(study.write(tmp_path))
+    assert not found.usable
+    assert "priors.hazrd: unknown key" in found.message
+    KINDS["yes and no"].soil(study)
+    found = examine(study.write(tmp_path))
+    assert len(found.problems) == 2
+    assert "priors.hazrd: unknown key" in found.message
+    assert "not 0 or 1" in found.message
+
+
 def test_a_usable_specification_as_json_says_who_enters(tmp_path):
     found = json.loads(examine(clean().write(tmp_path)).as_json())
     assert found["usable"]

@@ -1,13 +1,17 @@
 """A result is its folder: what is read back is what was written, and the report is made from that alone."""
 
 import json
+import random
 import shutil
+from contextlib import suppress
 
 import fake_pool
 import fake_results
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
+from damage import damaged
 from typer.testing import CliRunner
 
 import bayes_net as bn
@@ -139,6 +143,45 @@ def test_a_folder_that_is_no_whole_result_is_refused(folder, spoil, said):
     with pytest.raises(InputError, match=said):
         read_result(folder)
     assert command("report", folder)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("content.json", b"{"),
+        ("content.json", b"[]"),
+        ("content.json", b'{"kind": "landmarks", "tables": [], "figures": {}, "words": {}}'),
+        ("content.json", b"\xff\xfe"),
+        ("specification.toml", b"\x80"),
+        ("specification.toml", b"title = "),
+        ("hazard_ratios.csv", b"\xff\xfe\x80\x80,"),
+        ("survival.csv", b"a,b\n1\n"),
+        ("figures/forest.svg", b"\x80"),
+    ],
+)
+def test_a_damaged_file_is_refused_even_if_the_manifest_knows_it(folder, name, content):
+    (folder / name).write_bytes(content)
+    write_manifest(folder, TOLD)
+    with pytest.raises(InputError, match="cannot be read as what a run writes"):
+        read_result(folder)
+    for done in (command("report", folder), command("compare", folder, folder), command("tables", folder)):
+        assert done[0] == 2
+        assert "Traceback" not in done[2]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of h5py, as it closes
+def test_damaged_draws_are_refused(folder):
+    good = xr.DataTree.from_dict({"posterior": xr.Dataset({"x": (("chain", "draw"), np.ones((2, 50)))})})
+    good.to_netcdf(folder / "posterior.nc", engine="h5netcdf")
+    whole = (folder / "posterior.nc").read_bytes()
+    write_manifest(folder, TOLD)
+    assert read_result(folder).posterior()["posterior"]["x"].shape == (2, 50)
+    rng = random.Random(1)
+    for content in (b"", b"\x80", *(damaged(whole, rng) for _ in range(20))):
+        (folder / "posterior.nc").write_bytes(content)
+        write_manifest(folder, TOLD)
+        with suppress(InputError):
+            assert isinstance(read_result(folder).posterior(), xr.DataTree)
 
 
 def test_a_result_of_an_unknown_kind_is_refused(folder):

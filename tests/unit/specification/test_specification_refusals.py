@@ -153,6 +153,18 @@ REFUSED = {
         {"baseline": {"cuts": None, "grid_width": "1d", "grid_until": "2y"}},
         "baseline: a grid of 1 d until 2 y has more than 50 intervals",
     ),
+    "a grid finer than memory": (
+        {"baseline": {"cuts": None, "grid_width": "0.0000001d", "grid_until": "2y"}},
+        "baseline: a grid of 1e-07 d until 2 y has more than 50 intervals",
+    ),
+    "a grid without end": (
+        {"baseline": {"cuts": None, "grid_width": "1d", "grid_until": "1000000000000y"}},
+        "baseline.grid_until: duration '1000000000000y' is longer than 1000 years",
+    ),
+    "an infinite duration": (
+        {"report": {"horizon": "9" * 400 + "y"}},
+        f"report.horizon: duration '{'9' * 400}y' is longer than 1000 years",
+    ),
     "too many intervals": (
         {"baseline": {"cuts": None, "intervals": 51}},
         "baseline.intervals: expected a number less than or equal to 50 (got 51)",
@@ -190,6 +202,19 @@ REFUSED = {
         {"sampling": {"seed": -1}},
         "sampling.seed: expected a number greater than or equal to 0 (got -1)",
     ),
+    "a number that cannot be written": (
+        {"report": {"level": 10**5000}},
+        "report.level: expected a number (got a int too large to show)",
+    ),
+    "a seed of 21 digits": (
+        {"sampling": {"seed": 10**20}},
+        "sampling.seed: expected a number less than 9223372036854775808 (got 1",
+    ),
+    "a million million draws": (
+        {"sampling": {"draws": 10**12}},
+        "sampling.draws: expected a number less than or equal to 1000000",
+    ),
+    "a million chains": ({"sampling": {"chains": 10**6}}, "sampling.chains: expected a number less than or"),
     "draws": ({"sampling": {"draws": 10}}, "sampling.draws: expected a number greater than or equal to 100"),
     "chains": ({"sampling": {"chains": 1}}, "sampling.chains: expected a number greater than or equal to 2"),
     "target_accept": (
@@ -303,6 +328,12 @@ def test_an_empty_file_names_what_is_needed(tmp_path):
     [
         (b"title = 'x", "not valid TOML: .*end of document"),
         (b"title = 'x'\ntitle = 'y'", "not valid TOML"),
+        (b"title = " + b"1" * 5000, "cannot be read .*4300 digits"),
+        (b"x = " + b"[" * 400 + b"]" * 400, "tables or lists lie more than 20 deep"),
+        (b"x = " + b"[" * 100_000, "tables or lists lie more than 20 deep"),
+        (b"[" + b"a." * 100_000 + b"b]", "a key has a hundred dots"),
+        (b"a." * 100_000 + b"b = 1", "a key has a hundred dots"),
+        (b"#" * 11_000_000, "more than 10 MB"),
         (b"title = '\xe9'", r"not UTF-8 text \(.* at byte 9\)"),
         (None, "cannot be read"),
     ],
@@ -311,11 +342,29 @@ def test_a_file_that_is_no_specification_is_refused_by_name(tmp_path, content, s
     path = tmp_path / "plan.toml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(SpecificationError, match=rf"plan\.toml: {said}"):
+    with pytest.raises(SpecificationError, match=rf"plan\.toml'?: {said}"):
         read_specification(path)
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path):
     path = tmp_path / "plan.toml"
     path.write_text(MINIMAL, encoding="utf-8-sig")
+    assert read_specification(path).title == "A trial"
+
+
+@pytest.mark.parametrize("name", ["plan\0.toml", "\ud800.toml", "x" * 5000, None, 3])
+def test_what_no_file_can_be_called_is_refused(name):
+    with pytest.raises(SpecificationError, match=r"cannot be read|no specification"):
+        read_specification(name)
+
+
+@pytest.mark.parametrize("text", ["\ud800", ["\ud800"], [{"\ud800": 1}]])
+def test_text_that_cannot_be_written_is_refused(text):
+    with pytest.raises(SpecificationError, match="is no text"):
+        parse(values(title=text))
+
+
+def test_a_paragraph_of_many_sentences_is_no_long_key(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(f"description = '{'A sentence. ' * 500}{'...' * 200}'\n{MINIMAL}")
     assert read_specification(path).title == "A trial"
