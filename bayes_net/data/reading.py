@@ -124,11 +124,8 @@ def _from_frame(frame: pd.DataFrame, name: str) -> Table:
 def _are_labels(index: pd.Index) -> bool:
     """Whether rows can be named by what stands in the index."""
     try:
-        return (
-            index.is_unique
-            and not index.names[0]
-            and bool(each_value(pd.Series(index, dtype=object), is_plain).all())
-        )
+        plain = index.dtype.kind != "O" or each_value(pd.Series(index, dtype=object), is_plain).all()
+        return index.is_unique and not index.names[0] and bool(plain)
     except TypeError:  # a list among them
         return False
 

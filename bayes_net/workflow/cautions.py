@@ -26,6 +26,8 @@ FAR_UNITS = 5.0
 """Units, and standard deviations, between a covariate's reference and its median from which a note is due."""
 FEWEST_PATIENTS = 5
 """An arm of fewer patients at a landmark is named."""
+MOST_COVARIATE = 1e6
+"""Size of a covariate as it enters: no sampler starts beyond it."""
 COLLINEAR = 0.98
 """Share of a covariate's variance from which the others tell it."""
 
@@ -226,13 +228,24 @@ def refuse_improper(plan: PatientsPlan, jobs: Sequence[Job]) -> None:
 
 
 def check_covariates(plan: PatientsPlan, cohort: Cohort) -> None:
-    """A covariate with a reference has to be a number for every patient."""
+    """A covariate with a reference has to be a number for every patient, on a scale that can be fitted."""
     for covariate in plan.covariates:
-        if covariate.reference is not None and cohort.patients[covariate.name].dtype.kind != "f":
-            found = sorted(set(cohort.patients[covariate.name].astype(str)))
+        if covariate.reference is None:
+            continue
+        values = cohort.patients[covariate.name]
+        if values.dtype.kind != "f":
+            found = sorted(set(values.astype(str)))
             raise InputError(
                 f"covariate {covariate.name!r} has a reference, as numbers have, but its values are text "
                 f"({listed(found)}); give levels instead"
+            )
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            largest = np.abs((values.to_numpy(float) - covariate.reference) / covariate.scale).max()
+        if not largest <= MOST_COVARIATE:
+            raise InputError(
+                f"covariate {covariate.name!r} enters as (value - {covariate.reference:g}) / "
+                f"{covariate.scale:g}, up to {largest:.2g}; expected at most {MOST_COVARIATE:g}, more than "
+                "any model can be fitted to. Give a reference and a scale near its values"
             )
 
 

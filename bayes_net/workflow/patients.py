@@ -373,7 +373,7 @@ def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = 
     for endpoint in plan.landmarks.endpoints:
         for measure in measures:
             for at in sets[endpoint, False].landmarks:
-                with gathered.step():
+                with gathered.step(), np.errstate(over="ignore"):  # check_covariates says of what is too far
                     jobs.append(_job(plan, sets, endpoint, measure, at, cohort.reasons))
     _refuse(gathered.problems, cohort)
     refuse_improper(plan, jobs)

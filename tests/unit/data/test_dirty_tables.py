@@ -46,6 +46,19 @@ def test_the_handed_over_case_of_the_kind_is_said(name, shared):
     judge(examine(path), KINDS[name])
 
 
+@pytest.mark.parametrize(
+    "how", [{"scale": 1e-12}, {"reference": 1e308}, {"scale": 1e-320}, {"reference": -1e9}]
+)
+def test_a_covariate_of_which_no_model_can_be_fitted_is_refused(how, tmp_path):
+    study = clean()
+    study.patients["age"] = range(50, 50 + len(study.patients))
+    study.sections["covariates"] = [{"name": "age", "reference": 60, "scale": 1} | how]
+    found = examine(study.write(tmp_path))
+    assert not found.usable
+    assert "expected at most 1e+06" in found.message
+    assert "Give a reference and a scale near its values" in found.message
+
+
 def test_a_clean_trial_is_left_alone(tmp_path):
     found = examine(clean().write(tmp_path))
     assert found.usable
