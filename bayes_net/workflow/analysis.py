@@ -202,20 +202,37 @@ def prepare(plan: Plan, *, cohorts: dict[str, Cohort] | None = None) -> Prepared
 
 
 def analyse(prepared: Prepared, *, progress: Progress | None = None) -> Analysis:
-    """Fit and check what was prepared, leave out what the plan leaves out, and tabulate."""
+    """Fit and check what was prepared, leave out what the plan leaves out, and tabulate.
+
+    A model that cannot be sampled fails the gate, and the others are kept.
+
+    Raises
+    ------
+    InputError
+        No model could be sampled.
+    """
     steps = Steps(progress, len(prepared.models()) + prepared.n_refits)
-    fits = fit_models(prepared, steps=steps)
+    lost: list[pd.DataFrame] = []
+    fits = fit_models(prepared, steps=steps, lost=lost)
+    if not fits:
+        raise InputError("no model could be sampled: " + "; ".join(lost[0]["fit"] + ": " + lost[0]["where"]))
     tables = {name: table for name, table in prepared.tables(fits, steps).items() if len(table)}
+    tables[DIAGNOSTICS] = pd.concat([tables[DIAGNOSTICS], *lost], ignore_index=True)
     if prepared.synthetic:
         tables = {name: table.assign(synthetic=True) for name, table in tables.items()}
     return Analysis(prepared, fits, tables)
 
 
 def fit_models(
-    prepared: Prepared, *, brief: bool = False, steps: Steps | None = None
+    prepared: Prepared,
+    *,
+    brief: bool = False,
+    steps: Steps | None = None,
+    lost: list[pd.DataFrame] | None = None,
 ) -> tuple[FittedModel, ...]:
     """Sample and check every model; one that fails its gate is sampled once more and more carefully, unless
-    the plan says otherwise, and that result stands."""
+    the plan says otherwise, and that result stands. Of one that cannot be sampled the failed check goes to
+    ``lost``; without that, what it raised is raised."""
     from bayes_net.inference.sampling import seed_of
 
     wanted, steps, fits = prepared.plan.sampling, steps or Steps(), []
@@ -223,8 +240,14 @@ def fit_models(
         steps.next(model.label)
         label = None if model.alone else model.label
         seeds = [seed_of(wanted.seed, attempt, label=label) for attempt in range(1, 2 + wanted.retry)]
-        tree_and_gate = sampled(model.fit, model.judged, sampler=prepared.sampler, seeds=seeds)
-        fits.append(model.finished(*tree_and_gate))
+        try:
+            tree_and_gate = sampled(model.fit, model.judged, sampler=prepared.sampler, seeds=seeds)
+        except CANNOT_SAMPLE as reason:
+            if lost is None:
+                raise
+            lost.append(_failed("sampling", reason).assign(fit=model.label))
+        else:
+            fits.append(model.finished(*tree_and_gate))
     return tuple(fits)
 
 
@@ -249,6 +272,8 @@ def sampled(
 
 CANNOT_COMPUTE = (ArithmeticError, ValueError, IndexError, np.linalg.LinAlgError)
 """What a diagnostic raises of draws that it cannot use."""
+CANNOT_SAMPLE = (RuntimeError, *CANNOT_COMPUTE)
+"""What a sampler raises of a posterior in which no chain can start."""
 
 
 def with_leave_one_out(tree: xr.DataTree, judged: Gate) -> tuple[dict[str, float], Gate]:
