@@ -1,3 +1,4 @@
+from .arms import arm_differences as arm_differences
 from .mixtures import (
     NormalMixture as NormalMixture,
     binomial_information as binomial_information,

@@ -30,6 +30,7 @@ SECTIONS = (
     Section("hazard-ratios", "Hazard ratios"),
     Section("probabilities", "Probabilities"),
     Section("survival", "Survival", needs=("survival",)),
+    Section("arms", "Arms", needs=("arms",)),
     Section("baseline-hazard", "Baseline hazard", needs=NOTHING_BUT_FIGURES),
     Section("waterfall", "Best change of each patient", needs=NOTHING_BUT_FIGURES),
     Section("diagnostics", "Diagnostics"),

@@ -12,6 +12,7 @@ import xarray as xr
 from bayes_net.checks.influence import most_influential
 from bayes_net.checks.power import power_scaling, tipping_factor
 from bayes_net.data.exposure import Response, Shrinkage, WithoutShrinkage
+from bayes_net.estimands.arms import arm_differences
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import (
     OVER_TIME,
@@ -178,6 +179,44 @@ def survival_quantities(
         "rmst": rmst(fit, horizon=horizon, shrinkage=points),
         "median": median_survival(fit, shrinkage=points),
     }
+
+
+OWN_PATIENTS, ALL_PATIENTS = "the arm's own patients", "the covariates of all patients"
+"""Over whom an arm's survival is averaged, where arms are compared."""
+
+
+def arm_difference_table(
+    fits: Sequence[Fitted], *, times: Sequence[float], horizon: float, ci_prob: float, interval: str
+) -> pd.DataFrame:
+    """Each later arm minus the first, at times that both are followed for: differences of survival and of the
+    restricted mean, by endpoint and landmark.
+
+    Columns: what it is about, arm, against, averaged_over, quantity (survival, rmst), time (months),
+    estimate, lower, upper, level, interval, prob_above_0, mcse, ess_bulk, rhat, gate. Without several arms
+    empty.
+    """
+    parts = []
+    endpoints = dict.fromkeys(f.job.endpoint for f in fits if len(f.job.data.arms) > 1)
+    for f in (f for endpoint in endpoints for f in primary(fits, endpoint)):
+        data, everyone = f.job.data, isinstance(f.job.measure, WithoutShrinkage)
+        drawn = arm_differences(f.fit, data, times, horizon=horizon, everyone=everyone)
+        reach = dict(zip(data.arms, np.minimum(data.last_follow_up, data.last_follow_up[0]), strict=True))
+        for quantity, draws in drawn.data_vars.items():
+            table = summarise(draws, ci_prob=ci_prob, interval=interval, limits=False)
+            table["prob_above_0"] = np.ravel(probability(draws, above=0.0).values)
+            table = table.rename(columns={"interval_kind": "interval"}).assign(
+                **_about(f.job) | {"measure": f.job.measure.label},
+                against=data.arms[0],
+                averaged_over=ALL_PATIENTS if everyone else OWN_PATIENTS,
+                quantity=quantity,
+                gate=PASSED if f.gate.passed else FAILED,
+            )
+            if quantity == "rmst":
+                table["time"] = horizon
+            parts.append(table[table["time"] <= table[ARM].map(reach)])
+    columns = [*_ABOUT, ARM, "against", "averaged_over", "quantity", "time", "estimate", "lower", "upper"]
+    columns += ["level", "interval", "prob_above_0", "mcse", "ess_bulk", "rhat", "gate"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def primary(fits: Sequence[Fitted], endpoint: str = PFS) -> list[Fitted]:

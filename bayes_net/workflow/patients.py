@@ -157,6 +157,11 @@ class PreparedPatients(Prepared[Fitted]):
         times = [time.months for time in report.survival_times]
         return {"times": times, "horizon": report.horizon.months, "profiles": report.profiles}
 
+    @property
+    def _until(self) -> dict[str, Any]:
+        """Times and horizon (months) at which arms are compared."""
+        return {name: value for name, value in self._survival.items() if name != "profiles"}
+
     def tables(self, fits: Sequence[Fitted], steps: Steps) -> dict[str, pd.DataFrame]:
         """Every table of the run; a few patients of each fit are left out by refitting."""
         steps.next("tables")
@@ -165,6 +170,7 @@ class PreparedPatients(Prepared[Fitted]):
             "hazard_ratios": hazard_ratio_table(fits, **how),
             **dict(results.over_time_tables(fits, **how)),
             "survival": results.survival_table(fits, **self._survival, **how),
+            "arms": results.arm_difference_table(fits, **self._until, **how),
             "attrition": self.attrition,
             "priors": self._priors(fits),
             "sampling": results.diagnostics_table(fits),

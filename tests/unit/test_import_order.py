@@ -83,10 +83,10 @@ PUBLIC = {
         long_form read_cohort
     """,
     "estimands": """
-        NormalMixture arm_hazard_ratio baseline_hazard binomial_information conditional_survival contrast
-        covariate_hazard_ratio cumulative_hazard elir fit_mixture hazard_ratio hazard_ratio_by_time
-        interaction median_survival probability rmst robustify standardised_survival summarise survival
-        update
+        NormalMixture arm_differences arm_hazard_ratio baseline_hazard binomial_information
+        conditional_survival contrast covariate_hazard_ratio cumulative_hazard elir fit_mixture hazard_ratio
+        hazard_ratio_by_time interaction median_survival probability rmst robustify standardised_survival
+        summarise survival update
     """,
     "evidence": "Evidence EvidenceError read_evidence",
     "inference": """

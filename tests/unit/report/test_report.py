@@ -108,6 +108,13 @@ def test_every_endpoint_that_was_analysed_is_in_the_answer():
     assert plain(sentences[5:]).startswith("OS: Posterior median hazard ratios")
 
 
+def test_differences_of_arms_are_no_randomised_comparison():
+    html = body(patients_page(fake_results.content()))
+    assert "This is not a randomised comparison" in html
+    assert "+5.2 (−4.8 to +15.2), Pr(&gt; 0) 0.91" in html  # percentage points
+    assert "+0.8 (+0.7 to +0.9), Pr(&gt; 0) 0.91" in html  # months
+
+
 def test_what_only_the_prior_says_has_no_word_in_the_answer():
     ratios = fake_results.hazard_ratios(arms=("A",), landmarks=("150 d", "180 d")).assign(
         prob_below_1=[0.97, 0.97], contraction=[0.5, 0.02]
@@ -236,7 +243,7 @@ def test_every_hazard_ratio_of_the_table_is_on_the_page(page):
 
 def test_no_limit_is_called_biased_in_every_table(page):
     headers = re.findall(r"<th scope=\"row(?:group)?\"[^>]*>(no limit.*?)</th>", page)
-    assert len(headers) == 7
+    assert len(headers) == 8
     assert all("biased: conditions on the future" in header for header in headers)
 
 

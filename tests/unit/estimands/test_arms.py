@@ -1,0 +1,71 @@
+"""Differences of arms against sums over patients and numerical integration; nothing is sampled."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from invented_fits import draws, invented, patients
+
+from bayes_net.errors import InputError
+from bayes_net.estimands import arm_differences, standardised_survival
+
+CUTS = (3.0, 7.5)
+TIMES = [2.0, 3.0, 11.0]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(4)
+
+
+def exposure(rng, n=9):
+    data = patients(rng.exponential(9, n), np.ones(n), score=rng.normal(1, 2, n), cuts=CUTS)
+    return replace(data, arm=np.arange(n) % 2)
+
+
+def with_slopes(rng):
+    return invented(draws(rng, 2, 3, sd=0.4) - 2.5, cuts=CUTS, slope=draws(rng, 2, sd=0.3))
+
+
+def test_survival_is_the_difference_of_standardised_curves(rng):
+    fit, data = with_slopes(rng), exposure(rng)
+    curves = standardised_survival(fit, data, TIMES)
+    found = arm_differences(fit, data, TIMES, horizon=10.0)
+    np.testing.assert_allclose(
+        found["survival"].isel(arm=0), curves.isel(arm=1) - curves.isel(arm=0), rtol=1e-12
+    )
+    assert found["arm"].values.tolist() == [data.arms[1]]
+
+
+@pytest.mark.parametrize("horizon", [2.0, 7.5, 13.0])
+def test_the_restricted_mean_is_the_area_between_the_curves(rng, horizon):
+    fit, data = with_slopes(rng), exposure(rng)
+    found = arm_differences(fit, data, TIMES, horizon=horizon)["rmst"].isel(arm=0)
+    edges = [0.0, *[cut for cut in CUTS if cut < horizon], horizon]
+    area = 0.0
+    for low, high in pairwise(edges):
+        nodes, weights = np.polynomial.legendre.leggauss(20)
+        at = (high - low) / 2 * nodes + (high + low) / 2
+        curves = standardised_survival(fit, data, at)
+        area = area + ((curves.isel(arm=1) - curves.isel(arm=0)) * weights).sum("time") * (high - low) / 2
+    np.testing.assert_allclose(found, area, rtol=1e-9)
+
+
+def test_everyone_is_given_to_each_arm_where_there_is_no_shrinkage(rng):
+    fit = invented(draws(rng, 2, 3, sd=0.4) - 2.5, cuts=CUTS, covariates={"age": draws(rng, sd=0.3)})
+    data = replace(exposure(rng), covariates=rng.normal(size=(9, 1)), covariate_names=("age",))
+    found = arm_differences(fit, data, [4.0], horizon=6.0, everyone=True)["survival"]
+    hazard = np.exp(fit["posterior"]["log_hazard"].values)
+    relative = np.exp(fit["posterior"]["log_hr_covariate"].values * data.covariates[:, 0])
+    spent = hazard[..., 0] * 3 + hazard[..., 1] * 1
+    curves = np.exp(-spent[..., None] * relative[:, :, None, :]).mean(axis=-1)
+    np.testing.assert_allclose(found.values[..., 0, 0], curves[..., 1] - curves[..., 0], rtol=1e-12)
+
+
+def test_what_cannot_be_compared_is_refused(rng):
+    fit, data = with_slopes(rng), exposure(rng)
+    with pytest.raises(InputError, match="everyone=True needs a model without shrinkage"):
+        arm_differences(fit, data, TIMES, horizon=6.0, everyone=True)
+    with pytest.raises(InputError, match="a difference of arms needs two"):
+        arm_differences(fit, replace(data, arms=("A",), arm=np.zeros(9, int)), TIMES, horizon=6.0)
