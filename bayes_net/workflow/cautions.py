@@ -244,8 +244,8 @@ def check_covariates(plan: PatientsPlan, cohort: Cohort) -> None:
         if not largest <= MOST_COVARIATE:
             raise InputError(
                 f"covariate {covariate.name!r} enters as (value - {covariate.reference:g}) / "
-                f"{covariate.scale:g}, up to {largest:.2g}; expected at most {MOST_COVARIATE:g}, more than "
-                "any model can be fitted to. Give a reference and a scale near its values"
+                f"{covariate.scale:g}, up to {significant(largest, 2)}; expected at most {MOST_COVARIATE:g}, "
+                "more than any model can be fitted to. Give a reference and a scale near its values"
             )
 
 

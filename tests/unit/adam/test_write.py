@@ -161,7 +161,7 @@ def cohorts(draw):
         raise
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cohort=cohorts(), format=st.sampled_from(list(FORMATS)))
 def test_whatever_small_cohort_comes_back(tmp_path_factory, cohort, format):
     equal(again(cohort, tmp_path_factory.mktemp("adam"), format), cohort)
