@@ -82,9 +82,11 @@ def answer(found: Mapping[str, pd.DataFrame]) -> list[str]:
     summary, scenarios = found["summary"], found["scenarios"]
     first = f"{counted(scenarios['scenario'].nunique() - 1, 'scenario')} beside the analysis as specified."
     compared = summary[summary["other_conclusion"].notna()]
-    if compared.empty:
+    if not summary["hr"].notna().any():
         return [first, "Nothing can be compared: the analysis as specified has no hazard ratio that passed."]
-    if moved := int((compared["other_conclusion"].astype(float) > 0).sum()):
+    if compared.empty:
+        second = "No conclusion can change: no hazard ratio as specified is put into words."
+    elif moved := int((compared["other_conclusion"].astype(float) > 0).sum()):
         second = (
             f"{moved} of {len(compared)} verbal conclusions change in at least one of them; the table below "
             "says which, and in how many."

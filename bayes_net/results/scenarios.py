@@ -52,7 +52,7 @@ def summary(scenarios: pd.DataFrame) -> pd.DataFrame:
         base = own[own["scenario"] == AS_SPECIFIED]
         conclusions = own["prob_below_1"].map(lambda p: " ".join(direction(p)).strip())
         drawn = len(base) and concludes(base.iloc[0], of_shrinkage=of_shrinkage)
-        others = int((conclusions != conclusions[base.index[0]]).sum()) if drawn else None
+        others = float((conclusions != conclusions[base.index[0]]).sum()) if drawn else np.nan
         first = base.iloc[0] if len(base) else pd.Series(dtype=float)
         low, high = own.loc[own["hr"].idxmin()], own.loc[own["hr"].idxmax()]
         rows.append(

@@ -373,6 +373,12 @@ def test_what_a_report_does_not_put_into_words_is_no_conclusion_that_changes(und
     )
 
 
+def test_where_nothing_is_put_into_words_the_rest_is_still_said():
+    table = invented().assign(contraction=0.05)
+    said = answer({"summary": summary(table), "scenarios": table})
+    assert said[1] == "No conclusion can change: no hazard ratio as specified is put into words."
+
+
 def test_the_answer_says_whether_a_conclusion_changes():
     assert (
         "1 of 2 verbal conclusions change"
