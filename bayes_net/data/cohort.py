@@ -144,7 +144,7 @@ def read_cohort(
     scans_after_death: str = "refuse",
     exclude_patients: Iterable[str] = (),
     study: str | None = None,
-    synthetic: bool = False,
+    synthetic: bool | None = False,
     event_is: Any = None,
     missing_codes: Mapping[str, Any] | None = None,
     change_unit: str | None = None,
@@ -174,6 +174,7 @@ def read_cohort(
     nothing; ``change_unit``, "percent" or "fraction"; ``pfs_censored_at_death``, whether PFS that is censored
     on the day of death is an "event", "censored" or warned of; ``pfs_after_os``, whether to "refuse" PFS that
     ends later than OS, or to "keep" it with a warning; ``accept``, codes of warnings that are meant so.
+    ``synthetic`` says that the patients are nobody's; None: if a column of that name says so of all.
 
     Raises
     ------
@@ -225,7 +226,7 @@ def read_cohort(
         scans=_scan_table(visits.frame, size_unit),
         arms=tuple(arms or sorted(set(people.frame["arm"]))),
         covariates=tuple(covariates),
-        synthetic=synthetic,
+        synthetic=bool(_marked(people.frame, reading.SYNTHETIC).all()) if synthetic is None else synthetic,
         reconstructed=_reconstructed(people.frame),
     )
     notes += reconstructed_note(len(cohort.reconstructed), len(table))
@@ -234,10 +235,15 @@ def read_cohort(
 
 def _reconstructed(frame: pd.DataFrame) -> tuple[str, ...]:
     """Patients whom ``files.curves.reconstruct`` made of a figure, as their table says."""
-    if reading.RECONSTRUCTED not in frame:
-        return ()
-    made = frame[reading.RECONSTRUCTED].astype(str).str.strip().str.lower() == "true"
+    made = _marked(frame, reading.RECONSTRUCTED)
     return tuple(sorted(frame["patient"][made].astype(str)))
+
+
+def _marked(frame: pd.DataFrame, name: str) -> pd.Series:
+    """Which patients a column of marks says are so; without the column none."""
+    if name not in frame:
+        return pd.Series(False, index=frame.index)
+    return frame[name].astype(str).str.strip().str.lower() == "true"
 
 
 def _conventional(

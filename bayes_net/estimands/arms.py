@@ -16,7 +16,7 @@ from bayes_net import schema
 from bayes_net.data.exposure import Exposure, person_time
 from bayes_net.errors import InputError
 from bayes_net.estimands.diagnostics import blocks
-from bayes_net.estimands.survival import SMALL, standardised_survival
+from bayes_net.estimands.survival import average_survival, standardised_survival
 from bayes_net.inference.closed_form import hazards_by_arm, parameters
 from bayes_net.schema import ARM, SAMPLE_DIMS
 
@@ -74,9 +74,7 @@ def _standardised_rmst(fit: xr.DataTree, data: Exposure, arm: int, horizon: floa
         for rows in blocks(relative):  # the hazards of all would be as large as the draws
             pieces = np.exp(baseline + relative[rows]) * months
             at_start = np.exp(pieces - pieces.cumsum(axis=-1))
-            # (1 - exp(-h t)) / h without dividing by a hazard of next to nothing, where it is t
-            share = np.where(pieces > SMALL, -np.expm1(-pieces) / np.maximum(pieces, SMALL), 1 - pieces / 2)
-            sums += (at_start * share * months).sum(axis=-1).sum(axis=0)
+            sums += (at_start * average_survival(pieces) * months).sum(axis=-1).sum(axis=0)
         total = sums / own.sum()
     coords = {dim: fit["posterior"][dim].values for dim in SAMPLE_DIMS}
     return xr.DataArray(total, coords, SAMPLE_DIMS)

@@ -9,7 +9,7 @@ intervals, so integrals are exact. Beyond the last follow-up the open last inter
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -25,7 +25,6 @@ from bayes_net.model.predictors import log_hazard
 from bayes_net.schema import ARM, COVARIATE_EFFECT, INTERVAL, LOG_HAZARD, POINTS_PER_UNIT, SLOPE, TIME
 
 EFFECT = "arm_effect"
-SMALL = 1e-9
 
 
 def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:
@@ -174,7 +173,7 @@ def cumulative_hazard(
     times: Sequence[float] | np.ndarray,
     *,
     shrinkage: Sequence[float] | None = None,
-    covariates: Mapping[str, object] | None = None,
+    covariates: Mapping[str, float | str] | None = None,
 ) -> xr.DataArray:
     """Cumulative hazard by ``times`` (months after the landmark), dims (..., arm, shrinkage, time).
 
@@ -198,7 +197,7 @@ def survival(
     times: Sequence[float] | np.ndarray,
     *,
     shrinkage: Sequence[float] | None = None,
-    covariates: Mapping[str, object] | None = None,
+    covariates: Mapping[str, float | str] | None = None,
 ) -> xr.DataArray:
     """Probability of being free of the event at ``times``, dims and arguments of ``cumulative_hazard``."""
     return np.exp(-cumulative_hazard(fit, times, shrinkage=shrinkage, covariates=covariates)).rename(
@@ -212,7 +211,7 @@ def conditional_survival(
     *,
     given: float,
     shrinkage: Sequence[float] | None = None,
-    covariates: Mapping[str, object] | None = None,
+    covariates: Mapping[str, float | str] | None = None,
 ) -> xr.DataArray:
     """Probability of being event-free ``times`` months after having been so for ``given`` months."""
     both = [given, *(given + t for t in times)]
@@ -225,7 +224,7 @@ def median_survival(
     fit: xr.DataTree,
     *,
     shrinkage: Sequence[float] | None = None,
-    covariates: Mapping[str, object] | None = None,
+    covariates: Mapping[str, float | str] | None = None,
 ) -> xr.DataArray:
     """Median survival in months after the landmark, dims (..., arm, shrinkage).
 
@@ -250,7 +249,7 @@ def rmst(
     *,
     horizon: float,
     shrinkage: Sequence[float] | None = None,
-    covariates: Mapping[str, object] | None = None,
+    covariates: Mapping[str, float | str] | None = None,
 ) -> xr.DataArray:
     """Restricted mean survival time to ``horizon`` months after the landmark, dims (..., arm, shrinkage).
 
@@ -261,9 +260,14 @@ def rmst(
     months = _by_interval(fit, np.array([horizon])).isel({TIME: 0}, drop=True)
     pieces = hazard * months
     at_start = np.exp(-(pieces.cumsum(INTERVAL, skipna=False) - pieces))
-    # (1 - exp(-h t)) / h without dividing by a hazard of next to nothing, where it is t
-    share = xr.where(pieces > SMALL, -np.expm1(-pieces) / pieces.clip(min=SMALL), 1 - pieces / 2)
-    return (at_start * share * months).sum(INTERVAL, skipna=False).rename("rmst")
+    return (at_start * average_survival(pieces) * months).sum(INTERVAL, skipna=False).rename("rmst")
+
+
+def average_survival(pieces: Any) -> Any:
+    """Average probability of being free of the event over an interval with these cumulative hazards:
+    (1 - exp(-H)) / H, which is 1 where there is no hazard."""
+    pieces = np.maximum(pieces, np.finfo(float).tiny)
+    return -np.expm1(-pieces) / pieces
 
 
 def standardised_survival(
@@ -315,7 +319,7 @@ def _scores(fit: xr.DataTree, shrinkage: Sequence[float]) -> xr.DataArray:
 
 
 def _hazard(
-    fit: xr.DataTree, shrinkage: Sequence[float] | None, covariates: Mapping[str, object] | None
+    fit: xr.DataTree, shrinkage: Sequence[float] | None, covariates: Mapping[str, float | str] | None
 ) -> xr.DataArray:
     """Hazard per month by arm, ``shrinkage`` and interval, of a synthesis by curve and interval; 0 in
     intervals that only another landmark of a stacked fit has."""
@@ -332,7 +336,7 @@ def _hazard(
     return np.exp(log_h).where(start >= 0, 0.0)
 
 
-def _coded(fit: xr.DataTree, covariates: Mapping[str, object]) -> dict[str, float]:
+def _coded(fit: xr.DataTree, covariates: Mapping[str, float | str]) -> dict[str, float]:
     """Values of covariates as the columns of the model have them."""
     terms = covariates_of(fit.attrs)
     posterior = fit["posterior"]
@@ -342,7 +346,7 @@ def _coded(fit: xr.DataTree, covariates: Mapping[str, object]) -> dict[str, floa
     for name, value in covariates.items():
         if name not in known:
             raise InputError(f"covariate {name!r} is not in the model; it has {', '.join(known) or 'none'}")
-        found |= terms[name].coded(value) if terms else {name: float(value)}  # type: ignore[arg-type]
+        found |= terms[name].coded(value) if terms else {name: float(value)}
     return found
 
 

@@ -215,13 +215,13 @@ def beside(ax: Axes, text: str, points: float, y: float, **style: Any) -> None:
 
 
 def ratio_ticks(low: float, high: float, *, otherwise: list[float]) -> list[float]:
-    """The finest ticks of which three to six are in view."""
+    """The finest ticks of which three to five are in view; more would touch."""
     in_view = ([tick for tick in ticks if low <= tick <= high] for ticks in RATIO_TICKS)
-    return next((ticks for ticks in in_view if 3 <= len(ticks) <= 6), otherwise)
+    return next((ticks for ticks in in_view if 3 <= len(ticks) <= 5), otherwise)
 
 
 def ratio_axis(ax: Axes, low: float, high: float, label: str, *, vertical: bool = False) -> None:
-    """A log axis from ``low`` to ``high`` with the finest ticks of which three to six are in view."""
+    """A log axis from ``low`` to ``high`` with the finest ticks of which three to five are in view."""
     name, axis = ("y", ax.yaxis) if vertical else ("x", ax.xaxis)
     ax.set(**{f"{name}scale": "log", f"{name}lim": (low, high), f"{name}label": label})
     axis.set_major_locator(FixedLocator(ratio_ticks(low, high, otherwise=[low, 1, high])))

@@ -80,7 +80,7 @@ class PatientsPlan(Plan):
         """The ways in which shrinkage enters, each a model of its own."""
         return (WithoutShrinkage(),) if self.slopes == NONE else self.landmarks.measures()
 
-    def hazard(self, measure: Measure, intervals: int = 1) -> Hazard:
+    def hazard(self, measure: Measure, intervals: int) -> Hazard:
         """The hazard model for one way in which shrinkage enters, with so many intervals.
 
         Independent intervals have a prior each. A statement about median survival is about all of them: each

@@ -20,7 +20,6 @@ from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.exposure import Exposure, Measure, Response, equal_event_cuts, expose
 from bayes_net.data.landmarks import RESPONSE_POINTS, Landmark, LandmarkSet, landmark
 from bayes_net.data.notes import UNIT_DOUBTS, accepted
-from bayes_net.data.reading import read_table
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import CohortWarning, Gathered, InputError, refuse
 from bayes_net.estimands.summary import STRENGTHS
@@ -312,9 +311,8 @@ def _read(data: DataSection, folder: Path, covariates: Sequence[str]) -> Cohort:
         )
     if data.patients is None or data.time_unit is None:
         return simulate_cohort(seed=data.synthetic_seed or 0)
-    patients = folder / data.patients
     return read_cohort(
-        patients,
+        folder / data.patients,
         None if data.scans is None else folder / data.scans,
         time_unit=data.time_unit,
         patient_columns=data.patient_columns,
@@ -332,14 +330,8 @@ def _read(data: DataSection, folder: Path, covariates: Sequence[str]) -> Cohort:
         change_unit=data.change_unit,
         pfs_censored_at_death=data.pfs_censored_at_death,
         accept=data.accept,
-        synthetic=_says_synthetic(patients),
+        synthetic=None,
     )
-
-
-def _says_synthetic(patients: Path) -> bool:
-    """Whether the patient table calls itself synthetic, as those written by ``write_cohort`` do."""
-    frame = read_table(patients, "patient").frame
-    return "synthetic" in frame and bool((frame["synthetic"].astype(str).str.lower() == "true").all())
 
 
 def read_patients(plan: object) -> Cohort:

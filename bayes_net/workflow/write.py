@@ -130,7 +130,7 @@ def _patients_figures(prepared: PreparedPatients, analysis: Analysis) -> Iterabl
         analysis.fits,
         hazard_ratios=analysis.tables["hazard_ratios"],
         attrition=prepared.attrition,
-        slope_prior=prepared.plan.hazard(job.measure).priors.slope,
+        slope_prior=prepared.plan.priors.values(job.measure).slope,
         ci_prob=report.level,
         patient_level=report.patient_level_figures,
     )

@@ -81,7 +81,7 @@ def cuts() -> list[float]:
 
 def design(cohorts: int = COHORTS) -> dict:
     """All that the result depends on but code and versions, as JSON has it."""
-    hazard = shipped().hazard(bn.Shrinkage())
+    hazard = shipped().hazard(bn.Shrinkage(), 1)
     plain = {
         "cohorts": cohorts,
         "seed": SEED,
@@ -119,7 +119,7 @@ def cohort_rows(number: int) -> list[dict]:
 
 
 def _fit_rows(number: int, label: str, data: bn.Exposure, shape, fit_seed: int) -> list[dict]:
-    hazard = shipped().hazard(bn.Shrinkage())
+    hazard = shipped().hazard(bn.Shrinkage(), 1)
     fit = bn.fit(data, hazard, seed=fit_seed, sampler=sampler(), shape=shape)
     reported = {"hazard ratio": bn.hazard_ratio(fit), "interaction": bn.estimands.interaction(fit)}
     checks = bn.gate(fit, reported).table

@@ -56,7 +56,7 @@ def test_one_prior_of_patients_changes_at_a_time_and_as_it_is_called(tmp_path):
     made = plan(bn.read_specification(path), audit=True)
     measures, seen = (Shrinkage(), Response(30)), []
     for each in made[1:]:
-        pairs = [[s.specification.hazard(m).priors for s in (made[0], each)] for m in measures]
+        pairs = [[s.specification.hazard(m, 1).priors for s in (made[0], each)] for m in measures]
         names = {name for pair in pairs for name in differing(*pair)}
         assert len(names) == 1, each.name
         for pair in pairs:

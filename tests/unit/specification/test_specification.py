@@ -134,13 +134,13 @@ def test_statements_become_the_priors_they_mean():
         )
     )
     shrinkage, response = specification.landmarks.measures()
-    hazard = specification.hazard(shrinkage)
+    hazard = specification.hazard(shrinkage, 3)
     assert (hazard.baseline, hazard.smoothing, hazard.slopes) == ("shared", "independent", "per arm")
     assert hazard.priors.level == Normal(-3.0, 2.0)
     assert hazard.priors.slope.mean == pytest.approx(0, abs=1e-12)
     assert hazard.priors.slope.sd == pytest.approx(0.6931471805599453 / 1.6448536269514722)
     assert response == Response(30.0)
-    assert specification.hazard(response).priors.slope == Flat()
+    assert specification.hazard(response, 3).priors.slope == Flat()
     flat = parse(values(priors={"median_months": "flat"})).hazard(shrinkage, 7)
     assert flat.priors.level == Flat()
 
@@ -169,7 +169,7 @@ def test_every_statement_that_is_allowed_can_be_turned_into_a_prior(probability,
 
 def test_slopes_may_vary_over_time():
     plan = parse(values(slopes="time-varying", priors={"hazard_ratio_change_per_year": 3}))
-    hazard = plan.hazard(Shrinkage())
+    hazard = plan.hazard(Shrinkage(), 3)
     assert hazard.slopes == "time-varying"
     assert hazard.priors.slope_step_sd == slope_change_prior(3)
     assert hazard.priors.slope_step_sd.statement == "95 % of hazard ratios a year apart within a factor 3"
