@@ -7,11 +7,7 @@ from .cohort import (
     read_cohort as read_cohort,
 )
 from .exposure import (
-    Covariate as Covariate,
     Exposure as Exposure,
-    Response as Response,
-    Shrinkage as Shrinkage,
-    WithoutShrinkage as WithoutShrinkage,
     collapsed_form as collapsed_form,
     equal_event_cuts as equal_event_cuts,
     expose as expose,
@@ -25,3 +21,9 @@ from .landmarks import (
 )
 from .notes import Note as Note
 from .registry import expose_registry as expose_registry
+from .terms import (
+    Covariate as Covariate,
+    Response as Response,
+    Shrinkage as Shrinkage,
+    WithoutShrinkage as WithoutShrinkage,
+)

@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from bayes_net.data.exposure import Covariate, Exposure, Intervals, Measure, one_hot
+from bayes_net.data.exposure import Exposure, Intervals, one_hot
 from bayes_net.data.gauss import NODES, Nodes, gauss_rule
+from bayes_net.data.terms import Covariate, Measure
 from bayes_net.errors import InputError
 from bayes_net.numbers import counted
 

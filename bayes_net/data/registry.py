@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.data.aggregated import AggregatedExposure, aggregate
-from bayes_net.data.exposure import Covariate, Exposure, Measure, Shrinkage, checked_cuts
+from bayes_net.data.exposure import Exposure, checked_cuts
 from bayes_net.data.landmarks import LandmarkSet
 from bayes_net.data.reading import months_on_grid
+from bayes_net.data.terms import Covariate, Measure, Shrinkage
 from bayes_net.errors import InputError, listed
 from bayes_net.files.formats import file_pieces
 from bayes_net.schema import ARM, LANDMARK, TIME, Duration, months_per

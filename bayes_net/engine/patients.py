@@ -152,8 +152,8 @@ def _log_hazard(data: AnyExposure, hazard: Hazard, place: Mapping, size: int) ->
             found[a, :, place[LEVEL_AT_EVENTS if walks else LEVEL][own]] = 1.0
             if walks:
                 found[a][:, place["step"][own]] = walk[own]
-        if hazard.baseline == assumptions.SHARED and a:
-            found[a, :, place[ARM_EFFECT][a - 1]] = 1.0
+        if hazard.baseline == assumptions.SHARED and arms > 1:
+            found[a][:, place[ARM_EFFECT]] = assumptions.arm_contrasts(arms, hazard)[a]
     return found
 
 

@@ -15,7 +15,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_net import schema
-from bayes_net.data.exposure import Exposure, Shrinkage, covariates_of, measure_of, person_time
+from bayes_net.data.exposure import Exposure, person_time
+from bayes_net.data.terms import Shrinkage, covariates_of, measure_of
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.synthesis import slopes_of
 from bayes_net.inference.closed_form import hazards_by_arm, parameters

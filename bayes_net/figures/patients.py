@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.checks.predictive import kaplan_meier
-from bayes_net.data.exposure import Response, Shrinkage, WithoutShrinkage
+from bayes_net.data.terms import Response, Shrinkage, WithoutShrinkage
 from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.figures.plots import PATIENTS
 from bayes_net.figures.style import Figure

@@ -196,9 +196,11 @@ def with_derived(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dat
     if hazard.baseline == SHARED:
         alpha = alpha.expand_dims({ARM: draws[ARM]})
         if len(data.arms) > 1:
-            effect = (
-                draws[schema.ARM_EFFECT].rename(contrast=ARM).reindex({ARM: list(data.arms)}, fill_value=0.0)
+            contrasts = xr.DataArray(
+                assumptions.arm_contrasts(len(data.arms), hazard),
+                dims=(ARM, schema.CONTRAST),
+                coords={ARM: list(data.arms), schema.CONTRAST: list(data.arms[1:])},
             )
-            alpha = alpha + effect
+            alpha = alpha + (contrasts * draws[schema.ARM_EFFECT]).sum(schema.CONTRAST)
     found = draws.assign({LOG_HAZARD: alpha.transpose(*SAMPLE_DIMS, ARM, INTERVAL)})
     return assumptions.with_slopes(found, hazard, data)

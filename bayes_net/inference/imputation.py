@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.data.exposure import Exposure, Shrinkage
+from bayes_net.data.exposure import Exposure
 from bayes_net.data.landmarks import response
+from bayes_net.data.terms import Shrinkage
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError, listed
 from bayes_net.inference.closed_form import event_times, hazards_by_arm, parameters

@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
-from bayes_net.data.exposure import covariate_attrs, measure_attrs
+from bayes_net.data.terms import covariate_attrs, measure_attrs
 from bayes_net.engine.layout import Layout
 from bayes_net.engine.patients import patients_posterior, sampled_variables
 from bayes_net.inference import sampling

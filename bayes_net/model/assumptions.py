@@ -261,6 +261,18 @@ def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, FreeVariable]
     return free
 
 
+def arm_contrasts(arms: int, hazard: Hazard) -> np.ndarray:
+    """Matrix from the log hazard ratios of every arm against the first to what each arm adds to the baseline
+    that they share, (arm, contrast).
+
+    That is the average over arms where its prior is a statement about survival: two arms that are exchanged
+    then have the reciprocal hazard ratio. Else it is the first arm's.
+    """
+    against_first = np.eye(arms)[:, 1:]
+    of_average = isinstance(hazard.priors.level, priors.MedianSurvival)
+    return against_first - against_first.mean(axis=0) if of_average else against_first
+
+
 def _midpoint_distance(cuts: np.ndarray) -> np.ndarray:
     """Years between the midpoints of neighbouring intervals; the open last one counts as long as its
     predecessor."""

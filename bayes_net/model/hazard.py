@@ -17,11 +17,19 @@ from bayes_net.data.exposure import Exposure, person_time
 from bayes_net.errors import InputError, listed
 from bayes_net.evidence.statistics import Array
 from bayes_net.model import assumptions
-from bayes_net.model.assumptions import COMMON, SHARED, Hazard, slope_intervals, slope_over_time, walk_basis
+from bayes_net.model.assumptions import (
+    COMMON,
+    SHARED,
+    Hazard,
+    arm_contrasts,
+    slope_intervals,
+    slope_over_time,
+    walk_basis,
+)
 from bayes_net.model.backend import pm, pt, random_variable, random_walk
 from bayes_net.model.likelihoods import log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates, log_hazard
-from bayes_net.model.priors import INDEPENDENT, NONE, Prior
+from bayes_net.model.priors import INDEPENDENT, NONE
 from bayes_net.schema import ARM, ARM_EFFECT, COVARIATE, EVENTS, INTERVAL, PATIENT, PERSON_INTERVAL, SLOPE
 
 
@@ -30,12 +38,12 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
 
     Free variables, each with its prior in ``hazard.priors``: of a random walk ``level`` (arm), the log hazard
     per month averaged over time, ``step_sd`` (arm), and ``step`` (arm, boundary), standard normal; of
-    independent intervals ``log_baseline`` (arm, interval); all without arm where arms share their baseline,
-    and then ``log_hr_arm`` (contrast: every arm but the first). ``slope`` (arm) or ``common_slope``, the log
-    hazard ratio per unit of score; where it varies over time ``slope`` is its average, and its random walk
-    over the intervals has ``slope_step_sd`` (arm) and ``slope_step`` (arm, boundary), standard normal.
-    ``log_hr_covariate`` (covariate). Derived: ``log_hazard`` (arm, interval), at score and covariates 0, the
-    ``slope`` that is common, and ``slope_by_interval`` (arm, interval).
+    independent intervals ``log_baseline`` (arm, interval); all without arm where arms share their baseline
+    (``arm_contrasts``), and then ``log_hr_arm`` (contrast: every arm but the first). ``slope``
+    (arm) or ``common_slope``, the log hazard ratio per unit of score; where it varies over time ``slope`` is
+    its average, and its random walk over the intervals has ``slope_step_sd`` (arm) and ``slope_step`` (arm,
+    boundary), standard normal. ``log_hr_covariate`` (covariate). Derived: ``log_hazard`` (arm, interval), at
+    score and covariates 0, the ``slope`` that is common, and ``slope_by_interval`` (arm, interval).
 
     Observed: ``events`` (person_interval), 0 or 1 for every patient and interval entered. Their likelihood
     is that of the patients' times, multiplied by exposure at each event, in which there is no parameter. A
@@ -61,7 +69,7 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
         else:
             baseline = random_walk(priors.level, priors.step_sd, walk_basis(data.cuts), strata)
         if hazard.baseline == SHARED:
-            baseline = _against_first(data, priors.arm_effect)[:, None] + baseline
+            baseline = _of_arms(data, hazard)[:, None] + baseline
         baseline = pm.Deterministic(schema.LOG_HAZARD, baseline, dims=(ARM, INTERVAL))
         if hazard.slopes == COMMON:
             common = random_variable(schema.COMMON_SLOPE, priors.slope)
@@ -85,11 +93,12 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
     return model
 
 
-def _against_first(data: AnyExposure, prior: Prior) -> Array:
-    """Log hazard ratio of every arm against the first, (arm,)."""
+def _of_arms(data: AnyExposure, hazard: Hazard) -> Array:
+    """What every arm adds to the shared log hazard, (arm,)."""
     if len(data.arms) == 1:
         return np.zeros(1)
-    return pt.concatenate([[0.0], random_variable(ARM_EFFECT, prior, (schema.CONTRAST,))])
+    effect = random_variable(ARM_EFFECT, hazard.priors.arm_effect, (schema.CONTRAST,))
+    return arm_contrasts(len(data.arms), hazard) @ effect
 
 
 def _observe_events(

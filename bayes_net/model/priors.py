@@ -58,6 +58,15 @@ class Normal:
 
 
 @dataclass(frozen=True)
+class MedianSurvival(Normal):
+    """The normal distribution of a log hazard that a statement about median survival means.
+
+    Where arms share their baseline it is of the average over arms, so that it does not matter which arm comes
+    first. A log hazard that is given as such is that of the first arm, as an intercept of a regression is.
+    """
+
+
+@dataclass(frozen=True)
 class HalfNormal:
     """Half-normal distribution on the positive numbers."""
 
@@ -109,14 +118,14 @@ def hazard_ratio_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> 
     return Normal(mean, sd, f"{100 * ci_prob:g} % of hazard ratios between {lower:g} and {upper:g}")
 
 
-def median_survival_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> Normal:
+def median_survival_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> MedianSurvival:
     """Normal prior of the log hazard per month, from an interval of median survival in months.
 
     A constant hazard lambda has median log(2)/lambda.
     """
     mean, sd = _log_interval(lower, upper, ci_prob, "median survival")
     statement = f"{100 * ci_prob:g} % of median survivals between {lower:g} and {upper:g} months"
-    return Normal(float(np.log(LOG_2)) - mean, sd, statement)
+    return MedianSurvival(float(np.log(LOG_2)) - mean, sd, statement)
 
 
 @lru_cache  # a numerical integration, a fifth of a second long
@@ -154,11 +163,11 @@ def slope_change_prior(factor: float, *, ci_prob: float = 0.95) -> HalfNormal:
 class Priors:
     """The priors of a hazard model; every default is a statement about observable quantities.
 
-    ``level`` is of the (time-averaged) log hazard per month at the reference, ``step_sd`` of the
-    random walk's standard deviation over 12 months, ``slope`` of the log hazard ratio per unit of
-    score, ``arm_effect`` of the arm's log hazard ratio, ``covariate`` of each covariate's. Of slopes that
-    vary over time ``slope`` is the average over time, and ``slope_step_sd`` of the standard deviation of its
-    random walk over 12 months.
+    ``level`` is of the (time-averaged) log hazard per month at the reference (where arms share it, see
+    ``MedianSurvival``), ``step_sd`` of the random walk's standard deviation over 12 months, ``slope`` of the
+    log hazard ratio per unit of score, ``arm_effect`` of the arm's log hazard ratio, ``covariate`` of each
+    covariate's. Of slopes that vary over time ``slope`` is the average over time, and ``slope_step_sd`` of
+    the standard deviation of its random walk over 12 months.
     """
 
     level: Prior = field(default_factory=lambda: median_survival_prior(2.0, 80.0))

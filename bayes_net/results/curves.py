@@ -9,7 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.checks.predictive import kaplan_meier, posterior_predictive
-from bayes_net.data.exposure import Exposure, Response, subset
+from bayes_net.data.exposure import Exposure, subset
+from bayes_net.data.terms import Response
 from bayes_net.estimands.summary import summarise
 from bayes_net.estimands.survival import OverTime, standardised_survival
 from bayes_net.model.priors import Prior

@@ -11,8 +11,9 @@ import xarray as xr
 
 from bayes_net import schema
 from bayes_net.checks.gate import Gate, gate, loo
-from bayes_net.data.exposure import Exposure, Measure, Shrinkage, WithoutShrinkage
+from bayes_net.data.exposure import Exposure
 from bayes_net.data.landmarks import Landmark, LandmarkSet
+from bayes_net.data.terms import Measure, Shrinkage, WithoutShrinkage
 from bayes_net.display import notebook_html
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio, interaction

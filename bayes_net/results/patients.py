@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayes_net.checks.influence import most_influential
 from bayes_net.checks.power import power_scaling, tipping_factor
-from bayes_net.data.exposure import Response, Shrinkage, WithoutShrinkage
+from bayes_net.data.terms import Response, Shrinkage, WithoutShrinkage
 from bayes_net.estimands.arms import arm_differences
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import (

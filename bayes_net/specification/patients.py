@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from bayes_net.data.exposure import Measure, WithoutShrinkage
 from bayes_net.data.landmarks import landmark_times
+from bayes_net.data.terms import Measure, WithoutShrinkage
 from bayes_net.model.assumptions import PER_ARM, SLOPE_FORMS, Hazard
 from bayes_net.model.priors import INDEPENDENT, NONE, Normal, Prior
 from bayes_net.specification import sections
@@ -21,7 +21,7 @@ def shared_out(prior: Prior, intervals: int) -> Prior:
     if not isinstance(prior, Normal) or intervals == 1:
         return prior
     each = f"{prior.statement}; SD × √{intervals} in each interval"
-    return Normal(prior.mean, prior.sd * intervals**0.5, each)
+    return replace(prior, sd=prior.sd * intervals**0.5, statement=each)
 
 
 class PatientsPlan(Plan):

@@ -10,9 +10,10 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from bayes_net.data.conventions import as_event_values, as_texts
-from bayes_net.data.exposure import Covariate, Measure, Response, Shrinkage, WithoutShrinkage, grid_cuts
+from bayes_net.data.exposure import grid_cuts
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.data.notes import WARNINGS
+from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, WithoutShrinkage
 from bayes_net.errors import InputError
 from bayes_net.model.priors import (
     Flat,

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.data.cohort import Cohort
-from bayes_net.data.exposure import Exposure, Shrinkage, one_hot
+from bayes_net.data.exposure import Exposure, one_hot
 from bayes_net.data.notes import WARNING, Note
 from bayes_net.data.plausibility import FEWEST, MONTHS_PER
+from bayes_net.data.terms import Shrinkage
 from bayes_net.errors import InputError, listed
 from bayes_net.inference.imputation import Censoring, follow_up_ends
 from bayes_net.model.assumptions import COMMON, PER_ARM, SHARED

@@ -17,9 +17,10 @@ from bayes_net.adam.read import read_adam
 from bayes_net.checks.gate import Gate, gate, worst_of
 from bayes_net.checks.influence import influence
 from bayes_net.data.cohort import Cohort, read_cohort
-from bayes_net.data.exposure import Exposure, Measure, Response, equal_event_cuts, expose
+from bayes_net.data.exposure import Exposure, equal_event_cuts, expose
 from bayes_net.data.landmarks import RESPONSE_POINTS, Landmark, LandmarkSet, landmark
 from bayes_net.data.notes import UNIT_DOUBTS, accepted
+from bayes_net.data.terms import Measure, Response
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import CohortWarning, Gathered, InputError, refuse
 from bayes_net.estimands.summary import STRENGTHS

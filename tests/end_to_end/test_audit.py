@@ -15,7 +15,7 @@ from test_synthesis_run import written as written_pool
 
 import bayes_net as bn
 from bayes_net.checks.power import prior_blocks
-from bayes_net.data.exposure import Response, Shrinkage
+from bayes_net.data.terms import Response, Shrinkage
 from bayes_net.report.scenarios import audit_sentence, audit_to_read
 from bayes_net.results.scenarios import strongest
 from bayes_net.schema import AS_SPECIFIED

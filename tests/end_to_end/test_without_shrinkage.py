@@ -9,7 +9,7 @@ from test_cli import invoke
 
 import bayes_net as bn
 from bayes_net.data import WithoutShrinkage
-from bayes_net.data.exposure import measure_attrs, measure_of
+from bayes_net.data.terms import measure_attrs, measure_of
 from bayes_net.errors import InputError, SpecificationError
 from bayes_net.results.folder import read_result
 

@@ -10,8 +10,9 @@ from exposures import followed, patients
 from bayes_net.checks.gate import gate, loo
 from bayes_net.data import aggregated
 from bayes_net.data.aggregated import SLOPES, aggregate
-from bayes_net.data.exposure import Exposure, Response
+from bayes_net.data.exposure import Exposure
 from bayes_net.data.gauss import NODES, compress, compression_error
+from bayes_net.data.terms import Response
 from bayes_net.engine.layout import layout
 from bayes_net.engine.patients import patients_posterior, sampled_variables
 from bayes_net.errors import InputError

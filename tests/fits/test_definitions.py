@@ -28,7 +28,7 @@ from pools import (
     specification,
 )
 from test_engine import COMBINATIONS, any_patients, any_priors
-from test_likelihood import LAYOUTS, VARIANTS, around, shape_of
+from test_likelihood import LAYOUTS, VARIANTS, around, shape_of, shared_with
 
 from bayes_net.checks.power import study_log_likelihood
 from bayes_net.data.aggregated import aggregate
@@ -176,7 +176,8 @@ def log_hazard(free: dict, data, hazard) -> np.ndarray:
     else:
         alpha = walk(free["level"], free["step_sd"], free["step"], data.cuts)
     if hazard.baseline == "shared":
-        alpha = alpha + np.concatenate([[0.0], free.get("log_hr_arm", [])])[:, None]
+        effects = np.concatenate([[0.0], free.get("log_hr_arm", [])])
+        alpha = alpha + (effects - shared_with(effects, hazard))[:, None]
     return alpha
 
 

@@ -14,7 +14,8 @@ from scipy.stats import t as student
 
 import bayes_net as bn
 from bayes_net.checks.gate import gate, worst_of
-from bayes_net.data.exposure import Exposure, Response, Shrinkage
+from bayes_net.data.exposure import Exposure
+from bayes_net.data.terms import Response, Shrinkage
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
 from bayes_net.estimands.summary import mixture_errors, summarise

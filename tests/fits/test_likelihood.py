@@ -18,7 +18,7 @@ from bayes_net.inference.closed_form import as_defined, log_likelihood, with_der
 from bayes_net.inference.sampling import labelled
 from bayes_net.model.assumptions import Hazard, step_information
 from bayes_net.model.predictors import coordinates
-from bayes_net.model.priors import Flat, HalfNormal, Normal, Priors
+from bayes_net.model.priors import Flat, HalfNormal, MedianSurvival, Normal, Priors
 
 FLAT = Priors(level=Flat(), slope=Flat(), arm_effect=Flat(), covariate=Flat())
 SHARP = Priors(
@@ -104,8 +104,13 @@ def log_hazards(theta: dict, data, hazard) -> np.ndarray:
             alpha = (theta["level_at_events"] - over_events(walk, data, hazard))[..., None] + walk
     if hazard.baseline == "shared":
         effects = np.concatenate([[0.0], theta.get("log_hr_arm", [])])
-        alpha = alpha[None, :] + effects[:, None]
+        alpha = alpha[None, :] + (effects - shared_with(effects, hazard))[:, None]
     return alpha
+
+
+def shared_with(effects: np.ndarray, hazard) -> float:
+    """Where among the arms' effects their shared baseline is: at their average, or at the first."""
+    return effects.mean() if isinstance(hazard.priors.level, MedianSurvival) else 0.0
 
 
 def slopes_by_interval(theta: dict, data) -> np.ndarray:
@@ -131,10 +136,11 @@ def over_events(walk: np.ndarray, data, hazard) -> np.ndarray:
 
 
 def level(theta: dict, data, hazard) -> np.ndarray:
-    """The log hazard of the first arm, or of each, averaged over time: what the prior is of."""
+    """The log hazard that arms share, or of each, averaged over time: what the prior is of."""
     widths = np.append(np.diff([0.0, *data.cuts]), np.diff([0.0, *data.cuts])[-1])
     alpha = log_hazards(theta, data, hazard)
-    return (alpha if hazard.baseline == "per arm" else alpha[0]) @ widths / widths.sum()
+    shared = alpha.mean(axis=0) if isinstance(hazard.priors.level, MedianSurvival) else alpha[0]
+    return (alpha if hazard.baseline == "per arm" else shared) @ widths / widths.sum()
 
 
 def step_scale(theta: dict, data, hazard) -> np.ndarray:

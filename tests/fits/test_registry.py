@@ -6,9 +6,10 @@ import pytest
 
 from bayes_net.data import registry
 from bayes_net.data.aggregated import aggregate
-from bayes_net.data.exposure import Covariate, Response, expose
+from bayes_net.data.exposure import expose
 from bayes_net.data.landmarks import landmark
 from bayes_net.data.registry import expose_registry
+from bayes_net.data.terms import Covariate, Response
 from bayes_net.errors import InputError
 from bayes_net.simulate.cohort import simulate_cohort
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from test_ffcd_landmarks import read
 
-from bayes_net.data.exposure import Covariate, Exposure, expose
+from bayes_net.data.exposure import Exposure, expose
 from bayes_net.data.landmarks import landmark
+from bayes_net.data.terms import Covariate
 from bayes_net.errors import CohortWarning
 from bayes_net.schema import duration
 

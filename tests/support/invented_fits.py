@@ -3,7 +3,8 @@
 import numpy as np
 import xarray as xr
 
-from bayes_net.data.exposure import Exposure, Shrinkage, measure_attrs
+from bayes_net.data.exposure import Exposure
+from bayes_net.data.terms import Shrinkage, measure_attrs
 
 ARMS = ("control", "treated")
 

@@ -9,19 +9,15 @@ from cohort_tables import read
 from exposures import CLASSIC, CUTS, classic, patients, reference
 
 from bayes_net.data.exposure import (
-    Covariate,
-    Response,
-    Shrinkage,
     collapsed_form,
     equal_event_cuts,
     expose,
     grid_cuts,
     long_form,
-    measure_attrs,
-    measure_of,
     person_time,
 )
 from bayes_net.data.landmarks import landmark
+from bayes_net.data.terms import Covariate, Response, Shrinkage, measure_attrs, measure_of
 from bayes_net.errors import InputError
 from bayes_net.schema import DAYS_PER_MONTH, duration
 

@@ -11,7 +11,7 @@ from invented_fits import ARMS, draws, invented, patients
 from scipy import integrate
 
 import bayes_net as bn
-from bayes_net.data.exposure import Response, Shrinkage, covariate_attrs
+from bayes_net.data.terms import Response, Shrinkage, covariate_attrs
 from bayes_net.errors import InputError
 from bayes_net.estimands import survival as survival_
 from bayes_net.estimands.summary import contrast, probability, summarise

@@ -8,8 +8,8 @@ import pytest
 from invented_fits import ARMS, draws, invented, patients
 
 from bayes_net.checks.gate import Gate, gate
-from bayes_net.data.exposure import Response, Shrinkage
 from bayes_net.data.landmarks import Landmark
+from bayes_net.data.terms import Response, Shrinkage
 from bayes_net.results.columns import HAZARD_RATIO_COLUMNS, hazard_ratio_columns
 from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, profile_label, reported_quantities
 from bayes_net.results.patients import (

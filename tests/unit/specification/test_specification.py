@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from plans import COMPANIONS, MINIMAL, OTHER_VALUES, SYNTHETIC, parse, values
 
-from bayes_net.data.exposure import Covariate, Response, Shrinkage
+from bayes_net.data.terms import Covariate, Response, Shrinkage
 from bayes_net.model.priors import Flat, Normal, slope_change_prior
 from bayes_net.schema import Duration
 from bayes_net.specification.patients import PatientsPlan
