@@ -22,6 +22,7 @@ SAMPLE_DIMS = (CHAIN, DRAW)
 PATIENT, STUDY, ARM, ENDPOINT, LANDMARK = "patient", "study", "arm", "endpoint", "landmark"
 INTERVAL, BOUNDARY, COVARIATE, CONTRAST, TIME = "interval", "boundary", "covariate", "contrast", "time"
 PERSON_INTERVAL, PROFILE, SHRINKAGE = "person_interval", "profile", "shrinkage"
+PROGRESSION: Final = "progression"
 CURVE, BASELINE, BORROWER = "curve", "baseline", "borrower"
 EFFECT, POOLED_ENDPOINT, BIASED_SLOPE = "effect", "pooled_endpoint", "biased_slope"
 RESPONSE_GROUP, POOLED_GROUP, SEPARATE_GROUP = "response_group", "pooled_group", "separate_group"
@@ -42,6 +43,7 @@ DIMS = {
     COVARIATE: "covariate, or a level of it",
     PATIENT: "row of a patient, never an identifier",
     PERSON_INTERVAL: "patient and interval entered",
+    PROGRESSION: "patient, by row, whose event lies between two assessments",
     SHRINKAGE: "shrinkage in points at which an estimand is asked for",
     TIME: "months at which an estimand is asked for",
     ENDPOINT: "endpoint that has slopes of shrinkage",
@@ -180,9 +182,11 @@ SYNTHESIS_VARIABLES = {
 }
 """Free and derived variables of a synthesis; what ends in ``_z`` is multiplied by its SD."""
 EVENTS, EXPOSURE, SCORE, COVARIATES = "events", "exposure", "score", "covariates"
+PROGRESSED: Final = "progressed"
 PATIENTS_OF_CURVES, PATIENTS_AFTER_LANDMARK = "patients_of_curves", "patients_after_landmark"
 OBSERVED_TERMS = {
     EVENTS: "events of every patient and interval entered",
+    PROGRESSED: "that an event between two assessments had happened by the second",
     PATIENTS_OF_CURVES: "events of patients followed from randomisation",
     PATIENTS_AFTER_LANDMARK: "events of patients after their landmark",
     "published_curves": "published numbers that are read off curves",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,56 @@ def kaplan_meier(time: np.ndarray, event: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({TIME: at, "survival": survival, "at_risk": at_risk, "n_censored": n_censored})
 
 
+def survival_steps(data: Exposure) -> pd.DataFrame:
+    """The survival of these patients as step points, as ``kaplan_meier`` has them.
+
+    Where events lie between two assessments it is the non-parametric maximum-likelihood estimate, which says
+    within which stretches survival falls; it is drawn as falling in their middle. Numbers at risk and
+    censored are those of the days of the tables. Turnbull 1976, doi:10.1111/j.2517-6161.1976.tb01597.x.
+    """
+    curve = kaplan_meier(data.time, data.event)
+    if not data.between.any():
+        return curve
+    begins, ends, mass = turnbull(data)
+    falls = np.where(np.isinf(ends), ends, (begins + ends) / 2)
+    at = np.unique(np.concatenate([curve[TIME], falls[np.isfinite(falls) & (falls < data.time.max())]]))
+    later = np.minimum(np.searchsorted(curve[TIME], at), len(curve) - 1)
+    censored = curve.set_index(TIME)["n_censored"].reindex(at, fill_value=0).to_numpy()
+    survival = 1.0 - (mass * (falls <= at[:, None])).sum(axis=1)
+    at_risk = curve["at_risk"].to_numpy()[later]
+    return pd.DataFrame({TIME: at, "survival": survival, "at_risk": at_risk, "n_censored": censored})
+
+
+def turnbull(data: Exposure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Stretches (begin, end] in which survival falls, and by how much in each, (stretch,) each; the last may
+    end at infinity. An event on a known day has a stretch without length.
+
+    Self-consistency (EM) from even shares, until no share moves by 1e-9.
+    """
+    left = np.maximum(data.last_known, 0.0)
+    right = np.where(data.event == 1, data.time, np.inf)
+    known = (data.event == 1) & ~data.between
+    # at one time: a known event begins, then stretches end, then those begin that are open on the left
+    ends = [(r, 1, r) for r in np.unique(right)]
+    starts = [(x, 0 if day else 2, x) for x, day in {*zip(left.tolist(), known.tolist(), strict=True)}]
+    points = sorted(ends + starts)
+    inner = [(a[2], b[2], a[1]) for a, b in pairwise(points) if a[1] != 1 and b[1] == 1]
+    begin, end, kind = (np.array(column) for column in zip(*inner, strict=True))
+    after = (begin > left[:, None]) | ((begin == left[:, None]) & ((kind == 2) | known[:, None]))
+    possible, times = np.unique(after & (end <= right[:, None]), axis=0, return_counts=True)
+    mass, moved = np.full(len(begin), 1 / len(begin)), np.inf
+    for _ in range(MOST_STEPS):
+        if moved < 1e-9:
+            break
+        share = possible * mass
+        new = times @ (share / share.sum(axis=1, keepdims=True)) / data.n
+        mass, moved = new, np.abs(new - mass).max()
+    return begin, end, mass
+
+
+MOST_STEPS = 20_000
+
+
 def step_values(curve: pd.DataFrame, times: np.ndarray) -> np.ndarray:
     """A step curve's survival at ``times``."""
     return curve["survival"].to_numpy()[np.searchsorted(curve[TIME].to_numpy(), times, side="right") - 1]
@@ -38,7 +89,9 @@ def replicate(
     ``draws`` of the posterior's draws are used, chosen at random; None: all of them, in their order.
     Censoring is respected: a censored patient keeps the time of censoring; for a patient with an
     event, who could have been followed longer, a censoring time beyond it is drawn from the arm's
-    Kaplan-Meier curve of censoring (the longest follow-up where that curve ends).
+    Kaplan-Meier curve of censoring (the longest follow-up where that curve ends). Where events lie between
+    two assessments, a replicated event too is seen as much later as an event of the arm may have been: an
+    even share of the time between the two assessments of one of them, chosen at random.
     """
     rng = np.random.default_rng(seed)
     drawn = parameters(fit["posterior"].to_dataset())
@@ -52,8 +105,21 @@ def replicate(
     for _, own, baseline, added in hazards_by_arm(drawn, data):
         for i in range(len(chosen)):
             latent[i, own] = event_times(baseline[0, i], added[0, i], data.starts, residual[i, own])
+    if data.between.any():
+        latent += _delays(data, len(chosen), rng)
     censor = _censoring_times(data, len(chosen), rng)
     return np.minimum(latent, censor), (latent <= censor).astype(float)
+
+
+def _delays(data: Exposure, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Months from events to the assessments that show them, (draws, patients)."""
+    delays, months = np.zeros((draws, data.n)), data.time - data.last_known
+    for a in range(len(data.arms)):
+        own, widths = data.arm == a, months[(data.arm == a) & (data.event == 1)]
+        if len(widths):
+            shape = (draws, own.sum())
+            delays[:, own] = rng.choice(widths, shape) * rng.random(shape)
+    return delays
 
 
 def _censoring_times(data: Exposure, draws: int, rng: np.random.Generator) -> np.ndarray:

@@ -179,8 +179,14 @@ def aggregate(data: Exposure) -> AggregatedExposure:
     Raises
     ------
     InputError
-        Arm and covariates take more than ``MOST_PATTERNS`` combinations of values.
+        Arm and covariates take more than ``MOST_PATTERNS`` combinations of values, or an event lies between
+        two assessments.
     """
+    if data.between.any() or data.assessed_before is not None:
+        raise InputError(
+            f"{counted(int(data.between.sum()), 'event')} between two assessments cannot be added up to "
+            'sums; expected events on known days: progression="at the scan"'
+        )
     pattern, patterns = _patterns(data)
     interval, since_start = data.interval, data.since_start
     cell = pattern * data.n_intervals + interval

@@ -42,11 +42,11 @@ from bayes_net.numbers import counted
 class Cohort:
     """Patients and their scans, times in months, sizes in mm, the reference arm first.
 
-    ``patients`` has one row a patient: patient, study, arm, pfs_time and pfs_event, os_time and os_event
-    where overall survival is known, then the covariates. ``scans`` has one row a scan: patient, time,
-    baseline, pchg (percent change from baseline, 0 at the baseline scan; not where responses alone were
-    read), new_lesion, response and, where sizes were read, sld in mm. Two cohorts are equal when their
-    content is, whatever the row order.
+    ``patients`` has one row a patient: patient, study, arm, pfs_time and pfs_event, pfs_left where that was
+    given, os_time and os_event where overall survival is known, then the covariates. ``scans`` has one row a
+    scan: patient, time, baseline, pchg (percent change from baseline, 0 at the baseline scan; not where
+    responses alone were read), new_lesion, response and, where sizes were read, sld in mm. Two cohorts are
+    equal when their content is, whatever the row order.
     """
 
     patients: pd.DataFrame
@@ -157,7 +157,9 @@ def read_cohort(
 
     ``patient_columns`` and ``scan_columns`` map canonical names to the tables' own, for example
     ``{"patient": "id", "pfs_time": "pfs_day"}``; a name left out is looked for as it is. Patients need
-    patient, arm, pfs_time and pfs_event, and may have os_time with os_event, study and ``covariates``.
+    patient, arm, pfs_time and pfs_event, and may have os_time with os_event, study, ``covariates``, and
+    pfs_left, the last assessment before a progression that did not show it (pfs_time is then the first that
+    did); without it, scans say which that is (``data.assessments``).
     Scans need patient, time and either size (with ``size_unit``) or pchg, and may have new_lesion and
     response; or patient, time and response alone, of which CR and PR say that shrinkage reached 30 %; None
     for a study without scans. The baseline is the last scan at or before

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.data.notes import HANDLED, WARNINGS, Note
-from bayes_net.data.reading import DATE, Table, each_value, matching, text
+from bayes_net.data.reading import DATE, PFS_LEFT, Table, each_value, matching, text
 from bayes_net.errors import InputError, listed, problem
 from bayes_net.numbers import counted
 from bayes_net.schema import ENDPOINTS
@@ -118,7 +118,7 @@ def counted_from_dates(
     notes: list[Note] = []
     problems: list[str] = []
     found = []
-    for table, names in ((people, ("pfs_time", "os_time")), (visits, ("time",))):
+    for table, names in ((people, ("pfs_time", PFS_LEFT, "os_time")), (visits, ("time",))):
         frame = table.frame.copy()
         for name in names:
             dates = _days(frame[name]) if name in frame else pd.Series(dtype=float)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bayes_net.data.assessments import AT_THE_SCAN, BETWEEN_SCANS, PROGRESSION
 from bayes_net.data.landmarks import RESPONSE_POINTS, LandmarkSet
 from bayes_net.data.reading import months_on_grid
 from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, WithoutShrinkage
@@ -61,12 +63,21 @@ class Exposure(Intervals):
     measure: Measure = field(default_factory=Shrinkage)
     terms: tuple[Covariate, ...] = ()
     """Of what the columns of covariates were made."""
+    last_assessment: np.ndarray | None = None
+    """Months of the last assessment without progression before that at ``time``, which showed it: the event
+    is somewhere between the two. Negative: before the clock's start. NaN, and None for all, where the event
+    is at ``time`` itself."""
+    assessed_before: np.ndarray | None = None
+    """Months from each patient's last assessment before the clock's start to that start. Until then, and no
+    longer, patients are known to be without an event: they are at risk from then on, with the hazard of the
+    first interval. None: of all it is known at the start itself."""
 
     def __repr__(self) -> str:
         arms = ", ".join(f"{arm} {int((self.arm == a).sum())}" for a, arm in enumerate(self.arms))
         return (
-            f"<exposure: {counted(self.n, 'patient')} ({arms}), {counted(int(self.event.sum()), 'event')}, "
-            f"{counted(self.n_intervals, 'interval')}, {self.measure.label}>"
+            f"<exposure: {counted(self.n, 'patient')} ({arms}), {counted(int(self.event.sum()), 'event')}"
+            + (f" ({self.between.sum()} of them between two assessments)" if self.between.any() else "")
+            + f", {counted(self.n_intervals, 'interval')}, {self.measure.label}>"
         )
 
     @property
@@ -83,6 +94,23 @@ class Exposure(Intervals):
     def since_start(self) -> np.ndarray:
         """Months spent in the interval in which follow-up ends."""
         return self.time - self.starts[self.interval]
+
+    @property
+    def between(self) -> np.ndarray:
+        """Whether each patient's event is only known to lie between two assessments."""
+        if self.last_assessment is None:
+            return np.zeros(self.n, bool)
+        return (self.event == 1) & (self.last_assessment < self.time)
+
+    @property
+    def last_known(self) -> np.ndarray:
+        """Months at which each patient was last known to be without an event: at the end of follow-up, but
+        for events between two assessments. Negative: before the clock's start."""
+        return (
+            self.time
+            if self.last_assessment is None
+            else np.where(self.between, self.last_assessment, self.time)
+        )
 
     @property
     def patterns(self) -> np.ndarray:
@@ -131,7 +159,8 @@ class Exposure(Intervals):
 
 def subset(data: Exposure, keep: np.ndarray) -> Exposure:
     """The exposure of some of the patients; arms and covariates keep their columns."""
-    rows = ("time", "event", "arm", "score", "covariates")
+    rows = ["time", "event", "arm", "score", "covariates", "last_assessment", "assessed_before"]
+    rows = [name for name in rows if getattr(data, name) is not None]
     return replace(data, **{name: getattr(data, name)[keep] for name in rows})
 
 
@@ -146,6 +175,45 @@ def person_time(time: np.ndarray, cuts: np.ndarray) -> np.ndarray:
     return np.clip(np.asarray(time)[:, None], starts, ends) - starts
 
 
+def months_without(data: Exposure) -> np.ndarray:
+    """Months of each interval in which a patient is known to be without an event, (patient, interval); what
+    lies before the clock's start counts with the first."""
+    months = person_time(data.last_known, data.cuts)
+    if data.assessed_before is not None:
+        months[:, 0] += np.maximum(data.assessed_before + np.minimum(data.last_known, 0.0), 0.0)
+    return months
+
+
+def months_between(data: Exposure) -> np.ndarray:
+    """Months of each interval that lie between the last assessment and the event, (patient, interval), of
+    the patients whose event lies there; what lies before the clock's start counts with the first."""
+    own = data.between
+    months = person_time(data.time[own], data.cuts) - person_time(data.last_known[own], data.cuts)
+    months[:, 0] += np.maximum(-data.last_known[own], 0.0)
+    return months
+
+
+def known_days(data: Exposure) -> Exposure:
+    """What is known day by day, as rows of follow-up: each patient's, without an event where that lies
+    between two assessments, and the time at risk before the clock's start as rows of its own."""
+    if data.last_assessment is None and data.assessed_before is None:
+        return data
+    own = replace(data, last_assessment=None, assessed_before=None)
+    until = np.maximum(data.last_known, 0.0)
+    rows = replace(own, time=until, event=np.where(data.between, 0.0, data.event))
+    before = months_without(data)[:, 0] - person_time(data.last_known, data.cuts)[:, 0]
+    longest = float(before.max(initial=0.0))
+    # in parts that end within the first interval
+    parts = int(np.ceil(longest / data.cuts[0])) if len(data.cuts) else min(int(longest > 0), 1)
+    who = np.tile(np.flatnonzero(before > 0), parts)
+    early = replace(subset(own, who), time=before[who] / max(parts, 1), event=np.zeros(len(who)))
+    together: dict[str, Any] = {
+        name: np.concatenate([getattr(rows, name), getattr(early, name)])
+        for name in ("time", "event", "arm", "score", "covariates")
+    }
+    return replace(own, **together)
+
+
 def expose(
     landmarks: LandmarkSet,
     label: str,
@@ -153,16 +221,22 @@ def expose(
     cuts: Sequence[float | Duration] | np.ndarray,
     measure: Measure = Shrinkage(),
     covariates: Sequence[Covariate] = (),
+    progression: str = AT_THE_SCAN,
 ) -> Exposure:
     """The exposure of the patients at the landmark ``label``.
 
-    ``cuts`` are inner cut-points in months (or durations) from the landmark's clock.
+    ``cuts`` are inner cut-points in months (or durations) from the landmark's clock. ``progression`` is "at
+    the scan", on the day that PFS has, or "between scans": known to lie between the last assessment without
+    it and that day. Patients are then at risk from their last assessment before the landmark on, until
+    which they are known to be free of progression.
 
     Raises
     ------
     InputError
         The landmark has no patient or no event, or the cut-points are not positive and rising.
     """
+    if progression not in PROGRESSION:
+        raise InputError(f"progression {progression!r} is unknown; expected one of {', '.join(PROGRESSION)}")
     table = landmarks.at(label)
     if not table["event"].sum():
         raise InputError(
@@ -192,7 +266,16 @@ def expose(
         covariate_names=tuple(name for covariate in covariates for name in covariate.columns),
         measure=measure,
         terms=tuple(covariates),
+        **(_assessments(table) if progression == BETWEEN_SCANS else {}),
     )
+
+
+def _assessments(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """As the landmark set has them; none where every event is on a known day."""
+    names = ("last_assessment", "assessed_before")
+    if table["last_assessment"].isna().all():
+        return {}
+    return {name: table[name].to_numpy(float) for name in names}
 
 
 def checked_cuts(cuts: Sequence[float | Duration] | np.ndarray) -> np.ndarray:

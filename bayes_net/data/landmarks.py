@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net import schema
+from bayes_net.data.assessments import VISIT, assessed_before, last_assessments
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.notes import EXCLUDED_PATIENTS, SHRUNK, Note, is_progression, usable
 from bayes_net.data.reading import months_on_grid
@@ -54,7 +55,10 @@ class LandmarkSet:
 
     ``table`` has one row a landmark and patient: landmark, patient, arm, shrinkage (percentage points,
     positive when smaller; NaN only for intention to treat without a scan), time (months from the
-    landmark), event (0/1), covariates. Where responses alone were read (not ``sized``), shrinkage is 30 for a
+    landmark), event (0/1), last_assessment (months from the landmark, negative before it, of the last
+    assessment that did not show the progression by which PFS ended; else NaN), assessed_before (months from
+    the last assessment without progression until the landmark to the landmark), covariates.
+    Where responses alone were read (not ``sized``), shrinkage is 30 for a
     complete or partial response, and else 0. ``attrition`` has landmark, arm, reason and n, in the order of
     flow.
     """
@@ -147,6 +151,7 @@ def landmark(
     endpoint: str = schema.PFS,
     population: str = schema.AT_RISK,
     intention_to_treat: bool = False,
+    visit: str | schema.Duration = VISIT,
 ) -> LandmarkSet:
     """The landmark set of a cohort: risk sets, best shrinkage by each landmark, and the flow of patients.
 
@@ -154,7 +159,8 @@ def landmark(
     landmark, progressed or not: there a best response of progression does not leave, since the patient is
     at risk of death. With ``intention_to_treat`` only those no longer at risk leave; who has no scan by
     the landmark stays with an unknown shrinkage, which counts as no response. So does everyone at ``"0d"``,
-    time zero, where only a model without shrinkage is possible.
+    time zero, where only a model without shrinkage is possible. Scans within ``visit`` of the date of a
+    progression belong to the visit that showed it (``last_assessments``).
 
     Reference: Anderson, Cain & Gelber 1983, doi:10.1200/JCO.1983.1.11.710.
     """
@@ -166,9 +172,11 @@ def landmark(
             "later, or a model without shrinkage (intention_to_treat=True; in a specification slopes = "
             '"none")'
         )
-    shown = _shown(cohort)
+    shown, last = _shown(cohort), np.full(len(cohort.patients), np.nan)
+    if endpoint == schema.PFS:
+        last = last_assessments(cohort, visit=schema.duration(visit))
     flows = [(at, _flow(cohort, shown, at, endpoint, population, intention_to_treat)) for at in landmarks]
-    tables = [_analysed(flow, each, cohort) for each, flow in flows]
+    tables = [_analysed(flow.assign(last_assessment=last), each, cohort, endpoint) for each, flow in flows]
     attrition = [_attrition(flow, each, cohort, population) for each, flow in flows]
     return LandmarkSet(
         table=pd.concat(tables, ignore_index=True),
@@ -251,9 +259,14 @@ def _best(shown: pd.DataFrame, landmark: Landmark, n: int) -> pd.DataFrame:
     return best.assign(shrinkage=0.0 - best["pchg"])[["shrinkage", "only_progression"]]
 
 
-def _analysed(flow: pd.DataFrame, landmark: Landmark, cohort: Cohort) -> pd.DataFrame:
-    table = flow[flow["reason"] == ANALYSED].assign(landmark=landmark.label)
-    return table[["landmark", "patient", "arm", "shrinkage", "time", "event", *cohort.covariates]]
+def _analysed(flow: pd.DataFrame, landmark: Landmark, cohort: Cohort, endpoint: str) -> pd.DataFrame:
+    last, before = flow["last_assessment"].to_numpy(float), np.zeros(len(flow))
+    if endpoint == schema.PFS:
+        before = assessed_before(cohort, last, landmark.months)
+    known = {"last_assessment": last - landmark.months, "assessed_before": before}
+    table = flow.assign(landmark=landmark.label, **{name: months_on_grid(x) for name, x in known.items()})
+    columns = ["landmark", "patient", "arm", "shrinkage", "time", "event", *known]
+    return table.loc[table["reason"] == ANALYSED, [*columns, *cohort.covariates]]
 
 
 def _attrition(flow: pd.DataFrame, landmark: Landmark, cohort: Cohort, population: str) -> pd.DataFrame:

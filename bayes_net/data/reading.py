@@ -292,7 +292,9 @@ def _number(value: str | None, words: Mapping[str, float]) -> float | None:
 
 SIZE_UNITS = {"mm": 1.0, "cm": 10.0}
 """Millimetres in each unit of size."""
-PATIENT_COLUMNS = ("patient", "study", "arm", "pfs_time", "pfs_event", "os_time", "os_event")
+PFS_LEFT = "pfs_left"
+"""The last assessment without progression, of a patient whose PFS ended by progression."""
+PATIENT_COLUMNS = ("patient", "study", "arm", "pfs_time", "pfs_event", PFS_LEFT, "os_time", "os_event")
 RECONSTRUCTED, SYNTHETIC = "reconstructed", "synthetic"
 """Columns that mark patients who were made of a published curve, or drawn by a computer."""
 _TAKEN = (*PATIENT_COLUMNS, "time_zero", "landmark", "shrinkage", "response", "time", "event")
@@ -357,7 +359,7 @@ def _patients(
     known = [*(progression if there(progression) or not there(survival) else ())]
     known += survival if there(survival) else ()
     absent = [name for name in (*progression, *survival) if name not in known]
-    others = ("study", "time_zero", RECONSTRUCTED, SYNTHETIC, *absent)
+    others = ("study", "time_zero", PFS_LEFT, RECONSTRUCTED, SYNTHETIC, *absent)
     selected = select(table, mapping, ("patient", "arm", *known, *covariates), others)
     if study is not None and "study" in selected.frame:
         got = f"the study is both a column and given as {study!r}"

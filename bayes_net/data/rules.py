@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayes_net.data.reading import DATE, TRUTH, YES_NO, Table, months_on_grid, parsed, shown, text
+from bayes_net.data.reading import DATE, PFS_LEFT, TRUTH, YES_NO, Table, months_on_grid, parsed, shown, text
 from bayes_net.errors import listed, problem
 
 if TYPE_CHECKING:  # half a second to import
@@ -54,12 +54,12 @@ def typed_patients(table: Table, covariates: Sequence[str], per_unit: float) -> 
     for column in frame.columns.difference(covariates):
         frame[column] = text(frame[column])
     identified = replace(table, frame=frame)
-    for column in (*FOLLOW_UP, *EVENTS):
+    for column in (*FOLLOW_UP, PFS_LEFT, *EVENTS):
         if column in frame:
             numbers, bad = parsed(frame[column], TRUTH if column in EVENTS else None)
             wrong[column] = "not 0/1" if column in EVENTS else "not a number", bad
             frame = frame.assign(
-                **{column: months_on_grid(numbers * per_unit) if column in FOLLOW_UP else numbers}
+                **{column: numbers if column in EVENTS else months_on_grid(numbers * per_unit)}
             )
     for column in covariates:
         frame = frame.assign(**{column: _covariate(frame[column])})
@@ -101,6 +101,7 @@ def _patient_schema(frame: pd.DataFrame, covariates: Sequence[str]) -> pa.DataFr
 
     filled = {name: pa.Column() for name in ("arm", "study", *covariates)}
     times = {name: pa.Column(float, pa.Check.ge(0, error="negative")) for name in FOLLOW_UP}
+    times[PFS_LEFT] = pa.Column(float, pa.Check.ge(0, error="negative"), nullable=True)
     events = {name: pa.Column(float, pa.Check.isin([0, 1], error="not 0/1")) for name in EVENTS}
     columns = {"patient": pa.Column(unique=True)} | filled | times | events
     return pa.DataFrameSchema({name: rule for name, rule in columns.items() if name in frame})
@@ -180,6 +181,14 @@ def patient_problems(
         later = frame["pfs_time"] > frame["os_time"]
         expected = "pfs_time of at most os_time"
         found += _found(patients, later, "PFS later than OS", expected, _PATIENT_REMEDY, times)
+    if {PFS_LEFT, "pfs_time", "pfs_event"} <= set(frame):
+
+        def bounds(row: pd.Series) -> str:
+            return f"{PFS_LEFT} {in_unit(row[PFS_LEFT])}, PFS {in_unit(row['pfs_time'])}"
+
+        wrong = (frame["pfs_event"] == 1) & (frame[PFS_LEFT] > frame["pfs_time"])
+        got, expected = f"{PFS_LEFT} later than the end of PFS", f"{PFS_LEFT} of at most pfs_time"
+        found += _found(patients, wrong, got, expected, _PATIENT_REMEDY, bounds)
     return found if arms is None else found + _arm_problems(patients, arms)
 
 

@@ -17,7 +17,7 @@ import math
 from bayes_net.engine import fields as f
 from bayes_net.engine.fields import compiled, count, multiply, multiply_back
 from bayes_net.engine.law import associations, associations_back, ranges, shrinkages
-from bayes_net.engine.likelihood import cells, elements, pieces, responses, rows
+from bayes_net.engine.likelihood import cells, elements, pieces, responses, rows, windows
 
 
 @compiled
@@ -53,6 +53,7 @@ def log_density(x, gradient, work, slots, values):
     associations(work, slots, values)
     total += cells(work, slots, values)
     total += pieces(work, slots, values)
+    total += windows(work, slots, values)
     total += rows(work, slots, values)
     total += responses(work, slots, values)
     total += shrinkages(work, slots, values)

@@ -48,6 +48,12 @@ FIELDS = (
     "piece_months",  # time in the last interval
     "covariate_element",
     "piece_covariates",
+    "window",  # events between two assessments: where each one's entries of the three following begin
+    "window_hazard",
+    "window_slope",
+    "window_months",
+    "window_score",  # of each such event
+    "window_covariates",
     "row_location",  # published numbers: elements of their location, and of the log factor on their errors
     "row_inflation",
     "row_value",
@@ -99,6 +105,7 @@ FIELDS = (
     CELL_HAZARD, CELL_OFFSET, CELL_SLOPE, CELL_NODES, NODE_SCORE, NODE_MONTHS,
     WIDTH, FIRST, PIECE_START, PIECE_END, PIECE_SLOPE, PIECE_SCORE, PIECE_MONTHS,
     COVARIATE_ELEMENT, PIECE_COVARIATES,
+    WINDOW, WINDOW_HAZARD, WINDOW_SLOPE, WINDOW_MONTHS, WINDOW_SCORE, WINDOW_COVARIATES,
     ROW_LOCATION, ROW_INFLATION, ROW_VALUE, ROW_SE, ROW_POWER, ROW_STUDENT, ROW_PUBLISHED, ROW_MEAN,
     ROW_CURVE, CURVE_ELEMENT, CURVE_MONTHS, ROOT, ROOT_ROW, ROOT_BY,
     SAID_LOCATION, SAID_INFLATION, SAID_Z, SAID_SE, SAID_ROOT_POWER, SAID_LIMITS, SAID_ABOVE, SAID_BELOW,

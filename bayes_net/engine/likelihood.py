@@ -97,6 +97,44 @@ def pieces(work, slots, values):
     return total
 
 
+@compiled
+def windows(work, slots, values):
+    """Log probability of an event between two assessments, given none until the first of them: of hazard D
+    between them log(1 - exp(-D))."""
+    p, total = count(f.COVARIATE_ELEMENT, slots), 0.0
+    element, to_element, months = slots[f.ELEMENT], slots[f.TO_ELEMENT], slots[f.WINDOW_MONTHS]
+    for i in range(count(f.WINDOW_SCORE, slots)):
+        begin, end = slots[slots[f.WINDOW] + i], slots[slots[f.WINDOW] + i + 1]
+        score, covariates = values[slots[f.WINDOW_SCORE] + i], slots[f.WINDOW_COVARIATES] + i * p
+        effect, hazard = 0.0, 0.0
+        for j in range(p):
+            effect += work[element + slots[slots[f.COVARIATE_ELEMENT] + j]] * values[covariates + j]
+        for k in range(begin, end):
+            hazard += values[months + k] * math.exp(_level(k, effect, score, work, slots))
+        total += math.log(-math.expm1(-hazard))
+        if hazard > 700.0:  # the event is certain, and says nothing
+            continue
+        by = 1.0 / math.expm1(hazard)
+        for j in range(p):
+            at = to_element + slots[slots[f.COVARIATE_ELEMENT] + j]
+            work[at] += by * hazard * values[covariates + j]
+        for k in range(begin, end):
+            risk = by * values[months + k] * math.exp(_level(k, effect, score, work, slots))
+            slope = slots[slots[f.WINDOW_SLOPE] + k]
+            work[to_element + slots[slots[f.WINDOW_HAZARD] + k]] += risk
+            if slope >= 0:
+                work[to_element + slope] += risk * score
+    return total
+
+
+@compiled
+def _level(entry, effect, score, work, slots):
+    """Log hazard of a patient in an entry of a window."""
+    level = work[slots[f.ELEMENT] + slots[slots[f.WINDOW_HAZARD] + entry]] + effect
+    slope = slots[slots[f.WINDOW_SLOPE] + entry]
+    return level + work[slots[f.ELEMENT] + slope] * score if slope >= 0 else level
+
+
 # --- published numbers --------------------------------------------------------------------------------------
 
 

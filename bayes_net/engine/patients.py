@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bayes_net.data.aggregated import AnyExposure
+from bayes_net.data.exposure import Exposure, known_days, months_between
 from bayes_net.data.gauss import Nodes
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.engine.posterior import Posterior, Variable, matrix
@@ -105,7 +106,7 @@ def _walk(data: AnyExposure, hazard: Hazard, place: Mapping, n: int) -> dict:
 def _elements(data: AnyExposure, hazard: Hazard, shape: Layout, place: Mapping) -> dict:
     """Log hazards by arm and interval, slopes by arm and stretch of intervals, effects of covariates, of
     each pattern or each covariate; and the events and exposure that they meet."""
-    size = sum(p.size for p in place.values())
+    size, whole = sum(p.size for p in place.values()), data
     log_hazard = _log_hazard(data, hazard, place, size)
     slope_rows, slope = _stretches(slope_map(data, hazard, place, size))
     covariates = np.zeros((len(data.covariate_names), size))
@@ -113,23 +114,29 @@ def _elements(data: AnyExposure, hazard: Hazard, shape: Layout, place: Mapping) 
         covariates[:, place[COVARIATE_EFFECT]] = np.eye(len(covariates))
     rows, cells = [log_hazard.reshape(-1, size), slope_rows], log_hazard.shape[0] * log_hazard.shape[1]
     slope = np.where(slope < 0, -1, slope + cells)
+    if isinstance(data, Exposure):
+        data = known_days(data)
     hits = [data.events.ravel(), _score_hits(data, slope, len(slope_rows), cells)]
     base = cells + len(slope_rows)
     if shape.compressed:
         patterns = np.array(shape.patterns)
         offsets, fields = patterns[:, 1:] @ covariates, _nodes(patterns, slope, base, shape.nodes(data))
     else:
-        offsets, fields = covariates, _pieces(data, slope, base)
+        offsets, fields = covariates, _pieces(data, slope)
     design = np.concatenate([*rows, offsets])
     events = np.concatenate([*hits, np.zeros(len(offsets))])
     if data.covariate_names:
-        # each covariate is an element that its events hit; patterns have elements that are sums of covariates
+        # each covariate is an element that its events hit, the last of all; patterns have elements that are
+        # sums of covariates
         if shape.compressed:
             design, events = (
                 np.concatenate([design, covariates]),
                 np.append(events, np.zeros(len(covariates))),
             )
         events[-len(covariates) :] = data.covariate_events
+        fields["covariate_element"] = np.arange(len(design) - len(covariates), len(design))
+    if isinstance(whole, Exposure):
+        fields |= _windows(whole, slope)
     return fields | {
         "intercept": np.zeros(len(design)),
         **matrix("design", design, "design_effect", "design_by"),
@@ -212,7 +219,7 @@ def _nodes(patterns: np.ndarray, slope: np.ndarray, base: int, nodes: Nodes) -> 
     }
 
 
-def _pieces(data: Any, slope: np.ndarray, base: int) -> dict:
+def _pieces(data: Any, slope: np.ndarray) -> dict:
     """Follow-up of each patient, in pieces of one slope each."""
     arms, intervals = slope.shape
     width = np.append(np.diff(data.starts), 0.0)
@@ -242,6 +249,20 @@ def _pieces(data: Any, slope: np.ndarray, base: int) -> dict:
         "piece_slope": slope[data.arm[who], begin],
         "piece_score": data.score[who],
         "piece_months": months,
-        "covariate_element": base + np.arange(len(data.covariate_names)),
         "piece_covariates": data.covariates[who],
+    }
+
+
+def _windows(data: Exposure, slope: np.ndarray) -> dict:
+    """Events between two assessments, with the months of each interval that lie there."""
+    months, own = months_between(data), data.between
+    which, interval = np.nonzero(months)
+    arm = data.arm[own][which]
+    return {
+        "window": np.cumsum([0, *(months > 0).sum(axis=1)]),
+        "window_hazard": arm * data.n_intervals + interval,
+        "window_slope": slope[arm, interval],
+        "window_months": months[which, interval],
+        "window_score": data.score[own],
+        "window_covariates": data.covariates[own],
     }

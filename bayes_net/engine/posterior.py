@@ -17,14 +17,15 @@ from bayes_net.engine.fields import FIELDS, sizes_of_work
 REALS = {
     "mean", "unit", "information", "prior_mean", "prior_root", "tied_by", "mixed_ratio", "mixed_weight",
     "sd_scale", "constant", "intercept", "design_by", "hits", "node_score", "node_months", "width",
-    "piece_score", "piece_months", "piece_covariates", "row_value", "row_se", "row_power", "row_student",
+    "piece_score", "piece_months", "piece_covariates", "window_months", "window_score", "window_covariates",
+    "row_value", "row_se", "row_power", "row_student",
     "row_published", "curve_months", "root_by", "said_se", "said_root_power", "said_limits", "said_own",
     "before_by", "response_counts", "law_shift", "law_loss", "shrinkage_counts", "ranges", "pair_start",
     "turn_by", "turn_centre",
 }  # fmt: skip
 """Fields of real numbers; the others are of whole ones."""
 
-STARTS_MATRIX = {"tied", "design", "cell_nodes", "row_curve", "root", "said_before", "turn"}
+STARTS_MATRIX = {"tied", "design", "cell_nodes", "window", "row_curve", "root", "said_before", "turn"}
 """Fields that say where rows begin: of no rows there is one entry, 0."""
 
 

@@ -368,8 +368,9 @@ PATIENTS = {
     "survival": Kind(
         survival,
         "survival",
-        "Kaplan–Meier estimate (steps; ticks are censored patients) over the posterior median (thin "
-        "line) and its interval (band). Numbers at risk beneath.",
+        "Kaplan–Meier estimate (steps; ticks are censored patients), or Turnbull’s where progression lies "
+        "between scans, over the posterior median (thin line) and its interval (band). Numbers at risk "
+        "beneath.",
         _survival,
     ),
     "baseline_hazard": Kind(

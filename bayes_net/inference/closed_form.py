@@ -14,7 +14,7 @@ import xarray as xr
 
 from bayes_net import schema
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
-from bayes_net.data.exposure import Exposure, inverse_cumulative, person_time
+from bayes_net.data.exposure import Exposure, inverse_cumulative, months_between, months_without, person_time
 from bayes_net.errors import InputError
 from bayes_net.model import assumptions
 from bayes_net.model.assumptions import SHARED, Hazard, free_variables, level_shift, slope_in_force
@@ -101,7 +101,8 @@ def event_times(
 
 
 def log_likelihood(posterior: xr.Dataset, data: AnyExposure) -> xr.DataArray:
-    """Log-likelihood of each patient, dims (chain, draw, patient): event * log h - H.
+    """Log-likelihood of each patient, dims (chain, draw, patient): event * log h - H, or, of an event between
+    two assessments, log(S at the first - S at the second).
 
     ``patient`` is a row number, never an identifier. Of aggregated patients only the sum is known, dims
     (chain, draw).
@@ -110,14 +111,19 @@ def log_likelihood(posterior: xr.Dataset, data: AnyExposure) -> xr.DataArray:
     if isinstance(data, AggregatedExposure):
         coords = {dim: posterior[dim] for dim in SAMPLE_DIMS}
         return xr.DataArray(_sum_of(drawn, data), dims=SAMPLE_DIMS, coords=coords, name="patients")
-    months = person_time(data.time, data.cuts)
+    months, between = months_without(data), np.zeros((data.n, data.n_intervals))
+    between[data.between] = months_between(data)
     values = np.empty((*drawn.baseline.shape[:2], data.n))
     for _, own, baseline, added in hazards_by_arm(drawn, data):
         k = data.interval[own]
         by_interval = np.broadcast_to(added, (*added.shape[:-1], data.n_intervals))
         at_event = baseline[..., k] + by_interval[..., np.arange(len(k)), k]
         expected = cumulative_hazard(np.exp(baseline), np.exp(added), months[own])
-        values[..., own] = data.event[own] * at_event - expected
+        seen = data.between[own]
+        values[..., own] = np.where(seen, 0.0, data.event[own]) * at_event - expected
+        if seen.any():
+            hazard = cumulative_hazard(np.exp(baseline), np.exp(added[..., seen, :]), between[own][seen])
+            values[..., np.flatnonzero(own)[seen]] += np.log(-np.expm1(-hazard))
     return xr.DataArray(
         values,
         dims=(*SAMPLE_DIMS, schema.PATIENT),

@@ -13,7 +13,7 @@ import numpy as np
 
 from bayes_net import schema
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
-from bayes_net.data.exposure import Exposure, person_time
+from bayes_net.data.exposure import Exposure, months_between, months_without
 from bayes_net.errors import InputError, listed
 from bayes_net.evidence.statistics import Array
 from bayes_net.model import assumptions
@@ -50,6 +50,8 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
     replicate keeps the time at risk as it was, and goes on counting after an event: it stands for the events
     of an arm, an interval or a range of scores together, and not for a patient's survival. ``exposure``
     (person_interval), in months, ``score`` (patient) and ``covariates`` (patient, covariate) are ``pm.Data``.
+    Follow-up of patients whose event lies between two assessments counts until the first of them, without an
+    event; and ``progressed`` (progression), which is 1 of each, is whether there was one by the second.
 
     Of an ``AggregatedExposure`` sums alone are known: ``events`` is a potential, the log-likelihood of all
     patients, and has no replicate.
@@ -115,16 +117,27 @@ def _observe_events(
     patient, interval, months, event = person_intervals(data)
     labels = person_interval_labels(patient, interval)
     model.add_coords({PATIENT: np.arange(data.n), PERSON_INTERVAL: labels})
-    arm = data.arm[patient]
-    own = score = effect = None
+    score = effect = None
     if slope is not None:
-        own = slope[arm, interval if slopes > 1 else 0]
-        score = pm.Data(schema.SCORE, data.score, dims=PATIENT)[patient]
+        score = pm.Data(schema.SCORE, data.score, dims=PATIENT)
     if log_hr is not None:
-        effect = (pm.Data(schema.COVARIATES, data.covariates, dims=(PATIENT, COVARIATE)) @ log_hr)[patient]
+        effect = pm.Data(schema.COVARIATES, data.covariates, dims=(PATIENT, COVARIATE)) @ log_hr
+
+    def hazards(patient: np.ndarray, interval: np.ndarray) -> Array:
+        arm = data.arm[patient]
+        own = None if slope is None else slope[arm, interval if slopes > 1 else 0]
+        added = (None if x is None else x[patient] for x in (score, effect))
+        return pt.exp(log_hazard(baseline[arm, interval], own, *added))
+
     exposure = pm.Data(schema.EXPOSURE, months, dims=PERSON_INTERVAL)
-    mean = exposure * pt.exp(log_hazard(baseline[arm, interval], own, score, effect))
-    pm.Poisson(EVENTS, mean, observed=event, dims=PERSON_INTERVAL)
+    pm.Poisson(EVENTS, exposure * hazards(patient, interval), observed=event, dims=PERSON_INTERVAL)
+    if data.between.any():
+        own, months = np.flatnonzero(data.between), months_between(data)
+        model.add_coords({schema.PROGRESSION: own})
+        every = np.broadcast_arrays(own[:, None], np.arange(data.n_intervals))
+        hazard = (months * hazards(*every)).sum(axis=-1)
+        seen = np.ones(len(own), int)
+        pm.Bernoulli(schema.PROGRESSED, -pt.expm1(-hazard), observed=seen, dims=schema.PROGRESSION)
 
 
 def _log_likelihood_of_sums(
@@ -147,7 +160,7 @@ def _log_likelihood_of_sums(
 
 def person_intervals(data: Exposure) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Every patient and interval entered, (person_interval,) each: the patient's row, the interval, months at
-    risk, and events, 0 or 1.
+    risk, and events, 0 or 1; where the event lies between two assessments, until the first of them.
 
     Raises
     ------
@@ -159,10 +172,10 @@ def person_intervals(data: Exposure) -> tuple[np.ndarray, np.ndarray, np.ndarray
             f"patients in rows {listed(map(str, np.flatnonzero(~(data.time > 0))))} have no time at risk; "
             "expected follow-up of more than 0 months: leave them out"
         )
-    months = person_time(data.time, data.cuts)
+    months = months_without(data)
     patient, interval = np.nonzero(months)
-    event = (data.event[patient] * (interval == data.interval[patient])).astype(int)
-    return patient, interval, months[patient, interval], event
+    event = np.where(data.between, 0.0, data.event)[patient] * (interval == data.interval[patient])
+    return patient, interval, months[patient, interval], event.astype(int)
 
 
 def person_interval_labels(patient: np.ndarray, interval: np.ndarray) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.checks.predictive import kaplan_meier, posterior_predictive
+from bayes_net.checks.predictive import posterior_predictive, survival_steps
 from bayes_net.data.exposure import Exposure, subset
 from bayes_net.data.terms import Response
 from bayes_net.estimands.summary import summarise
@@ -31,7 +31,8 @@ def bands(draws: xr.DataArray, *, ci_prob: float) -> pd.DataFrame:
 
 
 def survival_curves(fitted: Fitted, *, ci_prob: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Posterior bands and Kaplan-Meier steps by arm, or by response within the arms.
+    """Posterior bands and Kaplan-Meier steps (or Turnbull's, where progression lies between scans) by arm, or
+    by response within the arms.
 
     The bands average over the group's own patients, as the Kaplan-Meier curve does.
     """
@@ -40,7 +41,7 @@ def survival_curves(fitted: Fitted, *, ci_prob: float) -> tuple[pd.DataFrame, pd
         times = np.linspace(0, data.time.max(), CURVE_POINTS)
         draws = standardised_survival(fitted.fit, data, times).sel({ARM: [arm]})
         curves.append(bands(draws, ci_prob=ci_prob).assign(group=group))
-        steps.append(kaplan_meier(data.time, data.event).assign(group=group))
+        steps.append(survival_steps(data).assign(group=group))
     origin, label = origin_of(fitted), LONG_NAMES[fitted.job.endpoint]
     return pd.concat(curves, ignore_index=True).assign(origin=origin, endpoint=label), pd.concat(
         steps, ignore_index=True

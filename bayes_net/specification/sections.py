@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from bayes_net.data.assessments import BETWEEN_SCANS, PROGRESSION, VISIT
 from bayes_net.data.conventions import as_event_values, as_texts
 from bayes_net.data.exposure import grid_cuts
 from bayes_net.data.landmarks import landmark_times
@@ -261,6 +262,11 @@ class LandmarkSection(Section):
     """Cut shrinkage in two at these percentages too, each in a model of its own."""
     intention_to_treat: Flag = False
     """For thresholds: no scan by the landmark counts as no response."""
+    progression: Literal[PROGRESSION] = BETWEEN_SCANS
+    """A progression that ends PFS happened at an unknown time between the last scan without it and the one
+    that showed it, or (`at the scan`) on the very day that PFS has. A death is on its day in either case."""
+    visit: PositiveLength = VISIT
+    """A scan so shortly before the day that PFS has belongs to the visit that showed the progression."""
 
     @model_validator(mode="after")
     def _one_of_each(self) -> LandmarkSection:

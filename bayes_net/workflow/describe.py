@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import singledispatch
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from bayes_net.data.assessments import AT_THE_SCAN
 from bayes_net.display import template
 from bayes_net.evidence.kinds import KINDS
 from bayes_net.model.assumptions import SLOPE_FORMS
@@ -27,7 +29,7 @@ from bayes_net.report.patients import CENSORING, CHANGES
 from bayes_net.report.tables import format_printed, hazard_ratio_table
 from bayes_net.results.fits import Fitted
 from bayes_net.results.synthesis import borrowing_in_words
-from bayes_net.schema import ASSOCIATION, ENDPOINT_LABELS, PER_1_POINT, PER_10_POINTS, words
+from bayes_net.schema import ASSOCIATION, ENDPOINT_LABELS, PER_1_POINT, PER_10_POINTS, PFS, words
 from bayes_net.workflow.analysis import Analysis, Prepared
 from bayes_net.workflow.patients import PreparedPatients, censoring_of
 from bayes_net.workflow.synthesis import PreparedNetwork
@@ -136,6 +138,8 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
         endpoints=" and ".join(ENDPOINT_LABELS[endpoint] for endpoint in plan.landmarks.endpoints),
         intervals=_intervals_in_words(fits),
         covariates=job.data.covariate_names,
+        between=_between_in_words(fits),
+        dated=PFS in plan.landmarks.endpoints and plan.landmarks.progression == AT_THE_SCAN,
         censoring=censoring,
         imputed=[_imputed_in_words(f) for f in fits] if censoring else [],
         CHANGES=CHANGES,
@@ -151,6 +155,17 @@ def _sections(name: str, **context: Any) -> dict[str, str]:
         if lines:
             found[heading] = ("\n" if heading.startswith("Equation") else " ").join(lines)
     return found
+
+
+def _between_in_words(fits: Sequence[Fitted]) -> str:
+    """At each landmark, how many events lie between two scans, and how far these are apart."""
+    jobs = {f.job.landmark.label: f.job for f in fits if f.job.data.between.any()}
+    if not jobs:
+        return ""
+    counts = [f"{label} {j.data.between.sum()} of {int(j.data.event.sum())}" for label, j in jobs.items()]
+    first, data = next((label, j.data) for label, j in jobs.items())
+    months = rounded(float(np.median((data.time - data.last_known)[data.between])), 1)
+    return f"{', '.join(counts)} events. At {first} the median time between the two scans is {months} months"
 
 
 def _imputed_in_words(fitted: Fitted) -> str:

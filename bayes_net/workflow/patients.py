@@ -406,6 +406,7 @@ def _landmark_sets(plan: PatientsPlan, cohort: Cohort) -> dict[tuple[str, bool],
             endpoint=endpoint,
             population=wanted.population(endpoint),
             intention_to_treat=itt or plan.slopes == NONE,
+            visit=wanted.visit,
         )
         for endpoint in wanted.endpoints
         for itt in ((False, True) if wanted.intention_to_treat and wanted.thresholds else (False,))
@@ -444,6 +445,7 @@ def _job(
         cuts=_cuts(plan, endpoint, rows),
         measure=measure,
         covariates=[c.value() for c in plan.covariates],
+        progression=plan.landmarks.progression,
     )
     population = chosen.population + (", intention to treat" if itt else "")
     censoring, concerned = censoring_of(plan), None

@@ -79,6 +79,8 @@ OTHER_VALUES = {
         "shrinkage_reference": 10,
         "thresholds": [50],
         "intention_to_treat": True,
+        "progression": "at the scan",
+        "visit": "7d",
     },
     "baseline": {
         "arms": "shared",

@@ -18,7 +18,8 @@ from bayes_net.workflow.analysis import prepare
 
 PINNED = {
     "DIMS": """
-        chain draw arm landmark interval boundary contrast covariate patient person_interval shrinkage time
+        chain draw arm landmark interval boundary contrast covariate patient person_interval progression
+        shrinkage time
         endpoint curve baseline borrower effect pooled_endpoint biased_slope response_group pooled_group
         separate_group shrinkage_law shrinkage_arm shrinkage_time shrinkage_study selected_arm
         progressive_group completion_of stratum landmark_interval landmark_boundary inflated
@@ -40,7 +41,7 @@ PINNED = {
         slope_study_z
     """,
     "OBSERVED_TERMS": """
-        events patients_of_curves patients_after_landmark published_curves published_arm_effects
+        events progressed patients_of_curves patients_after_landmark published_curves published_arm_effects
         published_slopes published_completion published_completion_by_p published_responses
         published_shrinkage published_ranges statements
     """,

@@ -106,7 +106,17 @@ def test_a_cohort_without_any_later_scan_leaves_nobody():
     cohort = one_patient(scans=[(0, 0)])
     result = landmark(cohort, ["84d", "no limit"])
     assert result.table.empty
-    assert list(result.table) == ["landmark", "patient", "arm", "shrinkage", "time", "event"]
+    columns = [
+        "landmark",
+        "patient",
+        "arm",
+        "shrinkage",
+        "time",
+        "event",
+        "last_assessment",
+        "assessed_before",
+    ]
+    assert list(result.table) == columns
     stays = landmark(cohort, ["84d", "no limit"], intention_to_treat=True).table
     assert stays["shrinkage"].isna().all()
     assert stays["time"].tolist() == [(300 - 84) / 30.4375, 300 / 30.4375]

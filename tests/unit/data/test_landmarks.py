@@ -188,6 +188,16 @@ def test_the_set_carries_what_it_is():
     assert (result.endpoint, result.population, result.intention_to_treat) == ("os", "alive", False)
     assert (result.arms, result.covariates, result.synthetic) == (("a", "b"), ("age",), True)
     assert result.notes == cohort.notes
-    assert list(result.table) == ["landmark", "patient", "arm", "shrinkage", "time", "event", "age"]
+    columns = [
+        "landmark",
+        "patient",
+        "arm",
+        "shrinkage",
+        "time",
+        "event",
+        "last_assessment",
+        "assessed_before",
+    ]
+    assert list(result.table) == [*columns, "age"]
     assert result.at("24 w").index.equals(pd.RangeIndex(len(result.at("24 w"))))
     assert [(item.label, item.biased) for item in result.landmarks] == [("24 w", False), ("no limit", True)]

@@ -1,0 +1,84 @@
+"""Between which assessments a progression happened.
+
+Progression is seen at a visit, after it has happened. What is known is that it lies between the last
+assessment without it and the one that showed it: interval censoring. A death is known to the day.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bayes_net.data.cohort import Cohort
+from bayes_net.data.notes import READ, is_progression
+from bayes_net.data.reading import PFS_LEFT
+from bayes_net.schema import OS, PFS, Duration
+
+BETWEEN_SCANS, AT_THE_SCAN = "between scans", "at the scan"
+PROGRESSION = (BETWEEN_SCANS, AT_THE_SCAN)
+"""When a progression is taken to have happened."""
+VISIT = Duration(14, "d")
+"""A scan dated so shortly before the progression, or after it, belongs to the visit that showed it."""
+
+
+def last_assessments(cohort: Cohort, *, visit: Duration = VISIT) -> np.ndarray:
+    """Months of the last assessment before each patient's progression that did not show it, (patient,): 0
+    where there was none after randomisation, NaN where PFS did not end by progression.
+
+    From the column ``pfs_left`` of the patients where it is given, else from their scans: the last that is
+    not progression and more than ``visit`` before the end of PFS. A visit that was missed, or is not in the
+    table, widens the interval. PFS that ends with OS is a death. Where OS is not known, PFS ended by
+    progression if there is a scan within ``visit`` of its end, and else on a day that is taken as known.
+    """
+    people, scans = cohort.patients, _by_place(cohort)
+    if PFS not in cohort.endpoints:
+        return np.full(len(people), np.nan)
+    end = people["pfs_time"].to_numpy(float)
+    before = end[scans["place"]] - scans["time"]
+    event = people["pfs_event"].to_numpy() == 1
+    if OS in cohort.endpoints:
+        progressed = event & ~((people["os_event"] == 1) & (people["os_time"] <= end)).to_numpy()
+    else:
+        at_end = scans["place"][np.abs(before) <= visit.months]
+        progressed = event & np.isin(np.arange(len(people)), at_end)
+    last = np.full(len(people), np.nan)
+    if len(scans):
+        clear = scans["clear"] & (before > visit.months)
+        last = np.where(progressed, _latest(scans[clear], len(people)), np.nan)
+    if PFS_LEFT in people:
+        given = people[PFS_LEFT].to_numpy(float)
+        last = np.where(event & ~np.isnan(given), given, last)
+    return last
+
+
+def assessed_before(cohort: Cohort, last: np.ndarray, months: float) -> np.ndarray:
+    """Months from each patient's last assessment without progression until ``months``, to ``months``.
+
+    Until that assessment, and no longer, who is at risk at ``months`` is known to be free of progression.
+    ``last`` are the ``last_assessments``. 0 where no scan tells.
+    """
+    scans, n = _by_place(cohort), len(cohort.patients)
+    if not len(scans):
+        return np.zeros(n)
+    until = np.fmin(months, np.where(np.isnan(last), np.inf, last))
+    known = _latest(scans[scans["clear"] & (scans["time"] <= until[scans["place"]])], n)
+    return months - np.where(last <= months, last, known)
+
+
+def _by_place(cohort: Cohort) -> pd.DataFrame:
+    """Scans: the place of their patient, time, and whether they are assessments, by size or reading, that
+    did not show progression."""
+    scans = cohort.scans
+    seen = scans["response"].isin(READ)
+    if cohort.sized:
+        seen |= scans["pchg"].notna()
+    place = pd.Index(cohort.patients["patient"]).get_indexer(scans["patient"])
+    clear = seen & ~is_progression(scans)
+    return pd.DataFrame({"place": place, "time": scans["time"], "clear": clear.to_numpy(bool)})
+
+
+def _latest(scans: pd.DataFrame, n: int) -> np.ndarray:
+    """The latest time of each patient, (patient,), at least 0, randomisation."""
+    latest = np.zeros(n)
+    np.maximum.at(latest, scans["place"].to_numpy(), scans["time"].to_numpy(float))
+    return latest
