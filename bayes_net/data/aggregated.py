@@ -29,7 +29,7 @@ what the nodes make of it."""
 MOST_PATTERNS = 500
 _BLOCK = 16_384
 """Patients at a time: what is computed of them stays in the processor's cache."""
-_SUMS = ("n_by_pattern", "hits", "score_hits", "score_hits_by_interval", "exact")
+_SUMS = ("n_by_pattern", "scores", "hits", "score_hits", "score_hits_by_interval", "exact")
 _MOMENT_ERROR = 1e-12
 """A rule that gives its moments, per month, back less well is made anew from the patients themselves."""
 
@@ -38,15 +38,16 @@ _MOMENT_ERROR = 1e-12
 class AggregatedExposure(Intervals):
     """The patients of one landmark as sums, in the place of an ``Exposure`` with a row for each.
 
-    Arrays by pattern (rows of ``patterns``: the arm's index, then the covariates' values): ``n``,
-    ``score_hits`` (sum of the scores of those with an event) and ``longest`` (follow-up, months); ``hits``
-    (events) and ``score_hits_by_interval`` by pattern and interval; ``score`` and ``weight`` (months) by
-    pattern, interval and node; ``exact``, the exposure's sums of exp(slope * score) at ``SLOPES``, by
-    pattern, interval and slope.
+    Arrays by pattern (rows of ``patterns``: the arm's index, then the covariates' values): ``n_by_pattern``,
+    ``scores`` (their sum), ``score_hits`` (the sum of those with an event) and ``longest`` (follow-up,
+    months); ``hits`` (events) and ``score_hits_by_interval`` by pattern and interval; ``score`` and
+    ``weight`` (months) by pattern, interval and node; ``exact``, the exposure's sums of exp(slope * score)
+    at ``SLOPES``, by pattern, interval and slope.
     """
 
     patterns: np.ndarray
     n_by_pattern: np.ndarray
+    scores: np.ndarray
     hits: np.ndarray
     score_hits: np.ndarray
     score_hits_by_interval: np.ndarray
@@ -106,6 +107,16 @@ class AggregatedExposure(Intervals):
     def covariate_events(self) -> np.ndarray:
         """Sum of each covariate over the patients with an event."""
         return self.patterns[:, 1:].T @ self.hits.sum(axis=1)
+
+    @property
+    def mean_score(self) -> float:
+        """Average score of the patients."""
+        return float(self.scores.sum() / self.n) if self.n else 0.0
+
+    @property
+    def mean_covariates(self) -> np.ndarray:
+        """Average of each covariate over the patients."""
+        return self.n_by_pattern @ self.patterns[:, 1:] / max(self.n, 1)
 
     @property
     def last_follow_up(self) -> np.ndarray:
@@ -215,6 +226,7 @@ def aggregate(data: Exposure) -> AggregatedExposure:
     return AggregatedExposure(
         patterns=patterns,
         n_by_pattern=np.bincount(pattern, minlength=len(patterns)),
+        scores=np.bincount(pattern, data.score, minlength=len(patterns)),
         hits=np.bincount(cell[had_event], minlength=np.prod(shape)).reshape(shape).astype(float),
         score_hits=np.bincount(pattern[had_event], hit_scores, minlength=len(patterns)),
         score_hits_by_interval=np.bincount(cell[had_event], hit_scores, np.prod(shape)).reshape(shape),

@@ -22,20 +22,21 @@ VISIT = Duration(14, "d")
 
 
 def last_assessments(cohort: Cohort, *, visit: Duration = VISIT) -> np.ndarray:
-    """Months of the last assessment before each patient's progression that did not show it, (patient,): 0
-    where there was none after randomisation, NaN where PFS did not end by progression.
+    """Months of the last assessment at which each patient, (patient,), was free of progression: before the
+    one that showed it, or before censoring. 0 where there was none after randomisation; NaN where PFS ended
+    by death, or it is not known.
 
     From the column ``pfs_left`` of the patients where it is given, else from their scans: the last that is
-    not progression and more than ``visit`` before the end of PFS. A visit that was missed, or is not in the
-    table, widens the interval. PFS that ends with OS is a death. Where OS is not known, PFS ended by
-    progression if there is a scan within ``visit`` of its end, and else on a day that is taken as known.
+    not progression and, if PFS ended by progression, more than ``visit`` before that. A visit that was
+    missed, or is not in the table, widens the interval. PFS that ends with OS is a death. Where OS is not
+    known, PFS ended by progression if there is a scan within ``visit`` of its end, and else on a day that is
+    taken as known.
     """
     people, scans = cohort.patients, _by_place(cohort)
     if PFS not in cohort.endpoints:
         return np.full(len(people), np.nan)
-    end = people["pfs_time"].to_numpy(float)
+    end, event = people["pfs_time"].to_numpy(float), people["pfs_event"].to_numpy() == 1
     before = end[scans["place"]] - scans["time"]
-    event = people["pfs_event"].to_numpy() == 1
     if OS in cohort.endpoints:
         progressed = event & ~((people["os_event"] == 1) & (people["os_time"] <= end)).to_numpy()
     else:
@@ -43,12 +44,11 @@ def last_assessments(cohort: Cohort, *, visit: Duration = VISIT) -> np.ndarray:
         progressed = event & np.isin(np.arange(len(people)), at_end)
     last = np.full(len(people), np.nan)
     if len(scans):
-        clear = scans["clear"] & (before > visit.months)
-        last = np.where(progressed, _latest(scans[clear], len(people)), np.nan)
-    if PFS_LEFT in people:
-        given = people[PFS_LEFT].to_numpy(float)
-        last = np.where(event & ~np.isnan(given), given, last)
-    return last
+        in_time = np.where(progressed[scans["place"]], before > visit.months, before >= 0)
+        known = _latest(scans[scans["clear"] & in_time], len(people))
+        last = np.where(progressed | ~event, known, np.nan)
+    given = people[PFS_LEFT].to_numpy(float) if PFS_LEFT in people else last
+    return np.where(np.isnan(given), last, given)
 
 
 def assessed_before(cohort: Cohort, last: np.ndarray, months: float) -> np.ndarray:

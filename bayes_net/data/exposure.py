@@ -64,9 +64,9 @@ class Exposure(Intervals):
     terms: tuple[Covariate, ...] = ()
     """Of what the columns of covariates were made."""
     last_assessment: np.ndarray | None = None
-    """Months of the last assessment without progression before that at ``time``, which showed it: the event
-    is somewhere between the two. Negative: before the clock's start. NaN, and None for all, where the event
-    is at ``time`` itself."""
+    """Months of the last assessment without progression: an event is somewhere between it and ``time``, and a
+    censored patient is known to be without one until then. Negative: before the clock's start. NaN, and None
+    for all, where the end of follow-up is known to the day."""
     assessed_before: np.ndarray | None = None
     """Months from each patient's last assessment before the clock's start to that start. Until then, and no
     longer, patients are known to be without an event: they are at risk from then on, with the hazard of the
@@ -104,13 +104,9 @@ class Exposure(Intervals):
 
     @property
     def last_known(self) -> np.ndarray:
-        """Months at which each patient was last known to be without an event: at the end of follow-up, but
-        for events between two assessments. Negative: before the clock's start."""
-        return (
-            self.time
-            if self.last_assessment is None
-            else np.where(self.between, self.last_assessment, self.time)
-        )
+        """Months at which each patient was last known to be without an event: at the end of follow-up, or at
+        the last assessment before it. Negative: before the clock's start."""
+        return self.time if self.last_assessment is None else np.fmin(self.last_assessment, self.time)
 
     @property
     def patterns(self) -> np.ndarray:
@@ -150,6 +146,16 @@ class Exposure(Intervals):
     def covariate_events(self) -> np.ndarray:
         """Sum of each covariate over the patients with an event."""
         return self.covariates.T @ self.event
+
+    @property
+    def mean_score(self) -> float:
+        """Average score of the patients."""
+        return float(self.score.mean()) if self.n else 0.0
+
+    @property
+    def mean_covariates(self) -> np.ndarray:
+        """Average of each covariate over the patients."""
+        return self.covariates.mean(axis=0) if self.n else np.zeros(len(self.covariate_names))
 
     @property
     def last_follow_up(self) -> np.ndarray:
@@ -227,8 +233,9 @@ def expose(
 
     ``cuts`` are inner cut-points in months (or durations) from the landmark's clock. ``progression`` is "at
     the scan", on the day that PFS has, or "between scans": known to lie between the last assessment without
-    it and that day. Patients are then at risk from their last assessment before the landmark on, until
-    which they are known to be free of progression.
+    it and that day, while a censored patient is known to be free of it until the last assessment. Patients
+    are then at risk from their last assessment before the landmark on, until which they are known to be free
+    of progression.
 
     Raises
     ------

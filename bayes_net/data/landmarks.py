@@ -56,7 +56,7 @@ class LandmarkSet:
     ``table`` has one row a landmark and patient: landmark, patient, arm, shrinkage (percentage points,
     positive when smaller; NaN only for intention to treat without a scan), time (months from the
     landmark), event (0/1), last_assessment (months from the landmark, negative before it, of the last
-    assessment that did not show the progression by which PFS ended; else NaN), assessed_before (months from
+    assessment without progression; NaN for deaths), assessed_before (months from
     the last assessment without progression until the landmark to the landmark), covariates.
     Where responses alone were read (not ``sized``), shrinkage is 30 for a
     complete or partial response, and else 0. ``attrition`` has landmark, arm, reason and n, in the order of

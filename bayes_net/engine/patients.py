@@ -147,7 +147,7 @@ def _elements(data: AnyExposure, hazard: Hazard, shape: Layout, place: Mapping) 
 def _log_hazard(data: AnyExposure, hazard: Hazard, place: Mapping, size: int) -> np.ndarray:
     """Map from effects to log hazards, (arm, interval, effect)."""
     arms, intervals = len(data.arms), data.n_intervals
-    found = np.zeros((arms, intervals, size))
+    found, at = np.zeros((arms, intervals, size)), assumptions.centre(hazard, data)
     every = np.arange(intervals)
     walks = hazard.smoothing == RW1 and intervals > 1
     walk: Any = walk_basis(data.cuts) - level_shift(data, hazard)[..., None, :] if walks else None
@@ -160,7 +160,10 @@ def _log_hazard(data: AnyExposure, hazard: Hazard, place: Mapping, size: int) ->
             if walks:
                 found[a][:, place["step"][own]] = walk[own]
         if hazard.baseline == assumptions.SHARED and arms > 1:
-            found[a][:, place[ARM_EFFECT]] = assumptions.arm_contrasts(arms, hazard)[a]
+            found[a][:, place[ARM_EFFECT]] = at.contrasts[a]
+    found -= at.score * slope_map(data, hazard, place, size)
+    if data.covariate_names:
+        found[..., place[COVARIATE_EFFECT]] -= at.covariates
     return found
 
 

@@ -192,6 +192,7 @@ def draw_prior(hazard: Hazard, data: AnyExposure, *, draws: int, seed: int) -> x
 def with_derived(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dataset:
     """Add what ``hazard_model`` derives from its free variables: log_hazard, slope when common, and its
     values by interval when they vary over time."""
+    at = assumptions.centre(hazard, data)
     if hazard.smoothing == INDEPENDENT:
         alpha = draws["log_baseline"]
     else:
@@ -203,10 +204,15 @@ def with_derived(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dat
         alpha = alpha.expand_dims({ARM: draws[ARM]})
         if len(data.arms) > 1:
             contrasts = xr.DataArray(
-                assumptions.arm_contrasts(len(data.arms), hazard),
+                at.contrasts,
                 dims=(ARM, schema.CONTRAST),
                 coords={ARM: list(data.arms), schema.CONTRAST: list(data.arms[1:])},
             )
             alpha = alpha + (contrasts * draws[schema.ARM_EFFECT]).sum(schema.CONTRAST)
-    found = draws.assign({LOG_HAZARD: alpha.transpose(*SAMPLE_DIMS, ARM, INTERVAL)})
-    return assumptions.with_slopes(found, hazard, data)
+    found = assumptions.with_slopes(draws, hazard, data)
+    if (slope := slope_in_force(found)) is not None:
+        alpha = alpha - at.score * slope
+    if data.covariate_names:
+        effect = found[schema.COVARIATE_EFFECT]
+        alpha = alpha - (effect * xr.DataArray(at.covariates, dims=schema.COVARIATE)).sum(schema.COVARIATE)
+    return found.assign({LOG_HAZARD: alpha.transpose(*SAMPLE_DIMS, ARM, INTERVAL)})

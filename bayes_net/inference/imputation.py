@@ -185,7 +185,7 @@ def impute_censored(
             f"concerned has shape {concerned.shape} and type {concerned.dtype}; expected true or false for "
             f"each of {data.n} patients, and false for those with an event"
         )
-    until = follow_up_ends(data, censoring)
+    until, last = follow_up_ends(data, censoring), data.last_assessment
     chosen = concerned & (data.time < until)
     which = np.random.default_rng([seed, 0]).permutation(chains * draws)[: censoring.imputations]
     completed = []
@@ -199,6 +199,8 @@ def impute_censored(
                 data,
                 time=np.where(chosen, np.minimum(latent, until), data.time),
                 event=np.where(chosen, latent <= until, data.event).astype(float),
+                # imputed follow-up ends on a known day
+                last_assessment=None if last is None else np.where(chosen, np.nan, last),
             )
         )
     return tuple(completed)

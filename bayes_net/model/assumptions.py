@@ -261,16 +261,25 @@ def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, FreeVariable]
     return free
 
 
-def arm_contrasts(arms: int, hazard: Hazard) -> np.ndarray:
-    """Matrix from the log hazard ratios of every arm against the first to what each arm adds to the baseline
-    that they share, (arm, contrast).
+class Centre(NamedTuple):
+    """Whose the baseline is that has the prior: ``score``, ``covariates`` (covariate,), and ``contrasts``,
+    the matrix from log hazard ratios of arms against the first to what each arm adds, (arm, contrast)."""
 
-    That is the average over arms where its prior is a statement about survival: two arms that are exchanged
-    then have the reciprocal hazard ratio. Else it is the first arm's.
+    score: float
+    covariates: np.ndarray
+    contrasts: np.ndarray
+
+
+def centre(hazard: Hazard, data: AnyExposure) -> Centre:
+    """Of a statement about median survival: average patients, and the average of arms that share a baseline.
+    Else patients at score and covariates 0, of the first arm.
+
+    The log hazard at score and covariates 0 is that baseline less slope * score and covariates' effects.
     """
-    against_first = np.eye(arms)[:, 1:]
-    of_average = isinstance(hazard.priors.level, priors.MedianSurvival)
-    return against_first - against_first.mean(axis=0) if of_average else against_first
+    against_first = np.eye(len(data.arms))[:, 1:]
+    if not isinstance(hazard.priors.level, priors.MedianSurvival):
+        return Centre(0.0, np.zeros(len(data.covariate_names)), against_first)
+    return Centre(data.mean_score, data.mean_covariates, against_first - against_first.mean(axis=0))
 
 
 def _midpoint_distance(cuts: np.ndarray) -> np.ndarray:

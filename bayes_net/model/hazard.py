@@ -21,7 +21,7 @@ from bayes_net.model.assumptions import (
     COMMON,
     SHARED,
     Hazard,
-    arm_contrasts,
+    centre,
     slope_intervals,
     slope_over_time,
     walk_basis,
@@ -39,7 +39,7 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
     Free variables, each with its prior in ``hazard.priors``: of a random walk ``level`` (arm), the log hazard
     per month averaged over time, ``step_sd`` (arm), and ``step`` (arm, boundary), standard normal; of
     independent intervals ``log_baseline`` (arm, interval); all without arm where arms share their baseline
-    (``arm_contrasts``), and then ``log_hr_arm`` (contrast: every arm but the first). ``slope``
+    (``centre``), and then ``log_hr_arm`` (contrast: every arm but the first). ``slope``
     (arm) or ``common_slope``, the log hazard ratio per unit of score; where it varies over time ``slope`` is
     its average, and its random walk over the intervals has ``slope_step_sd`` (arm) and ``slope_step`` (arm,
     boundary), standard normal. ``log_hr_covariate`` (covariate). Derived: ``log_hazard`` (arm, interval), at
@@ -72,7 +72,6 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
             baseline = random_walk(priors.level, priors.step_sd, walk_basis(data.cuts), strata)
         if hazard.baseline == SHARED:
             baseline = _of_arms(data, hazard)[:, None] + baseline
-        baseline = pm.Deterministic(schema.LOG_HAZARD, baseline, dims=(ARM, INTERVAL))
         if hazard.slopes == COMMON:
             common = random_variable(schema.COMMON_SLOPE, priors.slope)
             slope = pm.Deterministic(SLOPE, pt.repeat(common, len(data.arms)), dims=ARM)
@@ -87,6 +86,11 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
             slope = slope[:, None]
         if data.covariate_names:
             log_hr = random_variable(schema.COVARIATE_EFFECT, priors.covariate, (COVARIATE,))
+        at = centre(hazard, data)
+        of_slope = 0.0 if slope is None else at.score * slope
+        of_covariates = 0.0 if log_hr is None else at.covariates @ log_hr
+        baseline = baseline - of_slope - of_covariates
+        baseline = pm.Deterministic(schema.LOG_HAZARD, baseline, dims=(ARM, INTERVAL))
 
         if isinstance(data, AggregatedExposure):
             pm.Potential(EVENTS, _log_likelihood_of_sums(data, baseline, slope, log_hr, slopes=intervals))
@@ -100,7 +104,7 @@ def _of_arms(data: AnyExposure, hazard: Hazard) -> Array:
     if len(data.arms) == 1:
         return np.zeros(1)
     effect = random_variable(ARM_EFFECT, hazard.priors.arm_effect, (schema.CONTRAST,))
-    return arm_contrasts(len(data.arms), hazard) @ effect
+    return centre(hazard, data).contrasts @ effect
 
 
 def _observe_events(

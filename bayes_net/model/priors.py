@@ -61,8 +61,10 @@ class Normal:
 class MedianSurvival(Normal):
     """The normal distribution of a log hazard that a statement about median survival means.
 
-    Where arms share their baseline it is of the average over arms, so that it does not matter which arm comes
-    first. A log hazard that is given as such is that of the first arm, as an intercept of a regression is.
+    It is about patients with the average score and covariates, so that it says nothing on what these do, and
+    where arms share their baseline about the average over arms, so that it does not matter which arm comes
+    first. A log hazard that is given as such is, as an intercept of a regression, that of the first arm at a
+    score and covariates of 0.
     """
 
 

@@ -40,7 +40,7 @@ def cautions(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> tuple[N
         *empty_intervals(jobs),
         *rounded_at_landmarks(cohort, jobs),
         *poor_covariates(plan, jobs),
-        *far_reference(jobs),
+        *far_reference(plan, jobs),
     ]
     return tuple(found)
 
@@ -142,10 +142,8 @@ def poor_covariates(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
             if away > FAR_UNITS and away > FAR_UNITS * sd > 0:
                 median = covariate.reference + float(np.median(values)) * covariate.scale
                 message = (
-                    f"baseline hazards are those at {covariate.name} = {covariate.reference:g}, but its "
-                    "median is "
-                    f"{median:g}: their prior then bears on its hazard ratio. Give a reference near the "
-                    "median"
+                    f"baseline hazards are reported at {covariate.name} = {covariate.reference:g}, but its "
+                    f"median is {median:g}: they are those of nobody. Give a reference near the median"
                 )
                 found.setdefault("far-covariate", {}).setdefault(message, []).append(_where(jobs[0]))
     for code, places in found.items():
@@ -261,12 +259,14 @@ def check_reasons(plan: PatientsPlan, cohort: Cohort) -> None:
         raise InputError(f"censoring.reasons has {listed(map(repr, unknown))}; follow-up ended by {ended}")
 
 
-def far_reference(jobs: Sequence[Job]) -> tuple[Note, ...]:
-    """A note if baseline hazards refer to a shrinkage far from the patients' own.
+def far_reference(plan: PatientsPlan, jobs: Sequence[Job]) -> tuple[Note, ...]:
+    """A note if the prior is of log hazards at a shrinkage far from the patients' own.
 
-    Their prior then says something about the slope as well: the hazard that is observed at 40 points is the
-    baseline at 0 times the slope's effect over 40 points.
+    It then says something about the slope as well: the hazard that is observed at 40 points is the baseline
+    at 0 times the slope's effect over 40 points.
     """
+    if plan.priors.log_hazard is None:
+        return ()  # a statement about median survival is about average patients
     continuous = [job for job in jobs if isinstance(job.measure, Shrinkage)]
     typical = {job.label: float(np.median(job.data.score)) * POINTS_PER_UNIT for job in continuous}
     if not typical:
@@ -277,9 +277,9 @@ def far_reference(jobs: Sequence[Job]) -> tuple[Note, ...]:
     reference = next(job.measure.reference for job in jobs if isinstance(job.measure, Shrinkage))
     median = format_count(reference + typical[worst])
     message = (
-        f"baseline hazards are those at a shrinkage of {reference:g} points, but the median at {worst} is "
-        f"{median}: the prior of the baseline then bears on the slope. Consider "
-        "landmarks.shrinkage_reference nearer to the patients' own"
+        f"priors.log_hazard is about a shrinkage of {reference:g} points, but the median at {worst} is "
+        f"{median}: it then bears on the slope. Consider landmarks.shrinkage_reference nearer to the "
+        "patients' own, or median_months"
     )
     return (Note("warning", "far-reference", message, 1),)
 

@@ -67,6 +67,7 @@ def calibration() -> str:
     folder = Path(bn.__file__).parent.parent / "tests" / "calibration"
     patients = json.loads((folder / "coverage.json").read_text(encoding="utf-8"))
     published = json.loads((folder / "published.json").read_text(encoding="utf-8"))
+    visits = json.loads((folder / "between_scans.json").read_text(encoding="utf-8"))
     rows = [
         (f"patients, {arm['arm']}", "slope", _share(arm["covered"], arm["intervals"]), _error(arm, patients))
         for arm in patients["by_arm"]
@@ -75,9 +76,39 @@ def calibration() -> str:
         ("published numbers", q["quantity"], _share(q["covered"], q["trials"]), f"{q['bias_in_sd']:+.2f}")
         for q in published["quantities"]
     ]
+    rows += [
+        (
+            f"progression {row['progression']}, {row['landmark']}",
+            "difference of the arms' slopes" if row["of"] == "difference" else f"slope, {row['of']} arm",
+            _share(row["covered"], row["trials"]),
+            f"{row['bias'] / row['posterior_sd']:+.2f}",
+        )
+        for row in visits["rows"]
+    ]
     headings = ("Data", "Quantity", "Intervals that held the truth", "Mean error, posterior SDs")
-    when = f"Run on {patients['date']} (patients) and {published['date']} (published numbers)."
+    when = (
+        f"Run on {patients['date']} (patients), {visits['date']} (progression) and {published['date']} "
+        f"(published numbers). {_large(visits)}"
+    )
     return f"{table(headings, rows)}\n\n{when}"
+
+
+def _large(visits: dict) -> str:
+    """What dating progression at the scan does where priors do not matter."""
+    design = visits["design"]
+    found = {
+        (row["landmark"], row["progression"]): f"{design['slope'] + row['bias']:.3f}"
+        for row in visits["large"]
+        if row["of"] == "fast"
+    }
+    each = (
+        f"at {label} {found[label, 'between scans']} between scans and {found[label, 'at the scan']} at the scan"
+        for label in dict.fromkeys(label for label, _ in found)
+    )
+    return (
+        f"In trials of {design['patients_of_large']} patients an arm, whose slope is {design['slope']:g}, the mean "
+        f"slope of the fast arm is {'; '.join(each)}."
+    )
 
 
 def _share(covered: int, trials: int) -> str:

@@ -35,8 +35,7 @@ def between(data, *, seed=2, share=0.7):
     rng = np.random.default_rng(seed)
     before = np.where(rng.random(data.n) < 0.1, 0.0, rng.uniform(0.0, 3.0, data.n))
     last = np.where(rng.random(data.n) < 0.3, -before, data.time * rng.uniform(0.0, 0.98, data.n))
-    known = rng.random(data.n) > share
-    last = np.where(known | (data.event == 0), np.nan, last)
+    last = np.where(rng.random(data.n) > share, np.nan, last)
     return replace(data, last_assessment=last, assessed_before=before)
 
 
@@ -65,6 +64,8 @@ def density(theta: dict, data, hazard):
         until = cumulative(i, start, data.time[i])
         if np.isnan(last):
             total = total + data.event[i] * log_h[i, data.interval[i]] - until
+        elif data.event[i] == 0:
+            total = total - cumulative(i, start, last)
         else:
             total = total + np.log(np.exp(-cumulative(i, start, last)) - np.exp(-until))
     return total + prior_density(theta, data, hazard)
@@ -150,12 +151,12 @@ def test_what_is_known_of_each_patient_is_split_at_the_last_assessment():
         patients(n=5, cuts=(2.0,)),
         time=np.array([1.0, 3.0, 5.0, 4.0, 1.0]),
         event=np.array([1.0, 1.0, 1.0, 0.0, 1.0]),
-        last_assessment=np.array([np.nan, 1.5, 5.0, np.nan, -0.5]),
+        last_assessment=np.array([np.nan, 1.5, 5.0, 3.0, -0.5]),
         assessed_before=np.array([0.0, 1.0, 2.0, 5.0, 0.5]),
     )
     assert data.between.tolist() == [False, True, False, False, True]
-    assert data.last_known.tolist() == [1.0, 1.5, 5.0, 4.0, -0.5]
-    assert months_without(data).tolist() == [[1, 0], [2.5, 0], [4, 3], [7, 2], [0, 0]]
+    assert data.last_known.tolist() == [1.0, 1.5, 5.0, 3.0, -0.5]
+    assert months_without(data).tolist() == [[1, 0], [2.5, 0], [4, 3], [7, 1], [0, 0]]
     assert months_between(data).tolist() == [[0.5, 1.0], [1.5, 0]]
     rows = known_days(data)
     assert rows.event.tolist()[:5] == [1, 0, 1, 0, 0]

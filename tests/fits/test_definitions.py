@@ -50,7 +50,7 @@ from bayes_net.model.hazard import hazard_model
 from bayes_net.model.network import combine_network
 from bayes_net.model.participants import Participants
 from bayes_net.model.predictors import coordinates, factors, labels
-from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, Normal
+from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, MedianSurvival, Normal
 from bayes_net.model.synthesis import synthesis_model
 from bayes_net.specification.read import read_specification
 from bayes_net.specification.synthesis import SynthesisPlan
@@ -182,8 +182,14 @@ def log_hazard(free: dict, data, hazard) -> np.ndarray:
 
 
 def patients_terms(free: dict, data, hazard, rows, *, constant: float) -> dict:
-    """Each prior, and events * log h - exposure * h of the rows of a Poisson regression."""
+    """Each prior, and events * log h - exposure * h of the rows of a Poisson regression, in which score and
+    covariates are centred where the prior is about average patients."""
     arm = np.searchsorted(data.arms, rows["arm"])
+    if isinstance(hazard.priors.level, MedianSurvival):
+        averages = {"score": data.score.mean()} | dict(
+            zip(data.covariate_names, data.covariates.mean(axis=0), strict=True)
+        )
+        rows = rows.assign(**{name: rows[name] - value for name, value in averages.items()})
     log_h = log_hazard(free, data, hazard)[arm, rows["interval"]]
     slopes = {"per arm": "slope", "common": "common_slope"}.get(hazard.slopes)
     if hazard.slopes == "time-varying":
@@ -609,7 +615,8 @@ def moments(which, free) -> dict:
         data, hazard, _ = of_patients("default")
         rows = long_form(data)
         arm = np.searchsorted(data.arms, rows["arm"])
-        log_h = log_hazard(free, data, hazard)[arm, rows["interval"]] + free["slope"][arm] * rows["score"]
+        score = rows["score"] - data.score.mean()
+        log_h = log_hazard(free, data, hazard)[arm, rows["interval"]] + free["slope"][arm] * score
         mean = (rows["exposure"] * np.exp(log_h)).to_numpy()
         return {"events": (mean, mean)}
     equations = Equations(POOLS["without statements"](None), free)
@@ -640,7 +647,7 @@ def test_a_variable_can_be_set_and_another_observed(which, models):
 
 def test_a_score_that_is_set_for_everybody_predicts_what_would_have_been(models):
     data = of_patients("default")[0]
-    model = pm.do(models["patients"], {"score": np.zeros(data.n)})
+    model = pm.do(models["patients"], {"score": np.full(data.n, data.score.mean())})
     point = model.initial_point()
     found = [log_density(model, point | {"slope": np.full(2, slope)}, ["events"]) for slope in (5.0, 0.0)]
     assert found[0] == pytest.approx(found[1], rel=1e-12)

@@ -105,7 +105,19 @@ def log_hazards(theta: dict, data, hazard) -> np.ndarray:
     if hazard.baseline == "shared":
         effects = np.concatenate([[0.0], theta.get("log_hr_arm", [])])
         alpha = alpha[None, :] + (effects - shared_with(effects, hazard))[:, None]
-    return alpha
+    return alpha - of_average_patients(theta, data, hazard)
+
+
+def of_average_patients(theta: dict, data, hazard):
+    """What the average score and covariates add, where the prior is about average patients."""
+    if not isinstance(hazard.priors.level, MedianSurvival):
+        return 0.0
+    added = data.covariates.mean(axis=0) @ theta["log_hr_covariate"] if data.covariate_names else 0.0
+    if hazard.slopes == "common":
+        return added + data.score.mean() * theta["common_slope"]
+    if hazard.slopes == "time-varying":
+        return added + data.score.mean() * slopes_by_interval(theta, data)
+    return added + (data.score.mean() * theta["slope"][:, None] if hazard.slopes == "per arm" else 0.0)
 
 
 def shared_with(effects: np.ndarray, hazard) -> float:
@@ -138,7 +150,7 @@ def over_events(walk: np.ndarray, data, hazard) -> np.ndarray:
 def level(theta: dict, data, hazard) -> np.ndarray:
     """The log hazard that arms share, or of each, averaged over time: what the prior is of."""
     widths = np.append(np.diff([0.0, *data.cuts]), np.diff([0.0, *data.cuts])[-1])
-    alpha = log_hazards(theta, data, hazard)
+    alpha = log_hazards(theta, data, hazard) + of_average_patients(theta, data, hazard)
     shared = alpha.mean(axis=0) if isinstance(hazard.priors.level, MedianSurvival) else alpha[0]
     return (alpha if hazard.baseline == "per arm" else shared) @ widths / widths.sum()
 

@@ -24,7 +24,7 @@ VISITS = {  # days of scans, and percent change at each; the baseline is at 0
 PFS = {"progressed": 252, "missed a visit": 252, "scan some days before": 168, "grew unheeded": 252,
        "no scan after": 90, "died": 200, "censored": 250}  # fmt: skip
 LAST = {"progressed": 168, "missed a visit": 84, "scan some days before": 84, "grew unheeded": 168,
-        "no scan after": 0}  # fmt: skip
+        "no scan after": 0, "censored": 168}  # fmt: skip
 
 
 def cohort(*, overall: bool = True, change=None, **more) -> bn.Cohort:
@@ -74,7 +74,7 @@ def test_given_bounds_come_before_scans():
         return patients.assign(pfs_left=[150, np.nan, np.nan, np.nan, np.nan, np.nan, 99]), scans
 
     read = cohort(change=bounds)
-    assert by_name(read, last_assessments(read)) == LAST | {"progressed": 150}
+    assert by_name(read, last_assessments(read)) == LAST | {"progressed": 150, "censored": 99}
 
 
 def test_bounds_after_the_end_are_refused():
@@ -115,7 +115,8 @@ def test_landmark_sets_and_exposures_carry_both():
     whole = sets.at("no limit").set_index("patient")
     assert not whole["assessed_before"].any()
     data = bn.expose(sets, "150 d", cuts=[3], progression="between scans")
-    assert data.between.sum() == own["last_assessment"].notna().sum()
+    assert data.between.sum() == own["last_assessment"].notna().sum() - 1
+    assert data.last_known[own.index.get_loc("censored")] * DAYS_PER_MONTH == pytest.approx(168 - 150)
     exact = bn.expose(sets, "150 d", cuts=[3])
     assert exact.last_assessment is None
     assert exact.assessed_before is None
