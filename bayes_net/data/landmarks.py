@@ -286,13 +286,20 @@ def response(table: pd.DataFrame, threshold: float) -> pd.Series:
 
 
 def attrition_table(attrition: pd.DataFrame) -> pd.DataFrame:
-    """Per landmark, one row per reason in flow order and one column of counts per arm."""
-    arms = list(attrition["arm"].unique())
-    counts = attrition.set_index(["landmark", "reason", "arm"])["n"]
-    steps = attrition[["landmark", "reason"]].drop_duplicates().itertuples(index=False, name=None)
-    body = [
-        [landmark_label(landmark, landmark == schema.NO_LIMIT), reason]
-        + [str(int(counts.get((landmark, reason, arm), 0))) for arm in arms]
-        for landmark, reason in steps
+    """Per arm one row per reason, in flow order, and one column of counts per landmark.
+
+    Reasons for which nobody left, in any arm and at any landmark, are left out.
+    """
+    landmarks, arms = attrition["landmark"].unique(), attrition["arm"].unique()
+    counts = attrition.set_index(["arm", "reason", "landmark"])["n"]
+    totals = attrition.groupby("reason", sort=False)["n"].sum()
+    happened = [reason for reason, n in totals.items() if n > 0 or reason in (ALL_PATIENTS, ANALYSED)]
+    heads = [
+        landmark_label(name, name == schema.NO_LIMIT).replace(schema.BIASED, "biased") for name in landmarks
     ]
-    return pd.DataFrame(body, columns=["Landmark", "Reason", *arms])
+    body = [
+        [arm, reason, *(str(int(counts.get((arm, reason, name), 0))) for name in landmarks)]
+        for arm in arms
+        for reason in happened
+    ]
+    return pd.DataFrame(body, columns=["Arm", "Reason", *heads])

@@ -194,6 +194,21 @@ def test_the_page_is_never_wider_than_the_screen(opened, width):
     assert set(wide) <= {0}
 
 
+def test_the_reasons_of_a_flow_of_patients_stay_in_sight_on_a_phone(opened):
+    page = opened(390)
+    flow = page.locator(".scroll:has(.flow)")
+    if flow.count() == 0:
+        pytest.skip("only patients have a flow")
+    flow.first.evaluate("f => { f.scrollLeft = f.scrollWidth }")
+    heads = flow.first.locator("tbody tr:nth-child(2) th, tbody tr:first-child span")
+    assert heads.count() >= 2
+    for head in heads.all():
+        assert head.bounding_box()["x"] >= 0
+    counts = flow.first.locator("tbody tr:nth-child(2) td")
+    last = counts.last.bounding_box()
+    assert last["x"] >= heads.nth(1).bounding_box()["x"] + heads.nth(1).bounding_box()["width"] - 1
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_text_of_figures_can_be_read(opened, width):
     """On a phone a figure keeps its size in a region that scrolls, has a name and takes the keyboard."""

@@ -243,8 +243,10 @@ def test_every_hazard_ratio_of_the_table_is_on_the_page(page):
 
 def test_no_limit_is_called_biased_in_every_table(page):
     headers = re.findall(r"<th scope=\"row(?:group)?\"[^>]*>(no limit.*?)</th>", page)
-    assert len(headers) == 8
+    assert len(headers) == 7
     assert all("biased: conditions on the future" in header for header in headers)
+    columns = re.findall(r"<th scope=\"col\"[^>]*>(no limit.*?)</th>", page)
+    assert columns == ["no limit (biased)"]
 
 
 def test_the_page_asks_nothing_of_any_other_address(page):

@@ -110,14 +110,32 @@ def test_rows_that_are_biased_or_failed_get_no_words():
     assert words.iloc[1] == "almost certainly longer"
 
 
-def test_attrition_table_has_every_count_in_flow_order():
+def test_attrition_table_has_every_count_in_flow_order_and_landmarks_beside_each_other():
     flow = fake_results.attrition()
     shown = attrition_table(flow)
-    first = shown[shown["Landmark"] == "150 d"]
-    assert first["Reason"].tolist() == list(fake_results.REASONS)
+    landmarks = [*flow["landmark"].unique()]
+    assert list(shown) == ["Arm", "Reason", *landmarks[:-1], "no limit (biased)"]
+    assert shown["Arm"].tolist() == [arm for arm in fake_results.ARMS for _ in fake_results.REASONS]
     for arm in fake_results.ARMS:
-        own = flow[(flow["arm"] == arm) & (flow["landmark"] == "150 d")]
-        assert first[arm].tolist() == [str(n) for n in own["n"]]
+        rows = shown[shown["Arm"] == arm]
+        assert rows["Reason"].tolist() == list(fake_results.REASONS)
+        for landmark, column in zip(landmarks, list(shown)[2:], strict=True):
+            own = flow[(flow["arm"] == arm) & (flow["landmark"] == landmark)]
+            assert rows[column].tolist() == [str(n) for n in own["n"]]
+
+
+def test_attrition_table_leaves_out_reasons_for_which_nobody_left():
+    flow = fake_results.attrition()
+    nobody = flow.assign(n=flow["n"].mask(flow["reason"].isin(["follow-up ended before", "analysed"]), 0))
+    one = nobody.assign(n=nobody["n"].mask(nobody.index == nobody.index[nobody["n"] == 0][0], 1))
+    assert attrition_table(nobody)["Reason"].tolist()[:5] == [
+        "all patients",
+        "no post-baseline scan",
+        "best response is progression",
+        "progressed or died before",
+        "analysed",
+    ]
+    assert len(attrition_table(one)) == len(attrition_table(flow))
 
 
 def test_survival_table_spreads_quantities_and_says_what_is_not_reached_or_extrapolated():
