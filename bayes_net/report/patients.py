@@ -13,7 +13,15 @@ from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.numbers import format_count, format_probability, format_ratio, listed_and
 from bayes_net.report.page import NOTHING_BUT_FIGURES, Section, render
 from bayes_net.report.tables import Cell, cross_table, reported_ratios, thresholds
-from bayes_net.report.words import analysed, answer, failed_rows, primary_rows
+from bayes_net.report.words import (
+    analysed,
+    answer,
+    failed_rows,
+    primary_rows,
+    question,
+    rests_on,
+    short_answer,
+)
 from bayes_net.results.folder import ResultFolder
 from bayes_net.schema import PER_1_POINT, words
 
@@ -65,6 +73,9 @@ def patients_page(result: ResultFolder) -> str:
         primary_rows=primary_rows,
         analysed=analysed,
         answer=answer,
+        question=question,
+        rests_on=rests_on,
+        short_answer=short_answer,
         answer_table=answer_table,
         of_shrinkage=of_shrinkage(ratios),
         flows=flows,

@@ -150,8 +150,8 @@ def opened(browser, path):
     """Opens the page of this size and colour scheme; what it says and asks for is in ``heard``."""
     contexts = []
 
-    def open_page(width=1280, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    def open_page(width=1280, scheme="light", height=900):
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
         page, page.heard = context.new_page(), []
         page.on("console", lambda message: page.heard.append(message.text))
@@ -192,6 +192,26 @@ def test_the_page_is_never_wider_than_the_screen(opened, width):
         "getComputedStyle(n).overflowX === 'auto').map(n => n.tabIndex)"
     )
     assert set(wide) <= {0}
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_first_screen_of_patients_asks_answers_and_shows(opened, width, height):
+    """Question, answer, what it rests on and the figure are seen without scrolling either way."""
+    page = opened(width, height=height)
+    if page.locator(".first-screen").count() == 0:
+        pytest.skip("not a report of patients")
+    awkward = len(page.locator("h1").inner_text()) > 150
+    assert 1 <= page.locator(".answer li").count() <= 3
+    figure = page.locator("#answer figure")
+    assert figure.count() == 1
+    for what in (".question", ".answer", ".rests-on", "#answer .card"):
+        box = page.locator(what).bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        # under the alarm of a failed gate, a phone shows only the top of the figure
+        cut = width == 390 and what == "#answer .card" and page.locator(".banner.failed").count()
+        assert awkward or box["y"] + box["height"] * (not cut) < height, what
+    assert figure.locator(".card").evaluate("c => c.scrollWidth <= c.clientWidth")
 
 
 def test_the_reasons_of_a_flow_of_patients_stay_in_sight_on_a_phone(opened):

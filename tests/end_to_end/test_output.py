@@ -103,6 +103,7 @@ def test_all_files_are_there_and_the_manifest_tells_their_hashes(finished, out):
             "baseline_hazard_pfs",
             "forest_pfs_response_30",
             "forest_pfs_shrinkage",
+            "overview",
             "ppc_pfs",
             "prior_posterior_pfs",
             "survival_pfs",
