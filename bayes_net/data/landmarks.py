@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net import schema
-from bayes_net.data.assessments import VISIT, assessed_before, last_assessments
+from bayes_net.data.assessments import VISIT, assessed_before, assessments, last_assessments
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.notes import EXCLUDED_PATIENTS, SHRUNK, Note, is_progression, usable
 from bayes_net.data.reading import months_on_grid
@@ -172,11 +172,12 @@ def landmark(
             "later, or a model without shrinkage (intention_to_treat=True; in a specification slopes = "
             '"none")'
         )
-    shown, last = _shown(cohort), np.full(len(cohort.patients), np.nan)
+    shown, seen = _shown(cohort), None
     if endpoint == schema.PFS:
-        last = last_assessments(cohort, visit=schema.duration(visit))
+        scans = assessments(cohort)
+        seen = scans, last_assessments(cohort, scans, visit=schema.duration(visit))
     flows = [(at, _flow(cohort, shown, at, endpoint, population, intention_to_treat)) for at in landmarks]
-    tables = [_analysed(flow.assign(last_assessment=last), each, cohort, endpoint) for each, flow in flows]
+    tables = [_analysed(flow, each, cohort, seen) for each, flow in flows]
     attrition = [_attrition(flow, each, cohort, population) for each, flow in flows]
     return LandmarkSet(
         table=pd.concat(tables, ignore_index=True),
@@ -259,12 +260,15 @@ def _best(shown: pd.DataFrame, landmark: Landmark, n: int) -> pd.DataFrame:
     return best.assign(shrinkage=0.0 - best["pchg"])[["shrinkage", "only_progression"]]
 
 
-def _analysed(flow: pd.DataFrame, landmark: Landmark, cohort: Cohort, endpoint: str) -> pd.DataFrame:
-    last, before = flow["last_assessment"].to_numpy(float), np.zeros(len(flow))
-    if endpoint == schema.PFS:
-        before = assessed_before(cohort, last, landmark.months)
-    known = {"last_assessment": last - landmark.months, "assessed_before": before}
-    table = flow.assign(landmark=landmark.label, **{name: months_on_grid(x) for name, x in known.items()})
+def _analysed(
+    flow: pd.DataFrame, landmark: Landmark, cohort: Cohort, seen: tuple[pd.DataFrame, np.ndarray] | None
+) -> pd.DataFrame:
+    """The analysed patients; ``seen`` are all assessments of progression, and the last of every patient."""
+    last, before = np.full(len(flow), np.nan), np.zeros(len(flow))
+    if seen is not None:
+        last, before = seen[1] - landmark.months, assessed_before(*seen, landmark.months)
+    known = {"last_assessment": months_on_grid(last), "assessed_before": months_on_grid(before)}
+    table = flow.assign(landmark=landmark.label, **known)
     columns = ["landmark", "patient", "arm", "shrinkage", "time", "event", *known]
     return table.loc[table["reason"] == ANALYSED, [*columns, *cohort.covariates]]
 
@@ -299,13 +303,20 @@ def response(table: pd.DataFrame, threshold: float) -> pd.Series:
 
 
 def attrition_table(attrition: pd.DataFrame) -> pd.DataFrame:
-    """Per landmark, one row per reason in flow order and one column of counts per arm."""
-    arms = list(attrition["arm"].unique())
-    counts = attrition.set_index(["landmark", "reason", "arm"])["n"]
-    steps = attrition[["landmark", "reason"]].drop_duplicates().itertuples(index=False, name=None)
-    body = [
-        [landmark_label(landmark, landmark == schema.NO_LIMIT), reason]
-        + [str(int(counts.get((landmark, reason, arm), 0))) for arm in arms]
-        for landmark, reason in steps
+    """Per arm one row per reason, in flow order, and one column of counts per landmark.
+
+    Reasons for which nobody left, in any arm and at any landmark, are left out.
+    """
+    landmarks, arms = attrition["landmark"].unique(), attrition["arm"].unique()
+    counts = attrition.set_index(["arm", "reason", "landmark"])["n"]
+    totals = attrition.groupby("reason", sort=False)["n"].sum()
+    happened = [reason for reason, n in totals.items() if n > 0 or reason in (ALL_PATIENTS, ANALYSED)]
+    heads = [
+        landmark_label(name, name == schema.NO_LIMIT).replace(schema.BIASED, "biased") for name in landmarks
     ]
-    return pd.DataFrame(body, columns=["Landmark", "Reason", *arms])
+    body = [
+        [arm, reason, *(str(int(counts.get((arm, reason, name), 0))) for name in landmarks)]
+        for arm in arms
+        for reason in happened
+    ]
+    return pd.DataFrame(body, columns=["Arm", "Reason", *heads])

@@ -15,6 +15,8 @@ from bayes_net.figures.plots import PATIENTS
 from bayes_net.figures.style import Figure
 from bayes_net.model.assumptions import varies_over_time
 from bayes_net.model.priors import Flat, Prior
+from bayes_net.numbers import capitalised
+from bayes_net.report.words import analysed, primary_rows
 from bayes_net.results import curves
 from bayes_net.results.curves import CURVE_POINTS, LONG_NAMES, patient_groups, survival_curves
 from bayes_net.results.fits import Fitted, reported_scales
@@ -38,6 +40,10 @@ def draw(
     """
     arms = fits[0].job.data.arms
     flows = {endpoint: _flow(attrition, endpoint) for endpoint in dict.fromkeys(f.job.endpoint for f in fits)}
+    every = pd.concat([primary_rows(hazard_ratios, endpoint) for endpoint in analysed(hazard_ratios)])
+    yield PATIENTS["overview"].figure(
+        "overview", every, arms=arms, subject=capitalised(every["measure"].iloc[0])
+    )
     for endpoint in flows:
         own = [f for f in fits if f.job.endpoint == endpoint]
         average = ", averaged over time" if varies_over_time(own[0].fit["posterior"]) else ""

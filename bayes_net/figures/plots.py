@@ -19,6 +19,7 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from bayes_net.figures import style
 from bayes_net.figures.forest import TO_READ_A_RATIO, forest, forest_in_words
+from bayes_net.figures.overview import overview, overview_in_words
 from bayes_net.figures.style import (
     GREYS,
     STYLE,
@@ -350,6 +351,13 @@ PATIENTS = {
         "data",
         "Analysed at each landmark (colour); who left before, and why (greys).",
         _attrition,
+    ),
+    "overview": Kind(
+        overview,
+        "answer",
+        "Posterior median hazard ratios with intervals by landmark and arm, on a log axis. Dotted: only the "
+        "prior. Shaded and hollow: biased, since it conditions on the future.",
+        overview_in_words,
     ),
     "forest": Kind(
         forest,

@@ -158,7 +158,7 @@ def _flow(found: Tables) -> Named:
     for keys, rows in grouped(found, "attrition", "endpoint", "population"):
         title, frame = f"Flow of patients: {caption(keys)}", attrition_table(rows)
         notes = (BIASED,) if (rows["landmark"] == schema.NO_LIMIT).any() else ()
-        yield file_name("attrition", keys[0]), PaperTable(title, frame, "Landmark", notes)
+        yield file_name("attrition", keys[0]), PaperTable(title, frame, "Arm", notes)
 
 
 def _survival(found: Tables) -> Named:

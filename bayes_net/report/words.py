@@ -9,8 +9,8 @@ from __future__ import annotations
 import pandas as pd
 
 from bayes_net import schema
-from bayes_net.estimands.summary import UNCLEAR, direction
-from bayes_net.numbers import format_count, format_estimate, listed_and, unbroken
+from bayes_net.estimands.summary import STRENGTHS, UNCLEAR, direction
+from bayes_net.numbers import capitalised, counted, format_count, format_estimate, listed_and, unbroken
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import ASSOCIATION, PER_10_POINTS, words
 
@@ -50,6 +50,104 @@ def answer(hazard_ratios: pd.DataFrame) -> list[str]:
     ]
 
 
+MOST_SENTENCES = 3
+"""Of the answer on the first screen."""
+
+
+def question(hazard_ratios: pd.DataFrame) -> str:
+    """What the analysis asks, in one line."""
+    about = primary_rows(hazard_ratios, analysed(hazard_ratios)[0]).iloc[0]
+    times = " or ".join(map(words, analysed(hazard_ratios)))
+    if about["estimand"] == ASSOCIATION:
+        subject = _subject(about["arm"], about)
+        return f"Does {subject} by a landmark go with longer {times}?"
+    between = "arms" if about["estimand"] == schema.ARM else "values of covariates"
+    return f"Does {times} differ between {between}?"
+
+
+def short_answer(hazard_ratios: pd.DataFrame) -> list[str]:
+    """The answer in at most ``MOST_SENTENCES``: one per endpoint, treated arms first, and what failed.
+
+    The same is never summarised as in ``answer``, which says it arm by arm.
+    """
+    endpoints = analysed(hazard_ratios)
+    sentences, failures = [], []
+    for endpoint in endpoints:
+        primary = primary_rows(hazard_ratios, endpoint)
+        if primary["estimand"].iloc[0] != ASSOCIATION:
+            return answer(hazard_ratios)[:MOST_SENTENCES]
+        passed = primary["gate"] == schema.PASSED
+        usable = primary[passed & ~primary["biased"].astype(bool)]
+        failures += [words(endpoint)] * bool((~passed).any())
+        if not usable.empty:
+            sentences.append(_sentence_of_endpoint(usable))
+        elif passed.all():
+            sentences.append(f"{words(endpoint)}: only “no limit” was analysed, which is biased.")
+    if failures:
+        sentences.append(f"Estimates whose gate failed are not summarised ({listed_and(failures)}).")
+    return sentences
+
+
+def _sentence_of_endpoint(usable: pd.DataFrame) -> str:
+    """``Greater shrinkage goes with longer PFS: probably in B (72 w); elsewhere …``"""
+    first, *later = usable["arm"].unique()
+    order = {arm: rank for rank, arm in enumerate([*later, first])}
+    informed = usable[~_silent(usable)].sort_values("arm", key=lambda arms: arms.map(order), kind="stable")
+    time, subject = words(usable["endpoint"].iloc[0]), _subject(first, usable.iloc[0])
+    said = [direction(probability) for probability in informed["prob_below_1"]]
+    directed = informed.assign(word=[word for word, _ in said], longer=[longer for _, longer in said])
+    clauses = []
+    for longer in ("longer", "shorter"):
+        strengths = [
+            f"{word} in {_in_arms(rows)}"
+            for _, word in STRENGTHS
+            if len(rows := directed[(directed["longer"] == longer) & (directed["word"] == word)])
+        ]
+        if strengths:
+            clauses.append(f"with {longer} {time}: {', '.join(strengths)}")
+    if not clauses:
+        one = unbroken(usable["landmark"].iloc[0])
+        where = "at every landmark" if len(set(usable["landmark"])) > 1 else f"at {one}"
+        return f"Whether {subject} goes with longer or shorter {time} is unclear {where}."
+    unclear = (directed["longer"] == "").any() or len(directed) < len(usable)
+    rest = "; elsewhere the direction is unclear" if unclear else ""
+    return capitalised(f"{subject} goes {'; '.join(clauses)}{rest}.")
+
+
+def _in_arms(rows: pd.DataFrame) -> str:
+    """``B (150 d, 36 w) and A (72 w)``."""
+    by_arm = rows.groupby("arm", sort=False)["landmark"]
+    return listed_and([f"{arm} ({', '.join(map(unbroken, labels))})" for arm, labels in by_arm])
+
+
+def rests_on(hazard_ratios: pd.DataFrame) -> str:
+    """How many patients and events each endpoint's answer rests on, and where it rests on the prior alone."""
+    parts = []
+    for endpoint in analysed(hazard_ratios):
+        rows = primary_rows(hazard_ratios, endpoint)
+        rows = rows[(rows["gate"] == schema.PASSED) & ~rows["biased"].astype(bool)]
+        if rows.empty:
+            continue
+        patients, events = _span(rows["n"], "patient"), _span(rows["events"], "event")
+        prior = [f"{unbroken(row.landmark)} ({row.arm})" for row in rows[_silent(rows)].itertuples()]
+        alone = f", but the prior alone at {listed_and(prior)}" if prior else ""
+        parts.append(f"{patients} with {events} ({words(endpoint)}){alone}")
+    if not parts:
+        return "Rests on no estimate that can be used."
+    where = " at each landmark" if len(set(hazard_ratios["landmark"])) > 1 else ""
+    return f"Rests on, in each arm{where}: {'; '.join(parts)}."
+
+
+def _span(counts: pd.Series, noun: str) -> str:
+    fewest, most = int(counts.min()), int(counts.max())
+    return f"{fewest} to {counted(most, noun)}" if fewest < most else counted(most, noun)
+
+
+def _silent(rows: pd.DataFrame) -> pd.Series:
+    """The rows that only the prior decides."""
+    return rows["contraction"] < LEAST_CONTRACTION
+
+
 def _answer(primary: pd.DataFrame, *, named: bool) -> list[str]:
     """The same of one endpoint, which is ``named`` where there are others."""
     about = f"{words(primary['endpoint'].iloc[0])}: " if named else ""
@@ -71,7 +169,7 @@ def _answer(primary: pd.DataFrame, *, named: bool) -> list[str]:
 def direction_sentence(arm: str, rows: pd.DataFrame) -> str:
     """``B: greater shrinkage is very probably (150 d) associated with longer PFS; unclear at 48 w.``"""
     found: dict[str, dict[str, list[str]]] = {"longer": {}, "shorter": {}, "": {}}
-    silent = rows["contraction"] < LEAST_CONTRACTION
+    silent = _silent(rows)
     informed = rows[~silent]
     for label, probability in zip(informed["landmark"], informed["prob_below_1"], strict=True):
         word, longer = direction(probability)

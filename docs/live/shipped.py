@@ -102,13 +102,12 @@ def _large(visits: dict) -> str:
         if row["of"] == "fast"
     }
     each = (
-        f"at {label} {found[label, 'between scans']} between scans and {found[label, 'at the scan']} at the scan"
-        for label in dict.fromkeys(label for label, _ in found)
+        f"at {label} {mean} between scans and {found[label, 'at the scan']} at the scan"
+        for (label, how), mean in found.items()
+        if how == "between scans"
     )
-    return (
-        f"In trials of {design['patients_of_large']} patients an arm, whose slope is {design['slope']:g}, the mean "
-        f"slope of the fast arm is {'; '.join(each)}."
-    )
+    large = f"{design['patients_of_large']} patients an arm, whose slope is {design['slope']:g}"
+    return f"In trials of {large}, the mean slope of the fast arm is {'; '.join(each)}."
 
 
 def _share(covered: int, trials: int) -> str:

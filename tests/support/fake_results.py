@@ -248,6 +248,7 @@ def drawn(arms=ARMS) -> dict:
     ratios, flow, risk, bands = hazard_ratios(arms), attrition(arms), baseline(arms), curves(arms)
     over = ratios_by_time(arms)
     plotted = {
+        "overview": (ratios,),
         "attrition": (flow,),
         "prior_posterior": (densities(arms),),
         "forest": (ratios,),

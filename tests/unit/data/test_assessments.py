@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_net as bn
-from bayes_net.data.assessments import assessed_before, last_assessments
+from bayes_net.data.assessments import assessed_before, assessments, last_assessments
 from bayes_net.data.cohort import read_cohort
 from bayes_net.errors import CohortError, CohortWarning, InputError
 from bayes_net.schema import DAYS_PER_MONTH, duration
@@ -45,6 +45,10 @@ def cohort(*, overall: bool = True, change=None, **more) -> bn.Cohort:
         return read_cohort(patients, table, time_unit="days", **more)
 
 
+def last_of(read, **more) -> np.ndarray:
+    return last_assessments(read, assessments(read), **more)
+
+
 def by_name(cohort: bn.Cohort, values: np.ndarray) -> dict[str, float]:
     days = dict(zip(cohort.patients["patient"], np.round(values * DAYS_PER_MONTH, 6), strict=True))
     return {name: day for name, day in days.items() if not np.isnan(day)}
@@ -52,21 +56,21 @@ def by_name(cohort: bn.Cohort, values: np.ndarray) -> dict[str, float]:
 
 def test_a_progression_lies_after_the_last_scan_that_did_not_show_it():
     read = cohort()
-    assert by_name(read, last_assessments(read)) == LAST
+    assert by_name(read, last_of(read)) == LAST
 
 
 def test_scans_shortly_before_belong_to_the_visit_that_showed_it():
     read = cohort()
-    strict = by_name(read, last_assessments(read, visit=duration("7d")))
+    strict = by_name(read, last_of(read, visit=duration("7d")))
     assert strict == LAST  # the scan 8 days before is progression itself
-    wide = by_name(read, last_assessments(read, visit=duration("90d")))
+    wide = by_name(read, last_of(read, visit=duration("90d")))
     assert wide["progressed"] == 84
 
 
 def test_without_overall_survival_a_scan_at_its_end_tells_that_pfs_ended_by_progression():
     read = cohort(overall=False)
     expected = {name: day for name, day in LAST.items() if name != "no scan after"}
-    assert by_name(read, last_assessments(read)) == expected
+    assert by_name(read, last_of(read)) == expected
 
 
 def test_given_bounds_come_before_scans():
@@ -74,7 +78,7 @@ def test_given_bounds_come_before_scans():
         return patients.assign(pfs_left=[150, np.nan, np.nan, np.nan, np.nan, np.nan, 99]), scans
 
     read = cohort(change=bounds)
-    assert by_name(read, last_assessments(read)) == LAST | {"progressed": 150, "censored": 99}
+    assert by_name(read, last_of(read)) == LAST | {"progressed": 150, "censored": 99}
 
 
 def test_bounds_after_the_end_are_refused():
@@ -92,12 +96,12 @@ def test_responses_alone_are_assessments_too():
         return patients, scans.assign(response=read).drop(columns="pchg")
 
     read = cohort(change=responses)
-    assert by_name(read, last_assessments(read)) == LAST
+    assert by_name(read, last_of(read)) == LAST
 
 
 def test_who_is_at_risk_at_a_landmark_is_known_to_be_so_since_the_last_scan_before_it():
     read = cohort()
-    before = by_name(read, assessed_before(read, last_assessments(read), 150 / DAYS_PER_MONTH))
+    before = by_name(read, assessed_before(assessments(read), last_of(read), 150 / DAYS_PER_MONTH))
     assert before["progressed"] == 150 - 84
     assert before["censored"] == 150 - 84
     assert before["died"] == 150 - 84

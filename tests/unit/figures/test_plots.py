@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 
 from bayes_net.figures import plots, style
 from bayes_net.figures.forest import forest
+from bayes_net.figures.overview import overview
 from bayes_net.figures.plots import (
     PATIENTS,
     attrition_flow,
@@ -31,6 +32,7 @@ FIRST, SECOND = fake_results.ARMS
 HOSTILE = ('<script>alert(1)</script> & "q" $a_b^2$', "_ルテチウム" + " very long" * 20)
 DRAWN = {
     "forest": lambda arms: forest(fake_results.hazard_ratios(arms)),
+    "overview": lambda arms: overview(fake_results.hazard_ratios(arms))[0],
     "survival": lambda arms: survival(*fake_results.curves(arms)),
     "baseline_hazard": lambda arms: baseline_hazard(fake_results.baseline(arms)),
     "hazard_ratio_by_time": lambda arms: hazard_ratio_by_time(fake_results.ratios_by_time(arms)),
@@ -84,6 +86,41 @@ def test_forest_shows_no_estimate_whose_gate_failed():
     points = [line.get_xdata()[0] for line in ax.lines if line.get_gid() == "estimate"]
     assert points == ratios.loc[~failed, "hr"].tolist()
     assert texts(ax).count("gate failed") == failed.sum()
+
+
+def test_overview_draws_every_estimate_in_the_panel_of_its_endpoint():
+    pfs = fake_results.hazard_ratios()
+    os = pfs.assign(endpoint="os", hr=1 / pfs["hr"], lower=1 / pfs["upper"], upper=1 / pfs["lower"])
+    panels = overview(pd.concat([pfs, os]), arms=fake_results.ARMS)
+    assert [ax.get_title(loc="left") for ax in panels] == ["PFS", "OS"]
+    for ax, rows in zip(panels, (pfs, os), strict=True):
+        points = [line for line in ax.lines if line.get_gid() == "estimate"]
+        assert [line.get_xdata()[0] for line in points] == rows["hr"].tolist()
+        assert [line.get_markerfacecolor() == "white" for line in points] == rows["biased"].tolist()
+        intervals = [line.get_xdata() for line in ax.lines if line.get_gid() == "interval"]
+        np.testing.assert_array_equal(intervals, rows[["lower", "upper"]])
+        heights = [line.get_ydata()[0] for line in points]
+        assert heights == sorted(heights)
+        assert len(ax.get_xticks()) == 3
+        assert [patch.get_gid() for patch in ax.patches].count("biased") == 1
+    assert [label.get_text() for label in panels[0].get_yticklabels()][-2:] == ["72 w", "no limit\n(biased)"]
+    assert texts(panels[0]) == list(fake_results.ARMS)
+    assert panels[0].get_legend() is None
+
+
+def test_overview_cuts_marks_the_prior_and_draws_nothing_that_failed():
+    ratios = fake_results.hazard_ratios()
+    failed = ratios["landmark"] == "48 w"
+    silent = ratios.assign(
+        gate=np.where(failed, "failed", "passed"), contraction=np.where(ratios["landmark"] == "72 w", 0, 0.5)
+    )
+    (ax,) = overview(silent.assign(lower=0.01))
+    points = [line.get_xdata()[0] for line in ax.lines if line.get_gid() == "estimate"]
+    assert points == ratios.loc[~failed, "hr"].tolist()
+    assert texts(ax).count("gate failed") == failed.sum()
+    assert [line.get_marker() for line in ax.lines].count("<") == len(points)
+    dotted = [line.get_linestyle() == ":" for line in ax.lines if line.get_gid() == "interval"]
+    assert dotted == (silent.loc[~failed, "landmark"] == "72 w").tolist()
 
 
 def test_survival_draws_bands_steps_and_censoring():
@@ -235,7 +272,8 @@ def test_figures_draw_into_given_axes():
 def test_figures_have_few_options(kind):
     parameters = inspect.signature(getattr(plots, kind)).parameters.values()
     assert all(p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
-    assert [p.name for p in parameters if p.kind is p.KEYWORD_ONLY] == ["ax", "arms"]
+    panels = ["ax"] if kind != "overview" else []  # which has as many as there are endpoints
+    assert [p.name for p in parameters if p.kind is p.KEYWORD_ONLY] == [*panels, "arms"]
 
 
 @pytest.mark.parametrize("arms", [("control", "177Lu-DOTATATE"), ("A", "B"), ("a" * 30, "b" * 30)])

@@ -15,7 +15,7 @@ from bayes_net.figures.plots import PATIENTS
 from bayes_net.model.assumptions import SLOPE_FORMS, TIME_VARYING
 from bayes_net.report.patients import CHANGES, SECTIONS, patients_page
 from bayes_net.report.tables import hazard_ratio_table
-from bayes_net.report.words import answer, failed_rows
+from bayes_net.report.words import answer, failed_rows, question, rests_on, short_answer
 from bayes_net.results.folder import Illustration
 
 KEYS = {section.key for section in SECTIONS}
@@ -113,6 +113,56 @@ def test_differences_of_arms_are_no_randomised_comparison():
     assert "This is not a randomised comparison" in html
     assert "+5.2 (−4.8 to +15.2), Pr(&gt; 0) 0.91" in html  # percentage points
     assert "+0.8 (+0.7 to +0.9), Pr(&gt; 0) 0.91" in html  # months
+
+
+def test_the_short_answer_is_a_sentence_per_endpoint_treated_arm_first():
+    ratios = one_row(0.97, arm="B", endpoint="pfs")
+    ratios = pd.concat([one_row(0.85, arm="A"), ratios, one_row(0.6, arm="B").assign(landmark="36 w")])
+    assert plain(short_answer(ratios)) == (
+        "Greater shrinkage goes with longer PFS: very probably in B (150 d), probably in A (150 d); "
+        "elsewhere the direction is unclear."
+    )
+    opposed = pd.concat([one_row(0.995, arm="A"), one_row(0.04, arm="B")])
+    assert plain(short_answer(opposed)) == (
+        "Greater shrinkage goes with longer PFS: almost certainly in A (150 d); with shorter PFS: very "
+        "probably in B (150 d)."
+    )
+    both = pd.concat([ratios, one_row(0.5).assign(endpoint="os")])
+    assert plain(short_answer(both)[1:]) == (
+        "Whether greater shrinkage goes with longer or shorter OS is unclear at 150 d."
+    )
+
+
+def test_the_short_answer_has_no_word_for_what_failed_is_biased_or_is_the_prior():
+    failed = pd.concat([one_row(0.97, gate="failed"), one_row(0.97).assign(endpoint="os", contraction=0.0)])
+    assert plain(short_answer(failed)) == (
+        "Whether greater shrinkage goes with longer or shorter OS is unclear at 150 d. Estimates whose gate "
+        "failed are not summarised (PFS)."
+    )
+    only = one_row(0.99, landmark="no limit", biased=True)
+    assert plain(short_answer(only)) == "PFS: only “no limit” was analysed, which is biased."
+    arms = pd.concat([one_row(0.99).assign(estimand="arm", measure=f"B{i}", arm=f"B{i}") for i in range(5)])
+    assert len(short_answer(arms)) <= 3
+
+
+def test_what_the_answer_rests_on_are_its_patients_and_events_and_the_prior():
+    ratios = fake_results.hazard_ratios()
+    own = ratios[~ratios["biased"]]
+    span = (
+        f"{own['n'].min()} to {own['n'].max()} patients with {own['events'].min()} to {own['events'].max()}"
+    )
+    assert rests_on(ratios) == f"Rests on, in each arm at each landmark: {span} events (PFS)."
+    silent = one_row(0.97, contraction=0.0, n=12, events=1)
+    assert plain([rests_on(silent)]) == (
+        "Rests on, in each arm: 12 patients with 1 event (PFS), but the prior alone at 150 d (A)."
+    )
+    assert rests_on(one_row(0.9, gate="failed")) == "Rests on no estimate that can be used."
+
+
+def test_the_question_is_of_what_was_analysed():
+    assert question(one_row(0.9)) == "Does greater shrinkage by a landmark go with longer PFS?"
+    arms = one_row(0.9, estimand="arm", measure="arm", endpoint="os")
+    assert question(arms) == "Does OS differ between arms?"
 
 
 def test_what_only_the_prior_says_has_no_word_in_the_answer():
@@ -243,8 +293,10 @@ def test_every_hazard_ratio_of_the_table_is_on_the_page(page):
 
 def test_no_limit_is_called_biased_in_every_table(page):
     headers = re.findall(r"<th scope=\"row(?:group)?\"[^>]*>(no limit.*?)</th>", page)
-    assert len(headers) == 8
+    assert len(headers) == 7
     assert all("biased: conditions on the future" in header for header in headers)
+    columns = re.findall(r"<th scope=\"col\"[^>]*>(no limit.*?)</th>", page)
+    assert columns == ["no limit (biased)"]
 
 
 def test_the_page_asks_nothing_of_any_other_address(page):
@@ -293,7 +345,7 @@ def test_what_one_patient_does_stands_in_the_section_on_sensitivity(page):
 
 def test_figures_have_texts_that_state_the_finding(page):
     images = Page(page).all("img")
-    assert len(images) == 8
+    assert len(images) == 9
     alts = " ".join(image["alt"] for image in images)
     assert "landmark hazard ratios run from 0.70 (177Lu-Dotatate, 150 d)" in alts.replace(
         "\N{NO-BREAK SPACE}", " "
