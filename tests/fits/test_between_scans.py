@@ -1,5 +1,6 @@
 """Events between two assessments: the closed form, its limits, and R's answers on FFCD 2000-05."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from exposures import patients
 from test_definitions import Evaluated, assert_engine_is_the_hazard_model
 from test_engine import assert_equal
+from test_ffcd_landmarks import read
 from test_likelihood import (
     LAYOUTS,
     VARIANTS,
@@ -19,12 +21,14 @@ from test_likelihood import (
     slopes_by_interval,
     theta_of,
 )
+from test_reference_modes import FLAT, mode
 
 import bayes_net as bn
+from bayes_net.checks.predictive import step_values, survival_steps
 from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import known_days, months_between, months_without, person_time, subset
 from bayes_net.engine.patients import patients_posterior
-from bayes_net.errors import InputError
+from bayes_net.errors import CohortWarning, InputError
 from bayes_net.inference.closed_form import log_likelihood
 from bayes_net.model.hazard import hazard_model
 
@@ -170,3 +174,39 @@ def test_what_is_known_of_each_patient_is_split_at_the_last_assessment():
 def test_sums_of_patients_have_no_events_between_assessments():
     with pytest.raises(InputError, match="expected events on known days"):
         aggregate(between(patients()))
+
+
+SURVREG = {  # survival 3.5-3: survreg(Surv(l, r, type = "interval2") ~ x, dist = "exponential"), negated
+    "S": ((-1.73171731569, -0.09663517524), (0.2308675358, 0.0514439084)),
+    "C": ((-1.6164581368, -0.1090044276), (0.28630585326, 0.04641826209)),
+}
+SURVFIT = {3.0: 0.9693594086, 6.0: 0.5377531785, 12.0: 0.1044157926}
+"""survfit of the same of arm S: Turnbull's estimate at these months."""
+
+
+@pytest.fixture(scope="module")
+def whole_follow_up(shared):
+    """FFCD 2000-05 from randomisation, as R's survival takes it too: without time at risk before a clock."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CohortWarning)
+        cohort = read(shared, scans_after_death="drop")
+    sets = bn.landmark(cohort, ["no limit"])
+    return bn.expose(sets, "no limit", cuts=[], progression="between scans")
+
+
+def test_the_mode_with_flat_priors_is_that_of_r_survival(whole_follow_up):
+    data = whole_follow_up
+    assert (data.n, data.event.sum(), data.between.sum()) == (115, 107, 90)
+    values, _, curvature = mode(data, bn.Hazard("per arm", "independent", "per arm", FLAT))
+    errors = np.sqrt(np.diag(np.linalg.inv(curvature))).reshape(2, 2)
+    for a, arm in enumerate(data.arms):
+        (level, slope), wanted = SURVREG[arm]
+        assert values["log_baseline"][a, 0] == pytest.approx(level, abs=1e-7)
+        assert values["slope"][a] == pytest.approx(slope, abs=1e-7)
+        np.testing.assert_allclose(errors[:, a], wanted, rtol=1e-5)
+
+
+def test_survival_is_turnbulls_of_r_survival(whole_follow_up):
+    own = subset(whole_follow_up, whole_follow_up.arm == 0)
+    for months, expected in SURVFIT.items():
+        assert step_values(survival_steps(own), np.array([months]))[0] == pytest.approx(expected, abs=1e-4)
