@@ -1,6 +1,6 @@
 """Reporting checklists, and where a report answers each item.
 
-BARG: Kruschke 2021, doi:10.1038/s41562-021-01177-7. ROBUST: Sung et al. 2005,
+ICH E9(R1): the attributes of an estimand, addendum of 2019. BARG: Kruschke 2021, doi:10.1038/s41562-021-01177-7. ROBUST: Sung et al. 2005,
 doi:10.1016/j.jclinepi.2004.08.010. Items are in our words.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 BARG = "BARG (Bayesian analysis reporting guidelines, Kruschke 2021, doi:10.1038/s41562-021-01177-7)"
 ROBUST = "ROBUST (Bayesian analyses in clinical studies, Sung 2005, doi:10.1016/j.jclinepi.2004.08.010)"
+E9 = "ICH E9(R1) (estimands and sensitivity analysis in clinical trials, addendum, 2019)"
 AUTHORS = "Not answered: for the authors to say, a program cannot know"
 NO_DECISION = "Does not apply: no decision is made, probabilities are reported"
 NOT_CHECKED = "Not answered: nothing was held out or replicated"
@@ -31,6 +32,15 @@ class Item:
 
 
 ITEMS: dict[str, tuple[Item, ...]] = {
+    E9: (
+        Item("Population", ("model",)),
+        Item("Treatment", ("model",)),
+        Item("Variable", ("model",)),
+        Item("Intercurrent events, and how each is handled", ("model",)),
+        Item("Population-level summary", ("model",)),
+        Item("Sensitivity of the estimate to its assumptions", ("sensitivity",), NOT_RUN),
+        Item("Clinical question of the trial, and whether this estimand answers it", (), AUTHORS),
+    ),
     BARG: (
         Item("Why a Bayesian analysis", (), AUTHORS),
         Item("Goals of the analysis", ("answer",)),

@@ -138,6 +138,7 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
         endpoints=" and ".join(ENDPOINT_LABELS[endpoint] for endpoint in plan.landmarks.endpoints),
         intervals=_intervals_in_words(fits),
         covariates=job.data.covariate_names,
+        arms=job.data.arms,
         between=_between_in_words(fits),
         dated=PFS in plan.landmarks.endpoints and plan.landmarks.progression == AT_THE_SCAN,
         censoring=censoring,
