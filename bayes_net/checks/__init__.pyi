@@ -14,6 +14,10 @@ from .power import (
     synthesis_power_scaling as synthesis_power_scaling,
     tipping_factor as tipping_factor,
 )
+from .prediction import (
+    Prediction as Prediction,
+    prediction as prediction,
+)
 from .predictive import (
     for_loo_pit as for_loo_pit,
     kaplan_meier as kaplan_meier,

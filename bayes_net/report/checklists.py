@@ -1,7 +1,8 @@
 """Reporting checklists, and where a report answers each item.
 
-ICH E9(R1): the attributes of an estimand, addendum of 2019. BARG: Kruschke 2021, doi:10.1038/s41562-021-01177-7. ROBUST: Sung et al. 2005,
-doi:10.1016/j.jclinepi.2004.08.010. Items are in our words.
+ICH E9(R1): the attributes of an estimand, addendum of 2019. BARG: Kruschke 2021,
+doi:10.1038/s41562-021-01177-7. ROBUST: Sung et al. 2005, doi:10.1016/j.jclinepi.2004.08.010. Items are in our
+words.
 """
 
 from __future__ import annotations
