@@ -26,14 +26,34 @@ def decimals(value: float, mcse: float, *, most: int = MOST_DECIMALS) -> int:
     d = floor(−log10(2·MCSE)), raised to two significant digits of ``value`` and at most ``most``. An
     unknown error (NaN) supports nothing beyond the two significant digits.
     """
+    two_digits = float(f"{abs(value):.1e}")  # 0.998 is 1.0, and not 1.00
+    significant = 1 - math.floor(math.log10(two_digits)) if value else 2
+    return max(0, min(most, max(_supported(mcse, most), significant)))
+
+
+def _supported(mcse: float, most: int) -> int:
+    """The decimals that an error supports."""
     if math.isnan(mcse):
-        supported = 0
-    elif mcse <= 0:
-        supported = most
-    else:
-        supported = math.floor(-math.log10(2 * mcse) + 1e-9)  # 2 × 0.005 must give 2, not 1.9999
-    significant = 1 - math.floor(math.log10(abs(value))) if value else 2
-    return max(0, min(most, max(supported, significant)))
+        return 0
+    # 2 × 0.005 must give 2, not 1.9999
+    return most if mcse <= 0 else math.floor(-math.log10(2 * mcse) + 1e-9)
+
+
+def alike(errors: pd.Series) -> pd.Series:
+    """The errors by which a column is rounded, so that its rows have the digits of the median one.
+
+    A row whose own error exceeds a whole unit of the last digit that this gives keeps its own.
+    """
+    if errors.isna().all():
+        return errors
+    typical = errors.median()
+    return errors.where(errors > 10.0 ** -_supported(typical, MOST_DECIMALS), typical)
+
+
+def evenly_rounded(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
+    """The table with what ``format_ratio`` rounds by in a column ``rounding``: its rows look ``alike``."""
+    errors = hazard_ratios.reindex(columns=["mcse_hr", "mcse_lower", "mcse_upper"]).astype(float)
+    return hazard_ratios.assign(rounding=list(errors.apply(alike).itertuples(index=False, name=None)))
 
 
 def format_estimate(value: float, mcse: float) -> str:
@@ -42,17 +62,47 @@ def format_estimate(value: float, mcse: float) -> str:
 
 
 def format_interval(
-    estimate: float, lower: float, upper: float, mcse: float, *, most: int = MOST_DECIMALS
+    estimate: float,
+    lower: float,
+    upper: float,
+    mcse: float,
+    *,
+    of_limits: tuple[float, float] = (math.nan, math.nan),
+    most: int = MOST_DECIMALS,
 ) -> str:
-    """``0.85 (0.72–1.01)``: estimate and limits with the same decimals."""
+    """``0.85 (0.72–1.01)``: estimate and limits, each with the decimals that its own error supports.
+
+    A limit may be off by a whole unit of its last digit, and the estimate by half. Where the error of a limit
+    is unknown it has the decimals of the estimate.
+    """
     places = decimals(estimate, mcse, most=most) if math.isfinite(estimate) else 1
+
+    def limit(value: float, error: float) -> str:
+        if math.isnan(error) or not math.isfinite(value):
+            return _fixed(value, places)
+        return _fixed(value, min(decimals(value, error / 2, most=most), max(places, 2)))
+
     dash = " to " if lower < 0 else "–"  # a dash before a minus sign is misread
-    return f"{_fixed(estimate, places)} ({_fixed(lower, places)}{dash}{_fixed(upper, places)})"
+    return f"{_fixed(estimate, places)} ({limit(lower, of_limits[0])}{dash}{limit(upper, of_limits[1])})"
 
 
-def format_ratio(row: Any) -> str:
-    """``0.85 (0.72–1.01)``: the hazard ratio of a row of a table of hazard ratios, with its limits."""
-    return format_interval(row.hr, row.lower, row.upper, row.mcse_hr)
+def format_ratio(row: Any, *, most: int = MOST_DECIMALS) -> str:
+    """``0.85 (0.72–1.01)``: the hazard ratio of a row of a table of hazard ratios, with its limits.
+
+    Rows of an ``evenly_rounded`` table look alike.
+    """
+    of_hr, *of_limits = getattr(row, "rounding", (row.mcse_hr, *_errors_of_limits(row)))
+    return format_interval(row.hr, row.lower, row.upper, of_hr, of_limits=tuple(of_limits), most=most)
+
+
+def format_posterior(row: Any, *, most: int = MOST_DECIMALS) -> str:
+    """The same of a row with ``estimate``, ``lower``, ``upper`` and ``mcse``."""
+    errors = _errors_of_limits(row)
+    return format_interval(row.estimate, row.lower, row.upper, row.mcse, of_limits=errors, most=most)
+
+
+def _errors_of_limits(row: Any) -> tuple[float, float]:
+    return getattr(row, "mcse_lower", math.nan), getattr(row, "mcse_upper", math.nan)
 
 
 def format_probability(probability: float) -> str:
@@ -106,6 +156,7 @@ def interval_label(table: pd.DataFrame) -> str:
 
 def text_table(table: pd.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
     """A table to read, in the order of the rows; ``{interval}`` in a heading is the label of the limits."""
+    table = evenly_rounded(table) if "mcse_hr" in table else table
     rows, label = list(table.itertuples(index=False)), interval_label(table) if "level" in table else ""
     return pd.DataFrame(
         {

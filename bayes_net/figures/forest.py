@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from bayes_net import schema
 from bayes_net.figures import style
 from bayes_net.figures.style import GREYS, LINES, MARKERS, STYLE, add_legend, arm_colours, arm_marker, beside
-from bayes_net.numbers import format_count, format_interval, interval_label
+from bayes_net.numbers import evenly_rounded, format_count, format_interval, format_ratio, interval_label
 from bayes_net.report.tables import by_landmark
 from bayes_net.report.words import extremes
 from bayes_net.results.columns import LEAST_CONTRACTION, PRINTED_COLUMNS
@@ -45,7 +45,7 @@ def forest(hazard_ratios: pd.DataFrame, *, ax: Axes | None = None, arms: Sequenc
     predicted rows are grey, and rows that only the prior decides have a dotted line. An interval beyond 0.1
     or 10 is cut there and ends in an arrow; a row whose gate failed is not drawn.
     """
-    rows = by_landmark(hazard_ratios)
+    rows = by_landmark(evenly_rounded(hazard_ratios))
     rows = rows.reindex(columns=list(dict.fromkeys([*rows, *PRINTED_COLUMNS])))
     colours, places = arm_colours(rows["arm"], arms), _places(rows)
     counted = rows["n"].notna().any()
@@ -80,7 +80,7 @@ def _places(rows: pd.DataFrame) -> list[float]:
 
 def _write_row(ax: Axes, row: Any, y: float, columns: Mapping[str, float]) -> None:
     most = {"most": 2} if "printed" in columns else {}
-    ratio = format_interval(row.hr, row.lower, row.upper, row.mcse_hr, **most)
+    ratio = format_ratio(row, **most)
     texts = {"ratio": "gate failed" if row.gate == schema.FAILED else ratio}
     texts |= {"n": format_count(row.n), "events": format_count(row.events), "printed": ""}
     if pd.notna(row.printed):

@@ -65,7 +65,7 @@ def overview(hazard_ratios: pd.DataFrame, *, arms: Sequence[str] = ()) -> list[A
         ax.set_xlabel("\N{LEFTWARDS ARROW} longer · shorter \N{RIGHTWARDS ARROW}")
         ax.xaxis.set_major_locator(FixedLocator(_ticks(low, high)))
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.set_ylim(end, 0)
         ax.set_title(words(endpoint), weight="bold", loc="left", pad=3)
         ax.tick_params(length=2, pad=2)

@@ -20,7 +20,7 @@ from bayes_net.evidence.kinds import kind_of
 from bayes_net.figures import style
 from bayes_net.figures.forest import PRINTED, TO_READ_A_RATIO, forest, forest_in_words
 from bayes_net.figures.style import ARM_COLOURS, GREYS, STYLE, WIDTH, Figure, Kind, beside, short
-from bayes_net.numbers import format_interval, format_probability, percent, rounded, significant
+from bayes_net.numbers import format_posterior, format_probability, percent, rounded, significant
 from bayes_net.report import synthesis_words
 from bayes_net.report.evidence_tables import KINDS, interpretable
 from bayes_net.report.synthesis_words import describe, inside, of_new_study, parameter_label, response_label
@@ -108,7 +108,7 @@ def response_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         colour = GREYS[1] if of_new_study(row) else ARM_COLOURS[0]
         ax.plot([row.lower, row.upper], [y, y], color=colour, gid="interval")
         ax.plot(row.estimate, y, marker="o", color=colour, markersize=7, gid="estimate")
-        beside(ax, format_interval(row.estimate, row.lower, row.upper, row.mcse, most=2), 92, y)
+        beside(ax, format_posterior(row, most=2), 92, y)
     labels = [short(response_label(row), 24) for row in responses.itertuples()]
     style.row_labels(ax, range(len(labels)), labels)
     ax.set(xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xticks=np.linspace(0, 1, 6))

@@ -15,6 +15,7 @@ from bayes_net.evidence.statistics import Row
 from bayes_net.numbers import (
     MISSING,
     format_interval,
+    format_posterior,
     format_probability,
     format_ratio,
     interval_label,
@@ -53,9 +54,7 @@ response_table = partial(
     text_table,
     columns={
         "Study and arm": lambda row: f"{response_label(row)}{' (predicted)' * of_new_study(row)}",
-        "Probability ({interval})": lambda row: format_interval(
-            row.estimate, row.lower, row.upper, row.mcse, most=2
-        ),
+        "Probability ({interval})": lambda row: format_posterior(row, most=2),
         "Contraction": ("contraction", rounded),
     },
 )
@@ -68,9 +67,7 @@ unprinted_table = partial(
         "Row": ("row", str),
         "Of": lambda row: ", ".join(filter(None, [words(row.endpoint), row.arm, str(row.landmark)])),
         "The paper says": ("said", str),
-        "It can lie at ({interval})": lambda row: format_interval(
-            row.estimate, row.lower, row.upper, row.mcse, most=2
-        ),
+        "It can lie at ({interval})": lambda row: format_posterior(row, most=2),
     },
 )
 """Estimates that are not printed: what is said of each, and where it can lie."""

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from bayes_net import schema
 from bayes_net.data.landmarks import attrition_table
 from bayes_net.estimands.survival import OVER_TIME
-from bayes_net.numbers import format_count, format_probability, format_ratio, listed_and
+from bayes_net.numbers import evenly_rounded, format_count, format_probability, format_ratio, listed_and
 from bayes_net.report.page import NOTHING_BUT_FIGURES, Section, render
 from bayes_net.report.tables import Cell, cross_table, reported_ratios, thresholds
 from bayes_net.report.words import (
@@ -93,7 +93,7 @@ def of_shrinkage(hazard_ratios: pd.DataFrame) -> bool:
 def answer_table(primary: pd.DataFrame) -> pd.DataFrame:
     """A row per landmark and a column per arm: hazard ratio, Pr(HR < 1) and counts; "no limit" and what
     failed its gate are marked."""
-    return cross_table(map(_answer_cell, primary.itertuples()))
+    return cross_table(map(_answer_cell, evenly_rounded(primary).itertuples()))
 
 
 def _answer_cell(row: Any) -> Cell:

@@ -18,6 +18,7 @@ from bayes_net.evidence.statistics import Quantity, Row
 from bayes_net.numbers import (
     capitalised,
     format_interval,
+    format_posterior,
     format_probability,
     format_ratio,
     listed_and,
@@ -123,7 +124,7 @@ def _rests_on(row: Any) -> str:
 
 
 def _estimate(row: Any, *, level: bool = True) -> str:
-    text = format_interval(row.estimate, row.lower, row.upper, row.mcse, most=2)
+    text = format_posterior(row, most=2)
     return _with_level(text, row) if level else text
 
 
@@ -302,7 +303,7 @@ def _response_sentences(found: Tables) -> list[str]:
     row = next(filter(of_new_study, rows))
     if row.contraction < LEAST_CONTRACTION:
         return [f"Response in a new study: {PRIOR}."]
-    predicted = _with_level(format_interval(row.estimate, row.lower, row.upper, row.mcse, most=2), row)
+    predicted = _with_level(format_posterior(row, most=2), row)
     separate = _separate(found)
     pooled = [r for r in rows if not of_new_study(r) and (r.study, r.arm) not in separate]
     ends = sorted(pooled, key=attrgetter("estimate"))

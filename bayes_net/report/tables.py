@@ -17,9 +17,11 @@ from bayes_net.numbers import (
     MONTH_DECIMALS,
     MOST_DECIMALS,
     Column,
+    alike,
     error_text,
     format_count,
     format_interval,
+    format_posterior,
     format_probability,
     format_ratio,
     plain,
@@ -182,12 +184,13 @@ def survival_table(survival: pd.DataFrame) -> pd.DataFrame:
 
     What lies ``beyond_follow_up`` (an optional column) is marked as extrapolated.
     """
-    return cross_table(map(_survival_cell, survival.itertuples(index=False)))
+    errors = survival.groupby("quantity")["mcse"].transform(alike)
+    return cross_table(map(_survival_cell, survival.assign(mcse=errors).itertuples(index=False)))
 
 
 def _survival_cell(row: Any) -> Cell:
     most = MONTH_DECIMALS if row.quantity in ("median", "rmst") else MOST_DECIMALS
-    estimate = format_interval(row.estimate, row.lower, row.upper, row.mcse, most=most)
+    estimate = format_posterior(row, most=most)
     place = {"Landmark": landmark_label(row.landmark, row.biased), "Arm": row.arm, "Profile": row.profile}
     extrapolated = " extrapolated" if getattr(row, "beyond_follow_up", False) else ""
     return place, _quantity(row.quantity, row.time), estimate + extrapolated

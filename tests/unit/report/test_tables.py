@@ -41,6 +41,7 @@ from bayes_net.schema import BIASED
         (1.2345, 0.000001, "1.234"),  # never more than three decimals
         (1.2345, 0.0, "1.234"),
         (1.2345, np.nan, "1.2"),
+        (0.998, np.nan, "1.0"),  # two digits of what is printed
         (12.34, 0.04, "12.3"),
         (12.34, 0.4, "12"),
         (152.4, 20.0, "152"),
@@ -60,6 +61,32 @@ def test_an_interval_has_the_decimals_of_its_estimate():
     assert format_interval(0.853, 0.7219, 1.0149, 0.004) == "0.85 (0.72–1.01)"
     assert format_interval(0.853, 0.0041, np.inf, 0.004) == "0.85 (<0.01–not reached)"
     assert format_interval(1.25, -0.31, 2.8, 0.04) == "1.2 (-0.3 to 2.8)"
+
+
+def test_a_limit_has_the_digits_of_its_own_error():
+    """It may be off by a whole unit of its last digit, and has two digits, or two decimals, in any case."""
+    assert format_interval(1.001, 0.38, 2.6, 0.004, of_limits=(0.004, 0.04)) == "1.00 (0.38–2.6)"
+    assert format_interval(0.75, 0.506, 1.088, 0.002, of_limits=(0.004, 0.01)) == "0.75 (0.51–1.09)"
+    assert format_interval(0.75, 0.506, 1.088, 0.002, of_limits=(0.004, 0.0101)) == "0.75 (0.51–1.1)"
+    assert format_interval(1.9, 0.0312, 9.53, 0.02, of_limits=(0.0001, 0.4)) == "1.9 (0.03–9.5)"
+    assert format_interval(1.9, 0.4, np.inf, 0.02, of_limits=(0.001, np.nan)) == "1.9 (0.40–not reached)"
+
+
+def test_rows_of_one_table_have_the_digits_of_its_median_row():
+    ratios = fake_results.hazard_ratios().iloc[:3]
+    ratios = ratios.assign(hr=1.234, lower=1.111, upper=2.222, mcse_lower=0.002, mcse_upper=0.002)
+    near = hazard_ratio_table(ratios.assign(mcse_hr=[0.002, 0.004, 0.006]))
+    assert near["HR (95 % CrI)"].tolist() == ["1.23 (1.11–2.22)"] * 3
+    assert near["MCSE"].tolist() == ["0.002", "0.004", "0.006"]
+    far = hazard_ratio_table(ratios.assign(mcse_hr=[0.002, 0.004, 0.011], mcse_upper=[0.04, 0.03, 0.002]))
+    assert far["HR (95 % CrI)"].tolist() == ["1.23 (1.11–2.2)", "1.23 (1.11–2.2)", "1.2 (1.11–2.2)"]
+
+
+def test_cells_of_survival_have_the_digits_of_the_median_one():
+    quantities = fake_results.survival_quantities()
+    last = quantities.index == quantities.index[quantities["quantity"] == "survival"][-1]
+    shown = survival_table(quantities.assign(mcse=np.where(last, 0.0001, quantities["mcse"])))
+    assert {len(cell) for cell in shown["Survival (at 24 mo)"]} == {len("0.61 (0.49–0.74)")}
 
 
 @pytest.mark.parametrize(
