@@ -3,13 +3,13 @@
 A curve is of an endpoint, a study and an arm. Along such a dim stand coordinates, one for each of its
 ``schema.FIELDS`` and named after both: ``curve_endpoint``, ``curve_study``, ``curve_arm``. They have no
 index, so that they are written to NetCDF as they are; ``draws.set_xindex(["curve_study", "curve_arm"])``
-gives them one, for ``.sel``.
+gives them one, for ``.sel``. ArviZ wants one label a place: ``fit.to_arviz()``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -89,3 +89,35 @@ def texts(table: pd.DataFrame) -> list[str]:
         found = [f"{text}{between}{label}" for text, label in zip(found, table[name], strict=True)]
         last = name
     return found
+
+
+@xr.register_datatree_accessor("to_arviz")
+class ToArviz:
+    """``fit.to_arviz()``: what ``az.summary``, ``az.plot_trace``, ``az.plot_forest``, ``az.loo`` and
+    ``az.compare`` take, with the fields of each dim joined to one label a place: ``pfs, NETTER-1, control``.
+
+    With ArviZ 1 it is a tree, with ArviZ 0 ``InferenceData`` of the same groups and attributes.
+    """
+
+    def __init__(self, tree: xr.DataTree) -> None:
+        self._tree = tree
+
+    def __call__(self) -> Any:
+        """The fit, of whichever type the ArviZ that is installed takes."""
+        import arviz
+
+        groups = {name: _joined(group.to_dataset()) for name, group in self._tree.children.items()}
+        if arviz.__version__.startswith("0."):
+            return arviz.InferenceData(attrs=self._tree.attrs, **groups)
+        return xr.DataTree.from_dict({"/": xr.Dataset(attrs=self._tree.attrs), **groups})
+
+
+def _joined(draws: xr.Dataset) -> xr.Dataset:
+    """The same with one text for each place of the dims that have fields."""
+    for dim in FIELDS:
+        names = [name for field in FIELDS[dim] if (name := f"{dim}_{field}") in draws.coords]
+        if names:
+            places = zip(*(draws[name].values for name in names), strict=True)
+            labels = [", ".join(map(str, place)) for place in places]
+            draws = draws.drop_vars(names).assign_coords({dim: labels})
+    return draws

@@ -111,7 +111,7 @@ class Evidence:
 
 
 def read_evidence(
-    *paths: str | Path,
+    *paths: str | Path | pd.DataFrame,
     use: Mapping[str, str] | None = None,
     correlation: Mapping[tuple[str, str], float | str] | None = None,
     only: Sequence[str] = (),
@@ -119,14 +119,15 @@ def read_evidence(
     se_factor: float = 1.0,
     correlated: bool = True,
 ) -> Evidence:
-    """The evidence in one or more CSV files with the columns ``COLUMNS``; only ``REQUIRED`` must be there.
+    """The evidence in one or more CSV files or DataFrames with the columns ``COLUMNS``; only ``REQUIRED``
+    must be there. A DataFrame best holds texts (``dtype=str``): as a number, 0.60 has lost a printed digit.
 
     Before the rows are judged they get other uses, by id (``use``), and correlations of their errors, numbers
     or "curve" or "arms" by pair of ids (``correlation``). Rows of endpoints that are not among ``only``
     become records, unless ``use`` names them; by default all endpoints are used. Without ``statements`` so
     do rows that have a statement in place of a number. Rows may name a file of virtual trials, which stands
-    beside theirs and gives the standard errors (times ``se_factor``) and correlations (none, if not
-    ``correlated``) that are not in the table.
+    beside theirs (of a DataFrame: in the working folder, or with its path) and gives the standard errors
+    (times ``se_factor``) and correlations (none, if not ``correlated``) that are not in the table.
 
     Raises
     ------
@@ -135,9 +136,9 @@ def read_evidence(
         without a declared correlation: all of it in one message, with the rows.
     """
     if not paths:
-        raise EvidenceError("no file is given; expected one or more CSV files of published numbers")
+        raise EvidenceError("no file is given; expected CSV files or DataFrames of published numbers")
     try:
-        tables = [read_table(Path(path), "published number") for path in paths]
+        tables = [read_table(path, "published number") for path in paths]
     except CohortError as reason:
         raise EvidenceError(str(reason), problems=reason.problems) from reason
     _refuse([wrong for table in tables for wrong in (*_column_problems(table), *cell_problems(table))])
@@ -153,7 +154,8 @@ def read_evidence(
     if not uneven(table):  # what cannot be read as pairs is refused below
         for pair, value in (correlation or {}).items():
             table = _correlated(table, *pair, value)
-        virtual = _virtual(table, [Path(path).parent for path in paths])
+        folders = [Path() if isinstance(path, pd.DataFrame) else Path(path).parent for path in paths]
+        virtual = _virtual(table, folders)
         if virtual is not None:
             table = completed(table, virtual, se_factor=se_factor, correlated=correlated)
     return _checked(table, files, [wrong for some in found for wrong in some], virtual=virtual)

@@ -188,10 +188,17 @@ class Analysis:
 
 
 @singledispatch
-def prepare(plan: Plan, *, cohorts: dict[str, Cohort] | None = None) -> Prepared:
+def prepare(
+    plan: Plan,
+    *,
+    cohorts: dict[str, Cohort] | None = None,
+    patients: pd.DataFrame | None = None,
+    scans: pd.DataFrame | None = None,
+) -> Prepared:
     """Read and validate a plan's data and lay out every model to fit; nothing is sampled.
 
     ``cohorts`` keeps the patients that were read, and gives them to other plans of the same patients.
+    ``patients`` and ``scans`` are tables in the place of the files that a plan of patients names.
 
     Raises
     ------

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from bayes_net.checks.influence import influence
 from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.exposure import Exposure, Measure, Response, equal_event_cuts, expose
 from bayes_net.data.landmarks import RESPONSE_POINTS, Landmark, LandmarkSet, landmark
-from bayes_net.data.notes import UNIT_DOUBTS, accepted
+from bayes_net.data.notes import HANDLED, UNIT_DOUBTS, Note, accepted
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import CohortWarning, Gathered, InputError, refuse
 from bayes_net.estimands.summary import STRENGTHS
@@ -276,12 +277,21 @@ def load_data(
     *,
     covariates: Sequence[str] = (),
     cohorts: dict[str, Cohort] | None = None,
+    tables: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> Cohort:
     """The cohort of one table of a plan whose relative paths start at ``folder``: from ``cohorts``, if it was
     read already, or else read and validated, or generated, and kept there.
 
-    What calls for judgement is in its notes, and no warning besides.
+    What calls for judgement is in its notes, and no warning besides. ``tables`` (patients, scans) take the
+    place of the files of these names, and are not kept.
+
+    Raises
+    ------
+    InputError
+        There are tables, and the section reads no such files; or the data break a rule.
     """
+    if tables:
+        return _read_given(data, folder, covariates, tables)
     asked = repr((data.model_dump(include=set(DataSection.model_fields)), sorted(covariates), folder))
     cohorts = {} if cohorts is None else cohorts
     if asked not in cohorts:
@@ -291,7 +301,31 @@ def load_data(
     return cohorts[asked]
 
 
-def _read(data: DataSection, folder: Path, covariates: Sequence[str]) -> Cohort:
+def _read_given(
+    data: DataSection, folder: Path, covariates: Sequence[str], tables: Mapping[str, pd.DataFrame]
+) -> Cohort:
+    if data.synthetic or data.adam is not None:
+        how = "generates its patients" if data.synthetic else "reads ADaM data sets"
+        raise InputError(
+            f"{' and '.join(tables)} given as a table, but [data] {how}; expected a specification with "
+            "patients, scans and time_unit, which says how the tables are read"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CohortWarning)
+        cohort = _read(data, folder, covariates, tables)
+    message = (
+        f"{' and '.join(tables)} given as a table, in the place of the file that the specification names"
+    )
+    note = Note(HANDLED, "given-as-table", message, sum(map(len, tables.values())))
+    return replace(cohort, notes=(*cohort.notes, note))
+
+
+def _read(
+    data: DataSection,
+    folder: Path,
+    covariates: Sequence[str],
+    tables: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+) -> Cohort:
     if data.adam is not None:
         return read_adam(
             folder / data.adam,
@@ -312,8 +346,8 @@ def _read(data: DataSection, folder: Path, covariates: Sequence[str]) -> Cohort:
     if data.patients is None or data.time_unit is None:
         return simulate_cohort(seed=data.synthetic_seed or 0)
     return read_cohort(
-        folder / data.patients,
-        None if data.scans is None else folder / data.scans,
+        tables.get("patients", folder / data.patients),
+        tables.get("scans", None if data.scans is None else folder / data.scans),
         time_unit=data.time_unit,
         patient_columns=data.patient_columns,
         scan_columns=data.scan_columns,
@@ -348,7 +382,13 @@ def read_patients(plan: object) -> Cohort:
 
 
 @prepare.register
-def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = None) -> PreparedPatients:
+def prepare_patients(
+    plan: PatientsPlan,
+    *,
+    cohorts: dict[str, Cohort] | None = None,
+    patients: pd.DataFrame | None = None,
+    scans: pd.DataFrame | None = None,
+) -> PreparedPatients:
     """Patients at every landmark, and a job for every endpoint, measure and landmark.
 
     Raises
@@ -357,7 +397,8 @@ def prepare_patients(plan: PatientsPlan, *, cohorts: dict[str, Cohort] | None = 
         The data break a rule, or a landmark has no patient or no event.
     """
     covariates = [covariate.name for covariate in plan.covariates]
-    cohort = load_data(plan.data, plan.folder, covariates=covariates, cohorts=cohorts)
+    tables = {name: table for name, table in (("patients", patients), ("scans", scans)) if table is not None}
+    cohort = load_data(plan.data, plan.folder, covariates=covariates, cohorts=cohorts, tables=tables)
     gathered = Gathered()
     with gathered.step():
         check_covariates(plan, cohort)

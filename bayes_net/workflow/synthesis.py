@@ -191,7 +191,13 @@ class PreparedNetwork(Prepared[FittedNetwork]):
 
 
 @prepare.register
-def prepare_network(plan: SynthesisPlan, *, cohorts: dict[str, Cohort] | None = None) -> PreparedNetwork:
+def prepare_network(
+    plan: SynthesisPlan,
+    *,
+    cohorts: dict[str, Cohort] | None = None,
+    patients: pd.DataFrame | None = None,
+    scans: pd.DataFrame | None = None,
+) -> PreparedNetwork:
     """Published numbers and patients, and the network that they make.
 
     Raises
@@ -199,6 +205,11 @@ def prepare_network(plan: SynthesisPlan, *, cohorts: dict[str, Cohort] | None = 
     InputError
         A published number or a patient breaks a rule, or does not fit the model.
     """
+    if patients is not None or scans is not None:
+        raise InputError(
+            "patients or scans given as a table, but the specification is a synthesis, whose studies name "
+            "their own files; expected a specification of patients, with a section [data]"
+        )
     evidence = _evidence(plan)
     virtual = evidence.virtual if evidence else None
     _check_studies(plan, evidence)
@@ -206,18 +217,18 @@ def prepare_network(plan: SynthesisPlan, *, cohorts: dict[str, Cohort] | None = 
     network = combine_network(
         evidence,
         plan.assumptions(virtual),
-        cohorts=[_cohort(section, patients, plan) for section, patients in loaded],
+        cohorts=[_cohort(section, people, plan) for section, people in loaded],
         power=dict(plan.evidence.power) if plan.evidence else None,
     )
-    for section, patients in loaded:
-        if counts := _counts(section, patients):
+    for section, people in loaded:
+        if counts := _counts(section, people):
             network = network.with_rows(pd.DataFrame(counts), power=section.weight)
     notes = tuple(
         replace(note, message=f"{section.study}: {note.message}")
-        for section, patients in loaded
-        for note in patients.notes
+        for section, people in loaded
+        for note in people.notes
     )
-    read = {str(section.study): patients for section, patients in loaded}
+    read = {str(section.study): people for section, people in loaded}
     return PreparedNetwork(plan, (*_reconciled(network), *notes), evidence, network, read)
 
 

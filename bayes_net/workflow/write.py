@@ -39,17 +39,28 @@ from bayes_net.workflow.synthesis import PreparedNetwork
 
 
 def run(
-    plan: Plan, out: Path | str | None = None, *, engine: str = "numba", progress: Progress | None = None
+    plan: Plan,
+    out: Path | str | None = None,
+    *,
+    patients: pd.DataFrame | None = None,
+    scans: pd.DataFrame | None = None,
+    engine: str = "numba",
+    progress: Progress | None = None,
 ) -> Analysis:
     """Fit and check every model of a plan, of patients or of a synthesis; with ``out`` the results are
     written there, and the analysis knows its ``folder`` (``write``). ``engine`` is that of its ``Sampler``.
+
+    ``patients`` and ``scans`` are tables in the place of the files that a plan of patients names; its section
+    ``[data]`` says how they are read. The report says that they were given.
 
     Raises
     ------
     InputError
         The plan's data break a rule, or there is no such engine.
     """
-    analysis = analyse(replace(prepare(plan), engine=engine), progress=progress)
+    analysis = analyse(
+        replace(prepare(plan, patients=patients, scans=scans), engine=engine), progress=progress
+    )
     return analysis if out is None else replace(analysis, folder=write(analysis, Path(out)))
 
 

@@ -19,6 +19,7 @@ import small_trial
 import xarray as xr
 from small_trial import MARKER, written
 
+from bayes_net.errors import InputError
 from bayes_net.estimands.survival import (
     arm_hazard_ratio,
     covariate_hazard_ratio,
@@ -31,9 +32,10 @@ from bayes_net.estimands.survival import (
 from bayes_net.report.patients import SECTIONS
 from bayes_net.results.columns import HAZARD_RATIO_BOUNDS
 from bayes_net.specification.read import read_specification
+from bayes_net.specification.shipped import shipped_models
 from bayes_net.workflow.analysis import prepare
 from bayes_net.workflow.describe import model_in_words
-from bayes_net.workflow.write import write
+from bayes_net.workflow.write import run, write
 
 RUN_AND_TELL = """
 import sys
@@ -398,3 +400,41 @@ def test_a_run_that_fails_while_writing_leaves_the_earlier_result_as_it_was(monk
         write(finished[0], folder)
     assert hashes(folder) == before
     assert os.listdir(folder.parent) == ["out"]
+
+
+def test_tables_take_the_place_of_the_files_of_a_specification(tmp_path):
+    patients, scans = small_trial.tables()
+    plan = read_specification(written(tmp_path, trial=(patients, scans)))
+    from_files = prepare(plan)
+    (tmp_path / "patients.csv").unlink()
+    (tmp_path / "scans.csv").unlink()
+    given = prepare(plan, patients=patients, scans=scans)
+    pd.testing.assert_frame_equal(
+        given.cohort.patients, from_files.cohort.patients, check_dtype=False, check_index_type=False
+    )
+    assert given.attrition.equals(from_files.attrition)
+    assert [note.message for note in given.notes if note.code == "given-as-table"] == [
+        "patients and scans given as a table, in the place of the file that the specification names"
+    ]
+    # of each call its own tables: nothing is kept from the last one
+    fewer = prepare(plan, patients=patients.iloc[:100], scans=scans[scans["patient"] < "ZQX-0100"])
+    assert fewer.attrition["n"].max() < given.attrition["n"].max()
+
+
+def test_a_run_takes_tables_and_its_report_says_so(tmp_path):
+    patients, scans = small_trial.tables()
+    how = small_trial.QUICK | {"landmarks": {"times": ["120d"], "thresholds": None}}
+    plan = read_specification(written(tmp_path, trial=(patients, scans), **how))
+    (tmp_path / "patients.csv").unlink()
+    run(plan, tmp_path / "out", patients=patients)
+    report = next(tmp_path.glob("out*")) / "report.html"
+    assert "patients given as a table, in the place of the file" in report.read_text(encoding="utf-8")
+
+
+def test_tables_are_refused_where_the_specification_reads_none(tmp_path):
+    patients, scans = small_trial.tables()
+    synthetic = read_specification(shipped_models()["netter1_synthetic"])
+    with pytest.raises(InputError, match=r"patients and scans given as a table, but \[data\] generates"):
+        prepare(synthetic, patients=patients, scans=scans)
+    with pytest.raises(InputError, match="the specification is a synthesis"):
+        prepare(read_specification(shipped_models()["netter1_os"]), patients=patients)

@@ -562,3 +562,26 @@ def test_the_handed_over_case_is_said(case, shared):
     found = examine(path)
     assert found.usable is usable
     assert said in "\n".join(found.problems)
+
+
+def test_a_data_frame_is_read_as_its_file_is(tmp_path, monkeypatch):
+    """Of texts all is the same; of numbers the letters of the print are lost, and nothing else."""
+    monkeypatch.chdir(DATA)  # where the virtual trials are that its rows name
+    from_file = read_evidence(FILES[0])
+    texts = pd.read_csv(FILES[0], dtype=str)
+    assert read_evidence(texts).digest == from_file.digest
+    numbers = read_evidence(pd.read_csv(FILES[0])).table
+    same = [name for name in from_file.table if not name.startswith("printed_") and name not in ("p", "se")]
+    pd.testing.assert_frame_equal(numbers[same], from_file.table[same])
+    both = read_evidence(texts, FILES[1])
+    assert len(both.table) == len(from_file.table) + len(read_evidence(FILES[1]).table)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EvidenceError, match=r"virtual trials virtual_trials\.json are named by rows"):
+        read_evidence(texts)
+
+
+def test_what_is_no_table_is_refused():
+    with pytest.raises(EvidenceError, match="expected CSV files or DataFrames"):
+        read_evidence()
+    with pytest.raises(EvidenceError, match="expected the name of a file, or a DataFrame"):
+        read_evidence(3)
