@@ -107,9 +107,9 @@ class ToArviz:
         import arviz
 
         groups = {name: _joined(group.to_dataset()) for name, group in self._tree.children.items()}
-        if getattr(arviz, "InferenceData", xr.DataTree) is xr.DataTree:
-            return xr.DataTree.from_dict({"/": xr.Dataset(attrs=self._tree.attrs), **groups})
-        return arviz.InferenceData(attrs=self._tree.attrs, **groups)
+        if arviz.__version__.startswith("0."):
+            return arviz.InferenceData(attrs=self._tree.attrs, **groups)
+        return xr.DataTree.from_dict({"/": xr.Dataset(attrs=self._tree.attrs), **groups})
 
 
 def _joined(draws: xr.Dataset) -> xr.Dataset:

@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
 
-from live import pictures, reference  # noqa: E402
+from live import generated, pictures, reference  # noqa: E402
 
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -282,6 +282,29 @@ def test_the_commands_of_the_readme_are_those_of_the_first_page():
     commands = re.findall(r"<!-- (?:run|test) command -->\n```sh\n(.*?)\n```", readme, re.S)
     assert len(commands) == 2
     assert all(f"```sh\n{command}\n```" in first for command in commands)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_generated_parts_stand_in_the_markdown_too(page):
+    """UPDATE_DOCS=1 writes them anew."""
+    text = page.read_text(encoding="utf-8")
+    now = generated.stored(text)
+    if os.environ.get("UPDATE_DOCS") and now != text:
+        page.write_text(now, encoding="utf-8")
+        text = now
+    assert text == now, "UPDATE_DOCS=1 writes what the package says now"
+
+
+def test_links_of_the_markdown_lead_to_files_of_the_repository():
+    broken = []
+    for page in [ROOT / "README.md", *PAGES]:
+        for link in re.findall(r"\]\(([^)\s#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            if "://" in link or link.startswith("mailto:"):
+                continue
+            target = (page.parent / link).resolve()
+            if not target.exists() or target.match("docs/notebooks/*.ipynb"):  # copies, which git ignores
+                broken.append((page.name, link))
+    assert not broken
 
 
 def test_pictures_are_of_runs_of_what_is_there_now():

@@ -51,6 +51,7 @@ def test_summaries_and_plots_take_it(fits, name, monkeypatch):
     slopes = [label for label in table.index if label.startswith("slope[")]
     expected = {"per arm": "slope[control]", "synthesis": "slope[pfs, 177Lu, 150 d]"}
     assert expected[name] in slopes
+    assert ("level[pfs, A]" in table.index) == (name == "synthesis")  # fields of a dim are one label
     for plot in (az.plot_trace, az.plot_forest):
         assert quietly(plot, fit, var_names=["slope"]) is not None
 
