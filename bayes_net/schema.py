@@ -110,6 +110,9 @@ GROUPS = {
 }
 """The groups of a fit of either line."""
 
+BRIER, AUC = "Brier score", "AUC"
+"""Scores of predictions."""
+
 # --- variables ----------------------------------------------------------------------------------------
 
 LOG_HAZARD, LOG_BASELINE, SLOPE = "log_hazard", "log_baseline", "slope"

@@ -24,13 +24,12 @@ from bayes_net.inference.closed_form import hazards_by_arm, parameters
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.likelihoods import cumulative_hazard
 from bayes_net.model.priors import NONE
-from bayes_net.schema import TIME
+from bayes_net.schema import AUC, BRIER, TIME
 
 if TYPE_CHECKING:
     from bayes_net.inference.sampling import Sampler
 
 FOLDS, RESAMPLES = 5, 1000
-BRIER, AUC = "Brier score", "AUC"
 GROUPS = ("lowest third", "middle third", "highest third")
 """Patients by their predicted risk."""
 

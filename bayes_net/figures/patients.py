@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from bayes_net.checks.predictive import kaplan_meier
 from bayes_net.data.terms import Response, Shrinkage, WithoutShrinkage
 from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.figures.plots import PATIENTS
+from bayes_net.figures.prediction import PREDICTION
 from bayes_net.figures.style import Figure
 from bayes_net.model.assumptions import varies_over_time
 from bayes_net.model.priors import Flat, Prior
@@ -32,11 +34,13 @@ def draw(
     slope_prior: Prior,
     ci_prob: float,
     patient_level: bool,
+    scores: pd.DataFrame | None = None,
 ) -> Iterator[Figure]:
     """The figures of a run; curves are drawn at the earliest landmark, and by response at the last (at "no
     limit", which is biased, only where there is no other). Endpoints with one flow of patients share it.
 
-    ``patient_level`` adds the waterfall, in which every bar is a patient.
+    ``patient_level`` adds the waterfall, in which every bar is a patient, and ``scores`` what knowing
+    shrinkage adds to prediction.
     """
     arms = fits[0].job.data.arms
     flows = {endpoint: _flow(attrition, endpoint) for endpoint in dict.fromkeys(f.job.endpoint for f in fits)}
@@ -73,6 +77,7 @@ def draw(
                 last = next((f for f in reversed(alike) if not f.job.landmark.biased), alike[-1])
                 plotted, about = survival_curves(last, ci_prob=ci_prob), _subject(last)
                 yield _figure("survival", last.job.analysis, *plotted, arms=arms, subject=about)
+    yield from _gains(scores)
     if patient_level and isinstance(fits[0].job.measure, Shrinkage):
         last = primary(fits, fits[0].job.endpoint)[-1]
         data = last.job.data
@@ -80,6 +85,15 @@ def draw(
         shrinkage = data.score * POINTS_PER_UNIT + continuous.reference
         best = pd.DataFrame({ARM: np.array(arms)[data.arm], "shrinkage": shrinkage})
         yield PATIENTS["waterfall"].figure("waterfall", best, arms=arms, subject=_subject(last))
+
+
+def _gains(scores: pd.DataFrame | None) -> Iterator[Figure]:
+    if scores is None or scores.empty:
+        return
+    for (endpoint, about), rows in scores.groupby(["endpoint", "measure"], sort=False):
+        name = re.sub(r"\W+", "_", f"prediction_{endpoint}_{about}").strip("_")
+        subject = f"{ENDPOINT_LABELS[endpoint]}, {about}"
+        yield PREDICTION.figure(name, rows.reset_index(drop=True), subject=subject)
 
 
 def _figure(kind: str, of: str, *plotted: pd.DataFrame, arms: Sequence[str], subject: str) -> Figure:

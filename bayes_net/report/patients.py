@@ -10,7 +10,14 @@ from markupsafe import Markup
 from bayes_net import schema
 from bayes_net.data.landmarks import attrition_table
 from bayes_net.estimands.survival import OVER_TIME
-from bayes_net.numbers import evenly_rounded, format_count, format_probability, format_ratio, listed_and
+from bayes_net.numbers import (
+    evenly_rounded,
+    format_count,
+    format_probability,
+    format_ratio,
+    listed_and,
+    significant,
+)
 from bayes_net.report.page import NOTHING_BUT_FIGURES, Section, render
 from bayes_net.report.tables import Cell, cross_table, reported_ratios, thresholds
 from bayes_net.report.words import (
@@ -23,7 +30,7 @@ from bayes_net.report.words import (
     short_answer,
 )
 from bayes_net.results.folder import ResultFolder
-from bayes_net.schema import PER_1_POINT, words
+from bayes_net.schema import BRIER, PER_1_POINT, words
 
 LANDMARKS = "landmarks"
 """Kind of the results of landmark models, which ``patients_page`` knows."""
@@ -44,6 +51,7 @@ SECTIONS = (
     Section("diagnostics", "Diagnostics"),
     Section("ppc", "Posterior-predictive check", needs=("predictive_check",)),
     Section("loo", "Leave-one-out cross-validation", needs=("loo",)),
+    Section("prediction", "Does shrinkage predict?", needs=("prediction",)),
     Section("sensitivity", "Sensitivity", needs=("power_scaling", "influence", "sensitivity")),
     Section("limitations", "Limitations"),
     Section("provenance", "Provenance and specification"),
@@ -82,7 +90,28 @@ def patients_page(result: ResultFolder) -> str:
         reported_ratios=reported_ratios,
         judged_ratios=judged_ratios,
         thresholds=thresholds,
+        prediction_in_words=prediction_in_words,
     )
+
+
+def prediction_in_words(scores: pd.DataFrame) -> list[str]:
+    """What knowing shrinkage adds, a sentence for each endpoint and measure, at the latest time."""
+    found = []
+    for (endpoint, measure), rows in scores.groupby(["endpoint", "measure"], sort=False):
+        own = rows[(rows["score"] == BRIER) & (rows["time"] == rows["time"].max())]
+        parts = {
+            "improves the prediction": own["upper"] < 0,
+            "worsens it": own["lower"] > 0,
+            "shows no clear gain": (own["upper"] >= 0) & (own["lower"] <= 0),
+        }
+        places = {what: list(own["landmark"][at]) for what, at in parts.items() if at.any()}
+        said = [f"{what} at {listed_and(where)}" for what, where in places.items()]
+        months = significant(rows["time"].max())
+        found.append(
+            f"{words(endpoint)}, {measure}: knowing it {'; '.join(said)} (Brier score {months} months after "
+            "the landmark)."
+        )
+    return found
 
 
 def of_shrinkage(hazard_ratios: pd.DataFrame) -> bool:

@@ -302,6 +302,34 @@ def thresholds(gate: pd.DataFrame) -> str:
     return ", ".join(f"{row.check} {row.threshold:g}" for row in gate.drop_duplicates("check").itertuples())
 
 
+prediction_table = partial(
+    text_table,
+    columns={
+        "Landmark": lambda row: landmark_label(row.landmark, row.biased),
+        "Months after": ("time", significant),
+        "Score": ("score", str),
+        "With": lambda row: rounded(row.with_shrinkage, 3),
+        "Without": lambda row: rounded(row.without, 3),
+        "Difference (interval)": lambda row: (
+            f"{rounded(row.difference, 3)} ({rounded(row.lower, 3)} to {rounded(row.upper, 3)})"
+        ),
+    },
+)
+"""Scores of patients who were left out, with shrinkage and without, as text."""
+calibration_table = partial(
+    text_table,
+    columns={
+        "Landmark": lambda row: landmark_label(row.landmark, row.biased),
+        "Months after": ("time", significant),
+        "Predicted risk": ("group", str),
+        "Patients": ("n", format_count),
+        "Predicted survival": lambda row: rounded(row.predicted),
+        "Observed": lambda row: rounded(row.observed),
+    },
+)
+"""Predicted and observed survival, as text."""
+
+
 def influence_table(influence: pd.DataFrame) -> pd.DataFrame:
     """Per landmark and arm: the hazard ratio with all patients and without the one who moves it most."""
     columns = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -71,9 +71,14 @@ def influence_table(found: Sequence[tuple[Fitted, xr.Dataset]]) -> pd.DataFrame:
     ``found`` are fits and what ``influence`` says of them. Columns: what it is about, and those of
     ``most_influential``.
     """
-    if not found:
+    return about_fits((f, most_influential(own)) for f, own in found)
+
+
+def about_fits(found: Iterable[tuple[Fitted, pd.DataFrame]]) -> pd.DataFrame:
+    """Tables of fits under each other, each row with what its fit is about."""
+    parts = [table.assign(**_about(f.job)) for f, table in found]
+    if not parts:
         return pd.DataFrame()
-    parts = [most_influential(own).assign(**_about(f.job)) for f, own in found]
     table = pd.concat(parts, ignore_index=True)
     return table[[*_ABOUT, *(name for name in table if name not in _ABOUT)]]
 

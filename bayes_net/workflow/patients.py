@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ import xarray as xr
 from bayes_net.adam.read import read_adam
 from bayes_net.checks.gate import Gate, gate, worst_of
 from bayes_net.checks.influence import influence
+from bayes_net.checks.prediction import prediction
 from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.exposure import Exposure, equal_event_cuts, expose
 from bayes_net.data.landmarks import RESPONSE_POINTS, Landmark, LandmarkSet, landmark
@@ -183,6 +184,7 @@ class PreparedPatients(Prepared[Fitted]):
                 "power_scaling": lambda: results.power_scaling_table(fits),
                 "tipping_points": lambda: results.tipping_table(fits, [band for band, _ in STRENGTHS]),
                 "influence": lambda: results.influence_table(list(self._influences(fits))),
+                **self._predictions(fits),
             }
         )
         tables |= {DIAGNOSTICS: pd.concat([results.gate_table(fits), *failed], ignore_index=True)} | diagnosed
@@ -208,6 +210,31 @@ class PreparedPatients(Prepared[Fitted]):
         table = predictive_table(fits, self._survival["times"], ci_prob=self.plan.report.level)
         columns = ["fit", "arm", "time", "observed", "estimate", "lower", "upper", "p_value"]
         return table[columns].rename(columns={"time": "months", "estimate": "replicated", "p_value": "p"})
+
+    def _predictions(self, fits: Sequence[Fitted]) -> dict[str, Callable[[], pd.DataFrame]]:
+        """How well patients are predicted who were left out, with shrinkage and without, where asked for: at
+        true landmarks."""
+        if not self.plan.report.prediction or self.plan.censoring is not None:
+            return {}
+        predicted: dict[str, pd.DataFrame] = {}
+
+        def made(name: str) -> pd.DataFrame:
+            predicted.update(predicted or dict(self._predicted(fits)))
+            return predicted[name]
+
+        return {name: partial(made, name) for name in ("prediction", "prediction_calibration")}
+
+    def _predicted(self, fits: Sequence[Fitted]) -> Iterator[tuple[str, pd.DataFrame]]:
+        how: dict[str, Any] = {"seed": self.plan.sampling.seed, "ci_prob": self.plan.report.level}
+        times = [time.months for time in self.plan.report.survival_times]
+        parts = []
+        for f in fits:
+            if SLOPE in f.fit["posterior"] and not f.job.landmark.biased:
+                hazard = self.plan.hazard(f.job.measure, f.job.data.n_intervals)
+                found = prediction(f.job.data, hazard, times=times, **how)
+                parts.append((f, found))
+        yield "prediction", results.about_fits((f, own.scores) for f, own in parts)
+        yield "prediction_calibration", results.about_fits((f, own.calibration) for f, own in parts)
 
     def _influences(self, fits: Sequence[Fitted]) -> Iterator[tuple[Fitted, xr.Dataset]]:
         """What every patient does to each fit, by a few refits where importance sampling is not reliable; of

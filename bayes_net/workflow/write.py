@@ -144,6 +144,7 @@ def _patients_figures(prepared: PreparedPatients, analysis: Analysis) -> Iterabl
         slope_prior=prepared.plan.priors.values(job.measure).slope,
         ci_prob=report.level,
         patient_level=report.patient_level_figures,
+        scores=analysis.tables.get("prediction"),
     )
 
 

@@ -126,6 +126,7 @@ OTHER_VALUES = {
         "horizon": "6mo",
         "profiles": [-10],
         "patient_level_figures": True,
+        "prediction": True,
     },
 }
 _ADAM = {"adam": "study", "patients": None, "scans": None, "patient_columns": None, "scan_columns": None}
