@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bayes_net import schema
@@ -223,16 +224,18 @@ def read_cohort(
     problems += [*rules.scan_problems(visits, people, str(window), in_unit), *impossible]
     reading.refuse(problems, accepted(odd, how.accept))
     table = _patient_table(people.frame, covariates, study)
+    scans_by_patient = _scan_table(visits.frame, size_unit)
+    calls = judgement_calls(table, scans_by_patient, tuple(covariates))
     cohort = Cohort(
         patients=table,
-        scans=_scan_table(visits.frame, size_unit),
+        scans=scans_by_patient.astype({"patient": object, "response": object}),
         arms=tuple(arms or sorted(set(people.frame["arm"]))),
         covariates=tuple(covariates),
         synthetic=bool(_marked(people.frame, reading.SYNTHETIC).all()) if synthetic is None else synthetic,
         reconstructed=_reconstructed(people.frame),
     )
     notes += reconstructed_note(len(cohort.reconstructed), len(table))
-    return _with_notes(cohort, notes + declared + dated + at_death + dropped, odd, how)
+    return _with_notes(cohort, notes + declared + dated + at_death + dropped, odd + calls, how)
 
 
 def _reconstructed(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -309,18 +312,15 @@ def _prepared(
 ) -> tuple[reading.Table, tuple[Note, ...]]:
     """Scans with their patient's OS and baseline marked; repeats and, if asked, scans after death dropped."""
     frame, once = visits.frame, people.frame.dropna(subset="patient").drop_duplicates("patient")
-    known = once[[name for name in ("patient", "os_time", "os_event") if name in once]]
-    # a left merge keeps the scans' row order, so their labels still fit
-    visits = replace(visits, frame=frame.merge(known, on="patient", how="left"))
-    repeated = visits.frame.duplicated() & visits.frame["patient"].notna()
-    visits = visits.where(~repeated)
-    late = rules.after_death(visits.frame) & drop_late
-    visits = visits.where(~late)
+    at_once = frame.duplicated(["patient", "time"], keep=False) & frame["patient"].notna()
+    repeated = frame[at_once].duplicated().reindex(frame.index, fill_value=False)
+    known = once.set_index("patient")[[name for name in ("os_time", "os_event") if name in once]]
+    visits = visits.having(**{name: frame["patient"].map(known[name]).astype(float) for name in known})
+    late = rules.after_death(visits.frame) & ~repeated & drop_late
+    visits = visits.where(~(repeated | late))
     candidate = visits.frame["time"] <= window
-    marked = visits.frame.assign(
-        candidate=candidate, is_baseline=_last_candidate(visits.frame[candidate], visits.frame)
-    )
-    earlier = int((marked["candidate"] & ~marked["is_baseline"]).sum())
+    is_baseline = _last_candidate(visits.frame[candidate], visits.frame)
+    earlier = int((candidate & ~is_baseline).sum())
     notes = (
         *handled_scans("repeated-scans", int(repeated.sum()), "repeated with the same values, counted once"),
         *handled_scans("scans-after-death", int(late.sum()), "after death, dropped"),
@@ -328,7 +328,7 @@ def _prepared(
             "earlier-baseline-scans", earlier, "until the baseline window other than the baseline, left out"
         ),
     )
-    return replace(visits, frame=marked), notes
+    return visits.having(candidate=candidate, is_baseline=is_baseline), notes
 
 
 def _last_candidate(candidates: pd.DataFrame, frame: pd.DataFrame) -> pd.Series:
@@ -347,28 +347,28 @@ def _patient_table(frame: pd.DataFrame, covariates: Sequence[str], study: str | 
 
 
 def _scan_table(frame: pd.DataFrame, size_unit: str | None) -> pd.DataFrame:
-    frame = frame[frame["is_baseline"] | ~frame["candidate"]]
-    frame = frame.assign(baseline=frame["is_baseline"], new_lesion=frame["new_lesion"] == 1)
-    columns = ["patient", "time", "baseline", "pchg", "new_lesion", "response"]
+    """The scans that count in the order of patients and time; patients and responses are categories here."""
+    kept = np.flatnonzero(frame["is_baseline"] | ~frame["candidate"])
+    who, time = frame["patient"].cat.codes.to_numpy(), frame["time"].to_numpy()
+    order = kept[reading.in_order(who[kept], time[kept])]
+    own = dict(reading.taken(frame, order))
+    baseline, patient = own["is_baseline"], own["patient"]
+    table = {"patient": patient, "time": own["time"], "baseline": baseline}
     if size_unit:
-        sld = (frame["size"] * reading.SIZE_UNITS[size_unit]).round(6)  # 17.2 cm and 172 mm are one size
-        start = frame["patient"].map(sld[frame["baseline"]].set_axis(frame["patient"][frame["baseline"]]))
-        frame = frame.assign(sld=sld, pchg=100 * (sld - start) / start)
-        columns.append("sld")
-    if "pchg" in frame:
-        frame = frame.assign(pchg=frame["pchg"].mask(frame["baseline"], 0.0))
-    else:
-        columns.remove("pchg")
-    table = frame[columns].astype({"patient": str, "response": str})
-    return table.sort_values(["patient", "time"], ignore_index=True)
+        sld = (own["size"] * reading.SIZE_UNITS[size_unit]).round(6)  # 17.2 cm and 172 mm are one size
+        start = patient.map(sld[baseline].set_axis(patient[baseline].astype(object))).astype(float)
+        own |= {"sld": sld, "pchg": 100 * (sld - start) / start}
+    if "pchg" in own:
+        table["pchg"] = own["pchg"].mask(baseline, 0.0)
+    table |= {"new_lesion": own["new_lesion"] == 1, "response": own["response"]}
+    return pd.DataFrame(table | ({"sld": own["sld"]} if size_unit else {}), copy=False)
 
 
 def _with_notes(cohort: Cohort, handled: tuple[Note, ...], odd: tuple[Note, ...], how: Conventions) -> Cohort:
     """The cohort with its notes; those that call for judgement are warned of, once."""
-    calls = judgement_calls(cohort.patients, cohort.scans, cohort.covariates)
     if not len(cohort.scans):  # then nobody has one, which needs no saying
-        calls = tuple(note for note in calls if note.code != "no-post-baseline-scan")
-    notes = accepted(odd + calls, how.accept)
+        odd = tuple(note for note in odd if note.code != "no-post-baseline-scan")
+    notes = accepted(odd, how.accept)
     if warned := [note.message for note in notes if note.kind == WARNING]:
         message = "; ".join(warned)
         warnings.warn(f"the cohort calls for judgement: {message}", CohortWarning, stacklevel=3)

@@ -63,7 +63,7 @@ def as_texts(given: Any) -> tuple[str, ...]:
 
 def conventional(table: Table, how: Conventions) -> tuple[Table, tuple[Note, ...], list[str]]:
     """The table with declared codes as what they mean, a note of each, and values that do not occur."""
-    frame = table.frame.copy()
+    frame = table.frame.copy(deep=False)
     problems: list[str] = []
     notes: list[Note] = []
     for step in (_missing, _events):
@@ -119,7 +119,7 @@ def counted_from_dates(
     problems: list[str] = []
     found = []
     for table, names in ((people, ("pfs_time", PFS_LEFT, "os_time")), (visits, ("time",))):
-        frame = table.frame.copy()
+        frame = table.frame.copy(deep=False)
         for name in names:
             dates = _days(frame[name]) if name in frame else pd.Series(dtype=float)
             if not dates.notna().any():

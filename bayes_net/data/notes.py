@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net import schema
-from bayes_net.data.reading import RECONSTRUCTED, TRUTH, parsed
+from bayes_net.data.reading import RECONSTRUCTED, TRUTH, in_order, parsed
 from bayes_net.numbers import counted
 
 WARNING, HANDLED = "warning", "handled"
@@ -131,18 +131,21 @@ def regrown(scans: pd.DataFrame) -> pd.Series:
     if "pchg" not in scans:
         return pd.Series(False, index=scans.index)
     # numbers in the place of identifiers: texts are slow to sort and to group by
-    who = pd.Series(pd.factorize(scans["patient"])[0], index=scans.index)
-    order = np.lexsort((scans["time"], who))
-    ordered, who = scans.iloc[order], who.iloc[order]
-    share = 100 + ordered["pchg"]
-    until = share.groupby(who).cummin().groupby(who).shift()
-    nadir = until.groupby(who).ffill().fillna(100.0).clip(upper=100.0)
-    grown = (share > nadir) & ((share - nadir * (1 + schema.PROGRESSION_PCHG / 100)).round(9) >= 0)
-    if "sld" in ordered:
-        baseline = ordered["sld"] / share.where(share > 0) * 100
-        unit = baseline.groupby(who).transform("median")
-        grown &= ((share - nadir) * unit / 100).round(6) >= schema.PROGRESSION_MM
-    return grown.reindex(scans.index)
+    who = pd.factorize(scans["patient"])[0]
+    order = in_order(who, scans["time"].to_numpy(float))
+    who, share = who[order], 100 + scans["pchg"].to_numpy(float)[order]
+    least = pd.Series(share).fillna(np.inf).groupby(who).cummin().to_numpy()
+    before = np.where(np.diff(who, prepend=-1) == 0, np.concatenate([[np.inf], least])[: len(who)], np.inf)
+    nadir = np.minimum(before, 100.0)
+    grown = (share > nadir) & (np.round(share - nadir * (1 + schema.PROGRESSION_PCHG / 100), 9) >= 0)
+    if "sld" in scans:
+        at = np.isin(who, who[grown])
+        baseline = scans["sld"].to_numpy(float)[order][at] / np.where(share > 0, share, np.nan)[at] * 100
+        unit = pd.Series(baseline).groupby(who[at]).transform("median").to_numpy()
+        grown[at] &= np.round((share - nadir)[at] * unit / 100, 6) >= schema.PROGRESSION_MM
+    found = np.empty(len(order), dtype=bool)
+    found[order] = grown
+    return pd.Series(found, index=scans.index)
 
 
 def handled_scans(code: str, n: int, what: str) -> tuple[Note, ...]:
@@ -154,15 +157,19 @@ def judgement_calls(
     patients: pd.DataFrame, scans: pd.DataFrame, covariates: tuple[str, ...]
 ) -> tuple[Note, ...]:
     """A warning note for each thing that a reader of the results should know about the tables."""
-    follow_up = [name for name in ("pfs_time", "os_time", "os_event") if name in patients]
-    known = scans.merge(patients[["patient", *follow_up]], on="patient", how="left")
-    post = ~known["baseline"] & (known["time"] > 0)
-    again = regrown(known)
-    progressed = is_progression(known, again) | again
-    ended = known["pfs_time"] if "pfs_time" in known else pd.Series(np.nan, index=known.index)
-    unheeded = known["patient"][post & progressed & (known["time"] < ended)].nunique()
-    without = int((~patients["patient"].isin(known["patient"][usable(known)])).sum())
-    after_pfs = int((known["time"] > ended).sum())
+    follow_up = patients.set_index("patient")
+    end = {
+        name: scans["patient"].map(follow_up[name]).astype(float)
+        for name in ("pfs_time", "os_time")
+        if name in follow_up
+    }
+    post = ~scans["baseline"] & (scans["time"] > 0)
+    again = regrown(scans)
+    progressed = is_progression(scans, again) | again
+    ended = end.get("pfs_time", pd.Series(np.nan, index=scans.index))
+    unheeded = scans["patient"][post & progressed & (scans["time"] < ended)].nunique()
+    without = int((~patients["patient"].isin(scans["patient"][usable(scans)].unique())).sum())
+    after_pfs = int((scans["time"] > ended).sum())
     progression = (
         f"+{schema.PROGRESSION_PCHG:g} % or more over baseline or nadir, a new lesion or PD at a scan"
     )
@@ -172,13 +179,13 @@ def judgement_calls(
         ("no-post-baseline-scan", without, "patient", "without a usable scan after the baseline"),
         ("unheeded-progression", unheeded, "patient", unheeded_means),
     ]
-    if "os_time" in known:
+    if "os_time" in end:
         # of living patients: a scan after death is refused, or dropped, before
-        after_os = int((known["time"] > known["os_time"]).sum())
+        after_os = int((scans["time"] > end["os_time"]).sum())
         found.append(("scans-after-os", after_os, "scan", "of living patients after OS follow-up ended"))
-    if "pchg" not in known:
+    if "pchg" not in scans:
         what = "with responses and no sizes: only whether shrinkage reached 30 % is known (CR, PR)"
-        found.append(("responses-alone", len(known), "scan", what))
+        found.append(("responses-alone", len(scans), "scan", what))
     notes = [Note(WARNING, code, f"{counted(n, noun)} {what}", n) for code, n, noun, what in found]
     notes += [_mixed(name, patients[name]) for name in covariates if patients[name].dtype.kind != "f"]
     return tuple(note for note in notes if note.count)

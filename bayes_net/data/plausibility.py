@@ -123,7 +123,7 @@ def _follow_up(tables: Tables) -> Found:
 def _scan_unit(tables: Tables) -> Found:
     """Last scans at a share of follow-up that is small, or above 1, and much the same in every patient."""
     scans = tables.visits.frame
-    after = scans[scans["time"] > 0].groupby("patient")["time"].agg(["max", "size"])
+    after = scans[scans["time"] > 0].groupby("patient", observed=True)["time"].agg(["max", "size"])
     follow_up = tables.people.frame.drop_duplicates("patient").set_index("patient")[
         f"{tables.endpoints[0]}_time"
     ]
@@ -360,21 +360,23 @@ def _characters(tables: Tables) -> Found:
     for table, names in ((tables.people, ("patient", "arm", "study")), (tables.visits, ("patient",))):
         for name in names:
             if name in table.frame:
-                values = table.frame[name].dropna().astype(str)
+                values = table.frame[name].dropna()
+                if not _unseen("".join(values.unique())):
+                    continue
                 if name == "arm" and tables.arms is not None:
                     values = values[~values.isin(tables.arms)]  # named as it is written
-                odd = each_value(values, lambda value: bool(strange_characters(value, seen=False))).astype(
-                    bool
-                )
+                odd = each_value(values, _unseen).astype(bool)
                 if odd.any():
-                    found = sorted(
-                        {c for value in values[odd] for c in strange_characters(value, seen=False)}
-                    )
+                    found = sorted({c for value in values[odd] for c in _unseen(value)})
                     got = f"values of {name} with characters that cannot be seen: {', '.join(found)}"
                     at = odd.reindex(table.frame.index, fill_value=False)
                     yield problem(
                         table.name, got, "letters, digits and signs", "Remove them.", table.rows(at)
                     )
+
+
+def _unseen(value: str) -> list[str]:
+    return strange_characters(value, seen=False)
 
 
 def _studies(tables: Tables) -> Found:

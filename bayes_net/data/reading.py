@@ -58,9 +58,17 @@ class Table:
 
     def where(self, keep: pd.Series) -> Table:
         """The rows where ``keep`` is true, which keep their labels."""
-        return replace(
-            self, frame=self.frame[keep].reset_index(drop=True), labels=self.labels[keep.to_numpy()]
-        )
+        if keep.all():
+            return self
+        at = np.flatnonzero(keep)
+        return replace(self, frame=taken(self.frame, at), labels=self.labels[at])
+
+    def having(self, **columns: Any) -> Table:
+        """The table with these columns, new or in the place of its own; the others are not copied."""
+        frame = self.frame.copy(deep=False)
+        for name, values in columns.items():
+            frame[name] = values
+        return replace(self, frame=frame)
 
     def rows(
         self, at: pd.Series | Sequence[int], detail: Callable[[pd.Series], str] | None = None
@@ -75,6 +83,19 @@ class Table:
         row = self.frame.iloc[position]
         patient = "without an identifier" if pd.isna(row["patient"]) else row["patient"]
         return f"row {self.labels[position]} (patient {patient}{': ' + detail(row) if detail else ''})"
+
+
+def taken(frame: pd.DataFrame, at: np.ndarray) -> pd.DataFrame:
+    """The rows at these places, counted from 0; each column is copied once."""
+    return pd.DataFrame({name: column.array.take(at) for name, column in frame.items()}, copy=False)
+
+
+def in_order(who: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """The places of rows in the order of ``who`` and ``time``; rows that lie so already are not sorted."""
+    next_one, later = np.diff(who), np.diff(time)
+    if ((next_one > 0) | ((next_one == 0) & (later >= 0))).all():
+        return np.arange(len(who))
+    return np.lexsort((time, who))
 
 
 def months_on_grid(months: Any) -> Any:
@@ -112,8 +133,11 @@ def _from_frame(frame: pd.DataFrame, name: str) -> Table:
     named = [level for level in frame.index.names if level is not None and level not in frame.columns]
     labels = frame.index if _are_labels(frame.index) else pd.RangeIndex(len(frame))
     flat = frame.reset_index(level=named) if named else frame
-    flat = flat.set_axis([_column_name(column) for column in flat.columns], axis=1).reset_index(drop=True)
-    flat = flat.loc[:, flat.columns != ""]
+    flat = flat.copy(deep=False)
+    flat.columns = pd.Index([_column_name(column) for column in flat.columns])
+    if (flat.columns == "").any():
+        flat = flat.loc[:, flat.columns != ""]
+    flat.index = pd.RangeIndex(len(flat))
     twice = sorted(set(flat.columns[flat.columns.duplicated()]))
     if twice:
         got = f"columns occur twice: {', '.join(twice)}"
@@ -180,6 +204,8 @@ def cell_problems(table: Table) -> list[str]:
 
 def is_plain(value: object) -> bool:
     """Whether a value is a single one, and can be read and written."""
+    if isinstance(value, str) and value.isascii():
+        return True
     try:
         (_text(value) or "").encode()
     except (ArithmeticError, TypeError, ValueError):
@@ -195,6 +221,10 @@ def _absence(name: str, column: str, existing: Iterable[str]) -> str:
     return f"there is no column {asked}{hint}"
 
 
+_COMPARABLE = ("string", "categorical", "empty", "integer", "floating", "boolean", "date", "datetime64")
+"""Kinds of columns whose values are the same where they are equal; of others, 1 and True would be one."""
+
+
 def text(values: pd.Series) -> pd.Series:
     """The values as stripped text, None where missing; a whole number has no decimal point."""
     return each_value(values, _text).astype(object)
@@ -202,8 +232,7 @@ def text(values: pd.Series) -> pd.Series:
 
 def each_value(values: pd.Series, function: Callable[[Any], Any]) -> pd.Series:
     """What ``function`` makes of every value, worked out once for each that occurs."""
-    kind = pd.api.types.infer_dtype(values, skipna=True)
-    if kind in ("string", "empty", "integer", "floating"):  # of others, 1 and True would be one
+    if pd.api.types.infer_dtype(values, skipna=True) in _COMPARABLE:
         places, distinct = pd.factorize(values, use_na_sentinel=False)
         made = np.empty(len(distinct), dtype=object)
         made[:] = [function(value) for value in distinct]
@@ -257,10 +286,11 @@ def shown(value: str) -> str:
 
 
 def _text(value: object) -> str | None:
-    if pd.isna(value):
-        return None
-    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
-        return str(int(value)) if float(value).is_integer() else str(value)
+    if not isinstance(value, str):  # most are, and to ask a text whether it is missing takes long
+        if pd.isna(value):
+            return None
+        if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+            return str(int(value)) if float(value).is_integer() else str(value)
     stripped = str(value).strip()
     return None if stripped in MISSING else stripped
 
@@ -269,11 +299,15 @@ def parsed(values: pd.Series, words: Mapping[str, float] | None = None) -> tuple
     """The values as floats (NaN where missing or not a number), and which are not numbers."""
     if values.dtype == np.float64 or values.dtype.kind in "iu":
         numbers = values.astype(float)
-        infinite = np.isinf(numbers)
-        return numbers.mask(infinite).mask(numbers.abs() < ALMOST_ZERO, 0.0), infinite
-    results = each_value(values, lambda value: _number(_text(value), words or {}))
-    known = each_value(values, lambda value: _number(_text(value), words or {}) is not None).astype(bool)
-    return results.where(known, math.nan).astype(float), ~known
+    else:
+
+        def number(value: object) -> float:
+            found = _number(_text(value), words or {})
+            return math.inf if found is None else found
+
+        numbers = each_value(values, number).astype(float)
+    infinite = np.isinf(numbers)
+    return numbers.mask(infinite).mask(numbers.abs() < ALMOST_ZERO, 0.0), infinite
 
 
 def _number(value: str | None, words: Mapping[str, float]) -> float | None:

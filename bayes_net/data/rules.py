@@ -1,6 +1,5 @@
 """The rules that patients and scans must keep; each returns the problems it found, in words.
 
-Types and ranges of single columns are pandera schemas; rules between rows and between tables are code.
 A value that breaks one rule is NaN or is left as it is for the others, so that all rules can speak at once.
 """
 
@@ -8,30 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from bayes_net.data.reading import DATE, PFS_LEFT, TRUTH, YES_NO, Table, months_on_grid, parsed, shown, text
+from bayes_net.data.reading import (
+    DATE,
+    PFS_LEFT,
+    TRUTH,
+    YES_NO,
+    Table,
+    each_value,
+    months_on_grid,
+    parsed,
+    shown,
+    text,
+)
 from bayes_net.errors import listed, problem
-
-if TYPE_CHECKING:  # half a second to import
-    import pandera.pandas as pa
 
 Wrong = Mapping[str, tuple[str, pd.Series]]
 """By column, the name of the rule and which values could not be parsed."""
 Detail = Callable[[pd.Series], str]
 """What a message says of a row."""
+Rules = dict[str, Callable[[pd.Series], pd.Series]]
+"""The rules of a column by name, each with which values break it; a missing value breaks none but MISSING."""
 
 FOLLOW_UP = ("pfs_time", "os_time")
 EVENTS = ("pfs_event", "os_event")
 RESPONSES = ("CR", "PR", "SD", "PD", "NE", "ND", "NED", "NON-CR/NON-PD")
 _PATIENT_REMEDY = "Correct the table, or exclude these patients (exclude_patients)."
 _SCAN_REMEDY = "Correct the table, or leave these scans out of it."
+MISSING, DUPLICATE = "missing", "duplicate"
 _RULES = {
-    "not_nullable": ("missing values of {column}", "a value in every row"),
-    "field_uniqueness": ("duplicate patients", "one row a patient"),
+    MISSING: ("missing values of {column}", "a value in every row"),
+    DUPLICATE: ("duplicate patients", "one row a patient"),
     "not a number": ("values of {column} that are not numbers", "plain numbers such as 12.5"),
     "negative": ("negative values of {column}", "values of 0 or more"),
     "not 0/1": (
@@ -45,6 +54,24 @@ _RULES = {
     ),
     "not a flag": ("values of {column} that are not yes or no", "0/1, true/false or yes/no"),
     "unknown response": ("values of {column} that are not known", f"one of {', '.join(RESPONSES)}, or empty"),
+}
+_FILLED: Rules = {MISSING: pd.Series.isna}
+_NOT_NEGATIVE: Rules = {"negative": lambda values: values < 0}
+_PATIENT_RULES: dict[str, Rules] = {
+    "patient": _FILLED | {DUPLICATE: lambda values: values.duplicated(keep=False) & values.notna()},
+    **dict.fromkeys(("arm", "study"), _FILLED),
+    **dict.fromkeys(FOLLOW_UP, _FILLED | _NOT_NEGATIVE),
+    PFS_LEFT: _NOT_NEGATIVE,
+    **dict.fromkeys(EVENTS, _FILLED | {"not 0/1": lambda values: values.notna() & ~values.isin([0, 1])}),
+}
+_SCAN_RULES: dict[str, Rules] = {
+    "patient": _FILLED,
+    "time": _FILLED,
+    "size": _NOT_NEGATIVE,
+    # -100 computed elsewhere may miss by a rounding error, which is no shrinkage of more than all
+    "pchg": {"below -100": lambda values: values < -100 - 1e-9},
+    "new_lesion": {"not a flag": lambda values: values.notna() & ~values.isin([0, 1])},
+    "response": {"unknown response": lambda values: ~values.isin(["", *RESPONSES])},
 }
 
 
@@ -63,18 +90,20 @@ def typed_patients(table: Table, covariates: Sequence[str], per_unit: float) -> 
             )
     for column in covariates:
         frame = frame.assign(**{column: _covariate(frame[column])})
-    found = _column_problems(identified, frame, _patient_schema(frame, covariates), wrong, _PATIENT_REMEDY)
+    rules = _PATIENT_RULES | dict.fromkeys(covariates, _FILLED)
+    found = _column_problems(identified, frame, rules, wrong, _PATIENT_REMEDY)
     return replace(table, frame=frame), found
 
 
 def typed_scans(table: Table, per_unit: float, percent: float = 1.0) -> tuple[Table, list[str]]:
     """Scans as text, months, numbers and flags, and what is wrong with single columns; a unit of change is
-    ``percent``."""
-    as_numbers = [name for name in table.frame if table.frame[name].dtype.kind in "fi"]
-    given = table.frame.apply(
-        lambda own: own if own.name in as_numbers and own.name != "patient" else text(own)
-    )
-    frame, wrong = given.copy(), {}
+    ``percent``. Patients and responses are categories: each has many scans."""
+    given = table.frame.copy(deep=False)
+    for column in given:
+        if column == "patient" or given[column].dtype.kind not in "fi":
+            given[column] = text(given[column])
+    given["patient"] = given["patient"].astype("category")
+    frame, wrong = given.copy(deep=False), {}
     for column in frame.columns.intersection(["time", "size", "pchg"]):
         frame[column], bad = parsed(given[column])
         wrong[column] = "not a number", bad
@@ -85,8 +114,10 @@ def typed_scans(table: Table, per_unit: float, percent: float = 1.0) -> tuple[Ta
     frame["new_lesion"] = flags
     if bad is not None:
         wrong["new_lesion"] = "not a flag", bad
-    frame["response"] = given["response"].fillna("").str.upper() if "response" in given else ""
-    found = _column_problems(replace(table, frame=given), frame, _scan_schema(frame), wrong, _SCAN_REMEDY)
+    read = given["response"] if "response" in given else pd.Series(None, index=given.index, dtype=object)
+    upper = each_value(read, lambda value: value.upper() if isinstance(value, str) else "")
+    frame["response"] = upper.astype("category")
+    found = _column_problems(replace(table, frame=given), frame, _SCAN_RULES, wrong, _SCAN_REMEDY)
     return replace(table, frame=frame), found
 
 
@@ -96,61 +127,23 @@ def _covariate(values: pd.Series) -> pd.Series:
     return text(values) if bad.any() else numbers
 
 
-def _patient_schema(frame: pd.DataFrame, covariates: Sequence[str]) -> pa.DataFrameSchema:
-    import pandera.pandas as pa
-
-    filled = {name: pa.Column() for name in ("arm", "study", *covariates)}
-    times = {name: pa.Column(float, pa.Check.ge(0, error="negative")) for name in FOLLOW_UP}
-    times[PFS_LEFT] = pa.Column(float, pa.Check.ge(0, error="negative"), nullable=True)
-    events = {name: pa.Column(float, pa.Check.isin([0, 1], error="not 0/1")) for name in EVENTS}
-    columns = {"patient": pa.Column(unique=True)} | filled | times | events
-    return pa.DataFrameSchema({name: rule for name, rule in columns.items() if name in frame})
-
-
-def _scan_schema(frame: pd.DataFrame) -> pa.DataFrameSchema:
-    import pandera.pandas as pa
-
-    columns = {
-        "patient": pa.Column(),
-        "time": pa.Column(float),
-        "size": pa.Column(float, pa.Check.ge(0, error="negative"), nullable=True),
-        # -100 computed elsewhere may miss by a rounding error, which is no shrinkage of more than all
-        "pchg": pa.Column(float, pa.Check.ge(-100 - 1e-9, error="below -100"), nullable=True),
-        "new_lesion": pa.Column(float, pa.Check.isin([0, 1], error="not a flag"), nullable=True),
-        "response": pa.Column(checks=pa.Check.isin(["", *RESPONSES], error="unknown response")),
-    }
-    return pa.DataFrameSchema({name: rule for name, rule in columns.items() if name in frame})
-
-
 def _column_problems(
-    given: Table, frame: pd.DataFrame, rules: pa.DataFrameSchema, wrong: Wrong, todo: str
+    given: Table, frame: pd.DataFrame, rules: Mapping[str, Rules], wrong: Wrong, todo: str
 ) -> list[str]:
-    """One problem a column and rule: what pandera found, and the values that could not be parsed."""
-    unparsed = {column: set(np.flatnonzero(bad).tolist()) for column, (_, bad) in wrong.items()}
-    broken = {(column, rule): unparsed[column] for column, (rule, _) in wrong.items()}
-    for (column, check), cases in _failures(rules, frame).groupby(["column", "check"], sort=False):
-        at = set(cases["index"].astype(int))
-        if check == "not_nullable":  # a value that could not be parsed is not a missing value
-            at -= unparsed.get(column, set())
-        elif check == "field_uniqueness":  # and two missing identifiers are not one patient twice
-            at -= set(np.flatnonzero(frame[column].isna()).tolist())
-        broken[column, check] = broken.get((column, check), set()) | at
-    return [_broken(given, *key, sorted(at), todo) for key, at in broken.items() if at]
+    """One problem a column and rule: the values that could not be parsed, and those that break a rule."""
+    broken = {(column, rule): bad.to_numpy(bool) for column, (rule, bad) in wrong.items()}
+    for column in [name for name in rules if name in frame]:
+        for rule, breaks in rules[column].items():
+            at = breaks(frame[column]).to_numpy(bool)
+            if rule == MISSING and column in wrong:  # a value that could not be parsed is not a missing value
+                at &= ~wrong[column][1].to_numpy(bool)
+            broken[column, rule] = at | broken.get((column, rule), False)
+    return [_broken(given, *key, np.flatnonzero(at), todo) for key, at in broken.items() if at.any()]
 
 
-def _failures(rules: pa.DataFrameSchema, frame: pd.DataFrame) -> pd.DataFrame:
-    from pandera.errors import SchemaErrors
-
-    try:
-        rules.validate(frame, lazy=True)
-    except SchemaErrors as failed:
-        return failed.failure_cases
-    return pd.DataFrame(columns=["column", "check", "index"])
-
-
-def _broken(given: Table, column: str, rule: str, at: list[int], todo: str) -> str:
+def _broken(given: Table, column: str, rule: str, at: np.ndarray, todo: str) -> str:
     got, expected = _RULES[rule]
-    valued = rule not in ("not_nullable", "field_uniqueness")
+    valued = rule not in (MISSING, DUPLICATE)
     if rule == "not a number" and given.frame[column].iloc[at].astype(str).str.fullmatch(DATE).any():
         todo = "Dates are times where patients have a column time_zero of dates. " + todo
     rows = given.rows(
