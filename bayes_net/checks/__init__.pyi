@@ -1,3 +1,7 @@
+from .calibrate import (
+    calibrate as calibrate,
+    calibration_summary as calibration_summary,
+)
 from .gate import (
     Gate as Gate,
     gate as gate,

@@ -73,8 +73,9 @@ PUBLIC = {
         summarise survival survival_curves synthesis_model write write_adam
     """,
     "checks": """
-        Gate Prediction censoring_curve censoring_tipping for_loo_pit gate influence kaplan_meier
-        leave_one_number_out left_out loo posterior_predictive power_scaling prediction study_influence
+        Gate Prediction calibrate calibration_summary censoring_curve censoring_tipping for_loo_pit gate
+        influence kaplan_meier leave_one_number_out left_out loo posterior_predictive power_scaling prediction
+        study_influence
         synthesis_power_scaling tipping_factor
     """,
     "data": """

@@ -1,0 +1,142 @@
+"""Do intervals of this design keep their promise? Trials with known parameters, fitted as the real one.
+
+The patients of a design (arms, shrinkage, covariates, censoring, visits) get event times from parameters that
+are drawn from the priors, and are fitted: the rank of each truth among its posterior draws is then uniform
+(Talts et al. 2018, arXiv:1804.06788), and intervals cover it as often as they say. With slopes of 0 instead,
+it is counted how often an association is found where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_net.checks.predictive import replicate
+from bayes_net.data.exposure import Exposure
+from bayes_net.engine.layout import layout
+from bayes_net.errors import InputError
+from bayes_net.inference.closed_form import draw_prior, with_derived
+from bayes_net.model.assumptions import Hazard
+from bayes_net.model.priors import NONE, Flat
+from bayes_net.schema import ARM, CHAIN, COMMON_SLOPE, DRAW, SLOPE, SLOPE_STEP
+
+if TYPE_CHECKING:
+    from bayes_net.inference.sampling import Sampler
+
+PRIOR, NO_ASSOCIATION = "drawn from the prior", "no association"
+THINNED = 199
+"""Draws among which a truth is ranked: few enough to be nearly independent."""
+
+
+def calibrate(
+    data: Exposure,
+    hazard: Hazard | None = None,
+    *,
+    replicates: int = 100,
+    seed: int,
+    truth: str = PRIOR,
+    sampler: Sampler | None = None,
+    ci_prob: float = 0.95,
+    advance: Callable[[], object] = lambda: None,
+) -> pd.DataFrame:
+    """Slopes of trials like ``data`` whose truth is known: one row a replicate and arm.
+
+    Columns: replicate, arm, ``events``, ``truth`` (log hazard ratio per unit of score), posterior ``mean``,
+    ``sd``, ``lower``, ``upper``, ``rank`` of the truth among ``THINNED`` draws, ``covered`` and
+    ``prob_below_1``. ``truth`` is "drawn from the prior" or "no association", slopes of 0 while all else is
+    drawn. ``advance`` is called after each fit. The interval is equal-tailed, at ``ci_prob``.
+
+    Raises
+    ------
+    InputError
+        The model has no slopes, or a prior is flat and cannot be drawn from.
+    """
+    from bayes_net.inference.patients import fit
+    from bayes_net.inference.sampling import Sampler
+
+    hazard, sampler = hazard or Hazard(), sampler or Sampler(draws=500, tune=500)
+    if hazard.slopes == NONE or isinstance(hazard.priors.slope, Flat):
+        raise InputError(
+            f"slopes are {hazard.slopes!r} with prior {hazard.priors.slope}; expected slopes whose prior can "
+            "be drawn from"
+        )
+    if truth not in (PRIOR, NO_ASSOCIATION):
+        raise InputError(f"truth {truth!r} is unknown; expected {PRIOR!r} or {NO_ASSOCIATION!r}")
+    drawn = _truths(hazard, data, replicates, truth, seed)
+    rows, shape = [], layout([data])
+    for i in range(replicates):
+        one = drawn.isel({DRAW: [i]})
+        trial = simulated(data, one, seed=seed + i)
+        tree = fit(trial, hazard, seed=seed + i, sampler=sampler, shape=shape, brief=True)
+        rows += _rows(i, trial, one, tree, ci_prob)
+        advance()
+    return pd.DataFrame(rows)
+
+
+def _truths(hazard: Hazard, data: Exposure, replicates: int, truth: str, seed: int) -> xr.Dataset:
+    drawn = draw_prior(hazard, data, draws=replicates, seed=seed)
+    if truth == PRIOR:
+        return drawn
+    slopes = [name for name in (SLOPE, COMMON_SLOPE, SLOPE_STEP) if name in drawn]
+    free = drawn.assign({name: 0.0 * drawn[name] for name in slopes}).drop_vars("log_hazard")
+    return with_derived(free, hazard, data)
+
+
+def simulated(data: Exposure, parameters: xr.Dataset, *, seed: int) -> Exposure:
+    """The same patients with event times of one draw of parameters, censored as theirs may have been. Where
+    progression lies between scans, so does theirs, as far apart as those of the arm."""
+    tree = xr.DataTree.from_dict({"posterior": parameters})
+    time, event = replicate(tree, data, draws=None, seed=seed)
+    trial = replace(data, time=time[0], event=event[0])
+    if data.last_assessment is None:
+        return trial
+    rng, width = np.random.default_rng([seed, 1]), data.time - data.last_known
+    drawn = np.zeros(data.n)
+    for a in range(len(data.arms)):
+        own = data.arm == a
+        if len(widths := width[own & (data.event == 1)]):
+            drawn[own] = rng.choice(widths, own.sum())
+    before = np.zeros(data.n) if data.assessed_before is None else data.assessed_before
+    last = np.where(event[0] == 1, np.maximum(time[0] - drawn, -before), time[0])
+    return replace(trial, last_assessment=last)
+
+
+def _rows(i: int, trial: Exposure, one: xr.Dataset, tree: xr.DataTree, ci_prob: float) -> list[dict]:
+    slopes = tree["posterior"][SLOPE].transpose(CHAIN, DRAW, ARM).values.reshape(-1, len(trial.arms))
+    events = trial.events.sum(axis=1)
+    found = []
+    for a, arm in enumerate(trial.arms):
+        draws, truth = slopes[:, a], float(one[SLOPE].values[0, 0, a])
+        lower, upper = np.quantile(draws, [(1 - ci_prob) / 2, (1 + ci_prob) / 2])
+        thinned = draws[np.linspace(0, len(draws) - 1, THINNED).astype(int)]
+        found.append(
+            {"replicate": i, ARM: arm, "events": int(events[a]), "truth": truth, "mean": draws.mean()}
+            | {"sd": draws.std(), "lower": lower, "upper": upper, "rank": int((thinned < truth).sum())}
+            | {"covered": bool(lower <= truth <= upper), "prob_below_1": float((draws < 0).mean())}
+        )
+    return found
+
+
+def calibration_summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """What ``calibrate`` found, one row an arm: ``replicates``, ``covered`` (share), ``ranks_p`` (p-value of
+    uniform ranks, chi-square in tenths), ``bias`` (mean of posterior mean less truth) and its standard error
+    ``bias_se``, and ``probably`` and ``very_probably``: the shares of trials in which a direction has a
+    posterior probability of at least 0.8 and 0.95."""
+    from scipy.stats import chisquare
+
+    found = []
+    for arm, own in rows.groupby(ARM, sort=False):
+        off, sure = own["mean"] - own["truth"], np.maximum(own["prob_below_1"], 1 - own["prob_below_1"])
+        tenths = np.bincount(own["rank"].to_numpy() * 10 // (THINNED + 1), minlength=10)
+        found.append(
+            {ARM: arm, "replicates": len(own), "covered": own["covered"].mean()}
+            | {"ranks_p": float(chisquare(tenths).pvalue), "bias": off.mean()}
+            | {"bias_se": off.std() / np.sqrt(len(own)), "probably": (sure >= 0.8).mean()}
+            | {"very_probably": (sure >= 0.95).mean()}
+        )
+    return pd.DataFrame(found)
