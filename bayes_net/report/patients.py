@@ -100,9 +100,9 @@ def prediction_in_words(scores: pd.DataFrame) -> list[str]:
     for (endpoint, measure), rows in scores.groupby(["endpoint", "measure"], sort=False):
         own = rows[(rows["score"] == BRIER) & (rows["time"] == rows["time"].max())]
         parts = {
-            "improves the prediction": own["upper"] < 0,
-            "worsens it": own["lower"] > 0,
-            "shows no clear gain": (own["upper"] >= 0) & (own["lower"] <= 0),
+            "predicts better": own["upper"] < 0,
+            "predicts worse": own["lower"] > 0,
+            "makes no clear difference": (own["upper"] >= 0) & (own["lower"] <= 0),
         }
         places = {what: list(own["landmark"][at]) for what, at in parts.items() if at.any()}
         said = [f"{what} at {listed_and(where)}" for what, where in places.items()]

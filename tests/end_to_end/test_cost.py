@@ -31,7 +31,7 @@ print("END", json.dumps({"compiled": compiled, "codes": codes, "heavy": heavy}))
 """
 COMPILED = 42
 """Functions that numba compiles in a first run, of either line; a few more or less of them are its own."""
-STEPS = {"patients": 9.3, "synthesis": 18.1}
+STEPS = {"patients": 6.4, "synthesis": 18.1}
 """Leapfrog steps of a draw after tuning, on average over the chains of the runs below."""
 MARGIN = 0.2
 """Versions of nutpie and of numpy's random numbers move the steps by less, between stacks as well."""

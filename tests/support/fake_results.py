@@ -138,6 +138,21 @@ def influence(arms=ARMS) -> pd.DataFrame:
     return table.assign(refitted=False, n_unreliable=0)
 
 
+def prediction(arms=ARMS) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores with shrinkage and without, better at the first landmark, and calibration by thirds."""
+    about = hazard_ratios(arms)[["endpoint", "population", "measure", "landmark", "biased"]].drop_duplicates()
+    about = about[~about["biased"]]
+    scores = about.merge(pd.DataFrame({"time": [6.0, 12.0]}), how="cross").merge(
+        pd.DataFrame({"score": ["Brier score", "AUC"], "difference": [-0.012, 0.08]}), how="cross"
+    )
+    scores = scores.assign(n=80, events=20, with_shrinkage=0.21, without=0.222)
+    scores["lower"], scores["upper"] = scores["difference"] - 0.008, scores["difference"] + 0.008
+    scores.loc[scores["landmark"] != "150 d", ["lower", "upper"]] = (-0.03, 0.1)
+    thirds = pd.DataFrame({"group": ["lowest third", "highest third"], "predicted": [0.8, 0.4]})
+    found = about.merge(thirds, how="cross").assign(time=12.0, n=27, observed=[0.78, 0.41] * len(about))
+    return scores, found
+
+
 def curves(arms=ARMS) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Posterior bands and Kaplan–Meier steps of each arm, per the contract of ``plots.survival``."""
     bands, steps = [], []
@@ -300,6 +315,8 @@ def tables(arms=ARMS, *, failing: bool = False, **changes) -> dict[str, pd.DataF
         "power_scaling": power_scaling(arms)[0],
         "tipping_points": power_scaling(arms)[1],
         "influence": influence(arms),
+        "prediction": prediction(arms)[0],
+        "prediction_calibration": prediction(arms)[1],
         "sensitivity": pd.DataFrame({"Of": ["PFS, 150 d"], "Medians of scenarios": ["0.60 (b) to 1.20 (a)"]}),
         "predictive_check": pd.DataFrame(
             {"fit": "pfs, 150 d", "arm": list(arms), "months": 12.0, "observed": 0.61, "replicated": 0.584}

@@ -29,7 +29,7 @@ def trial(outlier: float = 0.0):
 
 @pytest.fixture(scope="module")
 def data():
-    return trial(outlier=5.0)
+    return trial(outlier=6.0)
 
 
 @pytest.fixture(scope="module")

@@ -320,17 +320,19 @@ def test_links_lead_to_sections_that_exist(page):
 
 
 def test_sections_without_content_are_left_out_of_the_contents():
-    html = patients_page(
-        fake_results.content(
-            found=fake_results.tables(
-                **dict.fromkeys(
-                    ("survival", "loo", "predictive_check", "sensitivity", "power_scaling", "influence")
-                )
-            )
-        )
-    )
+    without = ["survival", "loo", "predictive_check", "sensitivity", "power_scaling", "influence"]
+    without.extend(["prediction", "prediction_calibration"])
+    html = patients_page(fake_results.content(found=fake_results.tables(**dict.fromkeys(without))))
     ids = {attrs.get("id") for attrs in Page(html).all("section")}
-    assert ids == KEYS - {"survival", "loo", "ppc", "sensitivity", "baseline-hazard", "waterfall"}
+    assert ids == KEYS - {
+        "survival",
+        "loo",
+        "ppc",
+        "sensitivity",
+        "baseline-hazard",
+        "waterfall",
+        "prediction",
+    }
     assert {attrs["href"][1:] for attrs in Page(html).all("a")} <= ids
 
 
@@ -341,6 +343,14 @@ def test_what_one_patient_does_stands_in_the_section_on_sensitivity(page):
     text = " ".join(re.sub("<[^>]+>", " ", section).split())
     assert "0.90 → 0.94 towards 1 0.97 → 0.90 0.31" in text
     assert "0.90 → 1.02 across 1" in text
+
+
+def test_what_knowing_shrinkage_adds_is_one_sentence_an_endpoint(page):
+    section = page[page.index('<section id="prediction"') :]
+    section = " ".join(re.sub("<[^>]+>", " ", section[: section.index("</section>")]).split())
+    assert "predicts better at 150 d; makes no clear difference at" in section
+    assert "−0.012 (−0.020 to −0.004)" in section
+    assert "lowest third" in section
 
 
 def test_figures_have_texts_that_state_the_finding(page):
