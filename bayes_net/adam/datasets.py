@@ -49,7 +49,7 @@ class Dataset:
         return CohortError(problem(self.file, got, expected, todo))
 
 
-def datasets(source: Any, where: Mapping[str, Mapping[str, str]]) -> dict[str, Dataset]:
+def datasets(source: Any, where: Mapping[str, Mapping[str, Any]]) -> dict[str, Dataset]:
     """The data sets by name."""
     if isinstance(source, Mapping):
         found = {str(name).lower(): given for name, given in source.items()}
@@ -65,6 +65,10 @@ def datasets(source: Any, where: Mapping[str, Mapping[str, str]]) -> dict[str, D
         raise CohortError(problem(f"ADaM ({source})" if isinstance(source, str | Path) else "ADaM", got,
                                   "ADSL and ADTTE, and where there ADTR and ADRS", todo))  # fmt: skip
     sets = {name: _dataset(name, given) for name, given in found.items()}
+    if strange := [name for name in where if name.lower() not in sets]:
+        raise CohortError(
+            problem("ADaM", f"where is about {listed(strange)}", f"some of {listed(sets)}", "Correct where.")
+        )
     for name, conditions in where.items():
         for variable, value in conditions.items():
             one = sets[name.lower()]

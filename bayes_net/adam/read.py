@@ -34,6 +34,7 @@ from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.notes import HANDLED, WARNING, Note
 from bayes_net.errors import listed
 from bayes_net.numbers import counted
+from bayes_net.options import Scalar, refuse_types
 from bayes_net.schema import OS, PFS
 
 POPULATIONS = ("ITTFL", "FASFL")
@@ -58,7 +59,7 @@ class _Read:
 
 
 def read_adam(
-    source: str | Path | Mapping[str, Any] | Iterable[str | Path],
+    source: str | Path | Mapping[str, str | Path | pd.DataFrame] | Iterable[str | Path],
     *,
     pfs: str | None = None,
     os: str | None = None,
@@ -67,14 +68,14 @@ def read_adam(
     arm: str | None = None,
     population: str | None = None,
     analysis_flag: str | None = None,
-    where: Mapping[str, Mapping[str, str]] | None = None,
+    where: Mapping[str, Mapping[str, Scalar]] | None = None,
     time_unit: str | None = None,
     size_unit: str | None = None,
-    arms: Sequence[str] | None = None,
+    arms: Sequence[Scalar] | None = None,
     covariates: Sequence[str] = (),
-    exclude_patients: Iterable[str] = (),
+    exclude_patients: str | Iterable[Scalar] = (),
     scans_after_death: str = "drop",
-    accept: Sequence[str] = (),
+    accept: str | Sequence[str] = (),
     **conventions: Any,
 ) -> Cohort:
     """The cohort of a study's ADaM data sets.
@@ -102,9 +103,12 @@ def read_adam(
 
     Raises
     ------
+    InputError
+        An option is of a wrong type, or is none of its values.
     CohortError
         A data set or parameter is missing or ambiguous, or the tables break a rule of ``read_cohort``.
     """
+    refuse_types(read_adam, locals() | conventions, read_cohort)
     made, sets = _Read(), datasets(source, where or {})
     if is_written(sets):
         asked = {"pfs": pfs, "os": os, "tumour": tumour, "response": response, "arm": arm}

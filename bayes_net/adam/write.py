@@ -19,6 +19,7 @@ from bayes_net.errors import InputError, listed
 from bayes_net.files.datasetjson import dataset_json
 from bayes_net.files.formats import READERS
 from bayes_net.files.writing import write_new
+from bayes_net.options import refuse_types
 from bayes_net.schema import DAYS_PER_MONTH
 
 FORMATS = {"parquet": ".parquet", "dataset-json": ".json"}
@@ -85,6 +86,7 @@ def write_adam(
         The format is unknown, two covariates or one and a variable have the same name in capitals, the folder
         has data sets already, or it cannot be written to; nothing was changed then.
     """
+    refuse_types(write_adam, locals())
     if format not in FORMATS:
         raise InputError(f"format is {format!r}; expected {' or '.join(map(repr, FORMATS))}")
     folder = Path(folder)

@@ -13,6 +13,7 @@ from bayes_net.adam.write import ENDPOINTS, RECONSTRUCTED, RESPONSE, SYNTHETIC, 
 from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.notes import HANDLED, Note
 from bayes_net.errors import listed
+from bayes_net.options import Scalar
 from bayes_net.schema import Duration
 
 MEANT = {
@@ -50,9 +51,9 @@ def read_written(
     sets: Mapping[str, Dataset],
     asked: Mapping[str, str | None],
     *,
-    arms: Sequence[str] | None,
+    arms: Sequence[Scalar] | None,
     covariates: Sequence[str],
-    exclude_patients: Iterable[str],
+    exclude_patients: str | Iterable[Scalar],
     **conventions: Any,
 ) -> Cohort:
     """The cohort that was written, of the patients who are in ADSL.
@@ -68,7 +69,8 @@ def read_written(
             got = f"{option} is {value!r} where the data sets were written from a cohort"
             expected = " or ".join(map(repr, MEANT[option])) or "nothing"
             raise adsl.refuse(got, expected, f"Leave out {option}.")
-    excluded = {exclude_patients} if isinstance(exclude_patients, str) else set(exclude_patients)
+    several = [exclude_patients] if isinstance(exclude_patients, str) else exclude_patients
+    excluded = {str(each) for each in several}
     patients = _patients(adsl, adtte, covariates)
     scans = _scans(sets, set(patients["patient"]))
     seen = (

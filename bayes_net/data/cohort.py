@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +36,7 @@ from bayes_net.data.plausibility import Tables, censored_at_death, implausible
 from bayes_net.display import notebook_html
 from bayes_net.errors import CohortWarning, listed
 from bayes_net.numbers import counted
+from bayes_net.options import Scalar, Values, refuse_types
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,19 +139,19 @@ def read_cohort(
     patient_columns: Mapping[str, str] | None = None,
     scan_columns: Mapping[str, str] | None = None,
     size_unit: str | None = None,
-    arms: Sequence[str] | None = None,
+    arms: Sequence[Scalar] | None = None,
     covariates: Sequence[str] = (),
     baseline_window: str | schema.Duration = "0d",
     scans_after_death: str = "refuse",
-    exclude_patients: Iterable[str] = (),
+    exclude_patients: str | Iterable[Scalar] = (),
     study: str | None = None,
     synthetic: bool | None = False,
-    event_is: Any = None,
-    missing_codes: Mapping[str, Any] | None = None,
+    event_is: Values | Mapping[str, Values] | None = None,
+    missing_codes: Mapping[str, Values] | None = None,
     change_unit: str | None = None,
     pfs_censored_at_death: str = "warn",
     pfs_after_os: str = "refuse",
-    accept: Sequence[str] = (),
+    accept: str | Sequence[str] = (),
     scan_visits: Mapping[str, float] | None = None,
 ) -> Cohort:
     """The cohort of a patient table and a scan table, each a file or a DataFrame.
@@ -181,13 +181,16 @@ def read_cohort(
 
     Raises
     ------
+    InputError
+        An option is of a wrong type, or is none of its values.
     CohortError
         Anything that no analysis can work around, every kind of it in one message, with the rows.
     """
+    refuse_types(read_cohort, {k: v for k, v in locals().items() if k not in ("patients", "scans")})
     per_unit = schema.months_per(time_unit)
     window = schema.duration(baseline_window)
-    arms = arms if arms is None or isinstance(arms, str) else tuple(str(arm) for arm in arms)
-    reading.check_options(size_unit, arms, covariates, scans_after_death)
+    arms = None if arms is None else tuple(str(arm) for arm in arms)
+    reading.check_options(size_unit, covariates, scans_after_death)
     how = Conventions(
         as_event_values(event_is),
         {column: as_texts(codes) for column, codes in (missing_codes or {}).items()},
@@ -277,7 +280,7 @@ def _death_ends_pfs(people: reading.Table, how: Conventions) -> tuple[reading.Ta
 
 
 def _without(
-    people: reading.Table, visits: reading.Table, excluded: Iterable[str]
+    people: reading.Table, visits: reading.Table, excluded: str | Iterable[Scalar]
 ) -> tuple[reading.Table, reading.Table, tuple[Note, ...], list[str]]:
     """Both tables without the excluded patients, a note that counts them, and the ones that are not there."""
     names = {str(name).strip() for name in ([excluded] if isinstance(excluded, str) else excluded)}

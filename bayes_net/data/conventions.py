@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,7 +57,7 @@ def as_event_values(given: Any) -> dict[str, tuple[str, ...]]:
 
 def as_texts(given: Any) -> tuple[str, ...]:
     """One value or several as the texts that a file may have."""
-    several = given if isinstance(given, list | tuple | set | frozenset) else [given]
+    several = given if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     return tuple(found for value in several if (found := text(pd.Series([value], dtype=object)).iloc[0]))
 
 

@@ -339,17 +339,12 @@ def refuse(problems: Sequence[str], notes: Sequence[Any] = ()) -> None:
     refuse_as(problems, kind=CohortError, heading="kinds of problem in the tables", notes=notes)
 
 
-def check_options(
-    size_unit: str | None, arms: Sequence[str] | None, covariates: Sequence[str], scans_after_death: str
-) -> None:
+def check_options(size_unit: str | None, covariates: Sequence[str], scans_after_death: str) -> None:
     """Refuse options that mean nothing, before any file is read."""
     if scans_after_death not in ("refuse", "drop"):
         raise InputError(f"scans_after_death is {scans_after_death!r}; expected 'refuse' or 'drop'")
     if size_unit not in (None, *SIZE_UNITS):
         raise InputError(f"size_unit is {size_unit!r}; expected one of {', '.join(SIZE_UNITS)}")
-    for name, values in {"arms": arms, "covariates": covariates}.items():
-        if isinstance(values, str):
-            raise InputError(f"{name} is the text {values!r}; expected a list of names, such as [{values!r}]")
     if any(name in _TAKEN for name in covariates) or len(set(covariates)) < len(covariates):
         raise InputError(
             f"covariates are {listed(covariates)}; expected each once and none of the names that the tables "

@@ -20,6 +20,7 @@ from bayes_net.evidence.rounding import p_range
 from bayes_net.evidence.rules import USES, identity_problems, row_problems
 from bayes_net.evidence.statistics import Row
 from bayes_net.evidence.virtual import completed
+from bayes_net.options import refuse_types
 from bayes_net.simulate.ensemble import VirtualTrials, virtual_trials
 
 COLUMNS = (
@@ -135,6 +136,7 @@ def read_evidence(
         Anything that makes a number unusable, and rows of one cohort that inform the same parameter
         without a declared correlation: all of it in one message, with the rows.
     """
+    refuse_types(read_evidence, {name: value for name, value in locals().items() if name != "paths"})
     if not paths:
         raise EvidenceError("no file is given; expected CSV files or DataFrames of published numbers")
     try:

@@ -20,6 +20,7 @@ from bayes_net.errors import CohortWarning, InputError, listed
 from bayes_net.files.formats import read_file
 from bayes_net.files.writing import write_new
 from bayes_net.numbers import counted
+from bayes_net.options import refuse_types
 
 READING_ERROR = 0.01
 """By how much survival may rise from one point to the next, as it does where a flat curve is read by hand."""
@@ -52,6 +53,7 @@ def reconstruct(points: pd.DataFrame, at_risk: pd.DataFrame, *, events: int | No
         A column is missing, a value is no time, no share or no number of patients, survival rises by more
         than ``READING_ERROR``, numbers at risk rise, or the points end before the last number at risk.
     """
+    refuse_types(reconstruct, locals())
     points, at_risk = (
         table.apply(pd.to_numeric, errors="coerce") if len(table) else table for table in (points, at_risk)
     )

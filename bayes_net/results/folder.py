@@ -17,6 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.errors import InputError, listed
+from bayes_net.options import refuse_types
 from bayes_net.results.publishing import MANIFEST, read_manifest
 
 CONTENT, SPECIFICATION = "content.json", "specification.toml"
@@ -163,6 +164,7 @@ def read_result(path: Path | str, *, unaltered: bool = True) -> ResultFolder:
         The folder holds no result, or files of it are gone or are no longer what the run wrote (with
         ``unaltered`` False only the former).
     """
+    refuse_types(read_result, locals())
     folder = Path(path)
     manifest = read_manifest(folder)
     if manifest is None:

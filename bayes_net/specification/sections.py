@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from bayes_net.data.assessments import BETWEEN_SCANS, PROGRESSION, VISIT
 from bayes_net.data.conventions import as_event_values, as_texts
@@ -70,8 +78,18 @@ class ScenarioSection(Section):
     """Keys with dots, such as `priors.median_months`, and their new values."""
 
 
+def _without_none(value: Any) -> Any:
+    """Refuses None, which no file can hold, anywhere within the values of a grid."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    if value is None:
+        raise InputError("expected values, and no None")
+    for each in inner:
+        _without_none(each)
+    return value
+
+
 Grid = Annotated[
-    dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]],
+    dict[str, Annotated[tuple[Any, ...], Field(min_length=1), AfterValidator(_without_none)]],
     Field(description="Keys with dots, each with a list of values: every combination is a scenario."),
 ]
 

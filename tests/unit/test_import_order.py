@@ -17,6 +17,7 @@ import bayes_net as bn
 PACKAGE = Path(bn.__file__).parent
 FLOW = (
     "errors",
+    "options",
     "schema",
     "labels",
     "numbers",

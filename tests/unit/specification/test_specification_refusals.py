@@ -206,6 +206,7 @@ REFUSED = {
         {"report": {"level": 10**5000}},
         "report.level: expected a number (got a int too large to show)",
     ),
+    "a grid of nothing": ({"grid": {"slopes": [[None]]}}, "grid.slopes: expected values, and no None"),
     "a seed of 21 digits": (
         {"sampling": {"seed": 10**20}},
         "sampling.seed: expected a number less than 9223372036854775808 (got 1",
