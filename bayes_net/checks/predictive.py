@@ -30,15 +30,20 @@ def survival_steps(data: Exposure) -> pd.DataFrame:
     """The survival of these patients as step points, as ``kaplan_meier`` has them.
 
     Where events lie between two assessments it is the non-parametric maximum-likelihood estimate, which says
-    within which stretches survival falls; it is drawn as falling in their middle. Numbers at risk and
-    censored are those of the days of the tables. Turnbull 1976, doi:10.1111/j.2517-6161.1976.tb01597.x.
+    within which stretches survival falls; it is drawn as falling in their middle. Of a stretch that begins
+    before the clock's start the part after it counts. Numbers at risk and censored are those of the days of
+    the tables. Turnbull 1976, doi:10.1111/j.2517-6161.1976.tb01597.x.
     """
     curve = kaplan_meier(data.time, data.event)
     if not data.between.any():
         return curve
     begins, ends, mass = turnbull(data)
-    falls = np.where(np.isinf(ends), ends, (begins + ends) / 2)
-    at = np.unique(np.concatenate([curve[TIME], falls[np.isfinite(falls) & (falls < data.time.max())]]))
+    within = np.isfinite(ends)
+    length = np.where(within & (ends > begins), ends - begins, 1.0)
+    after = np.where(within & (ends > begins), np.clip(ends / length, 0.0, 1.0), (ends > 0) * 1.0)
+    mass = mass * after / (mass * after).sum()
+    falls = np.where(within, (np.maximum(begins, 0.0) + ends) / 2, np.inf)
+    at = np.unique(np.concatenate([curve[TIME], falls[(falls > 0) & (falls < data.time.max())]]))
     later = np.minimum(np.searchsorted(curve[TIME], at), len(curve) - 1)
     censored = curve.set_index(TIME)["n_censored"].reindex(at, fill_value=0).to_numpy()
     survival = 1.0 - (mass * (falls <= at[:, None])).sum(axis=1)
@@ -50,11 +55,18 @@ def turnbull(data: Exposure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Stretches (begin, end] in which survival falls, and by how much in each, (stretch,) each; the last may
     end at infinity. An event on a known day has a stretch without length.
 
-    Self-consistency (EM) from even shares, until no share moves by 1e-9.
+    Patients are followed from their last assessment before the clock's start, and those who had an event
+    before it are not among them (left truncation). Self-consistency (EM) from even shares, until no share
+    moves by 1e-9. Of many patients times are taken to the nearest of ``MOST_TIMES``.
     """
-    left = np.maximum(data.last_known, 0.0)
+    entry = np.zeros(data.n) if data.assessed_before is None else -data.assessed_before
+    left = np.maximum(data.last_known, entry)
     right = np.where(data.event == 1, data.time, np.inf)
     known = (data.event == 1) & ~data.between
+    if data.n > MOST_TIMES:  # so many times that the estimate would take minutes: nearest of a few hundred
+        step = data.time.max() / MOST_TIMES
+        entry, left, right = (np.round(x / step) * step for x in (entry, left, right))
+        right = np.where(data.between & (right <= left), left + step, right)
     # at one time: a known event begins, then stretches end, then those begin that are open on the left
     ends = [(r, 1, r) for r in np.unique(right)]
     starts = [(x, 0 if day else 2, x) for x, day in {*zip(left.tolist(), known.tolist(), strict=True)}]
@@ -62,18 +74,23 @@ def turnbull(data: Exposure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     inner = [(a[2], b[2], a[1]) for a, b in pairwise(points) if a[1] != 1 and b[1] == 1]
     begin, end, kind = (np.array(column) for column in zip(*inner, strict=True))
     after = (begin > left[:, None]) | ((begin == left[:, None]) & ((kind == 2) | known[:, None]))
-    possible, times = np.unique(after & (end <= right[:, None]), axis=0, return_counts=True)
+    possible, unseen = after & (end <= right[:, None]), end <= entry[:, None]
+    both, times = np.unique(np.hstack([possible, unseen]), axis=0, return_counts=True)
+    possible, unseen = np.hsplit(both, 2)
     mass, moved = np.full(len(begin), 1 / len(begin)), np.inf
     for _ in range(MOST_STEPS):
         if moved < 1e-9:
             break
         share = possible * mass
-        new = times @ (share / share.sum(axis=1, keepdims=True)) / data.n
+        # beside each patient stand those who were lost before the patient's entry
+        lost = unseen * mass / (~unseen @ mass)[:, None]
+        new = times @ (share / share.sum(axis=1, keepdims=True) + lost)
+        new = new / new.sum()
         mass, moved = new, np.abs(new - mass).max()
     return begin, end, mass
 
 
-MOST_STEPS = 20_000
+MOST_STEPS, MOST_TIMES = 5_000, 400
 
 
 def step_values(curve: pd.DataFrame, times: np.ndarray) -> np.ndarray:

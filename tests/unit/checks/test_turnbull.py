@@ -7,7 +7,7 @@ import pytest
 from exposures import patients
 from invented_fits import invented
 
-from bayes_net.checks.predictive import kaplan_meier, replicate, survival_steps, turnbull
+from bayes_net.checks.predictive import kaplan_meier, replicate, step_values, survival_steps, turnbull
 
 INF = np.inf
 LEFT = [0, 15, 12, 17, 13, 0, 6, 0, 14, 12, 13, 12, 12, 0, 0, 0, 0, 3, 4, 1, 13, 0, 0, 6, 0, 2, 1, 0, 0, 2]
@@ -87,3 +87,21 @@ def test_replicated_events_are_seen_late_as_those_of_the_data_were():
     exact, _ = replicate(fit, replace(data, last_assessment=None), draws=1, seed=1)
     # half of 3 months, within 4 standard errors
     assert late.mean() - exact.mean() == pytest.approx(1.5, abs=4 * np.sqrt(0.75 / n))
+
+
+def test_a_scan_after_the_landmark_may_show_what_happened_before_it():
+    """Constant hazard and visits that straddle the landmark: forced behind it, events come too early."""
+    rng, n = np.random.default_rng(4), 500
+    event, before = rng.exponential(6.0, n), rng.uniform(0.0, 3.0, n)  # counted from the last assessment
+    visits = np.ceil(event / 3.0) * 3.0
+    base = patients(n=n, arms=("only",))
+    data = replace(
+        base, time=visits - before, event=np.ones(n), arm=np.zeros(n, int), assessed_before=before,
+        last_assessment=visits - 3.0 - before,
+    )  # fmt: skip
+    forced = replace(data, assessed_before=None, last_assessment=np.maximum(data.last_known, 0))
+    at = np.arange(1.0, 13.0)
+    gaps = [np.abs(step_values(survival_steps(x), at) - np.exp(-at / 6.0)).mean() for x in (data, forced)]
+    # the estimate falls at once within stretches, so that neither gap is 0
+    assert gaps[0] < 0.08
+    assert gaps[0] < 0.6 * gaps[1]
