@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from bayes_net.data.notes import ORIGIN
 from bayes_net.errors import InputError
 from bayes_net.figures.patients import draw
 from bayes_net.figures.style import Figure, illustrate
@@ -84,7 +85,8 @@ def _write_files(analysis: Analysis, folder: Path) -> None:
         "synthetic": prepared.synthetic,
         "model": model_in_words(prepared, analysis.fits),
         "level": prepared.plan.report.level,
-        "notes": [(note.kind, note.message) for note in prepared.notes],
+        "notes": [(note.kind, note.message) for note in prepared.notes if note.code != ORIGIN],
+        "origin": prepared.origin,
     }
     write_report(
         folder,

@@ -51,4 +51,6 @@ def test_adam_in_sas7bdat_is_the_cohort_of_the_same_adam_in_xport(tmp_path, monk
     monkeypatch.setattr(pyreadstat, "read_sas7bdat", read_sas7bdat)
     cohort = read_adam(tmp_path)
     assert cohort == expected
-    assert cohort.origin == tuple((f, said.replace(".xpt", ".sas7bdat")) for f, said in expected.origin)
+    assert cohort.origin == tuple(
+        each._replace(data_set=each.data_set.replace(".xpt", ".sas7bdat")) for each in expected.origin
+    )
