@@ -30,8 +30,8 @@ from bayes_net.adam.datasets import (
     unit_name,
 )
 from bayes_net.adam.written import is_written, read_written
-from bayes_net.data.cohort import Cohort, read_cohort
-from bayes_net.data.notes import HANDLED, WARNING, Note
+from bayes_net.data.cohort import Cohort, Origin, read_cohort
+from bayes_net.data.notes import HANDLED, ORIGIN, WARNING, Note
 from bayes_net.errors import listed
 from bayes_net.numbers import counted
 from bayes_net.options import Scalar, refuse_types
@@ -50,8 +50,11 @@ _DEATH = re.compile(r"\b(?:death|dead|died)\b", re.IGNORECASE)
 class _Read:
     """What has been found out on the way: where fields come from, and notes."""
 
-    origin: dict[str, str] = field(default_factory=dict)
+    origin: list[Origin] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+
+    def says(self, name: str, one: Dataset, variable: str, rule: str = "") -> None:
+        self.origin.append(Origin(name, one.file, variable, rule))
 
     def handled(self, code: str, n: int, what: str) -> None:
         if n:
@@ -163,8 +166,11 @@ def _completed(cohort: Cohort, reasons: pd.DataFrame, made: _Read) -> Cohort:
     progressed = (ended["pfs_event"] == 1) & ~ended["pfs_reason"].fillna("").str.contains(_DEATH)
     day = ended["pfs_time"].where(progressed).set_axis(ended["patient"])
     scans = cohort.scans.assign(progression=cohort.scans["time"] >= cohort.scans["patient"].map(day))
-    message = "; ".join(f"{name} from {where}" for name, where in made.origin.items())
-    notes = [Note(HANDLED, "origin", f"read from ADaM: {message}", len(made.origin)), *made.notes]
+    where = (
+        f"{o.field} from {o.variable} of {o.data_set}{f' ({o.rule})' * bool(o.rule)}" for o in made.origin
+    )
+    message = "; ".join(where)
+    notes = [Note(HANDLED, ORIGIN, f"read from ADaM: {message}", len(made.origin)), *made.notes]
     known = reasons[reasons["patient"].isin(cohort.patients["patient"])].sort_values(
         "patient", ignore_index=True
     )
@@ -172,7 +178,7 @@ def _completed(cohort: Cohort, reasons: pd.DataFrame, made: _Read) -> Cohort:
         cohort,
         scans=scans,
         notes=(*notes, *cohort.notes),
-        origin=tuple(made.origin.items()),
+        origin=tuple(made.origin),
         reasons=known,
     )
 
@@ -199,7 +205,7 @@ def _population(sets: Mapping[str, Dataset], flag: str | None, made: _Read) -> D
         made.handled(
             "outside-population", int((~inside).sum()), f"with {flag.upper()} other than Y, left out"
         )
-        made.origin["population"] = f"{flag.upper()} = Y of {adsl.file}"
+        made.says("population", adsl, flag.upper(), "is Y")
         adsl = adsl.where(inside)
     if adsl.frame.empty:
         raise adsl.refuse("nobody is in the population", "patients to analyse", "Correct population.")
@@ -211,7 +217,7 @@ def _arms(adsl: Dataset, adtte: Dataset, asked: str | None, made: _Read) -> pd.S
     for one in (adsl, adtte):
         for name in [asked.upper()] if asked else ARM_VARIABLES:
             if name in one.frame and one.values(name).notna().all():
-                made.origin["arm"] = f"{name} of {one.file}"
+                made.says("arm", one, name)
                 arm_of = one.values(name).set_axis(one.values("USUBJID"))
                 arm_of = arm_of[~arm_of.index.duplicated()]
                 return arm_of[arm_of.index.isin(set(adsl.values("USUBJID")))]
@@ -238,10 +244,8 @@ def _patients(
         elapsed = elapsed_days(rows)
         days, told = unit_in_days(rows, time_unit, elapsed)
         time, censored = rows.numbers("AVAL") * days, rows.numbers("CNSR")
-        made.origin[f"{endpoint}_time"] = (
-            f"AVAL of {rows.file} where PARAMCD = {code} ({unit_name(days)} by {told})"
-        )
-        made.origin[f"{endpoint}_event"] = f"CNSR = 0 of {rows.file}"
+        made.says(f"{endpoint}_time", rows, f"AVAL, PARAMCD {code}", f"{unit_name(days)} by {told}")
+        made.says(f"{endpoint}_event", rows, f"CNSR, PARAMCD {code}", "0 is an event")
         event = (censored == 0).astype(float).where(censored.notna())
         reason = rows.values("CNSDTDSC").where(event == 0).fillna(rows.values("EVNTDESC"))
         own = pd.DataFrame(
@@ -265,7 +269,7 @@ def _with_covariates(
             f"no variables {listed(absent)}", f"some of {listed(own, limit=40)}", "Correct covariates."
         )
     for name in covariates:
-        made.origin[name] = f"{name.upper()} of {adsl.file}"
+        made.says(name, adsl, name.upper())
         patients[name] = patients["patient"].map(own[name.upper()])
     return patients
 
@@ -297,11 +301,9 @@ def _scans(
     change = rows.numbers("PCHG").fillna(100 * (size / base.fillna(of) - 1))
     exact = (change - 100 * (size / of - 1)).abs() < 1e-6
     later = ~flagged & (day > zero) & change.notna() & of.notna()
-    made.origin |= {
-        "scans": f"AVAL, BASE and PCHG of {adtr.file} where PARAMCD = {code} and DTYPE is empty"
-        + (f" and {flag.upper()} = Y" if flag else ""),
-        "time of scans": where,
-    }
+    flagged_too = f" and {flag.upper()} is Y" if flag else ""
+    made.says("scans", rows, f"AVAL, BASE and PCHG, PARAMCD {code}", f"DTYPE is empty{flagged_too}")
+    made.says("time of scans", rows, "ADY", where)
     unknown = set(who) - set(baseline.dropna().index)
     made.handled("no-baseline", len(unknown), "without a baseline size, whose scans are left out")
     sizes = size.where(exact, of * (1 + change / 100))
@@ -338,17 +340,17 @@ def _days(rows: Dataset, adtte: Dataset, first_day: float | None) -> tuple[pd.Se
     elapsed, given = elapsed_days(rows, origins), rows.numbers("ADY")
     known = (given - elapsed)[(given > 0) & elapsed.notna()]
     if (given == 0).any():
-        own, says = 0.0, "which has a day 0"
+        own, says = 0.0, "has a day 0"
     elif len(known):
-        own, says = float(np.round(known.median())), "whose first day is " + f"{np.round(known.median()):g}"
+        own, says = float(np.round(known.median())), f"the first day is {np.round(known.median()):g}"
     else:
-        own, says = 1.0, "which has no day 0"
+        own, says = 1.0, "has no day 0"
     on_line = given + (own if own else 0.0) * (given < 0)
     shift = 0.0 if first_day is None else first_day - own
     days = (on_line + shift).fillna(elapsed + (first_day or 0.0))
     moved = f", moved by {shift:g} to the clock of AVAL" if shift else ""
     dated = int((given.isna() & elapsed.notna()).sum())
-    return days, f"ADY of {rows.file}, {says}{moved}" + (f"; {dated} from dates" if dated else "")
+    return days, f"{says}{moved}" + (f"; {dated} from dates" if dated else "")
 
 
 def _with_responses(
@@ -370,6 +372,6 @@ def _responses(adrs: Dataset, code: str | None, first_day: float | None, made: _
     code = coded(adrs, code, ("OVRINV", "OVRLRESP", "OVR"), _RESPONSE, "the overall response", "response")
     rows = adrs.where(adrs.values("PARAMCD").eq(code))
     day, _ = _days(rows, rows, first_day)
-    made.origin["response"] = f"AVALC of {adrs.file} where PARAMCD = {code}, on the day of the scan"
+    made.says("response", adrs, f"AVALC, PARAMCD {code}", "on the day of the scan")
     read = pd.DataFrame({"patient": rows.values("USUBJID"), "time": day, "response": rows.values("AVALC")})
     return read.dropna().drop_duplicates(["patient", "time"])

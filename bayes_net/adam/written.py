@@ -10,8 +10,8 @@ import pandas as pd
 
 from bayes_net.adam.datasets import Dataset
 from bayes_net.adam.write import ENDPOINTS, RECONSTRUCTED, RESPONSE, SYNTHETIC, TUMOUR, WRITTEN, days
-from bayes_net.data.cohort import Cohort, read_cohort
-from bayes_net.data.notes import HANDLED, Note
+from bayes_net.data.cohort import Cohort, Origin, read_cohort
+from bayes_net.data.notes import HANDLED, ORIGIN, Note
 from bayes_net.errors import listed
 from bayes_net.options import Scalar
 from bayes_net.schema import Duration
@@ -184,6 +184,6 @@ def _completed(cohort: Cohort, scans: pd.DataFrame | None, reasons: pd.DataFrame
     if reasons is not None:
         there = reasons["patient"].isin(cohort.patients["patient"])
         reasons = reasons[there].sort_values("patient", ignore_index=True)
-    said = Note(HANDLED, "origin", f"read from ADaM that was written from a cohort ({file})", 1)
-    origin = (("patients", f"{file}, written from a cohort"),)
+    said = Note(HANDLED, ORIGIN, f"read from ADaM that was written from a cohort ({file})", 1)
+    origin = (Origin("all fields", file, WRITTEN, "written from a cohort"),)
     return replace(cohort, scans=table, reasons=reasons, notes=(said, *cohort.notes), origin=origin)

@@ -254,12 +254,14 @@ def paper(
     """Write the tables of a finished run for a paper or a submission."""
     from bayes_net.paper.content import tables
     from bayes_net.paper.table import save_tables
-    from bayes_net.results.folder import read_result
+    from bayes_net.results.folder import as_written, read_result
 
     with bad_input_exits():
         found = read_result(result)
         folder = out or result.with_name(f"{result.resolve().name}-tables")
-        files = save_tables(tables(found.tables), folder, formats)
+        with as_written(result):
+            made = tables(found.tables)
+        files = save_tables(made, folder, formats)
     out_console.print(f"Wrote {len(files)} files to {literal(str(folder))}")
 
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,15 @@ from bayes_net.numbers import counted
 from bayes_net.options import Scalar, Values, refuse_types
 
 
+class Origin(NamedTuple):
+    """Where a field comes from: the data set (its file), the variable or PARAMCD, and by what rule."""
+
+    field: str
+    data_set: str
+    variable: str
+    rule: str = ""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Cohort:
     """Patients and their scans, times in months, sizes in mm, the reference arm first.
@@ -56,8 +66,8 @@ class Cohort:
     covariates: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
     synthetic: bool = False
-    origin: tuple[tuple[str, str], ...] = ()
-    """Field and where it comes from, of a cohort from ADaM."""
+    origin: tuple[Origin, ...] = ()
+    """Where each field comes from, of a cohort from ADaM."""
     reasons: pd.DataFrame | None = None
     """Why follow-up ended: patient, pfs_reason and os_reason as text, of a cohort from ADaM."""
     reconstructed: tuple[str, ...] = ()

@@ -20,6 +20,8 @@ READ = (*RESPONSES, "NON-CR/NON-PD")
 """Readings that say whether a tumour progressed."""
 EXCLUDED_PATIENTS = "excluded-patients"
 """The code of the note whose ``by_arm`` the flow of patients begins with."""
+ORIGIN = "origin"
+"""The code of the note of where fields come from, of which a report has a table."""
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,11 @@ def without_headings(entries: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(entries.items(), columns=["", ""])
 
 
+def fields_of(origin: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """Where each field of patients from ADaM comes from."""
+    return pd.DataFrame(origin, columns=["Field", "Data set", "Variable, PARAMCD", "Rule"])
+
+
 def checklist_tables(standing: Sequence[Section]) -> Iterator[tuple[str, pd.DataFrame]]:
     """Two reporting guidelines: their items, and links to the sections that answer each of them."""
     headings = {section.key: section.heading for section in standing}
@@ -153,5 +158,6 @@ _FOR_EVERY_REPORT = {
     "row_groups": row_groups,
     "tables": tables,
     "without_headings": without_headings,
+    "fields_of": fields_of,
 }
 """What every template may use."""

@@ -77,7 +77,7 @@ class ResultFolder:
             The file is not there, or no longer what the run wrote.
         """
         path = self.path / POSTERIOR
-        with _as_written(path), xr.open_datatree(path, engine="h5netcdf") as tree:
+        with as_written(path), xr.open_datatree(path, engine="h5netcdf") as tree:
             return tree.load()
 
 
@@ -133,6 +133,8 @@ def read_content(folder: Path) -> ResultFolder:
 
 def _read_table(path: Path, types: Mapping[str, str]) -> pd.DataFrame:
     """The table that was written, to the last digit; a missing text is an empty one."""
+    if strange := set(types.values()) - {*_TYPES.values(), "str"}:
+        raise ValueError(f"columns of {path.name} are of type {listed(strange)}")
     texts = [name for name, kind in types.items() if kind == "str"]
     table = pd.read_csv(
         path, dtype=dict(types), keep_default_na=False, na_values=[""], float_precision="round_trip"
@@ -173,27 +175,31 @@ def read_result(path: Path | str, *, unaltered: bool = True) -> ResultFolder:
         )
     if manifest.get("format") != FORMAT:
         raise InputError(f"{folder} was written by another version of bayes-net; run it again with this one")
-    if gone := [name for name in manifest["files"] if not (folder / name).is_file()]:
-        raise InputError(f"{folder} has lost {listed(gone)}; run it again")
-    # the report may be made anew at any time
-    hashes = {name: digest for name, digest in manifest["files"].items() if name != REPORT and unaltered}
-    if altered := [name for name, digest in hashes.items() if _sha256(folder / name) != digest]:
-        raise InputError(
-            f"{folder}: {listed(altered)} changed after the run wrote the result, so its numbers cannot be "
-            "vouched for; restore the files or run it again"
-        )
+    with as_written(folder):
+        if gone := [name for name in manifest["files"] if not (folder / name).is_file()]:
+            raise InputError(f"{folder} has lost {listed(gone)}; run it again")
+        # the report may be made anew at any time
+        hashes = {name: digest for name, digest in manifest["files"].items() if name != REPORT and unaltered}
+        if altered := [name for name, digest in hashes.items() if _sha256(folder / name) != digest]:
+            raise InputError(
+                f"{folder}: {listed(altered)} changed after the run wrote the result, so its numbers cannot "
+                "be vouched for; restore the files or run it again"
+            )
     provenance = {key: value for key, value in manifest.items() if key != "files"}
-    with _as_written(folder):
+    with as_written(folder):
         found = read_content(folder)
         tomllib.loads(found.specification)
     return replace(found, provenance=provenance)
 
 
 @contextmanager
-def _as_written(path: Path) -> Iterator[None]:
-    """Refuse, in words, files that were damaged: their readers raise whatever they stumble over."""
+def as_written(path: Path | str) -> Iterator[None]:
+    """Refuse, in words, files that were damaged or altered: what reads them, and what makes pages and tables
+    of them, raises whatever it stumbles over."""
     try:
         yield
+    except InputError:
+        raise
     except Exception as reason:
         raise InputError(
             f"{path} cannot be read as what a run writes ({type(reason).__name__}: {str(reason)[:200]}); "

@@ -17,6 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.checks.gate import Gate, gate, loo
+from bayes_net.data.cohort import Origin
 from bayes_net.data.notes import Note
 from bayes_net.errors import InputError
 from bayes_net.specification.base import Plan
@@ -102,6 +103,11 @@ class Prepared(ABC, Generic[Fits]):
     @abstractmethod
     def synthetic(self) -> bool:
         """Whether patients are simulated."""
+
+    @property
+    @abstractmethod
+    def origin(self) -> Sequence[Origin]:
+        """Where each field of the patients comes from, where that is known."""
 
     @abstractmethod
     def models(self, *, brief: bool = False) -> tuple[ModelToFit, ...]:

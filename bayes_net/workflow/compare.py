@@ -15,7 +15,7 @@ from bayes_net import schema
 from bayes_net.errors import InputError
 from bayes_net.numbers import MISSING, format_ratio, rounded
 from bayes_net.results.columns import KEYS
-from bayes_net.results.folder import ResultFolder, read_result, short_names
+from bayes_net.results.folder import ResultFolder, as_written, read_result, short_names
 from bayes_net.schema import PER_1_POINT, landmark_label, landmark_names
 
 _COMPARED = ["hr", "lower", "upper", "level", "mcse_hr", "prob_below_1", "gate"]
@@ -93,11 +93,12 @@ def compare(folders: Sequence[Path | str]) -> Comparison:
     names = short_names(results)
     if len(set(names)) < len(names):
         raise InputError("the same folder is given twice; expected different results")
-    parts = [_ratios(result).assign(result=name) for name, result in zip(names, results, strict=True)]
-    table = pd.concat(parts, ignore_index=True)
-    if table.groupby(KEYS)["result"].nunique().max() < 2:
-        raise InputError(f"{', '.join(names)} have no endpoint, arm, landmark and measure in common")
-    return Comparison(tuple(names), _against_first(table, names[0]), _differences(names, results))
+    with as_written(" or ".join(str(result.path) for result in results)):
+        parts = [_ratios(result).assign(result=name) for name, result in zip(names, results, strict=True)]
+        table = pd.concat(parts, ignore_index=True)
+        if table.groupby(KEYS)["result"].nunique().max() < 2:
+            raise InputError(f"{', '.join(names)} have no endpoint, arm, landmark and measure in common")
+        return Comparison(tuple(names), _against_first(table, names[0]), _differences(names, results))
 
 
 def _ratios(result: ResultFolder) -> pd.DataFrame:

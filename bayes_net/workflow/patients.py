@@ -18,7 +18,7 @@ from bayes_net.adam.read import read_adam
 from bayes_net.checks.gate import Gate, gate, worst_of
 from bayes_net.checks.influence import influence
 from bayes_net.checks.prediction import prediction
-from bayes_net.data.cohort import Cohort, read_cohort
+from bayes_net.data.cohort import Cohort, Origin, read_cohort
 from bayes_net.data.exposure import Exposure, equal_event_cuts, expose
 from bayes_net.data.landmarks import RESPONSE_POINTS, Landmark, LandmarkSet, landmark
 from bayes_net.data.notes import HANDLED, UNIT_DOUBTS, Note, accepted
@@ -77,6 +77,11 @@ class PreparedPatients(Prepared[Fitted]):
     def digests(self) -> dict[str, str]:
         """SHA-256 of the cohort."""
         return {"data_sha256": self.cohort.digest}
+
+    @property
+    def origin(self) -> Sequence[Origin]:
+        """Where each field comes from, of a cohort from ADaM."""
+        return self.cohort.origin
 
     @property
     def synthetic(self) -> bool:

@@ -14,7 +14,7 @@ import xarray as xr
 from bayes_net.checks.gate import Gate, gate
 from bayes_net.checks.influence import leave_one_number_out, left_out, study_influence
 from bayes_net.checks.power import synthesis_power_scaling
-from bayes_net.data.cohort import Cohort
+from bayes_net.data.cohort import Cohort, Origin
 from bayes_net.data.exposure import expose, person_time
 from bayes_net.data.landmarks import landmark
 from bayes_net.data.notes import WARNING, Note
@@ -75,6 +75,15 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         """SHA-256 of the evidence, and of each study's patients."""
         evidence = {} if self.evidence is None else {"evidence_sha256": self.evidence.digest}
         return evidence | {f"data_sha256 {study}": own.digest for study, own in self.cohorts.items()}
+
+    @property
+    def origin(self) -> Sequence[Origin]:
+        """Where each field of each study comes from, of cohorts from ADaM."""
+        return [
+            each._replace(field=f"{study}: {each.field}")
+            for study, own in self.cohorts.items()
+            for each in own.origin
+        ]
 
     @property
     def synthetic(self) -> bool:

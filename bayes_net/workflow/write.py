@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from bayes_net.data.notes import ORIGIN
 from bayes_net.errors import InputError
 from bayes_net.figures.patients import draw
 from bayes_net.figures.style import Figure, illustrate
@@ -25,6 +26,7 @@ from bayes_net.results.folder import (
     POSTERIOR,
     REPORT,
     ResultFolder,
+    as_written,
     read_content,
     read_result,
     write_content,
@@ -83,7 +85,8 @@ def _write_files(analysis: Analysis, folder: Path) -> None:
         "synthetic": prepared.synthetic,
         "model": model_in_words(prepared, analysis.fits),
         "level": prepared.plan.report.level,
-        "notes": [(note.kind, note.message) for note in prepared.notes],
+        "notes": [(note.kind, note.message) for note in prepared.notes if note.code != ORIGIN],
+        "origin": prepared.origin,
     }
     write_report(
         folder,
@@ -182,13 +185,19 @@ def rebuild_report(folder: Path | str, *, scenarios: Path | str | None = None) -
         specification.
     """
     result = read_result(folder)
-    added = {} if scenarios is None else _with_scenarios(result, read_result(scenarios))
+    added = {}
+    if scenarios is not None:
+        grid = read_result(scenarios)
+        with as_written(grid.path):
+            added = _with_scenarios(result, grid)
 
     def write(fresh: Path) -> None:
         shutil.copytree(result.path, fresh, dirs_exist_ok=True)
         for name, content in added.items():
             (fresh / name).write_bytes(content)
-        (fresh / REPORT).write_text(report_page(read_content(fresh)), encoding="utf-8")
+        with as_written(result.path):
+            page = report_page(read_content(fresh))
+        (fresh / REPORT).write_text(page, encoding="utf-8")
         write_manifest(fresh, result.provenance)
 
     return publish(result.path, write, gate_passed=result.gate_passed) / REPORT

@@ -1,8 +1,11 @@
 """Patients of a specification, and synthetic ones, as ADaM data sets on the command line."""
 
+import re
 import tomllib
 
+import pandas as pd
 import pytest
+import small_trial
 import tomli_w
 from test_cli import invoke
 
@@ -35,6 +38,25 @@ def test_patients_of_a_specification_are_written_and_analysed_from_there(tmp_pat
     code, shown, error = invoke("check", tmp_path / "two.toml")
     assert (code, error) == (0, "")
     assert "<synthetic cohort: 231 patients" in shown
+
+
+def test_the_report_has_a_table_of_where_each_field_comes_from(tmp_path):
+    path = small_trial.written(tmp_path, sampling={"seed": 5, "draws": 250, "tune": 250, "retry": False})
+    code, _, error = invoke("export", path, "--out", tmp_path / "adam")
+    assert (code, error) == (0, "")
+    (adsl,) = (tmp_path / "adam").glob("*adsl.parquet")
+    pd.read_parquet(adsl).drop(columns="COHORTFL").to_parquet(adsl)  # then it is any sponsor's
+    spec = tomllib.loads(path.read_text("utf-8"))
+    path.write_text(tomli_w.dumps(spec | {"data": {"adam": "adam"}}))
+    code, _, _ = invoke("run", path, "--out", tmp_path / "found")
+    assert code in (0, 3)
+    page = next(tmp_path.glob("found*/report.html")).read_text("utf-8")
+    table = page[page.index("Where each field of the patients comes from") :].partition("</table>")[0]
+    cells = re.sub(r"\s*<[^>]*>\s*", "|", table)
+    for field in ("pfs_time", "adtte.parquet", "AVAL, PARAMCD PFS", "days by AVALU", "PARAMCD SUMDIAM"):
+        assert field in cells
+    assert page.index("Where each field") > page.index('<section id="provenance"')
+    assert "read from ADaM" not in page
 
 
 def test_a_synthesis_has_no_patients_of_its_own(tmp_path):

@@ -46,7 +46,7 @@ def _dataset_json() -> dict:
 
 
 def good(ending: str, folder: Path) -> bytes:
-    """A file of four patients; of .sas7bdat, which nothing here writes, the magic number of its header."""
+    """A file of four patients; of .sas7bdat, which nothing here writes, five rows that SAS wrote."""
     path = folder / f"good{ending}"
     if ending == ".parquet":
         TABLE.to_parquet(path, index=False)
@@ -57,7 +57,7 @@ def good(ending: str, folder: Path) -> bytes:
             TABLE.rename(columns=lambda c: c[:8]), str(path), table_name="ADSL", file_format_version=5
         )
     elif ending == ".sas7bdat":
-        path.write_bytes(_sas7bdat())
+        path.write_bytes(gzip.decompress((Path(__file__).parent / "sas" / "whole.sas7bdat.gz").read_bytes()))
     elif ending == ".json":
         path.write_text(json.dumps(_dataset_json()))
     elif ending in (".ndjson", ".dsjc"):
@@ -67,13 +67,6 @@ def good(ending: str, folder: Path) -> bytes:
     else:
         path.write_text(TABLE.to_csv(index=False, sep="," if ending == ".csv" else "\t"))
     return path.read_bytes()
-
-
-def _sas7bdat() -> bytes:
-    magic = bytes(12) + bytes.fromhex("c2ea8160b31411cfbd92080009c7318c181f1011")
-    header = magic + b"\x22\x22\x00\x32\x33\x01\x02\x31" + bytes(44) + b"SAS FILEADSL".ljust(104)
-    sizes = (65536).to_bytes(4, "little") * 2 + (1).to_bytes(8, "little")
-    return header.ljust(192, b"\0") + sizes + bytes(65536 - 208) + bytes(65536)
 
 
 def bombs(ending: str) -> Iterator[bytes]:

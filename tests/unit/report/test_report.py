@@ -372,6 +372,18 @@ def test_table_headers_have_a_scope(page):
     }
 
 
+def test_fields_of_patients_have_a_table_only_where_they_are_known_to_come_from_somewhere():
+    origin = [
+        ["pfs_time", "adtte.xpt", "AVAL, PARAMCD PFS", "days by AVALU"],
+        ["arm", "adsl.xpt", "TRT01P", ""],
+    ]
+    said = "Where each field of the patients comes from"
+    text = Page(patients_page(fake_results.content(origin=origin))).text
+    assert "adtte.xpt" in text[text.index(said) :]
+    for content in (fake_results.content(), fake_results.content(origin=[])):
+        assert said not in patients_page(content)
+
+
 def test_names_from_data_are_text_on_the_page_and_in_figures():
     arms = HOSTILE
     content = fake_results.content(
