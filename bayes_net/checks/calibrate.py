@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.checks.predictive import replicate
+from bayes_net.checks.predictive import censoring_times, latent_times
 from bayes_net.data.exposure import Exposure
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import draw_prior, with_derived
+from bayes_net.inference.closed_form import parameters as parameters_of
 from bayes_net.model.assumptions import Hazard
 from bayes_net.model.priors import NONE, Flat
 from bayes_net.schema import ARM, CHAIN, COMMON_SLOPE, DRAW, SLOPE, SLOPE_STEP
@@ -88,22 +89,25 @@ def _truths(hazard: Hazard, data: Exposure, replicates: int, truth: str, seed: i
 
 
 def simulated(data: Exposure, parameters: xr.Dataset, *, seed: int) -> Exposure:
-    """The same patients with event times of one draw of parameters, censored as theirs may have been. Where
-    progression lies between scans, so does theirs, as far apart as those of the arm."""
-    tree = xr.DataTree.from_dict({"posterior": parameters})
-    time, event = replicate(tree, data, draws=None, seed=seed)
-    trial = replace(data, time=time[0], event=event[0])
+    """The same patients with event times of one draw of parameters, censored as theirs may have been.
+
+    Where progression lies between scans, each event lies at random between two that are as far apart as those
+    of an event of the arm, and no later than the patient's censoring would be. All are known to be at risk at
+    the clock's start itself.
+    """
+    rng, known = np.random.default_rng(seed), replace(data, last_assessment=None, assessed_before=None)
+    (latent,), (censor,) = latent_times(parameters_of(parameters), data, rng), censoring_times(data, 1, rng)
+    event, width, share = latent <= censor, np.zeros(data.n), rng.random(data.n)
     if data.last_assessment is None:
-        return trial
-    rng, width = np.random.default_rng([seed, 1]), data.time - data.last_known
-    drawn = np.zeros(data.n)
+        return replace(known, time=np.minimum(latent, censor), event=event.astype(float))
+    apart = data.time - data.last_known
     for a in range(len(data.arms)):
         own = data.arm == a
-        if len(widths := width[own & (data.event == 1)]):
-            drawn[own] = rng.choice(widths, own.sum())
-    before = np.zeros(data.n) if data.assessed_before is None else data.assessed_before
-    last = np.where(event[0] == 1, np.maximum(time[0] - drawn, -before), time[0])
-    return replace(trial, last_assessment=last)
+        if len(widths := apart[own & (data.event == 1)]):
+            width[own] = rng.choice(widths, own.sum())
+    seen = np.minimum(latent + share * width, censor)
+    last = np.where(event, np.maximum(latent - (1 - share) * width, 0.0), seen)
+    return replace(known, time=seen, event=event.astype(float), last_assessment=last)
 
 
 def _rows(i: int, trial: Exposure, one: xr.Dataset, tree: xr.DataTree, ci_prob: float) -> list[dict]:

@@ -116,15 +116,11 @@ def replicate(
     chosen = np.arange(available)
     if draws is not None:
         chosen = rng.choice(available, size=min(draws, available), replace=False)
-    residual = rng.exponential(size=(len(chosen), data.n))
-    latent = np.empty_like(residual)
     drawn = Parameters(*(values.reshape(1, available, *values.shape[2:])[:, chosen] for values in drawn))
-    for _, own, baseline, added in hazards_by_arm(drawn, data):
-        for i in range(len(chosen)):
-            latent[i, own] = event_times(baseline[0, i], added[0, i], data.starts, residual[i, own])
+    latent = latent_times(drawn, data, rng)
     if data.between.any():
         latent += _delays(data, len(chosen), rng)
-    censor = _censoring_times(data, len(chosen), rng)
+    censor = censoring_times(data, len(chosen), rng)
     return np.minimum(latent, censor), (latent <= censor).astype(float)
 
 
@@ -139,7 +135,20 @@ def _delays(data: Exposure, draws: int, rng: np.random.Generator) -> np.ndarray:
     return delays
 
 
-def _censoring_times(data: Exposure, draws: int, rng: np.random.Generator) -> np.ndarray:
+def latent_times(drawn: Parameters, data: Exposure, rng: np.random.Generator) -> np.ndarray:
+    """When each patient has the event by each of one chain's draws, whether it is seen or not, (draws,
+    patients)."""
+    residual = rng.exponential(size=(drawn.baseline.shape[1], data.n))
+    latent = np.empty_like(residual)
+    for _, own, baseline, added in hazards_by_arm(drawn, data):
+        for i in range(len(residual)):
+            latent[i, own] = event_times(baseline[0, i], added[0, i], data.starts, residual[i, own])
+    return latent
+
+
+def censoring_times(data: Exposure, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """When each patient would have been censored, (draws, patients): when it was, or, of a patient with an
+    event, a time beyond it from the arm's curve of censoring."""
     times = np.tile(data.time, (draws, 1))
     for a in range(len(data.arms)):
         own = data.arm == a
