@@ -55,9 +55,8 @@ def turnbull(data: Exposure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Stretches (begin, end] in which survival falls, and by how much in each, (stretch,) each; the last may
     end at infinity. An event on a known day has a stretch without length.
 
-    Patients are followed from their last assessment before the clock's start, and those who had an event
-    before it are not among them (left truncation). Self-consistency (EM) from even shares, until no share
-    moves by 1e-9. Of many patients times are taken to the nearest of ``MOST_TIMES``.
+    Patients are followed from their last assessment before the clock's start. Self-consistency (EM) from even
+    shares, until no share moves by 1e-9. Of many patients times are taken to the nearest of ``MOST_TIMES``.
     """
     entry = np.zeros(data.n) if data.assessed_before is None else -data.assessed_before
     left = np.maximum(data.last_known, entry)
@@ -65,7 +64,7 @@ def turnbull(data: Exposure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     known = (data.event == 1) & ~data.between
     if data.n > MOST_TIMES:  # so many times that the estimate would take minutes: nearest of a few hundred
         step = data.time.max() / MOST_TIMES
-        entry, left, right = (np.round(x / step) * step for x in (entry, left, right))
+        left, right = (np.round(x / step) * step for x in (left, right))
         right = np.where(data.between & (right <= left), left + step, right)
     # at one time: a known event begins, then stretches end, then those begin that are open on the left
     ends = [(r, 1, r) for r in np.unique(right)]
@@ -74,18 +73,13 @@ def turnbull(data: Exposure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     inner = [(a[2], b[2], a[1]) for a, b in pairwise(points) if a[1] != 1 and b[1] == 1]
     begin, end, kind = (np.array(column) for column in zip(*inner, strict=True))
     after = (begin > left[:, None]) | ((begin == left[:, None]) & ((kind == 2) | known[:, None]))
-    possible, unseen = after & (end <= right[:, None]), end <= entry[:, None]
-    both, times = np.unique(np.hstack([possible, unseen]), axis=0, return_counts=True)
-    possible, unseen = np.hsplit(both, 2)
+    possible, times = np.unique(after & (end <= right[:, None]), axis=0, return_counts=True)
     mass, moved = np.full(len(begin), 1 / len(begin)), np.inf
     for _ in range(MOST_STEPS):
         if moved < 1e-9:
             break
         share = possible * mass
-        # beside each patient stand those who were lost before the patient's entry
-        lost = unseen * mass / (~unseen @ mass)[:, None]
-        new = times @ (share / share.sum(axis=1, keepdims=True) + lost)
-        new = new / new.sum()
+        new = times @ (share / share.sum(axis=1, keepdims=True)) / data.n
         mass, moved = new, np.abs(new - mass).max()
     return begin, end, mass
 

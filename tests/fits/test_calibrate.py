@@ -38,6 +38,15 @@ def test_ranks_are_uniform_and_intervals_cover(sound):
     assert (table["bias"].abs() < 4 * table["bias_se"]).all()
 
 
+def test_bias_is_the_mean_less_the_truth(sound):
+    """And a probability counts whichever direction it is of."""
+    moved = sound.assign(mean=sound["truth"] + 0.5, prob_below_1=[0.85, 0.15] * REPLICATES)
+    table = calibration_summary(moved)
+    np.testing.assert_allclose(table["bias"], 0.5)
+    assert (table["probably"] == 1).all()
+    assert (table["very_probably"] == 0).all()
+
+
 def test_a_planted_error_shows(design, monkeypatch):
     """Scores with the wrong sign in the fit, and not in the data."""
     from bayes_net.inference import patients as inference

@@ -53,6 +53,9 @@ def test_weights_give_what_would_be_without_censoring():
 def test_a_strong_association_predicts_and_none_does_not():
     strong = prediction(trial(1.0)[0], seed=1, sampler=QUICK).scores.set_index(["time", "score"])
     none = prediction(trial(0.0)[0], seed=1, sampler=QUICK).scores.set_index(["time", "score"])
+    for found in (strong, none):
+        np.testing.assert_allclose(found["difference"], found["with_shrinkage"] - found["without"])
+        assert found["difference"].between(found["lower"], found["upper"]).all()
     for t in (6.0, 12.0):
         assert strong.loc[(t, BRIER), "upper"] < 0
         assert strong.loc[(t, AUC), "lower"] > 0
