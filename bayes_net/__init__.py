@@ -7,10 +7,10 @@ take landmarks, fit piecewise-exponential models and report posterior hazard rat
 >>> cohort = bn.read_cohort("patients.csv", "scans.csv", time_unit="days", size_unit="mm")  # doctest: +SKIP
 >>> landmarks = bn.landmark(cohort, ["150d", "36w", "no limit"])                            # doctest: +SKIP
 
-What the main jobs need stands here; the rest in ``data``, ``simulate``, ``evidence``, ``model``,
-``priors``, ``inference``, ``estimands``, ``checks``, ``specification``, ``results``, ``plots``, ``paper`` and
-``workflow``. Their ``__init__.pyi`` list the names, which are imported on first use: reading data and results
-does not wait for PyMC.
+What the main jobs need stands here; the rest in ``data``, ``simulate``, ``evidence``, ``assumptions``,
+``priors``, ``model``, ``inference``, ``estimands``, ``checks``, ``specification``, ``results``, ``plots``,
+``paper``, ``workflow`` and ``robustness``. Their ``__init__.pyi`` list the names, which are imported on first
+use: reading data and results does not wait for PyMC.
 """
 
 from lazy_loader import attach_stub

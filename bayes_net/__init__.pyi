@@ -1,4 +1,5 @@
 from . import (
+    assumptions as assumptions,
     checks as checks,
     data as data,
     estimands as estimands,
@@ -7,6 +8,7 @@ from . import (
     model as model,
     paper as paper,
     results as results,
+    robustness as robustness,
     schema as schema,
     simulate as simulate,
     specification as specification,
@@ -14,6 +16,22 @@ from . import (
 )
 from .adam.read import read_adam as read_adam
 from .adam.write import write_adam as write_adam
+from .assumptions import (
+    Assumptions as Assumptions,
+    Hazard as Hazard,
+    Network as Network,
+    Participants as Participants,
+    combine_network as combine_network,
+    priors as priors,
+)
+from .assumptions.priors import (
+    HalfNormal as HalfNormal,
+    Normal as Normal,
+    Priors as Priors,
+    hazard_change_prior as hazard_change_prior,
+    hazard_ratio_prior as hazard_ratio_prior,
+    median_survival_prior as median_survival_prior,
+)
 from .checks import gate as gate
 from .data import (
     Cohort as Cohort,
@@ -59,28 +77,18 @@ from .inference import (
     sample as sample,
 )
 from .model import (
-    Assumptions as Assumptions,
-    Hazard as Hazard,
-    Network as Network,
-    Participants as Participants,
-    combine_network as combine_network,
     hazard_model as hazard_model,
-    priors as priors,
     synthesis_model as synthesis_model,
-)
-from .model.priors import (
-    HalfNormal as HalfNormal,
-    Normal as Normal,
-    Priors as Priors,
-    hazard_change_prior as hazard_change_prior,
-    hazard_ratio_prior as hazard_ratio_prior,
-    median_survival_prior as median_survival_prior,
 )
 from .results import (
     fitted as fitted,
     hazard_ratio_table as hazard_ratio_table,
     read_result as read_result,
     survival_curves as survival_curves,
+)
+from .robustness import (
+    compare as compare,
+    sensitivity as sensitivity,
 )
 from .schema import Duration as Duration, duration as duration
 from .simulate import (
@@ -90,9 +98,7 @@ from .simulate import (
 from .specification import read_specification as read_specification
 from .workflow import (
     analyse as analyse,
-    compare as compare,
     prepare as prepare,
     run as run,
-    sensitivity as sensitivity,
     write as write,
 )

@@ -24,7 +24,7 @@ SAMPLER = bn.Sampler()
 
 def ours(folder: Path, hazard: bn.Hazard, sampler: bn.Sampler = SAMPLER) -> list[dict]:
     """The engine's code read, or compiled, once, and a fit of each data set."""
-    from bayes_net.engine.code import code
+    from bayes_net.compiled.code import code
 
     _, compiling = timed(code)
     exposures = {number: read(folder, number) for number in numbers(folder)}

@@ -31,11 +31,11 @@ from bayes_net.adam.datasets import (
 )
 from bayes_net.adam.written import is_written, read_written
 from bayes_net.data.cohort import Cohort, Origin, read_cohort
-from bayes_net.data.notes import HANDLED, ORIGIN, WARNING, Note
 from bayes_net.errors import listed
 from bayes_net.numbers import counted
 from bayes_net.options import Scalar, refuse_types
 from bayes_net.schema import OS, PFS
+from bayes_net.tables.notes import HANDLED, ORIGIN, WARNING, Note
 
 POPULATIONS = ("ITTFL", "FASFL")
 ARM_VARIABLES = ("TRT01P", "TRTP", "ARM", "TRT01A", "TRTA")

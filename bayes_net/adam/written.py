@@ -11,10 +11,10 @@ import pandas as pd
 from bayes_net.adam.datasets import Dataset
 from bayes_net.adam.write import ENDPOINTS, RECONSTRUCTED, RESPONSE, SYNTHETIC, TUMOUR, WRITTEN, days
 from bayes_net.data.cohort import Cohort, Origin, read_cohort
-from bayes_net.data.notes import HANDLED, ORIGIN, Note
 from bayes_net.errors import listed
 from bayes_net.options import Scalar
 from bayes_net.schema import Duration
+from bayes_net.tables.notes import HANDLED, ORIGIN, Note
 
 MEANT = {
     "pfs": ("PFS",),

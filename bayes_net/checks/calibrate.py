@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.priors import NONE, Flat
 from bayes_net.checks.predictive import censoring_times, latent_times
 from bayes_net.data.exposure import Exposure
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import draw_prior, with_derived
 from bayes_net.inference.closed_form import parameters as parameters_of
-from bayes_net.model.assumptions import Hazard
-from bayes_net.model.priors import NONE, Flat
 from bayes_net.schema import ARM, CHAIN, COMMON_SLOPE, DRAW, SLOPE, SLOPE_STEP
 
 if TYPE_CHECKING:

@@ -16,6 +16,8 @@ import pandas as pd
 import xarray as xr
 from scipy import special
 
+from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.network import Network
 from bayes_net.checks.gate import HIGH_PARETO_K, MIN_SPREAD, gate, leave_one_out, relative_efficiency
 from bayes_net.checks.power import reported_log_ratios, study_log_likelihood
 from bayes_net.data.exposure import Exposure, subset
@@ -23,8 +25,6 @@ from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
 from bayes_net.estimands.diagnostics import blocks, smoothed_weights
 from bayes_net.inference.arrays import published_log_likelihood
-from bayes_net.model.assumptions import Hazard
-from bayes_net.model.network import Network
 from bayes_net.schema import ARM, PATIENT, ROW, SAMPLE_DIMS, SLOPE, STUDY
 
 

@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net.assumptions.network import Network
 from bayes_net.errors import InputError
 from bayes_net.estimands.synthesis import slopes_of
-from bayes_net.evidence.counts import COUNTED, count_log_likelihood
-from bayes_net.evidence.statistics import student_log_density
 from bayes_net.labels import about, texts
 from bayes_net.model.likelihoods import (
     count_rows,
@@ -31,9 +30,10 @@ from bayes_net.model.likelihoods import (
     student_rows,
     unprinted_estimates,
 )
-from bayes_net.model.network import Network
 from bayes_net.model.predictors import scaled
 from bayes_net.schema import ARM, BIAS_TAKEN_OFF, CHAIN, DRAW, NO_LIMIT, OBSERVED, SAMPLE_DIMS, SLOPE, STUDY
+from bayes_net.statistics.base import student_log_density
+from bayes_net.statistics.counts import COUNTED, count_log_likelihood
 
 ALPHAS = (0.99, 1.01)
 SENSITIVE = 0.05

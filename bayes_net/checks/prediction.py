@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.priors import NONE
 from bayes_net.checks.predictive import kaplan_meier, step_values
 from bayes_net.data.exposure import Exposure, person_time, subset
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import hazards_by_arm, parameters
-from bayes_net.model.assumptions import Hazard
 from bayes_net.model.likelihoods import cumulative_hazard
-from bayes_net.model.priors import NONE
 from bayes_net.schema import AUC, BRIER, TIME
 
 if TYPE_CHECKING:

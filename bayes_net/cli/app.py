@@ -124,7 +124,7 @@ def check(
     ] = False,
 ) -> None:
     """Validate a specification and its data, and show every problem and who is at risk, without sampling."""
-    from bayes_net.workflow.check import examine
+    from bayes_net.cli.check import examine
 
     with bad_input_exits():
         found = examine(find_specification(spec))
@@ -165,8 +165,8 @@ def scenarios(
 ) -> None:
     """Would the answer change? Fit every scenario of a specification and show what they say together."""
     from bayes_net.results.publishing import check_destination
+    from bayes_net.robustness.sensitivity import sensitivity
     from bayes_net.specification.read import read_specification
-    from bayes_net.workflow.sensitivity import sensitivity
 
     with bad_input_exits():
         path = find_specification(spec)
@@ -207,9 +207,9 @@ def calibrate(
 ) -> None:
     """Do intervals of this design keep their promise? Fit trials of it whose truth is known."""
     from bayes_net.files.writing import write_whole
+    from bayes_net.robustness.calibration import calibration_of, calibration_to_read
     from bayes_net.specification.read import read_specification
     from bayes_net.workflow.analysis import prepare
-    from bayes_net.workflow.calibration import calibration_of, calibration_to_read
 
     with bad_input_exits():
         prepared = prepare(read_specification(find_specification(spec)).with_seed(seed))
@@ -271,7 +271,7 @@ def compare(
     csv: Annotated[Path | None, typer.Option(help="Write the comparison to this file, too.")] = None,
 ) -> None:
     """Put the hazard ratios of several runs side by side, with what differed in their specifications."""
-    from bayes_net.workflow.compare import compare as compared
+    from bayes_net.robustness.compare import compare as compared
 
     with bad_input_exits():
         found = compared(results)

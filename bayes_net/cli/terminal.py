@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from bayes_net.data.notes import Note
+    from bayes_net.robustness.sensitivity import Sensitivity
+    from bayes_net.tables.notes import Note
     from bayes_net.workflow.analysis import Analysis, Prepared
-    from bayes_net.workflow.sensitivity import Sensitivity
 
 
 Spec = Annotated[
@@ -136,7 +136,7 @@ def show_prepared(prepared: Prepared, *, rows: bool = False) -> None:
 
 def show_notes(notes: Iterable[Note], *, rows: bool) -> None:
     """What was noticed in the tables; with ``rows``, where, and the code that `accept` takes."""
-    from bayes_net.data.notes import WARNINGS
+    from bayes_net.tables.notes import WARNINGS
 
     for note in notes:
         colour = "yellow" if note.kind == "warning" else "default"

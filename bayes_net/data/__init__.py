@@ -1,4 +1,4 @@
-"""Patients' tables in, risk sets and exposure out."""
+"""Patients in, risk sets at landmarks and exposure out."""
 
 from lazy_loader import attach_stub
 

@@ -4,6 +4,7 @@ from .aggregated import (
 )
 from .cohort import (
     Cohort as Cohort,
+    Note as Note,
     read_cohort as read_cohort,
 )
 from .exposure import (
@@ -19,7 +20,6 @@ from .landmarks import (
     LandmarkSet as LandmarkSet,
     landmark as landmark,
 )
-from .notes import Note as Note
 from .registry import expose_registry as expose_registry
 from .terms import (
     Covariate as Covariate,

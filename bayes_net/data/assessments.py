@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.data.cohort import Cohort
-from bayes_net.data.notes import READ, is_progression
-from bayes_net.data.reading import PFS_LEFT
 from bayes_net.schema import OS, PFS, Duration
+from bayes_net.tables.notes import READ, is_progression
+from bayes_net.tables.reading import PFS_LEFT
 
 BETWEEN_SCANS, AT_THE_SCAN = "between scans", "at the scan"
 PROGRESSION = (BETWEEN_SCANS, AT_THE_SCAN)

@@ -13,8 +13,12 @@ import numpy as np
 import pandas as pd
 
 from bayes_net import schema
-from bayes_net.data import reading, rules
-from bayes_net.data.conventions import (
+from bayes_net.display import notebook_html
+from bayes_net.errors import CohortWarning, listed
+from bayes_net.numbers import counted
+from bayes_net.options import Scalar, Values, refuse_types
+from bayes_net.tables import reading, rules
+from bayes_net.tables.conventions import (
     CHANGE_UNITS,
     Conventions,
     as_event_values,
@@ -23,7 +27,7 @@ from bayes_net.data.conventions import (
     counted_from_dates,
     unknown_columns,
 )
-from bayes_net.data.notes import (
+from bayes_net.tables.notes import (
     EXCLUDED_PATIENTS,
     HANDLED,
     WARNING,
@@ -33,11 +37,7 @@ from bayes_net.data.notes import (
     judgement_calls,
     reconstructed_note,
 )
-from bayes_net.data.plausibility import Tables, censored_at_death, implausible
-from bayes_net.display import notebook_html
-from bayes_net.errors import CohortWarning, listed
-from bayes_net.numbers import counted
-from bayes_net.options import Scalar, Values, refuse_types
+from bayes_net.tables.plausibility import Tables, censored_at_death, implausible
 
 
 class Origin(NamedTuple):

@@ -16,11 +16,11 @@ import pandas as pd
 
 from bayes_net.data.assessments import AT_THE_SCAN, BETWEEN_SCANS, PROGRESSION
 from bayes_net.data.landmarks import RESPONSE_POINTS, LandmarkSet
-from bayes_net.data.reading import months_on_grid
 from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, WithoutShrinkage
 from bayes_net.errors import InputError, listed
 from bayes_net.numbers import counted
 from bayes_net.schema import ARM, INTERVAL, PATIENT, Duration
+from bayes_net.tables.reading import months_on_grid
 
 
 class Intervals:

@@ -17,11 +17,11 @@ import pandas as pd
 from bayes_net import schema
 from bayes_net.data.assessments import VISIT, assessed_before, assessments, last_assessments
 from bayes_net.data.cohort import Cohort
-from bayes_net.data.notes import EXCLUDED_PATIENTS, SHRUNK, Note, is_progression, usable
-from bayes_net.data.reading import months_on_grid
 from bayes_net.display import notebook_html
 from bayes_net.errors import InputError, listed
 from bayes_net.schema import landmark_label
+from bayes_net.tables.notes import EXCLUDED_PATIENTS, SHRUNK, Note, is_progression, usable
+from bayes_net.tables.reading import months_on_grid
 
 ALL_PATIENTS = "all patients"
 EXCLUDED = "excluded by the specification"

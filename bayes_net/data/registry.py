@@ -20,11 +20,11 @@ import pandas as pd
 from bayes_net.data.aggregated import AggregatedExposure, aggregate
 from bayes_net.data.exposure import Exposure, checked_cuts
 from bayes_net.data.landmarks import LandmarkSet
-from bayes_net.data.reading import months_on_grid
 from bayes_net.data.terms import Covariate, Measure, Shrinkage
 from bayes_net.errors import InputError, listed
 from bayes_net.files.formats import file_pieces
 from bayes_net.schema import ARM, LANDMARK, TIME, Duration, months_per
+from bayes_net.tables.reading import months_on_grid
 
 PIECE = 500_000
 """Rows that are reduced at a time."""

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.data.landmarks import response
-from bayes_net.data.reading import as_levels
 from bayes_net.errors import InputError, listed
 from bayes_net.schema import POINTS_PER_UNIT
+from bayes_net.tables.reading import as_levels
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Log densities and gradients over arrays: compiled once for every model, kept on disk, and sampled."""
+"""A model as one block of arrays for the compiled log density, and how that is sampled."""

@@ -16,7 +16,7 @@ from itertools import combinations, product
 
 import numpy as np
 
-from bayes_net.engine.code import code
+from bayes_net.compiled.code import code
 from bayes_net.engine.posterior import Posterior
 from bayes_net.numbers import format_count, rounded
 from bayes_net.schema import LAPLACE, MAX_PARETO_K, MIN_ESS, NUTS

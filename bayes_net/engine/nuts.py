@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow
 from nutpie.compile_pymc import CompiledPyMCModel
 
-from bayes_net.engine.code import code
+from bayes_net.compiled.code import code
 from bayes_net.engine.posterior import Posterior
 
 VECTOR = "x"

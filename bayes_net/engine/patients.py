@@ -7,15 +7,23 @@ from typing import Any
 
 import numpy as np
 
+from bayes_net.assumptions import assumptions
+from bayes_net.assumptions.assumptions import (
+    COMMON,
+    PER_ARM,
+    RW1,
+    FreeVariable,
+    Hazard,
+    level_shift,
+    walk_basis,
+)
+from bayes_net.assumptions.priors import INDEPENDENT, NONE, HalfNormal, Normal
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.data.exposure import Exposure, known_days, months_between
 from bayes_net.data.gauss import Nodes
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.engine.posterior import Posterior, Variable, matrix
-from bayes_net.model import assumptions
-from bayes_net.model.assumptions import COMMON, PER_ARM, RW1, FreeVariable, Hazard, level_shift, walk_basis
 from bayes_net.model.predictors import coordinates
-from bayes_net.model.priors import INDEPENDENT, NONE, HalfNormal, Normal
 from bayes_net.schema import ARM_EFFECT, COVARIATE_EFFECT, LEVEL, LEVEL_AT_EVENTS, SLOPE, STEP_SD
 
 

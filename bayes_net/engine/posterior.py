@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from bayes_net.engine.code import code
-from bayes_net.engine.fields import FIELDS, sizes_of_work
+from bayes_net.compiled.code import code
+from bayes_net.compiled.fields import FIELDS, sizes_of_work
 
 REALS = {
     "mean", "unit", "information", "prior_mean", "prior_root", "tied_by", "mixed_ratio", "mixed_weight",

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bayes_net.assumptions.network import Network
+from bayes_net.assumptions.priors import Borrowing, HalfCauchy
+from bayes_net.assumptions.shrinkage import RESPONSE
+from bayes_net.assumptions.statements import NOWHERE
 from bayes_net.data.gauss import NODES, compress
 from bayes_net.engine.posterior import Posterior, Variable, matrix
 from bayes_net.errors import InputError
-from bayes_net.evidence.counts import COUNTED, place
-from bayes_net.evidence.curves import log_cumulative_hazard, restricted_mean
-from bayes_net.evidence.statistics import STUDENT_DF, Quantity
 from bayes_net.model import likelihoods
 from bayes_net.model.likelihoods import (
     count_rows,
@@ -27,11 +28,10 @@ from bayes_net.model.likelihoods import (
     range_values,
     student_rows,
 )
-from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_names, length, scale_names, scaled_by, split
-from bayes_net.model.priors import Borrowing, HalfCauchy
-from bayes_net.model.shrinkage import RESPONSE
-from bayes_net.model.statements import NOWHERE
+from bayes_net.statistics.base import STUDENT_DF, Quantity
+from bayes_net.statistics.counts import COUNTED, place
+from bayes_net.statistics.curves import log_cumulative_hazard, restricted_mean
 
 _START_SD = 0.5
 

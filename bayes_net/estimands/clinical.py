@@ -11,16 +11,16 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net import schema
+from bayes_net.assumptions.network import Network
+from bayes_net.assumptions.shrinkage import RESPONSE, response_place
 from bayes_net.estimands.conditional import log_conditional, shrinkage_nodes
 from bayes_net.estimands.summary import summarise
 from bayes_net.estimands.synthesis import curve_hazard, flat
-from bayes_net.evidence.association import chance_late
-from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
-from bayes_net.evidence.curves import log_cumulative_hazard
 from bayes_net.labels import select
-from bayes_net.model.network import Network
-from bayes_net.model.shrinkage import RESPONSE, response_place
 from bayes_net.schema import ARM, ENDPOINT, LANDMARK, NO_LIMIT, PFS, SAMPLE_DIMS
+from bayes_net.statistics.association import chance_late
+from bayes_net.statistics.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
+from bayes_net.statistics.curves import log_cumulative_hazard
 
 LATER = 12.0
 """Months after the landmark at which survival is given."""

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.polynomial.legendre import leggauss
 from scipy.special import expit, ndtri
 
-from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
-from bayes_net.evidence.counts import below as shares_below
 from bayes_net.schema import POINTS_PER_UNIT
+from bayes_net.statistics.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
+from bayes_net.statistics.counts import below as shares_below
 
 NODES = 16
 ITERATIONS, TOLERANCE = 60, 1e-12

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net.assumptions.network import Curve, Network
+from bayes_net.assumptions.priors import FULL, VAGUE_SD, Fixed
 from bayes_net.estimands.mixtures import binomial_information, elir, fit_mixture, robustify
 from bayes_net.estimands.synthesis import curve_hazard, flat
-from bayes_net.evidence.curves import log_cumulative_hazard
 from bayes_net.labels import coordinates
-from bayes_net.model.network import Curve, Network
-from bayes_net.model.priors import FULL, VAGUE_SD, Fixed
 from bayes_net.schema import NEW_STUDY, POOLED_ENDPOINT, RESPONSE_GROUP, SAMPLE_DIMS
+from bayes_net.statistics.curves import log_cumulative_hazard
 
 ROBUST_WEIGHT = 0.2
 """Weight of the vague component in a robust prior (Schmidli et al. 2014 use 0.1 to 0.5)."""

@@ -15,12 +15,12 @@ import numpy as np
 import xarray as xr
 
 from bayes_net import schema
+from bayes_net.assumptions.assumptions import slope_in_force, varies_over_time
 from bayes_net.data.exposure import Exposure, person_time
 from bayes_net.data.terms import Shrinkage, covariates_of, measure_of
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.synthesis import slopes_of
 from bayes_net.inference.closed_form import hazards_by_arm, parameters
-from bayes_net.model.assumptions import slope_in_force, varies_over_time
 from bayes_net.model.likelihoods import cumulative_hazard as accumulated
 from bayes_net.model.predictors import log_hazard
 from bayes_net.schema import ARM, COVARIATE_EFFECT, INTERVAL, LOG_HAZARD, POINTS_PER_UNIT, SLOPE, TIME

@@ -14,17 +14,17 @@ from scipy import special, stats
 from scipy.special import expit
 
 from bayes_net import schema
+from bayes_net.assumptions.network import Curve, Network
+from bayes_net.assumptions.shrinkage import by, early, selected, selection
 from bayes_net.data.landmarks import Landmark
 from bayes_net.estimands.conditional import log_conditional
-from bayes_net.evidence.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
-from bayes_net.evidence.counts import below as share_below
-from bayes_net.evidence.curves import log_cumulative_hazard
-from bayes_net.evidence.kinds import KINDS
-from bayes_net.evidence.statistics import Quantity, Row
 from bayes_net.labels import about, select
-from bayes_net.model.network import Curve, Network
-from bayes_net.model.shrinkage import by, early, selected, selection
 from bayes_net.schema import ARM, BIASED_SLOPE, CHAIN, ENDPOINT, LANDMARK, NO_LIMIT, OBSERVED, SAMPLE_DIMS
+from bayes_net.statistics.base import Quantity, Row
+from bayes_net.statistics.counts import LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE
+from bayes_net.statistics.counts import below as share_below
+from bayes_net.statistics.curves import log_cumulative_hazard
+from bayes_net.statistics.kinds import KINDS
 
 
 def slopes_of(draws: xr.Dataset) -> xr.DataArray:

@@ -1,4 +1,4 @@
-"""Published numbers in, with their rules and what a likelihood makes of them."""
+"""Published numbers in: a table with its sources, its rules, and which rows tell the same thing."""
 
 from lazy_loader import attach_stub
 

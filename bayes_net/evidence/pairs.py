@@ -12,11 +12,11 @@ import pandas as pd
 from numpy.polynomial.legendre import leggauss
 from scipy.special import expit
 
-from bayes_net.data.reading import problem
-from bayes_net.evidence.kinds import datum, kind_of
-from bayes_net.evidence.statements import compared_with
-from bayes_net.evidence.statistics import FLOOR_INFLATION, Datum, Quantity, Row
 from bayes_net.schema import NO_LIMIT
+from bayes_net.statistics.base import FLOOR_INFLATION, Datum, Quantity, Row
+from bayes_net.statistics.kinds import datum, kind_of
+from bayes_net.statistics.statements import compared_with
+from bayes_net.tables.reading import problem
 
 CURVE, ARMS = "curve", "arms"
 """Correlations that follow from the numbers themselves: of two points of one curve, and of the hazard ratio

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bayes_net.data.reading import problem
-from bayes_net.evidence.kinds import KINDS
-from bayes_net.evidence.statistics import LIMITS, Row, Rule
+from bayes_net.statistics.base import LIMITS, Row, Rule
+from bayes_net.statistics.kinds import KINDS
+from bayes_net.tables.reading import problem
 
 USES = ("likelihood", "check", "record")
 ENDPOINTS = ("pfs", "os", "response", "shrinkage", "completion")

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from bayes_net.data.reading import Table, cell_problems, parsed, problem, read_table, shown, text
 from bayes_net.display import notebook_html
 from bayes_net.errors import CohortError, InputError, listed, refuse
-from bayes_net.evidence.kinds import kind_of
 from bayes_net.evidence.pairs import correlation_problems, declared_correlations, matrix_problems, uneven
-from bayes_net.evidence.rounding import p_range
 from bayes_net.evidence.rules import USES, identity_problems, row_problems
-from bayes_net.evidence.statistics import Row
 from bayes_net.evidence.virtual import completed
 from bayes_net.options import refuse_types
 from bayes_net.simulate.ensemble import VirtualTrials, virtual_trials
+from bayes_net.statistics.base import Row
+from bayes_net.statistics.kinds import kind_of
+from bayes_net.statistics.rounding import p_range
+from bayes_net.tables.reading import Table, cell_problems, parsed, problem, read_table, shown, text
 
 COLUMNS = (
     *("id", "study", "cohort_id", "arm", "reference_arm", "subgroup", "endpoint", "statistic"),

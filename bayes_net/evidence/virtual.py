@@ -10,12 +10,12 @@ import pandas as pd
 
 from bayes_net.data.landmarks import Landmark
 from bayes_net.errors import InputError
-from bayes_net.evidence.kinds import names_of
 from bayes_net.evidence.pairs import declared_correlations
-from bayes_net.evidence.ratios import PER_POINT_PCHG
-from bayes_net.evidence.statistics import Quantity
 from bayes_net.schema import PFS, POINTS_PER_UNIT
 from bayes_net.simulate.ensemble import VirtualTrials
+from bayes_net.statistics.base import Quantity
+from bayes_net.statistics.kinds import names_of
+from bayes_net.statistics.ratios import PER_POINT_PCHG
 
 _TILT = 0.5
 """Slopes to either side of 0 between which the change of a standard error is taken."""

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from bayes_net.evidence.kinds import kind_of
 from bayes_net.figures import style
 from bayes_net.figures.forest import PRINTED, TO_READ_A_RATIO, forest, forest_in_words
 from bayes_net.figures.style import ARM_COLOURS, GREYS, STYLE, WIDTH, Figure, Kind, beside, short
@@ -26,6 +25,7 @@ from bayes_net.report.evidence_tables import KINDS, interpretable
 from bayes_net.report.synthesis_words import describe, inside, of_new_study, parameter_label, response_label
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import PER_10_POINTS, words
+from bayes_net.statistics.kinds import kind_of
 
 
 @rc_context(STYLE)

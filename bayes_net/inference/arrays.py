@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayes_net.evidence.counts import COUNTED, count_log_likelihood
-from bayes_net.evidence.statistics import STUDENT_DF
+from bayes_net.assumptions.network import Network
+from bayes_net.assumptions.statements import log_mass
 from bayes_net.labels import coordinates
 from bayes_net.model.likelihoods import (
     all_estimates,
@@ -23,10 +23,10 @@ from bayes_net.model.likelihoods import (
     shrinkage_law,
     unprinted_estimates,
 )
-from bayes_net.model.network import Network
 from bayes_net.model.predictors import derive, derived_dims, scaled
-from bayes_net.model.statements import log_mass
 from bayes_net.schema import CHAIN, DRAW, ROW, SAMPLE_DIMS
+from bayes_net.statistics.base import STUDENT_DF
+from bayes_net.statistics.counts import COUNTED, count_log_likelihood
 
 
 def named(values: Mapping[str, np.ndarray], network: Network, coords: Mapping) -> xr.Dataset:

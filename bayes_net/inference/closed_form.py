@@ -13,14 +13,14 @@ import numpy as np
 import xarray as xr
 
 from bayes_net import schema
+from bayes_net.assumptions import assumptions
+from bayes_net.assumptions.assumptions import SHARED, Hazard, free_variables, level_shift, slope_in_force
+from bayes_net.assumptions.priors import INDEPENDENT, Flat
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.exposure import Exposure, inverse_cumulative, months_between, months_without, person_time
 from bayes_net.errors import InputError
-from bayes_net.model import assumptions
-from bayes_net.model.assumptions import SHARED, Hazard, free_variables, level_shift, slope_in_force
 from bayes_net.model.likelihoods import cumulative_hazard, log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates, log_hazard
-from bayes_net.model.priors import INDEPENDENT, Flat
 from bayes_net.schema import ARM, CHAIN, DRAW, INTERVAL, LEVEL_AT_EVENTS, LOG_HAZARD, SAMPLE_DIMS, STEP_SD
 
 

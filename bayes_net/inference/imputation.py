@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net.assumptions.assumptions import Hazard
 from bayes_net.data.exposure import Exposure
 from bayes_net.data.landmarks import response
 from bayes_net.data.terms import Shrinkage
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError, listed
 from bayes_net.inference.closed_form import event_times, hazards_by_arm, parameters
-from bayes_net.model.assumptions import Hazard
 from bayes_net.numbers import significant
 from bayes_net.schema import ARM, CHAIN, DRAW, IMPUTATION, POINTS_PER_UNIT, SAMPLE_DIMS
 

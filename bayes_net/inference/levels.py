@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from bayes_net.evidence.curves import log_cumulative_hazard
-from bayes_net.evidence.kinds import KINDS
+from bayes_net.assumptions.network import Network, Pair
+from bayes_net.assumptions.participants import Participants
+from bayes_net.assumptions.priors import EXCHANGEABLE, Borrowing, HalfNormal, Normal
 from bayes_net.inference.arrays import draw_free
 from bayes_net.model.likelihoods import linear_parts, printed
-from bayes_net.model.network import Network, Pair
-from bayes_net.model.participants import Participants
 from bayes_net.model.predictors import derive, scaled
-from bayes_net.model.priors import EXCHANGEABLE, Borrowing, HalfNormal, Normal
+from bayes_net.statistics.curves import log_cumulative_hazard
+from bayes_net.statistics.kinds import KINDS
 
 _FAR = np.geomspace(1e-4, 30.0, 57)
 COARSE = np.concatenate([-_FAR[::-1], [0.0], _FAR])

@@ -7,6 +7,8 @@ from typing import Any
 
 import xarray as xr
 
+from bayes_net.assumptions.assumptions import Hazard, free_variables
+from bayes_net.assumptions.priors import Flat
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.terms import covariate_attrs, measure_attrs
 from bayes_net.engine.layout import Layout
@@ -15,9 +17,7 @@ from bayes_net.inference import sampling
 from bayes_net.inference.closed_form import as_defined, draw_prior, log_likelihood, log_prior, with_derived
 from bayes_net.inference.sampling import PRIOR_DRAWS, PYMC, Sampler, as_tree, compile_model, sample
 from bayes_net.inference.start import starting_points, starts_of_definition
-from bayes_net.model.assumptions import Hazard, free_variables
 from bayes_net.model.predictors import coordinates
-from bayes_net.model.priors import Flat
 from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS
 
 

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from bayes_net.assumptions.assumptions import FreeVariable, Hazard, free_variables, sums_at_events
+from bayes_net.assumptions.priors import Normal
 from bayes_net.data.aggregated import AggregatedExposure
 from bayes_net.engine.patients import patients_posterior, sampled_variables
 from bayes_net.inference import closed_form
 from bayes_net.inference.closed_form import as_defined, log_hazard_of_nodes, parameters, step_scale
 from bayes_net.inference.sampling import labelled
 from bayes_net.labels import Labels
-from bayes_net.model.assumptions import FreeVariable, Hazard, free_variables, sums_at_events
 from bayes_net.model.likelihoods import log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates
-from bayes_net.model.priors import Normal
 from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS, STEP_SD
 
 SPREAD = 2.0

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_net.assumptions.network import Network
 from bayes_net.engine.synthesis import conditional_scale, hyperparameters, information, synthesis_posterior
 from bayes_net.inference.arrays import draw_prior, named, published_log_likelihood, values_of
 from bayes_net.inference.levels import of_first_stage, with_levels
@@ -20,7 +21,6 @@ from bayes_net.inference.sampling import (
     sample,
     sample_posterior,
 )
-from bayes_net.model.network import Network
 from bayes_net.model.predictors import effect_names, factors, scale_names, split
 from bayes_net.schema import INTERVAL, SAMPLE_DIMS
 

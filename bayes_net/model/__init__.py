@@ -1,4 +1,4 @@
-"""What is assumed, and the model that follows."""
+"""The model that follows: its equations, log densities, and definitions in PyMC."""
 
 from lazy_loader import attach_stub
 

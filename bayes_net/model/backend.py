@@ -16,9 +16,17 @@ import warnings
 
 import numpy as np
 
-from bayes_net.evidence.statistics import Maths
-from bayes_net.model import priors
-from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Heterogeneity, Normal, Prior
+from bayes_net.assumptions import priors
+from bayes_net.assumptions.priors import (
+    Borrowing,
+    Fixed,
+    HalfCauchy,
+    HalfNormal,
+    Heterogeneity,
+    Normal,
+    Prior,
+)
+from bayes_net.statistics.base import Maths
 
 
 def _quiet_flags() -> str:

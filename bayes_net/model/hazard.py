@@ -12,12 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from bayes_net import schema
-from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
-from bayes_net.data.exposure import Exposure, months_between, months_without
-from bayes_net.errors import InputError, listed
-from bayes_net.evidence.statistics import Array
-from bayes_net.model import assumptions
-from bayes_net.model.assumptions import (
+from bayes_net.assumptions import assumptions
+from bayes_net.assumptions.assumptions import (
     COMMON,
     SHARED,
     Hazard,
@@ -26,11 +22,15 @@ from bayes_net.model.assumptions import (
     slope_over_time,
     walk_basis,
 )
+from bayes_net.assumptions.priors import INDEPENDENT, NONE
+from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
+from bayes_net.data.exposure import Exposure, months_between, months_without
+from bayes_net.errors import InputError, listed
 from bayes_net.model.backend import pm, pt, random_variable, random_walk
 from bayes_net.model.likelihoods import log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates, log_hazard
-from bayes_net.model.priors import INDEPENDENT, NONE
 from bayes_net.schema import ARM, ARM_EFFECT, COVARIATE, EVENTS, INTERVAL, PATIENT, PERSON_INTERVAL, SLOPE
+from bayes_net.statistics.base import Array
 
 
 def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:

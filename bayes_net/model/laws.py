@@ -1,4 +1,4 @@
-"""Laws of best shrinkage as terms of a PyMC model, see ``shrinkage``."""
+"""Laws of best shrinkage as terms of a PyMC model, see ``assumptions.shrinkage``."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from bayes_net import schema
-from bayes_net.evidence.association import log_odds_ratio
-from bayes_net.evidence.counts import LARGEST_SHRINKAGE, log_between, log_short, place
-from bayes_net.evidence.ranges import log_range_density
-from bayes_net.evidence.statistics import Array
+from bayes_net.assumptions.network import Network
+from bayes_net.assumptions.shrinkage import NEVER, response_place, selected
 from bayes_net.model.backend import GRAPH, pm, pt, random_variable
 from bayes_net.model.likelihoods import range_values
-from bayes_net.model.network import Network
-from bayes_net.model.shrinkage import NEVER, response_place, selected
+from bayes_net.statistics.association import log_odds_ratio
+from bayes_net.statistics.base import Array
+from bayes_net.statistics.counts import LARGEST_SHRINKAGE, log_between, log_short, place
+from bayes_net.statistics.ranges import log_range_density
 
 Labelled = Callable[[str, np.ndarray], str]
 """Adds the dim of a term, whose labels are the ids of its rows."""

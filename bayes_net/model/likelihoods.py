@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from bayes_net.evidence.association import log_odds_ratio
-from bayes_net.evidence.counts import FARTHEST, LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE, place
-from bayes_net.evidence.kinds import KINDS
-from bayes_net.evidence.ranges import log_range_density
-from bayes_net.evidence.statistics import Array, Quantity, Values
-from bayes_net.model.network import Network
+from bayes_net.assumptions.network import Network
+from bayes_net.assumptions.shrinkage import NEVER, early, response_place, selected
+from bayes_net.assumptions.statements import Unprinted, unprinted
 from bayes_net.model.predictors import derive
-from bayes_net.model.shrinkage import NEVER, early, response_place, selected
-from bayes_net.model.statements import Unprinted, unprinted
 from bayes_net.schema import NO_LIMIT
+from bayes_net.statistics.association import log_odds_ratio
+from bayes_net.statistics.base import Array, Quantity, Values
+from bayes_net.statistics.counts import FARTHEST, LARGEST_SHRINKAGE, SMALLEST_SHRINKAGE, place
+from bayes_net.statistics.kinds import KINDS
+from bayes_net.statistics.ranges import log_range_density
 
 
 def linear_parts(effects: Values, network: Network) -> dict[str, np.ndarray]:

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from bayes_net import schema
+from bayes_net.assumptions.network import Network
+from bayes_net.assumptions.priors import Fixed, HalfCauchy, HalfNormal, Heterogeneity
+from bayes_net.assumptions.shrinkage import response_place
 from bayes_net.data.aggregated import AnyExposure
-from bayes_net.evidence.association import log_odds_ratio
-from bayes_net.evidence.statistics import Array, Values
-from bayes_net.model.network import Network
-from bayes_net.model.priors import Fixed, HalfCauchy, HalfNormal, Heterogeneity
-from bayes_net.model.shrinkage import response_place
 from bayes_net.schema import ARM, BIASED_SLOPE, BORROWER, BOUNDARY, COVARIATE, CURVE, EFFECT, INTERVAL
+from bayes_net.statistics.association import log_odds_ratio
+from bayes_net.statistics.base import Array, Values
 
 SCALED_BY = {
     "step": "step_sd",

@@ -17,21 +17,21 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from bayes_net import schema
+from bayes_net.assumptions.network import Network
+from bayes_net.assumptions.priors import EXCHANGEABLE, INDEPENDENT
+from bayes_net.assumptions.shrinkage import early
 from bayes_net.errors import InputError, listed
-from bayes_net.evidence.kinds import KINDS
 from bayes_net.evidence.pairs import correlation_matrix
-from bayes_net.evidence.statistics import STUDENT_DF, Array, Quantity
 from bayes_net.labels import index_labels
 from bayes_net.model.backend import GRAPH, pm, pt, random_variable, random_walk
 from bayes_net.model.hazard import person_interval_labels, person_intervals
 from bayes_net.model.laws import best_shrinkage, observe_counts, observe_ranges
 from bayes_net.model.likelihoods import is_said, printed, publishing_thresholds
-from bayes_net.model.network import Network
 from bayes_net.model.predictors import labels
-from bayes_net.model.priors import EXCHANGEABLE, INDEPENDENT
-from bayes_net.model.shrinkage import early
 from bayes_net.model.unprinted import observe_statements, standard_error
 from bayes_net.schema import ARM, BASELINE, BIASED_SLOPE, BORROWER, CURVE, EFFECT, LOG_HAZARD, STRATUM
+from bayes_net.statistics.base import STUDENT_DF, Array, Quantity
+from bayes_net.statistics.kinds import KINDS
 
 NORMAL_TERMS = {
     Quantity.CURVE: "published_curves",
@@ -54,7 +54,7 @@ def synthesis_model(network: Network) -> pm.Model:
     several things (``schema.FIELDS``), such as a curve, its label is the tuple of them as Python writes it.
 
     Observed, where the network has it, with the dim ``<name>_row`` and ids of rows as labels, on the scale of
-    ``evidence.kinds.datum``: ``published_curves`` (what is read off curves), ``published_arm_effects``,
+    ``statistics.kinds.datum``: ``published_curves`` (what is read off curves), ``published_arm_effects``,
     ``published_slopes`` and ``published_completion`` (log ratios), normal; kinds between which a correlation
     is declared are one multivariate normal, ``<name>_and_<name>``. ``published_completion_by_p``, Student t
     with 4 degrees of freedom; ``published_responses``, binomial; ``published_shrinkage``, binomial: of the

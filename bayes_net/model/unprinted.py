@@ -1,4 +1,4 @@
-"""Statements on estimates that are not printed as terms of a PyMC model, see ``statements``."""
+"""Statements on estimates that are not printed as terms of a PyMC model, see ``assumptions.statements``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from functools import reduce
 import numpy as np
 
 from bayes_net import schema
-from bayes_net.evidence.counts import FARTHEST, log_between
-from bayes_net.evidence.statistics import Array
+from bayes_net.assumptions.network import Network
+from bayes_net.assumptions.statements import NOWHERE, Statements
+from bayes_net.assumptions.variables import STANDARD
 from bayes_net.model.backend import GRAPH, pm, pt, random_variable
 from bayes_net.model.likelihoods import is_said, printed
-from bayes_net.model.network import Network
-from bayes_net.model.statements import NOWHERE, Statements
-from bayes_net.model.variables import STANDARD
+from bayes_net.statistics.base import Array
+from bayes_net.statistics.counts import FARTHEST, log_between
 
 ZERO = pt.as_tensor(0.0)
 

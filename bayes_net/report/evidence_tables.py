@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.checks.power import ABOUT, ALL_PRIORS, LIKELIHOOD, SENSITIVE
-from bayes_net.evidence.kinds import kind_of
-from bayes_net.evidence.statistics import Row
 from bayes_net.numbers import (
     MISSING,
     format_interval,
@@ -37,6 +35,8 @@ from bayes_net.report.tables import PRIOR_OF, Cell, cross_table, sensitivities, 
 from bayes_net.report.words import failed_rows
 from bayes_net.results.columns import LEAST_CONTRACTION, PARAMETER_KEYS
 from bayes_net.schema import ARM, BIAS_TAKEN_OFF, WITHOUT_BIAS, landmark_label, words
+from bayes_net.statistics.base import Row
+from bayes_net.statistics.kinds import kind_of
 
 KINDS = {
     "slope": "Slope of shrinkage (log HR per 10 points)",

@@ -13,8 +13,6 @@ from typing import Any
 import pandas as pd
 
 from bayes_net.estimands.summary import direction
-from bayes_net.evidence.kinds import kind_of, names_of
-from bayes_net.evidence.statistics import Quantity, Row
 from bayes_net.numbers import (
     capitalised,
     format_interval,
@@ -41,6 +39,8 @@ from bayes_net.schema import (
     SAID,
     words,
 )
+from bayes_net.statistics.base import Quantity, Row
+from bayes_net.statistics.kinds import kind_of, names_of
 
 WHOLE = "all evidence"
 """The fit whose failed check makes every number unusable."""

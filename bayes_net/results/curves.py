@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net.assumptions.priors import Prior
 from bayes_net.checks.predictive import posterior_predictive, survival_steps
 from bayes_net.data.exposure import Exposure, subset
 from bayes_net.data.terms import Response
 from bayes_net.estimands.summary import summarise
 from bayes_net.estimands.survival import OverTime, standardised_survival
-from bayes_net.model.priors import Prior
 from bayes_net.results.fits import Fitted, profile_label
 from bayes_net.schema import ARM, INTERVAL, SLOPE, TIME
 

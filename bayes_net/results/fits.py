@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net import schema
+from bayes_net.assumptions.assumptions import slope_in_force, varies_over_time
 from bayes_net.checks.gate import Gate, gate, loo
 from bayes_net.data.exposure import Exposure
 from bayes_net.data.landmarks import Landmark, LandmarkSet
@@ -17,7 +18,6 @@ from bayes_net.data.terms import Measure, Shrinkage, WithoutShrinkage
 from bayes_net.display import notebook_html
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio, interaction
-from bayes_net.model.assumptions import slope_in_force, varies_over_time
 from bayes_net.numbers import plain_table, significant
 from bayes_net.results.columns import HAZARD_RATIO_BOUNDS, hazard_ratio_columns
 

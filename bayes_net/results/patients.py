@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net.assumptions.assumptions import Hazard, free_variables
+from bayes_net.assumptions.priors import Flat, HalfNormal, Prior, Priors
 from bayes_net.checks.influence import most_influential
 from bayes_net.checks.power import power_scaling, tipping_factor
 from bayes_net.data.terms import Response, Shrinkage, WithoutShrinkage
@@ -23,8 +25,6 @@ from bayes_net.estimands.survival import (
     rmst,
     survival,
 )
-from bayes_net.model.assumptions import Hazard, free_variables
-from bayes_net.model.priors import Flat, HalfNormal, Prior, Priors
 from bayes_net.numbers import format_range, significant
 from bayes_net.results.curves import steps_over_time
 from bayes_net.results.fits import Fitted, Job, before_data, profile_label, reported_scales

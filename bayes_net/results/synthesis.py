@@ -10,20 +10,20 @@ import xarray as xr
 from scipy.special import expit
 
 from bayes_net import schema
+from bayes_net.assumptions.assumptions import Assumptions
+from bayes_net.assumptions.network import Network
+from bayes_net.assumptions.priors import COMMENSURATE, EXCHANGEABLE, FULL, NONE, Borrowing
 from bayes_net.estimands.new_study import new_arm_effect, new_response
 from bayes_net.estimands.summary import summarise
 from bayes_net.estimands.synthesis import curve_hazard, slopes_of
-from bayes_net.evidence.curves import log_cumulative_hazard
-from bayes_net.evidence.kinds import names_of
-from bayes_net.evidence.ratios import PER_POINT_PCHG
-from bayes_net.evidence.statistics import Quantity
 from bayes_net.labels import about, select, texts
-from bayes_net.model.assumptions import Assumptions
-from bayes_net.model.network import Network
-from bayes_net.model.priors import COMMENSURATE, EXCHANGEABLE, FULL, NONE, Borrowing
 from bayes_net.numbers import format_range
 from bayes_net.results.columns import PARAMETER_KEYS, PRINTED_COLUMNS, hazard_ratio_columns
 from bayes_net.results.fits import ratio_summary
+from bayes_net.statistics.base import Quantity
+from bayes_net.statistics.curves import log_cumulative_hazard
+from bayes_net.statistics.kinds import names_of
+from bayes_net.statistics.ratios import PER_POINT_PCHG
 
 _PRINTED = PRINTED_COLUMNS[1:4]
 

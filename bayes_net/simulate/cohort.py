@@ -17,12 +17,12 @@ import pandas as pd
 from scipy.optimize import brentq
 
 from bayes_net.data.cohort import Cohort, read_cohort
-from bayes_net.data.notes import Note
-from bayes_net.data.reading import RECONSTRUCTED
 from bayes_net.errors import CohortWarning, InputError
 from bayes_net.files.writing import write_whole
 from bayes_net.simulate.plan import SimulationPlan
 from bayes_net.simulate.trials import Trials, draw
+from bayes_net.tables.notes import Note
+from bayes_net.tables.reading import RECONSTRUCTED
 
 PATIENT_COLUMNS = {"pfs_time": "pfs_months", "os_time": "os_months"}
 SCAN_COLUMNS = {"time": "scan_months", "size": "sum_of_diameters_mm"}

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from bayes_net import schema
-from bayes_net.data.shipped import models_folder
 from bayes_net.errors import InputError, listed
+from bayes_net.tables.shipped import models_folder
 
 SHORTEST = 1e-6
 """Months by which landmarks may differ and still be one."""

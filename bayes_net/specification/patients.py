@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
+from bayes_net.assumptions.assumptions import PER_ARM, SLOPE_FORMS, Hazard
+from bayes_net.assumptions.priors import INDEPENDENT, NONE, Normal, Prior
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.data.terms import Measure, WithoutShrinkage
-from bayes_net.model.assumptions import PER_ARM, SLOPE_FORMS, Hazard
-from bayes_net.model.priors import INDEPENDENT, NONE, Normal, Prior
 from bayes_net.specification import sections
 from bayes_net.specification.base import Plan
 from bayes_net.specification.fields import repeated

@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 
 from bayes_net.adam.read import read_adam
-from bayes_net.data.reading import DATE, parsed, read_table, text
 from bayes_net.errors import CohortError, InputError, listed
 from bayes_net.files.formats import READERS
 from bayes_net.numbers import significant
 from bayes_net.schema import ENDPOINTS, OS, PFS
 from bayes_net.specification.shipped import TEMPLATES
+from bayes_net.tables.reading import DATE, parsed, read_table, text
 
 UNITS = {"days": "d day days", "weeks": "w wk week weeks", "months": "m mo month months",
          "years": "y yr year years"}  # fmt: skip

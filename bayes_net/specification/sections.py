@@ -17,14 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from bayes_net.data.assessments import BETWEEN_SCANS, PROGRESSION, VISIT
-from bayes_net.data.conventions import as_event_values, as_texts
-from bayes_net.data.exposure import grid_cuts
-from bayes_net.data.landmarks import landmark_times
-from bayes_net.data.notes import WARNINGS
-from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, WithoutShrinkage
-from bayes_net.errors import InputError
-from bayes_net.model.priors import (
+from bayes_net.assumptions.priors import (
     Flat,
     Normal,
     Prior,
@@ -34,6 +27,11 @@ from bayes_net.model.priors import (
     median_survival_prior,
     slope_change_prior,
 )
+from bayes_net.data.assessments import BETWEEN_SCANS, PROGRESSION, VISIT
+from bayes_net.data.exposure import grid_cuts
+from bayes_net.data.landmarks import landmark_times
+from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, WithoutShrinkage
+from bayes_net.errors import InputError
 from bayes_net.numbers import counted, significant
 from bayes_net.schema import ALIVE, AT_RISK, OS, PFS, Duration
 from bayes_net.specification.fields import (
@@ -51,6 +49,8 @@ from bayes_net.specification.fields import (
     Whole,
     repeated,
 )
+from bayes_net.tables.conventions import as_event_values, as_texts
+from bayes_net.tables.notes import WARNINGS
 
 
 class Section(BaseModel):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-from bayes_net.data.shipped import models_folder
 from bayes_net.errors import SpecificationError, listed
+from bayes_net.tables.shipped import models_folder
 
 EXAMPLES = ("N01", "N02", "N03", "N10")
 """Median and S(t) of a control arm, hazard ratio of the arms, hazard ratio per point of shrinkage."""

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from bayes_net.assumptions import priors
+from bayes_net.assumptions.assumptions import Assumptions, SlopePrior
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
 from bayes_net.evidence.virtual import biases, carried
-from bayes_net.model import priors
-from bayes_net.model.assumptions import Assumptions, SlopePrior
 from bayes_net.schema import PFS, Duration
 from bayes_net.simulate.ensemble import VirtualTrials
 from bayes_net.specification import fields, sections

@@ -1,4 +1,4 @@
-"""Preparing, running, writing and comparing analyses."""
+"""Preparing, running and writing analyses."""
 
 from lazy_loader import attach_stub
 

@@ -18,9 +18,9 @@ import xarray as xr
 
 from bayes_net.checks.gate import Gate, gate, loo
 from bayes_net.data.cohort import Origin
-from bayes_net.data.notes import Note
 from bayes_net.errors import InputError
 from bayes_net.specification.base import Plan
+from bayes_net.tables.notes import Note
 
 if TYPE_CHECKING:
     from bayes_net.data.cohort import Cohort

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_net.assumptions.assumptions import SLOPE_FORMS
+from bayes_net.assumptions.network import Network
+from bayes_net.assumptions.priors import Fixed, HalfCauchy, Heterogeneity
 from bayes_net.data.assessments import AT_THE_SCAN
 from bayes_net.display import template
-from bayes_net.evidence.kinds import KINDS
-from bayes_net.model.assumptions import SLOPE_FORMS
-from bayes_net.model.network import Network
-from bayes_net.model.priors import Fixed, HalfCauchy, Heterogeneity
 from bayes_net.numbers import (
     Column,
     capitalised,
@@ -30,6 +29,7 @@ from bayes_net.report.tables import format_printed, hazard_ratio_table
 from bayes_net.results.fits import Fitted
 from bayes_net.results.synthesis import borrowing_in_words
 from bayes_net.schema import ASSOCIATION, ENDPOINT_LABELS, PER_1_POINT, PER_10_POINTS, PFS, words
+from bayes_net.statistics.kinds import KINDS
 from bayes_net.workflow.analysis import Analysis, Prepared
 from bayes_net.workflow.patients import PreparedPatients, censoring_of
 from bayes_net.workflow.synthesis import PreparedNetwork

@@ -15,20 +15,19 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.adam.read import read_adam
+from bayes_net.assumptions.priors import NONE
 from bayes_net.checks.gate import Gate, gate, worst_of
 from bayes_net.checks.influence import influence
 from bayes_net.checks.prediction import prediction
 from bayes_net.data.cohort import Cohort, Origin, read_cohort
 from bayes_net.data.exposure import Exposure, equal_event_cuts, expose
 from bayes_net.data.landmarks import RESPONSE_POINTS, Landmark, LandmarkSet, landmark
-from bayes_net.data.notes import HANDLED, UNIT_DOUBTS, Note, accepted
 from bayes_net.data.terms import Measure, Response
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import CohortWarning, Gathered, InputError, refuse
 from bayes_net.estimands.summary import STRENGTHS
 from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.inference.imputation import Censoring, concerned_patients, fit_imputed
-from bayes_net.model.priors import NONE
 from bayes_net.report.patients import LANDMARKS
 from bayes_net.results import patients as results
 from bayes_net.results.curves import predictive_table
@@ -38,6 +37,7 @@ from bayes_net.simulate.cohort import simulate_cohort
 from bayes_net.specification.base import Plan
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.sections import DataSection
+from bayes_net.tables.notes import HANDLED, UNIT_DOUBTS, Note, accepted
 from bayes_net.workflow.analysis import (
     DIAGNOSTICS,
     ModelToFit,

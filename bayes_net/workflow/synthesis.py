@@ -11,27 +11,27 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net.assumptions.network import Curve, Network, combine_network, with_labels
+from bayes_net.assumptions.participants import Participants
 from bayes_net.checks.gate import Gate, gate
 from bayes_net.checks.influence import leave_one_number_out, left_out, study_influence
 from bayes_net.checks.power import synthesis_power_scaling
 from bayes_net.data.cohort import Cohort, Origin
 from bayes_net.data.exposure import expose, person_time
 from bayes_net.data.landmarks import landmark
-from bayes_net.data.notes import WARNING, Note
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.clinical import clinical_answer
 from bayes_net.estimands.new_study import new_study_priors
 from bayes_net.estimands.synthesis import arm_curves, checks, checks_together, profiles
 from bayes_net.evidence.pairs import impossible_curves
 from bayes_net.evidence.table import Evidence, read_evidence
-from bayes_net.model.network import Curve, Network, combine_network, with_labels
-from bayes_net.model.participants import Participants
 from bayes_net.report.synthesis import SYNTHESIS
 from bayes_net.results import synthesis as results
 from bayes_net.results.columns import PARAMETER_KEYS
 from bayes_net.schema import FAILED, NO_LIMIT, PASSED, SAMPLE_DIMS
 from bayes_net.specification.fields import shared_months
 from bayes_net.specification.synthesis import CohortSection, SynthesisPlan
+from bayes_net.tables.notes import WARNING, Note
 from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare, sampled
 from bayes_net.workflow.patients import load_data
 

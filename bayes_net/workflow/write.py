@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from bayes_net.data.notes import ORIGIN
 from bayes_net.errors import InputError
 from bayes_net.figures.patients import draw
 from bayes_net.figures.style import Figure, illustrate
@@ -34,6 +33,7 @@ from bayes_net.results.folder import (
 )
 from bayes_net.results.publishing import publish
 from bayes_net.specification.base import Plan
+from bayes_net.tables.notes import ORIGIN
 from bayes_net.workflow.analysis import Analysis, Prepared, Progress, analyse, prepare
 from bayes_net.workflow.describe import model_in_words
 from bayes_net.workflow.patients import PreparedPatients

@@ -10,11 +10,11 @@ from sphinx.errors import ExtensionError
 
 import bayes_net as bn
 from bayes_net.checks.gate import MAX_RHAT, MIN_BFMI
-from bayes_net.data.shipped import models_folder
 from bayes_net.evidence.table import COLUMNS, REQUIRED, read_evidence
 from bayes_net.schema import MIN_ESS
 from bayes_net.specification.read import read_specification
 from bayes_net.specification.shipped import shipped_models
+from bayes_net.tables.shipped import models_folder
 from live.markdown import table
 
 EXAMPLE = "N10"

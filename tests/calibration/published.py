@@ -24,11 +24,11 @@ from lifelines.utils import median_survival_times
 from scipy.special import expit, logit
 
 import bayes_net as bn
+from bayes_net.assumptions.assumptions import Assumptions
+from bayes_net.assumptions.priors import Borrowing
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.evidence.table import COLUMNS
 from bayes_net.labels import select
-from bayes_net.model.assumptions import Assumptions
-from bayes_net.model.priors import Borrowing
 
 from .fingerprint import definitions
 
@@ -46,21 +46,21 @@ TRUTH = {
 }
 """Hazards per month as NETTER-1's control arm; the level is a log hazard ratio against the treated arm."""
 MODULES = (
-    "evidence.rounding",
-    "evidence.statistics",
-    "evidence.ratios",
-    "evidence.curves",
-    "evidence.counts",
+    "statistics.rounding",
+    "statistics.base",
+    "statistics.ratios",
+    "statistics.curves",
+    "statistics.counts",
     "evidence.pairs",
-    "model.priors",
-    "model.assumptions",
-    "model.variables",
-    "model.participants",
-    "model.network",
+    "assumptions.priors",
+    "assumptions.assumptions",
+    "assumptions.variables",
+    "assumptions.participants",
+    "assumptions.network",
     "model.predictors",
     "model.likelihoods",
     "inference.arrays",
-    "engine.density",
+    "compiled.density",
     "engine.posterior",
     "engine.synthesis",
     "inference.sampling",

@@ -20,13 +20,13 @@ import numpy as np
 import pandas as pd
 
 import bayes_net as bn
+from bayes_net.assumptions.assumptions import Assumptions, SlopePrior
+from bayes_net.assumptions.priors import Normal
 from bayes_net.data.landmarks import landmark_times
-from bayes_net.evidence.statements import SE_LOG_SD
 from bayes_net.evidence.table import COLUMNS
 from bayes_net.evidence.virtual import biases
-from bayes_net.model.assumptions import Assumptions, SlopePrior
-from bayes_net.model.priors import Normal
 from bayes_net.simulate.ensemble import virtual_trials
+from bayes_net.statistics.statements import SE_LOG_SD
 
 from .fingerprint import definitions
 
@@ -37,20 +37,20 @@ PRIOR_SD = 0.5
 DESIGNS = {"prior": (PRIOR_SD, 400), "SD 0.2": (0.2, 200), "SD 0.1": (0.1, 200)}
 """Spread of the true slopes around 0, and number of trials."""
 MODULES = (
-    "evidence.ratios",
-    "evidence.statements",
-    "evidence.statistics",
+    "statistics.ratios",
+    "statistics.statements",
+    "statistics.base",
     "evidence.pairs",
-    "model.assumptions",
-    "model.variables",
-    "model.network",
-    "model.statements",
+    "assumptions.assumptions",
+    "assumptions.variables",
+    "assumptions.network",
+    "assumptions.statements",
     "model.likelihoods",
     "model.predictors",
     "inference.arrays",
-    "engine.density",
-    "engine.said",
-    "engine.normal",
+    "compiled.density",
+    "compiled.unprinted",
+    "compiled.normal",
     "engine.synthesis",
     "inference.synthesis",
 )

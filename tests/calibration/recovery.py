@@ -39,14 +39,14 @@ import numpy as np
 import pandas as pd
 
 import bayes_net as bn
+from bayes_net.assumptions.assumptions import Assumptions
 from bayes_net.data.landmarks import landmark_times
-from bayes_net.data.shipped import models_folder
 from bayes_net.evidence.table import COLUMNS
-from bayes_net.model.assumptions import Assumptions
 from bayes_net.schema import NO_LIMIT
 from bayes_net.simulate.ensemble import virtual_trials
 from bayes_net.simulate.trials import LABELS, NAMES, cox, draw, summary
 from bayes_net.specification.read import read_specification
+from bayes_net.tables.shipped import models_folder
 
 from .fingerprint import definitions
 from .published import MODULES as POOLING
@@ -73,10 +73,10 @@ MODULES = (
     "simulate.cohort",
     "data.landmarks",
     "data.exposure",
-    "evidence.statements",
+    "statistics.statements",
     "evidence.virtual",
-    "model.statements",
-    "engine.said",
+    "assumptions.statements",
+    "compiled.unprinted",
     "engine.patients",
     "engine.laplace",
 )

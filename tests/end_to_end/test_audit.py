@@ -18,11 +18,11 @@ from bayes_net.checks.power import prior_blocks
 from bayes_net.data.terms import Response, Shrinkage
 from bayes_net.report.scenarios import audit_sentence, audit_to_read
 from bayes_net.results.scenarios import strongest
+from bayes_net.robustness.audit import LEFT_OUT, MOVED, NARROWED, WEAKENED, Step, audit_steps
+from bayes_net.robustness.scenarios import Scenario, plan
+from bayes_net.robustness.sensitivity import audit_table
 from bayes_net.schema import AS_SPECIFIED
 from bayes_net.workflow.analysis import prepare
-from bayes_net.workflow.audit import LEFT_OUT, MOVED, NARROWED, WEAKENED, Step, audit_steps
-from bayes_net.workflow.scenarios import Scenario, plan
-from bayes_net.workflow.sensitivity import audit_table
 
 READABLE = 1e-3
 """Values are stated with four digits."""

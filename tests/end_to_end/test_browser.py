@@ -25,9 +25,9 @@ from bayes_net.cli.app import app
 from bayes_net.report.patients import patients_page
 from bayes_net.report.synthesis import synthesis_page
 from bayes_net.results.scenarios import summary
+from bayes_net.robustness.sensitivity import Sensitivity, _write
 from bayes_net.specification.read import read_specification
 from bayes_net.specification.shipped import shipped_models
-from bayes_net.workflow.sensitivity import Sensitivity, _write
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

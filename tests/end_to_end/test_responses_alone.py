@@ -8,8 +8,8 @@ import tomli_w
 from test_cli import invoke
 
 import bayes_net as bn
-from bayes_net.data.notes import is_progression
 from bayes_net.errors import CohortError, InputError
+from bayes_net.tables.notes import is_progression
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayes_net.errors.CohortWarning")
 

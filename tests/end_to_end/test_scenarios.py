@@ -24,11 +24,11 @@ from bayes_net.figures.scenarios import draw_scenarios, heat_map, specification_
 from bayes_net.report.scenarios import answer
 from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.results.scenarios import summary, summary_table, troubles
+from bayes_net.robustness import scenarios
+from bayes_net.robustness.scenarios import _fitted, _prepare_all, plan, run_scenarios
 from bayes_net.schema import AS_SPECIFIED, PREDICTED, SAID
 from bayes_net.workflow import patients as preparation
-from bayes_net.workflow import scenarios
 from bayes_net.workflow.patients import PreparedPatients
-from bayes_net.workflow.scenarios import _fitted, _prepare_all, plan, run_scenarios
 
 SLOPE = "priors.hazard_ratio_per_10_points"
 QUICK = small_trial.QUICK | {"landmarks": {"times": ["120d"], "thresholds": None}}

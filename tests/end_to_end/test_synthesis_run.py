@@ -28,7 +28,6 @@ from test_output import everything_in, hashes
 import bayes_net as bn
 from bayes_net.cli import terminal as cli
 from bayes_net.cli.terminal import progress
-from bayes_net.data.shipped import models_folder
 from bayes_net.errors import InputError
 from bayes_net.evidence.table import COLUMNS
 from bayes_net.figures import style
@@ -43,6 +42,7 @@ from bayes_net.schema import landmark_names
 from bayes_net.specification.read import read_specification
 from bayes_net.specification.shipped import shipped_models
 from bayes_net.specification.synthesis import SynthesisPlan
+from bayes_net.tables.shipped import models_folder
 from bayes_net.workflow import synthesis as synthesis_workflow
 from bayes_net.workflow.analysis import prepare
 from bayes_net.workflow.describe import synthesis_in_words

@@ -16,10 +16,10 @@ from bayes_net.checks.tipping import FACTORS, censoring_tipping, with_words
 from bayes_net.errors import InputError, SpecificationError
 from bayes_net.figures.scenarios import censoring_curves, draw_censoring
 from bayes_net.report.scenarios import tipping_sentences, tipping_to_read
+from bayes_net.robustness.scenarios import plan
+from bayes_net.robustness.sensitivity import assumed, curve_of, with_factors
 from bayes_net.schema import AS_SPECIFIED
 from bayes_net.workflow.analysis import analyse, prepare
-from bayes_net.workflow.scenarios import plan
-from bayes_net.workflow.sensitivity import assumed, curve_of, with_factors
 from bayes_net.workflow.write import write
 
 SD = 0.1

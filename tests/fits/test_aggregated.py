@@ -7,6 +7,8 @@ import pytest
 import xarray as xr
 from exposures import followed, patients
 
+from bayes_net.assumptions.assumptions import COMMON, SHARED, TIME_VARYING, Hazard, free_variables
+from bayes_net.assumptions.priors import INDEPENDENT, NONE, Flat, Priors
 from bayes_net.checks.gate import gate, loo
 from bayes_net.data import aggregated
 from bayes_net.data.aggregated import SLOPES, aggregate
@@ -28,9 +30,7 @@ from bayes_net.inference.closed_form import (
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler
 from bayes_net.inference.start import SPREAD, starting_points, starts_of_definition
-from bayes_net.model.assumptions import COMMON, SHARED, TIME_VARYING, Hazard, free_variables
 from bayes_net.model.predictors import coordinates
-from bayes_net.model.priors import INDEPENDENT, NONE, Flat, Priors
 
 CUTS = 5.0 * np.arange(1, 10)
 RATE = 0.05 * np.exp([0, 0.3, 0.5, 0.4, 0.2, 0, -0.2, -0.3, -0.4, -0.5])

@@ -10,11 +10,11 @@ from scipy.stats import binom
 from typer.testing import CliRunner
 
 import bayes_net as bn
+from bayes_net.assumptions.priors import Flat, Priors
 from bayes_net.checks.calibrate import NO_ASSOCIATION, calibrate, calibration_summary, simulated
 from bayes_net.cli.app import app
 from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import draw_prior
-from bayes_net.model.priors import Flat, Priors
 
 REPLICATES = 120
 QUICK = bn.Sampler(draws=200, tune=250, chains=2)

@@ -30,6 +30,10 @@ from pools import (
 from test_engine import COMBINATIONS, any_patients, any_priors
 from test_likelihood import LAYOUTS, VARIANTS, around, shape_of, shared_with
 
+from bayes_net.assumptions.assumptions import Hazard, SlopePrior, free_variables
+from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.participants import Participants
+from bayes_net.assumptions.priors import Borrowing, Fixed, HalfCauchy, MedianSurvival, Normal
 from bayes_net.checks.power import study_log_likelihood
 from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import long_form
@@ -44,13 +48,9 @@ from bayes_net.inference.sampling import labelled
 from bayes_net.inference.synthesis import as_defined
 from bayes_net.labels import coordinates as labelled_coordinates
 from bayes_net.labels import index_labels
-from bayes_net.model.assumptions import Hazard, SlopePrior, free_variables
 from bayes_net.model.backend import random_variable
 from bayes_net.model.hazard import hazard_model
-from bayes_net.model.network import combine_network
-from bayes_net.model.participants import Participants
 from bayes_net.model.predictors import coordinates, factors, labels
-from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, MedianSurvival, Normal
 from bayes_net.model.synthesis import synthesis_model
 from bayes_net.specification.read import read_specification
 from bayes_net.specification.synthesis import SynthesisPlan

@@ -8,11 +8,11 @@ import pytest
 from exposures import patients
 from pools import MODELS, assumptions, evidence, ratio, row, z_of
 
+from bayes_net.assumptions.network import combine_network
 from bayes_net.estimands.summary import summarise
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler
 from bayes_net.inference.synthesis import fit_synthesis
-from bayes_net.model.network import combine_network
 from bayes_net.specification.read import read_specification
 from bayes_net.workflow.analysis import fit_models, prepare
 

@@ -29,19 +29,19 @@ from test_likelihood import (
     theta_of,
 )
 
+from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.priors import Flat, HalfNormal, Normal, Priors
+from bayes_net.compiled import code as engine_code
+from bayes_net.compiled import normal
 from bayes_net.data.exposure import long_form
-from bayes_net.engine import code as engine_code
-from bayes_net.engine import normal
 from bayes_net.engine.laplace import turned_to_mode
 from bayes_net.engine.patients import patients_posterior
 from bayes_net.engine.posterior import packed
 from bayes_net.engine.synthesis import synthesis_posterior
 from bayes_net.errors import InputError
-from bayes_net.evidence.kinds import KINDS
 from bayes_net.inference.sampling import Sampler, sample_posterior
-from bayes_net.model.assumptions import Hazard
-from bayes_net.model.network import combine_network
-from bayes_net.model.priors import Flat, HalfNormal, Normal, Priors
+from bayes_net.statistics.kinds import KINDS
 
 RTOL = 1e-10
 """Algebra in another order: covers the rounding of sums of a few hundred terms."""
@@ -210,7 +210,7 @@ CHILD = """
 import hashlib, sys, warnings
 import numpy as np
 from bayes_net.data.exposure import Exposure
-from bayes_net.engine.code import code
+from bayes_net.compiled.code import code
 from bayes_net.engine.nuts import nuts_model
 from bayes_net.engine.laplace import turned_to_mode
 from bayes_net.engine.patients import patients_posterior

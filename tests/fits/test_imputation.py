@@ -13,6 +13,8 @@ from scipy.stats import kstest, norm
 from scipy.stats import t as student
 
 import bayes_net as bn
+from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.priors import Normal, Priors
 from bayes_net.checks.gate import gate, worst_of
 from bayes_net.data.exposure import Exposure
 from bayes_net.data.terms import Response, Shrinkage
@@ -23,8 +25,6 @@ from bayes_net.estimands.survival import hazard_ratio, interaction, median_survi
 from bayes_net.inference.imputation import Censoring, concerned_patients, fit_imputed, impute_censored
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler
-from bayes_net.model.assumptions import Hazard
-from bayes_net.model.priors import Normal, Priors
 
 CUTS = np.array([2.0, 5.0, 9.0])
 LOG_HAZARD = np.log([[0.20, 0.05, 0.10, 0.02], [0.04, 0.15, 0.03, 0.08]])

@@ -5,12 +5,12 @@ import pytest
 from pools import assumptions, evidence, slope
 from test_simulate import cox_slope
 
+from bayes_net.assumptions.assumptions import SlopePrior
+from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.priors import Normal
 from bayes_net.data.landmarks import landmark, landmark_times
 from bayes_net.inference.sampling import Sampler
 from bayes_net.inference.synthesis import fit_synthesis
-from bayes_net.model.assumptions import SlopePrior
-from bayes_net.model.network import combine_network
-from bayes_net.model.priors import Normal
 from bayes_net.simulate.cohort import simulate_cohort
 from bayes_net.simulate.ensemble import virtual_trials
 from bayes_net.simulate.plan import SimulationPlan

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from exposures import patients
 
+from bayes_net.assumptions.assumptions import Hazard, step_information
+from bayes_net.assumptions.priors import Flat, HalfNormal, MedianSurvival, Normal, Priors
 from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import collapsed_form, long_form
 from bayes_net.engine.layout import Layout, layout
@@ -16,9 +18,7 @@ from bayes_net.engine.patients import patients_posterior, sampled_variables
 from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import as_defined, log_likelihood, with_derived
 from bayes_net.inference.sampling import labelled
-from bayes_net.model.assumptions import Hazard, step_information
 from bayes_net.model.predictors import coordinates
-from bayes_net.model.priors import Flat, HalfNormal, MedianSurvival, Normal, Priors
 
 FLAT = Priors(level=Flat(), slope=Flat(), arm_effect=Flat(), covariate=Flat())
 SHARP = Priors(

@@ -28,20 +28,20 @@ from pools import (
 from scipy import stats
 from scipy.special import expit
 
+from bayes_net.assumptions.assumptions import Assumptions, SlopePrior
+from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.participants import Participants
+from bayes_net.assumptions.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal, probability_prior
 from bayes_net.checks.influence import left_out
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError, SpecificationError
 from bayes_net.estimands.new_study import new_arm_effect
-from bayes_net.evidence.statistics import Quantity
 from bayes_net.inference.arrays import draw_prior, published_log_likelihood
 from bayes_net.inference.synthesis import fit_synthesis
 from bayes_net.labels import select
-from bayes_net.model.assumptions import Assumptions, SlopePrior
-from bayes_net.model.network import combine_network
-from bayes_net.model.participants import Participants
-from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal, probability_prior
 from bayes_net.results.synthesis import prior_table
 from bayes_net.specification.read import parse_specification
+from bayes_net.statistics.base import Quantity
 from bayes_net.workflow.analysis import prepare
 from bayes_net.workflow.describe import synthesis_in_words
 from bayes_net.workflow.synthesis import tabulate

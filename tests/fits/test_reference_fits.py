@@ -12,12 +12,12 @@ import xarray as xr
 from arviz_stats.base import array_stats
 from exposures import ENDPOINTS, ffcd, reference, two_groups
 
+from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.priors import Flat, Normal, Priors
 from bayes_net.data.exposure import Exposure
 from bayes_net.engine.layout import layout
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler
-from bayes_net.model.assumptions import Hazard
-from bayes_net.model.priors import Flat, Normal, Priors
 from bayes_net.schema import LAPLACE, NUTS
 
 MANY = Sampler(draws=4000, tune=1000, chains=4, target_accept=0.95)

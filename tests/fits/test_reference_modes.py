@@ -8,12 +8,12 @@ import xarray as xr
 from exposures import CLASSIC, ENDPOINTS, classic, ffcd, reference
 
 import bayes_net as bn
+from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.priors import Flat, Priors
 from bayes_net.data import WithoutShrinkage
 from bayes_net.data.exposure import Exposure, subset
 from bayes_net.engine.patients import patients_posterior
 from bayes_net.inference.closed_form import log_likelihood
-from bayes_net.model.assumptions import Hazard
-from bayes_net.model.priors import Flat, Priors
 from bayes_net.schema import DAYS_PER_MONTH, POINTS_PER_UNIT
 
 FLAT = Priors(level=Flat(), slope=Flat(), arm_effect=Flat(), covariate=Flat())

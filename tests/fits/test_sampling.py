@@ -11,6 +11,8 @@ from arviz_stats.base import array_stats
 from cohort_tables import read
 from exposures import followed, patients, two_groups
 
+from bayes_net.assumptions.assumptions import Hazard, free_variables, slope_over_time, walk_basis
+from bayes_net.assumptions.priors import Flat, Normal, Priors, hazard_ratio_prior
 from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import Exposure, expose
 from bayes_net.data.landmarks import landmark
@@ -21,9 +23,7 @@ from bayes_net.inference.closed_form import step_scale
 from bayes_net.inference.patients import fit, stack
 from bayes_net.inference.sampling import Sampler, compile_model, sample
 from bayes_net.inference.start import starting_points
-from bayes_net.model.assumptions import Hazard, free_variables, slope_over_time, walk_basis
 from bayes_net.model.predictors import coordinates
-from bayes_net.model.priors import Flat, Normal, Priors, hazard_ratio_prior
 from bayes_net.schema import SAMPLE_DIMS
 
 EARLY_AND_LATE = ((-0.4, -0.3), (0.3, 0.1))

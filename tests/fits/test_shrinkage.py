@@ -5,13 +5,13 @@ import pytest
 from pools import ARMS, assumptions, evidence, row, z_of
 from scipy import integrate, special, stats
 
+from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.shrinkage import selected, selection
 from bayes_net.errors import InputError
-from bayes_net.evidence.association import chance_late, log_odds_ratio
-from bayes_net.evidence.counts import place
-from bayes_net.evidence.ranges import log_range_density, replicated_range
 from bayes_net.evidence.table import EvidenceError
-from bayes_net.model.network import combine_network
-from bayes_net.model.shrinkage import selected, selection
+from bayes_net.statistics.association import chance_late, log_odds_ratio
+from bayes_net.statistics.counts import place
+from bayes_net.statistics.ranges import log_range_density, replicated_range
 
 RANGE = {"unit": "points of PCHG", "endpoint": "shrinkage"}
 

@@ -10,6 +10,9 @@ from equations import Equations, log_prior
 from pools import ARMS, Graph, assumptions, evidence, feeding_back, prrt, ratio, row
 from scipy import stats
 
+from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.participants import Participants
+from bayes_net.assumptions.priors import Borrowing, Normal
 from bayes_net.checks.influence import left_out
 from bayes_net.checks.power import prior_blocks, study_log_likelihood
 from bayes_net.errors import InputError
@@ -17,9 +20,6 @@ from bayes_net.inference.arrays import draw_free, draw_prior
 from bayes_net.inference.levels import _draw, with_levels
 from bayes_net.inference.sampling import Sampler
 from bayes_net.inference.synthesis import fit_synthesis, shares_first_stage, with_levels_of
-from bayes_net.model.network import combine_network
-from bayes_net.model.participants import Participants
-from bayes_net.model.priors import Borrowing, Normal
 
 TRIAL = [
     row("M", "median", 8.5, n=113, arm=ARMS[0]),

@@ -13,14 +13,14 @@ from scipy import stats
 from test_definitions import Evaluated, assert_engine_is, assert_variables
 from test_definitions import _python as _python
 
+from bayes_net.assumptions.assumptions import SlopePrior
+from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.priors import Normal
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.engine.synthesis import information, synthesis_posterior
 from bayes_net.inference.sampling import Sampler, labelled
 from bayes_net.inference.synthesis import as_defined, fit_synthesis
-from bayes_net.model.assumptions import SlopePrior
-from bayes_net.model.network import combine_network
 from bayes_net.model.predictors import factors
-from bayes_net.model.priors import Normal
 from bayes_net.model.synthesis import synthesis_model
 
 MARKS = ("150d", "180d", "36w", "48w", "72w", "no limit")

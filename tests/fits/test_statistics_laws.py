@@ -19,22 +19,22 @@ from pools import ARMS, Density, Graph, assumptions, evidence, log_effect, ratio
 from scipy import special, stats
 from scipy.integrate import quad
 
+from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.shrinkage import NEVER
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
 from bayes_net.estimands.synthesis import Prediction
-from bayes_net.evidence.counts import count_log_likelihood
-from bayes_net.evidence.kinds import KINDS
-from bayes_net.evidence.statistics import Quantity
 from bayes_net.evidence.table import EvidenceError
 from bayes_net.inference.arrays import draw_prior, published_log_likelihood
 from bayes_net.labels import coordinates, select
 from bayes_net.model.likelihoods import count_rows
-from bayes_net.model.network import combine_network
 from bayes_net.model.predictors import labels
-from bayes_net.model.shrinkage import NEVER
 from bayes_net.model.synthesis import synthesis_model
 from bayes_net.report.evidence_tables import evidence_table
 from bayes_net.report.synthesis_words import describe
+from bayes_net.statistics.base import Quantity
+from bayes_net.statistics.counts import count_log_likelihood
+from bayes_net.statistics.kinds import KINDS
 from bayes_net.workflow.describe import synthesis_in_words
 
 CUTS = (8.0, 16.0)

@@ -30,6 +30,10 @@ from pools import (
 from said import correlations
 from scipy import integrate, special, stats
 
+from bayes_net.assumptions.assumptions import SlopePrior
+from bayes_net.assumptions.network import combine_network, with_labels
+from bayes_net.assumptions.participants import Participants
+from bayes_net.assumptions.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal
 from bayes_net.checks.influence import leave_one_number_out, left_out
 from bayes_net.data.exposure import person_time
 from bayes_net.data.landmarks import landmark, landmark_times
@@ -47,10 +51,6 @@ from bayes_net.inference.arrays import draw_prior, published_log_likelihood
 from bayes_net.inference.sampling import Sampler
 from bayes_net.inference.synthesis import fit_synthesis
 from bayes_net.labels import select
-from bayes_net.model.assumptions import SlopePrior
-from bayes_net.model.network import combine_network, with_labels
-from bayes_net.model.participants import Participants
-from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal
 from bayes_net.results.synthesis import hazard_ratios
 from bayes_net.simulate.cohort import simulate_cohort
 from bayes_net.workflow.analysis import prepare

@@ -8,6 +8,8 @@ from scipy import stats
 from test_power import distance
 from test_synthesis import with_patients  # noqa: F401 (a fixture)
 
+from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.priors import Fixed, Normal
 from bayes_net.checks.influence import study_influence
 from bayes_net.checks.power import (
     ALPHAS,
@@ -20,9 +22,7 @@ from bayes_net.checks.power import (
 from bayes_net.inference.arrays import draw_prior, with_derived
 from bayes_net.inference.synthesis import as_defined, named
 from bayes_net.labels import coordinates
-from bayes_net.model.network import combine_network
 from bayes_net.model.predictors import effect_names, length, scale_names
-from bayes_net.model.priors import Fixed, Normal
 from bayes_net.schema import STUDY
 
 PRIOR = Normal(0.3, 0.6)

@@ -7,8 +7,8 @@ import numpy as np
 from said import correlations, log_statements
 from scipy import special, stats
 
+from bayes_net.assumptions.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal
 from bayes_net.data.landmarks import landmark_times
-from bayes_net.model.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal
 
 KINDS = {
     "curves": ("survival", "median", "restricted mean"),

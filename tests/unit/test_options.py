@@ -64,7 +64,7 @@ WRONG = {
 
 
 def test_every_wrong_option_is_named_with_what_was_expected_and_no_file_is_read(monkeypatch):
-    monkeypatch.setattr("bayes_net.data.reading.read_file", pytest.fail)
+    monkeypatch.setattr("bayes_net.tables.reading.read_file", pytest.fail)
     with pytest.raises(InputError) as refused:
         CALLS[read_cohort](**WRONG)
     assert set(WRONG) == set(_hints(read_cohort)) - {"patients", "scans"}

@@ -6,10 +6,10 @@ import pytest
 from exposures import patients
 
 from bayes_net import schema
+from bayes_net.assumptions.assumptions import Hazard
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler
 from bayes_net.inference.synthesis import fit_synthesis
-from bayes_net.model.assumptions import Hazard
 from bayes_net.model.hazard import hazard_model
 from bayes_net.model.synthesis import synthesis_model
 from bayes_net.specification.read import read_specification

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from bayes_net.adam.read import read_adam
+from bayes_net.cli.check import examine
 from bayes_net.data.exposure import expose
 from bayes_net.data.landmarks import landmark
 from bayes_net.errors import CohortError, InputError
 from bayes_net.inference.imputation import Censoring, concerned_patients
-from bayes_net.workflow.check import examine
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayes_net.errors.CohortWarning")
 FORMATS = ["xpt", "v5.xpt", "json", "ndjson", "dsjc", "gz.dsjc", "raw.dsjc", "csv", "parquet"]
@@ -340,7 +340,7 @@ def test_the_pilot_study_in_three_formats(ending, shared, reference):
 
 def test_zeros_of_a_transport_file_are_zeros(shared):
     """pandas reads them as 5.4e-79."""
-    from bayes_net.data.reading import parsed, read_table
+    from bayes_net.tables.reading import parsed, read_table
 
     (folder,) = (shared / "cases").glob("96*")
     frame = read_table(folder / "adtr.xpt", "scan").frame

@@ -9,11 +9,11 @@ import pytest
 from calibration import recovery
 from calibration.fingerprint import stale
 
-from bayes_net.data.shipped import models_folder
 from bayes_net.evidence.table import read_evidence
 from bayes_net.schema import NO_LIMIT
 from bayes_net.simulate.ensemble import virtual_trials
 from bayes_net.simulate.trials import LABELS
+from bayes_net.tables.shipped import models_folder
 
 REFRESH = "run `python -m tests.calibration.recovery` for each structure and commit what it stores"
 

@@ -8,10 +8,10 @@ import pytest
 from cohort_tables import changed, changes, people, read, read_csv, sizes, with_row
 
 from bayes_net.data.cohort import Cohort, read_cohort
-from bayes_net.data.notes import Note
 from bayes_net.data.registry import expose_registry
 from bayes_net.errors import CohortError, CohortWarning
 from bayes_net.files.formats import READERS, in_memory
+from bayes_net.tables.notes import Note
 
 
 def test_a_cohort_holds_months_percent_change_and_the_arms_sorted():

@@ -6,8 +6,8 @@ import pytest
 
 from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.landmarks import Landmark, landmark, landmark_times, response
-from bayes_net.data.reading import months_on_grid
 from bayes_net.errors import InputError
+from bayes_net.tables.reading import months_on_grid
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayes_net.errors.CohortWarning")
 

@@ -6,10 +6,10 @@ import xarray as xr
 from pools import ARMS, assumptions, evidence, row, slope
 from scipy import special, stats
 
+from bayes_net.assumptions.network import combine_network
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.estimands.synthesis import arm_curves, profiles
 from bayes_net.inference.arrays import draw_prior
-from bayes_net.model.network import combine_network
 
 CURVE, LANDMARK = ("pfs", "A", ARMS[0]), landmark_times(["150d", "no limit"])
 AT = LANDMARK[0].months

@@ -19,8 +19,8 @@ from test_evidence import (
     SURVIVAL,
 )
 
-from bayes_net.evidence.kinds import datum
 from bayes_net.evidence.table import COLUMNS, Evidence, EvidenceError, read_evidence
+from bayes_net.statistics.kinds import datum
 
 KINDS = (MEDIAN, SURVIVAL, RATIO, SLOPE, COUNT, SHRUNK, ODDS, MEAN, SAID, LOG_SE, RULE)
 ODD = [

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_net.evidence.kinds import datum
+from bayes_net.cli.check import examine
 from bayes_net.evidence.pairs import declared_correlations
 from bayes_net.evidence.table import COLUMNS, REQUIRED, Evidence, EvidenceError, read_evidence
-from bayes_net.workflow.check import examine
+from bayes_net.statistics.kinds import datum
 
 DATA = Path(__file__).resolve().parents[3] / "models" / "data"
 FILES = [DATA / f"{name}.csv" for name in ("netter1", "mid_treatment", "dosimetry")]

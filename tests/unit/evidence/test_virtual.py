@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from bayes_net.data.landmarks import landmark_times
-from bayes_net.data.shipped import models_folder
-from bayes_net.evidence.kinds import datum
 from bayes_net.evidence.table import EvidenceError, read_evidence
 from bayes_net.evidence.virtual import biases, carried
 from bayes_net.simulate.ensemble import virtual_trials
+from bayes_net.statistics.kinds import datum
+from bayes_net.tables.shipped import models_folder
 
 DATA = models_folder() / "data"
 

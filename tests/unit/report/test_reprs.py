@@ -14,13 +14,13 @@ from invented_fits import draws, invented, patients
 from plans import parse, values
 
 import bayes_net as bn
+from bayes_net.assumptions.participants import Participants
 from bayes_net.checks.gate import Gate
 from bayes_net.data.gauss import compress
 from bayes_net.data.landmarks import Landmark, attrition_table
-from bayes_net.data.reading import Table
 from bayes_net.figures.style import Figure
-from bayes_net.model.participants import Participants
 from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, reported_quantities
+from bayes_net.tables.reading import Table
 from bayes_net.workflow.patients import PreparedPatients
 
 NASTY = '<script>alert(1)</script> & "quoted" 日本'

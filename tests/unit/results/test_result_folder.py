@@ -23,7 +23,7 @@ from bayes_net.report.synthesis import SYNTHESIS, synthesis_page
 from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.results.folder import Illustration, read_result, write_content, write_manifest
 from bayes_net.results.scenarios import summary
-from bayes_net.workflow.sensitivity import Sensitivity
+from bayes_net.robustness.sensitivity import Sensitivity
 
 TOLD = {"specification_sha256": "0f" * 32, "gate": "passed", "data_sha256": "a" * 64, "version pymc": "6.1"}
 SPECIFICATION = 'title = "A"\nslopes = "per arm"\n[sampling]\nseed = 5\n[[covariates]]\nname = "age"\n'

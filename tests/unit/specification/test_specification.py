@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from plans import COMPANIONS, MINIMAL, OTHER_VALUES, SYNTHETIC, parse, values
 
+from bayes_net.assumptions.priors import Flat, Normal, slope_change_prior
 from bayes_net.data.terms import Covariate, Response, Shrinkage
-from bayes_net.model.priors import Flat, Normal, slope_change_prior
+from bayes_net.robustness.scenarios import plan
 from bayes_net.schema import Duration
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.read import read_specification
-from bayes_net.workflow.scenarios import plan
 
 
 def test_a_minimal_specification_has_defaults_for_all_the_rest():
