@@ -15,7 +15,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.schema import ARM, ENDPOINT, FIELDS, SAMPLE_DIMS, STUDY
+from bayes_net.schema import (
+    ARM,
+    BIAS_TAKEN_OFF,
+    BIASED,
+    ENDPOINT,
+    FIELDS,
+    NO_LIMIT,
+    OBSERVED,
+    SAMPLE_DIMS,
+    STUDY,
+)
 
 Draws = TypeVar("Draws", xr.DataArray, xr.Dataset)
 Labels = Mapping[str, Sequence]
@@ -121,3 +131,27 @@ def _joined(draws: xr.Dataset) -> xr.Dataset:
             labels = [", ".join(map(str, place)) for place in places]
             draws = draws.drop_vars(names).assign_coords({dim: labels})
     return draws
+
+
+WITHOUT_BIAS = f"{NO_LIMIT}, {BIAS_TAKEN_OFF}"
+BIAS_ASSUMED = "the size of the bias is assumed"
+
+
+def landmark_names(hazard_ratios: pd.DataFrame) -> pd.Series:
+    """Each row's landmark; ``no limit`` of a synthesis says so where its bias was taken off."""
+    return hazard_ratios["landmark"].mask(hazard_ratios["status"] == BIAS_TAKEN_OFF, WITHOUT_BIAS)
+
+
+def landmark_label(label: str, biased: bool | None = None) -> str:
+    """The landmark's name, which for ``no limit`` always says that it is biased, or that a bias of assumed
+    size was taken off; ``biased`` is seen from the name where it is not given."""
+    if label == WITHOUT_BIAS:
+        return f"{label} ({BIAS_ASSUMED})"
+    if biased is None:
+        biased = label in (NO_LIMIT, OBSERVED)
+    return f"{label} ({BIASED})" if biased else label
+
+
+def landmark_labels(table: pd.DataFrame) -> list[str]:
+    """``landmark_label`` of every row of a table with columns ``landmark`` and ``biased``."""
+    return [landmark_label(*row) for row in zip(table["landmark"], table["biased"], strict=True)]

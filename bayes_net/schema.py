@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bayes_net.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # --- dims: of draws, of data, and of what is observed in a model --------------------------------------
 
@@ -233,6 +230,7 @@ POPULATIONS = (AT_RISK, ALIVE)
 NO_LIMIT = "no limit"
 OBSERVED = f"{NO_LIMIT}, as observed"
 """Of a synthesis: "no limit" with its guarantee-time bias, which is what a publication prints."""
+BIASED = "biased: conditions on the future"
 BIAS_TAKEN_OFF = "bias taken off"
 """Status of a synthesis's "no limit" from which an assumed guarantee-time bias was subtracted."""
 NO_LIMIT_WARNING = (
@@ -339,26 +337,6 @@ def months_per(time_unit: str) -> float:
     return _DAYS[TIME_UNITS[time_unit]] / DAYS_PER_MONTH
 
 
-BIASED = "biased: conditions on the future"
-WITHOUT_BIAS = f"{NO_LIMIT}, {BIAS_TAKEN_OFF}"
-BIAS_ASSUMED = "the size of the bias is assumed"
-
-
-def landmark_names(hazard_ratios: pd.DataFrame) -> pd.Series:
-    """Each row's landmark; ``no limit`` of a synthesis says so where its bias was taken off."""
-    return hazard_ratios["landmark"].mask(hazard_ratios["status"] == BIAS_TAKEN_OFF, WITHOUT_BIAS)
-
-
-def landmark_label(label: str, biased: bool | None = None) -> str:
-    """The landmark's name, which for ``no limit`` always says that it is biased, or that a bias of assumed
-    size was taken off; ``biased`` is seen from the name where it is not given."""
-    if label == WITHOUT_BIAS:
-        return f"{label} ({BIAS_ASSUMED})"
-    if biased is None:
-        biased = label in (NO_LIMIT, OBSERVED)
-    return f"{label} ({BIASED})" if biased else label
-
-
 ASSOCIATION = "association"
 PER_10_POINTS = "shrinkage, per 10 points"
 PER_1_POINT = "shrinkage, per 1 point"
@@ -376,8 +354,3 @@ _WORDS = {
 def words(key: str) -> str:
     """A key of the tables as it is written: ``PFS`` for ``pfs``."""
     return _WORDS.get(key, str(key))
-
-
-def landmark_labels(table: pd.DataFrame) -> list[str]:
-    """``landmark_label`` of every row of a table with columns ``landmark`` and ``biased``."""
-    return [landmark_label(*row) for row in zip(table["landmark"], table["biased"], strict=True)]

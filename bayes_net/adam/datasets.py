@@ -14,7 +14,7 @@ import pandas as pd
 from bayes_net.errors import CohortError, listed, problem
 from bayes_net.files.formats import READERS, read_file
 from bayes_net.schema import DAYS_PER_MONTH
-from bayes_net.tables.reading import parsed, text
+from bayes_net.tables.values import parsed, text
 
 DATASETS = ("adsl", "adtte", "adtr", "adrs")
 _UNIT_DAYS = {"day": 1.0, "week": 7.0, "month": DAYS_PER_MONTH, "year": 12 * DAYS_PER_MONTH}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,46 +19,25 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.adam.datasets import (
-    ORIGINS,
     Dataset,
-    coded,
     datasets,
-    dates_of,
     elapsed_days,
     parameter,
     unit_in_days,
     unit_name,
 )
+from bayes_net.adam.scans import Read, read_responses, read_scans, with_responses
 from bayes_net.adam.written import is_written, read_written
-from bayes_net.data.cohort import Cohort, Origin, read_cohort
+from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.errors import listed
-from bayes_net.numbers import counted
 from bayes_net.options import Scalar, refuse_types
 from bayes_net.schema import OS, PFS
-from bayes_net.tables.notes import HANDLED, ORIGIN, WARNING, Note
+from bayes_net.tables.notes import HANDLED, ORIGIN, Note
 
 POPULATIONS = ("ITTFL", "FASFL")
 ARM_VARIABLES = ("TRT01P", "TRTP", "ARM", "TRT01A", "TRTA")
-TUMOUR_CODES = ("SLDINV", "SUMDIAM", "SDIAM", "SUMDIA", "SLD", "SUMLD", "TSUMDIAM")
-_TUMOUR = re.compile(r"\bsum\b.*\b(?:diameters?|longest|lesions?)\b|\bsum of\b.*\bdiam", re.IGNORECASE)
-_RESPONSE = re.compile(r"^(?!.*\b(?:best|confirmed)\b).*\boverall response\b", re.IGNORECASE)
 _SCREENED_OUT = re.compile(r"screen\w* fail|not (?:assigned|treated|randomi[sz]ed)", re.IGNORECASE)
 _DEATH = re.compile(r"\b(?:death|dead|died)\b", re.IGNORECASE)
-
-
-@dataclass
-class _Read:
-    """What has been found out on the way: where fields come from, and notes."""
-
-    origin: list[Origin] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-
-    def says(self, name: str, one: Dataset, variable: str, rule: str = "") -> None:
-        self.origin.append(Origin(name, one.file, variable, rule))
-
-    def handled(self, code: str, n: int, what: str) -> None:
-        if n:
-            self.notes.append(Note(HANDLED, code, f"{counted(n, 'patient')} {what}", n))
 
 
 def read_adam(
@@ -112,7 +91,7 @@ def read_adam(
         A data set or parameter is missing or ambiguous, or the tables break a rule of ``read_cohort``.
     """
     refuse_types(read_adam, locals() | conventions, read_cohort)
-    made, sets = _Read(), datasets(source, where or {})
+    made, sets = Read(), datasets(source, where or {})
     if is_written(sets):
         asked = {"pfs": pfs, "os": os, "tumour": tumour, "response": response, "arm": arm}
         asked |= {"population": population, "analysis_flag": analysis_flag}
@@ -138,12 +117,12 @@ def read_adam(
     scans, unit = None, None
     if "adtr" in sets:
         tumours = sets["adtr"].where(sets["adtr"].values("USUBJID").isin(set(patients["patient"])))
-        scans, unit = _scans(tumours, tumour, analysis_flag, adtte, first_day, size_unit, made)
+        scans, unit = read_scans(tumours, tumour, analysis_flag, adtte, first_day, size_unit, made)
         if "adrs" in sets:
-            scans = _with_responses(scans, sets["adrs"], response, first_day, made)
+            scans = with_responses(scans, sets["adrs"], response, first_day, made)
     elif "adrs" in sets:
         read = sets["adrs"].where(sets["adrs"].values("USUBJID").isin(set(patients["patient"])))
-        scans = _responses(read, response, first_day, made)
+        scans = read_responses(read, response, first_day, made)
     cohort = read_cohort(
         patients,
         scans,
@@ -160,7 +139,7 @@ def read_adam(
     return _completed(cohort, reasons, made)
 
 
-def _completed(cohort: Cohort, reasons: pd.DataFrame, made: _Read) -> Cohort:
+def _completed(cohort: Cohort, reasons: pd.DataFrame, made: Read) -> Cohort:
     """The cohort with its origin, reasons, notes, and progression as ADTTE has it."""
     ended = cohort.patients.merge(reasons, on="patient", how="left")
     progressed = (ended["pfs_event"] == 1) & ~ended["pfs_reason"].fillna("").str.contains(_DEATH)
@@ -183,7 +162,7 @@ def _completed(cohort: Cohort, reasons: pd.DataFrame, made: _Read) -> Cohort:
     )
 
 
-def _population(sets: Mapping[str, Dataset], flag: str | None, made: _Read) -> Dataset:
+def _population(sets: Mapping[str, Dataset], flag: str | None, made: Read) -> Dataset:
     """ADSL of those who are analysed."""
     adsl = sets["adsl"]
     twice = adsl.values("USUBJID").duplicated()
@@ -212,7 +191,7 @@ def _population(sets: Mapping[str, Dataset], flag: str | None, made: _Read) -> D
     return adsl
 
 
-def _arms(adsl: Dataset, adtte: Dataset, asked: str | None, made: _Read) -> pd.Series:
+def _arms(adsl: Dataset, adtte: Dataset, asked: str | None, made: Read) -> pd.Series:
     """The arm of each patient, by USUBJID."""
     for one in (adsl, adtte):
         for name in [asked.upper()] if asked else ARM_VARIABLES:
@@ -226,7 +205,7 @@ def _arms(adsl: Dataset, adtte: Dataset, asked: str | None, made: _Read) -> pd.S
 
 
 def _patients(
-    adtte: Dataset, codes: Mapping[str, str | None], arm_of: pd.Series, time_unit: str | None, made: _Read
+    adtte: Dataset, codes: Mapping[str, str | None], arm_of: pd.Series, time_unit: str | None, made: Read
 ) -> tuple[pd.DataFrame, pd.DataFrame, float | None]:
     """Patients in days, why their follow-up ended, and what AVAL calls the first day (0, 1, or None:
     unknown)."""
@@ -261,7 +240,7 @@ def _patients(
 
 
 def _with_covariates(
-    patients: pd.DataFrame, adsl: Dataset, covariates: Sequence[str], made: _Read
+    patients: pd.DataFrame, adsl: Dataset, covariates: Sequence[str], made: Read
 ) -> pd.DataFrame:
     own = adsl.frame.set_axis(adsl.values("USUBJID"), axis=0)
     if absent := [name for name in covariates if name.upper() not in own]:
@@ -272,106 +251,3 @@ def _with_covariates(
         made.says(name, adsl, name.upper())
         patients[name] = patients["patient"].map(own[name.upper()])
     return patients
-
-
-def _scans(
-    adtr: Dataset,
-    code: str | None,
-    flag: str | None,
-    adtte: Dataset,
-    first_day: float | None,
-    size_unit: str | None,
-    made: _Read,
-) -> tuple[pd.DataFrame, str]:
-    """One row a scan, the baseline at time 0 or before, sizes in AVALU or mm."""
-    code = coded(adtr, code, TUMOUR_CODES, _TUMOUR, "the sum of diameters", "tumour")
-    rows = adtr.where(adtr.values("PARAMCD").eq(code) & adtr.values("DTYPE").isna())
-    if flag is not None:
-        rows = rows.where(rows.values(flag.upper()).eq("Y"))
-    who, size, base = rows.values("USUBJID"), rows.numbers("AVAL"), rows.numbers("BASE")
-    day, where = _days(rows, adtte, first_day)
-    flagged = rows.values("ABLFL").eq("Y")
-    baseline = size.where(flagged).groupby(who).first()
-    baseline = baseline.fillna(base.groupby(who).first())
-    start = day.where(flagged).groupby(who).first()
-    zero = first_day or 0.0
-    early = size.where((day <= zero) & baseline.reindex(who).isna().to_numpy())
-    baseline = baseline.fillna(early.groupby(who).last())
-    of = who.map(baseline)
-    change = rows.numbers("PCHG").fillna(100 * (size / base.fillna(of) - 1))
-    exact = (change - 100 * (size / of - 1)).abs() < 1e-6
-    later = ~flagged & (day > zero) & change.notna() & of.notna()
-    flagged_too = f" and {flag.upper()} is Y" if flag else ""
-    made.says("scans", rows, f"AVAL, BASE and PCHG, PARAMCD {code}", f"DTYPE is empty{flagged_too}")
-    made.says("time of scans", rows, "ADY", where)
-    unknown = set(who) - set(baseline.dropna().index)
-    made.handled("no-baseline", len(unknown), "without a baseline size, whose scans are left out")
-    sizes = size.where(exact, of * (1 + change / 100))
-    after = _one_a_day(pd.DataFrame({"patient": who, "time": day, "size": sizes})[later], made)
-    first = pd.DataFrame({"size": baseline.dropna()}).rename_axis("patient").reset_index()
-    first["time"] = np.minimum(first["patient"].map(start).fillna(0.0) - zero, 0.0)
-    first.index = [f"baseline {i}" for i in range(1, len(first) + 1)]
-    unit = size_unit or next(
-        (u for u in ("mm", "cm") if u in {str(v).lower() for v in rows.values("AVALU")}), "mm"
-    )
-    return pd.concat([first, after])[["patient", "time", "size"]], unit
-
-
-def _one_a_day(scans: pd.DataFrame, made: _Read) -> pd.DataFrame:
-    """The smallest size of each patient and day, which is what a best response is made of."""
-    ordered = scans.sort_values(["patient", "time", "size"], kind="stable")
-    again = ordered.duplicated(["patient", "time"])
-    contradicting = again & (
-        ordered["size"] != ordered.groupby(["patient", "time"])["size"].transform("first")
-    )
-    if n := int(contradicting.sum()):
-        message = (
-            f"{counted(n, 'scan')} on the day of a smaller one of the same patient, left out: choose rows by "
-            "analysis_flag or where if another is meant"
-        )
-        rows = tuple(f"row {i}" for i in ordered.index[contradicting][:10])
-        made.notes.append(Note(WARNING, "scans-of-one-day", message, n, rows=rows))
-    return ordered[~again].sort_index()
-
-
-def _days(rows: Dataset, adtte: Dataset, first_day: float | None) -> tuple[pd.Series, str]:
-    """Days of rows on the clock of AVAL of ADTTE, and where they come from."""
-    origins = dates_of(adtte, ORIGINS).groupby(adtte.values("USUBJID")).first()
-    elapsed, given = elapsed_days(rows, origins), rows.numbers("ADY")
-    known = (given - elapsed)[(given > 0) & elapsed.notna()]
-    if (given == 0).any():
-        own, says = 0.0, "has a day 0"
-    elif len(known):
-        own, says = float(np.round(known.median())), f"the first day is {np.round(known.median()):g}"
-    else:
-        own, says = 1.0, "has no day 0"
-    on_line = given + (own if own else 0.0) * (given < 0)
-    shift = 0.0 if first_day is None else first_day - own
-    days = (on_line + shift).fillna(elapsed + (first_day or 0.0))
-    moved = f", moved by {shift:g} to the clock of AVAL" if shift else ""
-    dated = int((given.isna() & elapsed.notna()).sum())
-    return days, f"{says}{moved}" + (f"; {dated} from dates" if dated else "")
-
-
-def _with_responses(
-    scans: pd.DataFrame, adrs: Dataset, code: str | None, first_day: float | None, made: _Read
-) -> pd.DataFrame:
-    """The scans with the overall response that was read on their day, where ADRS has it."""
-    read = _responses(adrs, code, first_day, made)
-    if read is None:
-        return scans
-    joined = scans.merge(read, on=["patient", "time"], how="left").set_axis(scans.index)
-    return joined.assign(response=joined["response"].where(joined["time"] > 0))
-
-
-def _responses(adrs: Dataset, code: str | None, first_day: float | None, made: _Read) -> pd.DataFrame | None:
-    """The overall response of each patient and day, None where ADRS has none."""
-    described = adrs.values("PARAM").fillna("").str.contains(_RESPONSE)
-    if code is None and not described.any():
-        return None
-    code = coded(adrs, code, ("OVRINV", "OVRLRESP", "OVR"), _RESPONSE, "the overall response", "response")
-    rows = adrs.where(adrs.values("PARAMCD").eq(code))
-    day, _ = _days(rows, rows, first_day)
-    made.says("response", adrs, f"AVALC, PARAMCD {code}", "on the day of the scan")
-    read = pd.DataFrame({"patient": rows.values("USUBJID"), "time": day, "response": rows.values("AVALC")})
-    return read.dropna().drop_duplicates(["patient", "time"])

@@ -1,11 +1,9 @@
 from . import priors as priors
-from .assumptions import (
+from .combine import combine_network as combine_network
+from .hazard import Hazard as Hazard
+from .network import Network as Network
+from .participants import Participants as Participants
+from .synthesis import (
     Assumptions as Assumptions,
-    Hazard as Hazard,
     SlopePrior as SlopePrior,
 )
-from .network import (
-    Network as Network,
-    combine_network as combine_network,
-)
-from .participants import Participants as Participants

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_net.assumptions.assumptions import Assumptions
 from bayes_net.assumptions.priors import FULL
+from bayes_net.assumptions.synthesis import Assumptions
 from bayes_net.data.exposure import Exposure
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError, listed

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from bayes_net.assumptions.assumptions import Assumptions
+from bayes_net.assumptions.synthesis import Assumptions
 from bayes_net.data.landmarks import Landmark, landmark_times
 from bayes_net.schema import NO_LIMIT
 from bayes_net.statistics.base import NUMPY, Array, Datum, Maths, Quantity

@@ -10,7 +10,6 @@ import numpy as np
 
 from bayes_net import schema
 from bayes_net.assumptions import priors
-from bayes_net.assumptions.assumptions import Assumptions
 from bayes_net.assumptions.priors import (
     EXCHANGEABLE,
     FULL,
@@ -20,6 +19,7 @@ from bayes_net.assumptions.priors import (
     Heterogeneity,
     Normal,
 )
+from bayes_net.assumptions.synthesis import Assumptions
 from bayes_net.schema import ARM, INTERVAL
 from bayes_net.statistics.base import FLOOR_INFLATION
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import NONE, Flat
 from bayes_net.checks.predictive import censoring_times, latent_times
 from bayes_net.data.exposure import Exposure

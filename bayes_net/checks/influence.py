@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 from scipy import special
 
-from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.network import Network
 from bayes_net.checks.gate import HIGH_PARETO_K, MIN_SPREAD, gate, leave_one_out, relative_efficiency
 from bayes_net.checks.power import reported_log_ratios, study_log_likelihood

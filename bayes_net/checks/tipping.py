@@ -11,12 +11,12 @@ import pandas as pd
 import xarray as xr
 from scipy.special import ndtri
 
-from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.hazard import Hazard
 from bayes_net.checks.gate import gate
 from bayes_net.data.exposure import Exposure
 from bayes_net.errors import InputError
+from bayes_net.estimands.ratios import hazard_ratio
 from bayes_net.estimands.summary import STRENGTHS, direction, probability, summarise
-from bayes_net.estimands.survival import hazard_ratio
 from bayes_net.inference.imputation import Censoring, fit_imputed
 from bayes_net.schema import ARM, PASSED
 

@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 
 from bayes_net.data.exposure import Exposure, Intervals, one_hot
-from bayes_net.data.gauss import NODES, Nodes, gauss_rule
+from bayes_net.data.gauss import NODES, Nodes, chebyshev, gauss_rule, rules_of_moments
 from bayes_net.data.terms import Covariate, Measure
 from bayes_net.errors import InputError
 from bayes_net.numbers import counted
@@ -215,7 +215,7 @@ def aggregate(data: Exposure) -> AggregatedExposure:
     integrals = sums[1] + widths * later
     moments, exact = integrals[..., : -len(SLOPES)], integrals[..., -len(SLOPES) :]
     if levels is None:
-        score, weight = _rules(moments, bounds)
+        score, weight = rules_of_moments(moments, bounds)
         _mend(score, weight, moments, bounds, data, pattern)
     else:
         spare = [(0, 0), (0, 0), (0, NODES - len(levels))]
@@ -282,7 +282,7 @@ def _cell_sums(
         block = slice(start, start + _BLOCK)
         own, size = score[block], len(score[block])
         basis = (
-            _chebyshev((own - bounds[0]) / bounds[1])
+            chebyshev((own - bounds[0]) / bounds[1])
             if levels is None
             else (own == levels[:, None]).astype(float)
         )
@@ -296,53 +296,6 @@ def _cell_sums(
     return np.reshape(total, (2, *shape, -1))
 
 
-def _chebyshev(x: np.ndarray) -> np.ndarray:
-    """The first 2 * NODES Chebyshev polynomials at x in [-1, 1]."""
-    values = np.empty((2 * NODES, len(x)))
-    values[0], values[1] = 1.0, x
-    twice = 2 * x
-    for m in range(2, 2 * NODES):
-        np.multiply(twice, values[m - 1], out=values[m])
-        values[m] -= values[m - 2]
-    return values
-
-
-def _rules(moments: np.ndarray, bounds: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss rules (score, weight) of measures with these Chebyshev moments; NaN where there is none.
-
-    The modified Chebyshev algorithm, on monic polynomials, for all cells at once.
-    """
-    count = 2 * NODES
-    monic = moments * np.append(1.0, 0.5 ** np.arange(count - 1))
-    shift = np.append([0.0, 0.5], np.full(count - 2, 0.25))
-    diagonal, squared = np.zeros((*moments.shape[:-1], NODES)), np.zeros((*moments.shape[:-1], NODES))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        before, now = np.zeros_like(monic), monic
-        diagonal[..., 0], squared[..., 0] = now[..., 1] / now[..., 0], now[..., 0]
-        for k in range(1, NODES):
-            following, inner = np.zeros_like(monic), slice(k, count - k)
-            following[..., inner] = (
-                now[..., k + 1 : count - k + 1]
-                - diagonal[..., k - 1, None] * now[..., inner]
-                - squared[..., k - 1, None] * before[..., inner]
-                + shift[inner] * now[..., k - 1 : count - k - 1]
-            )
-            diagonal[..., k] = following[..., k + 1] / following[..., k] - now[..., k] / now[..., k - 1]
-            squared[..., k] = following[..., k] / now[..., k - 1]
-            before, now = now, following
-    usable = np.all(np.isfinite(diagonal) & (squared > 0) & np.isfinite(squared), axis=-1)
-    diagonal, squared = (np.where(usable[..., None], x, 1.0) for x in (diagonal, squared))
-    jacobi = diagonal[..., None] * np.eye(NODES)
-    off = np.sqrt(squared[..., 1:])
-    rows = np.arange(NODES - 1)
-    jacobi[..., rows, rows + 1] = jacobi[..., rows + 1, rows] = off
-    at, vectors = np.linalg.eigh(jacobi)
-    usable = usable & (np.abs(at).max(axis=-1) < 1 + 1e-9)
-    weight = moments[..., :1] * vectors[..., 0, :] ** 2
-    score = bounds[0] + bounds[1] * at
-    return np.where(usable[..., None], score, np.nan), np.where(usable[..., None], weight, np.nan)
-
-
 def _mend(
     score: np.ndarray,
     weight: np.ndarray,
@@ -352,7 +305,7 @@ def _mend(
     pattern: np.ndarray,
 ) -> None:
     """Make anew, from the patients, the rules that do not give their moments back (of few patients)."""
-    basis = _chebyshev(((score - bounds[0]) / bounds[1]).ravel()).reshape(-1, *score.shape)
+    basis = chebyshev(((score - bounds[0]) / bounds[1]).ravel()).reshape(-1, *score.shape)
     off = np.abs((weight * basis).sum(axis=-1) - np.moveaxis(moments, -1, 0)).max(axis=0)
     for p, k in np.argwhere(~(off <= _MOMENT_ERROR * moments[..., 0])):
         score[p, k], weight[p, k] = 0.0, 0.0

@@ -27,6 +27,8 @@ from bayes_net.tables.conventions import (
     counted_from_dates,
     unknown_columns,
 )
+from bayes_net.tables.doubts import Tables
+from bayes_net.tables.follow_up import censored_at_death
 from bayes_net.tables.notes import (
     EXCLUDED_PATIENTS,
     HANDLED,
@@ -37,7 +39,7 @@ from bayes_net.tables.notes import (
     judgement_calls,
     reconstructed_note,
 )
-from bayes_net.tables.plausibility import Tables, censored_at_death, implausible
+from bayes_net.tables.plausibility import implausible
 
 
 class Origin(NamedTuple):

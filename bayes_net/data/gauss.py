@@ -99,3 +99,50 @@ def compression_error(data: Exposure, compressed: Nodes, *, slopes: np.ndarray) 
             occupied = exact > 0
             worst = max(worst, np.max(np.abs(rule / np.where(occupied, exact, 1) - 1)[occupied], initial=0.0))
     return worst
+
+
+def chebyshev(x: np.ndarray) -> np.ndarray:
+    """The first 2 * NODES Chebyshev polynomials at x in [-1, 1]."""
+    values = np.empty((2 * NODES, len(x)))
+    values[0], values[1] = 1.0, x
+    twice = 2 * x
+    for m in range(2, 2 * NODES):
+        np.multiply(twice, values[m - 1], out=values[m])
+        values[m] -= values[m - 2]
+    return values
+
+
+def rules_of_moments(moments: np.ndarray, bounds: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss rules (score, weight) of measures with these Chebyshev moments; NaN where there is none.
+
+    The modified Chebyshev algorithm, on monic polynomials, for all cells at once.
+    """
+    count = 2 * NODES
+    monic = moments * np.append(1.0, 0.5 ** np.arange(count - 1))
+    shift = np.append([0.0, 0.5], np.full(count - 2, 0.25))
+    diagonal, squared = np.zeros((*moments.shape[:-1], NODES)), np.zeros((*moments.shape[:-1], NODES))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        before, now = np.zeros_like(monic), monic
+        diagonal[..., 0], squared[..., 0] = now[..., 1] / now[..., 0], now[..., 0]
+        for k in range(1, NODES):
+            following, inner = np.zeros_like(monic), slice(k, count - k)
+            following[..., inner] = (
+                now[..., k + 1 : count - k + 1]
+                - diagonal[..., k - 1, None] * now[..., inner]
+                - squared[..., k - 1, None] * before[..., inner]
+                + shift[inner] * now[..., k - 1 : count - k - 1]
+            )
+            diagonal[..., k] = following[..., k + 1] / following[..., k] - now[..., k] / now[..., k - 1]
+            squared[..., k] = following[..., k] / now[..., k - 1]
+            before, now = now, following
+    usable = np.all(np.isfinite(diagonal) & (squared > 0) & np.isfinite(squared), axis=-1)
+    diagonal, squared = (np.where(usable[..., None], x, 1.0) for x in (diagonal, squared))
+    jacobi = diagonal[..., None] * np.eye(NODES)
+    off = np.sqrt(squared[..., 1:])
+    rows = np.arange(NODES - 1)
+    jacobi[..., rows, rows + 1] = jacobi[..., rows + 1, rows] = off
+    at, vectors = np.linalg.eigh(jacobi)
+    usable = usable & (np.abs(at).max(axis=-1) < 1 + 1e-9)
+    weight = moments[..., :1] * vectors[..., 0, :] ** 2
+    score = bounds[0] + bounds[1] * at
+    return np.where(usable[..., None], score, np.nan), np.where(usable[..., None], weight, np.nan)

@@ -19,7 +19,7 @@ from bayes_net.data.assessments import VISIT, assessed_before, assessments, last
 from bayes_net.data.cohort import Cohort
 from bayes_net.display import notebook_html
 from bayes_net.errors import InputError, listed
-from bayes_net.schema import landmark_label
+from bayes_net.labels import landmark_label
 from bayes_net.tables.notes import EXCLUDED_PATIENTS, SHRUNK, Note, is_progression, usable
 from bayes_net.tables.reading import months_on_grid
 

@@ -12,7 +12,7 @@ import pandas as pd
 from bayes_net.data.landmarks import response
 from bayes_net.errors import InputError, listed
 from bayes_net.schema import POINTS_PER_UNIT
-from bayes_net.tables.reading import as_levels
+from bayes_net.tables.values import as_levels
 
 
 @dataclass(frozen=True)

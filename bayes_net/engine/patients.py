@@ -7,16 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bayes_net.assumptions import assumptions
-from bayes_net.assumptions.assumptions import (
-    COMMON,
-    PER_ARM,
-    RW1,
-    FreeVariable,
-    Hazard,
-    level_shift,
-    walk_basis,
-)
+from bayes_net.assumptions import hazard as assumptions
+from bayes_net.assumptions.hazard import COMMON, PER_ARM, RW1, FreeVariable, Hazard, level_shift, walk_basis
 from bayes_net.assumptions.priors import INDEPENDENT, NONE, HalfNormal, Normal
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.data.exposure import Exposure, known_days, months_between

@@ -7,20 +7,22 @@ from .mixtures import (
     robustify as robustify,
     update as update,
 )
+from .ratios import (
+    arm_hazard_ratio as arm_hazard_ratio,
+    covariate_hazard_ratio as covariate_hazard_ratio,
+    hazard_ratio as hazard_ratio,
+    hazard_ratio_by_time as hazard_ratio_by_time,
+    interaction as interaction,
+)
 from .summary import (
     contrast as contrast,
     probability as probability,
     summarise as summarise,
 )
 from .survival import (
-    arm_hazard_ratio as arm_hazard_ratio,
     baseline_hazard as baseline_hazard,
     conditional_survival as conditional_survival,
-    covariate_hazard_ratio as covariate_hazard_ratio,
     cumulative_hazard as cumulative_hazard,
-    hazard_ratio as hazard_ratio,
-    hazard_ratio_by_time as hazard_ratio_by_time,
-    interaction as interaction,
     median_survival as median_survival,
     rmst as rmst,
     standardised_survival as standardised_survival,

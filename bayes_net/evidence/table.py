@@ -21,7 +21,8 @@ from bayes_net.simulate.ensemble import VirtualTrials, virtual_trials
 from bayes_net.statistics.base import Row
 from bayes_net.statistics.kinds import kind_of
 from bayes_net.statistics.rounding import p_range
-from bayes_net.tables.reading import Table, cell_problems, parsed, problem, read_table, shown, text
+from bayes_net.tables.reading import Table, cell_problems, problem, read_table
+from bayes_net.tables.values import parsed, shown, text
 
 COLUMNS = (
     *("id", "study", "cohort_id", "arm", "reference_arm", "subgroup", "endpoint", "statistic"),

@@ -13,11 +13,12 @@ from matplotlib.lines import Line2D
 from bayes_net import schema
 from bayes_net.figures import style
 from bayes_net.figures.style import GREYS, LINES, MARKERS, STYLE, add_legend, arm_colours, arm_marker, beside
+from bayes_net.labels import WITHOUT_BIAS
 from bayes_net.numbers import evenly_rounded, format_count, format_interval, format_ratio, interval_label
 from bayes_net.report.tables import by_landmark
 from bayes_net.report.words import extremes
 from bayes_net.results.columns import LEAST_CONTRACTION, PRINTED_COLUMNS
-from bayes_net.schema import BIASED, PREDICTED, SAID, WITHOUT_BIAS
+from bayes_net.schema import BIASED, PREDICTED, SAID
 
 RATIO_LIMITS = (0.1, 10.0)
 """An interval that reaches further is cut here and ends in an arrow."""

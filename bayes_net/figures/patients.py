@@ -9,21 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_net.assumptions.assumptions import varies_over_time
+from bayes_net.assumptions.hazard import varies_over_time
 from bayes_net.assumptions.priors import Flat, Prior
 from bayes_net.checks.predictive import kaplan_meier
 from bayes_net.data.terms import Response, Shrinkage, WithoutShrinkage
 from bayes_net.estimands.survival import OVER_TIME
-from bayes_net.figures.plots import PATIENTS
+from bayes_net.figures.captions import PATIENTS
 from bayes_net.figures.prediction import PREDICTION
 from bayes_net.figures.style import Figure
+from bayes_net.labels import landmark_label
 from bayes_net.numbers import capitalised
 from bayes_net.report.words import analysed, primary_rows
 from bayes_net.results import curves
 from bayes_net.results.curves import CURVE_POINTS, LONG_NAMES, patient_groups, survival_curves
 from bayes_net.results.fits import Fitted, reported_scales
 from bayes_net.results.patients import primary
-from bayes_net.schema import ARM, ASSOCIATION, ENDPOINT_LABELS, POINTS_PER_UNIT, SLOPE, landmark_label
+from bayes_net.schema import ARM, ASSOCIATION, ENDPOINT_LABELS, POINTS_PER_UNIT, SLOPE
 
 
 def draw(

@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_net import schema
-from bayes_net.assumptions import assumptions
-from bayes_net.assumptions.assumptions import SHARED, Hazard, free_variables, level_shift, slope_in_force
+from bayes_net.assumptions import hazard as assumptions
+from bayes_net.assumptions.hazard import SHARED, Hazard, free_variables, level_shift, slope_in_force
 from bayes_net.assumptions.priors import INDEPENDENT, Flat
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.exposure import Exposure, inverse_cumulative, months_between, months_without, person_time

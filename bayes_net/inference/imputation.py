@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.hazard import Hazard
 from bayes_net.data.exposure import Exposure
 from bayes_net.data.landmarks import response
 from bayes_net.data.terms import Shrinkage
@@ -93,10 +93,9 @@ class Censoring:
         if self.horizon is not None:
             until = f"{significant(self.horizon)} months after the landmark, or {until} if that is earlier"
         return (
-            f"Assumed of {self.whose}{anyone}: from "
-            f"censoring until {until}, their hazard is the model’s times {factor}. Above 1, those who were "
-            "censored would have had their events sooner than others like them; below 1, later. "
-            f"{self.imputations} imputations."
+            f"Assumed of {self.whose}{anyone}: from censoring until {until}, their hazard is the model’s "
+            f"times {factor}. Above 1, those who were censored would have had their events sooner than "
+            f"others like them; below 1, later. {self.imputations} imputations."
         )
 
 

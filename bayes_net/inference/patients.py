@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from bayes_net.assumptions.assumptions import Hazard, free_variables
+from bayes_net.assumptions.hazard import Hazard, free_variables
 from bayes_net.assumptions.priors import Flat
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.terms import covariate_attrs, measure_attrs

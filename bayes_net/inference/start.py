@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from bayes_net.assumptions.assumptions import FreeVariable, Hazard, free_variables, sums_at_events
+from bayes_net.assumptions.hazard import FreeVariable, Hazard, free_variables, sums_at_events
 from bayes_net.assumptions.priors import Normal
 from bayes_net.data.aggregated import AggregatedExposure
 from bayes_net.engine.patients import patients_posterior, sampled_variables

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from bayes_net import schema
-from bayes_net.assumptions import assumptions
-from bayes_net.assumptions.assumptions import (
+from bayes_net.assumptions import hazard as assumptions
+from bayes_net.assumptions.hazard import (
     COMMON,
     SHARED,
     Hazard,

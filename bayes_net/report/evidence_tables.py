@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.checks.power import ABOUT, ALL_PRIORS, LIKELIHOOD, SENSITIVE
+from bayes_net.labels import WITHOUT_BIAS, landmark_label
 from bayes_net.numbers import (
     MISSING,
     format_interval,
@@ -34,7 +35,7 @@ from bayes_net.report.synthesis_words import (
 from bayes_net.report.tables import PRIOR_OF, Cell, cross_table, sensitivities, strongest
 from bayes_net.report.words import failed_rows
 from bayes_net.results.columns import LEAST_CONTRACTION, PARAMETER_KEYS
-from bayes_net.schema import ARM, BIAS_TAKEN_OFF, WITHOUT_BIAS, landmark_label, words
+from bayes_net.schema import ARM, BIAS_TAKEN_OFF, words
 from bayes_net.statistics.base import Row
 from bayes_net.statistics.kinds import kind_of
 

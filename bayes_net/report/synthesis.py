@@ -8,10 +8,10 @@ import pandas as pd
 from bayes_net.errors import InputError
 from bayes_net.report import evidence_tables
 from bayes_net.report.page import Section, render
+from bayes_net.report.synthesis_answer import answer
 from bayes_net.report.synthesis_words import (
     WHOLE,
     Tables,
-    answer,
     contents,
     judged,
     movement_sentences,

@@ -7,16 +7,13 @@ nobody printed is called a prediction, and where the evidence did not narrow the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 import pandas as pd
 
-from bayes_net.estimands.summary import direction
 from bayes_net.numbers import (
     capitalised,
     format_interval,
-    format_posterior,
     format_probability,
     format_ratio,
     listed_and,
@@ -47,9 +44,9 @@ WHOLE = "all evidence"
 LEAST_MOVE = 0.1
 """Posterior SDs from which on a mean has moved: two fits of the same evidence differ by as much."""
 PRIOR = "no evidence narrows it, and what is shown is the prior"
-_NUMBERED = (IN_PRINT, HELD_OUT, FROM_PATIENTS)
+NUMBERED = (IN_PRINT, HELD_OUT, FROM_PATIENTS)
 """Statuses of rows with a number of their own."""
-_STATUSES = {
+STATUSES = {
     IN_PRINT: "in print",
     HELD_OUT: "in print but held out",
     FROM_PATIENTS: "from patients",
@@ -70,120 +67,6 @@ def judged(found: Tables, name: str) -> pd.DataFrame:
     return found[name].assign(gate=FAILED if whole_failed(found) else PASSED)
 
 
-def answer(found: Tables) -> list[str]:
-    """The answer: what a clinician asks, then the arms' hazard ratio and response in a new study."""
-    if whole_failed(found):
-        return ["Nothing is summarised, because the gate of the fit of all evidence failed."]
-    return [
-        *clinical_sentences(found),
-        *(_arm_sentences(found["arms_and_studies"]) if "arms_and_studies" in found else ()),
-        *(_response_sentences(found) if "responses" in found else ()),
-    ]
-
-
-def clinical_sentences(found: Tables) -> list[str]:
-    """Per arm, the treated one first, the hazard ratio at the first landmark and what it rests on; then what
-    a mid-treatment response foretells, and what each study contributes to all of it."""
-    if "answer" not in found:
-        return []
-    table = found["answer"].fillna({"without": "", "study": "", "of": ""})
-    whole = table[table["without"] == ""]
-    ratios = whole[whole["of"].str.startswith("per ")]
-    sentences = [
-        _of_an_arm(arm, own, found["hazard_ratios"])
-        for arm, own in ratios.groupby("arm", sort=False)
-        if "hazard_ratios" in found
-    ]
-    early = [_completion(whole), _early_progression(whole)]
-    return [*sentences, *filter(None, early), *_contributions(table)]
-
-
-def _of_an_arm(arm: str, rows: pd.DataFrame, hazard_ratios: pd.DataFrame) -> str:
-    per_10, per_30 = rows.itertuples()
-    own = hazard_ratios[(hazard_ratios["measure"] == PER_10_POINTS) & (hazard_ratios["arm"] == arm)]
-    own = own[(own["endpoint"] == per_10.endpoint) & (own["landmark"] == per_10.landmark)]
-    ratios = f"{_estimate(per_10)} per 10 points and {_estimate(per_30, level=False)} per 30"
-    at = unbroken(per_10.landmark)
-    basis = "".join(f" {_rests_on(row)}" for row in own.itertuples())
-    return f"{arm}, {words(per_10.endpoint)} after {at}: hazard ratio of shrinkage {ratios}.{basis}"
-
-
-def _rests_on(row: Any) -> str:
-    """What a hazard ratio rests on: a number in print, patients, the paper's words, or the prior."""
-    if row.contraction < LEAST_CONTRACTION:
-        return f"It rests on the prior: {PRIOR}."
-    if row.status == SAID:
-        return f"It rests on what the paper says without printing a number: {row.said.replace(';', ',')}."
-    if row.status in _NUMBERED and pd.notna(row.printed):
-        word, longer = direction(row.prob_below_1)
-        reading = f"{word} associated with {longer} {words(row.endpoint)}" if longer else "direction unclear"
-        lead = "It is printed as" if row.status != FROM_PATIENTS else "Printed:"
-        point = f"{rounded(row.printed**0.1, 3)} per point, {rounded(row.printed)} per 10"
-        return f"{lead} {point}, and moves with what the papers say of the other landmarks: {reading}."
-    return f"It is {_STATUSES.get(row.status, row.status)}."
-
-
-def _estimate(row: Any, *, level: bool = True) -> str:
-    text = format_posterior(row, most=2)
-    return _with_level(text, row) if level else text
-
-
-def _completion(whole: pd.DataFrame) -> str:
-    rows = list(whole[whole["quantity"] == "response at completion"].itertuples())
-    if not rows:
-        return ""
-    parts = [f"{_estimate(row, level=not i)} for {row.of}" for i, row in enumerate(rows)]
-    first = rows[0]
-    return f"Response at completion ({first.study}, {first.arm}): probability {' and '.join(parts)}."
-
-
-def _early_progression(whole: pd.DataFrame) -> str:
-    rows = whole[(whole["study"] != "") & whole["quantity"].isin(("hazard ratio", "PFS a year on"))]
-    if rows.empty:
-        return ""
-    ratio, *later = rows.itertuples()
-    survival = " and ".join(f"{_estimate(row, level=False)} for {row.of}" for row in later)
-    return (
-        f"{capitalised(ratio.of)} ({ratio.study}, {ratio.arm}): hazard ratio {_estimate(ratio)}; progression-"
-        f"free a year after {unbroken(ratio.landmark)} {survival}. It follows from the hazard ratio of "
-        "shrinkage above, and no paper has compared these groups."
-    )
-
-
-def _contributions(table: pd.DataFrame) -> list[str]:
-    """How far the median of each of these numbers moves without each study, where it moves."""
-    keys, clauses, silent = ["quantity", "endpoint", "arm", "study", "landmark", "of"], [], []
-    rows = table[~table["of"].str.startswith("per 30")]
-    whole = rows[rows["without"] == ""].set_index(keys)
-    for study, own in rows[rows["without"] != ""].groupby("without", sort=False):
-        without = own.set_index(keys)
-        moved: dict[str, list[str]] = {}
-        known = [key for key in whole.index if key in without.index]
-        for key in known:
-            before, after = whole.loc[key], without.loc[key]
-            if abs(after["mean"] - before["mean"]) / before["sd"] >= LEAST_MOVE:
-                change = f"{rounded(before['estimate'])} → {rounded(after['estimate'])}"
-                moved.setdefault(_quantity(key), []).append(f"{change} ({_whose(key)})")
-        gone = "; the rest cannot be told" * (len(known) < len(whole))
-        if moved or gone:
-            changes = [f"{name} {', '.join(each)}" for name, each in moved.items()]
-            clauses.append(f"without {study}, {'; '.join(changes) or 'nothing else moves'}{gone}")
-        else:
-            silent.append(str(study))
-    if silent:
-        clauses.append(f"without {listed_and(silent)}, each by itself, nothing here moves")
-    return [f"What each study contributes: {'. '.join(map(capitalised, clauses))}."] if clauses else []
-
-
-def _quantity(key: tuple) -> str:
-    return "hazard ratio per 10 points" if key[5].startswith("per 10") else key[0]
-
-
-def _whose(key: tuple) -> str:
-    """Arm of a hazard ratio of shrinkage, else the group of patients."""
-    return key[2] if key[5].startswith("per 10") else key[5]
-
-
 def slope_sentences(hazard_ratios: pd.DataFrame, together: pd.DataFrame | None = None) -> list[str]:
     """Per endpoint and arm, the treated one first: what is in print, what is said without a number, what is
     predicted, and what holds at all landmarks ``together``. Only a row with a number of its own gets a word
@@ -201,9 +84,9 @@ def slope_sentences(hazard_ratios: pd.DataFrame, together: pd.DataFrame | None =
 def _of_arm(endpoint: str, arm: str, rows: pd.DataFrame) -> list[str]:
     usable = rows[~rows["biased"].astype(bool)]
     parts = [f"{arm}, {endpoint}."]
-    if not usable["status"].isin(_NUMBERED).any():
+    if not usable["status"].isin(NUMBERED).any():
         parts.append(_without_print(rows))
-    for status, lead in _STATUSES.items():
+    for status, lead in STATUSES.items():
         of_status = usable[usable["status"] == status]
         informed = of_status[of_status["contraction"] >= LEAST_CONTRACTION]
         for said, own in informed.groupby(informed["said"].fillna(""), sort=False):
@@ -215,7 +98,7 @@ def _of_arm(endpoint: str, arm: str, rows: pd.DataFrame) -> list[str]:
 
 
 def _informed(status: str, lead: str, said: str, rows: pd.DataFrame) -> list[str]:
-    if status in _NUMBERED:
+    if status in NUMBERED:
         return [_sizes(capitalised(lead), rows), direction_sentence("In words", rows)]
     marks = listed_and(list(map(unbroken, rows["landmark"])))
     if status == SAID:
@@ -253,7 +136,7 @@ def _sizes(lead: str, rows: pd.DataFrame) -> str:
     0.43; per 30 points 0.21 (0.03–1.52).``: the smallest and the largest where there are more than two."""
     ends = rows if len(rows) <= 2 else rows.loc[[rows["hr"].idxmin(), rows["hr"].idxmax()]]
     found = [
-        f"{_with_level(format_ratio(row), row)} at {unbroken(row.landmark)}"
+        f"{with_level(format_ratio(row), row)} at {unbroken(row.landmark)}"
         + (f", printed {rounded(row.printed)}" if pd.notna(row.printed) else "")
         + f", per 30 points {per_30(row)}"
         for row in ends.itertuples()
@@ -267,7 +150,7 @@ def per_30(row: Any) -> str:
     return format_interval(row.hr**3, row.lower**3, row.upper**3, 3 * row.hr**2 * row.mcse_hr, most=2)
 
 
-def _with_level(interval: str, row: Any) -> str:
+def with_level(interval: str, row: Any) -> str:
     """``0.53 (95 % CrI 0.32–0.90)``."""
     return interval.replace("(", f"({unbroken(percent(row.level))} CrI ", 1)
 
@@ -276,49 +159,6 @@ def comparison(arms_and_studies: pd.DataFrame) -> str:
     """``177Lu against control``: the arms whose hazard ratios these are."""
     arms = arms_and_studies.loc[arms_and_studies["estimand"] == ARM, "comparison"]
     return with_signs(arms.iloc[0]) if len(arms) else "arm"
-
-
-def _arm_sentences(arms_and_studies: pd.DataFrame) -> list[str]:
-    rows = arms_and_studies[arms_and_studies["estimand"] == ARM]
-    pooled = rows["study"].str.startswith("(")
-    clauses = []
-    for row in rows[pooled if pooled.any() else ~pooled].itertuples():
-        endpoint = words(row.endpoint)
-        place = f"{endpoint} {row.study}" if row.study.startswith("(") else f"{endpoint} ({row.study})"
-        if row.contraction < LEAST_CONTRACTION:
-            clauses.append(f"{place}: {PRIOR}")
-            continue
-        word, longer = direction(row.prob_below_1)
-        outcome = f"{word} {longer} {endpoint}" if longer else "direction unclear"
-        clauses.append(f"{place} hazard ratio {_with_level(format_ratio(row), row)}, {outcome}")
-    return [f"{comparison(arms_and_studies)}: {'; '.join(clauses)}."] if clauses else []
-
-
-def _response_sentences(found: Tables) -> list[str]:
-    """The prediction for a new study, beside the groups from which it comes."""
-    responses = found["responses"]
-    rows = list(responses.itertuples())
-    if not any(map(of_new_study, rows)):
-        return []
-    row = next(filter(of_new_study, rows))
-    if row.contraction < LEAST_CONTRACTION:
-        return [f"Response in a new study: {PRIOR}."]
-    predicted = _with_level(format_posterior(row, most=2), row)
-    separate = _separate(found)
-    pooled = [r for r in rows if not of_new_study(r) and (r.study, r.arm) not in separate]
-    ends = sorted(pooled, key=attrgetter("estimate"))
-    groups = " to ".join(f"{rounded(end.estimate)} ({response_label(end)})" for end in (ends[0], ends[-1]))
-    return [
-        f"Response in a new study: predicted probability {predicted}; posterior medians of the {len(pooled)} "
-        f"groups behind it run from {groups}."
-    ]
-
-
-def _separate(found: Tables) -> list[tuple[str, str]]:
-    """Study and arm of groups whose response is not pooled with the others'."""
-    parameters = found.get("parameters", pd.DataFrame(columns=["parameter", "study", "arm"]))
-    own = parameters[parameters["parameter"] == "response_alone"]
-    return list(own[["study", "arm"]].itertuples(index=False, name=None))
 
 
 def describe(row: Row) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 from bayes_net import schema
 from bayes_net.errors import InputError
 from bayes_net.estimands.summary import direction
+from bayes_net.labels import WITHOUT_BIAS, landmark_label, landmark_names
 from bayes_net.numbers import (
     MISSING,
     MONTH_DECIMALS,
@@ -30,19 +31,7 @@ from bayes_net.numbers import (
     text_table,
 )
 from bayes_net.results.columns import LEAST_CONTRACTION
-from bayes_net.schema import (
-    ARM,
-    NO_LIMIT,
-    OBSERVED,
-    PER_1_POINT,
-    PER_10_POINTS,
-    PREDICTED,
-    SAID,
-    WITHOUT_BIAS,
-    landmark_label,
-    landmark_names,
-    words,
-)
+from bayes_net.schema import ARM, NO_LIMIT, OBSERVED, PER_1_POINT, PER_10_POINTS, PREDICTED, SAID, words
 
 PRIOR_OF = "prior of "
 """How the component of one stated prior begins in a table of power-scaling."""
@@ -302,11 +291,11 @@ def thresholds(gate: pd.DataFrame) -> str:
     return ", ".join(f"{row.check} {row.threshold:g}" for row in gate.drop_duplicates("check").itertuples())
 
 
+_AFTER: dict[str, Column] = {"Landmark": _WHERE["Landmark"], "Months after": ("time", significant)}
 prediction_table = partial(
     text_table,
-    columns={
-        "Landmark": lambda row: landmark_label(row.landmark, row.biased),
-        "Months after": ("time", significant),
+    columns=_AFTER
+    | {
         "Score": ("score", str),
         "With": lambda row: rounded(row.with_shrinkage, 3),
         "Without": lambda row: rounded(row.without, 3),
@@ -318,9 +307,8 @@ prediction_table = partial(
 """Scores of patients who were left out, with shrinkage and without, as text."""
 calibration_table = partial(
     text_table,
-    columns={
-        "Landmark": lambda row: landmark_label(row.landmark, row.biased),
-        "Months after": ("time", significant),
+    columns=_AFTER
+    | {
         "Predicted risk": ("group", str),
         "Patients": ("n", format_count),
         "Predicted survival": lambda row: rounded(row.predicted),

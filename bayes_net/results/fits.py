@@ -10,14 +10,15 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net import schema
-from bayes_net.assumptions.assumptions import slope_in_force, varies_over_time
+from bayes_net.assumptions.hazard import slope_in_force, varies_over_time
 from bayes_net.checks.gate import Gate, gate, loo
 from bayes_net.data.exposure import Exposure
 from bayes_net.data.landmarks import Landmark, LandmarkSet
 from bayes_net.data.terms import Measure, Shrinkage, WithoutShrinkage
 from bayes_net.display import notebook_html
+from bayes_net.estimands.ratios import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio, interaction
 from bayes_net.estimands.summary import probability, summarise
-from bayes_net.estimands.survival import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio, interaction
+from bayes_net.labels import landmark_labels
 from bayes_net.numbers import plain_table, significant
 from bayes_net.results.columns import HAZARD_RATIO_BOUNDS, hazard_ratio_columns
 
@@ -84,7 +85,7 @@ class Fitted:
             [f"Population: {self.job.population}", verdict],
             tables={
                 f"{measure}; {estimand}": plain_table(
-                    rows.assign(landmark=schema.landmark_labels(rows))[list(_SHOWN)]
+                    rows.assign(landmark=landmark_labels(rows))[list(_SHOWN)]
                 )
                 for (measure, estimand), rows in ratios.groupby(["measure", "estimand"], sort=False)
             },

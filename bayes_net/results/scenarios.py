@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.estimands.summary import direction
+from bayes_net.labels import landmark_label, landmark_names
 from bayes_net.numbers import MISSING, format_count, format_probability, format_ratio, rounded, text_table
 from bayes_net.results.columns import KEYS, LEAST_CONTRACTION
 from bayes_net.schema import (
@@ -20,8 +21,6 @@ from bayes_net.schema import (
     PER_1_POINT,
     PREDICTED,
     SAID,
-    landmark_label,
-    landmark_names,
     words,
 )
 

@@ -10,9 +10,9 @@ import xarray as xr
 from scipy.special import expit
 
 from bayes_net import schema
-from bayes_net.assumptions.assumptions import Assumptions
 from bayes_net.assumptions.network import Network
 from bayes_net.assumptions.priors import COMMENSURATE, EXCHANGEABLE, FULL, NONE, Borrowing
+from bayes_net.assumptions.synthesis import Assumptions
 from bayes_net.estimands.new_study import new_arm_effect, new_response
 from bayes_net.estimands.summary import summarise
 from bayes_net.estimands.synthesis import curve_hazard, slopes_of

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit, ndtri
 
-from bayes_net.assumptions.assumptions import free_variables
+from bayes_net.assumptions.hazard import free_variables
 from bayes_net.checks.power import prior_blocks
 from bayes_net.numbers import significant
 from bayes_net.specification.base import Plan
-from bayes_net.specification.sections import MOST_CHANGE
+from bayes_net.specification.priors import MOST_CHANGE
 from bayes_net.workflow.analysis import Prepared, prepare
 from bayes_net.workflow.patients import PreparedPatients
 from bayes_net.workflow.synthesis import PreparedNetwork

@@ -13,10 +13,11 @@ import pandas as pd
 
 from bayes_net import schema
 from bayes_net.errors import InputError
+from bayes_net.labels import landmark_label, landmark_names
 from bayes_net.numbers import MISSING, format_ratio, rounded
 from bayes_net.results.columns import KEYS
 from bayes_net.results.folder import ResultFolder, as_written, read_result, short_names
-from bayes_net.schema import PER_1_POINT, landmark_label, landmark_names
+from bayes_net.schema import PER_1_POINT
 
 _COMPARED = ["hr", "lower", "upper", "level", "mcse_hr", "prob_below_1", "gate"]
 

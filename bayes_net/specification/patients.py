@@ -7,13 +7,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from bayes_net.assumptions.assumptions import PER_ARM, SLOPE_FORMS, Hazard
+from bayes_net.assumptions.hazard import PER_ARM, SLOPE_FORMS, Hazard
 from bayes_net.assumptions.priors import INDEPENDENT, NONE, Normal, Prior
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.data.terms import Measure, WithoutShrinkage
 from bayes_net.specification import sections
 from bayes_net.specification.base import Plan
+from bayes_net.specification.data import CovariateSection, DataSection
 from bayes_net.specification.fields import repeated
+from bayes_net.specification.priors import PriorSection
 
 
 def shared_out(prior: Prior, intervals: int) -> Prior:
@@ -27,15 +29,15 @@ def shared_out(prior: Prior, intervals: int) -> Prior:
 class PatientsPlan(Plan):
     """A whole analysis of patients."""
 
-    data: sections.DataSection
+    data: DataSection
     landmarks: sections.LandmarkSection
     slopes: Literal[tuple(SLOPE_FORMS)] = "per arm"
     """A slope of shrinkage in each arm, one that is common to all arms, or one in each arm that varies over
     the intervals after the landmark. `"none"`: a model of arms and covariates alone, which needs no scans and
     takes everyone at risk, from randomisation with the landmark `0d`."""
-    covariates: Annotated[tuple[sections.CovariateSection, ...], sections.listed_tables("covariates")] = ()
+    covariates: Annotated[tuple[CovariateSection, ...], sections.listed_tables("covariates")] = ()
     baseline: sections.BaselineSection
-    priors: sections.PriorSection = sections.PriorSection()
+    priors: PriorSection = PriorSection()
     censoring: sections.CensoringSection | None = None
     sampling: sections.SamplingSection
     report: sections.ReportSection = sections.ReportSection()

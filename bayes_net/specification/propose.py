@@ -17,7 +17,8 @@ from bayes_net.files.formats import READERS
 from bayes_net.numbers import significant
 from bayes_net.schema import ENDPOINTS, OS, PFS
 from bayes_net.specification.shipped import TEMPLATES
-from bayes_net.tables.reading import DATE, parsed, read_table, text
+from bayes_net.tables.reading import read_table
+from bayes_net.tables.values import DATE, parsed, text
 
 UNITS = {"days": "d day days", "weeks": "w wk week weeks", "months": "m mo month months",
          "years": "y yr year years"}  # fmt: skip

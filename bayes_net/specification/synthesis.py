@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from bayes_net.assumptions import priors
-from bayes_net.assumptions.assumptions import Assumptions, SlopePrior
+from bayes_net.assumptions.synthesis import Assumptions, SlopePrior
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError
 from bayes_net.evidence.virtual import biases, carried
@@ -16,6 +16,8 @@ from bayes_net.schema import PFS, Duration
 from bayes_net.simulate.ensemble import VirtualTrials
 from bayes_net.specification import fields, sections
 from bayes_net.specification.base import Plan
+from bayes_net.specification.data import DataSection
+from bayes_net.specification.priors import Change
 
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
 Correlation = Annotated[float, Field(strict=True, gt=-1, lt=1)]
@@ -46,7 +48,7 @@ class EvidenceSection(sections.Section):
         return self
 
 
-class CohortSection(sections.DataSection):
+class CohortSection(DataSection):
     """Patients of one study."""
 
     scans: Path | None = None
@@ -219,7 +221,7 @@ class SynthesisPriorSection(sections.Section):
 
     median_months: fields.Limits = (2.0, 80.0)
     """Median of a curve with the average hazard, in months."""
-    hazard_change_per_year: sections.Change = 4.0
+    hazard_change_per_year: Change = 4.0
     """Hazards a year apart are within this factor."""
     hazard_ratio_arm: fields.Limits = (0.05, 20.0)
     """Hazard ratio of the arms."""

@@ -13,7 +13,8 @@ from bayes_net.errors import InputError, listed, problem
 from bayes_net.numbers import counted
 from bayes_net.schema import ENDPOINTS
 from bayes_net.tables.notes import HANDLED, WARNINGS, Note
-from bayes_net.tables.reading import DATE, PFS_LEFT, Table, each_value, matching, text
+from bayes_net.tables.reading import PFS_LEFT, Table
+from bayes_net.tables.values import DATE, each_value, matching, text
 
 CHANGE_UNITS = {"percent": 1.0, "fraction": 100.0}
 """Percent in each unit of a change from baseline."""

@@ -10,7 +10,8 @@ import pandas as pd
 
 from bayes_net import schema
 from bayes_net.numbers import counted
-from bayes_net.tables.reading import RECONSTRUCTED, TRUTH, in_order, parsed
+from bayes_net.tables.reading import RECONSTRUCTED, in_order
+from bayes_net.tables.values import TRUTH, parsed
 
 WARNING, HANDLED = "warning", "handled"
 RESPONSES = ("CR", "PR", "SD", "PD")

@@ -12,18 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.errors import listed, problem
-from bayes_net.tables.reading import (
-    DATE,
-    PFS_LEFT,
-    TRUTH,
-    YES_NO,
-    Table,
-    each_value,
-    months_on_grid,
-    parsed,
-    shown,
-    text,
-)
+from bayes_net.tables.reading import PFS_LEFT, Table, months_on_grid
+from bayes_net.tables.values import DATE, TRUTH, YES_NO, each_value, parsed, shown, text
 
 Wrong = Mapping[str, tuple[str, pd.Series]]
 """By column, the name of the rule and which values could not be parsed."""

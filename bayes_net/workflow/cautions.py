@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bayes_net.assumptions.assumptions import COMMON, PER_ARM, SHARED
+from bayes_net.assumptions.hazard import COMMON, PER_ARM, SHARED
 from bayes_net.assumptions.priors import INDEPENDENT, NONE, Flat
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.exposure import Exposure, one_hot
@@ -18,8 +18,8 @@ from bayes_net.numbers import counted, format_count, percent, significant
 from bayes_net.results.fits import Job
 from bayes_net.schema import ALIVE, OS, PFS, POINTS_PER_UNIT
 from bayes_net.specification.patients import PatientsPlan
+from bayes_net.tables.doubts import FEWEST, MONTHS_PER
 from bayes_net.tables.notes import WARNING, Note
-from bayes_net.tables.plausibility import FEWEST, MONTHS_PER
 
 FAR_POINTS = 20.0
 """Points between the reference and the patients' median shrinkage from which a note is due."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_net.assumptions.assumptions import SLOPE_FORMS
+from bayes_net.assumptions.hazard import SLOPE_FORMS
 from bayes_net.assumptions.network import Network
 from bayes_net.assumptions.priors import Fixed, HalfCauchy, Heterogeneity
 from bayes_net.data.assessments import AT_THE_SCAN

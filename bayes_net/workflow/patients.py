@@ -35,8 +35,8 @@ from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, reported_qua
 from bayes_net.schema import NUTS, OS, SAMPLE_DIMS, SLOPE
 from bayes_net.simulate.cohort import simulate_cohort
 from bayes_net.specification.base import Plan
+from bayes_net.specification.data import DataSection
 from bayes_net.specification.patients import PatientsPlan
-from bayes_net.specification.sections import DataSection
 from bayes_net.tables.notes import HANDLED, UNIT_DOUBTS, Note, accepted
 from bayes_net.workflow.analysis import (
     DIAGNOSTICS,

@@ -11,28 +11,24 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.assumptions.network import Curve, Network, combine_network, with_labels
-from bayes_net.assumptions.participants import Participants
+from bayes_net.assumptions.combine import with_labels
+from bayes_net.assumptions.network import Curve, Network
 from bayes_net.checks.gate import Gate, gate
 from bayes_net.checks.influence import leave_one_number_out, left_out, study_influence
 from bayes_net.checks.power import synthesis_power_scaling
 from bayes_net.data.cohort import Cohort, Origin
-from bayes_net.data.exposure import expose, person_time
-from bayes_net.data.landmarks import landmark
-from bayes_net.errors import InputError, listed
+from bayes_net.errors import InputError
 from bayes_net.estimands.clinical import clinical_answer
 from bayes_net.estimands.new_study import new_study_priors
 from bayes_net.estimands.synthesis import arm_curves, checks, checks_together, profiles
-from bayes_net.evidence.pairs import impossible_curves
-from bayes_net.evidence.table import Evidence, read_evidence
+from bayes_net.evidence.table import Evidence
 from bayes_net.report.synthesis import SYNTHESIS
 from bayes_net.results import synthesis as results
 from bayes_net.results.columns import PARAMETER_KEYS
-from bayes_net.schema import FAILED, NO_LIMIT, PASSED, SAMPLE_DIMS
-from bayes_net.specification.fields import shared_months
-from bayes_net.specification.synthesis import CohortSection, SynthesisPlan
-from bayes_net.tables.notes import WARNING, Note
+from bayes_net.schema import FAILED, PASSED, SAMPLE_DIMS
+from bayes_net.specification.synthesis import SynthesisPlan
 from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare, sampled
+from bayes_net.workflow.network import evidence_of, network_of, reconciled
 from bayes_net.workflow.patients import load_data
 
 if TYPE_CHECKING:
@@ -219,151 +215,16 @@ def prepare_network(
             "patients or scans given as a table, but the specification is a synthesis, whose studies name "
             "their own files; expected a specification of patients, with a section [data]"
         )
-    evidence = _evidence(plan)
-    virtual = evidence.virtual if evidence else None
-    _check_studies(plan, evidence)
+    evidence = evidence_of(plan)
     loaded = [(section, load_data(section, plan.folder, cohorts=cohorts)) for section in plan.cohorts]
-    network = combine_network(
-        evidence,
-        plan.assumptions(virtual),
-        cohorts=[_cohort(section, people, plan) for section, people in loaded],
-        power=dict(plan.evidence.power) if plan.evidence else None,
-    )
-    for section, people in loaded:
-        if counts := _counts(section, people):
-            network = network.with_rows(pd.DataFrame(counts), power=section.weight)
+    network = network_of(plan, evidence, loaded)
     notes = tuple(
         replace(note, message=f"{section.study}: {note.message}")
         for section, people in loaded
         for note in people.notes
     )
     read = {str(section.study): people for section, people in loaded}
-    return PreparedNetwork(plan, (*_reconciled(network), *notes), evidence, network, read)
-
-
-def _evidence(plan: SynthesisPlan) -> Evidence | None:
-    section = plan.evidence
-    if section is None:
-        return None
-    evidence = read_evidence(
-        *(plan.folder / path for path in section.files),
-        use=section.use,
-        correlation={(a, b): value for pair, value in section.correlation.items() for a, b in [pair.split()]},
-        only=section.only,
-        statements=section.statements,
-        se_factor=plan.virtual_trials.se_factor,
-        correlated=plan.virtual_trials.correlations == "mean",
-    )
-    arm = plan.model.subgroups_of
-    return _subgroups_as_arms(evidence, arm) if arm else evidence
-
-
-def _reconciled(network: Network) -> tuple[Note, ...]:
-    """A note of pairs of points whose standard errors one curve cannot have."""
-    pairs = impossible_curves(network.rows, network.data)
-    message = (
-        "the standard errors of {} fall with time, which those of one curve cannot; what the errors of two "
-        "points have in common is then known from the later one, and both keep their standard errors"
-    ).format(" and of ".join(f"{early} and {late}" for early, late in pairs))
-    return (Note(WARNING, "impossible-curve", message, len(pairs)),) if pairs else ()
-
-
-def _check_studies(plan: SynthesisPlan, evidence: Evidence | None) -> None:
-    known = [section.study for section in plan.cohorts]
-    known += [] if evidence is None else list(dict.fromkeys(evidence.table["study"]))
-    model = plan.model
-    if unknown := [name for name in (model.reference, *model.own_baseline) if name not in known]:
-        raise InputError(
-            f"model.reference and model.own_baseline name {listed(unknown)}; expected studies among "
-            f"{listed(known, limit=20)}"
-        )
-
-
-def _subgroups_as_arms(evidence: Evidence, arm: str) -> Evidence:
-    """Curves of the subgroups of an arm as arms of their own, named "ARM SUBGROUP"; other curves of that
-    arm are kept for the record."""
-    table = evidence.table.copy()
-    own = (table["arm"] == arm) & (table["subgroup"] != "all")
-    if not own.any():
-        raise InputError(
-            f"model.subgroups_of = {arm!r}, but the evidence has no row of a subgroup of that arm"
-        )
-    table.loc[own, "arm"] = table.loc[own, "arm"] + " " + table.loc[own, "subgroup"]
-    table.loc[own, "subgroup"] = "all"
-    return Evidence(table, evidence.virtual)
-
-
-def _arm(section: CohortSection, names: pd.Series) -> pd.Series:
-    return names.replace(section.arm_names)
-
-
-def _cohort(section: CohortSection, patients: Cohort, plan: SynthesisPlan) -> Participants:
-    arms = plan.model.arms
-    table = patients.patients.assign(arm=_arm(section, patients.patients["arm"].astype(str)))
-    unknown = sorted(set(table["arm"]) - set(arms))
-    if unknown:
-        raise InputError(
-            f"patients of {section.study} have arms {', '.join(unknown)}; expected {', '.join(arms)}. "
-            'Name them in arm_names, such as {"PRRT" = "177Lu"}'
-        )
-    if f"{section.endpoint}_time" not in table:
-        raise InputError(
-            f"patients of {section.study} have no {section.endpoint}_time and {section.endpoint}_event; "
-            f"expected both for endpoint = {section.endpoint!r}. Name the columns in patient_columns"
-        )
-    cuts = np.array(shared_months(plan.model.cuts))
-    time = table[f"{section.endpoint}_time"].to_numpy(float)
-    event = table[f"{section.endpoint}_event"].to_numpy(float)
-    months, interval = person_time(time, cuts), np.searchsorted(cuts, time, side="left")
-    events, exposure = np.zeros((2, len(arms), len(cuts) + 1))
-    for a, arm in enumerate(arms if section.curve else ()):
-        own = (table["arm"] == arm).to_numpy()
-        exposure[a] = months[own].sum(axis=0)
-        np.add.at(events[a], interval[own], event[own])
-    participants = Participants(
-        str(section.study),
-        section.endpoint,
-        events,
-        exposure,
-        weight=section.weight,
-        longest=float(time.max()),
-    )
-    if section.landmark is None:
-        return participants
-    chosen = landmark(patients, [section.landmark], endpoint=section.endpoint)
-    at = chosen.landmarks[0].label
-    data = expose(chosen, at, cuts=shared_months(section.landmark_cuts))
-    renamed = [dict(section.arm_names).get(arm, arm) for arm in data.arms]
-    order = np.array([arms.index(arm) for arm in renamed])
-    return replace(participants, landmark=at, exposure=replace(data, arm=order[data.arm], arms=tuple(arms)))
-
-
-def _counts(section: CohortSection, patients: Cohort) -> list[dict]:
-    """Best shrinkage of patients as counts, by which they join the shrinkage law and the responses."""
-    if section.counts and not patients.sized:
-        raise InputError(
-            f"the scans of {section.study} have responses and no sizes, so shrinkage cannot be counted; "
-            "expected sizes, or counts = false"
-        )
-    if not section.counts or not len(patients.scans):
-        return []
-    best = landmark(patients, [NO_LIMIT], endpoint=section.endpoint, intention_to_treat=True).table
-    best = best.assign(arm=_arm(section, best["arm"].astype(str)))
-    rows = []
-    for arm, own in best.groupby("arm", sort=False):
-        seen = own["shrinkage"].dropna()
-        if seen.empty:
-            continue  # nobody was measured, which is no count of 0
-        common = {"study": section.study, "cohort_id": section.study, "arm": arm, "statistic": "count"}
-        common |= {"subgroup": "all", "use": "likelihood", "source": "patients", "unit": "patients"}
-        for what, endpoint, threshold, counted, n in (
-            (">= 30", "shrinkage", 30.0, seen >= 30, len(seen)),
-            (">= 0", "shrinkage", 0.0, seen > 0, len(seen)),
-            ("response", "response", np.nan, seen >= 30, len(own)),
-        ):
-            row = {"id": f"{section.study} {arm} {what}", "threshold": threshold, "endpoint": endpoint}
-            rows.append(common | row | {"value": float(counted.sum()), "n": float(n)})
-    return rows
+    return PreparedNetwork(plan, (*reconciled(network), *notes), evidence, network, read)
 
 
 def refit_gate(refit: xr.DataTree) -> Gate:

@@ -24,8 +24,8 @@ from lifelines.utils import median_survival_times
 from scipy.special import expit, logit
 
 import bayes_net as bn
-from bayes_net.assumptions.assumptions import Assumptions
 from bayes_net.assumptions.priors import Borrowing
+from bayes_net.assumptions.synthesis import Assumptions
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.evidence.table import COLUMNS
 from bayes_net.labels import select
@@ -53,9 +53,11 @@ MODULES = (
     "statistics.counts",
     "evidence.pairs",
     "assumptions.priors",
-    "assumptions.assumptions",
+    "assumptions.hazard",
+    "assumptions.synthesis",
     "assumptions.variables",
     "assumptions.participants",
+    "assumptions.combine",
     "assumptions.network",
     "model.predictors",
     "model.likelihoods",

@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 
 import bayes_net as bn
-from bayes_net.assumptions.assumptions import Assumptions, SlopePrior
 from bayes_net.assumptions.priors import Normal
+from bayes_net.assumptions.synthesis import Assumptions, SlopePrior
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.evidence.table import COLUMNS
 from bayes_net.evidence.virtual import biases
@@ -41,8 +41,10 @@ MODULES = (
     "statistics.statements",
     "statistics.base",
     "evidence.pairs",
-    "assumptions.assumptions",
+    "assumptions.hazard",
+    "assumptions.synthesis",
     "assumptions.variables",
+    "assumptions.combine",
     "assumptions.network",
     "assumptions.statements",
     "model.likelihoods",

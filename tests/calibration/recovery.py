@@ -39,7 +39,7 @@ import numpy as np
 import pandas as pd
 
 import bayes_net as bn
-from bayes_net.assumptions.assumptions import Assumptions
+from bayes_net.assumptions.synthesis import Assumptions
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.evidence.table import COLUMNS
 from bayes_net.schema import NO_LIMIT

@@ -20,15 +20,8 @@ import xarray as xr
 from small_trial import MARKER, written
 
 from bayes_net.errors import InputError
-from bayes_net.estimands.survival import (
-    arm_hazard_ratio,
-    covariate_hazard_ratio,
-    hazard_ratio,
-    interaction,
-    median_survival,
-    rmst,
-    survival,
-)
+from bayes_net.estimands.ratios import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio, interaction
+from bayes_net.estimands.survival import median_survival, rmst, survival
 from bayes_net.report.patients import SECTIONS
 from bayes_net.results.columns import HAZARD_RATIO_BOUNDS
 from bayes_net.specification.read import read_specification

@@ -33,12 +33,11 @@ from bayes_net.evidence.table import COLUMNS
 from bayes_net.figures import style
 from bayes_net.inference import synthesis
 from bayes_net.inference.arrays import draw_prior
-from bayes_net.labels import select
+from bayes_net.labels import landmark_names, select
 from bayes_net.numbers import evenly_rounded, format_ratio
 from bayes_net.report.synthesis_words import comparison
 from bayes_net.results.columns import HAZARD_RATIO_COLUMNS, PARAMETER_KEYS, PRINTED_COLUMNS
 from bayes_net.results.synthesis import arm_hazard_ratios, hazard_ratios
-from bayes_net.schema import landmark_names
 from bayes_net.specification.read import read_specification
 from bayes_net.specification.shipped import shipped_models
 from bayes_net.specification.synthesis import SynthesisPlan

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from exposures import followed, patients
 
-from bayes_net.assumptions.assumptions import COMMON, SHARED, TIME_VARYING, Hazard, free_variables
+from bayes_net.assumptions.hazard import COMMON, SHARED, TIME_VARYING, Hazard, free_variables
 from bayes_net.assumptions.priors import INDEPENDENT, NONE, Flat, Priors
 from bayes_net.checks.gate import gate, loo
 from bayes_net.data import aggregated

@@ -30,10 +30,11 @@ from pools import (
 from test_engine import COMBINATIONS, any_patients, any_priors
 from test_likelihood import LAYOUTS, VARIANTS, around, shape_of, shared_with
 
-from bayes_net.assumptions.assumptions import Hazard, SlopePrior, free_variables
-from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.combine import combine_network
+from bayes_net.assumptions.hazard import Hazard, free_variables
 from bayes_net.assumptions.participants import Participants
 from bayes_net.assumptions.priors import Borrowing, Fixed, HalfCauchy, MedianSurvival, Normal
+from bayes_net.assumptions.synthesis import SlopePrior
 from bayes_net.checks.power import study_log_likelihood
 from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import long_form

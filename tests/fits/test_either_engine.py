@@ -8,7 +8,7 @@ import pytest
 from exposures import patients
 from pools import MODELS, assumptions, evidence, ratio, row, z_of
 
-from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.combine import combine_network
 from bayes_net.estimands.summary import summarise
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler

@@ -29,8 +29,8 @@ from test_likelihood import (
     theta_of,
 )
 
-from bayes_net.assumptions.assumptions import Hazard
-from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.combine import combine_network
+from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import Flat, HalfNormal, Normal, Priors
 from bayes_net.compiled import code as engine_code
 from bayes_net.compiled import normal

@@ -13,15 +13,16 @@ from scipy.stats import kstest, norm
 from scipy.stats import t as student
 
 import bayes_net as bn
-from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import Normal, Priors
 from bayes_net.checks.gate import gate, worst_of
 from bayes_net.data.exposure import Exposure
 from bayes_net.data.terms import Response, Shrinkage
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
+from bayes_net.estimands.ratios import hazard_ratio, interaction
 from bayes_net.estimands.summary import mixture_errors, summarise
-from bayes_net.estimands.survival import hazard_ratio, interaction, median_survival, rmst, survival
+from bayes_net.estimands.survival import median_survival, rmst, survival
 from bayes_net.inference.imputation import Censoring, concerned_patients, fit_imputed, impute_censored
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler

@@ -5,9 +5,9 @@ import pytest
 from pools import assumptions, evidence, slope
 from test_simulate import cox_slope
 
-from bayes_net.assumptions.assumptions import SlopePrior
-from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.combine import combine_network
 from bayes_net.assumptions.priors import Normal
+from bayes_net.assumptions.synthesis import SlopePrior
 from bayes_net.data.landmarks import landmark, landmark_times
 from bayes_net.inference.sampling import Sampler
 from bayes_net.inference.synthesis import fit_synthesis

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from exposures import patients
 
-from bayes_net.assumptions.assumptions import Hazard, step_information
+from bayes_net.assumptions.hazard import Hazard, step_information
 from bayes_net.assumptions.priors import Flat, HalfNormal, MedianSurvival, Normal, Priors
 from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import collapsed_form, long_form

@@ -28,10 +28,10 @@ from pools import (
 from scipy import stats
 from scipy.special import expit
 
-from bayes_net.assumptions.assumptions import Assumptions, SlopePrior
-from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.combine import combine_network
 from bayes_net.assumptions.participants import Participants
 from bayes_net.assumptions.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal, probability_prior
+from bayes_net.assumptions.synthesis import Assumptions, SlopePrior
 from bayes_net.checks.influence import left_out
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError, SpecificationError

@@ -12,7 +12,7 @@ import xarray as xr
 from arviz_stats.base import array_stats
 from exposures import ENDPOINTS, ffcd, reference, two_groups
 
-from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import Flat, Normal, Priors
 from bayes_net.data.exposure import Exposure
 from bayes_net.engine.layout import layout

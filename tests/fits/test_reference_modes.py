@@ -8,7 +8,7 @@ import xarray as xr
 from exposures import CLASSIC, ENDPOINTS, classic, ffcd, reference
 
 import bayes_net as bn
-from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import Flat, Priors
 from bayes_net.data import WithoutShrinkage
 from bayes_net.data.exposure import Exposure, subset

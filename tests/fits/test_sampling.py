@@ -11,14 +11,14 @@ from arviz_stats.base import array_stats
 from cohort_tables import read
 from exposures import followed, patients, two_groups
 
-from bayes_net.assumptions.assumptions import Hazard, free_variables, slope_over_time, walk_basis
+from bayes_net.assumptions.hazard import Hazard, free_variables, slope_over_time, walk_basis
 from bayes_net.assumptions.priors import Flat, Normal, Priors, hazard_ratio_prior
 from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import Exposure, expose
 from bayes_net.data.landmarks import landmark
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
-from bayes_net.estimands.survival import hazard_ratio_by_time
+from bayes_net.estimands.ratios import hazard_ratio_by_time
 from bayes_net.inference.closed_form import step_scale
 from bayes_net.inference.patients import fit, stack
 from bayes_net.inference.sampling import Sampler, compile_model, sample

@@ -5,7 +5,7 @@ import pytest
 from pools import ARMS, assumptions, evidence, row, z_of
 from scipy import integrate, special, stats
 
-from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.combine import combine_network
 from bayes_net.assumptions.shrinkage import selected, selection
 from bayes_net.errors import InputError
 from bayes_net.evidence.table import EvidenceError

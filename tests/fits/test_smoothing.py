@@ -7,7 +7,7 @@ import pytest
 from arviz_stats.base import array_stats
 
 import bayes_net as bn
-from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import Priors
 from bayes_net.data.exposure import Exposure, equal_event_cuts
 from bayes_net.specification.patients import shared_out

@@ -10,7 +10,7 @@ from equations import Equations, log_prior
 from pools import ARMS, Graph, assumptions, evidence, feeding_back, prrt, ratio, row
 from scipy import stats
 
-from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.combine import combine_network
 from bayes_net.assumptions.participants import Participants
 from bayes_net.assumptions.priors import Borrowing, Normal
 from bayes_net.checks.influence import left_out

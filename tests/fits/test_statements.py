@@ -13,9 +13,9 @@ from scipy import stats
 from test_definitions import Evaluated, assert_engine_is, assert_variables
 from test_definitions import _python as _python
 
-from bayes_net.assumptions.assumptions import SlopePrior
-from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.combine import combine_network
 from bayes_net.assumptions.priors import Normal
+from bayes_net.assumptions.synthesis import SlopePrior
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.engine.synthesis import information, synthesis_posterior
 from bayes_net.inference.sampling import Sampler, labelled

@@ -19,7 +19,7 @@ from pools import ARMS, Density, Graph, assumptions, evidence, log_effect, ratio
 from scipy import special, stats
 from scipy.integrate import quad
 
-from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.combine import combine_network
 from bayes_net.assumptions.shrinkage import NEVER
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import InputError

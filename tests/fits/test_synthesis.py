@@ -30,10 +30,10 @@ from pools import (
 from said import correlations
 from scipy import integrate, special, stats
 
-from bayes_net.assumptions.assumptions import SlopePrior
-from bayes_net.assumptions.network import combine_network, with_labels
+from bayes_net.assumptions.combine import combine_network, with_labels
 from bayes_net.assumptions.participants import Participants
 from bayes_net.assumptions.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal
+from bayes_net.assumptions.synthesis import SlopePrior
 from bayes_net.checks.influence import leave_one_number_out, left_out
 from bayes_net.data.exposure import person_time
 from bayes_net.data.landmarks import landmark, landmark_times

@@ -8,7 +8,7 @@ from scipy import stats
 from test_power import distance
 from test_synthesis import with_patients  # noqa: F401 (a fixture)
 
-from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.combine import combine_network
 from bayes_net.assumptions.priors import Fixed, Normal
 from bayes_net.checks.influence import study_influence
 from bayes_net.checks.power import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bayes_net.figures.plots import PATIENTS
+from bayes_net.figures.captions import PATIENTS
 from bayes_net.figures.style import svg
 from bayes_net.report.patients import LANDMARKS as KIND
 from bayes_net.results.columns import hazard_ratio_columns

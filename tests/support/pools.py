@@ -17,8 +17,8 @@ from equations import Equations
 from said import correlations, log_statements
 from scipy import stats
 
-from bayes_net.assumptions.assumptions import Assumptions
 from bayes_net.assumptions.priors import Fixed
+from bayes_net.assumptions.synthesis import Assumptions
 from bayes_net.engine.synthesis import information, synthesis_posterior
 from bayes_net.evidence.table import COLUMNS, read_evidence
 from bayes_net.model.predictors import effect_names, scale_names, scaled_by

@@ -55,6 +55,7 @@ MAY_IMPORT_HEAVY = {
     "engine.nuts",
     "model.hazard",
     "model.laws",
+    "model.observed",
     "model.synthesis",
     "model.unprinted",
     "inference.patients",

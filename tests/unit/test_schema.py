@@ -6,7 +6,7 @@ import pytest
 from exposures import patients
 
 from bayes_net import schema
-from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.hazard import Hazard
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler
 from bayes_net.inference.synthesis import fit_synthesis

@@ -340,7 +340,8 @@ def test_the_pilot_study_in_three_formats(ending, shared, reference):
 
 def test_zeros_of_a_transport_file_are_zeros(shared):
     """pandas reads them as 5.4e-79."""
-    from bayes_net.tables.reading import parsed, read_table
+    from bayes_net.tables.reading import read_table
+    from bayes_net.tables.values import parsed
 
     (folder,) = (shared / "cases").glob("96*")
     frame = read_table(folder / "adtr.xpt", "scan").frame

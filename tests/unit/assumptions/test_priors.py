@@ -6,7 +6,7 @@ import xarray as xr
 from exposures import patients
 from scipy import integrate, stats
 
-from bayes_net.assumptions.assumptions import Hazard
+from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import (
     Flat,
     HalfNormal,

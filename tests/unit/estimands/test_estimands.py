@@ -14,15 +14,17 @@ import bayes_net as bn
 from bayes_net.data.terms import Response, Shrinkage, covariate_attrs
 from bayes_net.errors import InputError
 from bayes_net.estimands import survival as survival_
-from bayes_net.estimands.summary import contrast, probability, summarise
-from bayes_net.estimands.survival import (
+from bayes_net.estimands.ratios import (
     arm_hazard_ratio,
-    conditional_survival,
     covariate_hazard_ratio,
-    cumulative_hazard,
     hazard_ratio,
     hazard_ratio_by_time,
     interaction,
+)
+from bayes_net.estimands.summary import contrast, probability, summarise
+from bayes_net.estimands.survival import (
+    conditional_survival,
+    cumulative_hazard,
     median_survival,
     rmst,
     standardised_survival,

@@ -6,7 +6,7 @@ import xarray as xr
 from pools import ARMS, assumptions, evidence, row, slope
 from scipy import special, stats
 
-from bayes_net.assumptions.network import combine_network
+from bayes_net.assumptions.combine import combine_network
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.estimands.synthesis import arm_curves, profiles
 from bayes_net.inference.arrays import draw_prior

@@ -12,7 +12,8 @@ import pytest
 from bayes_net.adam.read import read_adam
 from bayes_net.errors import CohortError
 from bayes_net.files.formats import read_file
-from bayes_net.tables.reading import parsed, read_table, text
+from bayes_net.tables.reading import read_table
+from bayes_net.tables.values import parsed, text
 
 
 def test_a_whole_file_that_sas_wrote_is_read(tmp_path):

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_net.assumptions.assumptions import SLOPE_FORMS, TIME_VARYING
+from bayes_net.assumptions.hazard import SLOPE_FORMS, TIME_VARYING
 from bayes_net.errors import InputError
 from bayes_net.estimands.summary import STRENGTHS
-from bayes_net.figures.plots import PATIENTS
+from bayes_net.figures.captions import PATIENTS
 from bayes_net.report.patients import CHANGES, SECTIONS, patients_page
 from bayes_net.report.tables import hazard_ratio_table
 from bayes_net.report.words import answer, failed_rows, question, rests_on, short_answer

@@ -27,7 +27,8 @@ from bayes_net.report.evidence_tables import (
     without_table,
 )
 from bayes_net.report.synthesis import SECTIONS, synthesis_page
-from bayes_net.report.synthesis_words import PRIOR, answer, movement_sentences, slope_sentences
+from bayes_net.report.synthesis_answer import answer
+from bayes_net.report.synthesis_words import PRIOR, movement_sentences, slope_sentences
 from bayes_net.report.tables import by_landmark, probability_table, ratio_table
 from bayes_net.results.folder import Illustration
 from bayes_net.schema import HELD_OUT, PREDICTED, SAID

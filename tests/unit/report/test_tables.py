@@ -8,6 +8,7 @@ import pytest
 from bayes_net.data.landmarks import attrition_table
 from bayes_net.errors import InputError
 from bayes_net.estimands.summary import STRENGTHS, UNCLEAR, direction
+from bayes_net.labels import BIASED
 from bayes_net.numbers import (
     MISSING,
     format_estimate,
@@ -27,7 +28,6 @@ from bayes_net.report.tables import (
     sensitivity_table,
     survival_table,
 )
-from bayes_net.schema import BIASED
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from plans import COMPANIONS, MINIMAL, SYNTHETIC, parse, values
 
 from bayes_net.errors import SpecificationError
 from bayes_net.robustness.scenarios import _prepare_all, plan
+from bayes_net.specification.data import DataSection
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.read import parse_specification, read_specification
-from bayes_net.specification.sections import DataSection
 from bayes_net.specification.shipped import TEMPLATES, find_specification, shipped_models
 from bayes_net.specification.synthesis import BorrowSections, SynthesisPlan
 from bayes_net.tables.shipped import models_folder

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_net.tables import reading
-from bayes_net.tables.reading import each_value
+from bayes_net.tables import values as cells
+from bayes_net.tables.values import each_value
 
 PATIENTS, SCANS = 100_000, 20
 MOST_SECONDS, MOST_GB = 10.0, 1.5
@@ -102,9 +102,9 @@ def test_numbers_are_worked_out_once_for_each_that_occurs(monkeypatch):
         called.append(value)
         return one(value, words)
 
-    one = reading._number
-    monkeypatch.setattr(reading, "_number", number)
-    numbers, bad = reading.parsed(pd.Series(["1", "x", "2.5", None] * 100))
+    one = cells._number
+    monkeypatch.setattr(cells, "_number", number)
+    numbers, bad = cells.parsed(pd.Series(["1", "x", "2.5", None] * 100))
     assert called == ["1", "x", "2.5", None]
     assert (numbers[0], numbers[2], int(bad.sum())) == (1.0, 2.5, 100)
 

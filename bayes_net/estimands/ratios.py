@@ -1,0 +1,182 @@
+"""Hazard ratios of a fit of either line: of shrinkage, over time, of arms and of covariates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+from bayes_net import schema
+from bayes_net.assumptions.hazard import slope_in_force, varies_over_time
+from bayes_net.data.terms import Shrinkage, measure_of
+from bayes_net.errors import InputError, listed
+from bayes_net.estimands.synthesis import slopes_of
+from bayes_net.schema import ARM, COVARIATE_EFFECT, INTERVAL, POINTS_PER_UNIT, SLOPE, TIME
+
+EFFECT = "arm_effect"
+
+
+def hazard_ratio(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:
+    """Hazard ratio of each arm for ``per`` points more shrinkage, or of response against none.
+
+    Below 1: shrinkage goes with longer survival. Dims (chain, draw, [landmark,] arm); of a synthesis (chain,
+    draw, endpoint, arm, landmark), where "no limit" comes twice: without its bias, and as observed. With a
+    slope that varies over time, the geometric mean over time of ``hazard_ratio_by_time``, in which the open
+    last interval counts as long as the one before it: no patient has this ratio at all times.
+
+    Raises
+    ------
+    InputError
+        The model has no slope.
+    """
+    if SLOPE not in fit["posterior"]:
+        raise InputError("this model has no slope, so no hazard ratio of shrinkage")
+    of_patients = is_of_patients(fit)
+    slope = fit["posterior"][SLOPE] if of_patients else slopes_of(fit["posterior"].to_dataset())
+    if not of_patients or isinstance(measure_of(fit.attrs), Shrinkage):
+        slope = slope * (per / POINTS_PER_UNIT)
+    return np.exp(slope).rename("hazard_ratio")
+
+
+def hazard_ratio_by_time(
+    fit: xr.DataTree, times: Sequence[float] | np.ndarray, *, per: float = POINTS_PER_UNIT
+) -> xr.DataArray:
+    """Hazard ratio of each arm for ``per`` points more shrinkage, or of response against none, at ``times``
+    (months after the landmark), dims (chain, draw, [landmark,] arm, time).
+
+    Between patients who are both still at risk then. A time on a cut-point belongs to the interval that ends
+    there. Without a slope that varies over time, the same at all of them.
+
+    Raises
+    ------
+    InputError
+        The model has no slope, or a time is negative or not finite; or it is a synthesis.
+    """
+    _need_patients(fit, "hazard_ratio has one for every landmark, the same at all times")
+    months = np.asarray(times, float)
+    if not (np.isfinite(months) & (months >= 0)).all():
+        raise InputError(f"times are {list(times)}; expected finite months from 0")
+    slope, (start, end) = slope_in_force(fit["posterior"].to_dataset()), interval_edges(fit)
+    if slope is None:
+        raise InputError("this model has no slope (slopes = 'none'), so no hazard ratio of shrinkage")
+    at = xr.DataArray(
+        np.maximum(months, np.finfo(float).tiny), dims=TIME, coords={TIME: list(map(float, times))}
+    )
+    here = (at > start) & (at <= end)
+    by_time = slope.where(here, 0.0).sum(INTERVAL, skipna=False)
+    if isinstance(measure_of(fit.attrs), Shrinkage):
+        by_time = by_time * (per / POINTS_PER_UNIT)
+    return np.exp(by_time).transpose(..., ARM, TIME).rename("hazard_ratio")
+
+
+def interaction(fit: xr.DataTree, *, per: float = POINTS_PER_UNIT) -> xr.DataArray:
+    """Ratio of the hazard ratios of each later arm to the first arm's, dims (..., arm); of patients, and of
+    their averages over time where slopes vary."""
+    _need_patients(fit, "the slopes of its arms, by hazard_ratio, can be divided by each other")
+    ratio = hazard_ratio(fit, per=per)
+    return (ratio.isel({ARM: slice(1, None)}) / ratio.isel({ARM: 0}, drop=True)).rename(
+        "ratio_of_hazard_ratios"
+    )
+
+
+def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] | None = None) -> xr.DataArray:
+    """Hazard ratio of each later arm to the first among patients of the given shrinkage (points).
+
+    By default at the measure's reference, or without response: with a slope in each arm the ratio differs
+    from one shrinkage to another. Dims (chain, draw, [landmark,] arm, shrinkage); of a synthesis, whose arms
+    are compared as a whole, (chain, draw, effect), an endpoint and study each.
+
+    Raises
+    ------
+    InputError
+        There is one arm, or the arms have baselines of their own, or slopes that vary over time and
+        ``shrinkage`` is not the reference: then their hazard ratio changes over time. Or no study of a
+        synthesis compares arms, or its arms are asked about at a shrinkage.
+    """
+    posterior = fit["posterior"]
+    if not is_of_patients(fit):
+        need_whole_arms(shrinkage)
+        if EFFECT not in posterior:
+            raise InputError("no study of this synthesis compares its arms")
+        return np.exp(posterior[EFFECT]).rename("arm_hazard_ratio")
+    if posterior.sizes[ARM] == 1:
+        raise InputError(f"the only arm is {posterior[ARM].values[0]}; a hazard ratio of arms needs two")
+    if schema.ARM_EFFECT not in posterior:
+        raise InputError(
+            "arms with baselines of their own have no single hazard ratio; fit with baseline 'shared', "
+            "or compare survival() or rmst() between arms"
+        )
+    effect = posterior[schema.ARM_EFFECT].rename(contrast=ARM)
+    shrinkage = [reference_shrinkage(fit)] if shrinkage is None else shrinkage
+    if SLOPE in posterior:
+        slope = posterior[SLOPE]
+        difference = slope.isel({ARM: slice(1, None)}) - slope.isel({ARM: 0}, drop=True)
+        scores = scores_of(fit, shrinkage)
+        if varies_over_time(posterior) and scores.any():
+            raise InputError(
+                f"slopes vary over time, and with them the arms' hazard ratio at a shrinkage of "
+                f"{listed(f'{points:g}' for points in shrinkage)}; expected {reference_shrinkage(fit):g} "
+                "alone, or compare survival() or rmst() between arms"
+            )
+        effect = effect + difference * scores
+    else:
+        effect = effect.expand_dims({schema.SHRINKAGE: list(shrinkage)}, axis=-1)
+    return np.exp(effect).rename("arm_hazard_ratio")
+
+
+def reference_shrinkage(fit: xr.DataTree) -> float:
+    """The shrinkage in points of a patient whose score is 0; for response, of one without it."""
+    measure = measure_of(fit.attrs)
+    return measure.reference if isinstance(measure, Shrinkage) else 0.0
+
+
+def covariate_hazard_ratio(fit: xr.DataTree) -> xr.DataArray:
+    """Hazard ratio of each covariate per its scale, dims (chain, draw, [landmark,] covariate).
+
+    Raises
+    ------
+    InputError
+        The model has no covariates; that of a synthesis never has.
+    """
+    if COVARIATE_EFFECT not in fit["posterior"]:
+        raise InputError("this model has no covariates")
+    return np.exp(fit["posterior"][COVARIATE_EFFECT]).rename("covariate_hazard_ratio")
+
+
+def is_of_patients(fit: xr.DataTree) -> bool:
+    """A fit of patients knows how shrinkage was measured; one of a synthesis is per 10 points always."""
+    return "measure" in fit.attrs
+
+
+def _need_patients(fit: xr.DataTree, instead: str) -> None:
+    if not is_of_patients(fit):
+        raise InputError(f"expected a fit of patients, and this is one of a synthesis: {instead}")
+
+
+def need_whole_arms(shrinkage: Sequence[float] | None, covariates: Mapping | None = None) -> None:
+    """Refuse to ask a synthesis about anything but whole arms."""
+    if shrinkage is not None or covariates:
+        raise InputError(
+            "curves and comparisons of a synthesis are of whole arms; expected neither shrinkage nor "
+            "covariates (survival given shrinkage is in the table survival of its analysis)"
+        )
+
+
+def scores_of(fit: xr.DataTree, shrinkage: Sequence[float]) -> xr.DataArray:
+    """What shrinkage in points is on the scale of the slope, (shrinkage,)."""
+    points = list(map(float, shrinkage))
+    return xr.DataArray(
+        measure_of(fit.attrs).score(np.array(points)),
+        dims=schema.SHRINKAGE,
+        coords={schema.SHRINKAGE: points},
+    )
+
+
+def interval_edges(fit: xr.DataTree) -> tuple[xr.DataArray, xr.DataArray]:
+    """Months at which each interval starts and ends; NaN for one that another landmark has."""
+    if "constant_data" not in fit.children:
+        raise InputError(
+            "the fit does not say where its intervals end, as those of earlier versions; fit anew"
+        )
+    return fit["constant_data"]["interval_start"], fit["constant_data"]["interval_end"]

@@ -1,0 +1,110 @@
+"""The table [priors] of a specification: statements about observable quantities, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from bayes_net.assumptions.priors import (
+    Flat,
+    Normal,
+    Prior,
+    Priors,
+    hazard_change_prior,
+    hazard_ratio_prior,
+    median_survival_prior,
+    slope_change_prior,
+)
+from bayes_net.data.terms import Measure, Response, Shrinkage, WithoutShrinkage
+from bayes_net.specification.fields import (
+    Limits,
+    Number,
+    Positive,
+    Share,
+)
+from bayes_net.specification.sections import Section
+
+
+class States(NamedTuple):
+    """What a key of [priors] states: a field of ``Priors``, as a distribution of its value and a probability;
+    its name in an audit; and the measures of shrinkage that it is about."""
+
+    prior: str
+    distribution: Callable[..., Prior]
+    block: str
+    measures: tuple[type, ...] = (Shrinkage, Response, WithoutShrinkage)
+
+
+def _or_flat(distribution: Callable[..., Prior]) -> Callable[..., Prior]:
+    return lambda limits, ci_prob: Flat() if limits == "flat" else distribution(*limits, ci_prob=ci_prob)
+
+
+_ratio, _median = _or_flat(hazard_ratio_prior), _or_flat(median_survival_prior)
+
+
+MOST_CHANGE = 1000.0
+
+
+Change = Annotated[Number, Field(gt=1, le=MOST_CHANGE)]
+"""A factor within which hazards, or hazard ratios, a year apart are."""
+
+
+class PriorSection(Section):
+    """Priors as statements about observable quantities; each pair holds with ``probability``."""
+
+    probability: Share = 0.95
+    """With this probability each pair of limits below holds."""
+    median_months: Annotated[Limits, States("level", _median, "baseline")] = (2.0, 80.0)
+    """Median survival after the landmark in months."""
+    hazard_change_per_year: Annotated[Change, States("step_sd", hazard_change_prior, "change over time")] = (
+        4.0
+    )
+    """Hazards a year apart are within this factor (`rw1`)."""
+    log_hazard: tuple[Number, Positive] | None = None
+    """Instead of the median: mean and SD of the log hazard per month (of each interval, where they are
+    `independent`)."""
+    hazard_ratio_per_10_points: Annotated[Limits, States("slope", _ratio, "slope", (Shrinkage,))] = (0.5, 2.0)
+    """Hazard ratio per 10 points of shrinkage."""
+    hazard_ratio_response: Annotated[Limits, States("slope", _ratio, "slope of response", (Response,))] = (
+        0.2,
+        5.0,
+    )
+    """Hazard ratio of response against none."""
+    hazard_ratio_arm: Annotated[Limits, States("arm_effect", _ratio, "arm effect")] = (0.1, 10.0)
+    """Hazard ratio of an arm against the first (`shared` baseline)."""
+    hazard_ratio_covariate: Annotated[Limits, States("covariate", _ratio, "covariates")] = (0.25, 4.0)
+    """Hazard ratio of each covariate."""
+    hazard_ratio_change_per_year: Annotated[
+        Change,
+        States("slope_step_sd", slope_change_prior, "change of the slope over time"),
+    ] = 2.0
+    """Of slopes that vary over time: hazard ratios a year apart (per 10 points, or of response) are within
+    this factor."""
+
+    @model_validator(mode="after")
+    def _one_level(self) -> PriorSection:
+        if {"median_months", "log_hazard"} <= self.model_fields_set:
+            raise ValueError("median_months and log_hazard say the same thing in two ways: give one of them")
+        return self
+
+    def statements(self) -> Iterator[tuple[str, States]]:
+        """Each key that states a prior."""
+        for key, info in type(self).model_fields.items():
+            yield from ((key, states) for states in info.metadata if isinstance(states, States))
+
+    def values(self, measure: Measure) -> Priors:
+        """The distributions that the statements mean, for one way in which shrinkage enters."""
+        priors: dict[str, Any] = {
+            states.prior: states.distribution(getattr(self, key), ci_prob=self.probability)
+            for key, states in self.statements()
+            if isinstance(measure, states.measures)
+        }
+        if self.log_hazard is not None:
+            mean, sd = self.log_hazard
+            priors["level"] = Normal(mean, sd, f"log hazard per month N({mean:g}, {sd:g})")
+        return Priors(**priors)
