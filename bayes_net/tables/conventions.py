@@ -14,7 +14,7 @@ from bayes_net.numbers import counted
 from bayes_net.schema import ENDPOINTS
 from bayes_net.tables.notes import HANDLED, WARNINGS, Note
 from bayes_net.tables.reading import PFS_LEFT, Table
-from bayes_net.tables.values import DATE, each_value, matching, text
+from bayes_net.tables.values import DATE, each_value, is_plain, matching, text
 
 CHANGE_UNITS = {"percent": 1.0, "fraction": 100.0}
 """Percent in each unit of a change from baseline."""
@@ -58,7 +58,9 @@ def as_event_values(given: Any) -> dict[str, tuple[str, ...]]:
 
 def as_texts(given: Any) -> tuple[str, ...]:
     """One value or several as the texts that a file may have."""
-    several = given if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    several = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if not all(is_plain(value) for value in several if isinstance(value, int)):
+        raise InputError("a number of hundreds of digits; expected values as the file has them")
     return tuple(found for value in several if (found := text(pd.Series([value], dtype=object)).iloc[0]))
 
 

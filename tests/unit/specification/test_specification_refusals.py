@@ -99,6 +99,10 @@ REFUSED = {
         {"data": {"exclude_patients": [101]}},
         "data.exclude_patients.0: expected text in quotes (got 101)",
     ),
+    "a code of hundreds of digits": (
+        {"data": {"missing_codes": {"age": [10**400]}}},
+        "data.missing_codes.age: a number of hundreds of digits; expected values as the file has them",
+    ),
     "scans_after_death": (
         {"data": {"scans_after_death": "ignore"}},
         "data.scans_after_death: expected 'refuse' or 'drop' (got 'ignore')",
