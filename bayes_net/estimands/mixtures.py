@@ -191,29 +191,6 @@ def update(prior: NormalMixture, estimate: float, se: float) -> NormalMixture:
     return _mixture(weights, prior.means + ratio**2 * np.subtract(estimate, prior.means), ratio * se)
 
 
-def power_discount(se: float | np.ndarray, power: float) -> float | np.ndarray:
-    """Standard error of an estimate with its likelihood raised to ``power``: se / sqrt(power).
-
-    Power 0 leaves nothing of it, an infinite se. Ibrahim and Chen 2000, doi:10.1214/ss/1009212673.
-    """
-    if not 0 <= power <= 1:
-        raise InputError(f"power is {power}; expected 0 (no borrowing) to 1 (full borrowing)")
-    return se / np.sqrt(power) if power > 0 else np.full(np.shape(se), np.inf)[()]
-
-
-def prior_predictive_of_new_study(mu: np.ndarray, tau: np.ndarray, *, seed: int) -> np.ndarray:
-    """One draw mu + tau * z of a new study's parameter for each draw of mean and between-study sd."""
-    if np.shape(mu) != np.shape(tau) or not (np.asarray(tau) >= 0).all():
-        got = f"mu has shape {np.shape(mu)}, tau {np.shape(tau)} with smallest {np.min(tau):g}"
-        raise InputError(f"{got}; expected paired draws of one shape and tau >= 0")
-    return mu + tau * np.random.default_rng(seed).standard_normal(np.shape(mu))
-
-
-def events_information(log_hazard: np.ndarray) -> np.ndarray:
-    """Information that one expected event has on the log hazard: 1, so that sizes are in events."""
-    return np.ones_like(log_hazard, dtype=float)
-
-
 def binomial_information(logit: np.ndarray) -> np.ndarray:
     """Information that one patient has on the logit of a probability, p (1 - p): sizes in patients."""
     return special.expit(logit) * special.expit(np.negative(logit))

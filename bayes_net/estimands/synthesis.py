@@ -223,11 +223,6 @@ def _is_curve(network: Network, row: Row) -> bool:
     return row.subgroup == "all" or (law and _has_slope(network, row.endpoint, row.arm, NO_LIMIT))
 
 
-def has_law(network: Network, curve: Curve) -> bool:
-    """Whether survival given shrinkage is known: a law of shrinkage, and a slope from randomisation."""
-    return _has_law(network, curve, NO_LIMIT)
-
-
 def _has_law(network: Network, curve: Curve, landmark: str) -> bool:
     """Whether a curve's study has a law of shrinkage, and a slope at this landmark."""
     endpoint, study, arm = curve

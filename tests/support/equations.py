@@ -4,7 +4,7 @@ It shares no code with the models. Everything is analytic but for constants, so 
 """
 
 import numpy as np
-from said import correlations, log_statements
+from said import correlation, correlations, log_statements
 from scipy import special, stats
 
 from bayes_net.assumptions.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal
@@ -51,29 +51,6 @@ def walk(level, sd, step, cuts) -> np.ndarray:
     steps = sd[..., None] * step * np.sqrt((widths[:-1] + widths[1:]) / 24)
     path = np.concatenate([np.zeros_like(steps[..., :1]), np.cumsum(steps, axis=-1)], axis=-1)
     return level[..., None] + path - (path @ widths)[..., None] / widths.sum()
-
-
-def correlation(declared, one, other):
-    """Correlation of the errors of two numbers, each a row with its datum."""
-    if declared == "curve":
-        early, late = sorted((one[1], other[1]), key=lambda d: d.time)
-        h, se = np.exp([early.value, late.value]), np.array([early.se, late.se])
-        by_late = (se[1] * h[1]) ** 2 * np.expm1(h[0]) / np.expm1(h[1])
-        return min((se[0] * h[0]) ** 2, by_late) / h.prod() / se.prod()
-    if declared == "arms":
-        return of_arms(*sorted((one, other), key=lambda pair: pair[1].time > 0))
-    return float(declared)
-
-
-def of_arms(ratio, point):
-    """Of a log hazard ratio and log H of the control curve, from the treated arm's share of the hazard at
-    risk, k e^{(1 - r) H} / (1 + k e^{(1 - r) H}), averaged in closed form."""
-    (row, effect), (curve, at) = ratio, point
-    assert curve.arm == row.reference_arm
-    r, h = np.exp(effect.value), np.exp(at.value)
-    k = r * (row.n - curve.n) / curve.n
-    share = np.log((1 + k * np.exp((1 - r) * h)) / (1 + k)) / ((1 - r) * h)
-    return -share * effect.se / (at.se * (1.15 if at.inflated else 1.0))
 
 
 class Equations:
