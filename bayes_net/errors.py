@@ -48,9 +48,9 @@ def problem(table: str, got: str, expected: str, todo: str, rows: Iterable[str] 
     """One kind of problem in words: what was got and expected, what to do, and the first rows."""
     rows = tuple(rows)
     found = f"Found in {listed(rows)}. " if rows else ""
-    made = Problem(f"{table}: {got}; expected {expected}. {found}{todo}")
-    made.table, made.got, made.expected, made.todo, made.rows = table, got, expected, todo, rows
-    return made
+    text = Problem(f"{table}: {got}; expected {expected}. {found}{todo}")
+    text.table, text.got, text.expected, text.todo, text.rows = table, got, expected, todo, rows
+    return text
 
 
 class Gathered:

@@ -74,18 +74,11 @@ DIMS = {
 in a model have a dim of their own each, named after their term (``OBSERVED_TERMS``) and ``_row``."""
 FIELDS = {
     CURVE: (ENDPOINT, STUDY, ARM),
-    BASELINE: (ENDPOINT, STUDY),
-    BORROWER: (ENDPOINT, STUDY),
-    EFFECT: (ENDPOINT, STUDY),
-    BIASED_SLOPE: (ENDPOINT, ARM),
-    RESPONSE_GROUP: (STUDY, ARM),
-    POOLED_GROUP: (STUDY, ARM),
-    SEPARATE_GROUP: (STUDY, ARM),
-    SHRINKAGE_LAW: (STUDY, ARM, LANDMARK),
-    SHRINKAGE_STUDY: (STUDY, ARM),
-    PROGRESSIVE: (STUDY, ARM, LANDMARK),
-    COMPLETION_OF: (STUDY, ARM, LANDMARK),
     STRATUM: (ENDPOINT, STUDY, ARM),
+    BIASED_SLOPE: (ENDPOINT, ARM),
+    **dict.fromkeys((BASELINE, BORROWER, EFFECT), (ENDPOINT, STUDY)),
+    **dict.fromkeys((RESPONSE_GROUP, POOLED_GROUP, SEPARATE_GROUP, SHRINKAGE_STUDY), (STUDY, ARM)),
+    **dict.fromkeys((SHRINKAGE_LAW, PROGRESSIVE, COMPLETION_OF), (STUDY, ARM, LANDMARK)),
 }
 """What a place along these dims is of: coordinates along it, such as ``curve_endpoint``."""
 IMPUTATION = "imputation"

@@ -26,7 +26,7 @@ from bayes_net.adam.datasets import (
     unit_in_days,
     unit_name,
 )
-from bayes_net.adam.scans import Read, read_responses, read_scans, with_responses
+from bayes_net.adam.scans import Record, read_responses, read_scans, with_responses
 from bayes_net.adam.written import is_written, read_written
 from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.errors import listed
@@ -91,7 +91,7 @@ def read_adam(
         A data set or parameter is missing or ambiguous, or the tables break a rule of ``read_cohort``.
     """
     refuse_types(read_adam, locals() | conventions, read_cohort)
-    made, sets = Read(), datasets(source, where or {})
+    record, sets = Record(), datasets(source, where or {})
     if is_written(sets):
         asked = {"pfs": pfs, "os": os, "tumour": tumour, "response": response, "arm": arm}
         asked |= {"population": population, "analysis_flag": analysis_flag}
@@ -105,24 +105,24 @@ def read_adam(
             accept=accept,
             **conventions,
         )
-    adsl = _population(sets, population, made)
-    arm_of = _arms(adsl, sets["adtte"], arm, made)
+    adsl = _population(sets, population, record)
+    arm_of = _arms(adsl, sets["adtte"], arm, record)
     adtte = sets["adtte"].where(sets["adtte"].values("USUBJID").isin(set(arm_of.index)))
     codes = {PFS: parameter(adtte, pfs, "PFS"), OS: parameter(adtte, os, "OS", required=False)}
-    patients, reasons, first_day = _patients(adtte, codes, arm_of, time_unit, made)
-    patients = _with_covariates(patients, adsl, covariates, made)
-    made.handled(
+    patients, reasons, first_day = _patients(adtte, codes, arm_of, time_unit, record)
+    patients = _with_covariates(patients, adsl, covariates, record)
+    record.handled(
         "no-endpoint", len(arm_of) - len(patients), "of ADSL without a row of the endpoint, left out"
     )
     scans, unit = None, None
     if "adtr" in sets:
         tumours = sets["adtr"].where(sets["adtr"].values("USUBJID").isin(set(patients["patient"])))
-        scans, unit = read_scans(tumours, tumour, analysis_flag, adtte, first_day, size_unit, made)
+        scans, unit = read_scans(tumours, tumour, analysis_flag, adtte, first_day, size_unit, record)
         if "adrs" in sets:
-            scans = with_responses(scans, sets["adrs"], response, first_day, made)
+            scans = with_responses(scans, sets["adrs"], response, first_day, record)
     elif "adrs" in sets:
         read = sets["adrs"].where(sets["adrs"].values("USUBJID").isin(set(patients["patient"])))
-        scans = read_responses(read, response, first_day, made)
+        scans = read_responses(read, response, first_day, record)
     cohort = read_cohort(
         patients,
         scans,
@@ -136,20 +136,20 @@ def read_adam(
         accept=accept,
         **conventions,
     )
-    return _completed(cohort, reasons, made)
+    return _completed(cohort, reasons, record)
 
 
-def _completed(cohort: Cohort, reasons: pd.DataFrame, made: Read) -> Cohort:
+def _completed(cohort: Cohort, reasons: pd.DataFrame, record: Record) -> Cohort:
     """The cohort with its origin, reasons, notes, and progression as ADTTE has it."""
     ended = cohort.patients.merge(reasons, on="patient", how="left")
     progressed = (ended["pfs_event"] == 1) & ~ended["pfs_reason"].fillna("").str.contains(_DEATH)
     day = ended["pfs_time"].where(progressed).set_axis(ended["patient"])
     scans = cohort.scans.assign(progression=cohort.scans["time"] >= cohort.scans["patient"].map(day))
     where = (
-        f"{o.field} from {o.variable} of {o.data_set}{f' ({o.rule})' * bool(o.rule)}" for o in made.origin
+        f"{o.field} from {o.variable} of {o.data_set}{f' ({o.rule})' * bool(o.rule)}" for o in record.origin
     )
     message = "; ".join(where)
-    notes = [Note(HANDLED, ORIGIN, f"read from ADaM: {message}", len(made.origin)), *made.notes]
+    notes = [Note(HANDLED, ORIGIN, f"read from ADaM: {message}", len(record.origin)), *record.notes]
     known = reasons[reasons["patient"].isin(cohort.patients["patient"])].sort_values(
         "patient", ignore_index=True
     )
@@ -157,12 +157,12 @@ def _completed(cohort: Cohort, reasons: pd.DataFrame, made: Read) -> Cohort:
         cohort,
         scans=scans,
         notes=(*notes, *cohort.notes),
-        origin=tuple(made.origin),
+        origin=tuple(record.origin),
         reasons=known,
     )
 
 
-def _population(sets: Mapping[str, Dataset], flag: str | None, made: Read) -> Dataset:
+def _population(sets: Mapping[str, Dataset], flag: str | None, record: Record) -> Dataset:
     """ADSL of those who are analysed."""
     adsl = sets["adsl"]
     twice = adsl.values("USUBJID").duplicated()
@@ -171,7 +171,7 @@ def _population(sets: Mapping[str, Dataset], flag: str | None, made: Read) -> Da
     failed = pd.Series(False, index=adsl.frame.index)
     for name in ("ARM", "TRT01P", "ACTARM"):
         failed |= adsl.values(name).fillna("").str.contains(_SCREENED_OUT)
-    made.handled("screen-failures", int(failed.sum()), "not randomised (screen failures), left out")
+    record.handled("screen-failures", int(failed.sum()), "not randomised (screen failures), left out")
     adsl = adsl.where(~failed)
     if flag is None:
         flag = next((name for name in POPULATIONS if name in adsl.frame), "")
@@ -181,22 +181,22 @@ def _population(sets: Mapping[str, Dataset], flag: str | None, made: Read) -> Da
                 f"there is no variable {flag}", "the flag of a population", "Correct population."
             )
         inside = adsl.values(flag.upper()).eq("Y")
-        made.handled(
+        record.handled(
             "outside-population", int((~inside).sum()), f"with {flag.upper()} other than Y, left out"
         )
-        made.says("population", adsl, flag.upper(), "is Y")
+        record.says("population", adsl, flag.upper(), "is Y")
         adsl = adsl.where(inside)
     if adsl.frame.empty:
         raise adsl.refuse("nobody is in the population", "patients to analyse", "Correct population.")
     return adsl
 
 
-def _arms(adsl: Dataset, adtte: Dataset, asked: str | None, made: Read) -> pd.Series:
+def _arms(adsl: Dataset, adtte: Dataset, asked: str | None, record: Record) -> pd.Series:
     """The arm of each patient, by USUBJID."""
     for one in (adsl, adtte):
         for name in [asked.upper()] if asked else ARM_VARIABLES:
             if name in one.frame and one.values(name).notna().all():
-                made.says("arm", one, name)
+                record.says("arm", one, name)
                 arm_of = one.values(name).set_axis(one.values("USUBJID"))
                 arm_of = arm_of[~arm_of.index.duplicated()]
                 return arm_of[arm_of.index.isin(set(adsl.values("USUBJID")))]
@@ -205,7 +205,7 @@ def _arms(adsl: Dataset, adtte: Dataset, asked: str | None, made: Read) -> pd.Se
 
 
 def _patients(
-    adtte: Dataset, codes: Mapping[str, str | None], arm_of: pd.Series, time_unit: str | None, made: Read
+    adtte: Dataset, codes: Mapping[str, str | None], arm_of: pd.Series, time_unit: str | None, record: Record
 ) -> tuple[pd.DataFrame, pd.DataFrame, float | None]:
     """Patients in days, why their follow-up ended, and what AVAL calls the first day (0, 1, or None:
     unknown)."""
@@ -223,8 +223,8 @@ def _patients(
         elapsed = elapsed_days(rows)
         days, told = unit_in_days(rows, time_unit, elapsed)
         time, censored = rows.numbers("AVAL") * days, rows.numbers("CNSR")
-        made.says(f"{endpoint}_time", rows, f"AVAL, PARAMCD {code}", f"{unit_name(days)} by {told}")
-        made.says(f"{endpoint}_event", rows, f"CNSR, PARAMCD {code}", "0 is an event")
+        record.says(f"{endpoint}_time", rows, f"AVAL, PARAMCD {code}", f"{unit_name(days)} by {told}")
+        record.says(f"{endpoint}_event", rows, f"CNSR, PARAMCD {code}", "0 is an event")
         event = (censored == 0).astype(float).where(censored.notna())
         reason = rows.values("CNSDTDSC").where(event == 0).fillna(rows.values("EVNTDESC"))
         own = pd.DataFrame(
@@ -240,7 +240,7 @@ def _patients(
 
 
 def _with_covariates(
-    patients: pd.DataFrame, adsl: Dataset, covariates: Sequence[str], made: Read
+    patients: pd.DataFrame, adsl: Dataset, covariates: Sequence[str], record: Record
 ) -> pd.DataFrame:
     own = adsl.frame.set_axis(adsl.values("USUBJID"), axis=0)
     if absent := [name for name in covariates if name.upper() not in own]:
@@ -248,6 +248,6 @@ def _with_covariates(
             f"no variables {listed(absent)}", f"some of {listed(own, limit=40)}", "Correct covariates."
         )
     for name in covariates:
-        made.says(name, adsl, name.upper())
+        record.says(name, adsl, name.upper())
         patients[name] = patients["patient"].map(own[name.upper()])
     return patients

@@ -25,7 +25,7 @@ _RESPONSE = re.compile(r"^(?!.*\b(?:best|confirmed)\b).*\boverall response\b", r
 
 
 @dataclass
-class Read:
+class Record:
     """What has been found out on the way: where fields come from, and notes."""
 
     origin: list[Origin] = field(default_factory=list)
@@ -48,7 +48,7 @@ def read_scans(
     adtte: Dataset,
     first_day: float | None,
     size_unit: str | None,
-    made: Read,
+    record: Record,
 ) -> tuple[pd.DataFrame, str]:
     """One row a scan, the baseline at time 0 or before, sizes in AVALU or mm."""
     code = coded(adtr, code, TUMOUR_CODES, _TUMOUR, "the sum of diameters", "tumour")
@@ -69,12 +69,12 @@ def read_scans(
     exact = (change - 100 * (size / of - 1)).abs() < 1e-6
     later = ~flagged & (day > zero) & change.notna() & of.notna()
     flagged_too = f" and {flag.upper()} is Y" if flag else ""
-    made.says("scans", rows, f"AVAL, BASE and PCHG, PARAMCD {code}", f"DTYPE is empty{flagged_too}")
-    made.says("time of scans", rows, "ADY", where)
+    record.says("scans", rows, f"AVAL, BASE and PCHG, PARAMCD {code}", f"DTYPE is empty{flagged_too}")
+    record.says("time of scans", rows, "ADY", where)
     unknown = set(who) - set(baseline.dropna().index)
-    made.handled("no-baseline", len(unknown), "without a baseline size, whose scans are left out")
+    record.handled("no-baseline", len(unknown), "without a baseline size, whose scans are left out")
     sizes = size.where(exact, of * (1 + change / 100))
-    after = _one_a_day(pd.DataFrame({"patient": who, "time": day, "size": sizes})[later], made)
+    after = _one_a_day(pd.DataFrame({"patient": who, "time": day, "size": sizes})[later], record)
     first = pd.DataFrame({"size": baseline.dropna()}).rename_axis("patient").reset_index()
     first["time"] = np.minimum(first["patient"].map(start).fillna(0.0) - zero, 0.0)
     first.index = [f"baseline {i}" for i in range(1, len(first) + 1)]
@@ -84,7 +84,7 @@ def read_scans(
     return pd.concat([first, after])[["patient", "time", "size"]], unit
 
 
-def _one_a_day(scans: pd.DataFrame, made: Read) -> pd.DataFrame:
+def _one_a_day(scans: pd.DataFrame, record: Record) -> pd.DataFrame:
     """The smallest size of each patient and day, which is what a best response is made of."""
     ordered = scans.sort_values(["patient", "time", "size"], kind="stable")
     again = ordered.duplicated(["patient", "time"])
@@ -97,7 +97,7 @@ def _one_a_day(scans: pd.DataFrame, made: Read) -> pd.DataFrame:
             "analysis_flag or where if another is meant"
         )
         rows = tuple(f"row {i}" for i in ordered.index[contradicting][:10])
-        made.notes.append(Note(WARNING, "scans-of-one-day", message, n, rows=rows))
+        record.notes.append(Note(WARNING, "scans-of-one-day", message, n, rows=rows))
     return ordered[~again].sort_index()
 
 
@@ -121,10 +121,10 @@ def _days(rows: Dataset, adtte: Dataset, first_day: float | None) -> tuple[pd.Se
 
 
 def with_responses(
-    scans: pd.DataFrame, adrs: Dataset, code: str | None, first_day: float | None, made: Read
+    scans: pd.DataFrame, adrs: Dataset, code: str | None, first_day: float | None, record: Record
 ) -> pd.DataFrame:
     """The scans with the overall response that was read on their day, where ADRS has it."""
-    read = read_responses(adrs, code, first_day, made)
+    read = read_responses(adrs, code, first_day, record)
     if read is None:
         return scans
     joined = scans.merge(read, on=["patient", "time"], how="left").set_axis(scans.index)
@@ -132,7 +132,7 @@ def with_responses(
 
 
 def read_responses(
-    adrs: Dataset, code: str | None, first_day: float | None, made: Read
+    adrs: Dataset, code: str | None, first_day: float | None, record: Record
 ) -> pd.DataFrame | None:
     """The overall response of each patient and day, None where ADRS has none."""
     described = adrs.values("PARAM").fillna("").str.contains(_RESPONSE)
@@ -141,6 +141,6 @@ def read_responses(
     code = coded(adrs, code, ("OVRINV", "OVRLRESP", "OVR"), _RESPONSE, "the overall response", "response")
     rows = adrs.where(adrs.values("PARAMCD").eq(code))
     day, _ = _days(rows, rows, first_day)
-    made.says("response", adrs, f"AVALC, PARAMCD {code}", "on the day of the scan")
+    record.says("response", adrs, f"AVALC, PARAMCD {code}", "on the day of the scan")
     read = pd.DataFrame({"patient": rows.values("USUBJID"), "time": day, "response": rows.values("AVALC")})
     return read.dropna().drop_duplicates(["patient", "time"])

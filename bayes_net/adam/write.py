@@ -113,13 +113,13 @@ def adam_datasets(cohort: Cohort) -> dict[str, pd.DataFrame]:
     InputError
         Two covariates, or one and a variable of ADSL, have the same name in capitals.
     """
-    made = {"adsl": _adsl(cohort), "adtte": _adtte(cohort)}
+    sets = {"adsl": _adsl(cohort), "adtte": _adtte(cohort)}
     if cohort.sized and ("sld" in cohort.scans or len(cohort.scans)):
-        made["adtr"] = _adtr(cohort)
+        sets["adtr"] = _adtr(cohort)
     read = cohort.scans[(cohort.scans["response"] != "") | (not cohort.sized)]
     if len(read):
-        made["adrs"] = _adrs(cohort, read)
-    return made
+        sets["adrs"] = _adrs(cohort, read)
+    return sets
 
 
 def _adrs(cohort: Cohort, read: pd.DataFrame) -> pd.DataFrame:
@@ -233,9 +233,9 @@ def _flag(values: pd.Series) -> np.ndarray:
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:
-    made = io.BytesIO()
-    frame.to_parquet(made, index=False)
-    return made.getvalue()
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
 
 
 def _json(

@@ -99,8 +99,12 @@ def _patients(adsl: Dataset, adtte: Dataset, covariates: Sequence[str]) -> pd.Da
     if absent := [name for name in covariates if name.upper() not in adsl.frame]:
         there = listed(adsl.frame, limit=40)
         raise adsl.refuse(f"no variables {listed(absent)}", f"some of {there}", "Correct covariates.")
-    made = {"patient": adsl.values("USUBJID"), "study": adsl.values("STUDYID"), "arm": adsl.values("TRT01P")}
-    frame = pd.DataFrame(made).assign(**{name: adsl.frame[name.upper()] for name in covariates})
+    fields = {
+        "patient": adsl.values("USUBJID"),
+        "study": adsl.values("STUDYID"),
+        "arm": adsl.values("TRT01P"),
+    }
+    frame = pd.DataFrame(fields).assign(**{name: adsl.frame[name.upper()] for name in covariates})
     frame["reconstructed"] = adsl.values(RECONSTRUCTED).eq("Y").map({True: "true", False: "false"})
     for endpoint, (code, _) in ENDPOINTS.items():
         rows = adtte.where(adtte.values("PARAMCD").eq(code))
@@ -131,15 +135,15 @@ def _scans(sets: Mapping[str, Dataset], who: set[str]) -> pd.DataFrame | None:
     name, code = ("adtr", TUMOUR) if "adtr" in sets else ("adrs", RESPONSE)
     rows = sets[name].where(sets[name].values("PARAMCD").eq(code))
     rows = rows.where(rows.values("USUBJID").isin(who))
-    made = {"patient": rows.values("USUBJID"), "time": rows.numbers("ARELTM")}
+    columns = {"patient": rows.values("USUBJID"), "time": rows.numbers("ARELTM")}
     if name == "adtr":
         measured = "AVAL" if "AVAL" in rows.frame else "PCHG"
-        made |= {"size" if measured == "AVAL" else "pchg": rows.numbers(measured)}
-    made |= {"new_lesion": rows.values("NEWLFL").eq("Y").astype(int)}
-    made |= {"baseline": rows.values("ABLFL").eq("Y")}
+        columns |= {"size" if measured == "AVAL" else "pchg": rows.numbers(measured)}
+    columns |= {"new_lesion": rows.values("NEWLFL").eq("Y").astype(int)}
+    columns |= {"baseline": rows.values("ABLFL").eq("Y")}
     if "PROGFL" in rows.frame:
-        made["progression"] = rows.values("PROGFL").eq("Y")
-    scans = pd.DataFrame(made)
+        columns["progression"] = rows.values("PROGFL").eq("Y")
+    scans = pd.DataFrame(columns)
     if "adrs" not in sets:
         return scans
     adrs = sets["adrs"].where(sets["adrs"].values("PARAMCD").eq(RESPONSE))
@@ -163,13 +167,13 @@ def _why(adtte: Dataset) -> pd.DataFrame | None:
     """Why follow-up ended, where the data sets have it."""
     if "EVNTDESC" not in adtte.frame:
         return None
-    made = {}
+    columns = {}
     for endpoint, (code, _) in ENDPOINTS.items():
         rows = adtte.where(adtte.values("PARAMCD").eq(code))
         if len(rows.frame):
             why = rows.values("CNSDTDSC").fillna(rows.values("EVNTDESC"))
-            made[f"{endpoint}_reason"] = why.set_axis(rows.values("USUBJID"))
-    return pd.DataFrame(made).rename_axis("patient").reset_index()
+            columns[f"{endpoint}_reason"] = why.set_axis(rows.values("USUBJID"))
+    return pd.DataFrame(columns).rename_axis("patient").reset_index()
 
 
 def _completed(cohort: Cohort, scans: pd.DataFrame | None, reasons: pd.DataFrame | None, file: str) -> Cohort:

@@ -260,8 +260,8 @@ def paper(
         found = read_result(result)
         folder = out or result.with_name(f"{result.resolve().name}-tables")
         with as_written(result):
-            made = tables(found.tables)
-        files = save_tables(made, folder, formats)
+            chosen = tables(found.tables)
+        files = save_tables(chosen, folder, formats)
     out_console.print(f"Wrote {len(files)} files to {literal(str(folder))}")
 
 

@@ -1,8 +1,9 @@
-"""Hazard ratios of a fit of either line: of shrinkage, over time, of arms and of covariates."""
+"""Hazard ratios of a fit of either line: of shrinkage, arms and covariates; and what varies over time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -12,7 +13,7 @@ from bayes_net.assumptions.hazard import slope_in_force, varies_over_time
 from bayes_net.data.terms import Shrinkage, measure_of
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.synthesis import slopes_of
-from bayes_net.schema import ARM, COVARIATE_EFFECT, INTERVAL, POINTS_PER_UNIT, SLOPE, TIME
+from bayes_net.schema import ARM, COVARIATE_EFFECT, INTERVAL, LOG_HAZARD, POINTS_PER_UNIT, SLOPE, TIME
 
 EFFECT = "arm_effect"
 
@@ -180,3 +181,38 @@ def interval_edges(fit: xr.DataTree) -> tuple[xr.DataArray, xr.DataArray]:
             "the fit does not say where its intervals end, as those of earlier versions; fit anew"
         )
     return fit["constant_data"]["interval_start"], fit["constant_data"]["interval_end"]
+
+
+class OverTime(NamedTuple):
+    """A quantity of each arm that is constant within the intervals after the landmark: tables, figures and
+    sections of the report go through ``OVER_TIME``.
+
+    ``name``: of its figure and its table; ``by_interval``: its draws (chain, draw, arm, interval), for a
+    posterior in which it is ``used``; ``column``: of the estimates in its table, "" if it has none;
+    ``step_sd``: the free variable whose prior says how much it changes, and ``at`` its draws at any months.
+    """
+
+    name: str
+    by_interval: Callable[[xr.Dataset], xr.DataArray]
+    used: Callable[[xr.Dataset], bool] = lambda posterior: True
+    column: str = ""
+    step_sd: str = ""
+    at: Callable[[xr.DataTree, Sequence[float]], xr.DataArray] | None = None
+
+    @property
+    def in_words(self) -> str:
+        """Its name as it is written."""
+        return self.name.replace("_", " ")
+
+
+OVER_TIME = (
+    OverTime("baseline_hazard", lambda posterior: np.exp(posterior[LOG_HAZARD])),
+    OverTime(
+        "hazard_ratio_by_time",
+        lambda posterior: np.exp(posterior[schema.SLOPE_BY_INTERVAL]),
+        varies_over_time,
+        column="hr",
+        step_sd=schema.SLOPE_STEP_SD,
+        at=hazard_ratio_by_time,
+    ),
+)

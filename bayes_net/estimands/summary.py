@@ -16,8 +16,14 @@ from scipy.special import expit
 
 from bayes_net.errors import InputError
 from bayes_net.estimands.diagnostics import diagnose, quantile_error
-from bayes_net.estimands.ratios import EFFECT, arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio
-from bayes_net.estimands.survival import OVER_TIME, baseline_hazard
+from bayes_net.estimands.ratios import (
+    EFFECT,
+    OVER_TIME,
+    arm_hazard_ratio,
+    covariate_hazard_ratio,
+    hazard_ratio,
+)
+from bayes_net.estimands.survival import baseline_hazard
 from bayes_net.labels import about, texts
 from bayes_net.schema import ARM_EFFECT, COVARIATE_EFFECT, IMPUTATION, LOG_HAZARD, SAMPLE_DIMS, SLOPE
 

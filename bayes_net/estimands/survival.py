@@ -8,19 +8,18 @@ intervals, so integrals are exact. Beyond the last follow-up the open last inter
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayes_net import schema
-from bayes_net.assumptions.hazard import slope_in_force, varies_over_time
+from bayes_net.assumptions.hazard import slope_in_force
 from bayes_net.data.exposure import Exposure, person_time
 from bayes_net.data.terms import covariates_of
 from bayes_net.errors import InputError
 from bayes_net.estimands.ratios import (
-    hazard_ratio_by_time,
     interval_edges,
     is_of_patients,
     need_whole_arms,
@@ -205,38 +204,3 @@ def _by_interval(fit: xr.DataTree, times: np.ndarray) -> xr.DataArray:
     """Months of each time spent in each interval, dims ([landmark,] interval, time)."""
     start, end = interval_edges(fit)
     return (xr.DataArray(times, dims=TIME).clip(start, end) - start).fillna(0.0)
-
-
-class OverTime(NamedTuple):
-    """A quantity of each arm that is constant within the intervals after the landmark: tables, figures and
-    sections of the report go through ``OVER_TIME``.
-
-    ``name``: of its figure and its table; ``by_interval``: its draws (chain, draw, arm, interval), for a
-    posterior in which it is ``used``; ``column``: of the estimates in its table, "" if it has none;
-    ``step_sd``: the free variable whose prior says how much it changes, and ``at`` its draws at any months.
-    """
-
-    name: str
-    by_interval: Callable[[xr.Dataset], xr.DataArray]
-    used: Callable[[xr.Dataset], bool] = lambda posterior: True
-    column: str = ""
-    step_sd: str = ""
-    at: Callable[[xr.DataTree, Sequence[float]], xr.DataArray] | None = None
-
-    @property
-    def in_words(self) -> str:
-        """Its name as it is written."""
-        return self.name.replace("_", " ")
-
-
-OVER_TIME = (
-    OverTime("baseline_hazard", lambda posterior: np.exp(posterior[LOG_HAZARD])),
-    OverTime(
-        "hazard_ratio_by_time",
-        lambda posterior: np.exp(posterior[schema.SLOPE_BY_INTERVAL]),
-        varies_over_time,
-        column="hr",
-        step_sd=schema.SLOPE_STEP_SD,
-        at=hazard_ratio_by_time,
-    ),
-)

@@ -22,7 +22,7 @@ from bayes_net.statistics.base import Row
 from bayes_net.statistics.kinds import kind_of
 from bayes_net.statistics.rounding import p_range
 from bayes_net.tables.reading import Table, cell_problems, problem, read_table
-from bayes_net.tables.values import parsed, shown, text
+from bayes_net.tables.values import parsed, quoted, text
 
 COLUMNS = (
     *("id", "study", "cohort_id", "arm", "reference_arm", "subgroup", "endpoint", "statistic"),
@@ -238,7 +238,7 @@ def _typed(table: Table) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _unread(name: str, texts: pd.DataFrame, column: str, wrong: pd.Series, expected: str) -> list[str]:
-    rows = [f"{row['id']} ({column} {shown(row[column])})" for _, row in texts[wrong].iterrows()]
+    rows = [f"{row['id']} ({column} {quoted(row[column])})" for _, row in texts[wrong].iterrows()]
     todo = "A cell holds one number, with a decimal point. Words belong in note; "
     todo += "a median that is not reached has an empty value and its lower limit."
     return [problem(name, f"{column} is not readable", expected, todo, rows)] if rows else []

@@ -13,7 +13,7 @@ from bayes_net.assumptions.hazard import varies_over_time
 from bayes_net.assumptions.priors import Flat, Prior
 from bayes_net.checks.predictive import kaplan_meier
 from bayes_net.data.terms import Response, Shrinkage, WithoutShrinkage
-from bayes_net.estimands.survival import OVER_TIME
+from bayes_net.estimands.ratios import OVER_TIME
 from bayes_net.figures.captions import PATIENTS
 from bayes_net.figures.prediction import PREDICTION
 from bayes_net.figures.style import Figure

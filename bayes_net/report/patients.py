@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from bayes_net import schema
 from bayes_net.data.landmarks import attrition_table
-from bayes_net.estimands.survival import OVER_TIME
+from bayes_net.estimands.ratios import OVER_TIME
 from bayes_net.numbers import (
     evenly_rounded,
     format_count,

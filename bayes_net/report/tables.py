@@ -39,8 +39,6 @@ _WHERE: dict[str, Column] = {
     "Landmark": lambda row: landmark_label(row.landmark, row.biased),
     "Arm": ("arm", plain),
 }
-
-
 _ESTIMATED: dict[str, Column] = {
     "Events": ("events", format_count),
     "HR ({interval})": format_ratio,

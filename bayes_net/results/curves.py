@@ -12,8 +12,9 @@ from bayes_net.assumptions.priors import Prior
 from bayes_net.checks.predictive import posterior_predictive, survival_steps
 from bayes_net.data.exposure import Exposure, subset
 from bayes_net.data.terms import Response
+from bayes_net.estimands.ratios import OverTime
 from bayes_net.estimands.summary import summarise
-from bayes_net.estimands.survival import OverTime, standardised_survival
+from bayes_net.estimands.survival import standardised_survival
 from bayes_net.results.fits import Fitted, profile_label
 from bayes_net.schema import ARM, INTERVAL, SLOPE, TIME
 

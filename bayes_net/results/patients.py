@@ -15,9 +15,9 @@ from bayes_net.checks.influence import most_influential
 from bayes_net.checks.power import power_scaling, tipping_factor
 from bayes_net.data.terms import Response, Shrinkage, WithoutShrinkage
 from bayes_net.estimands.arms import arm_differences
-from bayes_net.estimands.ratios import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio
+from bayes_net.estimands.ratios import OVER_TIME, arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio
 from bayes_net.estimands.summary import probability, summarise
-from bayes_net.estimands.survival import OVER_TIME, median_survival, rmst, survival
+from bayes_net.estimands.survival import median_survival, rmst, survival
 from bayes_net.numbers import format_range, significant
 from bayes_net.results.curves import steps_over_time
 from bayes_net.results.fits import Fitted, Job, before_data, profile_label, reported_scales

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bayes_net.errors import listed, problem
 from bayes_net.tables.reading import PFS_LEFT, Table, months_on_grid
-from bayes_net.tables.values import DATE, TRUTH, YES_NO, each_value, parsed, shown, text
+from bayes_net.tables.values import DATE, TRUTH, YES_NO, each_value, parsed, quoted, text
 
 Wrong = Mapping[str, tuple[str, pd.Series]]
 """By column, the name of the rule and which values could not be parsed."""
@@ -137,7 +137,7 @@ def _broken(given: Table, column: str, rule: str, at: np.ndarray, todo: str) -> 
     if rule == "not a number" and given.frame[column].iloc[at].astype(str).str.fullmatch(DATE).any():
         todo = "Dates are times where patients have a column time_zero of dates. " + todo
     rows = given.rows(
-        at, (lambda row: shown(text(pd.Series([row[column]], dtype=object)).iloc[0])) if valued else None
+        at, (lambda row: quoted(text(pd.Series([row[column]], dtype=object)).iloc[0])) if valued else None
     )
     return problem(given.name, got.format(column=column), expected, todo, rows)
 

@@ -55,9 +55,9 @@ def each_value(values: pd.Series, function: Callable[[Any], Any]) -> pd.Series:
     """What ``function`` makes of every value, worked out once for each that occurs."""
     if pd.api.types.infer_dtype(values, skipna=True) in _COMPARABLE:
         places, distinct = pd.factorize(values, use_na_sentinel=False)
-        made = np.empty(len(distinct), dtype=object)
-        made[:] = [function(value) for value in distinct]
-        return pd.Series(made[places], index=values.index, dtype=object)
+        results = np.empty(len(distinct), dtype=object)
+        results[:] = [function(value) for value in distinct]
+        return pd.Series(results[places], index=values.index, dtype=object)
     return pd.Series([function(value) for value in values], index=values.index, dtype=object)
 
 
@@ -100,7 +100,7 @@ def strange_characters(value: str, *, seen: bool = True) -> list[str]:
     return [f"U+{ord(c):04X} {unicodedata.name(c, 'a control character')}" for c in odd]
 
 
-def shown(value: str) -> str:
+def quoted(value: str) -> str:
     """A value as messages quote it, with its strange characters by name."""
     odd = strange_characters(value)
     return repr(value) + (f", which has {listed(odd)}" if odd else "")

@@ -25,8 +25,8 @@ from bayes_net.data.landmarks import RESPONSE_POINTS, Landmark, LandmarkSet, lan
 from bayes_net.data.terms import Measure, Response
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import CohortWarning, Gathered, InputError, refuse
+from bayes_net.estimands.ratios import OVER_TIME
 from bayes_net.estimands.summary import STRENGTHS
-from bayes_net.estimands.survival import OVER_TIME
 from bayes_net.inference.imputation import Censoring, concerned_patients, fit_imputed
 from bayes_net.report.patients import LANDMARKS
 from bayes_net.results import patients as results

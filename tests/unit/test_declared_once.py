@@ -8,7 +8,7 @@ import bayes_net as bn
 PACKAGE = Path(bn.__file__).parent
 NAMES = re.compile("slope_by_interval|slope_step_sd|slope_intervals|time.varying|by_time", re.IGNORECASE)
 ALLOWED = [
-    *("assumptions.hazard", "assumptions.priors", "model.hazard", "estimands.ratios", "estimands.survival"),
+    *("assumptions.hazard", "assumptions.priors", "model.hazard", "estimands.ratios"),
     *("specification.priors", "figures.captions", "figures.plots", "schema", "engine.layout"),
 ]
 """Named, declared, defined, estimated, stated and drawn; and laid out and compiled for PyMC."""
