@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 from pools import assert_exact, assumptions, evidence, found, ratio, row, slope
 from scipy import stats
-from test_definitions import Evaluated, assert_engine_is, assert_variables
+from test_definitions import Evaluated, assert_engine_is_the_synthesis, assert_variables
 from test_definitions import _python as _python
 
 from bayes_net.assumptions.combine import combine_network
 from bayes_net.assumptions.priors import Normal
 from bayes_net.assumptions.synthesis import SlopePrior
 from bayes_net.data.landmarks import landmark_times
-from bayes_net.engine.synthesis import information, synthesis_posterior
-from bayes_net.inference.sampling import Sampler, labelled
-from bayes_net.inference.synthesis import as_defined, fit_synthesis
-from bayes_net.model.predictors import factors
+from bayes_net.inference.sampling import Sampler
+from bayes_net.inference.synthesis import fit_synthesis
 from bayes_net.model.synthesis import synthesis_model
 
 MARKS = ("150d", "180d", "36w", "48w", "72w", "no limit")
@@ -94,18 +92,7 @@ def pool(tmp_path_factory):
 @pytest.mark.parametrize("name", [*POOLS, "slopes, weights"])
 def test_the_engine_has_the_density_and_gradient_of_the_definition(name, pool):
     network, evaluated = pool(name)
-    posterior, learned = synthesis_posterior(network), information(network)
-    dims = {"z": ("effect_label",), "scale": ("sd_label",)}
-
-    def free_of(x):
-        free = as_defined(labelled(posterior.named(x[None, None]), dims, {}), network)
-        return {name: value[0, 0] for name, value in free.items()}
-
-    def log_scale(x):
-        scale = posterior.named(x).get("scale", np.zeros(1))
-        return np.log(np.sqrt(1.0 + factors(scale, network, otherwise=0.0) ** 2 * learned)).sum()
-
-    assert_engine_is(evaluated, posterior, free_of, log_scale, tolerance=1e-9)
+    assert_engine_is_the_synthesis(evaluated, network, tolerance=1e-9)
 
 
 @pytest.mark.parametrize("name", [*POOLS, "slopes, weights"])

@@ -29,6 +29,7 @@ from pools import (
 )
 from said import correlations
 from scipy import integrate, special, stats
+from test_definitions import BIAS, LANDMARKS, SLOPES
 
 from bayes_net.assumptions.combine import combine_network, with_labels
 from bayes_net.assumptions.participants import Participants
@@ -36,7 +37,7 @@ from bayes_net.assumptions.priors import Borrowing, Fixed, HalfCauchy, HalfNorma
 from bayes_net.assumptions.synthesis import SlopePrior
 from bayes_net.checks.influence import leave_one_number_out, left_out
 from bayes_net.data.exposure import person_time
-from bayes_net.data.landmarks import landmark, landmark_times
+from bayes_net.data.landmarks import landmark
 from bayes_net.errors import InputError
 from bayes_net.estimands.new_study import new_arm_effect
 from bayes_net.estimands.synthesis import (
@@ -140,19 +141,10 @@ def test_a_sharp_prior_away_from_zero_leaves_the_density_finite(size):
 
 # --- slopes: normal in, normal out --------------------------------------------------------------------
 
-LANDMARKS = landmark_times(["150d", "36w", "72w", "no limit"])
-BIAS = {"control": (-0.022, 0.008), "177Lu": (-0.010, 0.005)}
-SLOPE_ROWS = [
-    slope("S1", -0.0856, 0.0303, "150d", arm="control"),
-    slope("S2", -0.0339, 0.0125, "no limit", arm="control", correlated_with="S1", correlation="0.58"),
-    slope("S3", -0.010, 0.020, "36w"),
-    slope("S4", 0.002, 0.0079, "no limit", correlated_with="S3", correlation="0.3"),
-]
-
 
 @pytest.fixture(scope="module")
 def slopes(tmp_path_factory):
-    rows = evidence(SLOPE_ROWS, tmp_path_factory.mktemp("slopes"))
+    rows = evidence(SLOPES, tmp_path_factory.mktemp("slopes"))
     prior = SlopePrior(Normal(0.05, 0.5), length=0.8, level=0.4)
     return combine_network(rows, assumptions(landmarks=LANDMARKS, slopes=prior, bias=BIAS, bias_scale=1.5))
 
@@ -268,7 +260,7 @@ def test_a_ratio_per_point_of_change_is_one_of_shrinkage_reversed(tmp_path):
     prior = SlopePrior(Normal(0.0, 0.5))
     of_change = combine_network(evidence([change], tmp_path), assumptions(landmarks=LANDMARKS, slopes=prior))
     of_shrinkage = combine_network(
-        evidence(SLOPE_ROWS[:1], tmp_path), assumptions(landmarks=LANDMARKS, slopes=prior)
+        evidence(SLOPES[:1], tmp_path), assumptions(landmarks=LANDMARKS, slopes=prior)
     )
     one, other = Graph(of_change), Graph(of_shrinkage)
     for x in one.points():
@@ -281,7 +273,7 @@ def test_a_ratio_per_point_of_change_is_one_of_shrinkage_reversed(tmp_path):
 def test_the_table_prints_a_ratio_per_point_of_change_in_the_direction_of_its_own(
     slopes_fit, slopes, tmp_path
 ):
-    changed = [slope("S1", 0.0856, 0.0303, "150d", arm="control", unit=PER_POINT_PCHG), *SLOPE_ROWS[2:]]
+    changed = [slope("S1", 0.0856, 0.0303, "150d", arm="control", unit=PER_POINT_PCHG), *SLOPES[2:]]
     printed = with_labels(evidence(changed, tmp_path).table)
     table = hazard_ratios(slopes_fit, slopes, printed, ci_prob=0.95)
     own = table[(table["row"] == "S1") & table["measure"].str.contains("per 1 point")].iloc[0]
@@ -441,8 +433,8 @@ def alone(graph, kept, x) -> float:
 
 def test_a_power_is_a_larger_standard_error(tmp_path):
     """A quarter of the weight is twice the standard error, in a correlated pair too."""
-    rows = SLOPE_ROWS[:2]
-    wide = [slope("S1", -0.0856, 2 * 0.0303, "150d", arm="control"), SLOPE_ROWS[1]]
+    rows = SLOPES[:2]
+    wide = [slope("S1", -0.0856, 2 * 0.0303, "150d", arm="control"), SLOPES[1]]
     options = {"landmarks": LANDMARKS, "slopes": SlopePrior(Normal(0.0, 0.5))}
     light = combine_network(evidence(rows, tmp_path), assumptions(**options), power={"S1": 0.25})
     one, other = Graph(light), Graph(combine_network(evidence(wide, tmp_path), assumptions(**options)))
