@@ -2,7 +2,7 @@
 
 The one module that knows nutpie's inner workings: its public way for functions of one's own calls Python at
 every step, and lets one chain run at a time. This hands over addresses, as nutpie does with what it compiles
-for PyMC; ``tests/fits/test_engine.py`` fails when a new version of nutpie does it otherwise.
+for PyMC; ``tests/fits/engine/test_engine.py`` fails when a new version of nutpie does it otherwise.
 """
 
 from __future__ import annotations

@@ -169,6 +169,12 @@ def test_a_folder_is_small_enough_to_see_at_a_glance():
     assert max(sizes.values()) <= MOST_MODULES, sizes
 
 
+def test_tests_stand_in_folders_that_are_named_like_those_of_the_package():
+    here = Path(__file__).resolve().parent
+    folders = {path.name for path in (*here.iterdir(), *(here.parent / "fits").iterdir()) if path.is_dir()}
+    assert folders - {"calibration", "__pycache__"} <= set(FLOW)
+
+
 def test_a_folder_is_the_wall():
     """Nothing has a private name that another module uses, and no module has one."""
     assert not [module for module in MODULES if module.split(".")[-1].startswith("_")]
