@@ -117,7 +117,7 @@ def random_walk(level: Prior, step_sd: Prior, basis: np.ndarray, dims: Dims, *, 
 
         log h[k] = level + step_sd * sum_b basis[k, b] * step[b],    step[b] ~ N(0, 1)
 
-    ``basis``, (interval, boundary), is that of ``structure.walk_basis``: ``step_sd`` is the SD over a year.
+    ``basis``, (interval, boundary), is that of ``hazard.walk_basis``: ``step_sd`` is the SD over a year.
     Variables: ``level``, ``step_sd`` (dims) and ``step`` (dims, boundary), with ``prefix`` before each name;
     of a single interval ``level`` alone.
     """

@@ -27,10 +27,10 @@ def best_shrinkage(network: Network) -> None:
     own, a = network.shrinkage, network.assumptions
     of, laws = [own.arms.index(arm) for _, arm in own.groups], {}
     for name, prior in (("location", a.shrinkage_location), ("log_spread", a.shrinkage_log_spread)):
-        z = _free(network, f"shrinkage_{name}_z")
+        z = free(network, f"shrinkage_{name}_z")
         laws[name] = (prior.mean + prior.sd * z @ own.factor.T)[of]
     if own.studies:
-        difference = _free(network, "shrinkage_study_sd") * _free(network, "shrinkage_study_z")
+        difference = free(network, "shrinkage_study_sd") * free(network, "shrinkage_study_z")
         at = [own.groups.index(group) for group in own.studies]
         laws["location"] = laws["location"][at].inc(difference[:, None])
     location, log_spread = (
@@ -39,9 +39,9 @@ def best_shrinkage(network: Network) -> None:
     )
     for name in ("selection", "progression"):
         if name in network.free:
-            _free(network, name)
+            free(network, name)
     if own.completions:
-        correlation = pm.Deterministic("early_late_correlation", pt.tanh(_free(network, "early_late")))
+        correlation = pm.Deterministic("early_late_correlation", pt.tanh(free(network, "early_late")))
         starts = response_place(location, log_spread, GRAPH)
         early, late = (starts[list(at)] for at in zip(*map(own.pair, own.completions), strict=True))
         each = pt.broadcast_to(correlation, (len(own.completions),))
@@ -49,7 +49,8 @@ def best_shrinkage(network: Network) -> None:
         pm.Deterministic("completion", odds, dims=schema.COMPLETION_OF)
 
 
-def _free(network: Network, name: str) -> pt.TensorVariable:
+def free(network: Network, name: str) -> pt.TensorVariable:
+    """A free variable of the network, with its prior and dims."""
     own = network.free[name]
     return random_variable(name, own.prior, tuple(own.dims))
 

@@ -16,7 +16,7 @@ from bayes_net.assumptions.network import Network
 from bayes_net.assumptions.priors import EXCHANGEABLE, INDEPENDENT
 from bayes_net.labels import index_labels
 from bayes_net.model.backend import pm, pt, random_variable, random_walk
-from bayes_net.model.laws import best_shrinkage
+from bayes_net.model.laws import best_shrinkage, free
 from bayes_net.model.observed import observe_numbers, observe_patients
 from bayes_net.model.predictors import labels
 from bayes_net.schema import ARM, BASELINE, BIASED_SLOPE, BORROWER, CURVE, EFFECT, LOG_HAZARD, STRATUM
@@ -70,7 +70,7 @@ def synthesis_model(network: Network) -> pm.Model:
         if network.shrinkage.groups:
             best_shrinkage(network)
         if "log_inflation" in network.free:
-            _free(network, "log_inflation")
+            free(network, "log_inflation")
         observe_numbers(model, network)
         observe_patients(model, network)
     return model
@@ -80,10 +80,10 @@ def _arm_effects(network: Network) -> pt.TensorVariable:
     """Log hazard ratio of the second arm, by endpoint and study, (effect,)."""
     a, endpoints = network.assumptions, (schema.POOLED_ENDPOINT,)
     of = [network.effect_endpoints.index(endpoint) for endpoint, _ in network.effects]
-    effect = _free(network, "arm_effect_mean")[of]
+    effect = free(network, "arm_effect_mean")[of]
     if network.pools_effects:
         sd = random_variable("arm_effect_sd", a.arm_heterogeneity, endpoints)
-        effect = effect + sd[of] * _free(network, "arm_effect_z")
+        effect = effect + sd[of] * free(network, "arm_effect_z")
     return pm.Deterministic("arm_effect", effect, dims=EFFECT)
 
 
@@ -91,7 +91,7 @@ def _curves(network: Network, arm_effect: Array) -> None:
     """Log hazard of every arm of every study, (curve, interval)."""
     a = network.assumptions
     if a.smoothing == INDEPENDENT:
-        baseline = _free(network, "log_baseline")
+        baseline = free(network, "log_baseline")
     else:
         baseline = random_walk(a.level, a.step_sd, network.basis, (BASELINE,))
     log_hazard = baseline[
@@ -111,31 +111,26 @@ def _curves(network: Network, arm_effect: Array) -> None:
     pm.Deterministic(LOG_HAZARD, log_hazard, dims=(CURVE, schema.INTERVAL))
 
 
-def _free(network: Network, name: str) -> pt.TensorVariable:
-    own = network.free[name]
-    return random_variable(name, own.prior, tuple(own.dims))
-
-
 def _differences(network: Network, name: str) -> pt.TensorVariable | None:
     """Differences of studies from what they share; None where they are pooled in full."""
     if f"{name}_z" in network.free:
-        return _free(network, f"{name}_sd") * _free(network, f"{name}_z")
-    return _free(network, name) if name in network.free else None
+        return free(network, f"{name}_sd") * free(network, f"{name}_z")
+    return free(network, name) if name in network.free else None
 
 
 def _slopes(network: Network) -> pt.TensorVariable:
     """Log hazard ratio per 10 points of shrinkage, (endpoint, arm, landmark); beside it the guarantee-time
     bias of those printed for "no limit", (biased_slope,)."""
     prior, groups = network.assumptions.slopes, (schema.ENDPOINT, ARM)
-    z = _free(network, "slope_z")
+    z = free(network, "slope_z")
     if prior.has_mean:
-        mean = _free(network, "slope_mean")
-        slope = mean[..., None] * network.slope_shares + _free(network, "slope_sd")[..., None] * z
+        mean = free(network, "slope_mean")
+        slope = mean[..., None] * network.slope_shares + free(network, "slope_sd")[..., None] * z
     else:
         slope = prior.prior.mean + pt.tensordot(z, network.slope_factor, axes=[[-1], [-1]])
     if network.biased_slopes:
         mean, sd = network.bias_prior.T
-        pm.Deterministic("bias", mean + sd * _free(network, "bias_z"), dims=BIASED_SLOPE)
+        pm.Deterministic("bias", mean + sd * free(network, "bias_z"), dims=BIASED_SLOPE)
     return pm.Deterministic(schema.SLOPE, slope, dims=(*groups, schema.LANDMARK))
 
 
@@ -143,11 +138,14 @@ def _responses(network: Network) -> None:
     """Logit of response by study and arm, (response_group,): exchangeable in the last arm, else by itself."""
     pooled, logits = network.pooled_responses, pt.zeros(len(network.pooled_responses))
     if pooled.any():
-        own, difference = _free(network, "response_mean"), _differences(network, "response_difference")
+        own, difference = (
+            free(network, "response_mean"),
+            _differences(network, "response_difference"),
+        )
         own = own if difference is None else own + difference
         logits = logits[np.flatnonzero(pooled)].set(own)
     if not pooled.all():
-        logits = logits[np.flatnonzero(~pooled)].set(_free(network, "response_alone"))
+        logits = logits[np.flatnonzero(~pooled)].set(free(network, "response_alone"))
     pm.Deterministic("response", logits, dims=schema.RESPONSE_GROUP)
 
 
@@ -160,7 +158,7 @@ def _after_landmark(network: Network, slope: Array) -> None:
     own = slope[*np.transpose([network.slope_place(*place) for place in of])]
     if len(network.landmark_cohorts) > 1:
         sd = random_variable("slope_between_sd", a.slopes.between_studies)
-        own = own + sd * _free(network, "slope_study_z")
+        own = own + sd * free(network, "slope_study_z")
     pm.Deterministic("landmark_log_hazard", log_hazard, dims=(STRATUM, schema.LANDMARK_INTERVAL))
     pm.Deterministic("study_slope", own, dims=STRATUM)
 

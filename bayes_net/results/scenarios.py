@@ -44,7 +44,7 @@ def summary(scenarios: pd.DataFrame) -> pd.DataFrame:
     Columns: the keys; ``hr``, ``lower``, ``upper``, ``mcse_hr``, ``prob_below_1`` as specified (missing when
     that failed); ``scenarios``; ``lowest``, ``highest`` (posterior medians) and the scenarios in which they
     are; ``lowest_prob``, ``highest_prob`` of HR < 1; ``other_conclusion``, scenarios whose word or direction
-    (``tables.STRENGTHS``) is not that of the specification, missing where a report draws no conclusion.
+    (``summary.STRENGTHS``) is not that of the specification, missing where a report draws no conclusion.
     """
     rows, of_shrinkage = [], bool((scenarios["estimand"] == ASSOCIATION).any())
     for about, own in groups(scenarios):
