@@ -222,12 +222,17 @@ def _column_problems(table: Table) -> list[str]:
     return [problem(table.name, got, f"the columns {','.join(REQUIRED)}", todo)] if got else []
 
 
+_NOT_ZERO = "^[^eE]*[1-9]"
+"""A text that does not say 0; what reads as 0 all the same is smaller than any number in print."""
+
+
 def _typed(table: Table) -> tuple[pd.DataFrame, list[str]]:
     """The table with its numbers as floats, and what could not be read as a number."""
     texts = table.frame.reindex(columns=list(COLUMNS)).apply(text).fillna("")
     typed, found = texts.copy(), []
     for column in NUMBERS:
         typed[column], wrong = parsed(texts[column])
+        wrong |= (typed[column] == 0) & texts[column].str.contains(_NOT_ZERO)
         found += _unread(table.name, texts, column, wrong, "plain numbers, or nothing")
     for name in PRINTED:
         typed[name] = texts[name.removeprefix("printed_")]

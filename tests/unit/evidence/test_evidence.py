@@ -159,6 +159,7 @@ REFUSED = {
     "publishing": (RULE | {"publishing": "p < 0.05"}, "unknown publishing rule", "if significant"),
     "not significant": (RULE | {"upper": "1.20"}, "because it is significant, and is not", "upper 1.2"),
     "word": (MEDIAN | {"value": "not reached"}, "value is not readable", "'not reached'"),
+    "next to 0": (SURVIVAL | {"lower": "2.158e-222"}, "lower is not readable", "'2.158e-222'"),
     "p": (RATIO | {"p": "ns"}, "p is not readable", "'ns'"),
     "p above 1": (RATIO | {"p": "1.2"}, "p is not readable", "'1.2'"),
     "infinite p": (RATIO | {"p": "inf"}, "p is not readable", "'inf'"),
