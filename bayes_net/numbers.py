@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+from bayes_net.errors import InputError
 
 Column = Callable[[Any], str] | tuple[str, Callable[[Any], str]]
 """What stands under a heading: a text of a whole row, or a column and what prints its values."""
@@ -223,3 +225,28 @@ def unbroken(label: str) -> str:
 def listed_and(labels: list[str]) -> str:
     """``a, b and c``."""
     return " and ".join(filter(None, [", ".join(labels[:-1]), labels[-1]]))
+
+
+Cell = tuple[Mapping[str, str], str, str]
+"""What heads a row, by column; the heading of a further column; and the text where they meet."""
+
+
+def cross_table(cells: Iterable[Cell]) -> pd.DataFrame:
+    """Rows and columns in the order of their first cell, a dash where there is none.
+
+    Raises
+    ------
+    InputError
+        A place has two cells.
+    """
+    body: dict[tuple[str, ...], dict[str, str]] = {}
+    columns: dict[str, None] = {}
+    for row, column, cell in cells:
+        columns |= dict.fromkeys([*row, column])
+        line = body.setdefault(tuple(row.values()), dict(row))
+        if column in line:
+            raise InputError(
+                f"two rows for {column}, {', '.join(row.values())}; expected one analysis per table"
+            )
+        line[column] = cell
+    return pd.DataFrame(body.values(), columns=list(columns)).fillna(MISSING)

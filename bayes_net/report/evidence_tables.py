@@ -13,6 +13,8 @@ from bayes_net.checks.power import ABOUT, ALL_PRIORS, LIKELIHOOD, SENSITIVE
 from bayes_net.labels import WITHOUT_BIAS, landmark_label
 from bayes_net.numbers import (
     MISSING,
+    Cell,
+    cross_table,
     format_interval,
     format_posterior,
     format_probability,
@@ -32,7 +34,7 @@ from bayes_net.report.synthesis_words import (
     parameter_label,
     response_label,
 )
-from bayes_net.report.tables import PRIOR_OF, Cell, cross_table, sensitivities, strongest
+from bayes_net.report.tables import PRIOR_OF, sensitivities, strongest
 from bayes_net.report.words import failed_rows
 from bayes_net.results.columns import LEAST_CONTRACTION, PARAMETER_KEYS
 from bayes_net.schema import ARM, BIAS_TAKEN_OFF, words

@@ -11,6 +11,8 @@ from bayes_net import schema
 from bayes_net.data.landmarks import attrition_table
 from bayes_net.estimands.ratios import OVER_TIME
 from bayes_net.numbers import (
+    Cell,
+    cross_table,
     evenly_rounded,
     format_count,
     format_probability,
@@ -19,7 +21,7 @@ from bayes_net.numbers import (
     significant,
 )
 from bayes_net.report.page import NOTHING_BUT_FIGURES, Section, render
-from bayes_net.report.tables import Cell, cross_table, reported_ratios, thresholds
+from bayes_net.report.tables import reported_ratios, thresholds
 from bayes_net.report.words import (
     analysed,
     answer,

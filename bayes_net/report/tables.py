@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from bayes_net import schema
-from bayes_net.errors import InputError
 from bayes_net.estimands.summary import direction
 from bayes_net.labels import WITHOUT_BIAS, landmark_label, landmark_names
 from bayes_net.numbers import (
     MISSING,
     MONTH_DECIMALS,
     MOST_DECIMALS,
+    Cell,
     Column,
     alike,
+    cross_table,
     error_text,
     format_count,
     format_interval,
@@ -139,31 +140,6 @@ def _in_words(row: Any) -> str:
     if row.status == PREDICTED:
         return "not interpreted (no number and no statement of its own)"
     return " ".join(direction(row.prob_below_1)).strip()
-
-
-Cell = tuple[Mapping[str, str], str, str]
-"""What heads a row, by column; the heading of a further column; and the text where they meet."""
-
-
-def cross_table(cells: Iterable[Cell]) -> pd.DataFrame:
-    """Rows and columns in the order of their first cell, a dash where there is none.
-
-    Raises
-    ------
-    InputError
-        A place has two cells.
-    """
-    body: dict[tuple[str, ...], dict[str, str]] = {}
-    columns: dict[str, None] = {}
-    for row, column, cell in cells:
-        columns |= dict.fromkeys([*row, column])
-        line = body.setdefault(tuple(row.values()), dict(row))
-        if column in line:
-            raise InputError(
-                f"two rows for {column}, {', '.join(row.values())}; expected one analysis per table"
-            )
-        line[column] = cell
-    return pd.DataFrame(body.values(), columns=list(columns)).fillna(MISSING)
 
 
 def survival_table(survival: pd.DataFrame) -> pd.DataFrame:

@@ -47,7 +47,7 @@ FLOW = (
 )
 """The folders of the package, ground first: one imports only from those before it, and within a folder
 there is no circle."""
-MOST_MODULES, MOST_LINES = 10, 350
+MOST_MODULES, MOST_LINES = 10, 360
 STILL_LONGER = {"data.cohort", "data.exposure", "workflow.patients"}
 HEAVY = {"pymc", "pytensor", "nutpie"}
 BACKEND = "model.backend"
