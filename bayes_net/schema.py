@@ -220,9 +220,14 @@ ENDPOINT_LABELS = {PFS: "PFS", OS: "OS"}
 AT_RISK: Final = "pfs risk set"
 ALIVE: Final = "alive"
 POPULATIONS = (AT_RISK, ALIVE)
+"""Those of a landmark."""
+SCANNED: Final = "scanned"
+"""The population of a model of all follow-up."""
 NO_LIMIT = "no limit"
 OBSERVED = f"{NO_LIMIT}, as observed"
 """Of a synthesis: "no limit" with its guarantee-time bias, which is what a publication prints."""
+ANY_TIME = "any time"
+"""The model of all follow-up, with the best shrinkage so far, in the place of a landmark."""
 BIASED = "biased: conditions on the future"
 BIAS_TAKEN_OFF = "bias taken off"
 """Status of a synthesis's "no limit" from which an assumed guarantee-time bias was subtracted."""
@@ -337,6 +342,7 @@ _WORDS = {
     **ENDPOINT_LABELS,
     AT_RISK: "event-free at the landmark",
     ALIVE: "alive at the landmark",
+    SCANNED: "all follow-up from the first scan without progression",
     ASSOCIATION: "association within each arm",
     "arm": "arm against the first arm",
     "interaction": "ratio of the arm's hazard ratio to that of the first arm",

@@ -75,8 +75,9 @@ def influence(
     high = [i for i in np.argsort(-np.nan_to_num(k, nan=np.inf)) if not k[i] <= HIGH_PARETO_K]
     if data is not None:
         default: dict[str, Any] = {"seed": int(fit.attrs["seed"]), "shape": layout([data])}
+        whose = np.arange(n) if data.patient is None else np.unique(data.patient, return_inverse=True)[1]
         for i in high[:most_refits]:
-            tree = fitted(subset(data, np.arange(n) != i), hazard, **default | how)
+            tree = fitted(subset(data, whose != i), hazard, **default | how)
             own = _by_arm(tree)
             without[i], below[i] = np.median(own, axis=1), (own < 0).mean(axis=1)
             refitted[i] = gate(tree, {"log hazard ratio": tree["posterior"][SLOPE]}).passed

@@ -109,7 +109,7 @@ def export(
     """Write the patients and scans of a specification as ADaM data sets (ADSL, ADTTE, ADTR, ADRS)."""
     from bayes_net.adam.write import write_adam
     from bayes_net.specification.read import read_specification
-    from bayes_net.workflow.patients import read_patients
+    from bayes_net.workflow.loading import read_patients
 
     with bad_input_exits():
         cohort = read_patients(read_specification(find_specification(spec)))

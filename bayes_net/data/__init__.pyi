@@ -10,10 +10,13 @@ from .cohort import (
 from .exposure import (
     Exposure as Exposure,
     collapsed_form as collapsed_form,
-    equal_event_cuts as equal_event_cuts,
     expose as expose,
-    grid_cuts as grid_cuts,
     long_form as long_form,
+)
+from .follow_up import time_dependent as time_dependent
+from .intervals import (
+    equal_event_cuts as equal_event_cuts,
+    grid_cuts as grid_cuts,
 )
 from .landmarks import (
     Landmark as Landmark,

@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from bayes_net.data.exposure import Exposure, Intervals, one_hot
+from bayes_net.data.exposure import Exposure, one_hot
 from bayes_net.data.gauss import NODES, Nodes, chebyshev, gauss_rule, rules_of_moments
+from bayes_net.data.intervals import Intervals
 from bayes_net.data.terms import Covariate, Measure
 from bayes_net.errors import InputError
 from bayes_net.numbers import counted
@@ -193,6 +194,10 @@ def aggregate(data: Exposure) -> AggregatedExposure:
         Arm and covariates take more than ``MOST_PATTERNS`` combinations of values, or an event lies between
         two assessments.
     """
+    if data.patient is not None:
+        raise InputError(
+            "stretches of follow-up cannot be added up to sums; expected each patient's whole follow-up"
+        )
     if data.between.any() or data.assessed_before is not None:
         raise InputError(
             f"{counted(int(data.between.sum()), 'event')} between two assessments cannot be added up to "

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from bayes_net import schema
@@ -18,6 +17,7 @@ from bayes_net.errors import CohortWarning, listed
 from bayes_net.numbers import counted
 from bayes_net.options import Scalar, Values, refuse_types
 from bayes_net.tables import reading, rules
+from bayes_net.tables.columns import patient_table, prepared_scans, scan_table
 from bayes_net.tables.conventions import (
     CHANGE_UNITS,
     Conventions,
@@ -35,7 +35,6 @@ from bayes_net.tables.notes import (
     WARNING,
     Note,
     accepted,
-    handled_scans,
     judgement_calls,
     reconstructed_note,
 )
@@ -220,7 +219,7 @@ def read_cohort(
     people, found = rules.typed_patients(people, covariates, per_unit)
     visits, found_in_scans = rules.typed_scans(visits, per_unit, CHANGE_UNITS[change_unit or "percent"])
     people, at_death = _death_ends_pfs(people, how)
-    visits, dropped = _prepared(
+    visits, dropped = prepared_scans(
         visits, people, reading.months_on_grid(window.months), drop_late=scans_after_death == "drop"
     )
 
@@ -238,8 +237,8 @@ def read_cohort(
     )
     problems += [*rules.scan_problems(visits, people, str(window), in_unit), *impossible]
     reading.refuse(problems, accepted(odd, how.accept))
-    table = _patient_table(people.frame, covariates, study)
-    scans_by_patient = _scan_table(visits.frame, size_unit)
+    table = patient_table(people.frame, covariates, study)
+    scans_by_patient = scan_table(visits.frame, size_unit)
     calls = judgement_calls(table, scans_by_patient, tuple(covariates))
     cohort = Cohort(
         patients=table,
@@ -320,63 +319,6 @@ def _without(
         HANDLED, EXCLUDED_PATIENTS, f"{counted(n, 'patient')} excluded as the specification says", n, by_arm
     )
     return *kept, (note,), problems
-
-
-def _prepared(
-    visits: reading.Table, people: reading.Table, window: float, *, drop_late: bool
-) -> tuple[reading.Table, tuple[Note, ...]]:
-    """Scans with their patient's OS and baseline marked; repeats and, if asked, scans after death dropped."""
-    frame, once = visits.frame, people.frame.dropna(subset="patient").drop_duplicates("patient")
-    at_once = frame.duplicated(["patient", "time"], keep=False) & frame["patient"].notna()
-    repeated = frame[at_once].duplicated().reindex(frame.index, fill_value=False)
-    known = once.set_index("patient")[[name for name in ("os_time", "os_event") if name in once]]
-    visits = visits.having(**{name: frame["patient"].map(known[name]).astype(float) for name in known})
-    late = rules.after_death(visits.frame) & ~repeated & drop_late
-    visits = visits.where(~(repeated | late))
-    candidate = visits.frame["time"] <= window
-    is_baseline = _last_candidate(visits.frame[candidate], visits.frame)
-    earlier = int((candidate & ~is_baseline).sum())
-    notes = (
-        *handled_scans("repeated-scans", int(repeated.sum()), "repeated with the same values, counted once"),
-        *handled_scans("scans-after-death", int(late.sum()), "after death, dropped"),
-        *handled_scans(
-            "earlier-baseline-scans", earlier, "until the baseline window other than the baseline, left out"
-        ),
-    )
-    return visits.having(candidate=candidate, is_baseline=is_baseline), notes
-
-
-def _last_candidate(candidates: pd.DataFrame, frame: pd.DataFrame) -> pd.Series:
-    """Which scans are the last candidate of their patient, with a known size where sizes are read."""
-    usable = candidates[candidates["size"].notna()] if "size" in candidates else candidates
-    last = usable.sort_values("time", kind="stable").drop_duplicates("patient", keep="last")
-    return pd.Series(frame.index.isin(last.index), index=frame.index)
-
-
-def _patient_table(frame: pd.DataFrame, covariates: Sequence[str], study: str | None) -> pd.DataFrame:
-    columns = [name for name in reading.PATIENT_COLUMNS if name in frame or name == "study"]
-    table = frame if "study" in frame else frame.assign(study=study or "study")
-    numbers = {name: int for name in rules.EVENTS if name in frame}
-    table = table[[*columns, *covariates]].astype({"patient": str, "study": str, "arm": str} | numbers)
-    return table.sort_values("patient", ignore_index=True)
-
-
-def _scan_table(frame: pd.DataFrame, size_unit: str | None) -> pd.DataFrame:
-    """The scans that count in the order of patients and time; patients and responses are categories here."""
-    kept = np.flatnonzero(frame["is_baseline"] | ~frame["candidate"])
-    who, time = frame["patient"].cat.codes.to_numpy(), frame["time"].to_numpy()
-    order = kept[reading.in_order(who[kept], time[kept])]
-    own = dict(reading.taken(frame, order))
-    baseline, patient = own["is_baseline"], own["patient"]
-    table = {"patient": patient, "time": own["time"], "baseline": baseline}
-    if size_unit:
-        sld = (own["size"] * reading.SIZE_UNITS[size_unit]).round(6)  # 17.2 cm and 172 mm are one size
-        start = patient.map(sld[baseline].set_axis(patient[baseline].astype(object))).astype(float)
-        own |= {"sld": sld, "pchg": 100 * (sld - start) / start}
-    if "pchg" in own:
-        table["pchg"] = own["pchg"].mask(baseline, 0.0)
-    table |= {"new_lesion": own["new_lesion"] == 1, "response": own["response"]}
-    return pd.DataFrame(table | ({"sld": own["sld"]} if size_unit else {}), copy=False)
 
 
 def _with_notes(cohort: Cohort, handled: tuple[Note, ...], odd: tuple[Note, ...], how: Conventions) -> Cohort:

@@ -15,33 +15,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from bayes_net.data.assessments import AT_THE_SCAN, BETWEEN_SCANS, PROGRESSION
-from bayes_net.data.landmarks import RESPONSE_POINTS, LandmarkSet
-from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, WithoutShrinkage
+from bayes_net.data.intervals import Intervals, checked_cuts
+from bayes_net.data.landmarks import LandmarkSet
+from bayes_net.data.terms import Covariate, Measure, Shrinkage, check_measure
 from bayes_net.errors import InputError, listed
 from bayes_net.numbers import counted
 from bayes_net.schema import ARM, INTERVAL, PATIENT, Duration
-from bayes_net.tables.reading import months_on_grid
-
-
-class Intervals:
-    """Intervals between inner cut-points (months); the last one is open."""
-
-    cuts: np.ndarray
-
-    @property
-    def n_intervals(self) -> int:
-        """Number of intervals, one more than inner cut-points."""
-        return len(self.cuts) + 1
-
-    @property
-    def starts(self) -> np.ndarray:
-        """Where each interval begins, in months."""
-        return np.concatenate([[0.0], self.cuts])
-
-    @property
-    def ends(self) -> np.ndarray:
-        """Where each interval ends; the last is open (inf)."""
-        return np.concatenate([self.cuts, [np.inf]])
 
 
 @dataclass(frozen=True)
@@ -49,7 +28,8 @@ class Exposure(Intervals):
     """One landmark's patients against one set of intervals; what a hazard model is fitted to.
 
     Arrays have one entry a patient: ``time`` (months), ``event`` (0/1), ``arm`` (index into
-    ``arms``), ``score`` and ``covariates`` (patients x columns). ``cuts`` are the inner cut-points.
+    ``arms``), ``score`` and ``covariates`` (patients x columns). ``cuts`` are the inner cut-points. Where
+    scores change during follow-up (``patient``) there is an entry for each stretch of a patient's follow-up.
     """
 
     time: np.ndarray
@@ -71,9 +51,14 @@ class Exposure(Intervals):
     """Months from each patient's last assessment before the clock's start to that start. Until then, and no
     longer, patients are known to be without an event: they are at risk from then on, with the hazard of the
     first interval. None: of all it is known at the start itself."""
+    entry: np.ndarray | None = None
+    """Months at which each stretch of follow-up begins, from which on it is at risk (delayed entry). None: at
+    the clock's start."""
+    patient: np.ndarray | None = None
+    """Whose follow-up each stretch is, by number. None: each a patient's whole follow-up."""
 
     def __repr__(self) -> str:
-        arms = ", ".join(f"{arm} {int((self.arm == a).sum())}" for a, arm in enumerate(self.arms))
+        arms = ", ".join(f"{arm} {n}" for arm, n in zip(self.arms, self.n_by_arm, strict=True))
         return (
             f"<exposure: {counted(self.n, 'patient')} ({arms}), {counted(int(self.event.sum()), 'event')}"
             + (f" ({self.between.sum()} of them between two assessments)" if self.between.any() else "")
@@ -83,7 +68,18 @@ class Exposure(Intervals):
     @property
     def n(self) -> int:
         """Number of patients."""
+        return self.rows if self.patient is None else len(np.unique(self.patient))
+
+    @property
+    def rows(self) -> int:
+        """Number of entries: of patients, or of their stretches of follow-up."""
         return len(self.time)
+
+    @property
+    def months(self) -> np.ndarray:
+        """Months at risk by entry and interval."""
+        months = person_time(self.time, self.cuts)
+        return months if self.entry is None else months - person_time(self.entry, self.cuts)
 
     @property
     def interval(self) -> np.ndarray:
@@ -99,7 +95,7 @@ class Exposure(Intervals):
     def between(self) -> np.ndarray:
         """Whether each patient's event is only known to lie between two assessments."""
         if self.last_assessment is None:
-            return np.zeros(self.n, bool)
+            return np.zeros(self.rows, bool)
         return (self.event == 1) & (self.last_assessment < self.time)
 
     @property
@@ -123,12 +119,13 @@ class Exposure(Intervals):
     @property
     def person_time(self) -> np.ndarray:
         """Months at risk by arm and interval."""
-        return one_hot(self.arm, len(self.arms)).T @ person_time(self.time, self.cuts)
+        return one_hot(self.arm, len(self.arms)).T @ self.months
 
     @property
     def n_by_arm(self) -> np.ndarray:
         """Number of patients in each arm."""
-        return np.bincount(self.arm, minlength=len(self.arms))
+        first = slice(None) if self.patient is None else np.unique(self.patient, return_index=True)[1]
+        return np.bincount(self.arm[first], minlength=len(self.arms))
 
     @property
     def score_events(self) -> np.ndarray:
@@ -149,13 +146,21 @@ class Exposure(Intervals):
 
     @property
     def mean_score(self) -> float:
-        """Average score of the patients."""
-        return float(self.score.mean()) if self.n else 0.0
+        """Average score of the patients; of stretches of follow-up, over time at risk."""
+        return float(self._average(self.score)) if self.n else 0.0
 
     @property
     def mean_covariates(self) -> np.ndarray:
-        """Average of each covariate over the patients."""
-        return self.covariates.mean(axis=0) if self.n else np.zeros(len(self.covariate_names))
+        """Average of each covariate over the patients; of stretches of follow-up, over time at risk."""
+        if not self.n:
+            return np.zeros(len(self.covariate_names))
+        return self._average(self.covariates)
+
+    def _average(self, values: np.ndarray) -> np.ndarray:
+        if self.patient is None:
+            return values.mean(axis=0)
+        months = self.months.sum(axis=1)
+        return months @ values / months.sum()
 
     @property
     def last_follow_up(self) -> np.ndarray:
@@ -164,9 +169,9 @@ class Exposure(Intervals):
 
 
 def subset(data: Exposure, keep: np.ndarray) -> Exposure:
-    """The exposure of some of the patients; arms and covariates keep their columns."""
+    """The exposure of some of the entries; arms and covariates keep their columns."""
     rows = ["time", "event", "arm", "score", "covariates", "last_assessment", "assessed_before"]
-    rows = [name for name in rows if getattr(data, name) is not None]
+    rows = [name for name in (*rows, "entry", "patient") if getattr(data, name) is not None]
     return replace(data, **{name: getattr(data, name)[keep] for name in rows})
 
 
@@ -185,6 +190,8 @@ def months_without(data: Exposure) -> np.ndarray:
     """Months of each interval in which a patient is known to be without an event, (patient, interval); what
     lies before the clock's start counts with the first."""
     months = person_time(data.last_known, data.cuts)
+    if data.entry is not None:  # nothing lies before the clock's start
+        return np.maximum(months - person_time(data.entry, data.cuts), 0.0)
     if data.assessed_before is not None:
         months[:, 0] += np.maximum(data.assessed_before + np.minimum(data.last_known, 0.0), 0.0)
     return months
@@ -205,12 +212,14 @@ def known_days(data: Exposure) -> Exposure:
     if data.last_assessment is None and data.assessed_before is None:
         return data
     own = replace(data, last_assessment=None, assessed_before=None)
-    until = np.maximum(data.last_known, 0.0)
+    until = np.maximum(data.last_known, 0.0 if data.entry is None else data.entry)
     rows = replace(own, time=until, event=np.where(data.between, 0.0, data.event))
+    if data.assessed_before is None:
+        return rows
     before = months_without(data)[:, 0] - person_time(data.last_known, data.cuts)[:, 0]
     longest = float(before.max(initial=0.0))
     # in parts that end within the first interval
-    parts = int(np.ceil(longest / data.cuts[0])) if len(data.cuts) else min(int(longest > 0), 1)
+    parts = int(np.ceil(longest / data.cuts[0])) if len(data.cuts) else int(longest > 0)
     who = np.tile(np.flatnonzero(before > 0), parts)
     early = replace(subset(own, who), time=before[who] / max(parts, 1), event=np.zeros(len(who)))
     together: dict[str, Any] = {
@@ -242,19 +251,14 @@ def expose(
     InputError
         The landmark has no patient or no event, or the cut-points are not positive and rising.
     """
-    if progression not in PROGRESSION:
-        raise InputError(f"progression {progression!r} is unknown; expected one of {', '.join(PROGRESSION)}")
+    checked_progression(progression)
     table = landmarks.at(label)
     if not table["event"].sum():
         raise InputError(
             f"landmark {label!r}, {landmarks.endpoint.upper()}: {len(table)} patients at risk and no event; "
             "a hazard cannot be learnt. Leave this landmark out"
         )
-    if not landmarks.sized and measure not in (Response(RESPONSE_POINTS), WithoutShrinkage()):
-        raise InputError(
-            f"the scans have responses and no sizes, so {measure.label} is not known; expected "
-            f"Response({RESPONSE_POINTS:g}), which CR and PR are, or WithoutShrinkage()"
-        )
+    check_measure(measure, sized=landmarks.sized)
     missing = table["shrinkage"].isna()
     if isinstance(measure, Shrinkage) and missing.any():
         raise InputError(
@@ -277,6 +281,12 @@ def expose(
     )
 
 
+def checked_progression(progression: str) -> None:
+    """Raise an ``InputError`` unless it says when a progression is taken to have happened."""
+    if progression not in PROGRESSION:
+        raise InputError(f"progression {progression!r} is unknown; expected one of {', '.join(PROGRESSION)}")
+
+
 def _assessments(table: pd.DataFrame) -> dict[str, np.ndarray]:
     """As the landmark set has them; none where every event is on a known day."""
     names = ("last_assessment", "assessed_before")
@@ -285,59 +295,21 @@ def _assessments(table: pd.DataFrame) -> dict[str, np.ndarray]:
     return {name: table[name].to_numpy(float) for name in names}
 
 
-def checked_cuts(cuts: Sequence[float | Duration] | np.ndarray) -> np.ndarray:
-    """The cut-points in months, on the grid of follow-up times, so that a tie with an event is one."""
-    months = np.array([cut.months if isinstance(cut, Duration) else float(cut) for cut in cuts], dtype=float)
-    months = months_on_grid(months)
-    if len(months) and not (np.isfinite(months).all() and months[0] > 0 and (np.diff(months) > 0).all()):
-        raise InputError(
-            f"cut-points {listed(months)} are not usable; expected positive, rising months after the landmark"
-        )
-    return months
-
-
-def equal_event_cuts(time: np.ndarray, event: np.ndarray, *, intervals: int) -> np.ndarray:
-    """Inner cut-points that share the events out as evenly as ties allow, the larger shares first.
-
-    A cut lies midway between two neighbouring distinct event times, so no event sits on it and every
-    interval has one. With fewer distinct event times than ``intervals`` there are that many intervals.
-    """
-    times, counts = np.unique(np.asarray(time)[np.asarray(event) == 1], return_counts=True)
-    if intervals < 1 or not len(times):
-        raise InputError(
-            f"equal-event cut-points need >= 1 interval and an event; got {intervals} and {len(times)}"
-        )
-    done, intervals = np.cumsum(counts), min(intervals, len(times))
-    shares = np.cumsum([len(part) for part in np.array_split(np.arange(done[-1]), intervals)])
-    last, after = -1, []
-    for share, left in zip(shares[:-1], range(intervals - 1, 0, -1), strict=True):
-        # the cuts still to place each need a later gap between event times
-        free = np.arange(last + 1, len(times) - left)
-        last = free[np.abs(done[free] - share).argmin()]
-        after.append(last)
-    return np.array([(times[i] + times[i + 1]) / 2 for i in after])
-
-
-def grid_cuts(width: Duration, until: Duration) -> np.ndarray:
-    """Inner cut-points every ``width`` up to and including ``until``, in months."""
-    if width.months <= 0 or until.months < width.months:
-        raise InputError(f"grid of width {width} until {until} has no cut-point; expected 0 < width <= until")
-    return months_on_grid(np.arange(1, int(until.months / width.months + 1e-9) + 1) * width.months)
-
-
 def long_form(data: Exposure) -> pd.DataFrame:
     """One row for every patient and interval entered: the rows that a Poisson GLM would take.
 
     Columns: patient (row number), arm, interval, start (months), exposure (months), event, score
     and the covariates.
     """
-    months = person_time(data.time, data.cuts)
-    who, k = np.nonzero(np.arange(data.n_intervals) <= data.interval[:, None])
+    every, months = np.arange(data.n_intervals), data.months
+    entered = 0 if data.entry is None else np.searchsorted(data.cuts, data.entry, side="right")[:, None]
+    who, k = np.nonzero((every <= data.interval[:, None]) & (every >= entered))
+    entry = np.zeros(data.rows) if data.entry is None else data.entry
     rows = {
-        PATIENT: who,
+        PATIENT: who if data.patient is None else data.patient[who],
         ARM: np.array(data.arms)[data.arm[who]],
         INTERVAL: k,
-        "start": data.starts[k],
+        "start": np.maximum(data.starts[k], entry[who]),
         "exposure": months[who, k],
         "event": data.event[who] * (data.interval[who] == k),
         "score": data.score[who],

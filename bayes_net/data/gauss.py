@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh_tridiagonal
 
-from bayes_net.data.exposure import Exposure, person_time
+from bayes_net.data.exposure import Exposure
 from bayes_net.errors import InputError
 
 NODES = 12
@@ -67,11 +67,11 @@ def gauss_rule(score: np.ndarray, weight: np.ndarray, *, nodes: int) -> tuple[np
 def compress(data: Exposure, *, patterns: np.ndarray | None = None, nodes: int = NODES) -> Nodes:
     """The exposure as Gauss nodes for each pattern (rows of ``patterns``) and interval."""
     patterns = data.patterns if patterns is None else patterns
-    months = person_time(data.time, data.cuts)
+    months = data.months
     rows = np.column_stack([data.arm, data.covariates])
     shape = (len(patterns), data.n_intervals, nodes)
     score, weight = np.zeros(shape), np.zeros(shape)
-    found = np.zeros(data.n, int)
+    found = np.zeros(data.rows, int)
     for p, pattern in enumerate(patterns):
         members = (rows == pattern).all(axis=1)
         found += members
@@ -88,7 +88,7 @@ def compress(data: Exposure, *, patterns: np.ndarray | None = None, nodes: int =
 
 def compression_error(data: Exposure, compressed: Nodes, *, slopes: np.ndarray) -> float:
     """Largest relative error of sum_i e_i exp(slope s_i) over patterns, intervals and ``slopes``."""
-    months = person_time(data.time, data.cuts)
+    months = data.months
     rows = np.column_stack([data.arm, data.covariates])
     worst = 0.0
     for p, pattern in enumerate(compressed.patterns):

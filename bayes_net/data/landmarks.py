@@ -158,9 +158,9 @@ def landmark(
     ``endpoint`` is pfs or os. The ``population`` of OS is the PFS risk set, or everyone alive at the
     landmark, progressed or not: there a best response of progression does not leave, since the patient is
     at risk of death. With ``intention_to_treat`` only those no longer at risk leave; who has no scan by
-    the landmark stays with an unknown shrinkage, which counts as no response. So does everyone at ``"0d"``,
-    time zero, where only a model without shrinkage is possible. Scans within ``visit`` of the date of a
-    progression belong to the visit that showed it (``last_assessments``).
+    the landmark, or none without progression, stays with an unknown shrinkage, which counts as no response.
+    So does everyone at ``"0d"``, time zero, where only a model without shrinkage is possible. Scans within
+    ``visit`` of the date of a progression belong to the visit that showed it (``last_assessments``).
 
     Reference: Anderson, Cain & Gelber 1983, doi:10.1200/JCO.1983.1.11.710.
     """
@@ -172,7 +172,7 @@ def landmark(
             "later, or a model without shrinkage (intention_to_treat=True; in a specification slopes = "
             '"none")'
         )
-    shown, seen = _shown(cohort), None
+    shown, seen = shown_scans(cohort), None
     if endpoint == schema.PFS:
         scans = assessments(cohort)
         seen = scans, last_assessments(cohort, scans, visit=schema.duration(visit))
@@ -228,7 +228,10 @@ def _flow(
     risk = schema.OS if population == schema.ALIVE else schema.PFS
     gone = patients[f"{risk}_time"] <= landmark.months
     event = patients[f"{risk}_event"] == 1
-    best_is_progression = patients["only_progression"].eq(True) & (population == schema.AT_RISK)
+    only_progression = patients["only_progression"].eq(True)
+    if intention_to_treat:  # whatever the sizes at scans with a new lesion: progression is no response
+        patients["shrinkage"] = patients["shrinkage"].mask(only_progression)
+    best_is_progression = only_progression & (population == schema.AT_RISK)
     in_order = {
         (DIED if population == schema.ALIVE else PROGRESSED): gone & event,
         CENSORED: gone & ~event,
@@ -241,7 +244,7 @@ def _flow(
     return patients.assign(reason=reason, time=time, event=patients[f"{endpoint}_event"])
 
 
-def _shown(cohort: Cohort) -> pd.DataFrame:
+def shown_scans(cohort: Cohort) -> pd.DataFrame:
     """Usable scans until the end of PFS, or of OS where that alone is known: the place of their patient, the
     time, the change, and whether they are progression."""
     scans = cohort.scans[usable(cohort.scans)]

@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.data.aggregated import AggregatedExposure, aggregate
-from bayes_net.data.exposure import Exposure, checked_cuts
+from bayes_net.data.exposure import Exposure
+from bayes_net.data.intervals import checked_cuts
 from bayes_net.data.landmarks import LandmarkSet
 from bayes_net.data.terms import Covariate, Measure, Shrinkage
 from bayes_net.errors import InputError, listed

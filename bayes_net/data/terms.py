@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from bayes_net.data.landmarks import response
+from bayes_net.data.landmarks import RESPONSE_POINTS, response
 from bayes_net.errors import InputError, listed
 from bayes_net.schema import POINTS_PER_UNIT
 from bayes_net.tables.values import as_levels
@@ -79,6 +79,15 @@ class WithoutShrinkage:
 
 
 Measure = Shrinkage | Response | WithoutShrinkage
+
+
+def check_measure(measure: Measure, *, sized: bool) -> None:
+    """Raise an ``InputError`` where scans without sizes do not say what the measure asks for."""
+    if not sized and measure not in (Response(RESPONSE_POINTS), WithoutShrinkage()):
+        raise InputError(
+            f"the scans have responses and no sizes, so {measure.label} is not known; expected "
+            f"Response({RESPONSE_POINTS:g}), which CR and PR are, or WithoutShrinkage()"
+        )
 
 
 def measure_attrs(measure: Measure) -> dict[str, str | float]:

@@ -83,7 +83,7 @@ def _as_nodes(exposures: Sequence[AnyExposure], patterns: np.ndarray) -> bool:
             )
     single = [e for e in exposures if isinstance(e, Exposure)]
     cells = len(patterns) * exposures[0].n_intervals
-    small = cells * NODES <= max(4 * max((e.n for e in single), default=0), 1000)
+    small = cells * NODES <= max(4 * max((e.rows for e in single), default=0), 1000)
     return bool(aggregated) or (small and all(_compresses(e, patterns) for e in single))
 
 

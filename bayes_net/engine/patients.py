@@ -228,17 +228,23 @@ def _pieces(data: Any, slope: np.ndarray) -> dict:
     width = np.append(np.diff(data.starts), 0.0)
     first = np.zeros((arms, intervals), bool)
     first[:, 0] = True
+    # who enters late is not at risk from the beginning of an interval: that is taken off again
+    entry = np.zeros(data.rows) if data.entry is None else data.entry
+    entered = np.searchsorted(data.cuts, entry, side="left")
+    missed = entry - data.starts[entered]
     # a piece begins where its arm's slope changes, and ends there or in the patient's last interval
     changes = np.column_stack([np.ones(arms, bool), slope[:, 1:] != slope[:, :-1]])
     pieces = []
     for a in range(arms):
         begins = np.flatnonzero(changes[a])
         for begin, end in zip(begins, [*begins[1:], intervals], strict=True):
-            own = np.flatnonzero((data.arm == a) & (data.interval >= begin))
+            own = np.flatnonzero((data.arm == a) & (data.interval >= begin) & (entered < end))
             last = data.interval[own] < end
             stop = np.where(last, data.interval[own], end - 1)
             months = np.where(last, data.since_start[own], width[end - 1])
-            pieces.append(np.stack([own, np.full(len(own), begin), stop, months]))
+            pieces.append(np.stack([own, np.maximum(begin, entered[own]), stop, months]))
+    late = np.flatnonzero(missed > 0)
+    pieces.append(np.stack([late, entered[late], entered[late], -missed[late]]))
     who, begin, stop, months = np.concatenate(pieces, axis=1)
     who, begin, stop = (x.astype(int) for x in (who, begin, stop))
     order = np.argsort(who, kind="stable")

@@ -184,13 +184,23 @@ STRENGTHS = ((0.99, "almost certainly"), (0.95, "very probably"), (0.80, "probab
 UNCLEAR = "unclear"
 
 
-def direction(prob_below_1: float) -> tuple[str, str]:
+def bars(tails: float = 1) -> tuple[tuple[float, str], ...]:
+    """``STRENGTHS`` where the likeliest of so many directions stand out.
+
+    Of hazard ratios that are all 1, one of many is far from 1 by chance. The probability that is left for the
+    other direction is shared out over all (Bonferroni): of m hazard ratios, with 2 m directions, none earns
+    "probably" in four of five trials, if the posterior is about as wide as the estimate is uncertain.
+    """
+    return tuple((1 - (1 - smallest) / tails, word) for smallest, word in STRENGTHS)
+
+
+def direction(prob_below_1: float, tails: float = 1) -> tuple[str, str]:
     """The word for the probability of the likelier direction, and that direction of time to event.
 
     A hazard ratio below 1 goes with ``"longer"`` time. ``(UNCLEAR, "")`` when neither direction
-    reaches the lowest band. The unrounded probability decides.
+    reaches the lowest band of ``bars``. The unrounded probability decides.
     """
-    for smallest, word in STRENGTHS:
+    for smallest, word in bars(tails):
         if prob_below_1 >= smallest:
             return word, "longer"
         if 1 - prob_below_1 >= smallest:

@@ -111,9 +111,9 @@ def log_likelihood(posterior: xr.Dataset, data: AnyExposure) -> xr.DataArray:
     if isinstance(data, AggregatedExposure):
         coords = {dim: posterior[dim] for dim in SAMPLE_DIMS}
         return xr.DataArray(_sum_of(drawn, data), dims=SAMPLE_DIMS, coords=coords, name="patients")
-    months, between = months_without(data), np.zeros((data.n, data.n_intervals))
+    months, between = months_without(data), np.zeros((data.rows, data.n_intervals))
     between[data.between] = months_between(data)
-    values = np.empty((*drawn.baseline.shape[:2], data.n))
+    values = np.empty((*drawn.baseline.shape[:2], data.rows))
     for _, own, baseline, added in hazards_by_arm(drawn, data):
         k = data.interval[own]
         by_interval = np.broadcast_to(added, (*added.shape[:-1], data.n_intervals))
@@ -124,6 +124,10 @@ def log_likelihood(posterior: xr.Dataset, data: AnyExposure) -> xr.DataArray:
         if seen.any():
             hazard = cumulative_hazard(np.exp(baseline), np.exp(added[..., seen, :]), between[own][seen])
             values[..., np.flatnonzero(own)[seen]] += np.log(-np.expm1(-hazard))
+    if data.patient is not None:
+        order = np.argsort(data.patient, kind="stable")
+        first = np.unique(data.patient[order], return_index=True)[1]
+        values = np.add.reduceat(values[..., order], first, axis=-1)
     return xr.DataArray(
         values,
         dims=(*SAMPLE_DIMS, schema.PATIENT),

@@ -120,7 +120,7 @@ def _observe_events(
     intervals, which are one or all."""
     patient, interval, months, event = person_intervals(data)
     labels = person_interval_labels(patient, interval)
-    model.add_coords({PATIENT: np.arange(data.n), PERSON_INTERVAL: labels})
+    model.add_coords({PATIENT: np.arange(data.rows), PERSON_INTERVAL: labels})
     score = effect = None
     if slope is not None:
         score = pm.Data(schema.SCORE, data.score, dims=PATIENT)

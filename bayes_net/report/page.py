@@ -18,7 +18,7 @@ from markupsafe import Markup
 from bayes_net import schema
 from bayes_net.display import template
 from bayes_net.errors import InputError
-from bayes_net.estimands.summary import STRENGTHS, UNCLEAR
+from bayes_net.estimands.summary import UNCLEAR, bars
 from bayes_net.numbers import counted, format_probability, interval_label, listed_and, plain_table
 from bayes_net.report import tables
 from bayes_net.report.checklists import checklists
@@ -144,7 +144,7 @@ def checklist_tables(standing: Sequence[Section]) -> Iterator[tuple[str, pd.Data
 _FOR_EVERY_REPORT = {
     "LEAST_CONTRACTION": LEAST_CONTRACTION,
     "NO_LIMIT_WARNING": schema.NO_LIMIT_WARNING,
-    "STRENGTHS": STRENGTHS,
+    "bars": bars,
     "UNCLEAR": UNCLEAR,
     "biased": schema.BIASED,
     "counted": counted,

@@ -31,6 +31,7 @@ from bayes_net.report.words import (
     rests_on,
     short_answer,
 )
+from bayes_net.results.columns import judged
 from bayes_net.results.folder import ResultFolder
 from bayes_net.schema import BRIER, PER_1_POINT, words
 
@@ -91,6 +92,8 @@ def patients_page(result: ResultFolder) -> str:
         flows=flows,
         reported_ratios=reported_ratios,
         judged_ratios=judged_ratios,
+        tails=judged(ratios).max(),
+        any_time=bool((ratios["landmark"] == schema.ANY_TIME).any()),
         thresholds=thresholds,
         prediction_in_words=prediction_in_words,
     )
@@ -153,6 +156,7 @@ def flows(attrition: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def judged_ratios(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     """Those on the scale on which the regions 0.8 and 0.9 to 1.11 were chosen; without shrinkage, all."""
+    hazard_ratios = hazard_ratios.assign(tails=judged(hazard_ratios))
     if not of_shrinkage(hazard_ratios):
         return hazard_ratios
     association = hazard_ratios["estimand"] == schema.ASSOCIATION

@@ -32,7 +32,17 @@ from bayes_net.numbers import (
     text_table,
 )
 from bayes_net.results.columns import LEAST_CONTRACTION
-from bayes_net.schema import ARM, NO_LIMIT, OBSERVED, PER_1_POINT, PER_10_POINTS, PREDICTED, SAID, words
+from bayes_net.schema import (
+    ANY_TIME,
+    ARM,
+    NO_LIMIT,
+    OBSERVED,
+    PER_1_POINT,
+    PER_10_POINTS,
+    PREDICTED,
+    SAID,
+    words,
+)
 
 PRIOR_OF = "prior of "
 """How the component of one stated prior begins in a table of power-scaling."""
@@ -58,8 +68,9 @@ over_time_table = partial(
 
 
 def by_landmark(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
-    """Rows of one endpoint and measure, arms together; "no limit" last: as observed, then without bias."""
-    order = {name: i for i, name in enumerate(hazard_ratios["landmark"].unique())}
+    """Rows of one endpoint and measure, arms together; all follow-up first, "no limit" last: as observed,
+    then without bias."""
+    order = {name: i for i, name in enumerate(hazard_ratios["landmark"].unique())} | {ANY_TIME: -1}
     order |= {OBSERVED: len(order), NO_LIMIT: len(order) + 1}
     rows = hazard_ratios.sort_values("landmark", key=lambda names: names.map(order), kind="stable")
     return rows.assign(landmark=landmark_names(rows))
@@ -139,7 +150,10 @@ def _in_words(row: Any) -> str:
         return f"the paper: {row.said}"
     if row.status == PREDICTED:
         return "not interpreted (no number and no statement of its own)"
-    return " ".join(direction(row.prob_below_1)).strip()
+    tails = getattr(row, "tails", 1.0)
+    if math.isnan(tails):
+        return "not put into words (see any time)"
+    return " ".join(direction(row.prob_below_1, tails)).strip()
 
 
 def survival_table(survival: pd.DataFrame) -> pd.DataFrame:

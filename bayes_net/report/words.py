@@ -1,17 +1,19 @@
 """Sentences written from results: the answer of a report and what its figures show.
 
-No sentence says more than its probabilities: words follow ``STRENGTHS``, what is biased or failed the gate is
+No sentence says more than its probabilities: words follow ``bars``, what is biased or failed the gate is
 never summarised, and shrinkage is associated with time to event, never its cause.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import pandas as pd
 
 from bayes_net import schema
 from bayes_net.estimands.summary import STRENGTHS, UNCLEAR, direction
 from bayes_net.numbers import capitalised, counted, format_count, format_estimate, listed_and, unbroken
-from bayes_net.results.columns import LEAST_CONTRACTION
+from bayes_net.results.columns import LEAST_CONTRACTION, judged
 from bayes_net.schema import ASSOCIATION, PER_10_POINTS, words
 
 
@@ -21,14 +23,17 @@ def failed_rows(diagnostics: pd.DataFrame) -> pd.DataFrame:
 
 
 def primary_rows(hazard_ratios: pd.DataFrame, endpoint: str = schema.PFS) -> pd.DataFrame:
-    """The rows that answer the question: of one endpoint, per 10 points of shrinkage, within the arms.
+    """The rows that answer the question: of one endpoint, per 10 points of shrinkage, within the arms; first
+    those of all follow-up, if there are any. ``tails``: see ``judged``.
 
     What was not analysed is replaced by what comes first in the table.
     """
-    rows = hazard_ratios
+    rows = hazard_ratios.assign(tails=judged(hazard_ratios))
     for column, wanted in (("estimand", ASSOCIATION), ("endpoint", endpoint), ("measure", PER_10_POINTS)):
         rows = rows[rows[column] == (wanted if (rows[column] == wanted).any() else rows[column].iloc[0])]
-    return rows[rows["population"] == rows["population"].iloc[0]]
+    joint = rows["landmark"] == schema.ANY_TIME
+    first = rows.loc[~joint, "population"].head(1)
+    return pd.concat([rows[joint], rows[~joint & rows["population"].isin(first)]])
 
 
 def analysed(hazard_ratios: pd.DataFrame) -> list[str]:
@@ -38,7 +43,7 @@ def analysed(hazard_ratios: pd.DataFrame) -> list[str]:
 
 def answer(hazard_ratios: pd.DataFrame) -> list[str]:
     """The answer in sentences: for each endpoint one per arm for the direction, the reference arm last, and
-    one for the size.
+    one for the size. Where there is a model of all follow-up the direction is its, and landmarks have sizes.
 
     Rows of ``no limit`` and rows whose gate failed are never summarised; the latter are named.
     """
@@ -60,6 +65,8 @@ def question(hazard_ratios: pd.DataFrame) -> str:
     times = " or ".join(map(words, analysed(hazard_ratios)))
     if about["estimand"] == ASSOCIATION:
         subject = _subject(about["arm"], about)
+        if about["landmark"] == schema.ANY_TIME:
+            return f"Does {subject} go with longer {times} from then on?"
         return f"Does {subject} by a landmark go with longer {times}?"
     between = "arms" if about["estimand"] == schema.ARM else "values of covariates"
     return f"Does {times} differ between {between}?"
@@ -77,7 +84,7 @@ def short_answer(hazard_ratios: pd.DataFrame) -> list[str]:
         if primary["estimand"].iloc[0] != ASSOCIATION:
             return answer(hazard_ratios)[:MOST_SENTENCES]
         passed = primary["gate"] == schema.PASSED
-        usable = primary[passed & ~primary["biased"].astype(bool)]
+        usable = primary[passed & primary["tails"].notna()]
         failures += [words(endpoint)] * bool((~passed).any())
         if not usable.empty:
             sentences.append(_sentence_of_endpoint(usable))
@@ -94,7 +101,7 @@ def _sentence_of_endpoint(usable: pd.DataFrame) -> str:
     order = {arm: rank for rank, arm in enumerate([*later, first])}
     informed = usable[~_silent(usable)].sort_values("arm", key=lambda arms: arms.map(order), kind="stable")
     time, subject = words(usable["endpoint"].iloc[0]), _subject(first, usable.iloc[0])
-    said = [direction(probability) for probability in informed["prob_below_1"]]
+    said = [direction(row.prob_below_1, row.tails) for row in informed.itertuples()]
     directed = informed.assign(word=[word for word, _ in said], longer=[longer for _, longer in said])
     clauses = []
     for longer in ("longer", "shorter"):
@@ -106,9 +113,10 @@ def _sentence_of_endpoint(usable: pd.DataFrame) -> str:
         if strengths:
             clauses.append(f"with {longer} {time}: {', '.join(strengths)}")
     if not clauses:
-        one = unbroken(usable["landmark"].iloc[0])
-        where = "at every landmark" if len(set(usable["landmark"])) > 1 else f"at {one}"
-        return f"Whether {subject} goes with longer or shorter {time} is unclear {where}."
+        one = usable["landmark"].iloc[0]
+        where = " at every landmark" if len(set(usable["landmark"])) > 1 else f" at {unbroken(one)}"
+        where = "" if one == schema.ANY_TIME else where
+        return f"Whether {subject} goes with longer or shorter {time} is unclear{where}."
     unclear = (directed["longer"] == "").any() or len(directed) < len(usable)
     rest = "; elsewhere the direction is unclear" if unclear else ""
     return capitalised(f"{subject} goes {'; '.join(clauses)}{rest}.")
@@ -117,24 +125,34 @@ def _sentence_of_endpoint(usable: pd.DataFrame) -> str:
 def _in_arms(rows: pd.DataFrame) -> str:
     """``B (150 d, 36 w) and A (72 w)``."""
     by_arm = rows.groupby("arm", sort=False)["landmark"]
-    return listed_and([f"{arm} ({', '.join(map(unbroken, labels))})" for arm, labels in by_arm])
+    return listed_and([f"{arm}{_at(labels)}" for arm, labels in by_arm])
+
+
+def _at(labels: Iterable[str]) -> str:
+    """`` (150 d, 36 w)``; nothing of all follow-up."""
+    places = [unbroken(label) for label in labels if label != schema.ANY_TIME]
+    return f" ({', '.join(places)})" if places else ""
 
 
 def rests_on(hazard_ratios: pd.DataFrame) -> str:
     """How many patients and events each endpoint's answer rests on, and where it rests on the prior alone."""
-    parts = []
+    parts, joint = [], False
     for endpoint in analysed(hazard_ratios):
         rows = primary_rows(hazard_ratios, endpoint)
-        rows = rows[(rows["gate"] == schema.PASSED) & ~rows["biased"].astype(bool)]
+        rows = rows[(rows["gate"] == schema.PASSED) & rows["tails"].notna()]
+        joint = joint or (rows["landmark"] == schema.ANY_TIME).any()
         if rows.empty:
             continue
         patients, events = _span(rows["n"], "patient"), _span(rows["events"], "event")
-        prior = [f"{unbroken(row.landmark)} ({row.arm})" for row in rows[_silent(rows)].itertuples()]
-        alone = f", but the prior alone at {listed_and(prior)}" if prior else ""
+        prior = [
+            f"in {row.arm}" if row.landmark == schema.ANY_TIME else f"at {unbroken(row.landmark)} ({row.arm})"
+            for row in rows[_silent(rows)].itertuples()
+        ]
+        alone = f", but the prior alone {listed_and(prior)}" if prior else ""
         parts.append(f"{patients} with {events} ({words(endpoint)}){alone}")
     if not parts:
         return "Rests on no estimate that can be used."
-    where = " at each landmark" if len(set(hazard_ratios["landmark"])) > 1 else ""
+    where = " at each landmark" if len(set(hazard_ratios["landmark"])) > 1 and not joint else ""
     return f"Rests on, in each arm{where}: {'; '.join(parts)}."
 
 
@@ -153,7 +171,7 @@ def _answer(primary: pd.DataFrame, *, named: bool) -> list[str]:
     about = f"{words(primary['endpoint'].iloc[0])}: " if named else ""
     passed = primary["gate"] == schema.PASSED
     failed, usable = primary[~passed], primary[passed & ~primary["biased"].astype(bool)]
-    by_arm = dict(list(usable.groupby("arm", sort=False)))
+    by_arm = dict(list(usable[usable["tails"].notna()].groupby("arm", sort=False)))
     first, *later = by_arm or [""]
     sentences = [direction_sentence(arm, by_arm[arm]) for arm in [*later, first] if arm in by_arm]
     if not usable.empty:
@@ -171,23 +189,30 @@ def direction_sentence(arm: str, rows: pd.DataFrame) -> str:
     found: dict[str, dict[str, list[str]]] = {"longer": {}, "shorter": {}, "": {}}
     silent = _silent(rows)
     informed = rows[~silent]
-    for label, probability in zip(informed["landmark"], informed["prob_below_1"], strict=True):
-        word, longer = direction(probability)
-        found[longer].setdefault(word, []).append(unbroken(label))
+    for row in informed.itertuples():
+        word, longer = direction(row.prob_below_1, getattr(row, "tails", 1.0))
+        found[longer].setdefault(word, []).append(row.landmark)
     subject, time = _subject(arm, rows.iloc[0]), words(rows["endpoint"].iloc[0])
     clauses = []
     for longer in ("longer", "shorter"):
         if found[longer]:
-            strengths = listed_and(
-                [f"{word} ({', '.join(labels)})" for word, labels in found[longer].items()]
-            )
+            strengths = listed_and([f"{word}{_at(labels)}" for word, labels in found[longer].items()])
             clauses.append(f"{subject} is {strengths} associated with {longer} {time}")
     if unclear := found[""].get(UNCLEAR):
-        clauses.append(f"the direction of the association is unclear at {listed_and(unclear)}")
+        clauses.append(f"the direction of the association with {time} is unclear{_among(unclear)}")
     if silent.any():
-        places = listed_and(list(map(unbroken, rows["landmark"][silent])))
-        clauses.append(f"the data say next to nothing at {places}, where the hazard ratio is the prior’s")
+        places = _among(rows["landmark"][silent])
+        clauses.append(
+            f"the data say next to nothing{places}, {'where' if places else 'and'} the hazard ratio is the "
+            "prior’s"
+        )
     return f"{arm}: {'; '.join(clauses)}."
+
+
+def _among(labels: Iterable[str]) -> str:
+    """`` at 150 d and 36 w``; nothing of all follow-up."""
+    places = [unbroken(label) for label in labels if label != schema.ANY_TIME]
+    return f" at {listed_and(places)}" if places else ""
 
 
 def _subject(arm: str, row: pd.Series) -> str:

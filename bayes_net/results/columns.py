@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bayes_net.schema import EQUIVALENCE
+from bayes_net.schema import ANY_TIME, ARM, ASSOCIATION, EQUIVALENCE
 
 HAZARD_RATIO_BOUNDS = {"prob_below_1": (0, 1), "prob_below_0.8": (0, 0.8), "prob_0.9_to_1.11": EQUIVALENCE}
 """Between which limits a hazard ratio lies with the probability in this column."""
@@ -29,6 +29,28 @@ PARAMETER_KEYS = ["parameter", "endpoint", "study", "arm", "landmark", "label"]
 LEAST_CONTRACTION = 0.1
 """With a smaller contraction, 1 - posterior SD / prior SD, the evidence is taken to say nothing."""
 _TEXTS = {*KEYS, "status", "interval", "gate"}
+
+
+def judged(hazard_ratios: pd.DataFrame) -> pd.Series:
+    """Among how many directions of hazard ratios each row's is judged (``estimands.summary.bars``); NaN where
+    a report puts the row into no word.
+
+    Of patients, two for every hazard ratio that the answer is about: those of the models of all follow-up, or
+    without these those of the landmarks; ratios that are one by assumption count once. Landmarks beside a
+    model of all follow-up, and what is biased, are not put into words. Of a synthesis, whose statuses say
+    what may be said of a row, each is judged by itself: 1.
+    """
+    if (hazard_ratios["status"] != "").any():
+        return pd.Series(1.0, hazard_ratios.index)
+    rows = hazard_ratios[~hazard_ratios["biased"].astype(bool)]
+    if (rows["landmark"] == ANY_TIME).any():
+        rows = rows[rows["landmark"] == ANY_TIME]
+    main = rows[rows["estimand"] == (ASSOCIATION if (rows["estimand"] == ASSOCIATION).any() else ARM)]
+    main = main if len(main) else rows
+    first = main.groupby("endpoint")["measure"].transform("first")
+    same = ["endpoint", "landmark", "estimand", "hr", "lower", "upper"]
+    m = len(main[main["measure"] == first].drop_duplicates(same))
+    return pd.Series(2.0 * m, rows.index).reindex(hazard_ratios.index)
 
 
 def hazard_ratio_columns(table: pd.DataFrame, *, more: Sequence[str] = ()) -> pd.DataFrame:

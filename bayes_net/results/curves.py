@@ -52,7 +52,7 @@ def survival_curves(fitted: Fitted, *, ci_prob: float) -> tuple[pd.DataFrame, pd
 def origin_of(fitted: Fitted) -> str:
     """What the months of a fit count from."""
     landmark = fitted.job.landmark
-    return "randomisation" if landmark.biased else f"the landmark at {landmark.label}"
+    return "randomisation" if landmark.biased or fitted.job.joint else f"the landmark at {landmark.label}"
 
 
 def patient_groups(fitted: Fitted) -> Iterator[tuple[str, str, Exposure]]:

@@ -42,9 +42,14 @@ class Job:
     concerned: np.ndarray | None = None
 
     @property
+    def joint(self) -> bool:
+        """Whether it is about all follow-up, with shrinkage so far, and not about one landmark."""
+        return self.landmark.label == schema.ANY_TIME
+
+    @property
     def analysis(self) -> str:
         """Name of the endpoint and measure, fit for a file or a group: ``pfs_shrinkage``."""
-        return f"{self.endpoint}_{self.measure.key}"
+        return f"{self.endpoint}_{self.measure.key}{'_any_time' * self.joint}"
 
     @property
     def label(self) -> str:
@@ -248,3 +253,24 @@ def profile_label(measure: Measure, shrinkage: float) -> str:
     if shrinkage == 0:
         return "size unchanged"
     return f"{abs(shrinkage):g} % {'smaller' if shrinkage > 0 else 'larger'}"
+
+
+def compact(fit: xr.DataTree) -> xr.DataTree:
+    """The fit without what the rest determines: the walk's standardised steps (log_hazard has them), and
+    of the log-prior all but each variable's sum."""
+    groups = {name: node.to_dataset() for name, node in fit.children.items()}
+    for name in ("posterior", "prior"):
+        if name in groups:
+            groups[name] = groups[name].drop_vars(["step", "log_baseline"], errors="ignore")
+            groups[name] = groups[name].drop_dims("boundary", errors="ignore")
+    if "log_prior" in groups:
+        groups["log_prior"] = groups["log_prior"].map(
+            lambda x: x.sum([dim for dim in x.dims if dim not in schema.SAMPLE_DIMS])
+        )
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=fit.attrs), **groups})
+
+
+def at_landmarks(fits: Sequence[Fitted]) -> list[Fitted]:
+    """The fits of single landmarks, of whose patients survival can be told: shrinkage is known at the start
+    of their clock."""
+    return [f for f in fits if not f.job.joint]

@@ -11,7 +11,7 @@ import pandas as pd
 from bayes_net.estimands.summary import direction
 from bayes_net.labels import landmark_label, landmark_names
 from bayes_net.numbers import MISSING, format_count, format_probability, format_ratio, rounded, text_table
-from bayes_net.results.columns import KEYS, LEAST_CONTRACTION
+from bayes_net.results.columns import KEYS, LEAST_CONTRACTION, judged
 from bayes_net.schema import (
     ARM,
     AS_SPECIFIED,
@@ -47,10 +47,12 @@ def summary(scenarios: pd.DataFrame) -> pd.DataFrame:
     (``summary.STRENGTHS``) is not that of the specification, missing where a report draws no conclusion.
     """
     rows, of_shrinkage = [], bool((scenarios["estimand"] == ASSOCIATION).any())
+    tails = judged(scenarios[scenarios["scenario"] == AS_SPECIFIED])
     for about, own in groups(scenarios):
         base = own[own["scenario"] == AS_SPECIFIED]
-        conclusions = own["prob_below_1"].map(lambda p: " ".join(direction(p)).strip())
-        drawn = len(base) and concludes(base.iloc[0], of_shrinkage=of_shrinkage)
+        among = tails.loc[base.index[0]] if len(base) else np.nan
+        conclusions = own["prob_below_1"].map(lambda p, among=among: " ".join(direction(p, among)).strip())
+        drawn = pd.notna(among) and concludes(base.iloc[0], of_shrinkage=of_shrinkage)
         others = float((conclusions != conclusions[base.index[0]]).sum()) if drawn else np.nan
         first = base.iloc[0] if len(base) else pd.Series(dtype=float)
         low, high = own.loc[own["hr"].idxmin()], own.loc[own["hr"].idxmax()]

@@ -31,7 +31,11 @@ def models_to_calibrate(prepared: Prepared) -> tuple[PreparedPatients, list[Job]
             "this specification pools published numbers; calibrate expects an analysis of patients. What is "
             "stored of published numbers: tests/calibration/published.py"
         )
-    jobs = [job for job in prepared.jobs if not job.landmark.biased] if prepared.plan.slopes != NONE else []
+    jobs = [
+        job
+        for job in prepared.jobs
+        if prepared.plan.slopes != NONE and not job.landmark.biased and not job.joint
+    ]
     if not jobs:
         raise InputError(
             'there is no slope of shrinkage at a true landmark; expected one, such as times = ["150d"]'

@@ -26,7 +26,7 @@ from bayes_net.schema import AS_SPECIFIED, ERROR, FAILED, PASSED, PER_1_POINT
 from bayes_net.specification.base import Plan
 from bayes_net.specification.sections import ScenarioSection
 from bayes_net.workflow.analysis import Progress
-from bayes_net.workflow.patients import censoring_of
+from bayes_net.workflow.jobs import censoring_of
 from bayes_net.workflow.write import write_report
 
 FACTOR = "censoring.factor"

@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from bayes_net.assumptions.hazard import PER_ARM, SLOPE_FORMS, Hazard
 from bayes_net.assumptions.priors import INDEPENDENT, NONE, Normal, Prior
+from bayes_net.data.follow_up import TIME_DEPENDENT
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.data.terms import Measure, WithoutShrinkage
 from bayes_net.specification import sections
@@ -77,6 +78,14 @@ class PatientsPlan(Plan):
                 'slopes = "none" leaves no hazard ratio where arms have baselines of their own; expected '
                 'baseline.arms = "shared", or covariates'
             )
+
+    @property
+    def has_joint_model(self) -> bool:
+        """Whether a model of all follow-up stands beside those of the landmarks, of which there are several.
+        With [censoring] there is none: follow-up is then completed from each landmark on."""
+        several = sum(not at.biased for at in landmark_times(self.landmarks.times)) > 1
+        wanted = self.landmarks.joint == TIME_DEPENDENT and self.slopes != NONE
+        return wanted and several and self.censoring is None
 
     def measures(self) -> tuple[Measure, ...]:
         """The ways in which shrinkage enters, each a model of its own."""

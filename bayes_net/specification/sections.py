@@ -16,7 +16,8 @@ from pydantic import (
 )
 
 from bayes_net.data.assessments import BETWEEN_SCANS, PROGRESSION, VISIT
-from bayes_net.data.exposure import grid_cuts
+from bayes_net.data.follow_up import JOINT, TIME_DEPENDENT
+from bayes_net.data.intervals import grid_cuts
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.data.terms import Response, Shrinkage
 from bayes_net.errors import InputError
@@ -142,6 +143,10 @@ class LandmarkSection(Section):
     that showed it, or (`at the scan`) on the very day that PFS has. A death is on its day in either case."""
     visit: PositiveLength = VISIT
     """A scan so shortly before the day that PFS has belongs to the visit that showed the progression."""
+    joint: Literal[JOINT] = TIME_DEPENDENT
+    """Beside two or more landmarks, one model of all follow-up, in which shrinkage is the best so far: it is
+    what the answer in words is about, and landmarks are shown for comparison. `none`: each landmark is judged
+    by itself, and words need the more certainty the more landmarks there are."""
 
     @model_validator(mode="after")
     def _one_of_each(self) -> LandmarkSection:

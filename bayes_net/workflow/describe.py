@@ -25,13 +25,14 @@ from bayes_net.numbers import (
     text_table,
 )
 from bayes_net.report.patients import CENSORING, CHANGES
-from bayes_net.report.tables import format_printed, hazard_ratio_table
+from bayes_net.report.tables import by_landmark, format_printed, hazard_ratio_table
 from bayes_net.results.fits import Fitted
 from bayes_net.results.synthesis import borrowing_in_words
 from bayes_net.schema import ASSOCIATION, ENDPOINT_LABELS, PER_1_POINT, PER_10_POINTS, PFS, words
 from bayes_net.statistics.kinds import KINDS
 from bayes_net.workflow.analysis import Analysis, Prepared
-from bayes_net.workflow.patients import PreparedPatients, censoring_of
+from bayes_net.workflow.jobs import censoring_of
+from bayes_net.workflow.patients import PreparedPatients
 from bayes_net.workflow.synthesis import PreparedNetwork
 
 Titled = tuple[str, pd.DataFrame]
@@ -98,7 +99,7 @@ def _patients_found(prepared: PreparedPatients, analysis: Analysis) -> Iterator[
     if (rows["estimand"] == ASSOCIATION).any():
         rows = rows[(rows["estimand"] == ASSOCIATION) & (rows["measure"] != PER_1_POINT)]
     for (endpoint, measure), part in rows.groupby(["endpoint", "measure"], sort=False):
-        yield f"{words(endpoint)}: {measure}", hazard_ratio_table(part)
+        yield f"{words(endpoint)}: {measure}", hazard_ratio_table(by_landmark(part))
 
 
 @found_in_words.register

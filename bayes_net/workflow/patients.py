@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.adam.read import read_adam
 from bayes_net.assumptions.priors import NONE
 from bayes_net.checks.gate import Gate, gate, worst_of
 from bayes_net.checks.influence import influence
 from bayes_net.checks.prediction import prediction
-from bayes_net.data.cohort import Cohort, Origin, read_cohort
-from bayes_net.data.exposure import Exposure, equal_event_cuts, expose
-from bayes_net.data.landmarks import RESPONSE_POINTS, Landmark, LandmarkSet, landmark
-from bayes_net.data.terms import Measure, Response
+from bayes_net.data.cohort import Cohort, Origin
+from bayes_net.data.exposure import Exposure
+from bayes_net.data.landmarks import (
+    LandmarkSet,
+)
 from bayes_net.engine.layout import Layout, layout
-from bayes_net.errors import CohortWarning, Gathered, InputError, refuse
+from bayes_net.errors import Gathered, InputError, refuse
 from bayes_net.estimands.ratios import OVER_TIME
-from bayes_net.estimands.summary import STRENGTHS
-from bayes_net.inference.imputation import Censoring, concerned_patients, fit_imputed
+from bayes_net.estimands.summary import bars
+from bayes_net.inference.imputation import Censoring, fit_imputed
 from bayes_net.report.patients import LANDMARKS
 from bayes_net.results import patients as results
+from bayes_net.results.columns import judged
 from bayes_net.results.curves import predictive_table
-from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, reported_quantities
-from bayes_net.schema import NUTS, OS, SAMPLE_DIMS, SLOPE
-from bayes_net.simulate.cohort import simulate_cohort
-from bayes_net.specification.base import Plan
-from bayes_net.specification.data import DataSection
+from bayes_net.results.fits import Fitted, Job, at_landmarks, compact, hazard_ratio_table, reported_quantities
+from bayes_net.schema import NUTS, SLOPE
 from bayes_net.specification.patients import PatientsPlan
-from bayes_net.tables.notes import HANDLED, UNIT_DOUBTS, Note, accepted
+from bayes_net.tables.notes import UNIT_DOUBTS, accepted
 from bayes_net.workflow.analysis import (
     DIAGNOSTICS,
     ModelToFit,
@@ -54,6 +49,8 @@ from bayes_net.workflow.cautions import (
     nobody_concerned,
     refuse_improper,
 )
+from bayes_net.workflow.jobs import censoring_of, job_at, joint_job, landmark_sets, measures_of, never_at_risk
+from bayes_net.workflow.loading import load_data
 
 if TYPE_CHECKING:
     from bayes_net.inference.sampling import Sampler
@@ -97,6 +94,7 @@ class PreparedPatients(Prepared[Fitted]):
             )
             for (endpoint, itt), s in self.sets.items()
         ]
+        parts += never_at_risk(self.jobs, next(iter(self.sets.values())).attrition)
         return pd.concat(parts, ignore_index=True)[
             ["endpoint", "population", "landmark", "arm", "reason", "n"]
         ]
@@ -115,7 +113,7 @@ class PreparedPatients(Prepared[Fitted]):
             return fit(job.data, hazard, seed=seed, sampler=sampler, shape=shape, brief=brief and ordinary)
 
         def reported(tree: xr.DataTree) -> dict[str, xr.DataArray]:
-            others = {} if brief else results.survival_quantities(job, tree, **self._survival)
+            others = {} if brief or job.joint else results.survival_quantities(job, tree, **self._survival)
             return reported_quantities(tree) | others
 
         def finished(tree: xr.DataTree, judged: Gate) -> Fitted:
@@ -173,23 +171,27 @@ class PreparedPatients(Prepared[Fitted]):
         """Every table of the run; a few patients of each fit are left out by refitting."""
         steps.next("tables")
         how: dict[str, Any] = {"ci_prob": self.plan.report.level, "interval": self.plan.report.interval}
+        separate = at_landmarks(fits)
+        ratios = hazard_ratio_table(fits, **how)
         tables = {
-            "hazard_ratios": hazard_ratio_table(fits, **how),
+            "hazard_ratios": ratios,
             **dict(results.over_time_tables(fits, **how)),
-            "survival": results.survival_table(fits, **self._survival, **how),
-            "arms": results.arm_difference_table(fits, **self._until, **how),
+            "survival": results.survival_table(separate, **self._survival, **how),
+            "arms": results.arm_difference_table(separate, **self._until, **how),
             "attrition": self.attrition,
             "priors": self._priors(fits),
             "sampling": results.diagnostics_table(fits),
         }
         diagnosed, failed = diagnosed_tables(
             {
-                "predictive_check": lambda: self._predictive(fits),
+                "predictive_check": lambda: self._predictive(separate),
                 "loo": lambda: results.loo_table(fits),
                 "power_scaling": lambda: results.power_scaling_table(fits),
-                "tipping_points": lambda: results.tipping_table(fits, [band for band, _ in STRENGTHS]),
+                "tipping_points": lambda: results.tipping_table(
+                    [f for f in fits if f.job.joint] or fits, [band for band, _ in bars(judged(ratios).max())]
+                ),
                 "influence": lambda: results.influence_table(list(self._influences(fits))),
-                **self._predictions(fits),
+                **self._predictions(separate),
             }
         )
         tables |= {DIAGNOSTICS: pd.concat([results.gate_table(fits), *failed], ignore_index=True)} | diagnosed
@@ -200,12 +202,12 @@ class PreparedPatients(Prepared[Fitted]):
 
     def _priors(self, fits: Sequence[Fitted]) -> pd.DataFrame:
         """The priors of every way in which shrinkage enters; what they share is said once."""
-        first: dict[Measure, Fitted] = {}
+        first: dict[tuple, Fitted] = {}
         for f in fits:
-            first.setdefault(f.job.measure, f)
+            first.setdefault((f.job.measure, f.job.data.covariate_names), f)
         tables = [
-            results.prior_table(f, self.plan.hazard(measure, f.job.data.n_intervals))
-            for measure, f in first.items()
+            results.prior_table(f, self.plan.hazard(f.job.measure, f.job.data.n_intervals))
+            for f in first.values()
         ]
         return pd.concat(tables, ignore_index=True).drop_duplicates("parameter", ignore_index=True)
 
@@ -268,7 +270,7 @@ class PreparedPatients(Prepared[Fitted]):
         groups: dict[str, xr.DataTree] = {}
         for name in dict.fromkeys(f.job.analysis for f in fits):
             own = {f.job.landmark.label: f for f in fits if f.job.analysis == name}
-            tree = stack({label: _compact(f.fit) for label, f in own.items()}, dim="landmark")
+            tree = stack({label: compact(f.fit) for label, f in own.items()}, dim="landmark")
             if all(f.loo for f in own.values()):
                 kept = pd.DataFrame([f.loo for f in own.values()], index=pd.Index(own, name="landmark"))
                 tree["loo"] = xr.DataTree(xr.Dataset.from_dataframe(kept))
@@ -287,131 +289,6 @@ class PreparedPatients(Prepared[Fitted]):
 
 def _shape_key(job: Job) -> tuple:
     return job.data.arms, job.data.covariate_names, job.data.n_intervals
-
-
-def _compact(fit: xr.DataTree) -> xr.DataTree:
-    """The fit without what the rest determines: the walk's standardised steps (log_hazard has them), and
-    of the log-prior all but each variable's sum."""
-    groups = {name: node.to_dataset() for name, node in fit.children.items()}
-    for name in ("posterior", "prior"):
-        if name in groups:
-            groups[name] = groups[name].drop_vars(["step", "log_baseline"], errors="ignore")
-            groups[name] = groups[name].drop_dims("boundary", errors="ignore")
-    if "log_prior" in groups:
-        groups["log_prior"] = groups["log_prior"].map(
-            lambda x: x.sum([dim for dim in x.dims if dim not in SAMPLE_DIMS])
-        )
-    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=fit.attrs), **groups})
-
-
-def load_data(
-    data: DataSection,
-    folder: Path,
-    *,
-    covariates: Sequence[str] = (),
-    cohorts: dict[str, Cohort] | None = None,
-    tables: Mapping[str, pd.DataFrame] = MappingProxyType({}),
-) -> Cohort:
-    """The cohort of one table of a plan whose relative paths start at ``folder``: from ``cohorts``, if it was
-    read already, or else read and validated, or generated, and kept there.
-
-    What calls for judgement is in its notes, and no warning besides. ``tables`` (patients, scans) take the
-    place of the files of these names, and are not kept.
-
-    Raises
-    ------
-    InputError
-        There are tables, and the section reads no such files; or the data break a rule.
-    """
-    if tables:
-        return _read_given(data, folder, covariates, tables)
-    asked = repr((data.model_dump(include=set(DataSection.model_fields)), sorted(covariates), folder))
-    cohorts = {} if cohorts is None else cohorts
-    if asked not in cohorts:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CohortWarning)
-            cohorts[asked] = _read(data, folder, covariates)
-    return cohorts[asked]
-
-
-def _read_given(
-    data: DataSection, folder: Path, covariates: Sequence[str], tables: Mapping[str, pd.DataFrame]
-) -> Cohort:
-    if data.synthetic or data.adam is not None:
-        how = "generates its patients" if data.synthetic else "reads ADaM data sets"
-        raise InputError(
-            f"{' and '.join(tables)} given as a table, but [data] {how}; expected a specification with "
-            "patients, scans and time_unit, which says how the tables are read"
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CohortWarning)
-        cohort = _read(data, folder, covariates, tables)
-    message = (
-        f"{' and '.join(tables)} given as a table, in the place of the file that the specification names"
-    )
-    note = Note(HANDLED, "given-as-table", message, sum(map(len, tables.values())))
-    return replace(cohort, notes=(*cohort.notes, note))
-
-
-def _read(
-    data: DataSection,
-    folder: Path,
-    covariates: Sequence[str],
-    tables: Mapping[str, pd.DataFrame] = MappingProxyType({}),
-) -> Cohort:
-    if data.adam is not None:
-        return read_adam(
-            folder / data.adam,
-            **data.adam_parameters,
-            where=data.adam_where,
-            time_unit=data.time_unit,
-            size_unit=data.size_unit,
-            arms=data.arms or None,
-            covariates=tuple(covariates),
-            exclude_patients=data.exclude_patients,
-            scans_after_death="drop"
-            if "scans_after_death" not in data.model_fields_set
-            else data.scans_after_death,
-            pfs_censored_at_death=data.pfs_censored_at_death,
-            missing_codes=data.missing_codes,
-            accept=data.accept,
-        )
-    if data.patients is None or data.time_unit is None:
-        return simulate_cohort(seed=data.synthetic_seed or 0)
-    return read_cohort(
-        tables.get("patients", folder / data.patients),
-        tables.get("scans", None if data.scans is None else folder / data.scans),
-        time_unit=data.time_unit,
-        patient_columns=data.patient_columns,
-        scan_columns=data.scan_columns,
-        size_unit=data.size_unit,
-        arms=data.arms or None,
-        covariates=tuple(covariates),
-        baseline_window=data.baseline_window,
-        scans_after_death=data.scans_after_death,
-        exclude_patients=data.exclude_patients,
-        study=data.study,
-        scan_visits=data.scan_visits,
-        event_is=data.event_is,
-        missing_codes=data.missing_codes,
-        change_unit=data.change_unit,
-        pfs_censored_at_death=data.pfs_censored_at_death,
-        accept=data.accept,
-        synthetic=None,
-    )
-
-
-def read_patients(plan: object) -> Cohort:
-    """The patients and scans of a specification, with the covariates that its models have.
-
-    Raises
-    ------
-    InputError
-        It is a synthesis, whose studies have their own tables.
-    """
-    if not isinstance(plan, PatientsPlan):
-        raise InputError("this specification is a synthesis; expected one of patients, with a section [data]")
-    return load_data(plan.data, plan.folder, covariates=[each.name for each in plan.covariates])
 
 
 @prepare.register
@@ -441,106 +318,24 @@ def prepare_patients(
         raise InputError(
             'slopes = "none" with one arm and no covariate leaves no hazard ratio; give covariates'
         )
-    sets, measures, jobs = _landmark_sets(plan, cohort), _measures(plan, cohort), []
+    sets, measures, jobs = landmark_sets(plan, cohort), measures_of(plan, cohort), []
     for endpoint in plan.landmarks.endpoints:
         for measure in measures:
             for at in sets[endpoint, False].landmarks:
                 with gathered.step(), np.errstate(over="ignore"):  # check_covariates says of what is too far
-                    jobs.append(_job(plan, sets, endpoint, measure, at, cohort.reasons))
+                    jobs.append(job_at(plan, sets, endpoint, measure, at, cohort.reasons))
+            if plan.has_joint_model:
+                with gathered.step(), np.errstate(over="ignore"):
+                    jobs.append(joint_job(plan, cohort, endpoint, measure))
     _refuse(gathered.problems, cohort)
     refuse_improper(plan, jobs)
-    found = cautions(plan, cohort, jobs) + nobody_concerned(censoring_of(plan), jobs)
+    separate = [job for job in jobs if not job.joint]  # the joint models are of the same patients
+    found = cautions(plan, cohort, separate) + nobody_concerned(censoring_of(plan), separate)
     notes = cohort.notes + accepted(found, plan.data.accept)
     return PreparedPatients(plan, notes, cohort, sets, tuple(jobs))
-
-
-def _measures(plan: PatientsPlan, cohort: Cohort) -> tuple[Measure, ...]:
-    """The ways in which shrinkage enters; where responses alone were read, whether it reached 30 points."""
-    measures = plan.measures()
-    if cohort.sized or plan.slopes == NONE:
-        return measures
-    if plan.landmarks.thresholds != (RESPONSE_POINTS,):
-        raise InputError(
-            f"landmarks.thresholds is {list(plan.landmarks.thresholds)}, and the scans have responses and no "
-            f"sizes; expected [{RESPONSE_POINTS:g}], which CR and PR reach"
-        )
-    return tuple(measure for measure in measures if isinstance(measure, Response))
-
-
-def _landmark_sets(plan: PatientsPlan, cohort: Cohort) -> dict[tuple[str, bool], LandmarkSet]:
-    """The landmark set of each endpoint, and with intention to treat another."""
-    wanted = plan.landmarks
-    if OS in wanted.endpoints and OS not in cohort.endpoints:
-        raise InputError("landmarks.endpoints asks for OS, but the patient table has no os_time and os_event")
-    return {
-        (endpoint, itt): landmark(
-            cohort,
-            wanted.times,
-            endpoint=endpoint,
-            population=wanted.population(endpoint),
-            intention_to_treat=itt or plan.slopes == NONE,
-            visit=wanted.visit,
-        )
-        for endpoint in wanted.endpoints
-        for itt in ((False, True) if wanted.intention_to_treat and wanted.thresholds else (False,))
-    }
 
 
 def _refuse(problems: Sequence[str], cohort: Cohort) -> None:
     """Everything that keeps patients from the models, with the units that may be behind it."""
     doubts = [f"possible cause: {note.message}" for note in cohort.notes if note.code in UNIT_DOUBTS]
     refuse([*problems, *doubts] if problems else [], kind=InputError, heading="problems", notes=cohort.notes)
-
-
-def censoring_of(plan: Plan) -> Censoring | None:
-    """What the plan assumes of patients after their censoring; None: that it tells nothing."""
-    section = getattr(plan, "censoring", None)
-    if section is None:
-        return None
-    horizon = None if section.horizon is None else section.horizon.months
-    return Censoring(**section.model_dump(exclude={"horizon"}), horizon=horizon)
-
-
-def _job(
-    plan: PatientsPlan,
-    sets: Mapping[tuple[str, bool], LandmarkSet],
-    endpoint: str,
-    measure: Measure,
-    at: Landmark,
-    reasons: pd.DataFrame | None,
-) -> Job:
-    itt = plan.landmarks.intention_to_treat and isinstance(measure, Response)
-    chosen = sets[endpoint, itt]
-    rows = chosen.at(at.label)
-    data = expose(
-        chosen,
-        at.label,
-        cuts=_cuts(plan, endpoint, rows),
-        measure=measure,
-        covariates=[c.value() for c in plan.covariates],
-        progression=plan.landmarks.progression,
-    )
-    population = chosen.population + (", intention to treat" if itt else "")
-    censoring, concerned = censoring_of(plan), None
-    if censoring is not None:
-        why = (
-            None
-            if reasons is None
-            else rows["patient"].map(reasons.set_index("patient")[f"{endpoint}_reason"])
-        )
-        concerned = concerned_patients(data, censoring, shrinkage=rows["shrinkage"], reasons=why)
-    return Job(endpoint, population, at, measure, data, concerned)
-
-
-def _cuts(plan: PatientsPlan, endpoint: str, rows: pd.DataFrame) -> np.ndarray:
-    baseline = plan.baseline
-    if not rows["event"].sum():
-        return np.array([])  # the exposure refuses it, with a better message than any rule of cut-points
-    if baseline.intervals is not None:
-        return equal_event_cuts(
-            rows["time"].to_numpy(), rows["event"].to_numpy(), intervals=baseline.intervals
-        )
-    if (grid := baseline.grid()) is not None:
-        return grid
-    cuts = baseline.cuts or ()
-    return np.array([cut.months for cut in (cuts[endpoint] if isinstance(cuts, dict) else cuts)])

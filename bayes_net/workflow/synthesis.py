@@ -28,8 +28,8 @@ from bayes_net.results.columns import PARAMETER_KEYS
 from bayes_net.schema import FAILED, PASSED, SAMPLE_DIMS
 from bayes_net.specification.synthesis import SynthesisPlan
 from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare, sampled
+from bayes_net.workflow.loading import load_data
 from bayes_net.workflow.network import evidence_of, network_of, reconciled
-from bayes_net.workflow.patients import load_data
 
 if TYPE_CHECKING:
     from bayes_net.inference.sampling import Sampler

@@ -20,6 +20,7 @@ from bayes_net.figures.synthesis import draw_synthesis
 from bayes_net.report.patients import LANDMARKS, patients_page
 from bayes_net.report.scenarios import SCENARIOS, answer_of, scenario_page, summary_to_read
 from bayes_net.report.synthesis import SYNTHESIS, synthesis_page
+from bayes_net.results.fits import at_landmarks
 from bayes_net.results.folder import (
     CONTENT,
     POSTERIOR,
@@ -141,7 +142,7 @@ def _figures(prepared: Prepared, analysis: Analysis) -> Iterable[Figure]:
 def _patients_figures(prepared: PreparedPatients, analysis: Analysis) -> Iterable[Figure]:
     report, job = prepared.plan.report, analysis.fits[0].job
     return draw(
-        analysis.fits,
+        at_landmarks(analysis.fits),
         hazard_ratios=analysis.tables["hazard_ratios"],
         attrition=prepared.attrition,
         slope_prior=prepared.plan.priors.values(job.measure).slope,

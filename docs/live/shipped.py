@@ -68,6 +68,7 @@ def calibration() -> str:
     patients = json.loads((folder / "coverage.json").read_text(encoding="utf-8"))
     published = json.loads((folder / "published.json").read_text(encoding="utf-8"))
     visits = json.loads((folder / "between_scans.json").read_text(encoding="utf-8"))
+    joint = json.loads((folder / "any_time.json").read_text(encoding="utf-8"))
     rows = [
         (f"patients, {arm['arm']}", "slope", _share(arm["covered"], arm["intervals"]), _error(arm, patients))
         for arm in patients["by_arm"]
@@ -85,10 +86,19 @@ def calibration() -> str:
         )
         for row in visits["rows"]
     ]
+    rows += [
+        (
+            f"all follow-up, {'no association' if row['truth'] == 'none' else row['truth']}",
+            f"slope, {row['endpoint'].upper()}, {row['arm']} arm",
+            _share(row["covered"], row["trials"]),
+            f"{row['bias'] / row['posterior_sd']:+.2f}",
+        )
+        for row in joint["rows"]
+    ]
     headings = ("Data", "Quantity", "Intervals that held the truth", "Mean error, posterior SDs")
     when = (
-        f"Run on {patients['date']} (patients), {visits['date']} (progression) and {published['date']} "
-        f"(published numbers). {_large(visits)}"
+        f"Run on {patients['date']} (patients), {visits['date']} (progression), {joint['date']} (all "
+        f"follow-up) and {published['date']} (published numbers). {_large(visits)} {_worded(joint)}"
     )
     return f"{table(headings, rows)}\n\n{when}"
 
@@ -108,6 +118,28 @@ def _large(visits: dict) -> str:
     )
     large = f"{design['patients_of_large']} patients an arm, whose slope is {design['slope']:g}"
     return f"In trials of {large}, the mean slope of the fast arm is {'; '.join(each)}."
+
+
+def _worded(joint: dict) -> str:
+    """How often a word is said where there is nothing to say, and how far large trials are off."""
+    n, said, design = joint["design"]["trials"]["none"], joint["worded"], joint["design"]
+    together, alone = (100 * said[f"pfs and os, {how}"] / n for how in ("together", "each by itself"))
+    off = {
+        (row["truth"], row["endpoint"], row["progression"]): f"{row['bias']:+.3f}"
+        for row in joint["large"]
+        if row["arm"] == "fast"
+    }
+    each = "; ".join(
+        f"{design['slopes'][truth]:g}: PFS {off[truth, 'pfs', 'between scans']} between scans and "
+        f"{off[truth, 'pfs', 'at the scan']} at the scan, OS {off[truth, 'os', 'between scans']}"
+        for truth in design["slopes"]
+    )
+    return (
+        f"In {n} trials of two arms without any association, {together:.0f} % of runs of PFS and OS say at "
+        f"least “probably” of a hazard ratio of all follow-up; {alone:.0f} % would if each were judged by "
+        f"itself. In trials of {design['patients_of_large']} patients an arm its mean error in the fast arm "
+        f"is, by the true slope, {each}."
+    )
 
 
 def _share(covered: int, trials: int) -> str:

@@ -52,6 +52,7 @@ of the hazard that is of death; visits; mean and SD of shrinkage, which every sc
 MODULES = (
     "data.assessments",
     "data.exposure",
+    "data.intervals",
     "data.gauss",
     "data.landmarks",
     "data.terms",

@@ -44,6 +44,7 @@ MODULES = (
     "simulate.cohort",
     "data.assessments",
     "data.exposure",
+    "data.intervals",
     "data.terms",
     "data.gauss",
     "data.landmarks",

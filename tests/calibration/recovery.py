@@ -73,6 +73,7 @@ MODULES = (
     "simulate.cohort",
     "data.landmarks",
     "data.exposure",
+    "data.intervals",
     "statistics.statements",
     "evidence.virtual",
     "assumptions.statements",

@@ -27,7 +27,7 @@ from bayes_net.results.scenarios import summary, summary_table, troubles
 from bayes_net.robustness import scenarios
 from bayes_net.robustness.scenarios import _fitted, _prepare_all, plan, run_scenarios
 from bayes_net.schema import AS_SPECIFIED, PREDICTED, SAID
-from bayes_net.workflow import patients as preparation
+from bayes_net.workflow import loading as preparation
 from bayes_net.workflow.patients import PreparedPatients
 
 SLOPE = "priors.hazard_ratio_per_10_points"

@@ -81,6 +81,7 @@ OTHER_VALUES = {
         "intention_to_treat": True,
         "progression": "at the scan",
         "visit": "7d",
+        "joint": "none",
     },
     "baseline": {
         "arms": "shared",

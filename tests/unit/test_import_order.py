@@ -48,7 +48,6 @@ FLOW = (
 """The folders of the package, ground first: one imports only from those before it, and within a folder
 there is no circle."""
 MOST_MODULES, MOST_LINES = 10, 360
-STILL_LONGER = {"data.cohort", "data.exposure", "workflow.patients"}
 HEAVY = {"pymc", "pytensor", "nutpie"}
 BACKEND = "model.backend"
 MAY_IMPORT_HEAVY = {
@@ -90,7 +89,7 @@ PUBLIC = {
     "data": """
         AggregatedExposure Cohort Covariate Exposure Landmark LandmarkSet Note Response Shrinkage
         WithoutShrinkage aggregate collapsed_form equal_event_cuts expose expose_registry grid_cuts landmark
-        long_form read_cohort
+        long_form read_cohort time_dependent
     """,
     "estimands": """
         NormalMixture arm_differences arm_hazard_ratio baseline_hazard binomial_information
@@ -175,7 +174,7 @@ def test_a_module_is_short_enough_to_read_at_one_go():
         module: len((PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8").splitlines())
         for module in MODULES
     }
-    assert {module for module, n in lines.items() if n > MOST_LINES} <= STILL_LONGER
+    assert not {module: n for module, n in lines.items() if n > MOST_LINES}
 
 
 def test_tests_stand_in_folders_that_are_named_like_those_of_the_package():

@@ -56,7 +56,7 @@ def mode(data: Exposure, hazard: Hazard) -> tuple[dict, dict, np.ndarray]:
         return posterior(x)[1]
 
     x = np.zeros(ends[-1])
-    x[parts["log_baseline"]] = np.log(data.event.sum() / data.time.sum())
+    x[parts["log_baseline"]] = np.log(data.event.sum() / data.person_time.sum())
     for _ in range(40):
         curvature = np.column_stack([gradient(x - h) - gradient(x + h) for h in 1e-5 * np.eye(len(x))]) / 2e-5
         step = np.linalg.solve(curvature, gradient(x))

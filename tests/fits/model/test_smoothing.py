@@ -9,7 +9,8 @@ from arviz_stats.base import array_stats
 import bayes_net as bn
 from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import Priors
-from bayes_net.data.exposure import Exposure, equal_event_cuts
+from bayes_net.data.exposure import Exposure
+from bayes_net.data.intervals import equal_event_cuts
 from bayes_net.specification.patients import shared_out
 
 SAMPLER = bn.Sampler(draws=1000, tune=500, target_accept=0.9)

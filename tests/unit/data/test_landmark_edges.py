@@ -92,6 +92,17 @@ def test_one_scan_without_progression_is_enough_to_stay():
     assert landmark(cohort, ["84d"]).table["shrinkage"].tolist() == [40]
 
 
+@pytest.mark.parametrize("population", ["pfs risk set", "alive"])
+def test_by_intention_to_treat_progression_with_smaller_target_lesions_is_no_response(population):
+    patients = pd.DataFrame({"patient": ["1"], "arm": ["a"], "pfs_time": [90], "pfs_event": [1]})
+    scans = pd.DataFrame({"patient": "1", "time": [42], "pchg": [-40], "new_lesion": [1]})
+    cohort = read_cohort(patients.assign(os_time=200, os_event=1), scans, time_unit="days")
+    (row,) = landmark(
+        cohort, ["84d"], endpoint="os", population=population, intention_to_treat=True
+    ).table.itertuples()
+    assert response(pd.DataFrame([row]), 30).tolist() == [0]
+
+
 def test_a_scan_before_time_zero_or_the_baseline_is_no_response():
     cohort = one_patient(scans=[(-10, 0), (84, 5)])
     tampered = Cohort(cohort.patients, cohort.scans.assign(baseline=False, pchg=[-50.0, 5.0]), cohort.arms)

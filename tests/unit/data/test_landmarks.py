@@ -73,6 +73,7 @@ def recount(patients, scans, day, endpoint, population, itt):
             reasons[p.patient] = "analysed"
             time, event = (p.pfs_time, p.pfs_event) if endpoint == "pfs" else (p.os_time, p.os_event)
             best = max((-s.pchg for s in seen), default=np.nan)
+            best = np.nan if itt and seen and all(bad) else best  # progression is no response
             analysed[p.patient] = (best, (time - (day or 0)) / 30.4375, event)
     return reasons, analysed
 

@@ -11,12 +11,13 @@ import pytest
 
 from bayes_net.assumptions.hazard import SLOPE_FORMS, TIME_VARYING
 from bayes_net.errors import InputError
-from bayes_net.estimands.summary import STRENGTHS
 from bayes_net.figures.captions import PATIENTS
-from bayes_net.report.patients import CHANGES, SECTIONS, patients_page
-from bayes_net.report.tables import hazard_ratio_table
+from bayes_net.report.patients import CHANGES, SECTIONS, judged_ratios, patients_page
+from bayes_net.report.tables import hazard_ratio_table, probability_table
 from bayes_net.report.words import answer, failed_rows, question, rests_on, short_answer
+from bayes_net.results.columns import judged
 from bayes_net.results.folder import Illustration
+from bayes_net.schema import ANY_TIME
 
 KEYS = {section.key for section in SECTIONS}
 FIRST, SECOND = fake_results.ARMS
@@ -62,16 +63,17 @@ def one_row(probability: float, **changes) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("probability", "said"),
     [
-        (0.99, "greater shrinkage is almost certainly (150 d) associated with longer PFS"),
-        (0.9899, "greater shrinkage is very probably (150 d) associated with longer PFS"),
-        (0.95, "greater shrinkage is very probably (150 d) associated with longer PFS"),
-        (0.9499, "greater shrinkage is probably (150 d) associated with longer PFS"),
-        (0.80, "greater shrinkage is probably (150 d) associated with longer PFS"),
-        (0.7999, "the direction of the association is unclear at 150 d"),
-        (0.2001, "the direction of the association is unclear at 150 d"),
-        (0.20, "greater shrinkage is probably (150 d) associated with shorter PFS"),
-        (0.05, "greater shrinkage is very probably (150 d) associated with shorter PFS"),
-        (0.01, "greater shrinkage is almost certainly (150 d) associated with shorter PFS"),
+        # of one hazard ratio there are two directions, which share 20 %, 5 % and 1 %
+        (0.995, "greater shrinkage is almost certainly (150 d) associated with longer PFS"),
+        (0.9949, "greater shrinkage is very probably (150 d) associated with longer PFS"),
+        (0.975, "greater shrinkage is very probably (150 d) associated with longer PFS"),
+        (0.9749, "greater shrinkage is probably (150 d) associated with longer PFS"),
+        (0.90, "greater shrinkage is probably (150 d) associated with longer PFS"),
+        (0.8999, "the direction of the association with PFS is unclear at 150 d"),
+        (0.1001, "the direction of the association with PFS is unclear at 150 d"),
+        (0.0999, "greater shrinkage is probably (150 d) associated with shorter PFS"),
+        (0.0249, "greater shrinkage is very probably (150 d) associated with shorter PFS"),
+        (0.0049, "greater shrinkage is almost certainly (150 d) associated with shorter PFS"),
     ],
 )
 def test_wording_follows_the_probability_with_both_signs(probability, said):
@@ -90,20 +92,23 @@ def test_the_answer_has_a_sentence_per_arm_and_one_for_the_size():
     sentences = answer(fake_results.hazard_ratios())
     assert len(sentences) == 3
     assert plain(sentences[:1]) == (
-        "177Lu-Dotatate: greater shrinkage is almost certainly (150 d, 180 d), very probably (36 w) and "
-        "probably (48 w) associated with longer PFS; the direction of the association is unclear at 72 w."
+        "177Lu-Dotatate: greater shrinkage is very probably (150 d) and probably (180 d) associated with "
+        "longer PFS; the direction of the association with PFS is unclear at 36 w, 48 w and 72 w."
     )
     assert "run from 0.70 (177Lu-Dotatate, 150 d) to 1.04 (octreotide LAR, 72 w)" in plain(sentences)
 
 
 def test_every_endpoint_that_was_analysed_is_in_the_answer():
     pfs = fake_results.hazard_ratios()
-    both = pd.concat([pfs.assign(endpoint="os", prob_below_1=0.96), pfs], ignore_index=True)
+    both = pd.concat([pfs.assign(endpoint="os", prob_below_1=0.996), pfs], ignore_index=True)
     sentences = answer(both)
     assert len(sentences) == 6
-    assert sentences[:2] == answer(pfs)[:2]
+    # of twenty hazard ratios each needs 1 - 0.2 / 40 = 0.995
+    assert plain(sentences[:1]).startswith(
+        "177Lu-Dotatate: greater shrinkage is very probably (150 d) and probably (180 d) associated with"
+    )
     assert plain(sentences[3:4]).endswith(
-        "very probably (150 d, 180 d, 36 w, 48 w, 72 w) associated with longer OS."
+        "probably (150 d, 180 d, 36 w, 48 w, 72 w) associated with longer OS."
     )
     assert plain(sentences[5:]).startswith("OS: Posterior median hazard ratios")
 
@@ -116,13 +121,13 @@ def test_differences_of_arms_are_no_randomised_comparison():
 
 
 def test_the_short_answer_is_a_sentence_per_endpoint_treated_arm_first():
-    ratios = one_row(0.97, arm="B", endpoint="pfs")
-    ratios = pd.concat([one_row(0.85, arm="A"), ratios, one_row(0.6, arm="B").assign(landmark="36 w")])
+    ratios = one_row(0.992, arm="B", endpoint="pfs")
+    ratios = pd.concat([one_row(0.97, arm="A"), ratios, one_row(0.6, arm="B").assign(landmark="36 w")])
     assert plain(short_answer(ratios)) == (
         "Greater shrinkage goes with longer PFS: very probably in B (150 d), probably in A (150 d); "
         "elsewhere the direction is unclear."
     )
-    opposed = pd.concat([one_row(0.995, arm="A"), one_row(0.04, arm="B")])
+    opposed = pd.concat([one_row(0.998, arm="A"), one_row(0.01, arm="B")])
     assert plain(short_answer(opposed)) == (
         "Greater shrinkage goes with longer PFS: almost certainly in A (150 d); with shorter PFS: very "
         "probably in B (150 d)."
@@ -167,7 +172,7 @@ def test_the_question_is_of_what_was_analysed():
 
 def test_what_only_the_prior_says_has_no_word_in_the_answer():
     ratios = fake_results.hazard_ratios(arms=("A",), landmarks=("150 d", "180 d")).assign(
-        prob_below_1=[0.97, 0.97], contraction=[0.5, 0.02]
+        prob_below_1=[0.99, 0.99], contraction=[0.5, 0.02]
     )
     assert plain(answer(ratios)[:1]) == (
         "A: greater shrinkage is very probably (150 d) associated with longer PFS; "
@@ -177,7 +182,7 @@ def test_what_only_the_prior_says_has_no_word_in_the_answer():
 
 def test_arms_whose_landmarks_point_both_ways_say_both():
     ratios = fake_results.hazard_ratios(arms=("A",), landmarks=("150 d", "180 d")).assign(
-        prob_below_1=[0.97, 0.1]
+        prob_below_1=[0.99, 0.04]
     )
     assert plain(answer(ratios)[:1]) == (
         "A: greater shrinkage is very probably (150 d) associated with longer PFS; "
@@ -197,8 +202,64 @@ def test_a_failed_fit_is_named_and_not_summarised():
 
 
 def test_response_is_called_by_its_name():
-    said = plain(answer(one_row(0.97, measure="response, >= 30 %", endpoint="os")))
+    said = plain(answer(one_row(0.98, measure="response, >= 30 %", endpoint="os")))
     assert said.startswith("A: response >= 30 % is very probably (150 d) associated with longer OS.")
+
+
+def with_any_time(*probabilities: float, endpoints=("pfs",)) -> pd.DataFrame:
+    """Landmarks of two arms, and models of all follow-up with these probabilities by endpoint and arm."""
+    ratios = fake_results.hazard_ratios()
+    parts, rest = [], iter(probabilities)
+    for endpoint in endpoints:
+        joint = ratios[:2].assign(landmark=ANY_TIME, population="scanned", hr=0.77, n=111, events=66)
+        joint["prob_below_1"] = [next(rest), next(rest)]
+        joint["hr"] += [len(parts) / 10, len(parts) / 10 + 0.05]
+        parts += [ratios, joint]
+        parts[-2:] = [part.assign(endpoint=endpoint) for part in parts[-2:]]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_words_are_about_all_follow_up_where_there_is_a_model_of_it():
+    ratios = with_any_time(0.5, 0.96)
+    assert question(ratios) == "Does greater shrinkage go with longer PFS from then on?"
+    assert plain(short_answer(ratios)) == (
+        "Greater shrinkage goes with longer PFS: probably in 177Lu-Dotatate; elsewhere the direction is "
+        "unclear."
+    )
+    assert plain(answer(ratios)[:2]) == (
+        "177Lu-Dotatate: greater shrinkage is probably associated with longer PFS. octreotide LAR: the "
+        "direction of the association with PFS is unclear."
+    )
+    assert "run from 0.70 (177Lu-Dotatate, 150 d) to 1.04" in plain(answer(ratios)[2:])
+    assert rests_on(ratios).startswith("Rests on, in each arm: 111 patients with 66 events (PFS).")
+    assert plain(short_answer(with_any_time(0.5, 0.5))) == (
+        "Whether greater shrinkage goes with longer or shorter PFS is unclear."
+    )
+    failed = ratios.assign(gate=["failed" if x == ANY_TIME else "passed" for x in ratios["landmark"]])
+    assert "probably" not in plain(answer(failed)) + plain(short_answer(failed))
+
+
+@pytest.mark.parametrize(("endpoints", "bar"), [(("pfs",), 0.95), (("pfs", "os"), 0.975)])
+def test_the_bar_of_a_word_rises_with_the_hazard_ratios_that_are_judged(endpoints, bar):
+    others = [0.5] * (2 * len(endpoints) - 1)
+    assert "probably" in plain(short_answer(with_any_time(bar, *others, endpoints=endpoints)))
+    assert "probably" not in plain(short_answer(with_any_time(bar - 1e-4, *others, endpoints=endpoints)))
+
+
+def test_landmarks_beside_a_model_of_all_follow_up_have_no_words():
+    rows = judged_ratios(with_any_time(0.5, 0.996))
+    table = probability_table(rows).set_index(["Landmark", "Arm"])
+    (words,) = (table[name] for name in table if name.startswith("Time to event"))
+    assert words["any time", SECOND] == "very probably longer"
+    assert {word.split()[0] for (landmark, _), word in words.items() if landmark != ANY_TIME} == {"not"}
+
+
+def test_slopes_that_are_one_by_assumption_are_judged_once():
+    apart = with_any_time(0.5, 0.5)
+    common = apart.assign(hr=0.8, lower=0.6, upper=1.1)
+    joint = apart["landmark"] == ANY_TIME
+    assert set(judged(apart)[joint]) == {4.0}
+    assert set(judged(common)[joint]) == {2.0}
 
 
 def test_only_association_is_claimed(page):
@@ -420,8 +481,10 @@ def test_the_specification_is_on_the_page_as_it_is(page):
 
 
 def test_the_bands_of_the_words_are_stated(page):
-    for smallest, word in STRENGTHS:
-        assert f"{word}: {smallest:.2f} or more" in Page(page).text
+    text = Page(page).text  # of ten hazard ratios
+    for bar, word in ((0.9995, "almost certainly"), (0.9975, "very probably"), (0.99, "probably")):
+        assert f"{word}: {bar:g} or more" in text
+    assert "Here the answer is about 10: 20 %, 5 % and 1 % are shared out evenly over their 20" in text
 
 
 def test_a_figure_for_an_unknown_section_is_refused():

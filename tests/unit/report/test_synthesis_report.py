@@ -69,7 +69,7 @@ def slopes(**changes) -> str:
         (0.99, "almost certainly (150 d) associated with longer PFS"),
         (0.9899, "very probably (150 d) associated with longer PFS"),
         (0.80, "probably (150 d) associated with longer PFS"),
-        (0.7999, "direction of the association is unclear at 150 d"),
+        (0.7999, "direction of the association with PFS is unclear at 150 d"),
         (0.20, "probably (150 d) associated with shorter PFS"),
         (0.01, "almost certainly (150 d) associated with shorter PFS"),
     ],

@@ -1,0 +1,156 @@
+"""Follow-up with the best shrinkage so far: every patient's time at risk once, in stretches of one value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bayes_net.data.assessments import AT_THE_SCAN, BETWEEN_SCANS, VISIT, assessments, last_assessments
+from bayes_net.data.cohort import Cohort
+from bayes_net.data.exposure import Exposure, checked_progression
+from bayes_net.data.intervals import checked_cuts
+from bayes_net.data.landmarks import shown_scans
+from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, WithoutShrinkage, check_measure
+from bayes_net.errors import InputError
+from bayes_net.schema import ARM, OS, PFS, Duration, duration
+from bayes_net.tables.reading import months_on_grid
+
+TIME_DEPENDENT, NO_JOINT_MODEL = "time-dependent", "none"
+JOINT = (TIME_DEPENDENT, NO_JOINT_MODEL)
+"""What stands beside the models of the landmarks."""
+NEVER_AT_RISK = "no scan without progression before follow-up ended"
+"""Why patients do not enter."""
+PROGRESSED = "progressed"
+"""The covariate of OS that is 1 from progression on."""
+
+
+def time_dependent(
+    cohort: Cohort,
+    *,
+    endpoint: str = PFS,
+    cuts: Sequence[float | Duration] | np.ndarray,
+    measure: Measure = Shrinkage(),
+    covariates: Sequence[Covariate] = (),
+    progression: str = AT_THE_SCAN,
+    visit: str | Duration = VISIT,
+    intention_to_treat: bool = False,
+) -> Exposure:
+    """All follow-up, with the best shrinkage until then as a covariate that depends on time.
+
+    The clock starts at randomisation. Patients are at risk from their first scan without progression on
+    (delayed entry), and their follow-up is one stretch for every value that the best shrinkage so far takes:
+    a value counts from the scan that shows it, and never before. Every month at risk is counted once, where
+    landmarks count it again and again. With ``intention_to_treat``, for a ``Response``, patients are at risk
+    from randomisation, as not responding until a scan shows that they do.
+
+    ``progression`` and ``visit`` are those of ``expose`` and ``landmark``. OS has the covariate
+    ``progressed`` where PFS is known: tumours are not followed after progression, so that who progressed
+    early has shown little shrinkage, and without it this would look like an association. ``cuts`` are inner
+    cut-points in months (or durations) from randomisation.
+
+    Reference: Andersen and Gill 1982, doi:10.1214/aos/1176345976; of a response, Mantel and Byar 1974,
+    doi:10.1080/01621459.1974.10480131.
+
+    Raises
+    ------
+    InputError
+        There is no event after a first scan, the measure is without shrinkage or not known, or the cut-points
+        are not positive and rising.
+    """
+    if endpoint not in cohort.endpoints:
+        raise InputError(
+            f"endpoint {endpoint!r} is not in this cohort; expected one of {', '.join(cohort.endpoints)}"
+        )
+    if isinstance(measure, WithoutShrinkage) or (intention_to_treat and not isinstance(measure, Response)):
+        raise InputError(
+            f"{measure.label}{' with intention_to_treat' * intention_to_treat}: expected Shrinkage, or a "
+            "Response, which alone may be by intention to treat"
+        )
+    check_measure(measure, sized=cohort.sized)
+    checked_progression(progression)
+    table = _stretches(cohort, endpoint, progression, visit, intention_to_treat)
+    if not table["event"].sum():
+        raise InputError(
+            f"{endpoint.upper()} over all follow-up: {table['place'].nunique()} patients at risk after a "
+            "scan and no event; a hazard cannot be learnt"
+        )
+    terms = (*covariates, *([Covariate(PROGRESSED)] if PROGRESSED in table else []))
+    columns = [covariate.values(table) for covariate in terms]
+    last = table["last_assessment"].to_numpy(float)
+    return Exposure(
+        time=table["time"].to_numpy(float),
+        event=table["event"].to_numpy(float),
+        arm=pd.Categorical(table[ARM], categories=cohort.arms).codes.astype(int),
+        score=measure.score(table["shrinkage"].to_numpy(float)),
+        covariates=np.hstack(columns) if columns else np.empty((len(table), 0)),
+        cuts=checked_cuts(cuts),
+        arms=cohort.arms,
+        covariate_names=tuple(name for covariate in terms for name in covariate.columns),
+        measure=measure,
+        terms=terms,
+        last_assessment=None if np.isnan(last).all() else last,
+        entry=table["entry"].to_numpy(float),
+        patient=np.unique(table["place"], return_inverse=True)[1],
+    )
+
+
+def _stretches(
+    cohort: Cohort, endpoint: str, progression: str, visit: str | Duration, intention_to_treat: bool
+) -> pd.DataFrame:
+    """A row for every stretch: place of the patient, shrinkage, entry, time, event, last_assessment, what is
+    known of the patient and, of OS, whether after progression."""
+    people, n = cohort.patients, len(cohort.patients)
+    end, event = people[f"{endpoint}_time"].to_numpy(float), people[f"{endpoint}_event"].to_numpy(float)
+    last = np.full(n, np.nan)
+    if endpoint == PFS and progression == BETWEEN_SCANS:
+        last = last_assessments(cohort, assessments(cohort), visit=duration(visit))
+    changes = _improvements(cohort, np.fmin(end, np.where(event == 1, last, np.nan)))
+    if intention_to_treat:
+        start = pd.DataFrame({"place": np.arange(n), "entry": 0.0, "shrinkage": np.nan})
+        changes = pd.concat([start, changes], ignore_index=True)
+    progressed = _progressed(cohort) if endpoint == OS and PFS in cohort.endpoints else None
+    if progressed is not None:
+        who = np.flatnonzero(np.isin(np.arange(n), changes["place"]) & (progressed < end))
+        later = pd.DataFrame({"place": who, "entry": progressed[who]})
+        changes = pd.concat([changes, later], ignore_index=True)
+    changes = changes.sort_values(["place", "entry"], kind="stable").drop_duplicates(["place", "entry"])
+    changes = changes[changes["entry"] < end[changes["place"]]]
+    changes["shrinkage"] = changes.groupby("place")["shrinkage"].ffill()
+    place = changes["place"].to_numpy()
+    following = changes.groupby("place")["entry"].shift(-1).to_numpy()
+    final = np.isnan(following)
+    found = changes.assign(
+        time=months_on_grid(np.where(final, end[place], following)),
+        event=np.where(final, event[place], 0.0),
+        last_assessment=np.where(final, last[place], np.nan),
+    )
+    if progressed is not None:
+        found[PROGRESSED] = (found["entry"].to_numpy() >= progressed[place]).astype(float)
+        if PROGRESSED in cohort.covariates:
+            raise InputError(f"a covariate is named {PROGRESSED!r}, as that of progression; rename it")
+    known = people.iloc[place][[ARM, *cohort.covariates]].reset_index(drop=True)
+    return pd.concat([found.reset_index(drop=True), known], axis=1)
+
+
+def _improvements(cohort: Cohort, until: np.ndarray) -> pd.DataFrame:
+    """The scans that show more shrinkage than any before, of each patient, until these months: place, entry
+    and shrinkage. Scans that are progression show none."""
+    scans = shown_scans(cohort)
+    scans = scans[~scans["progression"] & (scans["time"] <= until[scans["place"]])]
+    scans = scans.assign(shrinkage=0.0 - scans["pchg"]).sort_values(
+        ["place", "time", "shrinkage"], ascending=[True, True, False], kind="stable"
+    )
+    before = scans.groupby("place")["shrinkage"].cummax().groupby(scans["place"]).shift(1)
+    better = scans[before.isna() | (scans["shrinkage"] > before)]
+    return better[["place", "time", "shrinkage"]].rename(columns={"time": "entry"}).reset_index(drop=True)
+
+
+def _progressed(cohort: Cohort) -> np.ndarray:
+    """Months of each patient's progression, as PFS has it; infinite where PFS ended otherwise."""
+    people = cohort.patients
+    ended = (people["pfs_event"] == 1) & ~(
+        (people["os_event"] == 1) & (people["os_time"] <= people["pfs_time"])
+    )
+    return np.where(ended, people["pfs_time"].to_numpy(float), np.inf)

@@ -1,0 +1,153 @@
+"""The models of a specification of patients: who enters each, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from bayes_net.assumptions.priors import NONE
+from bayes_net.data.cohort import Cohort
+from bayes_net.data.exposure import expose
+from bayes_net.data.follow_up import NEVER_AT_RISK, time_dependent
+from bayes_net.data.intervals import checked_cuts, equal_event_cuts
+from bayes_net.data.landmarks import (
+    ALL_PATIENTS,
+    ANALYSED,
+    EXCLUDED,
+    RESPONSE_POINTS,
+    Landmark,
+    LandmarkSet,
+    landmark,
+)
+from bayes_net.data.terms import Measure, Response
+from bayes_net.errors import InputError
+from bayes_net.inference.imputation import Censoring, concerned_patients
+from bayes_net.results.fits import Job
+from bayes_net.schema import ANY_TIME, OS, SCANNED
+from bayes_net.specification.base import Plan
+from bayes_net.specification.patients import PatientsPlan
+
+
+def measures_of(plan: PatientsPlan, cohort: Cohort) -> tuple[Measure, ...]:
+    """The ways in which shrinkage enters; where responses alone were read, whether it reached 30 points."""
+    measures = plan.measures()
+    if cohort.sized or plan.slopes == NONE:
+        return measures
+    if plan.landmarks.thresholds != (RESPONSE_POINTS,):
+        raise InputError(
+            f"landmarks.thresholds is {list(plan.landmarks.thresholds)}, and the scans have responses and no "
+            f"sizes; expected [{RESPONSE_POINTS:g}], which CR and PR reach"
+        )
+    return tuple(measure for measure in measures if isinstance(measure, Response))
+
+
+def landmark_sets(plan: PatientsPlan, cohort: Cohort) -> dict[tuple[str, bool], LandmarkSet]:
+    """The landmark set of each endpoint, and with intention to treat another."""
+    wanted = plan.landmarks
+    if OS in wanted.endpoints and OS not in cohort.endpoints:
+        raise InputError("landmarks.endpoints asks for OS, but the patient table has no os_time and os_event")
+    return {
+        (endpoint, itt): landmark(
+            cohort,
+            wanted.times,
+            endpoint=endpoint,
+            population=wanted.population(endpoint),
+            intention_to_treat=itt or plan.slopes == NONE,
+            visit=wanted.visit,
+        )
+        for endpoint in wanted.endpoints
+        for itt in ((False, True) if wanted.intention_to_treat and wanted.thresholds else (False,))
+    }
+
+
+def censoring_of(plan: Plan) -> Censoring | None:
+    """What the plan assumes of patients after their censoring; None: that it tells nothing."""
+    section = getattr(plan, "censoring", None)
+    if section is None:
+        return None
+    horizon = None if section.horizon is None else section.horizon.months
+    return Censoring(**section.model_dump(exclude={"horizon"}), horizon=horizon)
+
+
+def job_at(
+    plan: PatientsPlan,
+    sets: Mapping[tuple[str, bool], LandmarkSet],
+    endpoint: str,
+    measure: Measure,
+    at: Landmark,
+    reasons: pd.DataFrame | None,
+) -> Job:
+    """The model of one endpoint, way in which shrinkage enters, and landmark; ``reasons`` say why follow-up
+    ended, where that is known."""
+    itt = plan.landmarks.intention_to_treat and isinstance(measure, Response)
+    chosen = sets[endpoint, itt]
+    rows = chosen.at(at.label)
+    data = expose(
+        chosen,
+        at.label,
+        cuts=_cuts(plan, endpoint, rows["time"].to_numpy(), rows["event"].to_numpy()),
+        measure=measure,
+        covariates=[c.value() for c in plan.covariates],
+        progression=plan.landmarks.progression,
+    )
+    population = chosen.population + (", intention to treat" if itt else "")
+    censoring, concerned = censoring_of(plan), None
+    if censoring is not None:
+        why = (
+            None
+            if reasons is None
+            else rows["patient"].map(reasons.set_index("patient")[f"{endpoint}_reason"])
+        )
+        concerned = concerned_patients(data, censoring, shrinkage=rows["shrinkage"], reasons=why)
+    return Job(endpoint, population, at, measure, data, concerned)
+
+
+def joint_job(plan: PatientsPlan, cohort: Cohort, endpoint: str, measure: Measure) -> Job:
+    """The model of all follow-up; an interval before the first scan, in which nobody is at risk, is none."""
+    wanted = plan.landmarks
+    itt = wanted.intention_to_treat and isinstance(measure, Response)
+    data = time_dependent(
+        cohort,
+        endpoint=endpoint,
+        cuts=(),
+        measure=measure,
+        covariates=[c.value() for c in plan.covariates],
+        progression=wanted.progression,
+        visit=wanted.visit,
+        intention_to_treat=itt,
+    )
+    cuts = checked_cuts(_cuts(plan, endpoint, data.time, data.event))
+    first = 0.0 if data.entry is None else data.entry.min()
+    population, at = SCANNED + (", intention to treat" if itt else ""), Landmark(ANY_TIME, 0.0, np.inf)
+    job = Job(endpoint, population, at, measure, data)
+    return replace(job, data=replace(data, cuts=cuts[cuts > first]))
+
+
+def _cuts(plan: PatientsPlan, endpoint: str, time: np.ndarray, event: np.ndarray) -> np.ndarray:
+    baseline = plan.baseline
+    if not event.sum():
+        return np.array([])  # the exposure refuses it, with a better message than any rule of cut-points
+    if baseline.intervals is not None:
+        return equal_event_cuts(time, event, intervals=baseline.intervals)
+    if (grid := baseline.grid()) is not None:
+        return grid
+    cuts = baseline.cuts or ()
+    return np.array([cut.months for cut in (cuts[endpoint] if isinstance(cuts, dict) else cuts)])
+
+
+def never_at_risk(jobs: Sequence[Job], everyone: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Of each model of all follow-up, who does not enter it; it is the same for all measures of a
+    population. ``everyone`` is the flow of a landmark set."""
+    for job in {(j.endpoint, j.population): j for j in jobs if j.joint}.values():
+        own = everyone[everyone["landmark"] == everyone["landmark"].iloc[0]].set_index(["reason", "arm"])
+        rows = []
+        for arm, n in zip(job.data.arms, job.data.n_by_arm, strict=True):
+            total, excluded = (int(own.loc[(reason, arm), "n"]) for reason in (ALL_PATIENTS, EXCLUDED))
+            never = total - excluded - int(n)
+            counts = {ALL_PATIENTS: total, EXCLUDED: excluded, NEVER_AT_RISK: never, ANALYSED: int(n)}
+            rows += [(job.landmark.label, arm, *item) for item in counts.items()]
+        table = pd.DataFrame(rows, columns=["landmark", "arm", "reason", "n"])
+        yield table.assign(endpoint=job.endpoint, population=job.population)
