@@ -32,6 +32,10 @@ class CohortWarning(UserWarning):
     """Something in the tables calls for judgement; the analysis goes on and the count is reported."""
 
 
+class ReportWarning(UserWarning):
+    """A report, or its figures, could not be made; everything else of the result is there."""
+
+
 class Problem(str):
     """One kind of problem in words: where it is, what was got and expected, what to do, and in which rows."""
 

@@ -19,11 +19,11 @@ from rich.table import Table
 from bayes_net.cli.files import files
 from bayes_net.cli.terminal import (
     BAD_INPUT,
-    GATE_FAILED,
     Commands,
     Spec,
     bad_input_exits,
     err_console,
+    finish,
     framed,
     literal,
     out_console,
@@ -34,6 +34,7 @@ from bayes_net.cli.terminal import (
     show_prepared,
     show_scenarios,
     show_tipping,
+    unmade_reports,
 )
 from bayes_net.specification.shipped import find_specification, shipped_models
 
@@ -92,7 +93,7 @@ def run(
     from bayes_net.workflow.analysis import analyse, prepare
     from bayes_net.workflow.write import write
 
-    with bad_input_exits():
+    with bad_input_exits(), unmade_reports() as unmade:
         path = find_specification(spec)
         out = out or Path("results") / path.stem
         prepared = replace(prepare(read_specification(path).with_seed(seed)), engine=engine.value)
@@ -113,7 +114,7 @@ def run(
                 f"  {literal(row.fit)}: {row.check} {significant(row.worst, 4)} at {literal(row.where)}, "
                 f"threshold {row.threshold:g}"
             )
-        raise typer.Exit(GATE_FAILED)
+    finish(unmade, gate_passed=analysis.passed)
 
 
 @app.command()
@@ -168,7 +169,7 @@ def scenarios(
     from bayes_net.robustness.sensitivity import sensitivity
     from bayes_net.specification.read import read_specification
 
-    with bad_input_exits():
+    with bad_input_exits(), unmade_reports() as unmade:
         path = find_specification(spec)
         out = out or Path("results") / f"{path.stem}-scenarios"
         specification = read_specification(path)
@@ -191,8 +192,7 @@ def scenarios(
     out_console.print(f"\nReport: {literal(str(Path(str(found.folder)) / 'report.html'))}")
     for row in found.troubles.itertuples():
         err_console.print(f"[bold red]scenario {literal(row.Scenario)}:[/] {literal(row[2])}")
-    if not found.troubles.empty:
-        raise typer.Exit(GATE_FAILED)
+    finish(unmade, gate_passed=found.troubles.empty)
 
 
 Result = Annotated[Path, typer.Argument(metavar="RESULT", help="Folder that a finished run wrote.")]

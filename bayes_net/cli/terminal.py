@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
@@ -24,7 +25,7 @@ from rich.progress import (
 from rich.table import Table
 from typer.core import TyperGroup
 
-from bayes_net.errors import InputError
+from bayes_net.errors import InputError, ReportWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -179,6 +180,34 @@ def bad_input_exits() -> Iterator[None]:
         return
     err_console.print(f"[bold red]error:[/] {literal(message)}")
     raise typer.Exit(BAD_INPUT)
+
+
+@contextmanager
+def unmade_reports() -> Iterator[list[str]]:
+    """Why reports could not be made, as messages; other warnings are shown as ever."""
+    messages: list[str] = []
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+        warnings.simplefilter("always", ReportWarning)
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, ReportWarning):
+                messages.append(str(message))
+            else:
+                shown(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield messages
+
+
+def finish(unmade: list[str], *, gate_passed: bool) -> None:
+    """End with the exit code: 1 where a report could not be made, 3 where the gate failed."""
+    for message in unmade:
+        err_console.print(f"[bold red]error:[/] {literal(message)}")
+    if unmade:
+        raise typer.Exit(BAD_OUTPUT)
+    if not gate_passed:
+        raise typer.Exit(GATE_FAILED)
 
 
 @contextmanager

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import singledispatch
 from pathlib import Path
@@ -13,7 +15,8 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from bayes_net.errors import InputError
+from bayes_net.display import template
+from bayes_net.errors import InputError, ReportWarning
 from bayes_net.figures.patients import draw
 from bayes_net.figures.style import Figure, illustrate
 from bayes_net.figures.synthesis import draw_synthesis
@@ -25,6 +28,7 @@ from bayes_net.results.folder import (
     CONTENT,
     POSTERIOR,
     REPORT,
+    Illustration,
     ResultFolder,
     as_written,
     read_content,
@@ -119,18 +123,49 @@ def write_report(
     words: Mapping[str, Any],
     provenance: Mapping[str, str],
 ) -> None:
-    """Write tables, figures and words, the report that is made of them, and the manifest of the folder."""
+    """Write tables, figures and words, the report that is made of them, and the manifest of the folder.
+
+    What was computed outlives a figure or a page that cannot be made: of these a ``ReportWarning`` says why,
+    and so does the report.
+    """
     listed = {key: text for key, text in provenance.items() if key not in ("specification", "title")}
+    drawn: dict[str, Illustration] = {}
+    with _outlived("figures"):
+        drawn = illustrate(figures, folder / "figures")
     result = write_content(
         folder,
         kind=kind,
         tables=tables,
-        figures=illustrate(figures, folder / "figures"),
+        figures=drawn,
         words={"title": plan.title, **words, "provenance": listed},
         specification=plan.public_toml(),
     )
-    (folder / REPORT).write_text(report_page(result), encoding="utf-8")
+    page = template("unmade.html.j2").render(
+        title=plan.title,
+        tables=[f"{name}.csv" for name in tables],
+        gate=provenance.get("gate"),
+        synthetic=words.get("synthetic"),
+    )
+    with _outlived("report"):
+        page = report_page(result)
+    (folder / REPORT).write_text(page, encoding="utf-8")
     write_manifest(folder, provenance)
+
+
+@contextmanager
+def _outlived(what: str) -> Iterator[None]:
+    """Go on without the ``what`` of a result, and say so; where the disk refuses nothing can go on."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as failure:  # whatever it is, hours of sampling are worth more
+        reason = f"{type(failure).__name__}: {failure}"
+        message = (
+            f"the {what} could not be made ({reason}). Tables and posterior are written; `bayes-net report` "
+            "with their folder makes the page anew"
+        )
+        warnings.warn(message, ReportWarning, stacklevel=4)
 
 
 @singledispatch

@@ -18,8 +18,10 @@ import pytest
 import small_trial
 import xarray as xr
 from small_trial import MARKER, written
+from typer.testing import CliRunner
 
-from bayes_net.errors import InputError
+import bayes_net as bn
+from bayes_net.errors import InputError, ReportWarning
 from bayes_net.estimands.ratios import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio, interaction
 from bayes_net.estimands.survival import median_survival, rmst, survival
 from bayes_net.report.patients import SECTIONS
@@ -28,7 +30,7 @@ from bayes_net.specification.read import read_specification
 from bayes_net.specification.shipped import shipped_models
 from bayes_net.workflow.analysis import prepare
 from bayes_net.workflow.describe import model_in_words
-from bayes_net.workflow.write import run, write
+from bayes_net.workflow.write import rebuild_report, run, write
 
 RUN_AND_TELL = """
 import sys
@@ -385,14 +387,64 @@ def test_a_run_whose_gate_failed_goes_beside_a_result_whose_gate_passed(monkeypa
 def test_a_run_that_fails_while_writing_leaves_the_earlier_result_as_it_was(monkeypatch, finished, earlier):
     folder, before = earlier
 
-    def fail(*_):
-        raise RuntimeError("the plot fell over")
+    def fail(*_, **__):
+        raise RuntimeError("the tables fell over")
 
-    monkeypatch.setattr(sys.modules["bayes_net.workflow.write"], "report_page", fail)
+    monkeypatch.setattr(sys.modules["bayes_net.workflow.write"], "write_content", fail)
     with pytest.raises(RuntimeError, match="fell over"):
         write(finished[0], folder)
     assert hashes(folder) == before
     assert os.listdir(folder.parent) == ["out"]
+
+
+@pytest.mark.parametrize("part", ["report_page", "illustrate"])
+def test_what_was_computed_outlives_a_page_or_figure_that_cannot_be_made(
+    monkeypatch, finished, tmp_path, part
+):
+    def fail(*_):
+        raise ZeroDivisionError("the plot fell over")
+
+    monkeypatch.setattr(sys.modules["bayes_net.workflow.write"], part, fail)
+    with pytest.warns(ReportWarning, match=r"could not be made \(ZeroDivisionError: the plot fell over\)"):
+        folder = write(finished[0], tmp_path / "out")
+    monkeypatch.undo()
+    result = bn.read_result(folder)
+    pd.testing.assert_frame_equal(
+        result.tables["hazard_ratios"], finished[0].tables["hazard_ratios"], check_dtype=False
+    )
+    assert result.gate_passed
+    assert (folder / "posterior.nc").stat().st_size > 10_000
+    page = (folder / "report.html").read_text()
+    assert ("could not be made" in page) == (part == "report_page")
+    made = rebuild_report(folder).read_text()  # as it says
+    assert "could not be made" not in made
+    assert 'id="hazard-ratios"' in made
+    assert ("<figure" in made) == (part == "report_page")
+
+
+def test_a_full_disk_is_no_page_that_cannot_be_made(monkeypatch, finished, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys.modules["bayes_net.workflow.write"], "report_page", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        write(finished[0], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_ends_with_one_message_where_the_report_cannot_be_made(monkeypatch, finished, tmp_path):
+    from bayes_net.cli.app import app
+
+    def fail(*_):
+        raise ZeroDivisionError("the page fell over")
+
+    monkeypatch.setattr(sys.modules["bayes_net.workflow.write"], "report_page", fail)
+    monkeypatch.setattr(sys.modules["bayes_net.workflow.analysis"], "analyse", lambda *_, **__: finished[0])
+    done = CliRunner().invoke(app, ["run", str(written(tmp_path)), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert "the page fell over" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "out" / "hazard_ratios.csv").exists()
 
 
 def test_tables_take_the_place_of_the_files_of_a_specification(tmp_path):
