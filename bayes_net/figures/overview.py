@@ -39,7 +39,8 @@ def overview(hazard_ratios: pd.DataFrame, *, arms: Sequence[str] = ()) -> list[A
     ``hazard_ratios`` holds one measure and estimand of each endpoint. In the first panel each arm has its
     name at its first interval, in its colour; there is no legend. "No limit" is marked as biased, shaded and
     hollow, and rows that only the prior decides have a dotted line. An interval beyond 0.1 or 10 is cut there
-    and ends in an arrow; a row whose gate failed is not drawn.
+    and ends in an arrow; a row whose gate failed is not drawn. Of a synthesis, rows of which a paper says
+    something and prints no number are hollow, and predicted ones have a dotted line.
     """
     by_endpoint = hazard_ratios.groupby("endpoint", sort=False)
     panels = {endpoint: by_landmark(rows).reset_index(drop=True) for endpoint, rows in by_endpoint}
@@ -125,7 +126,7 @@ def _write(ax: Axes, x: float, y: float, text: str, **look: Any) -> None:
 def _draw_row(ax: Axes, row: Any, y: float, colours: Mapping[str, str], limits: tuple[float, float]) -> None:
     low, high = limits
     colour, marker = colours[row.arm], MARKERS[list(colours).index(row.arm) % len(MARKERS)]
-    line = ":" if row.contraction < LEAST_CONTRACTION else "-"
+    line = ":" if row.contraction < LEAST_CONTRACTION or row.status == schema.PREDICTED else "-"
     ends = np.clip([row.lower, row.upper], low, high)
     ax.plot(ends, [y, y], color=colour, linestyle=line, solid_capstyle="butt", gid="interval")
     for beyond, end, arrow in ((row.lower < low, low, "<"), (row.upper > high, high, ">")):
@@ -133,7 +134,8 @@ def _draw_row(ax: Axes, row: Any, y: float, colours: Mapping[str, str], limits: 
             ax.plot(end, y, marker=arrow, color=colour, markersize=4, clip_on=False)
     if low <= row.hr <= high:
         look = {"marker": marker, "color": colour, "markersize": 5, "gid": "estimate"}
-        ax.plot(row.hr, y, markerfacecolor="white" if row.biased else colour, **look)
+        hollow = row.biased or row.status == schema.SAID
+        ax.plot(row.hr, y, markerfacecolor="white" if hollow else colour, **look)
 
 
 def overview_in_words(hazard_ratios: pd.DataFrame) -> str:

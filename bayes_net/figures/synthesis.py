@@ -18,10 +18,12 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from bayes_net.figures import style
 from bayes_net.figures.forest import PRINTED, TO_READ_A_RATIO, forest, forest_in_words
+from bayes_net.figures.overview import overview, overview_in_words
 from bayes_net.figures.style import ARM_COLOURS, GREYS, STYLE, WIDTH, Figure, Kind, beside, short
-from bayes_net.numbers import format_posterior, format_probability, percent, rounded, significant
+from bayes_net.numbers import capitalised, format_posterior, format_probability, percent, rounded, significant
 from bayes_net.report import synthesis_words
 from bayes_net.report.evidence_tables import KINDS, interpretable
+from bayes_net.report.synthesis_answer import first_screen_rows
 from bayes_net.report.synthesis_words import describe, inside, of_new_study, parameter_label, response_label
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import PER_10_POINTS, words
@@ -231,6 +233,14 @@ def _checks(table: pd.DataFrame) -> str:
 
 
 SYNTHESIS = {
+    "overview": Kind(
+        overview,
+        "answer",
+        "Posterior median hazard ratios with intervals by landmark and arm, on a log axis. Filled: a number "
+        "is printed, or from patients. Hollow: a paper says something and prints no number. Dotted: "
+        "predicted, or only the prior.",
+        overview_in_words,
+    ),
     "forest": Kind(
         forest,
         "hazard-ratios",
@@ -283,6 +293,9 @@ def draw_synthesis(found: Mapping[str, pd.DataFrame]) -> Iterator[Figure]:
     if synthesis_words.whole_failed(found):
         return
     ratios = found.get("hazard_ratios", pd.DataFrame(columns=["arm", "measure", "endpoint"]))
+    if len(shown := first_screen_rows(found)):
+        arms, subject = list(ratios["arm"].unique()), capitalised(shown["measure"].iloc[0])
+        yield SYNTHESIS["overview"].figure("overview", shown, subject=subject, arms=arms)
     yield from _by_endpoint("forest", ratios[ratios["measure"] == PER_10_POINTS], ratios)
     if "unprinted" in found:
         yield SYNTHESIS["unprinted"].figure("unprinted", found["unprinted"])

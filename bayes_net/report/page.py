@@ -148,7 +148,6 @@ _FOR_EVERY_REPORT = {
     "UNCLEAR": UNCLEAR,
     "biased": schema.BIASED,
     "counted": counted,
-    "description": "",
     "format_probability": format_probability,
     "grouped": grouped,
     "in_words": words,

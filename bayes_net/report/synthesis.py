@@ -8,7 +8,7 @@ import pandas as pd
 from bayes_net.errors import InputError
 from bayes_net.report import evidence_tables
 from bayes_net.report.page import Section, render
-from bayes_net.report.synthesis_answer import answer
+from bayes_net.report.synthesis_answer import answer, first_answer, question, rests_on
 from bayes_net.report.synthesis_words import (
     WHOLE,
     Tables,
@@ -70,7 +70,7 @@ def synthesis_page(result: ResultFolder) -> str:
         result,
         SECTIONS,
         heading=result.words["title"],
-        description=result.words["description"],
+        specified=result.words["description"],
         signs=["GATE FAILED"] * fit_failed,
         synthetic="Some or all of the patients in this synthesis were" if result.words["synthetic"] else "",
         footer="Association, not effect." if there["slopes"] or there["response_arms"] else "",
@@ -82,6 +82,9 @@ def synthesis_page(result: ResultFolder) -> str:
         refitted_sources=_refitted_sources(found),
         contents=there,
         answer=answer,
+        first_answer=first_answer,
+        question=question,
+        rests_on=rests_on,
         evidence=evidence_tables,
         judged=judged,
         slopes_per_10=_slopes_per_10,

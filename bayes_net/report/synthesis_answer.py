@@ -10,6 +10,7 @@ import pandas as pd
 from bayes_net.estimands.summary import direction
 from bayes_net.numbers import (
     capitalised,
+    counted,
     format_posterior,
     format_ratio,
     listed_and,
@@ -28,11 +29,15 @@ from bayes_net.report.synthesis_words import (
     whole_failed,
     with_level,
 )
+from bayes_net.report.words import MOST_SENTENCES
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import (
     ARM,
     FROM_PATIENTS,
+    NO_LIMIT,
+    OBSERVED,
     PER_10_POINTS,
+    PREDICTED,
     SAID,
     words,
 )
@@ -47,6 +52,43 @@ def answer(found: Tables) -> list[str]:
         *(_arm_sentences(found["arms_and_studies"]) if "arms_and_studies" in found else ()),
         *(_response_sentences(found) if "responses" in found else ()),
     ]
+
+
+def first_screen_rows(found: Tables) -> pd.DataFrame:
+    """The hazard ratios of shrinkage that the first screen shows: per 10 points, at true landmarks."""
+    rows = found.get("hazard_ratios", pd.DataFrame(columns=["measure", "landmark"]))
+    no_limit = rows["landmark"].isin([NO_LIMIT, OBSERVED])
+    return rows[(rows["measure"] == PER_10_POINTS) & ~no_limit]
+
+
+def question(found: Tables) -> str:
+    """What the synthesis asks, in one line."""
+    rows = first_screen_rows(found)
+    if rows.empty:
+        return "What do published numbers say together?"
+    return f"Does greater shrinkage go with longer {' or '.join(map(words, rows['endpoint'].unique()))}?"
+
+
+def first_answer(found: Tables) -> list[str]:
+    """The answer's first sentences: one per arm, or what comes first."""
+    rows, sentences = first_screen_rows(found), answer(found)
+    return sentences[: rows["arm"].nunique() if len(rows) else MOST_SENTENCES]
+
+
+def rests_on(found: Tables) -> str:
+    """On how many hazard ratios in print the answer rests, on how many statements, and what is predicted."""
+    rows = first_screen_rows(found)
+    if rows.empty or whole_failed(found):
+        return ""
+    counts = {
+        "with a number in print or from patients": rows["status"].isin(NUMBERED),
+        "of which a paper says something without a number": rows["status"] == SAID,
+        "of which no paper says anything": rows["status"] == PREDICTED,
+    }
+    parts = [f"{int(own.sum())} {what}" for what, own in counts.items() if own.any()]
+    silent = int((rows["contraction"] < LEAST_CONTRACTION).sum())
+    prior = f"; for {silent} only the prior speaks" if silent else ""
+    return f"Rests on {counted(len(rows), 'hazard ratio')} at landmarks: {listed_and(parts)}{prior}."
 
 
 def clinical_sentences(found: Tables) -> list[str]:

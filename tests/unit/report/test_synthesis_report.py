@@ -27,11 +27,11 @@ from bayes_net.report.evidence_tables import (
     without_table,
 )
 from bayes_net.report.synthesis import SECTIONS, synthesis_page
-from bayes_net.report.synthesis_answer import answer
+from bayes_net.report.synthesis_answer import answer, first_answer, first_screen_rows, question, rests_on
 from bayes_net.report.synthesis_words import PRIOR, movement_sentences, slope_sentences
 from bayes_net.report.tables import by_landmark, probability_table, ratio_table
 from bayes_net.results.folder import Illustration
-from bayes_net.schema import HELD_OUT, PREDICTED, SAID
+from bayes_net.schema import HELD_OUT, IN_PRINT, PREDICTED, SAID
 
 
 @pytest.fixture(scope="module")
@@ -418,16 +418,37 @@ def test_links_lead_to_sections_that_exist(page):
     assert {attrs["href"][1:] for tag, attrs in elements if tag == "a"} <= ids
 
 
+def test_the_first_screen_asks_answers_and_says_what_the_answer_rests_on():
+    found = fake_pool.tables()
+    assert question(found) == "Does greater shrinkage go with longer PFS?"
+    assert first_answer(found) == answer(found)[:2]  # an arm each
+    rows = first_screen_rows(found)
+    assert set(rows["landmark"]) == {"150 d", "36 w"}
+    assert not rows["biased"].any()
+    printed, predicted = (int((rows["status"] == status).sum()) for status in (IN_PRINT, PREDICTED))
+    assert rests_on(found) == (
+        f"Rests on {len(rows)} hazard ratios at landmarks: {printed} with a number in print or from patients "
+        f"and {predicted} of which no paper says anything; for 2 only the prior speaks."
+    )
+    said = found["hazard_ratios"].assign(status=SAID)
+    assert f"{len(rows)} of which a paper says something without a number" in rests_on(
+        found | {"hazard_ratios": said}
+    )
+    assert rests_on({"diagnostics": fake_pool.diagnostics()}) == ""
+    assert question({}) == "What do published numbers say together?"
+
+
 def test_figures_have_texts_that_state_the_finding(page):
     texts = [attrs["alt"] for attrs in Page(page).all("img")]
-    assert len(texts) == 5
+    assert len(texts) == 6
+    assert texts[0].startswith("Shrinkage, per 10 points: PFS, ")
     assert (
-        "of 4, 0 rest on what a paper says without a number, 3 are predicted, and 2 are the prior" in texts[0]
+        "of 4, 0 rest on what a paper says without a number, 3 are predicted, and 2 are the prior" in texts[1]
     )
-    assert "new study 0.22 (0.03 to 0.77)" in texts[1]
-    assert "Trial control 0.17 at 18 months" in texts[2]
-    assert "the prior speaks for slope pfs 177Lu, 150 d." in texts[3]
-    assert "1 of 2 lie inside their predictive interval; outside: C2" in texts[4]
+    assert "new study 0.22 (0.03 to 0.77)" in texts[2]
+    assert "Trial control 0.17 at 18 months" in texts[3]
+    assert "the prior speaks for slope pfs 177Lu, 150 d." in texts[4]
+    assert "1 of 2 lie inside their predictive interval; outside: C2" in texts[5]
 
 
 def test_the_same_content_gives_the_same_page(page):
@@ -511,7 +532,7 @@ def test_figure_names_are_different_and_fit_for_files():
 def test_one_row_is_enough_for_every_figure():
     one = {name: table.iloc[:1] for name, table in fake_pool.tables().items() if name != "diagnostics"}
     one["parameters"] = pd.concat([fake_pool.parameters().iloc[2:3]])
-    assert len(list(draw_synthesis(one | {"diagnostics": fake_pool.diagnostics()}))) == 5
+    assert len(list(draw_synthesis(one | {"diagnostics": fake_pool.diagnostics()}))) == 6
 
 
 def test_what_is_in_the_fit_stands_first_in_the_evidence():
