@@ -97,6 +97,7 @@ from .simulate import (
 )
 from .specification import read_specification as read_specification
 from .workflow import (
+    explain as explain,
     analyse as analyse,
     prepare as prepare,
     run as run,

@@ -220,9 +220,10 @@ def refuse_improper(plan: PatientsPlan, jobs: Sequence[Job]) -> None:
         }
         for name, improper in flat.items():
             if improper:
+                leave_out = 'landmarks.joint = "none"' if job.joint else "leave this landmark out"
                 raise InputError(
                     f"{job.label}: prior {name} is flat where there is no event, so there is no posterior; "
-                    "give limits instead of 'flat', fewer intervals, or leave this landmark out"
+                    f"give limits instead of 'flat', fewer intervals, or {leave_out}"
                 )
 
 

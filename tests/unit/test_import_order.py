@@ -73,7 +73,7 @@ PUBLIC = {
         Assumptions Censoring Cohort CohortError CohortWarning Covariate Duration Evidence EvidenceError
         Exposure HalfNormal Hazard InputError Network Normal Participants Priors Response Sampler
         Shrinkage SimulationPlan SpecificationError analyse arm_hazard_ratio combine_network compare
-        compile_model contrast duration expose fit fit_synthesis fitted gate hazard_change_prior
+        compile_model contrast duration explain expose fit fit_synthesis fitted gate hazard_change_prior
         hazard_model hazard_ratio hazard_ratio_by_time hazard_ratio_prior hazard_ratio_table landmark
         layout long_form median_survival median_survival_prior prepare probability read_adam
         read_cohort read_evidence read_result read_specification rmst run sample sensitivity simulate_cohort
@@ -118,7 +118,7 @@ PUBLIC = {
         SimulationPlan VirtualArm VirtualTrials simulate_cohort virtual_trials write_cohort
     """,
     "specification": "PatientsPlan SynthesisPlan parse_specification read_specification",
-    "workflow": "Analysis analyse prepare rebuild_report run write",
+    "workflow": "Analysis Explanation analyse explain prepare rebuild_report run write",
 }
 """The public names of the package, and of its folders."""
 

@@ -1,0 +1,152 @@
+"""A fit, a run or a stored result in words: what was asked, found and assumed, as its report says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import singledispatch
+
+import pandas as pd
+import xarray as xr
+
+from bayes_net.checks.gate import gate
+from bayes_net.display import template
+from bayes_net.errors import InputError
+from bayes_net.estimands.ratios import hazard_ratio
+from bayes_net.estimands.summary import direction, probability, summarise
+from bayes_net.numbers import capitalised, counted, format_posterior, listed_and, percent
+from bayes_net.report import synthesis_answer, words
+from bayes_net.report.patients import LANDMARKS
+from bayes_net.report.synthesis import SYNTHESIS
+from bayes_net.results.folder import ResultFolder
+from bayes_net.schema import ARM, SLOPE
+from bayes_net.tables.notes import WARNING
+from bayes_net.workflow.analysis import Analysis
+from bayes_net.workflow.describe import model_in_words
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Sentences by heading, as text and in a notebook."""
+
+    title: str
+    sections: Mapping[str, tuple[str, ...]]
+
+    def __str__(self) -> str:
+        parts = [self.title]
+        for heading, lines in self.sections.items():
+            parts += ["", f"{heading}:", *(f"  {line}" for line in lines)]
+        return "\n".join(parts)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return template("explanation.html.j2").render(title=self.title, sections=self.sections)
+
+
+@singledispatch
+def explain(of: object) -> Explanation:
+    """What was asked, what was found, what it rests on, and what was assumed, in sentences.
+
+    Of an ``Analysis`` (``bn.run``) or a ``ResultFolder`` (``bn.read_result``) they are those of the report.
+    Of a fit of patients (``bn.fit``) it is the hazard ratio of each arm, with a word for its direction that
+    takes all arms of the fit into account, and what the fit holds of the model.
+
+    Raises
+    ------
+    InputError
+        It is none of these.
+    """
+    raise InputError(f"{type(of).__name__} given; expected an Analysis, a ResultFolder or a fit of patients")
+
+
+@explain.register
+def _of_analysis(of: Analysis) -> Explanation:
+    prepared = of.prepared
+    warnings = [note.message for note in prepared.notes if note.kind == WARNING]
+    model = model_in_words(prepared, of.fits)
+    return _explained(prepared.plan.title, prepared.kind, of.tables, model, warnings)
+
+
+@explain.register
+def _of_result(of: ResultFolder) -> Explanation:
+    warnings = [message for kind, message in of.words.get("notes", ()) if kind == WARNING]
+    return _explained(of.words["title"], of.kind, of.tables, of.words.get("model", {}), warnings)
+
+
+def _explained(
+    title: str,
+    kind: str,
+    tables: Mapping[str, pd.DataFrame],
+    model: Mapping[str, str],
+    warnings: list[str],
+) -> Explanation:
+    if kind == LANDMARKS:
+        ratios = tables["hazard_ratios"]
+        found = [words.question(ratios)], words.answer(ratios), words.rests_on(ratios)
+    elif kind == SYNTHESIS:
+        found = (
+            [synthesis_answer.question(tables)],
+            synthesis_answer.answer(tables),
+            synthesis_answer.rests_on(tables),
+        )
+    else:
+        raise InputError(f"a result of kind {kind!r}; expected one of a run of patients or of a synthesis")
+    failed = words.failed_rows(tables["diagnostics"])
+    checks = "Every convergence check was passed."
+    if len(failed):
+        names = listed_and(list(dict.fromkeys(failed["fit"])))
+        checks = (
+            f"{counted(len(failed), 'convergence check')} did not pass ({names}): do not use those numbers."
+        )
+    sections = {
+        "Question": found[0],
+        "Found": found[1],
+        "Rests on": [capitalised(found[2].removeprefix("Rests on").lstrip(", "))] if found[2] else [],
+        "Checks": [checks],
+        "Called for judgement": warnings,
+        "Assumed": [f"{heading}: {' '.join(text.split())}" for heading, text in model.items()],
+    }
+    return Explanation(title, {name: tuple(lines) for name, lines in sections.items() if lines})
+
+
+@explain.register
+def _of_fit(of: xr.DataTree) -> Explanation:
+    if "measure" not in of.attrs or SLOPE not in of.get("posterior", {}):
+        raise InputError(
+            "this tree is no fit of patients with slopes of shrinkage; expected one of bayes_net.fit. Of a "
+            "synthesis explain the run (bn.run) or its result (bn.read_result)"
+        )
+    ratios, known = hazard_ratio(of), of["constant_data"].to_dataset()
+    judged = gate(of, {"hazard ratio": ratios})
+    sections = {
+        "Found": tuple(_found_in_arms(of, ratios)) if judged.passed else (),
+        "Checks": (
+            "Every convergence check was passed."
+            if judged.passed
+            else "Convergence checks did not pass: do not use these numbers.",
+        ),
+        "Assumed": (
+            f"The hazard is constant in {counted(known.sizes['interval'], 'interval')}, which begin at "
+            f"{listed_and([f'{start:.3g}' for start in known['interval_start'].values])} months.",
+            "Its logarithm is linear in shrinkage."
+            if of.attrs["measure"] == "shrinkage"
+            else "It is one with a response and another without.",
+        ),
+    }
+    return Explanation("A fit of patients", {name: lines for name, lines in sections.items() if lines})
+
+
+def _found_in_arms(fit: xr.DataTree, ratios: xr.DataArray) -> Iterator[str]:
+    table = summarise(ratios).set_index(ARM)
+    below, known = probability(ratios, below=1.0), fit["constant_data"]
+    what = "10 points of shrinkage" if fit.attrs["measure"] == "shrinkage" else "a response"
+    for arm in ratios[ARM].values:
+        word, longer = direction(float(below.sel({ARM: arm})), 2.0 * len(table))
+        reading = f"{word} associated with {longer} time to event" if longer else "the direction is unclear"
+        n, events = (int(known[name].sel({ARM: arm})) for name in ("n", "n_events"))
+        row = next(table.loc[[arm]].itertuples())
+        yield (
+            f"{arm}: hazard ratio of {what} {format_posterior(row, most=2)} ({percent(row.level)} CrI), "
+            f"{reading}; {counted(n, 'patient')}, {counted(events, 'event')}."
+        )
