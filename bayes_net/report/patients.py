@@ -90,8 +90,9 @@ def patients_page(result: ResultFolder) -> str:
         answer_table=answer_table,
         of_shrinkage=of_shrinkage(ratios),
         flows=flows,
-        reported_ratios=reported_ratios,
+        reported_ratios=lambda ratios: beside_landmarks(reported_ratios(ratios)),
         judged_ratios=judged_ratios,
+        beside_landmarks=beside_landmarks,
         tails=judged(ratios).max(),
         any_time=bool((ratios["landmark"] == schema.ANY_TIME).any()),
         thresholds=thresholds,
@@ -154,9 +155,18 @@ def flows(attrition: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     ]
 
 
+def beside_landmarks(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
+    """The rows, where those of all follow-up go into the tables of the landmarks of their endpoint; who they
+    are about the model's words say."""
+    joint = hazard_ratios["landmark"] == schema.ANY_TIME
+    of = hazard_ratios[~joint].groupby(["endpoint", "measure"])["population"].first()
+    own = hazard_ratios.join(of.rename("own"), on=["endpoint", "measure"])["own"]
+    return hazard_ratios.assign(population=hazard_ratios["population"].mask(joint & own.notna(), own))
+
+
 def judged_ratios(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     """Those on the scale on which the regions 0.8 and 0.9 to 1.11 were chosen; without shrinkage, all."""
-    hazard_ratios = hazard_ratios.assign(tails=judged(hazard_ratios))
+    hazard_ratios = beside_landmarks(hazard_ratios.assign(tails=judged(hazard_ratios)))
     if not of_shrinkage(hazard_ratios):
         return hazard_ratios
     association = hazard_ratios["estimand"] == schema.ASSOCIATION
