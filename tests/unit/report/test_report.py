@@ -254,6 +254,17 @@ def test_landmarks_beside_a_model_of_all_follow_up_have_no_words():
     assert {word.split()[0] for (landmark, _), word in words.items() if landmark != ANY_TIME} == {"not"}
 
 
+def test_any_time_stands_first_in_the_table_of_its_landmarks():
+    ratios = with_any_time(0.5, 0.5, 0.5, 0.5, endpoints=("pfs", "os"))
+    page = Page(body(patients_page(fake_results.content(found=fake_results.tables(hazard_ratios=ratios)))))
+    captions = [attrs["aria-label"] for _, attrs in page.elements if "aria-label" in attrs]
+    own = [each for each in captions if each.endswith("association within each arm")]
+    assert len(own) == 4  # hazard ratios and probabilities, of PFS and of OS
+    assert all("event-free at the landmark" in each for each in own)
+    table = page.text[page.text.index(own[0]) :]
+    assert table.index("any time") < table.index("150 d")
+
+
 def test_slopes_that_are_one_by_assumption_are_judged_once():
     apart = with_any_time(0.5, 0.5)
     common = apart.assign(hr=0.8, lower=0.6, upper=1.1)
