@@ -2,10 +2,13 @@
 
 Reports of invented content, and (slow) that of every shipped analysis, run by the command line.
 
-Needs Playwright and a Chromium of the system (Debian: ``chromium``); skipped where one is missing. Where
+Needs Playwright and a Chromium of the system (Debian: ``chromium``); skipped where one is missing. Rules of
+accessibility are those of axe-core (``npm install axe-core``), whose ``axe.min.js`` is named by
+``BAYES_NET_AXE``. Where
 pages break in print is seen with ``pdftotext`` (Debian: ``poppler-utils``).
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -255,6 +258,18 @@ def test_all_text_stands_out(opened, scheme):
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(255, 255, 255)") == (scheme == "light")
     assert page.evaluate(CONTRAST) == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_rules_of_accessibility_find_nothing(opened, scheme, width):
+    script = os.environ.get("BAYES_NET_AXE")
+    if not script:
+        pytest.skip("BAYES_NET_AXE names no axe.min.js")
+    page = opened(width, scheme)
+    page.evaluate(Path(script).read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    assert [(each["id"], each["impact"], each["nodes"][0]["html"][:120]) for each in found] == []
 
 
 def test_every_link_leads_somewhere_on_the_page(opened):
