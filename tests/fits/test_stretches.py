@@ -1,5 +1,6 @@
 """Follow-up in stretches with delayed entry: closed form, all forms of the model, R's Cox regressions."""
 
+import sys
 import warnings
 from dataclasses import replace
 
@@ -28,6 +29,7 @@ from bayes_net.checks.influence import influence
 from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import person_time, subset
 from bayes_net.data.follow_up import time_dependent
+from bayes_net.engine.layout import layout
 from bayes_net.engine.patients import patients_posterior
 from bayes_net.errors import CohortWarning, InputError
 from bayes_net.inference.closed_form import log_likelihood
@@ -167,6 +169,20 @@ def test_a_patient_is_left_out_with_all_stretches():
     found = influence(fit, data, hazard, most_refits=1)
     assert found.sizes["patient"] == 40
     assert np.isfinite(found["hr_without"]).all()
+
+
+def test_a_refit_without_a_patient_is_without_all_stretches_of_it(monkeypatch):
+    module = sys.modules["bayes_net.checks.influence"]
+    monkeypatch.setattr(module, "HIGH_PARETO_K", -np.inf)  # so that one is refitted
+    data, hazard = stretches(patients(n=40, seed=3)), bn.Hazard()
+    how = {"sampler": bn.Sampler(200, 200, 2, 0.9), "shape": layout([data])}
+    fit = bn.fit(data, hazard, seed=1, **how)
+    k = influence(fit)["pareto_k"].values
+    worst = int(np.argmax(k))
+    found = influence(fit, data, hazard, most_refits=1, **how)
+    without = bn.fit(subset(data, data.patient != worst), hazard, seed=1, **how)
+    expected = np.exp(without["posterior"]["slope"].median(("chain", "draw")))
+    np.testing.assert_allclose(found["hr_without"].sel(patient=worst), expected, rtol=1e-12)
 
 
 def test_stretches_cannot_be_added_up_to_sums():
