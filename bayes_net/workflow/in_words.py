@@ -14,7 +14,7 @@ from bayes_net.display import template
 from bayes_net.errors import InputError
 from bayes_net.estimands.ratios import hazard_ratio
 from bayes_net.estimands.summary import direction, probability, summarise
-from bayes_net.numbers import capitalised, counted, format_posterior, listed_and, percent
+from bayes_net.numbers import capitalised, counted, format_posterior, listed_and, percent, significant
 from bayes_net.report import synthesis_answer, words
 from bayes_net.report.patients import LANDMARKS
 from bayes_net.report.synthesis import SYNTHESIS
@@ -128,7 +128,7 @@ def _of_fit(of: xr.DataTree) -> Explanation:
         ),
         "Assumed": (
             f"The hazard is constant in {counted(known.sizes['interval'], 'interval')}, which begin at "
-            f"{listed_and([f'{start:.3g}' for start in known['interval_start'].values])} months.",
+            f"{listed_and([significant(start) for start in known['interval_start'].values])} months.",
             "Its logarithm is linear in shrinkage."
             if of.attrs["measure"] == "shrinkage"
             else "It is one with a response and another without.",
