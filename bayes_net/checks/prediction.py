@@ -19,7 +19,7 @@ import xarray as xr
 from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import NONE
 from bayes_net.checks.predictive import kaplan_meier, step_values
-from bayes_net.data.exposure import Exposure, person_time, subset
+from bayes_net.data.exposure import Exposure, person_time, refuse_stretches, subset
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import hazards_by_arm, parameters
@@ -70,6 +70,7 @@ def prediction(
     InputError
         The model has no slopes, or there are fewer patients than folds.
     """
+    refuse_stretches(data, "predictions of survival")
     hazard = hazard or Hazard()
     if hazard.slopes == NONE or data.n < 2 * folds or folds < 2:
         raise InputError(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.data.exposure import Exposure
+from bayes_net.data.exposure import Exposure, refuse_stretches
 from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import Parameters, event_times, hazards_by_arm, parameters
 from bayes_net.schema import ARM, PATIENT, SAMPLE_DIMS, TIME
@@ -34,6 +34,7 @@ def survival_steps(data: Exposure) -> pd.DataFrame:
     before the clock's start the part after it counts. Numbers at risk and censored are those of the days of
     the tables. Turnbull 1976, doi:10.1111/j.2517-6161.1976.tb01597.x.
     """
+    refuse_stretches(data, "a curve of survival")
     curve = kaplan_meier(data.time, data.event)
     if not data.between.any():
         return curve
@@ -104,6 +105,7 @@ def replicate(
     two assessments, a replicated event too is seen as much later as an event of the arm may have been: an
     even share of the time between the two assessments of one of them, chosen at random.
     """
+    refuse_stretches(data, "replicates")
     rng = np.random.default_rng(seed)
     drawn = parameters(fit["posterior"].to_dataset())
     available = drawn.baseline.shape[0] * drawn.baseline.shape[1]

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from bayes_net.data.exposure import Exposure, one_hot
+from bayes_net.data.exposure import Exposure, one_hot, refuse_stretches
 from bayes_net.data.gauss import NODES, Nodes, chebyshev, gauss_rule, rules_of_moments
 from bayes_net.data.intervals import Intervals
 from bayes_net.data.terms import Covariate, Measure
@@ -194,10 +194,7 @@ def aggregate(data: Exposure) -> AggregatedExposure:
         Arm and covariates take more than ``MOST_PATTERNS`` combinations of values, or an event lies between
         two assessments.
     """
-    if data.patient is not None:
-        raise InputError(
-            "stretches of follow-up cannot be added up to sums; expected each patient's whole follow-up"
-        )
+    refuse_stretches(data, "sums of patients")
     if data.between.any() or data.assessed_before is not None:
         raise InputError(
             f"{counted(int(data.between.sum()), 'event')} between two assessments cannot be added up to "

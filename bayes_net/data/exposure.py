@@ -175,6 +175,15 @@ def subset(data: Exposure, keep: np.ndarray) -> Exposure:
     return replace(data, **{name: getattr(data, name)[keep] for name in rows})
 
 
+def refuse_stretches(data: Exposure, what: str) -> None:
+    """Raise an ``InputError`` where scores change during follow-up, of which ``what`` knows nothing."""
+    if data.patient is not None:
+        raise InputError(
+            f"stretches of follow-up, as of time_dependent, given for {what}; expected each patient's whole "
+            "follow-up, as expose has it from a landmark on"
+        )
+
+
 def one_hot(index: np.ndarray, size: int) -> np.ndarray:
     """A 0/1 matrix with a single 1 in each row, in the column of the index."""
     return np.eye(size)[np.asarray(index, int)]

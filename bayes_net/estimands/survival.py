@@ -16,7 +16,7 @@ import xarray as xr
 
 from bayes_net import schema
 from bayes_net.assumptions.hazard import slope_in_force
-from bayes_net.data.exposure import Exposure, person_time
+from bayes_net.data.exposure import Exposure, person_time, refuse_stretches
 from bayes_net.data.terms import covariates_of
 from bayes_net.errors import InputError
 from bayes_net.estimands.ratios import (
@@ -154,6 +154,7 @@ def standardised_survival(
 
     Dims (chain, draw, arm, time). For one landmark's fit and the exposure it was fitted to.
     """
+    refuse_stretches(data, "survival of an arm")
     drawn, months = (
         parameters(fit["posterior"].to_dataset()),
         person_time(np.asarray(times, float), data.cuts),

@@ -18,7 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.assumptions.hazard import Hazard
-from bayes_net.data.exposure import Exposure
+from bayes_net.data.exposure import Exposure, refuse_stretches
 from bayes_net.data.landmarks import response
 from bayes_net.data.terms import Shrinkage
 from bayes_net.engine.layout import layout
@@ -168,6 +168,7 @@ def impute_censored(
     InputError
         ``fit`` has fewer draws than there are imputations, or is of other arms.
     """
+    refuse_stretches(data, "imputed follow-up")
     posterior = fit["posterior"].to_dataset()
     chains, draws = (posterior.sizes[dim] for dim in SAMPLE_DIMS)
     if chains * draws < censoring.imputations:

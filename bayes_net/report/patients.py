@@ -31,7 +31,7 @@ from bayes_net.report.words import (
     rests_on,
     short_answer,
 )
-from bayes_net.results.columns import judged
+from bayes_net.results.columns import judged, tails_of_words
 from bayes_net.results.folder import ResultFolder
 from bayes_net.schema import BRIER, PER_1_POINT, words
 
@@ -93,7 +93,7 @@ def patients_page(result: ResultFolder) -> str:
         reported_ratios=lambda ratios: beside_landmarks(reported_ratios(ratios)),
         judged_ratios=judged_ratios,
         beside_landmarks=beside_landmarks,
-        tails=judged(ratios).max(),
+        tails=tails_of_words(ratios),
         any_time=bool((ratios["landmark"] == schema.ANY_TIME).any()),
         thresholds=thresholds,
         prediction_in_words=prediction_in_words,

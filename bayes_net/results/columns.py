@@ -53,6 +53,11 @@ def judged(hazard_ratios: pd.DataFrame) -> pd.Series:
     return pd.Series(2.0 * m, rows.index).reindex(hazard_ratios.index)
 
 
+def tails_of_words(hazard_ratios: pd.DataFrame) -> float:
+    """Among how many directions the words of a report choose; 1 where it puts nothing into words."""
+    return float(judged(hazard_ratios).fillna(1.0).max())
+
+
 def hazard_ratio_columns(table: pd.DataFrame, *, more: Sequence[str] = ()) -> pd.DataFrame:
     """The table in ``HAZARD_RATIO_COLUMNS``, then ``more`` of its own.
 

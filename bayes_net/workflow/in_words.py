@@ -83,13 +83,10 @@ def _explained(
 ) -> Explanation:
     if kind == LANDMARKS:
         ratios = tables["hazard_ratios"]
-        found = [words.question(ratios)], words.answer(ratios), words.rests_on(ratios)
+        question, found, rests_on = words.question(ratios), words.answer(ratios), words.rests_on(ratios)
     elif kind == SYNTHESIS:
-        found = (
-            [synthesis_answer.question(tables)],
-            synthesis_answer.answer(tables),
-            synthesis_answer.rests_on(tables),
-        )
+        question, found = synthesis_answer.question(tables), synthesis_answer.answer(tables)
+        rests_on = synthesis_answer.rests_on(tables)
     else:
         raise InputError(f"a result of kind {kind!r}; expected one of a run of patients or of a synthesis")
     failed = words.failed_rows(tables["diagnostics"])
@@ -100,9 +97,9 @@ def _explained(
             f"{counted(len(failed), 'convergence check')} did not pass ({names}): do not use those numbers."
         )
     sections = {
-        "Question": found[0],
-        "Found": found[1],
-        "Rests on": [capitalised(found[2].removeprefix("Rests on").lstrip(", "))] if found[2] else [],
+        "Question": [question],
+        "Found": found,
+        "Rests on": [capitalised(rests_on.removeprefix("Rests on").lstrip(", "))] if rests_on else [],
         "Checks": [checks],
         "Called for judgement": warnings,
         "Assumed": [f"{heading}: {' '.join(text.split())}" for heading, text in model.items()],

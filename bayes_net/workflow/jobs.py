@@ -121,9 +121,9 @@ def joint_job(plan: PatientsPlan, cohort: Cohort, endpoint: str, measure: Measur
     )
     cuts = checked_cuts(_cuts(plan, endpoint, data.time, data.event))
     first = 0.0 if data.entry is None else data.entry.min()
-    population, at = SCANNED + (", intention to treat" if itt else ""), Landmark(ANY_TIME, 0.0, np.inf)
-    job = Job(endpoint, population, at, measure, data)
-    return replace(job, data=replace(data, cuts=cuts[cuts > first]))
+    data = replace(data, cuts=cuts[cuts > first])
+    population = SCANNED + (", intention to treat" if itt else "")
+    return Job(endpoint, population, Landmark(ANY_TIME, 0.0, np.inf), measure, data)
 
 
 def _cuts(plan: PatientsPlan, endpoint: str, time: np.ndarray, event: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ from bayes_net.estimands.summary import bars
 from bayes_net.inference.imputation import Censoring, fit_imputed
 from bayes_net.report.patients import LANDMARKS
 from bayes_net.results import patients as results
-from bayes_net.results.columns import judged
+from bayes_net.results.columns import tails_of_words
 from bayes_net.results.curves import predictive_table
 from bayes_net.results.fits import Fitted, Job, at_landmarks, compact, hazard_ratio_table, reported_quantities
 from bayes_net.schema import NUTS, SLOPE
@@ -182,13 +182,14 @@ class PreparedPatients(Prepared[Fitted]):
             "priors": self._priors(fits),
             "sampling": results.diagnostics_table(fits),
         }
+        bands = [band for band, _ in bars(tails_of_words(ratios))]
         diagnosed, failed = diagnosed_tables(
             {
                 "predictive_check": lambda: self._predictive(separate),
                 "loo": lambda: results.loo_table(fits),
                 "power_scaling": lambda: results.power_scaling_table(fits),
                 "tipping_points": lambda: results.tipping_table(
-                    [f for f in fits if f.job.joint] or fits, [band for band, _ in bars(judged(ratios).max())]
+                    [f for f in fits if f.job.joint] or fits, bands
                 ),
                 "influence": lambda: results.influence_table(list(self._influences(fits))),
                 **self._predictions(separate),

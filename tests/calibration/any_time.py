@@ -16,6 +16,7 @@ import argparse
 import json
 import warnings
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from bayes_net.errors import CohortWarning
 from bayes_net.estimands.summary import UNCLEAR, direction
 from bayes_net.schema import DAYS_PER_MONTH, ENDPOINTS
 
-from . import coverage
+from . import between_scans, coverage
 from .fingerprint import definitions
 
 STORED = Path(__file__).with_name("any_time.json")
@@ -172,24 +173,8 @@ def rows(number: int, truth: str, n: int = DESIGN["patients"]) -> list[dict]:
     return found
 
 
-def summary(found: list[dict]) -> list[dict]:
-    """Coverage and mean distance from the truth, with its standard error."""
-    table = pd.DataFrame(found)
-    table["off"] = table["mean"] - table["slope"]
-    keys = ["truth", "endpoint", "progression", "arm"]
-    return [
-        dict(zip(keys, key, strict=True))
-        | {
-            "trials": len(part),
-            "covered": int(part["covered"].sum()),
-            "bias": round(part["off"].mean(), 5),
-            "bias_se": round(part["off"].std() / np.sqrt(len(part)), 5),
-            "posterior_sd": round(part["sd"].mean(), 5),
-            "sd_of_mean": round(float(np.sqrt((part["sd"] ** 2).sum()) / len(part)), 5),
-            "events": round(part["events"].mean(), 1),
-        }
-        for key, part in table.groupby(keys, sort=False)
-    ]
+summary = partial(between_scans.summary, keys=("truth", "endpoint", "progression", "arm"), truth="slope")
+"""Coverage and mean distance from the truth, with its standard error."""
 
 
 def worded(found: list[dict]) -> dict[str, int]:

@@ -134,11 +134,12 @@ def rows(number: int, n: int = DESIGN["patients"]) -> list[dict]:
     return found
 
 
-def summary(found: list[dict]) -> list[dict]:
-    """Coverage and mean distance from the truth, with its standard error."""
+def summary(
+    found: list[dict], *, keys: tuple[str, ...] = ("landmark", "progression", "of"), truth: str = "truth"
+) -> list[dict]:
+    """Coverage and mean distance from the truth, with its standard error, by ``keys``."""
     table = pd.DataFrame(found)
-    table["off"] = table["mean"] - table["truth"]
-    keys = ["landmark", "progression", "of"]
+    table["off"] = table["mean"] - table[truth]
     return [
         dict(zip(keys, key, strict=True))
         | {
@@ -150,7 +151,7 @@ def summary(found: list[dict]) -> list[dict]:
             "sd_of_mean": round(float(np.sqrt((part["sd"] ** 2).sum()) / len(part)), 5),
             "events": round(part["events"].mean(), 1),
         }
-        for key, part in table.groupby(keys, sort=False)
+        for key, part in table.groupby(list(keys), sort=False)
     ]
 
 

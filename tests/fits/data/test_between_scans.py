@@ -43,9 +43,10 @@ def between(data, *, seed=2, share=0.7):
     return replace(data, last_assessment=last, assessed_before=before)
 
 
-def density(theta: dict, data, hazard):
-    """sum of d log h - H of events on a known day and of the censored, log(S(L) - S(R)) of the others."""
-    log_h = log_hazards(theta, data, hazard)[data.arm]
+def log_hazards_of_entries(theta: dict, average, data, hazard):
+    """Log hazard of every entry of ``data`` and interval; ``average`` has the averages that a statement on
+    median survival is about."""
+    log_h = log_hazards(theta, average, hazard)[data.arm]
     if hazard.slopes == "per arm":
         log_h = log_h + (theta["slope"][data.arm] * data.score)[:, None]
     elif hazard.slopes == "time-varying":
@@ -54,6 +55,12 @@ def density(theta: dict, data, hazard):
         log_h = log_h + (theta["common_slope"] * data.score)[:, None]
     if data.covariate_names:
         log_h = log_h + (data.covariates @ theta["log_hr_covariate"])[:, None]
+    return log_h
+
+
+def density(theta: dict, data, hazard):
+    """sum of d log h - H of events on a known day and of the censored, log(S(L) - S(R)) of the others."""
+    log_h = log_hazards_of_entries(theta, data, data, hazard)
     total = 0.0
 
     def cumulative(i: int, start: float, end: float):

@@ -265,6 +265,13 @@ def test_any_time_stands_first_in_the_table_of_its_landmarks():
     assert table.index("any time") < table.index("150 d")
 
 
+def test_where_nothing_is_put_into_words_their_meaning_is_that_of_one_direction():
+    only = fake_results.hazard_ratios(landmarks=("no limit",))
+    text = Page(body(patients_page(fake_results.content(found=fake_results.tables(hazard_ratios=only))))).text
+    assert "probably: 0.8 or more" in text
+    assert "nan" not in text.lower().split()
+
+
 def test_slopes_that_are_one_by_assumption_are_judged_once():
     apart = with_any_time(0.5, 0.5)
     common = apart.assign(hr=0.8, lower=0.6, upper=1.1)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from exposures import patients
+from test_between_scans import log_hazards_of_entries
 from test_definitions import Evaluated, assert_engine_is_the_hazard_model
 from test_engine import assert_equal
 from test_ffcd_landmarks import read
@@ -16,10 +17,8 @@ from test_likelihood import (
     around,
     drawn_at,
     gradient,
-    log_hazards,
     prior_density,
     shape_of,
-    slopes_by_interval,
     theta_of,
 )
 from test_reference_modes import FLAT, mode
@@ -33,6 +32,7 @@ from bayes_net.engine.layout import layout
 from bayes_net.engine.patients import patients_posterior
 from bayes_net.errors import CohortWarning, InputError
 from bayes_net.inference.closed_form import log_likelihood
+from bayes_net.inference.imputation import impute_censored
 from bayes_net.model.hazard import hazard_model
 
 
@@ -69,15 +69,7 @@ def density(theta: dict, data, hazard):
     time at risk, of which the equations of whole follow-up know nothing."""
     months = (data.time - data.entry) / (data.time - data.entry).mean()
     average = replace(data, score=months * data.score, covariates=months[:, None] * data.covariates)
-    log_h = log_hazards(theta, average, hazard)[data.arm]
-    if hazard.slopes == "per arm":
-        log_h = log_h + (theta["slope"][data.arm] * data.score)[:, None]
-    elif hazard.slopes == "time-varying":
-        log_h = log_h + slopes_by_interval(theta, data)[data.arm] * data.score[:, None]
-    elif hazard.slopes == "common":
-        log_h = log_h + (theta["common_slope"] * data.score)[:, None]
-    if data.covariate_names:
-        log_h = log_h + (data.covariates @ theta["log_hr_covariate"])[:, None]
+    log_h = log_hazards_of_entries(theta, average, data, hazard)
 
     def cumulative(i: int, start: float, end: float):
         months = person_time(np.array([start, end]), data.cuts)
@@ -185,10 +177,22 @@ def test_a_refit_without_a_patient_is_without_all_stretches_of_it(monkeypatch):
     np.testing.assert_allclose(found["hr_without"].sel(patient=worst), expected, rtol=1e-12)
 
 
-def test_stretches_cannot_be_added_up_to_sums():
+NOT_OF_STRETCHES = {
+    "sums of patients": lambda data, fit: aggregate(data),
+    "a curve of survival": lambda data, fit: bn.checks.predictive.survival_steps(data),
+    "replicates": lambda data, fit: bn.checks.posterior_predictive(fit, data, [6.0], seed=1),
+    "predictions of survival": lambda data, fit: bn.checks.prediction(data, seed=1, times=[6.0]),
+    "trials of a design": lambda data, fit: bn.checks.calibrate(data, seed=1),
+    "survival of an arm": lambda data, fit: bn.estimands.arm_differences(fit, data, [6.0], horizon=6.0),
+    "imputed follow-up": lambda data, fit: impute_censored(data, fit, bn.Censoring(factor=2.0), seed=1),
+}
+
+
+@pytest.mark.parametrize("what", NOT_OF_STRETCHES)
+def test_what_takes_a_patient_for_an_entry_refuses_stretches(what):
     data = replace(stretches(patients()), last_assessment=None)
-    with pytest.raises(InputError, match="expected each patient's whole follow-up"):
-        aggregate(data)
+    with pytest.raises(InputError, match=f"given for {what}; expected each patient's whole follow-up"):
+        NOT_OF_STRETCHES[what](data, None)
 
 
 COX = {  # survival 3.5-3: coxph(Surv(entry, time, event) ~ x [+ progressed], ties = "breslow"), by arm
