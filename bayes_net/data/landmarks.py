@@ -31,6 +31,8 @@ CENSORED = "censored by the landmark"
 NO_SCAN = "no post-baseline scan by the landmark"
 PROGRESSION_BEST = "best response is progression"
 ANALYSED = "analysed"
+AT_ONCE = schema.Duration(0.0, "d")
+"""Scans belong to a landmark until its very day, as published."""
 RESPONSE_POINTS = 30.0
 """Shrinkage in points from which a tumour has responded (RECIST 1.1)."""
 
@@ -112,27 +114,31 @@ class LandmarkSet:
         )
 
 
-def landmark_times(items: Sequence[str | Landmark]) -> tuple[Landmark, ...]:
+def landmark_times(
+    items: Sequence[str | Landmark], *, scan_window: str | schema.Duration = AT_ONCE
+) -> tuple[Landmark, ...]:
     """Landmarks of durations such as ``"150d"`` or ``"36w"`` and ``"no limit"``, in order of time.
 
-    ``no limit`` comes last: its clock starts at randomisation, and its scans have no limit but PFS.
+    ``no limit`` comes last: its clock starts at randomisation, and its scans have no limit but PFS. The
+    others lie ``scan_window`` later than they are called (``landmark``), but for time zero.
     """
     if isinstance(items, str) or not items:
         raise InputError(f'landmarks are {items!r}; expected a list such as ["150d", "36w", "no limit"]')
-    times = sorted((_landmark(item) for item in items), key=lambda landmark: landmark.limit)
+    later = schema.duration(scan_window).months
+    times = sorted((_landmark(item, later) for item in items), key=lambda landmark: landmark.limit)
     twice = [later.label for earlier, later in pairwise(times) if earlier.limit == later.limit]
     if twice:
         raise InputError(f"landmarks are the same time twice: {listed(twice)}; expected each time once")
     return tuple(times)
 
 
-def _landmark(item: str | Landmark) -> Landmark:
+def _landmark(item: str | Landmark, later: float) -> Landmark:
     if isinstance(item, Landmark):
         return item
     if item == schema.NO_LIMIT:
         return Landmark(schema.NO_LIMIT, 0.0, np.inf)
     length = schema.duration(item)
-    months = float(months_on_grid(length.months))
+    months = float(months_on_grid(length.months + later * (length.months > 0)))
     return Landmark(str(length), months, months)
 
 
@@ -152,6 +158,7 @@ def landmark(
     population: str = schema.AT_RISK,
     intention_to_treat: bool = False,
     visit: str | schema.Duration = VISIT,
+    scan_window: str | schema.Duration = AT_ONCE,
 ) -> LandmarkSet:
     """The landmark set of a cohort: risk sets, best shrinkage by each landmark, and the flow of patients.
 
@@ -162,10 +169,18 @@ def landmark(
     So does everyone at ``"0d"``, time zero, where only a model without shrinkage is possible. Scans within
     ``visit`` of the date of a progression belong to the visit that showed it (``last_assessments``).
 
+    Scans up to ``scan_window`` after a landmark belong to its visit: with ``"14d"`` a scan of the visit of
+    week 36 may be as late as day 266. The whole landmark then lies so much later, for everyone: risk sets are
+    of those still at risk when the window closes, and the clock starts there. Were scans alone to count
+    later, who progressed within the window would have had fewer chances to show shrinkage than who did not,
+    and shrinkage would look like it protects (immortal time). A clock that starts at each patient's own scan
+    would know nothing of the future either, but patients' hazards would then be compared at different times
+    since randomisation.
+
     Reference: Anderson, Cain & Gelber 1983, doi:10.1200/JCO.1983.1.11.710.
     """
     _check_choice(cohort, endpoint, population)
-    landmarks = landmark_times(times)
+    landmarks = landmark_times(times, scan_window=scan_window)
     if not intention_to_treat and landmarks[0].limit == 0:
         raise InputError(
             f"landmark {landmarks[0].label!r} is at time zero, when no scan is after the baseline; expected "

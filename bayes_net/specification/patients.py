@@ -71,6 +71,8 @@ class PatientsPlan(Plan):
                 'landmarks.times has "no limit", which is about shrinkage; with slopes = "none" expected '
                 'durations, such as "0d", randomisation'
             )
+        if self.landmarks.scan_window.days:
+            raise ValueError('landmarks.scan_window is about scans; remove it with slopes = "none"')
         if self.landmarks.thresholds:
             raise ValueError('landmarks.thresholds are about shrinkage; remove them with slopes = "none"')
         if self.baseline.arms == PER_ARM and not self.covariates:

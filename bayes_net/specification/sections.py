@@ -18,7 +18,7 @@ from pydantic import (
 from bayes_net.data.assessments import BETWEEN_SCANS, PROGRESSION, VISIT
 from bayes_net.data.follow_up import JOINT, TIME_DEPENDENT
 from bayes_net.data.intervals import grid_cuts
-from bayes_net.data.landmarks import landmark_times
+from bayes_net.data.landmarks import AT_ONCE, landmark_times
 from bayes_net.data.terms import Response, Shrinkage
 from bayes_net.errors import InputError
 from bayes_net.numbers import counted, significant
@@ -29,6 +29,7 @@ from bayes_net.specification.fields import (
     Cuts,
     Flag,
     LandmarkOrZero,
+    Length,
     Number,
     PositiveLength,
     Share,
@@ -143,6 +144,10 @@ class LandmarkSection(Section):
     that showed it, or (`at the scan`) on the very day that PFS has. A death is on its day in either case."""
     visit: PositiveLength = VISIT
     """A scan so shortly before the day that PFS has belongs to the visit that showed the progression."""
+    scan_window: Length = AT_ONCE
+    """Scans up to so long after a landmark belong to its visit: with `"14d"` one of week 36 may be as late as
+    day 266. So that nothing is known ahead of time, the whole landmark, with its risk set and the start of
+    follow-up, then lies so much later."""
     joint: Literal[JOINT] = TIME_DEPENDENT
     """Beside two or more landmarks, one model of all follow-up, in which shrinkage is the best so far: it is
     what the answer in words is about, and landmarks are shown for comparison. `none`: each landmark is judged

@@ -57,6 +57,7 @@ def landmark_sets(plan: PatientsPlan, cohort: Cohort) -> dict[tuple[str, bool], 
             population=wanted.population(endpoint),
             intention_to_treat=itt or plan.slopes == NONE,
             visit=wanted.visit,
+            scan_window=wanted.scan_window,
         )
         for endpoint in wanted.endpoints
         for itt in ((False, True) if wanted.intention_to_treat and wanted.thresholds else (False,))

@@ -331,6 +331,19 @@ def test_the_equation_is_that_of_the_specification(tmp_path, changes, equation):
     assert equation in words["Equation"]
 
 
+def test_the_report_says_that_landmarks_with_a_window_lie_later(tmp_path):
+    prepared = prepare(read_specification(written(tmp_path, landmarks={"scan_window": "14d"})))
+    words = model_in_words(prepared, [SimpleNamespace(job=job) for job in prepared.jobs])
+    assert "a landmark lies 14 d later than it is called" in words["Visits"]
+    plain = prepare(read_specification(written(tmp_path)))
+    assert "Visits" not in model_in_words(plain, [SimpleNamespace(job=job) for job in plain.jobs])
+    at = {job.landmark.label: job.landmark.months for job in prepared.jobs if not job.joint}
+    without = {job.landmark.label: job.landmark.months for job in plain.jobs if not job.joint}
+    assert {label: round((months - without[label]) * 30.4375, 6) for label, months in at.items()} == {
+        label: 0 if label == "no limit" else 14 for label in without
+    }
+
+
 # A run that is killed, and one that fails.
 
 

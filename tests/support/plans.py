@@ -79,6 +79,7 @@ OTHER_VALUES = {
         "shrinkage_reference": 10,
         "thresholds": [50],
         "intention_to_treat": True,
+        "scan_window": "14d",
         "progression": "at the scan",
         "visit": "7d",
         "joint": "none",

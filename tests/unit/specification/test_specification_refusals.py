@@ -78,6 +78,10 @@ REFUSED = {
         {"landmarks": {"thresholds": ["30%"]}},
         "landmarks.thresholds.0: expected a number",
     ),
+    "scan_window without shrinkage": (
+        {"slopes": "none", "landmarks": {"times": ["0d"], "scan_window": "14d"}},
+        "specification: landmarks.scan_window is about scans; remove it",
+    ),
     "intention_to_treat alone": (
         {"landmarks": {"intention_to_treat": True}},
         "landmarks: intention_to_treat is about response: give thresholds too",
