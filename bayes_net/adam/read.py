@@ -33,6 +33,7 @@ from bayes_net.errors import listed
 from bayes_net.options import Scalar, refuse_types
 from bayes_net.schema import OS, PFS
 from bayes_net.tables.notes import HANDLED, ORIGIN, Note
+from bayes_net.tables.reading import NEW_THERAPY
 
 POPULATIONS = ("ITTFL", "FASFL")
 ARM_VARIABLES = ("TRT01P", "TRTP", "ARM", "TRT01A", "TRTA")
@@ -45,6 +46,7 @@ def read_adam(
     *,
     pfs: str | None = None,
     os: str | None = None,
+    new_therapy: str | None = None,
     tumour: str | None = None,
     response: str | None = None,
     arm: str | None = None,
@@ -66,14 +68,15 @@ def read_adam(
     adrs) a file or DataFrame. XPORT (5 and 8), sas7bdat, Dataset-JSON, CSV and Parquet are read.
 
     ``pfs``, ``os``, ``tumour`` and ``response`` are the PARAMCD of time to progression or death and of
-    death (ADTTE), of the sum of diameters (ADTR) and of the overall response at a visit (ADRS); ``arm`` the
-    variable of treatment, by default TRT01P; ``population`` the flag that is "Y" of who is analysed, by
-    default ITTFL or FASFL where there, "" for everyone; ``analysis_flag`` that of tumour rows, by default
-    none. ``where`` keeps rows by other variables: ``{"adtr": {"PARCAT2": "Investigator"}}``. What is not
-    given is looked for, and refused if several parameters could be meant. Units are those of AVALU or
-    PARAM, or follow from dates; ``time_unit`` and ``size_unit`` (mm where nothing is said) override. Rows
-    with a DTYPE are left out. ``covariates`` are variables of ADSL. The other options are those of
-    ``read_cohort``.
+    death (ADTTE), of the sum of diameters (ADTR) and of the overall response at a visit (ADRS);
+    ``new_therapy`` that of time to a new anticancer therapy (ADTTE), which is read only if it is named, and
+    whose events that are deaths are none; ``arm`` the variable of treatment, by default TRT01P;
+    ``population`` the flag that is "Y" of who is analysed, by default ITTFL or FASFL where there, "" for
+    everyone; ``analysis_flag`` that of tumour rows, by default none. ``where`` keeps rows by other variables:
+    ``{"adtr": {"PARCAT2": "Investigator"}}``. What is not given is looked for, and refused if several
+    parameters could be meant. Units are those of AVALU or PARAM, or follow from dates; ``time_unit`` and
+    ``size_unit`` (mm where nothing is said) override. Rows with a DTYPE are left out. ``covariates`` are
+    variables of ADSL. The other options are those of ``read_cohort``.
 
     The cohort's ``origin`` says where each field comes from, and ``reasons`` why follow-up ended (EVNTDESC,
     and CNSDTDSC of the censored). A scan is progression where ADTTE says that progression ended PFS by
@@ -93,7 +96,14 @@ def read_adam(
     refuse_types(read_adam, locals() | conventions, read_cohort)
     record, sets = Record(), datasets(source, where or {})
     if is_written(sets):
-        asked = {"pfs": pfs, "os": os, "tumour": tumour, "response": response, "arm": arm}
+        asked = {
+            "pfs": pfs,
+            "os": os,
+            "new_therapy": new_therapy,
+            "tumour": tumour,
+            "response": response,
+            "arm": arm,
+        }
         asked |= {"population": population, "analysis_flag": analysis_flag}
         return read_written(
             sets,
@@ -111,6 +121,8 @@ def read_adam(
     codes = {PFS: parameter(adtte, pfs, "PFS"), OS: parameter(adtte, os, "OS", required=False)}
     patients, reasons, first_day = _patients(adtte, codes, arm_of, time_unit, record)
     patients = _with_covariates(patients, adsl, covariates, record)
+    if new_therapy is not None:
+        patients = _with_new_therapy(patients, adtte, parameter(adtte, new_therapy, ""), time_unit, record)
     record.handled(
         "no-endpoint", len(arm_of) - len(patients), "of ADSL without a row of the endpoint, left out"
     )
@@ -237,6 +249,24 @@ def _patients(
     first_day = float(np.round(started.median())) if len(started) and abs(started.median()) < 1.5 else None
     table = pd.DataFrame(reasons).rename_axis("patient").reset_index()
     return patients.rename_axis("patient").reset_index(), table, first_day
+
+
+def _with_new_therapy(
+    patients: pd.DataFrame, adtte: Dataset, code: str | None, time_unit: str | None, record: Record
+) -> pd.DataFrame:
+    """Patients with the days until their new anticancer therapy; it may be counted with death as an event."""
+    rows = adtte.where(adtte.values("PARAMCD").eq(code))
+    who = rows.values("USUBJID")
+    if who.duplicated().any():
+        got = f"{int(who.duplicated().sum())} patients have several rows of {code}"
+        raise adtte.refuse(got, "one row a patient and parameter", "Choose rows by where.")
+    days, told = unit_in_days(rows, time_unit, elapsed_days(rows))
+    began = rows.numbers("CNSR").eq(0) & ~rows.values("EVNTDESC").fillna("").str.contains(_DEATH)
+    record.says(
+        NEW_THERAPY, rows, f"AVAL, PARAMCD {code}", f"{unit_name(days)} by {told}; CNSR is 0, no death"
+    )
+    time = (rows.numbers("AVAL") * days).where(began).set_axis(who)
+    return patients.assign(**{NEW_THERAPY: patients["patient"].map(time)})
 
 
 def _with_covariates(

@@ -21,12 +21,13 @@ from bayes_net.files.formats import READERS
 from bayes_net.files.writing import write_new
 from bayes_net.options import refuse_types
 from bayes_net.schema import DAYS_PER_MONTH
+from bayes_net.tables.reading import NEW_THERAPY
 
 FORMATS = {"parquet": ".parquet", "dataset-json": ".json"}
 """What data sets are written as, and how their files end."""
 WRITTEN, SYNTHETIC, RECONSTRUCTED = "COHORTFL", "SYNTHFL", "RECONFL"
 """Flags of ADSL: of data sets that were written from a cohort, and of patients who are nobody's data."""
-TUMOUR, RESPONSE = "SUMDIAM", "OVRLRESP"
+TUMOUR, RESPONSE, THERAPY = "SUMDIAM", "OVRLRESP", "NEWTHER"
 ENDPOINTS = {"pfs": ("PFS", "Progression-Free Survival"), "os": ("OS", "Overall Survival")}
 LABELS = {
     "STUDYID": "Study Identifier",
@@ -74,11 +75,12 @@ def write_adam(
     ``origin`` are not: they are about the tables it came from.
 
     ADSL has one row a patient, with the covariates under their names in capitals; ADTTE one row a patient and
-    endpoint, AVAL in days; ADTR one row a scan, sizes in mm, or without AVAL where percent changes alone are
-    known; ADRS the responses, where there are some. ARELTM is days from time zero. Synthetic and
-    reconstructed patients are flagged in ADSL (SYNTHFL, RECONFL), and the names of the files begin with what
-    all of them are. The same cohort gives the same bytes, but for the time of creation that Dataset-JSON must
-    have: now, or ``created``.
+    endpoint, AVAL in days, and one on the new anticancer therapy where that is known (censored without AVAL:
+    none began); ADTR one row a scan, sizes in mm, or without AVAL where percent changes alone are known; ADRS
+    the responses, where there are some. ARELTM is days from time zero. Synthetic and reconstructed patients
+    are flagged in ADSL (SYNTHFL, RECONFL), and the names of the files begin with what all of them are. The
+    same cohort gives the same bytes, but for the time of creation that Dataset-JSON must have: now, or
+    ``created``.
 
     Raises
     ------
@@ -186,6 +188,12 @@ def _adtte(cohort: Cohort) -> pd.DataFrame:
         rows = _of_patients(cohort, cohort.patients["patient"]).assign(PARAM=f"{text} (days)", PARAMCD=code)
         rows = rows.assign(AVAL=days(cohort.patients[f"{endpoint}_time"]), AVALU="DAYS", CNSR=1 - event)
         parts.append(rows.assign(**_reasons(cohort, endpoint, event == 1)))
+    if NEW_THERAPY in cohort.patients:
+        began = cohort.patients[NEW_THERAPY]
+        rows = _of_patients(cohort, cohort.patients["patient"])
+        rows = rows.assign(PARAM="Time to New Anticancer Therapy (days)", PARAMCD=THERAPY)
+        rows = rows.assign(AVAL=days(began), AVALU="DAYS", CNSR=began.isna().astype(int).to_numpy())
+        parts.append(rows.assign(**{name: "" for name in ("EVNTDESC", "CNSDTDSC") if name in parts[0]}))
     return pd.concat(parts, ignore_index=True)
 
 

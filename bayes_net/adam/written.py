@@ -9,16 +9,18 @@ from typing import Any
 import pandas as pd
 
 from bayes_net.adam.datasets import Dataset
-from bayes_net.adam.write import ENDPOINTS, RECONSTRUCTED, RESPONSE, SYNTHETIC, TUMOUR, WRITTEN, days
+from bayes_net.adam.write import ENDPOINTS, RECONSTRUCTED, RESPONSE, SYNTHETIC, THERAPY, TUMOUR, WRITTEN, days
 from bayes_net.data.cohort import Cohort, Origin, read_cohort
 from bayes_net.errors import listed
 from bayes_net.options import Scalar
 from bayes_net.schema import Duration
 from bayes_net.tables.notes import HANDLED, ORIGIN, Note
+from bayes_net.tables.reading import NEW_THERAPY
 
 MEANT = {
     "pfs": ("PFS",),
     "os": ("OS",),
+    "new_therapy": (THERAPY,),
     "tumour": (TUMOUR,),
     "response": (RESPONSE,),
     "arm": ("TRT01P", "TRTP"),
@@ -118,6 +120,9 @@ def _patients(adsl: Dataset, adtte: Dataset, covariates: Sequence[str]) -> pd.Da
         event = (censored == 0).astype(float).where(censored.notna())
         frame[f"{endpoint}_time"] = frame["patient"].map(rows.numbers("AVAL").set_axis(who))
         frame[f"{endpoint}_event"] = frame["patient"].map(event.set_axis(who))
+    rows = adtte.where(adtte.values("PARAMCD").eq(THERAPY))
+    if len(rows.frame):
+        frame[NEW_THERAPY] = frame["patient"].map(rows.numbers("AVAL").set_axis(rows.values("USUBJID")))
     return frame.set_axis(adsl.frame.index)
 
 

@@ -2,6 +2,7 @@ from .aggregated import (
     AggregatedExposure as AggregatedExposure,
     aggregate as aggregate,
 )
+from .assessments import censor_at_new_therapy as censor_at_new_therapy
 from .cohort import (
     Cohort as Cohort,
     Note as Note,

@@ -1,4 +1,4 @@
-"""Between which assessments a progression happened.
+"""What assessments show: shrinkage, and between which of them a progression happened.
 
 Progression is seen at a visit, after it has happened. What is known is that it lies between the last
 assessment without it and the one that showed it: interval censoring. A death is known to the day.
@@ -6,19 +6,30 @@ assessment without it and the one that showed it: interval censoring. A death is
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from bayes_net.data.cohort import Cohort
+from bayes_net.errors import InputError
+from bayes_net.numbers import counted
 from bayes_net.schema import OS, PFS, Duration
-from bayes_net.tables.notes import READ, is_progression
-from bayes_net.tables.reading import PFS_LEFT
+from bayes_net.tables.notes import HANDLED, READ, SHRUNK, Note, after_new_therapy, is_progression, usable
+from bayes_net.tables.reading import NEW_THERAPY, PFS_LEFT
 
 BETWEEN_SCANS, AT_THE_SCAN = "between scans", "at the scan"
 PROGRESSION = (BETWEEN_SCANS, AT_THE_SCAN)
 """When a progression is taken to have happened."""
 VISIT = Duration(14, "d")
 """A scan dated so shortly before the progression, or after it, belongs to the visit that showed it."""
+RESPONSE_POINTS = 30.0
+"""Shrinkage in points from which a tumour has responded (RECIST 1.1)."""
+TREATMENT_POLICY, CENSORED_THERE = "treatment policy", "censored"
+NEW_THERAPIES = (TREATMENT_POLICY, CENSORED_THERE)
+"""What a new anticancer therapy is to follow-up: a part of it, or its end."""
+NEW_THERAPY_REASON = "new anticancer therapy"
+"""Why follow-up ended, of patients who are censored there."""
 
 
 def assessments(cohort: Cohort) -> pd.DataFrame:
@@ -81,3 +92,61 @@ def _latest(scans: pd.DataFrame, n: int) -> np.ndarray:
     latest = np.zeros(n)
     np.maximum.at(latest, scans["place"].to_numpy(), scans["time"].to_numpy())
     return latest
+
+
+def shown_scans(cohort: Cohort) -> pd.DataFrame:
+    """Scans that can show shrinkage: usable ones until the end of PFS, or of OS where that alone is known,
+    and until a new anticancer therapy, to which later changes may belong. The place of their patient, the
+    time, the change, and whether they are progression."""
+    scans = cohort.scans[usable(cohort.scans) & ~after_new_therapy(cohort.patients, cohort.scans)]
+    place = pd.Index(cohort.patients["patient"]).get_indexer(scans["patient"])
+    end = cohort.patients[f"{cohort.endpoints[0]}_time"].to_numpy()[place]
+    change = scans["pchg"] if cohort.sized else scans["response"].isin(SHRUNK) * -RESPONSE_POINTS
+    shown = scans[["time"]].assign(pchg=change, place=place, progression=is_progression(scans))
+    return shown[shown["time"] <= end]
+
+
+def censor_at_new_therapy(cohort: Cohort) -> Cohort:
+    """The cohort with PFS and OS censored on the day on which a new anticancer therapy began; an event on
+    that very day counts.
+
+    Without it follow-up goes on: treatment policy. With it the estimand is hypothetical, as if no such
+    therapy were given, under the assumption that who began one would have fared like others with the same
+    shrinkage and covariates: in doubt above all for OS, since new therapies begin because tumours progress.
+    ``reasons`` then say of those patients that their follow-up ended by "new anticancer therapy".
+
+    Reference: ICH E9(R1), 2019, A.3.2.
+
+    Raises
+    ------
+    InputError
+        The patients have no column new_therapy_time.
+    """
+    people = cohort.patients
+    if NEW_THERAPY not in people:
+        raise InputError(
+            f"follow-up is to be censored at new therapies, but patients have no {NEW_THERAPY}; expected that"
+            f' column of the patient table, or landmarks.new_therapy = "{TREATMENT_POLICY}"'
+        )
+    began = people[NEW_THERAPY].to_numpy(float)
+    columns, said = {}, []
+    reasons = people[["patient"]] if cohort.reasons is None else cohort.reasons
+    for endpoint in cohort.endpoints:
+        time = people[f"{endpoint}_time"].to_numpy(float)
+        later = began < time
+        columns[f"{endpoint}_time"] = np.where(later, began, time)
+        columns[f"{endpoint}_event"] = np.where(later, 0, people[f"{endpoint}_event"])
+        name = f"{endpoint}_reason"
+        known = reasons[name] if name in reasons else pd.Series(None, index=reasons.index, dtype=object)
+        there = reasons["patient"].isin(people["patient"][later])
+        reasons = reasons.assign(**{name: known.astype(object).mask(there, NEW_THERAPY_REASON)})
+        said.append(f"{endpoint.upper()} of {counted(int(later.sum()), 'patient')}")
+    if PFS_LEFT in people:  # of an assessment that is not part of follow-up any more nothing is known
+        left = people[PFS_LEFT].to_numpy(float)
+        columns[PFS_LEFT] = np.where(left > columns[f"{PFS}_time"], np.nan, left)
+    n = int((began < people[f"{cohort.endpoints[-1]}_time"]).sum())
+    note = Note(
+        HANDLED, "censored-at-new-therapy", f"{' and '.join(said)} censored at a new anticancer therapy", n
+    )
+    notes = (*cohort.notes, note)
+    return replace(cohort, patients=people.assign(**columns), reasons=reasons, notes=notes)

@@ -36,6 +36,7 @@ from bayes_net.tables.notes import (
     Note,
     accepted,
     judgement_calls,
+    new_therapy_note,
     reconstructed_note,
 )
 from bayes_net.tables.plausibility import implausible
@@ -55,7 +56,8 @@ class Cohort:
     """Patients and their scans, times in months, sizes in mm, the reference arm first.
 
     ``patients`` has one row a patient: patient, study, arm, pfs_time and pfs_event, pfs_left where that was
-    given, os_time and os_event where overall survival is known, then the covariates. ``scans`` has one row a
+    given, os_time and os_event where overall survival is known, new_therapy_time where that was given, then
+    the covariates. ``scans`` has one row a
     scan: patient, time, baseline, pchg (percent change from baseline, 0 at the baseline scan; not where
     responses alone were read), new_lesion, response and, where sizes were read, sld in mm. Two cohorts are
     equal when their content is, whatever the row order.
@@ -169,7 +171,9 @@ def read_cohort(
 
     ``patient_columns`` and ``scan_columns`` map canonical names to the tables' own, for example
     ``{"patient": "id", "pfs_time": "pfs_day"}``; a name left out is looked for as it is. Patients need
-    patient, arm, pfs_time and pfs_event, and may have os_time with os_event, study, ``covariates``, and
+    patient, arm, pfs_time and pfs_event, and may have os_time with os_event, study, ``covariates``,
+    new_therapy_time, the day on which a new anticancer therapy began, empty of who had none: scans after it
+    show no shrinkage (``data.assessments.censor_at_new_therapy`` ends follow-up there too); and
     pfs_left, the last assessment before a progression that did not show it (pfs_time is then the first that
     did); without it, scans say which that is (``data.assessments``).
     Scans need patient, time and either size (with ``size_unit``) or pchg, and may have new_lesion and
@@ -248,6 +252,7 @@ def read_cohort(
         synthetic=bool(_marked(people.frame, reading.SYNTHETIC).all()) if synthetic is None else synthetic,
         reconstructed=_reconstructed(people.frame),
     )
+    notes += new_therapy_note(table, scans_by_patient)
     notes += reconstructed_note(len(cohort.reconstructed), len(table))
     return _with_notes(cohort, notes + declared + dated + at_death + dropped, odd + calls, how)
 

@@ -7,11 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bayes_net.data.assessments import AT_THE_SCAN, BETWEEN_SCANS, VISIT, assessments, last_assessments
+from bayes_net.data.assessments import (
+    AT_THE_SCAN,
+    BETWEEN_SCANS,
+    VISIT,
+    assessments,
+    last_assessments,
+    shown_scans,
+)
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.exposure import Exposure, checked_progression
 from bayes_net.data.intervals import checked_cuts
-from bayes_net.data.landmarks import shown_scans
 from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, WithoutShrinkage, check_measure
 from bayes_net.errors import InputError
 from bayes_net.schema import ARM, OS, PFS, Duration, duration

@@ -15,12 +15,18 @@ import numpy as np
 import pandas as pd
 
 from bayes_net import schema
-from bayes_net.data.assessments import VISIT, assessed_before, assessments, last_assessments
+from bayes_net.data.assessments import (
+    VISIT,
+    assessed_before,
+    assessments,
+    last_assessments,
+    shown_scans,
+)
 from bayes_net.data.cohort import Cohort
 from bayes_net.display import notebook_html
 from bayes_net.errors import InputError, listed
 from bayes_net.labels import landmark_label
-from bayes_net.tables.notes import EXCLUDED_PATIENTS, SHRUNK, Note, is_progression, usable
+from bayes_net.tables.notes import EXCLUDED_PATIENTS, Note
 from bayes_net.tables.reading import months_on_grid
 
 ALL_PATIENTS = "all patients"
@@ -33,8 +39,6 @@ PROGRESSION_BEST = "best response is progression"
 ANALYSED = "analysed"
 AT_ONCE = schema.Duration(0.0, "d")
 """Scans belong to a landmark until its very day, as published."""
-RESPONSE_POINTS = 30.0
-"""Shrinkage in points from which a tumour has responded (RECIST 1.1)."""
 
 
 @dataclass(frozen=True)
@@ -257,17 +261,6 @@ def _flow(
     reason = np.select([out.to_numpy() for out in in_order.values()], list(in_order), default=ANALYSED)
     time = months_on_grid(patients[f"{endpoint}_time"] - landmark.months)
     return patients.assign(reason=reason, time=time, event=patients[f"{endpoint}_event"])
-
-
-def shown_scans(cohort: Cohort) -> pd.DataFrame:
-    """Usable scans until the end of PFS, or of OS where that alone is known: the place of their patient, the
-    time, the change, and whether they are progression."""
-    scans = cohort.scans[usable(cohort.scans)]
-    place = pd.Index(cohort.patients["patient"]).get_indexer(scans["patient"])
-    end = cohort.patients[f"{cohort.endpoints[0]}_time"].to_numpy()[place]
-    change = scans["pchg"] if cohort.sized else scans["response"].isin(SHRUNK) * -RESPONSE_POINTS
-    shown = scans[["time"]].assign(pchg=change, place=place, progression=is_progression(scans))
-    return shown[shown["time"] <= end]
 
 
 def _best(shown: pd.DataFrame, landmark: Landmark, n: int) -> pd.DataFrame:

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from bayes_net.data.landmarks import RESPONSE_POINTS, response
+from bayes_net.data.assessments import RESPONSE_POINTS
+from bayes_net.data.landmarks import response
 from bayes_net.errors import InputError, listed
 from bayes_net.schema import POINTS_PER_UNIT
 from bayes_net.tables.values import as_levels

@@ -35,7 +35,7 @@ EventValues = Annotated[
 ]
 
 
-ADAM_KEYS = ("pfs", "os", "tumour", "response", "arm", "population", "analysis_flag")
+ADAM_KEYS = ("pfs", "os", "new_therapy", "tumour", "response", "arm", "population", "analysis_flag")
 
 
 class DataSection(Section):
@@ -55,8 +55,9 @@ class DataSection(Section):
     """Folder of ADaM data sets (ADSL, ADTTE, and where there ADTR and ADRS), or a pattern of their files such
     as `"study/*.xpt"`, in the place of `patients` and `scans`. Units are read from it."""
     adam_parameters: dict[Literal[ADAM_KEYS], str] = {}
-    """What is meant in ADaM where it is not the usual: PARAMCD of `pfs`, `os`, `tumour` and `response`,
-    variable of the `arm`, flag of the `population` (`""`: everyone) and `analysis_flag` of tumour rows."""
+    """What is meant in ADaM where it is not the usual: PARAMCD of `pfs`, `os`, `tumour`, `response` and, read
+    only if it is named, of time to a `new_therapy`; variable of the `arm`, flag of the `population` (`""`:
+    everyone) and `analysis_flag` of tumour rows."""
     adam_where: dict[str, dict[str, str]] = {}
     """Rows that are kept, by data set: `{adtr = {PARCAT2 = "Investigator"}}`."""
     time_unit: Literal["days", "weeks", "months", "years"] | None = None
@@ -65,8 +66,8 @@ class DataSection(Section):
     """Unit of the sum of diameters. Leave it out if scans have the percent change `pchg`."""
     patient_columns: dict[str, str] = {}
     """Your own names of the columns of the patient table, where they differ from `patient`, `arm`,
-    `pfs_time`, `pfs_event`, `os_time`, `os_event` and `study`; and `time_zero`, the date from which dates
-    count."""
+    `pfs_time`, `pfs_event`, `os_time`, `os_event` and `study`; `new_therapy_time`, when a new anticancer
+    therapy began, empty if none did; and `time_zero`, the date from which dates count."""
     scan_columns: dict[str, str] = {}
     """The same for the scan table: `patient`, `time`, `size` or `pchg`, `new_lesion`, `response`."""
     arms: tuple[str, ...] = ()

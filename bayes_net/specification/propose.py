@@ -31,6 +31,7 @@ NAMES = {
     "pfs_time": "pfs pfstime timepfs",
     "pfs_event": "pfsevent pfsstatus pfsind eventpfs pfsevt progressed",
     "os_time": "os ostime timeos survival survivaltime",
+    "new_therapy_time": "newtherapy newtreatment newanticancertherapy nexttherapy nexttreatment",
     "os_event": "osevent osstatus osind eventos osevt death died dead deceased",
 }
 """Names that columns of patients have, in small letters, without marks and units."""
@@ -231,7 +232,7 @@ def _recognised(frame: pd.DataFrame, names: Mapping[str, str], timed: Iterable[s
 
 def _patient_columns(frame: pd.DataFrame) -> dict[str, str]:
     """Columns by canonical name, of a table with one row a patient and an endpoint; else nothing."""
-    found = _recognised(frame, NAMES, [f"{each}_time" for each in ENDPOINTS])
+    found = _recognised(frame, NAMES, [name for name in NAMES if name.endswith("_time")])
     for endpoint in ENDPOINTS:
         if f"{endpoint}_event" not in found:
             names = {part + word for word in CENSORING.split() for part in (endpoint, "")}

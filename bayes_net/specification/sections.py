@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from bayes_net.data.assessments import BETWEEN_SCANS, PROGRESSION, VISIT
+from bayes_net.data.assessments import BETWEEN_SCANS, NEW_THERAPIES, PROGRESSION, TREATMENT_POLICY, VISIT
 from bayes_net.data.follow_up import JOINT, TIME_DEPENDENT
 from bayes_net.data.intervals import grid_cuts
 from bayes_net.data.landmarks import AT_ONCE, landmark_times
@@ -148,6 +148,10 @@ class LandmarkSection(Section):
     """Scans up to so long after a landmark belong to its visit: with `"14d"` one of week 36 may be as late as
     day 266. So that nothing is known ahead of time, the whole landmark, with its risk set and the start of
     follow-up, then lies so much later."""
+    new_therapy: Literal[NEW_THERAPIES] = TREATMENT_POLICY
+    """What a new anticancer therapy is to follow-up: a part of it like any other, or its end (`censored`), as
+    if no such therapy were given. Scans after it show no shrinkage in either case. `censored` needs the
+    column `new_therapy_time` of the patients."""
     joint: Literal[JOINT] = TIME_DEPENDENT
     """Beside two or more landmarks, one model of all follow-up, in which shrinkage is the best so far: it is
     what the answer in words is about, and landmarks are shown for comparison. `none`: each landmark is judged

@@ -13,7 +13,7 @@ from bayes_net.errors import InputError, listed, problem
 from bayes_net.numbers import counted
 from bayes_net.schema import ENDPOINTS
 from bayes_net.tables.notes import HANDLED, WARNINGS, Note
-from bayes_net.tables.reading import PFS_LEFT, Table
+from bayes_net.tables.reading import NEW_THERAPY, PFS_LEFT, Table
 from bayes_net.tables.values import DATE, each_value, is_plain, matching, text
 
 CHANGE_UNITS = {"percent": 1.0, "fraction": 100.0}
@@ -121,7 +121,8 @@ def counted_from_dates(
     notes: list[Note] = []
     problems: list[str] = []
     found = []
-    for table, names in ((people, ("pfs_time", PFS_LEFT, "os_time")), (visits, ("time",))):
+    times = ("pfs_time", PFS_LEFT, "os_time", NEW_THERAPY)
+    for table, names in ((people, times), (visits, ("time",))):
         frame = table.frame.copy(deep=False)
         for name in names:
             dates = _days(frame[name]) if name in frame else pd.Series(dtype=float)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayes_net import schema
 from bayes_net.numbers import counted
-from bayes_net.tables.reading import RECONSTRUCTED, in_order
+from bayes_net.tables.reading import NEW_THERAPY, RECONSTRUCTED, in_order
 from bayes_net.tables.values import TRUTH, parsed
 
 WARNING, HANDLED = "warning", "handled"
@@ -156,6 +156,22 @@ def handled_scans(code: str, n: int, what: str) -> tuple[Note, ...]:
     return (Note(HANDLED, code, f"{counted(n, 'scan')} {what}", n),) if n else ()
 
 
+def after_new_therapy(patients: pd.DataFrame, scans: pd.DataFrame) -> pd.Series:
+    """Which scans are later than the day on which their patient began a new anticancer therapy."""
+    if NEW_THERAPY not in patients:
+        return pd.Series(False, index=scans.index)
+    began = scans["patient"].map(patients.set_index("patient")[NEW_THERAPY]).astype(float)
+    return scans["time"] > began
+
+
+def new_therapy_note(patients: pd.DataFrame, scans: pd.DataFrame) -> tuple[Note, ...]:
+    """That scans after a new therapy show no shrinkage, unless there are none."""
+    later = after_new_therapy(patients, scans)
+    of = counted(scans["patient"][later].nunique(), "patient")
+    what = f"of {of} after a new anticancer therapy, not counted to the best shrinkage"
+    return handled_scans("scans-after-new-therapy", int(later.sum()), what)
+
+
 def judgement_calls(
     patients: pd.DataFrame, scans: pd.DataFrame, covariates: tuple[str, ...]
 ) -> tuple[Note, ...]:
@@ -171,7 +187,8 @@ def judgement_calls(
     progressed = is_progression(scans, again) | again
     ended = end.get("pfs_time", pd.Series(np.nan, index=scans.index))
     unheeded = scans["patient"][post & progressed & (scans["time"] < ended)].nunique()
-    without = int((~patients["patient"].isin(scans["patient"][usable(scans)].unique())).sum())
+    shows = scans["patient"][usable(scans) & ~after_new_therapy(patients, scans)].unique()
+    without = int((~patients["patient"].isin(shows)).sum())
     after_pfs = int((scans["time"] > ended).sum())
     progression = (
         f"+{schema.PROGRESSION_PCHG:g} % or more over baseline or nadir, a new lesion or PD at a scan"

@@ -201,7 +201,12 @@ SIZE_UNITS = {"mm": 1.0, "cm": 10.0}
 """Millimetres in each unit of size."""
 PFS_LEFT = "pfs_left"
 """The last assessment without progression, of a patient whose PFS ended by progression."""
-PATIENT_COLUMNS = ("patient", "study", "arm", "pfs_time", "pfs_event", PFS_LEFT, "os_time", "os_event")
+NEW_THERAPY = "new_therapy_time"
+"""When a new anticancer therapy began, of a patient who had one."""
+PATIENT_COLUMNS = (
+    *("patient", "study", "arm", "pfs_time", "pfs_event", PFS_LEFT, "os_time", "os_event"),
+    NEW_THERAPY,
+)
 RECONSTRUCTED, SYNTHETIC = "reconstructed", "synthetic"
 """Columns that mark patients who were made of a published curve, or drawn by a computer."""
 _TAKEN = (*PATIENT_COLUMNS, "time_zero", "landmark", "shrinkage", "response", "time", "event")
@@ -261,7 +266,7 @@ def _patients(
     known = [*(progression if there(progression) or not there(survival) else ())]
     known += survival if there(survival) else ()
     absent = [name for name in (*progression, *survival) if name not in known]
-    others = ("study", "time_zero", PFS_LEFT, RECONSTRUCTED, SYNTHETIC, *absent)
+    others = ("study", "time_zero", PFS_LEFT, NEW_THERAPY, RECONSTRUCTED, SYNTHETIC, *absent)
     selected = select(table, mapping, ("patient", "arm", *known, *covariates), others)
     if study is not None and "study" in selected.frame:
         got = f"the study is both a column and given as {study!r}"

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.errors import listed, problem
-from bayes_net.tables.reading import PFS_LEFT, Table, months_on_grid
+from bayes_net.tables.reading import NEW_THERAPY, PFS_LEFT, Table, months_on_grid
 from bayes_net.tables.values import DATE, TRUTH, YES_NO, each_value, parsed, quoted, text
 
 Wrong = Mapping[str, tuple[str, pd.Series]]
@@ -51,7 +51,7 @@ _PATIENT_RULES: dict[str, Rules] = {
     "patient": _FILLED | {DUPLICATE: lambda values: values.duplicated(keep=False) & values.notna()},
     **dict.fromkeys(("arm", "study"), _FILLED),
     **dict.fromkeys(FOLLOW_UP, _FILLED | _NOT_NEGATIVE),
-    PFS_LEFT: _NOT_NEGATIVE,
+    **dict.fromkeys((PFS_LEFT, NEW_THERAPY), _NOT_NEGATIVE),
     **dict.fromkeys(EVENTS, _FILLED | {"not 0/1": lambda values: values.notna() & ~values.isin([0, 1])}),
 }
 _SCAN_RULES: dict[str, Rules] = {
@@ -71,7 +71,7 @@ def typed_patients(table: Table, covariates: Sequence[str], per_unit: float) -> 
     for column in frame.columns.difference(covariates):
         frame[column] = text(frame[column])
     identified = replace(table, frame=frame)
-    for column in (*FOLLOW_UP, PFS_LEFT, *EVENTS):
+    for column in (*FOLLOW_UP, PFS_LEFT, NEW_THERAPY, *EVENTS):
         if column in frame:
             numbers, bad = parsed(frame[column], TRUTH if column in EVENTS else None)
             wrong[column] = "not 0/1" if column in EVENTS else "not a number", bad
@@ -172,6 +172,14 @@ def patient_problems(
         wrong = (frame["pfs_event"] == 1) & (frame[PFS_LEFT] > frame["pfs_time"])
         got, expected = f"{PFS_LEFT} later than the end of PFS", f"{PFS_LEFT} of at most pfs_time"
         found += _found(patients, wrong, got, expected, _PATIENT_REMEDY, bounds)
+    if {NEW_THERAPY, "os_time", "os_event"} <= set(frame):
+
+        def therapy(row: pd.Series) -> str:
+            return f"new therapy {in_unit(row[NEW_THERAPY])}, death {in_unit(row['os_time'])}"
+
+        wrong = (frame["os_event"] == 1) & (frame[NEW_THERAPY] > frame["os_time"])
+        got, expected = "new therapies after death", f"{NEW_THERAPY} of at most os_time"
+        found += _found(patients, wrong, got, expected, _PATIENT_REMEDY, therapy)
     return found if arms is None else found + _arm_problems(patients, arms)
 
 

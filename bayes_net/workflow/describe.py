@@ -12,11 +12,12 @@ import pandas as pd
 from bayes_net.assumptions.hazard import SLOPE_FORMS
 from bayes_net.assumptions.network import Network
 from bayes_net.assumptions.priors import Fixed, HalfCauchy, Heterogeneity
-from bayes_net.data.assessments import AT_THE_SCAN
+from bayes_net.data.assessments import AT_THE_SCAN, CENSORED_THERE
 from bayes_net.display import template
 from bayes_net.numbers import (
     Column,
     capitalised,
+    counted,
     format_count,
     format_probability,
     format_ratio,
@@ -30,6 +31,7 @@ from bayes_net.results.fits import Fitted
 from bayes_net.results.synthesis import borrowing_in_words
 from bayes_net.schema import ASSOCIATION, ENDPOINT_LABELS, PER_1_POINT, PER_10_POINTS, PFS, words
 from bayes_net.statistics.kinds import KINDS
+from bayes_net.tables.reading import NEW_THERAPY
 from bayes_net.workflow.analysis import Analysis, Prepared
 from bayes_net.workflow.jobs import censoring_of
 from bayes_net.workflow.patients import PreparedPatients
@@ -142,6 +144,8 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
         arms=job.data.arms,
         between=_between_in_words(fits),
         dated=PFS in plan.landmarks.endpoints and plan.landmarks.progression == AT_THE_SCAN,
+        new_therapies=_new_therapies(prepared),
+        ends_there=plan.landmarks.new_therapy == CENSORED_THERE,
         censoring=censoring,
         imputed=[_imputed_in_words(f) for f in fits] if censoring else [],
         CHANGES=CHANGES,
@@ -168,6 +172,17 @@ def _between_in_words(fits: Sequence[Fitted]) -> str:
     first, data = next((label, j.data) for label, j in jobs.items())
     months = rounded(float(np.median((data.time - data.last_known)[data.between])), 1)
     return f"{', '.join(counts)} events. At {first} the median time between the two scans is {months} months"
+
+
+def _new_therapies(prepared: PreparedPatients) -> str:
+    """How many patients of each endpoint began one during follow-up, where it is known."""
+    people = prepared.cohort.patients
+    if NEW_THERAPY not in people:
+        return ""
+    began = {name: people[NEW_THERAPY] < people[f"{name}_time"] for name in prepared.plan.landmarks.endpoints}
+    return " and ".join(
+        f"{counted(int(n.sum()), 'patient')} before the end of {name.upper()}" for name, n in began.items()
+    )
 
 
 def _imputed_in_words(fitted: Fitted) -> str:

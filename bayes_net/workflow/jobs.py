@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.assumptions.priors import NONE
+from bayes_net.data.assessments import RESPONSE_POINTS
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.exposure import expose
 from bayes_net.data.follow_up import NEVER_AT_RISK, time_dependent
@@ -17,7 +18,6 @@ from bayes_net.data.landmarks import (
     ALL_PATIENTS,
     ANALYSED,
     EXCLUDED,
-    RESPONSE_POINTS,
     Landmark,
     LandmarkSet,
     landmark,

@@ -15,6 +15,7 @@ from bayes_net.assumptions.priors import NONE
 from bayes_net.checks.gate import Gate, gate, worst_of
 from bayes_net.checks.influence import influence
 from bayes_net.checks.prediction import prediction
+from bayes_net.data.assessments import CENSORED_THERE, censor_at_new_therapy
 from bayes_net.data.cohort import Cohort, Origin
 from bayes_net.data.exposure import Exposure
 from bayes_net.data.landmarks import (
@@ -309,7 +310,9 @@ def prepare_patients(
     """
     covariates = [covariate.name for covariate in plan.covariates]
     tables = {name: table for name, table in (("patients", patients), ("scans", scans)) if table is not None}
-    cohort = load_data(plan.data, plan.folder, covariates=covariates, cohorts=cohorts, tables=tables)
+    as_read = load_data(plan.data, plan.folder, covariates=covariates, cohorts=cohorts, tables=tables)
+    ends = plan.landmarks.new_therapy == CENSORED_THERE
+    cohort = censor_at_new_therapy(as_read) if ends else as_read
     gathered = Gathered()
     with gathered.step():
         check_covariates(plan, cohort)
@@ -333,7 +336,7 @@ def prepare_patients(
     separate = [job for job in jobs if not job.joint]  # the joint models are of the same patients
     found = cautions(plan, cohort, separate) + nobody_concerned(censoring_of(plan), separate)
     notes = cohort.notes + accepted(found, plan.data.accept)
-    return PreparedPatients(plan, notes, cohort, sets, tuple(jobs))
+    return PreparedPatients(plan, notes, as_read, sets, tuple(jobs))
 
 
 def _refuse(problems: Sequence[str], cohort: Cohort) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import small_trial
 import xarray as xr
-from small_trial import MARKER, written
+from small_trial import MARKER, tables, written
 from typer.testing import CliRunner
 
 import bayes_net as bn
@@ -342,6 +342,32 @@ def test_the_report_says_that_landmarks_with_a_window_lie_later(tmp_path):
     assert {label: round((months - without[label]) * 30.4375, 6) for label, months in at.items()} == {
         label: 0 if label == "no limit" else 14 for label in without
     }
+
+
+def test_the_report_says_what_a_new_therapy_is_to_the_estimand(tmp_path):
+    def told(trial, **wanted) -> tuple:
+        prepared = prepare(read_specification(written(tmp_path, trial=trial, landmarks=wanted)))
+        words = model_in_words(prepared, [SimpleNamespace(job=job) for job in prepared.jobs])
+        return words["Estimand: intercurrent events"], words["Shrinkage"], prepared
+
+    patients, scans = tables()
+    unknown, shrinkage, plain = told((patients, scans))
+    assert "(treatment policy)" in unknown
+    assert "new anticancer therapy" not in unknown + shrinkage
+    began = patients["pfs_time"].where(patients.index < 10) / 2
+    known = patients.assign(new_therapy_time=began), scans
+    n = int(began[~patients["patient"].isin(small_trial.EXCLUDED)].notna().sum())
+    policy, shrinkage, _ = told(known)
+    assert (
+        f"A new anticancer therapy was begun by {n} patients before the end of PFS; scans after it" in policy
+    )
+    assert "before progression or a new anticancer therapy" in shrinkage
+    ended, _, censored = told(known, new_therapy="censored")
+    assert f"censored there as if none were given (hypothetical): {n} patients before the end of PFS" in ended
+    assert {note.code for note in censored.notes} >= {"censored-at-new-therapy"}
+    assert sum(job.data.event.sum() for job in censored.jobs) < sum(
+        job.data.event.sum() for job in plain.jobs
+    )
 
 
 # A run that is killed, and one that fails.

@@ -80,6 +80,7 @@ OTHER_VALUES = {
         "thresholds": [50],
         "intention_to_treat": True,
         "scan_window": "14d",
+        "new_therapy": "censored",
         "progression": "at the scan",
         "visit": "7d",
         "joint": "none",

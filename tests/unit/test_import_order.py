@@ -88,8 +88,8 @@ PUBLIC = {
     """,
     "data": """
         AggregatedExposure Cohort Covariate Exposure Landmark LandmarkSet Note Response Shrinkage
-        WithoutShrinkage aggregate collapsed_form equal_event_cuts expose expose_registry grid_cuts landmark
-        long_form read_cohort time_dependent
+        WithoutShrinkage aggregate censor_at_new_therapy collapsed_form equal_event_cuts expose
+        expose_registry grid_cuts landmark long_form read_cohort time_dependent
     """,
     "estimands": """
         NormalMixture arm_differences arm_hazard_ratio baseline_hazard binomial_information

@@ -59,6 +59,22 @@ def test_why_follow_up_ended_is_kept():
     assert reasons.loc["S-01", "pfs_reason"] == "Disease Progression"
 
 
+def test_a_new_therapy_is_read_where_its_parameter_is_named():
+    study = adam_files.study()
+    new = study["adtte"].query("PARAMCD == 'OS'").assign(PARAMCD="TTNT", PARAM="Time to Next Therapy (days)")
+    begins = {"S-01": (250.0, 0, "New therapy"), "S-02": (150.0, 0, "Death"), "S-03": (500.0, 1, "")}
+    for name, column in (("AVAL", 0), ("CNSR", 1), ("EVNTDESC", 2)):
+        new[name] = [begins.get(who, (90.0, 0, "Chemotherapy"))[column] for who in new["USUBJID"]]
+    study["adtte"] = pd.concat([study["adtte"], new], ignore_index=True)
+    cohort = read_adam(study, new_therapy="TTNT")
+    days = (cohort.patients["new_therapy_time"] * 30.4375).round(6)
+    np.testing.assert_array_equal(days, [250, np.nan, np.nan, 90, 90])  # a death is none
+    assert "new_therapy_time" in {each.field for each in cohort.origin}
+    assert "new_therapy_time" not in read_adam(study).patients
+    with pytest.raises(CohortError, match="there is no PARAMCD 'TTST'"):
+        read_adam(study, new_therapy="TTST")
+
+
 def test_only_censoring_for_a_reason_may_be_in_question():
     """S-03 was censored at an assessment and S-05 when the study closed, which is no drop-out."""
     cohort = read_adam(adam_files.study())

@@ -46,6 +46,7 @@ def small(**changes):
             "pfs_event": [1, 0, 1],
             "os_time": [200, 31.5, 250.125],
             "os_event": [1, 0, 0],
+            "new_therapy_time": [120.5, None, None],
             "Ki-67": [0.1, 2.0, 1 / 3],
             "site": ["1", "lung", "gut, left"],
         }
@@ -136,6 +137,7 @@ def cohorts(draw):
         row = {"patient": name, "study": draw(texts), "arm": draw(st.sampled_from(["A", "b", "C c"]))}
         row |= {"pfs_time": draw(times), "pfs_event": draw(st.integers(0, 1))}
         row |= {"os_time": row["pfs_time"] + draw(times), "os_event": draw(st.integers(0, 1))}
+        row |= {"new_therapy_time": draw(st.none() | st.just(row["pfs_time"]))}
         rows.append(row | {"x": draw(st.floats(-1e6, 1e6)), "y": draw(st.sampled_from(["u", "7", "v w"]))})
         for k, at in enumerate(sorted(draw(st.sets(times, max_size=3)))):
             scan = {"patient": name, "time": at if k else -at}
@@ -291,7 +293,7 @@ def test_patients_who_are_nobody_s_data_cannot_hide_among_others(flag):
 def test_other_programs_find_adam_in_the_files():
     """Variables and values as an ADaM reader that knows nothing of this package expects them."""
     sets = adam_datasets(small())
-    assert sets["adtte"].groupby("PARAMCD")["CNSR"].sum().to_dict() == {"OS": 2, "PFS": 1}
+    assert sets["adtte"].groupby("PARAMCD")["CNSR"].sum().to_dict() == {"NEWTHER": 2, "OS": 2, "PFS": 1}
     assert sets["adtte"].query("PARAMCD == 'PFS'")["AVAL"].tolist() == [100, 31.5, 0.1]
     adtr = sets["adtr"]
     assert adtr["ADY"].tolist() == [-3, 51, 151, 6, 21]  # no day 0: time zero is day 1

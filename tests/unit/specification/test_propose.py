@@ -79,6 +79,12 @@ def test_usual_names_are_recognised_with_their_units(tmp_path):
     assert len(bn.read_specification(tmp_path / "analysis.toml").data.arms) == 2
 
 
+def test_a_column_of_new_therapies_is_recognised(tmp_path):
+    people = PATIENTS | {"next therapy (days)": [None] * len(next(iter(PATIENTS.values())))}
+    found, _, _ = proposed(written(tmp_path, people=people, sizes=SCANS))
+    assert found["data"]["patient_columns"]["new_therapy_time"] == "next therapy (days)"
+
+
 def test_units_are_never_guessed_and_nor_is_the_reference(tmp_path):
     plain = {"patient": ["a", "b"], "arm": ["X", "Y"], "pfs_time": [100, 200], "pfs_event": [1, 0]}
     sizes = {"patient": ["a", "a", "b"], "time": [0, 50, 0], "size": [50, 40, 30]}
