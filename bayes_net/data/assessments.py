@@ -14,7 +14,7 @@ import pandas as pd
 from bayes_net.data.cohort import Cohort
 from bayes_net.errors import InputError
 from bayes_net.numbers import counted
-from bayes_net.schema import OS, PFS, Duration
+from bayes_net.schema import DAYS_PER_MONTH, OS, PFS, Duration
 from bayes_net.tables.notes import HANDLED, READ, SHRUNK, Note, after_new_therapy, is_progression, usable
 from bayes_net.tables.reading import NEW_THERAPY, PFS_LEFT
 
@@ -94,16 +94,37 @@ def _latest(scans: pd.DataFrame, n: int) -> np.ndarray:
     return latest
 
 
-def shown_scans(cohort: Cohort) -> pd.DataFrame:
+def shown_scans(cohort: Cohort, *, confirmed_after: Duration | None = None) -> pd.DataFrame:
     """Scans that can show shrinkage: usable ones until the end of PFS, or of OS where that alone is known,
     and until a new anticancer therapy, to which later changes may belong. The place of their patient, the
-    time, the change, and whether they are progression."""
+    time, the change, whether they are progression, and the change that a response may be told from
+    (``responded``): none at a scan that is progression, which by RECIST 1.1 a new lesion makes it whatever
+    the sum of target lesions; of others their own or, with ``confirmed_after``, the part of it that an
+    earlier scan had shown so long before."""
     scans = cohort.scans[usable(cohort.scans) & ~after_new_therapy(cohort.patients, cohort.scans)]
     place = pd.Index(cohort.patients["patient"]).get_indexer(scans["patient"])
     end = cohort.patients[f"{cohort.endpoints[0]}_time"].to_numpy()[place]
     change = scans["pchg"] if cohort.sized else scans["response"].isin(SHRUNK) * -RESPONSE_POINTS
     shown = scans[["time"]].assign(pchg=change, place=place, progression=is_progression(scans))
-    return shown[shown["time"] <= end]
+    shown = shown[shown["time"] <= end]
+    clear = shown[~shown["progression"]]
+    told = clear["pchg"] if confirmed_after is None else _confirmed(clear, confirmed_after)
+    return shown.assign(responded=told.reindex(shown.index))
+
+
+def _confirmed(clear: pd.DataFrame, after: Duration) -> pd.Series:
+    """The smaller of a scan's shrinkage and the greatest of the scans at least ``after`` before it, as a
+    change; NaN without such a scan."""
+    in_order = clear.sort_values(["place", "time"], kind="stable")
+    place = in_order["place"].to_numpy()
+    best = in_order.groupby("place")["pchg"].cummin().to_numpy()
+    # in whole millionths of a day, the grid of times, patients one after the other
+    time = np.round(in_order["time"].to_numpy() * DAYS_PER_MONTH * 1e6).astype(np.int64)
+    at = place * (time.max(initial=0) + 1) + time
+    earlier = np.searchsorted(at, at - round(after.days * 1e6), side="right") - 1
+    there = (earlier >= 0) & (place[earlier] == place)
+    found = np.where(there, np.maximum(in_order["pchg"].to_numpy(float), best[earlier]), np.nan)
+    return pd.Series(found, index=in_order.index)
 
 
 def censor_at_new_therapy(cohort: Cohort) -> Cohort:

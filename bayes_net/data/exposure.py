@@ -17,7 +17,7 @@ import pandas as pd
 from bayes_net.data.assessments import AT_THE_SCAN, BETWEEN_SCANS, PROGRESSION
 from bayes_net.data.intervals import Intervals, checked_cuts
 from bayes_net.data.landmarks import LandmarkSet
-from bayes_net.data.terms import Covariate, Measure, Shrinkage, check_measure
+from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, check_measure
 from bayes_net.errors import InputError, listed
 from bayes_net.numbers import counted
 from bayes_net.schema import ARM, INTERVAL, PATIENT, Duration
@@ -274,12 +274,13 @@ def expose(
             f"landmark {label!r}: {missing.sum()} patients have no shrinkage "
             "(intention to treat keeps them); use a Response measure, or landmark without intention_to_treat"
         )
+    points = table["responded" if isinstance(measure, Response) else "shrinkage"]
     columns = [covariate.values(table) for covariate in covariates]
     return Exposure(
         time=table["time"].to_numpy(float),
         event=table["event"].to_numpy(float),
         arm=pd.Categorical(table[ARM], categories=landmarks.arms).codes.astype(int),
-        score=measure.score(table["shrinkage"].to_numpy(float)),
+        score=measure.score(points.to_numpy(float)),
         covariates=np.hstack(columns) if columns else np.empty((len(table), 0)),
         cuts=checked_cuts(cuts),
         arms=landmarks.arms,

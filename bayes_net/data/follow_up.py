@@ -19,7 +19,7 @@ from bayes_net.data.cohort import Cohort
 from bayes_net.data.exposure import Exposure, checked_progression
 from bayes_net.data.intervals import checked_cuts
 from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, WithoutShrinkage, check_measure
-from bayes_net.errors import InputError
+from bayes_net.errors import InputError, listed
 from bayes_net.schema import ARM, OS, PFS, Duration, duration
 from bayes_net.tables.reading import months_on_grid
 
@@ -42,6 +42,7 @@ def time_dependent(
     progression: str = AT_THE_SCAN,
     visit: str | Duration = VISIT,
     intention_to_treat: bool = False,
+    confirmed_after: str | Duration | None = None,
 ) -> Exposure:
     """All follow-up, with the best shrinkage until then as a covariate that depends on time.
 
@@ -50,6 +51,9 @@ def time_dependent(
     a value counts from the scan that shows it, and never before. Every month at risk is counted once, where
     landmarks count it again and again. With ``intention_to_treat``, for a ``Response``, patients are at risk
     from randomisation, as not responding until a scan shows that they do.
+
+    With ``confirmed_after`` a ``Response`` counts only if a scan so much later still shows it, and from that
+    scan on (``landmark``).
 
     ``progression`` and ``visit`` are those of ``expose`` and ``landmark``. OS has the covariate
     ``progressed`` where PFS is known: tumours are not followed after progression, so that who progressed
@@ -69,14 +73,17 @@ def time_dependent(
         raise InputError(
             f"endpoint {endpoint!r} is not in this cohort; expected one of {', '.join(cohort.endpoints)}"
         )
-    if isinstance(measure, WithoutShrinkage) or (intention_to_treat and not isinstance(measure, Response)):
+    asked = {"intention_to_treat": intention_to_treat, "confirmed_after": confirmed_after is not None}
+    given = [name for name, value in asked.items() if value]
+    if isinstance(measure, WithoutShrinkage) or (given and not isinstance(measure, Response)):
         raise InputError(
-            f"{measure.label}{' with intention_to_treat' * intention_to_treat}: expected Shrinkage, or a "
-            "Response, which alone may be by intention to treat"
+            f"{measure.label}{f' with {listed(given)}' if given else ''}: expected Shrinkage, or a Response, "
+            "which alone may be by intention to treat or confirmed"
         )
     check_measure(measure, sized=cohort.sized)
     checked_progression(progression)
-    table = _stretches(cohort, endpoint, progression, visit, intention_to_treat)
+    after = None if confirmed_after is None else duration(confirmed_after)
+    table = _stretches(cohort, endpoint, progression, visit, intention_to_treat, after)
     if not table["event"].sum():
         raise InputError(
             f"{endpoint.upper()} over all follow-up: {table['place'].nunique()} patients at risk after a "
@@ -103,7 +110,12 @@ def time_dependent(
 
 
 def _stretches(
-    cohort: Cohort, endpoint: str, progression: str, visit: str | Duration, intention_to_treat: bool
+    cohort: Cohort,
+    endpoint: str,
+    progression: str,
+    visit: str | Duration,
+    intention_to_treat: bool,
+    confirmed_after: Duration | None,
 ) -> pd.DataFrame:
     """A row for every stretch: place of the patient, shrinkage, entry, time, event, last_assessment, what is
     known of the patient and, of OS, whether after progression."""
@@ -112,7 +124,7 @@ def _stretches(
     last = np.full(n, np.nan)
     if endpoint == PFS and progression == BETWEEN_SCANS:
         last = last_assessments(cohort, assessments(cohort), visit=duration(visit))
-    changes = _improvements(cohort, np.fmin(end, np.where(event == 1, last, np.nan)))
+    changes = _improvements(cohort, np.fmin(end, np.where(event == 1, last, np.nan)), confirmed_after)
     if intention_to_treat:
         start = pd.DataFrame({"place": np.arange(n), "entry": 0.0, "shrinkage": np.nan})
         changes = pd.concat([start, changes], ignore_index=True)
@@ -140,17 +152,18 @@ def _stretches(
     return pd.concat([found.reset_index(drop=True), known], axis=1)
 
 
-def _improvements(cohort: Cohort, until: np.ndarray) -> pd.DataFrame:
+def _improvements(cohort: Cohort, until: np.ndarray, confirmed_after: Duration | None) -> pd.DataFrame:
     """The scans that show more shrinkage than any before, of each patient, until these months: place, entry
-    and shrinkage. Scans that are progression show none."""
-    scans = shown_scans(cohort)
+    and shrinkage. Scans that are progression show none; none is known where it is not confirmed."""
+    scans = shown_scans(cohort, confirmed_after=confirmed_after)
     scans = scans[~scans["progression"] & (scans["time"] <= until[scans["place"]])]
-    scans = scans.assign(shrinkage=0.0 - scans["pchg"]).sort_values(
+    scans = scans.assign(shrinkage=(0.0 - scans["responded"]).fillna(-np.inf)).sort_values(
         ["place", "time", "shrinkage"], ascending=[True, True, False], kind="stable"
     )
     before = scans.groupby("place")["shrinkage"].cummax().groupby(scans["place"]).shift(1)
     better = scans[before.isna() | (scans["shrinkage"] > before)]
-    return better[["place", "time", "shrinkage"]].rename(columns={"time": "entry"}).reset_index(drop=True)
+    better = better[["place", "time", "shrinkage"]].rename(columns={"time": "entry"})
+    return better.replace({"shrinkage": {-np.inf: np.nan}}).reset_index(drop=True)
 
 
 def _progressed(cohort: Cohort) -> np.ndarray:

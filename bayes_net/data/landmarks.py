@@ -60,7 +60,9 @@ class LandmarkSet:
     """The analysed patients of every landmark (``table``) and who left on the way (``attrition``).
 
     ``table`` has one row a landmark and patient: landmark, patient, arm, shrinkage (percentage points,
-    positive when smaller; NaN only for intention to treat without a scan), time (months from the
+    positive when smaller; NaN only for intention to treat without a scan), responded (the shrinkage that a
+    response is told from, at scans that are not progression and confirmed where that is asked for; NaN where
+    there is none), time (months from the
     landmark), event (0/1), last_assessment (months from the landmark, negative before it, of the last
     assessment without progression; NaN for deaths), assessed_before (months from
     the last assessment without progression until the landmark to the landmark), covariates.
@@ -163,6 +165,7 @@ def landmark(
     intention_to_treat: bool = False,
     visit: str | schema.Duration = VISIT,
     scan_window: str | schema.Duration = AT_ONCE,
+    confirmed_after: str | schema.Duration | None = None,
 ) -> LandmarkSet:
     """The landmark set of a cohort: risk sets, best shrinkage by each landmark, and the flow of patients.
 
@@ -181,7 +184,12 @@ def landmark(
     would know nothing of the future either, but patients' hazards would then be compared at different times
     since randomisation.
 
-    Reference: Anderson, Cain & Gelber 1983, doi:10.1200/JCO.1983.1.11.710.
+    ``responded`` is what a ``Response`` is told from: a scan with a new lesion, or progression otherwise,
+    shows none. With ``confirmed_after``, ``"4w"`` by RECIST 1.1, a response counts only if a scan so much
+    later, and by the landmark as well, still shows it.
+
+    Reference: Anderson, Cain & Gelber 1983, doi:10.1200/JCO.1983.1.11.710; of response, Eisenhauer et al.
+    2009, doi:10.1016/j.ejca.2008.10.026.
     """
     _check_choice(cohort, endpoint, population)
     landmarks = landmark_times(times, scan_window=scan_window)
@@ -191,7 +199,8 @@ def landmark(
             "later, or a model without shrinkage (intention_to_treat=True; in a specification slopes = "
             '"none")'
         )
-    shown, seen = shown_scans(cohort), None
+    after = None if confirmed_after is None else schema.duration(confirmed_after)
+    shown, seen = shown_scans(cohort, confirmed_after=after), None
     if endpoint == schema.PFS:
         scans = assessments(cohort)
         seen = scans, last_assessments(cohort, scans, visit=schema.duration(visit))
@@ -264,11 +273,14 @@ def _flow(
 
 
 def _best(shown: pd.DataFrame, landmark: Landmark, n: int) -> pd.DataFrame:
-    """Best shrinkage of each of ``n`` patients in the window, and whether all its scans are progression."""
+    """Best shrinkage of each of ``n`` patients in the window, the best that tells of a response, and whether
+    all its scans are progression."""
     by_patient = shown[shown["time"] <= landmark.limit].groupby("place")
-    best = by_patient.agg(pchg=("pchg", "min"), only_progression=("progression", "all")).reindex(range(n))
+    best = by_patient.agg(
+        shrinkage=("pchg", "min"), responded=("responded", "min"), only_progression=("progression", "all")
+    ).reindex(range(n))
     # 0 - x and not -x: a tumour that kept its size has shrunk by 0, not by -0
-    return best.assign(shrinkage=0.0 - best["pchg"])[["shrinkage", "only_progression"]]
+    return best.assign(shrinkage=0.0 - best["shrinkage"], responded=0.0 - best["responded"])
 
 
 def _analysed(
@@ -280,7 +292,7 @@ def _analysed(
         last, before = seen[1] - landmark.months, assessed_before(*seen, landmark.months)
     known = {"last_assessment": months_on_grid(last), "assessed_before": months_on_grid(before)}
     table = flow.assign(landmark=landmark.label, **known)
-    columns = ["landmark", "patient", "arm", "shrinkage", "time", "event", *known]
+    columns = ["landmark", "patient", "arm", "shrinkage", "responded", "time", "event", *known]
     return table.loc[table["reason"] == ANALYSED, [*columns, *cohort.covariates]]
 
 

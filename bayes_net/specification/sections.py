@@ -139,6 +139,9 @@ class LandmarkSection(Section):
     """Cut shrinkage in two at these percentages too, each in a model of its own."""
     intention_to_treat: Flag = False
     """For thresholds: no scan by the landmark counts as no response."""
+    confirmed_after: PositiveLength | None = None
+    """For thresholds: a response counts only if a scan so much later, and by the landmark as well, still
+    shows it, such as `"4w"` by RECIST 1.1. Left out: one scan is enough."""
     progression: Literal[PROGRESSION] = BETWEEN_SCANS
     """A progression that ends PFS happened at an unknown time between the last scan without it and the one
     that showed it, or (`at the scan`) on the very day that PFS has. A death is on its day in either case."""
@@ -167,6 +170,8 @@ class LandmarkSection(Section):
             raise ValueError(f"thresholds has {', '.join(twice)} twice")
         if self.intention_to_treat and not self.thresholds:
             raise ValueError("intention_to_treat is about response: give thresholds too, such as [30]")
+        if self.confirmed_after is not None and not self.thresholds:
+            raise ValueError("confirmed_after is about response: give thresholds too, such as [30]")
         return self
 
     def population(self, endpoint: str) -> str:

@@ -58,6 +58,7 @@ def landmark_sets(plan: PatientsPlan, cohort: Cohort) -> dict[tuple[str, bool], 
             intention_to_treat=itt or plan.slopes == NONE,
             visit=wanted.visit,
             scan_window=wanted.scan_window,
+            confirmed_after=wanted.confirmed_after,
         )
         for endpoint in wanted.endpoints
         for itt in ((False, True) if wanted.intention_to_treat and wanted.thresholds else (False,))
@@ -119,6 +120,7 @@ def joint_job(plan: PatientsPlan, cohort: Cohort, endpoint: str, measure: Measur
         progression=wanted.progression,
         visit=wanted.visit,
         intention_to_treat=itt,
+        confirmed_after=wanted.confirmed_after if isinstance(measure, Response) else None,
     )
     cuts = checked_cuts(_cuts(plan, endpoint, data.time, data.event))
     first = 0.0 if data.entry is None else data.entry.min()

@@ -164,7 +164,7 @@ def _counts(section: CohortSection, patients: Cohort) -> list[dict]:
         for what, endpoint, threshold, counted, n in (
             (">= 30", "shrinkage", 30.0, seen >= 30, len(seen)),
             (">= 0", "shrinkage", 0.0, seen > 0, len(seen)),
-            ("response", "response", np.nan, seen >= 30, len(own)),
+            ("response", "response", np.nan, own["responded"] >= 30, len(own)),
         ):
             row = {"id": f"{section.study} {arm} {what}", "threshold": threshold, "endpoint": endpoint}
             rows.append(common | row | {"value": float(counted.sum()), "n": float(n)})

@@ -370,6 +370,27 @@ def test_the_report_says_what_a_new_therapy_is_to_the_estimand(tmp_path):
     )
 
 
+@pytest.mark.parametrize("after", [None, "6w"])
+def test_the_report_says_what_a_response_is(tmp_path, after):
+    wanted = {"times": ["100d", "150d"], "confirmed_after": after}
+    prepared = prepare(read_specification(written(tmp_path, landmarks=wanted)))
+    words = model_in_words(prepared, [SimpleNamespace(job=job) for job in prepared.jobs])
+    assert "a new lesion, is no response, whatever the sizes" in words["Response"]
+    confirmed = (
+        "counts only if a scan at least 6 w later, by the landmark as well, still shows it (confirmed)"
+    )
+    assert (confirmed in words["Response"]) == (after is not None)
+    assert ("a response from the one that confirms it" in words["All follow-up"]) == (after is not None)
+    responders = {
+        job.landmark.label: job.data.score.sum()
+        for job in prepared.jobs
+        if job.measure == bn.Response(30) and not job.joint
+    }
+    plain = bn.landmark(prepared.cohort, ["100d", "150d"], confirmed_after=after)
+    for label, n in responders.items():
+        assert n == (plain.at(label)["responded"] >= 30).sum()
+
+
 # A run that is killed, and one that fails.
 
 

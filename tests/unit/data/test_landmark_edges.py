@@ -122,6 +122,7 @@ def test_a_cohort_without_any_later_scan_leaves_nobody():
         "patient",
         "arm",
         "shrinkage",
+        "responded",
         "time",
         "event",
         "last_assessment",

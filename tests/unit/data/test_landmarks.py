@@ -47,7 +47,8 @@ def cohort_of(patients: pd.DataFrame, scans: pd.DataFrame, time_unit: str = "day
 
 
 def recount(patients, scans, day, endpoint, population, itt):
-    """The rule in whole days, one patient after the other: reasons, and (shrinkage, days, event)."""
+    """The rule in whole days, one patient after the other: reasons, and (shrinkage, what tells of a response,
+    days, event)."""
     reasons, analysed = {}, {}
     for p in patients.itertuples():
         risk_day, risk_event = (p.os_time, p.os_event) if population == "alive" else (p.pfs_time, p.pfs_event)
@@ -73,8 +74,10 @@ def recount(patients, scans, day, endpoint, population, itt):
             reasons[p.patient] = "analysed"
             time, event = (p.pfs_time, p.pfs_event) if endpoint == "pfs" else (p.os_time, p.os_event)
             best = max((-s.pchg for s in seen), default=np.nan)
-            best = np.nan if itt and seen and all(bad) else best  # progression is no response
-            analysed[p.patient] = (best, (time - (day or 0)) / 30.4375, event)
+            best = np.nan if itt and seen and all(bad) else best
+            # progression is no response
+            told = max((-s.pchg for s, no in zip(seen, bad, strict=True) if not no), default=np.nan)
+            analysed[p.patient] = (best, told, (time - (day or 0)) / 30.4375, event)
     return reasons, analysed
 
 
@@ -87,9 +90,11 @@ def test_the_rule_equals_a_recount_in_whole_days(label, endpoint, population, it
     reasons, analysed = recount(patients, scans, LIMITS[label], endpoint, population, itt)
 
     table = result.at(label).set_index("patient")
-    expected = pd.DataFrame.from_dict(analysed, orient="index", columns=["shrinkage", "time", "event"])
+    expected = pd.DataFrame.from_dict(
+        analysed, orient="index", columns=["shrinkage", "responded", "time", "event"]
+    )
     pd.testing.assert_frame_equal(
-        table[["shrinkage", "time", "event"]].sort_index(),
+        table[["shrinkage", "responded", "time", "event"]].sort_index(),
         expected.sort_index(),
         check_exact=True,
         check_names=False,
@@ -194,6 +199,7 @@ def test_the_set_carries_what_it_is():
         "patient",
         "arm",
         "shrinkage",
+        "responded",
         "time",
         "event",
         "last_assessment",

@@ -80,6 +80,7 @@ def test_any_other_value_changes_the_digest_and_survives_being_written_out(secti
         "adam_parameters",
         "adam_where",
         "intention_to_treat",
+        "confirmed_after",
         "synthetic_seed",
     )  # keys whose companions change something
     before = parse(values(**({section: companions} if alone else {})))

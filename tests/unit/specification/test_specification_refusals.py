@@ -86,6 +86,10 @@ REFUSED = {
         {"landmarks": {"intention_to_treat": True}},
         "landmarks: intention_to_treat is about response: give thresholds too",
     ),
+    "confirmed_after alone": (
+        {"landmarks": {"confirmed_after": "4w"}},
+        "landmarks: confirmed_after is about response: give thresholds too",
+    ),
     "intention_to_treat text": (
         {"landmarks": {"intention_to_treat": "yes"}},
         "landmarks.intention_to_treat: expected true or false (got 'yes')",
