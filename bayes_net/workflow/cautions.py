@@ -31,6 +31,17 @@ MOST_COVARIATE = 1e6
 """Size of a covariate as it enters: no sampler starts beyond it."""
 COLLINEAR = 0.98
 """Share of a covariate's variance from which the others tell it."""
+DAY = MONTHS_PER["days"]
+GRID = 1e-6 * DAY
+"""The grid that all times are on, in months."""
+_PARTS = {
+    "whole": 1.0, "half": 0.5, "quarters of": 0.25, "tenths of": 0.1, "hundredths of": 0.01,
+    "thousandths of": 1e-3, "ten-thousandths of": 1e-4,
+}  # fmt: skip
+_UNITS = [(MONTHS_PER[unit], unit) for unit in ("years", "months", "weeks")]
+STEPS = [(part * length, f"{how} {unit}") for length, unit in _UNITS for how, part in _PARTS.items()]
+STEPS = sorted([(DAY, ""), *STEPS], reverse=True)
+"""Steps of rounded times in months, the longest first, in words; among them a day."""
 
 
 def cautions(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> tuple[Note, ...]:
@@ -110,21 +121,29 @@ def rounded_at_landmarks(cohort: Cohort, jobs: Sequence[Job]) -> Iterator[Note]:
         if job.landmark.biased or (risk, job.landmark.label) in seen:
             continue
         seen.add((risk, job.landmark.label))
-        times = cohort.patients[f"{risk}_time"].to_numpy(float)
-        step, name = time_step(times)
-        near = within_rounding(times, job.landmark.months, step) if step else np.zeros(len(times), bool)
-        scan_times = cohort.scans.loc[~cohort.scans["baseline"], "time"].to_numpy(float)
-        scan_step, _ = time_step(scan_times)
-        scans = int(within_rounding(scan_times, job.landmark.months, scan_step).sum()) if scan_step else 0
-        if near.any():
-            events = int(cohort.patients.loc[near, f"{risk}_event"].sum())
+        patients, name = _rounded_to(cohort.patients[f"{risk}_time"], job.landmark.months)
+        scans, scan_name = _rounded_to(
+            cohort.scans.loc[~cohort.scans["baseline"], "time"], job.landmark.months
+        )
+        found = []
+        if n := int(patients.sum()):
+            events = counted(int(cohort.patients.loc[patients, f"{risk}_event"].sum()), "event")
+            found.append(f"times of follow-up are {name}, and those of {counted(n, 'patient')} ({events})")
+        if m := int(scans.sum()):
+            found.append(f"times of scans are {scan_name}, and those of {counted(m, 'scan')}")
+        if found:
             message = (
-                f"{risk.upper()}, {job.landmark.label}: times are {name}, and those of "
-                f"{counted(int(near.sum()), 'patient')} ({counted(events, 'event')}) and "
-                f"{counted(scans, 'scan')} round "
-                "to the landmark: whether they are before or after it, rounding decides. Give times in days"
+                f"{risk.upper()}, {job.landmark.label}: {'; '.join(found)} round to the landmark: whether "
+                "they are before or after it, rounding decides. Give times in days"
             )
-            yield Note(WARNING, "rounded-at-landmark", message, int(near.sum()))
+            yield Note(WARNING, "rounded-at-landmark", message, n + m)
+
+
+def _rounded_to(times: pd.Series, landmark: float) -> tuple[np.ndarray, str]:
+    """Which times round to either side of the landmark, and what they are rounded to."""
+    months = times.to_numpy(float)
+    step, name = time_step(months)
+    return within_rounding(months, landmark, step) if step else np.zeros(len(months), bool), name
 
 
 def poor_covariates(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
@@ -286,23 +305,22 @@ def far_reference(plan: PatientsPlan, jobs: Sequence[Job]) -> tuple[Note, ...]:
 
 
 def time_step(months: np.ndarray) -> tuple[float, str]:
-    """The step on which all times lie, in months and words, if it is longer than a day; else 0."""
+    """The longest step on which all times lie, in months and words; 0 if that is a day, on which nothing is
+    rounded. Steps below a day move those of the very day of a landmark: day 252 is 8.28 months, and 36 weeks
+    are 8.2793."""
     months = months[np.isfinite(months) & (months > 0)]
     if len(np.unique(months)) < FEWEST:
         return 0.0, ""
-    steps = {
-        "whole years": 12.0, "half years": 6.0, "tenths of years": 1.2, "hundredths of years": 0.12,
-        "whole months": 1.0, "half months": 0.5, "tenths of months": 0.1, "whole weeks": MONTHS_PER["weeks"],
-    }  # fmt: skip
-    for name, step in sorted(steps.items(), key=lambda item: -item[1]):
-        if np.allclose(months / step, np.round(months / step), rtol=0, atol=1e-5):
-            return step, name
+    for step, name in STEPS:
+        off = np.abs(months / step - np.round(months / step)).max()
+        if off <= max(1e-5, GRID / step):
+            return (step, name) if step != DAY else (0.0, "")
     return 0.0, ""
 
 
 def within_rounding(months: np.ndarray, landmark: float, step: float) -> np.ndarray:
     """Which times round to either side of the landmark."""
-    return np.abs(np.asarray(months, float) - landmark) <= step / 2 + 1e-9
+    return np.abs(np.asarray(months, float) - landmark) <= step / 2 + GRID
 
 
 def straight_line(columns: np.ndarray, names: Sequence[str], target: np.ndarray) -> tuple[float, str]:

@@ -23,7 +23,7 @@ def sized():
 def tables(sized):
     """Patients, and scans of the sized cohort with the category that RECIST makes of each."""
     scans = sized.scans[~sized.scans["baseline"]]
-    named = [is_progression(scans) & (scans["pchg"] > -30), scans["pchg"] <= -99.9, scans["pchg"] <= -30]
+    named = [is_progression(scans), scans["pchg"] <= -99.9, scans["pchg"] <= -30]
     response = np.select(named, ["PD", "CR", "PR"], "SD")
     return sized.patients, scans[["patient", "time"]].assign(response=response)
 

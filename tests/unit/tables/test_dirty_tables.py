@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from dirty import KINDS, clean
@@ -11,7 +12,8 @@ from bayes_net.data.cohort import read_cohort
 from bayes_net.errors import CohortWarning
 from bayes_net.tables.notes import WARNING, WARNINGS
 from bayes_net.tables.plausibility import alike_labels, sentinels
-from bayes_net.workflow.cautions import straight_line, time_step
+from bayes_net.tables.reading import months_on_grid
+from bayes_net.workflow.cautions import straight_line, time_step, within_rounding
 
 HARMLESS = {"no-post-baseline-scan", "far-reference", "scans-after-pfs", "unheeded-progression", "small-cell"}
 """What may be said of any trial."""
@@ -201,11 +203,37 @@ def test_labels_that_differ_by_a_slip_are_grouped():
         ([7 / 30.4375 * k for k in (1, 2, 3, 8, 11)], "whole weeks"),
         ([12.0, 24.0, 36.0, 48.0, 60.0], "whole years"),
         ([k / 30.4375 for k in (11, 52, 61, 99, 103)], ""),
+        ([0.36, 1.71, 2.0, 3.25, 3.38], "hundredths of months"),
+        ([k * 7 / 30.4375 for k in (1.6, 7.4, 8.7, 14.1, 14.7)], "tenths of weeks"),
+        ([12 * k for k in (0.031, 0.142, 0.167, 0.271, 0.282)], "thousandths of years"),
+        ([3.0, 6.0, 12.0, 18.0, 27.0], "quarters of years"),
         ([1, 2], ""),
     ],
 )
 def test_the_step_of_rounded_times(times, name):
     assert time_step(pd.Series(times, dtype=float).to_numpy())[1] == name
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 2, 3])
+@pytest.mark.parametrize(("unit", "length"), [("weeks", 7.0), ("months", 30.4375), ("years", 365.25)])
+@pytest.mark.parametrize("landmark", [150, 180, 252, 336, 504])
+def test_whom_rounded_times_move_over_a_landmark_are_found(unit, length, decimals, landmark):
+    """Every day around a landmark, written in a unit with so many digits: who comes to lie on its other side
+    is among those that the warning counts, and these are no more than rounding can move."""
+    day = np.arange(1, 3000)
+    months = months_on_grid(np.round(day / length, decimals) * length / 30.4375)
+    step, name = time_step(months)
+    near = within_rounding(months, landmark / 30.4375, step) if step else np.zeros(len(day), bool)
+    moved = (months > months_on_grid(landmark / 30.4375)) != (day > landmark)
+    assert not (moved & ~near).any()
+    widest = length * 10.0**-decimals
+    assert not step or step * 30.4375 == pytest.approx(widest)
+    assert (np.abs(day[near] - landmark) <= widest + 1e-6).all()
+    assert name.endswith(unit) or not step
+
+
+def test_times_in_days_are_not_rounded_at_landmarks():
+    assert time_step(months_on_grid(np.arange(1, 1500) / 30.4375)) == (0.0, "")
 
 
 def test_a_line_is_told_by_the_fewest_columns():
