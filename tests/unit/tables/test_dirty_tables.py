@@ -1,6 +1,7 @@
 """Every kind of dirt in patients' tables is said, and nothing is said of clean ones."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,12 @@ from dirty import KINDS, clean
 
 from bayes_net.cli.check import examine
 from bayes_net.data.cohort import read_cohort
+from bayes_net.data.landmarks import landmark_times
 from bayes_net.errors import CohortWarning
 from bayes_net.tables.notes import WARNING, WARNINGS
 from bayes_net.tables.plausibility import alike_labels, sentinels
 from bayes_net.tables.reading import months_on_grid
-from bayes_net.workflow.cautions import straight_line, time_step, within_rounding
+from bayes_net.workflow.cautions import rounded_at_landmarks, straight_line, time_step, within_rounding
 
 HARMLESS = {"no-post-baseline-scan", "far-reference", "scans-after-pfs", "unheeded-progression", "small-cell"}
 """What may be said of any trial."""
@@ -234,6 +236,25 @@ def test_whom_rounded_times_move_over_a_landmark_are_found(unit, length, decimal
 
 def test_times_in_days_are_not_rounded_at_landmarks():
     assert time_step(months_on_grid(np.arange(1, 1500) / 30.4375)) == (0.0, "")
+
+
+def test_scans_dated_by_the_plan_are_named_where_follow_up_is_in_days():
+    """Scans of planned weeks lie on the landmark's very day, wherever they really were."""
+    weeks = [12, 24, 36, 48, 60]
+    patients = pd.DataFrame({"patient": list("abcdef"), "arm": "a", "pfs_event": 1})
+    patients["pfs_time"] = [301, 305, 312, 404, 500, 611]
+    scans = pd.DataFrame([(who, 7 * week, -10) for who in "abcdef" for week in weeks])
+    scans = scans.set_axis(["patient", "time", "pchg"], axis=1)
+    jobs = [SimpleNamespace(population="pfs risk set", landmark=at) for at in landmark_times(["36w"])]
+    with pytest.warns(CohortWarning):
+        cohort = read_cohort(patients, scans, time_unit="days")
+    (note,) = rounded_at_landmarks(cohort, jobs)
+    assert note.message.startswith(
+        "PFS, 36 w: times of scans are whole weeks, and those of 6 scans round to the"
+    )
+    assert note.count == 6
+    elsewhere = [SimpleNamespace(population="pfs risk set", landmark=at) for at in landmark_times(["34w"])]
+    assert not list(rounded_at_landmarks(cohort, elsewhere))
 
 
 def test_a_line_is_told_by_the_fewest_columns():
