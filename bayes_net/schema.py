@@ -18,7 +18,7 @@ CHAIN, DRAW = "chain", "draw"
 SAMPLE_DIMS = (CHAIN, DRAW)
 PATIENT, STUDY, ARM, ENDPOINT, LANDMARK = "patient", "study", "arm", "endpoint", "landmark"
 INTERVAL, BOUNDARY, COVARIATE, CONTRAST, TIME = "interval", "boundary", "covariate", "contrast", "time"
-PERSON_INTERVAL, SHRINKAGE = "person_interval", "shrinkage"
+PERSON_INTERVAL, SHRINKAGE, STATE = "person_interval", "shrinkage", "state"
 PROGRESSION: Final = "progression"
 CURVE, BASELINE, BORROWER = "curve", "baseline", "borrower"
 EFFECT, POOLED_ENDPOINT, BIASED_SLOPE = "effect", "pooled_endpoint", "biased_slope"
@@ -43,6 +43,7 @@ DIMS = {
     PROGRESSION: "patient, by row, whose event lies between two assessments",
     SHRINKAGE: "shrinkage in points at which an estimand is asked for",
     TIME: "months at which an estimand is asked for",
+    STATE: "state of an illness-death model",
     ENDPOINT: "endpoint that has slopes of shrinkage",
     CURVE: "survival curve of an arm of a study",
     BASELINE: "baseline hazard of a study",

@@ -14,7 +14,10 @@ from .exposure import (
     expose as expose,
     long_form as long_form,
 )
-from .follow_up import time_dependent as time_dependent
+from .follow_up import (
+    time_dependent as time_dependent,
+    transitions as transitions,
+)
 from .intervals import (
     equal_event_cuts as equal_event_cuts,
     grid_cuts as grid_cuts,

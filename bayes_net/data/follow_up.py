@@ -1,8 +1,9 @@
-"""Follow-up with the best shrinkage so far: every patient's time at risk once, in stretches of one value."""
+"""Follow-up that is more than one time from a landmark: with the best shrinkage so far, every patient's time
+at risk once, in stretches of one value; and from state to state, with progression on the way to death."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,10 @@ from bayes_net.data.assessments import (
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.exposure import Exposure, checked_progression
 from bayes_net.data.intervals import checked_cuts
+from bayes_net.data.landmarks import LandmarkSet
 from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, WithoutShrinkage, check_measure
 from bayes_net.errors import InputError, listed
-from bayes_net.schema import ARM, OS, PFS, Duration, duration
+from bayes_net.schema import ALIVE, ARM, OS, PFS, Duration, duration
 from bayes_net.tables.reading import months_on_grid
 
 TIME_DEPENDENT, NO_JOINT_MODEL = "time-dependent", "none"
@@ -30,6 +32,13 @@ NEVER_AT_RISK = "no scan without progression before follow-up ended"
 """Why patients do not enter."""
 PROGRESSED = "progressed"
 """The covariate of OS that is 1 from progression on."""
+TO_PROGRESSION, DEATH_BEFORE, DEATH_AFTER = (
+    "progression",
+    "death before progression",
+    "death after progression",
+)
+TRANSITIONS = (TO_PROGRESSION, DEATH_BEFORE, DEATH_AFTER)
+"""Steps between the states of an illness-death model: without progression, with it, dead."""
 
 
 def time_dependent(
@@ -173,3 +182,92 @@ def _progressed(cohort: Cohort) -> np.ndarray:
         (people["os_event"] == 1) & (people["os_time"] <= people["pfs_time"])
     )
     return np.where(ended, people["pfs_time"].to_numpy(float), np.inf)
+
+
+def transitions(
+    cohort: Cohort,
+    landmarks: LandmarkSet,
+    label: str,
+    *,
+    cuts: Mapping[str, Sequence[float | Duration] | np.ndarray] | None = None,
+    measure: Measure = Shrinkage(),
+    covariates: Sequence[Covariate] = (),
+) -> dict[str, Exposure]:
+    """The patients at the landmark ``label`` in each of the ``TRANSITIONS`` of an illness-death model.
+
+    ``landmarks`` are those of overall survival, of ``cohort``. Its patients who are without progression at
+    the landmark are at risk of progression and of death before it, from the landmark on. From the day of
+    their progression they are at risk of death after it (delayed entry), all on one clock that starts at the
+    landmark; so are, where the population is ``alive``, those who had progressed before the landmark, by
+    their shrinkage until then. States are those that are documented: progression is on the day that PFS has.
+    Where PFS is censored before OS, the state is not known from then on, and follow-up ends.
+
+    ``cuts`` are inner cut-points of each transition in months from the landmark; without, a hazard is
+    constant. A transition may be without events: its hazard is then the prior's, pulled down by the time at
+    risk.
+
+    Reference: Andersen and Keiding 2002, doi:10.1191/0962280202sm276ra.
+
+    Raises
+    ------
+    InputError
+        The cohort lacks PFS or OS, the landmarks are of another endpoint or keep patients without a scan,
+        nobody has an event, or the cut-points are not positive and rising.
+    """
+    if cohort.endpoints != (PFS, OS) or landmarks.endpoint != OS:
+        raise InputError(
+            f"transitions of {' and '.join(cohort.endpoints)} at landmarks of {landmarks.endpoint}; expected "
+            "a cohort with PFS and OS, and its landmarks for OS"
+        )
+    if landmarks.intention_to_treat:
+        raise InputError("transitions are of patients with a scan; landmark without intention_to_treat")
+    check_measure(measure, sized=landmarks.sized)
+    table, people = landmarks.at(label), cohort.patients
+    place = pd.Index(people["patient"]).get_indexer(table["patient"])
+    start = landmarks.landmark(label).months
+
+    def since(months: np.ndarray) -> np.ndarray:
+        return np.asarray(months_on_grid(months[place] - start))
+
+    left = since(people[f"{PFS}_time"].to_numpy(float))
+    progressed = since(_progressed(cohort))
+    ended, died = since(people[f"{OS}_time"].to_numpy(float)), people[f"{OS}_event"].to_numpy(float)[place]
+    without = left > 0  # progression at the landmark's very day has happened
+    after = (
+        np.isfinite(progressed) & (progressed < ended) & ((progressed > 0) | (landmarks.population == ALIVE))
+    )
+    dies_without = (people[f"{PFS}_event"].to_numpy(float)[place] == 1) & ~np.isfinite(progressed)
+    rows = {
+        TO_PROGRESSION: (without, np.isfinite(progressed), left),
+        DEATH_BEFORE: (without, dies_without, left),
+        DEATH_AFTER: (after, died == 1, ended),
+    }
+    # who had progressed is known by what shrank until then: the scan that shows progression shows growth
+    of_response = isinstance(measure, Response)
+    points = table["responded"] if of_response else table["shrinkage"].where(without, table["responded"])
+    entry = np.maximum(np.where(np.isfinite(progressed), progressed, 0.0), 0.0)
+    columns = [covariate.values(table) for covariate in covariates]
+    every = np.hstack(columns) if columns else np.empty((len(table), 0))
+    arm = pd.Categorical(table[ARM], categories=landmarks.arms).codes.astype(int)
+    found = {}
+    for name, (at_risk, event, time) in rows.items():
+        keep = at_risk & (of_response | points.notna().to_numpy())
+        found[name] = Exposure(
+            time=time[keep],
+            event=event[keep].astype(float),
+            arm=arm[keep],
+            score=measure.score(points.to_numpy(float)[keep]),
+            covariates=every[keep],
+            cuts=checked_cuts((cuts or {}).get(name, ())),
+            arms=landmarks.arms,
+            covariate_names=tuple(column for covariate in covariates for column in covariate.columns),
+            measure=measure,
+            terms=tuple(covariates),
+            entry=entry[keep] if name == DEATH_AFTER else None,
+        )
+    if not sum(data.event.sum() for data in found.values()):
+        raise InputError(
+            f"landmark {label!r}: {len(table)} patients and neither progression nor death after it; hazards "
+            "cannot be learnt. Leave this landmark out"
+        )
+    return found

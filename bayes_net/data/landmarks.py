@@ -83,13 +83,17 @@ class LandmarkSet:
     sized: bool = True
     notes: tuple[Note, ...] = ()
 
-    def at(self, label: str) -> pd.DataFrame:
-        """The analysed patients of one landmark, by its label or any text that means it: "150 d", "150d"."""
-        labels = [landmark.label for landmark in self.landmarks]
+    def landmark(self, label: str) -> Landmark:
+        """The landmark of this label, or of any text that means it: "150 d", "150d"."""
+        labels = {landmark.label: landmark for landmark in self.landmarks}
         label = label if label in labels else _label(label)
         if label not in labels:
             raise InputError(f"landmark {label!r} is not in this set; expected one of {', '.join(labels)}")
-        return self.table[self.table["landmark"] == label].reset_index(drop=True)
+        return labels[label]
+
+    def at(self, label: str) -> pd.DataFrame:
+        """The analysed patients of one landmark, by its label or any text that means it: "150 d", "150d"."""
+        return self.table[self.table["landmark"] == self.landmark(label).label].reset_index(drop=True)
 
     def __repr__(self) -> str:
         counts = self.table["landmark"].value_counts()
@@ -166,6 +170,7 @@ def landmark(
     visit: str | schema.Duration = VISIT,
     scan_window: str | schema.Duration = AT_ONCE,
     confirmed_after: str | schema.Duration | None = None,
+    progression_scans: bool = True,
 ) -> LandmarkSet:
     """The landmark set of a cohort: risk sets, best shrinkage by each landmark, and the flow of patients.
 
@@ -188,6 +193,10 @@ def landmark(
     shows none. With ``confirmed_after``, ``"4w"`` by RECIST 1.1, a response counts only if a scan so much
     later, and by the landmark as well, still shows it.
 
+    ``progression_scans=False`` counts no size at a scan that is progression. With ``alive``, where patients
+    stay after progression, the scan that shows it enters as growth otherwise: who progressed has shrunk less,
+    and dies sooner, whatever shrinkage does.
+
     Reference: Anderson, Cain & Gelber 1983, doi:10.1200/JCO.1983.1.11.710; of response, Eisenhauer et al.
     2009, doi:10.1016/j.ejca.2008.10.026.
     """
@@ -201,6 +210,8 @@ def landmark(
         )
     after = None if confirmed_after is None else schema.duration(confirmed_after)
     shown, seen = shown_scans(cohort, confirmed_after=after), None
+    if not progression_scans:
+        shown = shown[~shown["progression"]]
     if endpoint == schema.PFS:
         scans = assessments(cohort)
         seen = scans, last_assessments(cohort, scans, visit=schema.duration(visit))

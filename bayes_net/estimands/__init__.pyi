@@ -26,5 +26,6 @@ from .survival import (
     median_survival as median_survival,
     rmst as rmst,
     standardised_survival as standardised_survival,
+    state_probabilities as state_probabilities,
     survival as survival,
 )

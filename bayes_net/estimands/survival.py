@@ -17,8 +17,9 @@ import xarray as xr
 from bayes_net import schema
 from bayes_net.assumptions.hazard import slope_in_force
 from bayes_net.data.exposure import Exposure, person_time, refuse_stretches
+from bayes_net.data.follow_up import TRANSITIONS
 from bayes_net.data.terms import covariates_of
-from bayes_net.errors import InputError
+from bayes_net.errors import InputError, listed
 from bayes_net.estimands.ratios import (
     interval_edges,
     is_of_patients,
@@ -28,7 +29,10 @@ from bayes_net.estimands.ratios import (
 from bayes_net.inference.closed_form import hazards_by_arm, parameters
 from bayes_net.model.likelihoods import cumulative_hazard as accumulated
 from bayes_net.model.predictors import log_hazard
-from bayes_net.schema import ARM, COVARIATE_EFFECT, INTERVAL, LOG_HAZARD, TIME
+from bayes_net.schema import ARM, COVARIATE_EFFECT, INTERVAL, LOG_HAZARD, STATE, TIME
+
+STATES = ("alive without progression", "alive with progression", "dead")
+"""States of an illness-death model."""
 
 
 def baseline_hazard(fit: xr.DataTree) -> xr.DataArray:
@@ -167,6 +171,80 @@ def standardised_survival(
     coords = {dim: fit["posterior"][dim].values for dim in schema.SAMPLE_DIMS}
     coords |= {ARM: list(data.arms), TIME: list(map(float, times))}
     return xr.DataArray(curves, dims=(*schema.SAMPLE_DIMS, ARM, TIME), coords=coords, name="survival")
+
+
+def state_probabilities(
+    fits: Mapping[str, xr.DataTree],
+    data: Exposure,
+    times: Sequence[float] | np.ndarray,
+    *,
+    shrinkage: Sequence[float],
+) -> xr.DataArray:
+    """Probability of each of the ``STATES`` of an illness-death model at ``times`` (months after the
+    landmark), of patients who are without progression at the landmark: dims (chain, draw, state, arm,
+    shrinkage, time).
+
+    ``fits`` are of the exposures of ``transitions``, by the names of the transitions. ``data`` is that of
+    progression, over whose covariates, of all arms together, is averaged (g-computation): arms and shrinkages
+    are then compared in patients with the same covariates. The hazard of death after progression depends on
+    the time since the landmark, not on that since progression (Markov). Exact for piecewise-constant hazards.
+    Survival is the sum of the first two states.
+
+    Reference: Andersen and Keiding 2002, doi:10.1191/0962280202sm276ra.
+
+    Raises
+    ------
+    InputError
+        A transition is missing.
+    """
+    if missing := [name for name in TRANSITIONS if name not in fits]:
+        raise InputError(
+            f"fits of {listed(fits)}; expected those of {listed(TRANSITIONS)}, without {missing[0]}"
+        )
+    grid, total = np.asarray(times, float), 0.0
+    cuts = np.concatenate([fits[name]["constant_data"]["interval_start"].values for name in TRANSITIONS])
+    edges = np.unique(np.concatenate([[0.0], cuts, grid]))
+    edges = edges[edges <= grid.max(initial=0.0)]
+    patterns, counts = np.unique(data.covariates, axis=0, return_counts=True)
+    for row, count in zip(patterns, counts, strict=True):
+        hazards = [_hazard_within(fits[name], edges[:-1], shrinkage, row) for name in TRANSITIONS]
+        probability = _occupied(hazards[0], hazards[1], hazards[2], np.diff(edges))
+        total = total + probability[..., np.searchsorted(edges, grid)] * count / data.n
+    fit, arms = fits[TRANSITIONS[0]], list(data.arms)
+    coords = {dim: fit["posterior"][dim].values for dim in schema.SAMPLE_DIMS}
+    coords |= {STATE: list(STATES), ARM: arms, schema.SHRINKAGE: list(map(float, shrinkage))}
+    dims = (STATE, *schema.SAMPLE_DIMS, ARM, schema.SHRINKAGE, TIME)
+    found = xr.DataArray(total, {**coords, TIME: grid.tolist()}, dims, name="probability")
+    return found.transpose(*schema.SAMPLE_DIMS, STATE, ...)
+
+
+def _hazard_within(
+    fit: xr.DataTree, starts: np.ndarray, shrinkage: Sequence[float], covariates: np.ndarray
+) -> np.ndarray:
+    """Hazard per month from each of ``starts`` on, of patients with these columns of covariates: (chain,
+    draw, arm, shrinkage, start)."""
+    posterior, scores = fit["posterior"].to_dataset(), scores_of(fit, shrinkage)
+    effect = xr.zeros_like(scores)
+    if len(covariates):
+        effect = effect + (posterior[COVARIATE_EFFECT] * covariates).sum(schema.COVARIATE)
+    log_h = log_hazard(posterior[LOG_HAZARD], slope_in_force(posterior), scores, effect)
+    own = np.searchsorted(fit["constant_data"]["interval_start"].values, starts, side="right") - 1
+    return np.exp(log_h).transpose(*schema.SAMPLE_DIMS, ARM, schema.SHRINKAGE, INTERVAL).values[..., own]
+
+
+def _occupied(progress: np.ndarray, die: np.ndarray, die_after: np.ndarray, months: np.ndarray) -> np.ndarray:
+    """Probability of each state, (state, ..., edge), from hazards that are constant between edges."""
+    without, having = np.ones(progress.shape[:-1]), np.zeros(progress.shape[:-1])
+    found = [(without, having)]
+    for k, length in enumerate(months):
+        left, after = (progress[..., k] + die[..., k]) * length, die_after[..., k] * length
+        # who progresses within the interval, and lives until its end
+        entering = progress[..., k] * length * np.exp(-np.minimum(left, after))
+        having = having * np.exp(-after) + without * entering * average_survival(np.abs(left - after))
+        without = without * np.exp(-left)
+        found.append((without, having))
+    alive = np.stack([np.stack(both) for both in found], axis=-1)
+    return np.concatenate([alive, 1.0 - alive.sum(axis=0, keepdims=True)])
 
 
 def _hazard(

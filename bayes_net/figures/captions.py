@@ -14,6 +14,7 @@ from bayes_net.figures.plots import (
     hazard_ratio_by_time,
     ppc,
     prior_posterior,
+    states,
     survival,
     waterfall,
 )
@@ -72,6 +73,16 @@ def _prior_posterior(densities: pd.DataFrame) -> str:
         prior, posterior = (curve["hr"].loc[curve[name].idxmax()] for name in ("prior", "posterior"))
         texts.append(f"{arm}, from {rounded(prior)} before to {rounded(posterior)} after the data")
     return f"densities of the hazard ratio; the peak moves in {'; '.join(texts)}."
+
+
+def _states(probabilities: pd.DataFrame) -> str:
+    last = probabilities[probabilities["time"] == probabilities["time"].max()]
+    texts = [
+        f"{arm}, {profile}: {', '.join(f'{row.state} {rounded(row.estimate)}' for row in rows.itertuples())}"
+        for (arm, profile), rows in last.groupby(["arm", "profile"], sort=False)
+    ]
+    months = significant(probabilities["time"].max())
+    return f"shares of patients in each state; at {months} months: {'; '.join(texts)}."
 
 
 def _ppc(replicated: pd.DataFrame, observed: pd.DataFrame) -> str:
@@ -134,6 +145,13 @@ PATIENTS = {
         "Posterior median hazard ratio of each interval after the landmark (line) and its interval (band), "
         "among patients who are still at risk then. Line at 1: no association.",
         _hazard_ratio_by_time,
+    ),
+    "states": Kind(
+        states,
+        "states",
+        "Posterior mean probabilities of being alive without progression, alive with it, and dead, of "
+        "patients who were without progression at the landmark.",
+        _states,
     ),
     "waterfall": Kind(
         waterfall,

@@ -12,6 +12,7 @@ import pandas as pd
 from bayes_net.assumptions.hazard import varies_over_time
 from bayes_net.assumptions.priors import Flat, Prior
 from bayes_net.checks.predictive import kaplan_meier
+from bayes_net.data.follow_up import TO_PROGRESSION
 from bayes_net.data.terms import Response, Shrinkage, WithoutShrinkage
 from bayes_net.estimands.ratios import OVER_TIME
 from bayes_net.figures.captions import PATIENTS
@@ -24,6 +25,7 @@ from bayes_net.results import curves
 from bayes_net.results.curves import CURVE_POINTS, LONG_NAMES, patient_groups, survival_curves
 from bayes_net.results.fits import Fitted, reported_scales
 from bayes_net.results.patients import primary
+from bayes_net.results.states import by_landmark, state_curves
 from bayes_net.schema import ARM, ASSOCIATION, ENDPOINT_LABELS, POINTS_PER_UNIT, SLOPE
 
 
@@ -36,12 +38,14 @@ def draw(
     ci_prob: float,
     patient_level: bool,
     scores: pd.DataFrame | None = None,
+    transitions: Sequence[Fitted] = (),
+    profiles: Sequence[float] = (),
 ) -> Iterator[Figure]:
     """The figures of a run; curves are drawn at the earliest landmark, and by response at the last (at "no
     limit", which is biased, only where there is no other). Endpoints with one flow of patients share it.
 
-    ``patient_level`` adds the waterfall, in which every bar is a patient, and ``scores`` what knowing
-    shrinkage adds to prediction.
+    ``patient_level`` adds the waterfall, in which every bar is a patient, ``scores`` what knowing shrinkage
+    adds to prediction, and ``transitions`` where patients with these ``profiles`` are by and by.
     """
     arms = fits[0].job.data.arms
     flows = {endpoint: _flow(attrition, endpoint) for endpoint in dict.fromkeys(f.job.endpoint for f in fits)}
@@ -79,6 +83,11 @@ def draw(
                 plotted, about = survival_curves(last, ci_prob=ci_prob), _subject(last)
                 yield _figure("survival", last.job.analysis, *plotted, arms=arms, subject=about)
     yield from _gains(scores)
+    if first := next(by_landmark(transitions), None):
+        job = first[TO_PROGRESSION].job
+        about = landmark_label(f"{job.measure.label}, {job.landmark.label}", job.landmark.biased)
+        shown = state_curves(first, profiles=profiles)
+        yield PATIENTS["states"].figure("states", shown, arms=arms, subject=capitalised(about))
     if patient_level and isinstance(fits[0].job.measure, Shrinkage):
         last = primary(fits, fits[0].job.endpoint)[-1]
         data = last.job.data

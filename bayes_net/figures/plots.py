@@ -7,11 +7,13 @@ Saving and SVG text: ``svg`` and ``save``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
@@ -39,6 +41,7 @@ __all__ = [
     "ppc",
     "prior_posterior",
     "save",
+    "states",
     "survival",
     "svg",
     "waterfall",
@@ -250,6 +253,31 @@ def prior_posterior(densities: pd.DataFrame, *, ax: Axes | None = None, arms: Se
     prior = Line2D([], [], color=GREYS[1], linestyle=style.LINES[1], linewidth=1.2)
     add_legend(ax, [*handles, prior], [*names, "prior"])
     return ax
+
+
+@rc_context(STYLE)
+def states(probabilities: pd.DataFrame, *, arms: Sequence[str] = ()) -> list[Axes]:
+    """Where patients are by and by: probabilities of the states on top of each other, a panel for each arm
+    (row) and profile (column).
+
+    ``probabilities``: arm, profile, state, time, estimate, optional ``origin`` (what months count from).
+    """
+    names, rows = list(probabilities["state"].unique()), present(probabilities)
+    columns, end = list(probabilities["profile"].unique()), probabilities["time"].max()
+    figure = Canvas(figsize=(style.WIDTH, 1.0 + 2.0 * len(rows)), layout="constrained")
+    panels = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
+    shades = dict(zip(names, (style.ARM_COLOURS[0], style.ARM_COLOURS[5], GREYS[4]), strict=True))
+    for (i, arm), (j, profile) in product(enumerate(rows), enumerate(columns)):
+        own = probabilities[(probabilities["arm"] == arm) & (probabilities["profile"] == profile)]
+        wide, ax = own.pivot(index="time", columns="state", values="estimate")[names], panels[i, j]
+        ax.stackplot(wide.index, wide.to_numpy().T, colors=list(shades.values()))
+        ax.set_title(f"{short(arm, 24)}\n{short(profile, 24)}", fontsize=10, loc="left", parse_math=False)
+        ax.set(xlim=(0, end), ylim=(0, 1), xticks=style.month_ticks(end), yticks=np.linspace(0, 1, 5))
+    origin = f"Months from {probabilities['origin'].iloc[0]}" if "origin" in probabilities else "Months"
+    figure.supxlabel(short(origin, 60), fontsize=10, parse_math=False)
+    figure.supylabel("Share of patients", fontsize=10)
+    style.figure_legend(figure, [Patch(color=shade) for shade in shades.values()], names, columns=1)
+    return list(panels.ravel())
 
 
 @rc_context(STYLE)

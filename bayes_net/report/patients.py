@@ -10,14 +10,21 @@ from markupsafe import Markup
 from bayes_net import schema
 from bayes_net.data.landmarks import attrition_table
 from bayes_net.estimands.ratios import OVER_TIME
+from bayes_net.estimands.survival import STATES
+from bayes_net.labels import landmark_label
 from bayes_net.numbers import (
     Cell,
+    capitalised,
+    counted,
     cross_table,
     evenly_rounded,
     format_count,
+    format_posterior,
     format_probability,
     format_ratio,
     listed_and,
+    plain,
+    rounded,
     significant,
 )
 from bayes_net.report.page import NOTHING_BUT_FIGURES, Section, render
@@ -33,6 +40,7 @@ from bayes_net.report.words import (
 )
 from bayes_net.results.columns import judged, tails_of_words
 from bayes_net.results.folder import ResultFolder
+from bayes_net.results.states import ALIVE
 from bayes_net.schema import BRIER, PER_1_POINT, words
 
 LANDMARKS = "landmarks"
@@ -48,6 +56,7 @@ SECTIONS = (
     Section("hazard-ratios", "Hazard ratios"),
     Section("probabilities", "Probabilities"),
     Section("survival", "Survival", needs=("survival",)),
+    Section("states", "From state to state", needs=("states",)),
     Section("arms", "Arms", needs=("arms",)),
     Section("baseline-hazard", "Baseline hazard", needs=NOTHING_BUT_FIGURES),
     Section("waterfall", "Best change of each patient", needs=NOTHING_BUT_FIGURES),
@@ -97,6 +106,10 @@ def patients_page(result: ResultFolder) -> str:
         any_time=bool((ratios["landmark"] == schema.ANY_TIME).any()),
         thresholds=thresholds,
         prediction_in_words=prediction_in_words,
+        states_in_words=states_in_words,
+        transition_table=transition_table,
+        state_table=state_table,
+        associations=associations,
     )
 
 
@@ -118,6 +131,62 @@ def prediction_in_words(scores: pd.DataFrame) -> list[str]:
             "the landmark)."
         )
     return found
+
+
+def states_in_words(states: pd.DataFrame) -> list[str]:
+    """Of 100 patients at the first landmark, how many live until the latest time, by shrinkage: a sentence
+    for each arm, treated ones first."""
+    first = states[(states["landmark"] == states["landmark"].iloc[0]) & (states["gate"] == schema.PASSED)]
+    found = []
+    for arm, rows in reversed(list(first.groupby("arm", sort=False))):
+        last = rows[rows["time"] == rows["time"].max()]
+        groups = last.groupby("profile", sort=False)
+        parts = [_alive_in_words(profile, own.set_index("state")) for profile, own in groups]
+        found.append(
+            f"{arm}: of 100 patients without progression at {first['landmark'].iloc[0]}, "
+            f"{significant(last['time'].iloc[0])} months later {'; and '.join(parts)}."
+        )
+    return found
+
+
+def _alive_in_words(profile: str, at: pd.DataFrame) -> str:
+    low, middle, high = (format_count(100 * at.loc[ALIVE, name]) for name in ("lower", "estimate", "upper"))
+    without = format_count(100 * at.loc[STATES[0], "estimate"])
+    size = profile.replace("size unchanged", "of unchanged size")
+    size = size.replace(">=", "at least").replace("<", "less than")
+    alive = f"{middle} ({low} to {high}) are alive if the tumour was {size}"
+    return f"{alive}, {without} of them without progression"
+
+
+def transition_table(transitions: pd.DataFrame) -> pd.DataFrame:
+    """One row per landmark and arm; one column per step from state to state, hazard ratio with interval and
+    events."""
+    return cross_table(map(_transition_cell, transitions.itertuples(index=False)))
+
+
+def _transition_cell(row: Any) -> Cell:
+    shown = f"{format_ratio(row)}, {counted(int(row.events), 'event')}"
+    place = {"Landmark": landmark_label(row.landmark, row.biased), "Arm": plain(row.arm)}
+    return place, capitalised(row.transition), shown if row.gate == schema.PASSED else "gate failed"
+
+
+def state_table(states: pd.DataFrame) -> pd.DataFrame:
+    """One row per landmark, arm and profile; one column per time: the probability of being alive with its
+    interval, and that of being so without progression."""
+    rows = states.set_index([*(name for name in states if name in _PLACE), "time", "state"])
+    alive, without = (rows.xs(name, level="state").reset_index() for name in (ALIVE, STATES[0]))
+    both = alive.assign(without=without["estimate"])
+    return cross_table(map(_state_cell, both.itertuples(index=False)))
+
+
+_PLACE = ("landmark", "arm", "profile")
+
+
+def _state_cell(row: Any) -> Cell:
+    place = {"Landmark": row.landmark, "Arm": row.arm, "Profile": row.profile}
+    shown = f"{format_posterior(row, most=2)}; {rounded(row.without)}"
+    name = f"At {significant(row.time)} mo"
+    return place, name, shown if row.gate == schema.PASSED else "gate failed"
 
 
 def of_shrinkage(hazard_ratios: pd.DataFrame) -> bool:
@@ -169,5 +238,10 @@ def judged_ratios(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
     hazard_ratios = beside_landmarks(hazard_ratios.assign(tails=judged(hazard_ratios)))
     if not of_shrinkage(hazard_ratios):
         return hazard_ratios
+    return associations(hazard_ratios)
+
+
+def associations(hazard_ratios: pd.DataFrame) -> pd.DataFrame:
+    """Hazard ratios of shrinkage, per 10 points or of response."""
     association = hazard_ratios["estimand"] == schema.ASSOCIATION
     return hazard_ratios[association & (hazard_ratios["measure"] != PER_1_POINT)]

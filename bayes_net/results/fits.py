@@ -32,6 +32,7 @@ class Job:
     """One model to fit: an endpoint's patients at one landmark, and how shrinkage enters.
 
     ``concerned`` says whose follow-up after censoring is to be imputed (None: nobody's, the ordinary fit).
+    ``transition`` is the step from state to state that it is about ("": it is about the endpoint itself).
     """
 
     endpoint: str
@@ -40,6 +41,7 @@ class Job:
     measure: Measure
     data: Exposure
     concerned: np.ndarray | None = None
+    transition: str = ""
 
     @property
     def joint(self) -> bool:
@@ -49,12 +51,14 @@ class Job:
     @property
     def analysis(self) -> str:
         """Name of the endpoint and measure, fit for a file or a group: ``pfs_shrinkage``."""
-        return f"{self.endpoint}_{self.measure.key}{'_any_time' * self.joint}"
+        of = self.transition.replace(" ", "_") or self.endpoint
+        return f"{of}_{self.measure.key}{'_any_time' * self.joint}"
 
     @property
     def label(self) -> str:
         """What was fitted, in words: endpoint, measure, landmark."""
-        return f"{self.endpoint.upper()}, {self.measure.label}, {self.landmark.label}"
+        of = self.transition or self.endpoint.upper()
+        return f"{of}, {self.measure.label}, {self.landmark.label}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,4 +277,9 @@ def compact(fit: xr.DataTree) -> xr.DataTree:
 def at_landmarks(fits: Sequence[Fitted]) -> list[Fitted]:
     """The fits of single landmarks, of whose patients survival can be told: shrinkage is known at the start
     of their clock."""
-    return [f for f in fits if not f.job.joint]
+    return [f for f in fits if not f.job.joint and not f.job.transition]
+
+
+def of_endpoints(fits: Sequence[Fitted]) -> list[Fitted]:
+    """The fits of endpoints, without those of the steps from state to state."""
+    return [f for f in fits if not f.job.transition]

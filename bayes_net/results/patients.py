@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from bayes_net.assumptions.hazard import Hazard, free_variables
 from bayes_net.assumptions.priors import Flat, HalfNormal, Prior, Priors
 from bayes_net.checks.influence import most_influential
 from bayes_net.checks.power import power_scaling, tipping_factor
+from bayes_net.checks.prediction import Prediction, prediction
 from bayes_net.data.terms import Response, Shrinkage, WithoutShrinkage
 from bayes_net.estimands.arms import arm_differences
 from bayes_net.estimands.ratios import OVER_TIME, arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio
@@ -74,6 +77,29 @@ def about_fits(found: Iterable[tuple[Fitted, pd.DataFrame]]) -> pd.DataFrame:
         return pd.DataFrame()
     table = pd.concat(parts, ignore_index=True)
     return table[[*_ABOUT, *(name for name in table if name not in _ABOUT)]]
+
+
+def prediction_tables(
+    fits: Sequence[Fitted],
+    hazard_of: Callable[[Job], Hazard],
+    *,
+    times: Sequence[float],
+    seed: int,
+    ci_prob: float,
+) -> dict[str, Callable[[], pd.DataFrame]]:
+    """How well patients are predicted who were left out, with shrinkage and without, at true landmarks: the
+    scores and the calibration, each by a function, of which the first that is called does the work."""
+
+    @cache
+    def found() -> list[tuple[Fitted, Prediction]]:
+        own = (f for f in fits if SLOPE in f.fit["posterior"] and not f.job.landmark.biased)
+        how: dict[str, Any] = {"times": times, "seed": seed, "ci_prob": ci_prob}
+        return [(f, prediction(f.job.data, hazard_of(f.job), **how)) for f in own]
+
+    return {
+        "prediction": lambda: about_fits((f, own.scores) for f, own in found()),
+        "prediction_calibration": lambda: about_fits((f, own.calibration) for f, own in found()),
+    }
 
 
 def tipping_table(fits: Sequence[Fitted], bands: Sequence[float]) -> pd.DataFrame:

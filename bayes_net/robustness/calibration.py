@@ -34,7 +34,7 @@ def models_to_calibrate(prepared: Prepared) -> tuple[PreparedPatients, list[Job]
     jobs = [
         job
         for job in prepared.jobs
-        if prepared.plan.slopes != NONE and not job.landmark.biased and not job.joint
+        if prepared.plan.slopes != NONE and not job.landmark.biased and not job.joint and not job.transition
     ]
     if not jobs:
         raise InputError(

@@ -12,6 +12,7 @@ from bayes_net.assumptions.priors import INDEPENDENT, NONE, Normal, Prior
 from bayes_net.data.follow_up import TIME_DEPENDENT
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.data.terms import Measure, WithoutShrinkage
+from bayes_net.schema import OS, PFS
 from bayes_net.specification import sections
 from bayes_net.specification.base import Plan
 from bayes_net.specification.data import CovariateSection, DataSection
@@ -51,6 +52,8 @@ class PatientsPlan(Plan):
         without = [e for e in self.landmarks.endpoints if isinstance(cuts, dict) and e not in cuts]
         if without:
             raise ValueError(f"baseline.cuts has no cut-points for {', '.join(without)}")
+        if self.landmarks.transitions:
+            self._of_states()
         if self.slopes == NONE:
             self._without_shrinkage()
         elif self.data.lacks_scans:
@@ -63,6 +66,16 @@ class PatientsPlan(Plan):
                 'times, or slopes = "none"'
             )
         return self
+
+    def _of_states(self) -> None:
+        """What follows patients from state to state needs both endpoints, and follow-up as it was."""
+        if OS not in self.landmarks.endpoints or self.slopes == NONE or self.censoring is not None:
+            raise ValueError(
+                'landmarks.transitions is about the patients of OS and their shrinkage: it needs "os" among '
+                'landmarks.endpoints, slopes other than "none", and no [censoring]'
+            )
+        if isinstance(self.baseline.cuts, dict) and PFS not in self.baseline.cuts:
+            raise ValueError("landmarks.transitions needs cut-points for pfs too in baseline.cuts")
 
     def _without_shrinkage(self) -> None:
         """Nothing that is asked for is about shrinkage."""
@@ -93,14 +106,15 @@ class PatientsPlan(Plan):
         """The ways in which shrinkage enters, each a model of its own."""
         return (WithoutShrinkage(),) if self.slopes == NONE else self.landmarks.measures()
 
-    def hazard(self, measure: Measure, intervals: int) -> Hazard:
-        """The hazard model for one way in which shrinkage enters, with so many intervals.
+    def hazard(self, measure: Measure, intervals: int, *, transition: bool = False) -> Hazard:
+        """The hazard model for one way in which shrinkage enters, with so many intervals; of a ``transition``
+        from state to state median times may be longer, some of which are rare.
 
         Independent intervals have a prior each. A statement about median survival is about all of them: each
         has the square root of their number times its standard deviation, so that together they say as much,
         and do not pull slopes the more the more intervals there are.
         """
-        priors = self.priors.values(measure)
+        priors = (self.priors.of_transitions if transition else self.priors).values(measure)
         if self.baseline.smoothing == INDEPENDENT and "log_hazard" not in self.priors.model_fields_set:
             priors = replace(priors, level=shared_out(priors.level, intervals))
         return Hazard(

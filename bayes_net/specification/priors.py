@@ -48,6 +48,8 @@ _ratio, _median = _or_flat(hazard_ratio_prior), _or_flat(median_survival_prior)
 
 
 MOST_CHANGE = 1000.0
+RARE_MONTHS = 2000.0
+"""Longest median time to a step from state to state that its prior holds for likely."""
 
 
 Change = Annotated[Number, Field(gt=1, le=MOST_CHANGE)]
@@ -91,6 +93,15 @@ class PriorSection(Section):
         if {"median_months", "log_hazard"} <= self.model_fields_set:
             raise ValueError("median_months and log_hazard say the same thing in two ways: give one of them")
         return self
+
+    @property
+    def of_transitions(self) -> PriorSection:
+        """The statements about steps from state to state: the median time to one may be as long as
+        ``RARE_MONTHS``, since few die before progression."""
+        if "log_hazard" in self.model_fields_set or self.median_months == "flat":
+            return self
+        lower, upper = self.median_months
+        return self.model_copy(update={"median_months": (lower, max(upper, RARE_MONTHS))})
 
     def statements(self) -> Iterator[tuple[str, States]]:
         """Each key that states a prior."""

@@ -133,6 +133,9 @@ class LandmarkSection(Section):
     """Endpoints to analyse."""
     os_population: Literal["pfs risk set", "alive"] = AT_RISK
     """Who enters the analysis of OS: the PFS risk set, or all who are alive."""
+    progression_scans: Flag = True
+    """Of `alive`: sizes at scans that are progression count, as growth. `false`: shrinkage is that until
+    then, and who has no other scan is left out."""
     shrinkage_reference: Number = 0.0
     """Shrinkage in points at which baseline hazards and arms are compared."""
     thresholds: tuple[Annotated[Number, Field(gt=0, le=100)], ...] = ()
@@ -160,6 +163,10 @@ class LandmarkSection(Section):
     what the answer in words is about, and landmarks are shown for comparison. `none`: each landmark is judged
     by itself, and words need the more certainty the more landmarks there are."""
 
+    transitions: Flag = False
+    """Follow the patients of OS from state to state, by an illness-death model: to progression, to death
+    before it, and to death after it. Three more fits a landmark."""
+
     @model_validator(mode="after")
     def _one_of_each(self) -> LandmarkSection:
         landmark_times(self.times)
@@ -172,6 +179,11 @@ class LandmarkSection(Section):
             raise ValueError("intention_to_treat is about response: give thresholds too, such as [30]")
         if self.confirmed_after is not None and not self.thresholds:
             raise ValueError("confirmed_after is about response: give thresholds too, such as [30]")
+        if not self.progression_scans and not (OS in self.endpoints and self.os_population == ALIVE):
+            raise ValueError(
+                'progression_scans is about OS of all who are alive: give endpoints with "os" and '
+                f'os_population = "{ALIVE}" too'
+            )
         return self
 
     def population(self, endpoint: str) -> str:

@@ -12,7 +12,7 @@ from bayes_net.assumptions.priors import NONE
 from bayes_net.data.assessments import RESPONSE_POINTS
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.exposure import expose
-from bayes_net.data.follow_up import NEVER_AT_RISK, time_dependent
+from bayes_net.data.follow_up import NEVER_AT_RISK, TO_PROGRESSION, time_dependent, transitions
 from bayes_net.data.intervals import checked_cuts, equal_event_cuts
 from bayes_net.data.landmarks import (
     ALL_PATIENTS,
@@ -26,7 +26,7 @@ from bayes_net.data.terms import Measure, Response
 from bayes_net.errors import InputError
 from bayes_net.inference.imputation import Censoring, concerned_patients
 from bayes_net.results.fits import Job
-from bayes_net.schema import ANY_TIME, OS, SCANNED
+from bayes_net.schema import ANY_TIME, NO_LIMIT, OS, PFS, SCANNED
 from bayes_net.specification.base import Plan
 from bayes_net.specification.patients import PatientsPlan
 
@@ -59,6 +59,7 @@ def landmark_sets(plan: PatientsPlan, cohort: Cohort) -> dict[tuple[str, bool], 
             visit=wanted.visit,
             scan_window=wanted.scan_window,
             confirmed_after=wanted.confirmed_after,
+            progression_scans=wanted.progression_scans or endpoint == PFS,
         )
         for endpoint in wanted.endpoints
         for itt in ((False, True) if wanted.intention_to_treat and wanted.thresholds else (False,))
@@ -127,6 +128,28 @@ def joint_job(plan: PatientsPlan, cohort: Cohort, endpoint: str, measure: Measur
     data = replace(data, cuts=cuts[cuts > first])
     population = SCANNED + (", intention to treat" if itt else "")
     return Job(endpoint, population, Landmark(ANY_TIME, 0.0, np.inf), measure, data)
+
+
+def transition_jobs(plan: PatientsPlan, cohort: Cohort, measure: Measure) -> Iterator[Job]:
+    """The steps from state to state of the patients of OS, at every true landmark."""
+    wanted, of_response = plan.landmarks, isinstance(measure, Response)
+    chosen = landmark(
+        cohort,
+        [at for at in wanted.times if at != NO_LIMIT],
+        endpoint=OS,
+        population=wanted.population(OS),
+        visit=wanted.visit,
+        scan_window=wanted.scan_window,
+        confirmed_after=wanted.confirmed_after if of_response else None,
+        progression_scans=wanted.progression_scans,
+    )
+    covariates = [c.value() for c in plan.covariates]
+    for at in chosen.landmarks:
+        found = transitions(cohort, chosen, at.label, measure=measure, covariates=covariates)
+        for name, data in found.items():
+            endpoint = PFS if name == TO_PROGRESSION else OS
+            cuts = checked_cuts(_cuts(plan, endpoint, data.time, data.event))
+            yield Job(OS, chosen.population, at, measure, replace(data, cuts=cuts), transition=name)
 
 
 def _cuts(plan: PatientsPlan, endpoint: str, time: np.ndarray, event: np.ndarray) -> np.ndarray:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import NONE
 from bayes_net.checks.gate import Gate, gate, worst_of
 from bayes_net.checks.influence import influence
-from bayes_net.checks.prediction import prediction
 from bayes_net.data.assessments import CENSORED_THERE, censor_at_new_therapy
 from bayes_net.data.cohort import Cohort, Origin
 from bayes_net.data.exposure import Exposure
@@ -30,7 +30,16 @@ from bayes_net.report.patients import LANDMARKS
 from bayes_net.results import patients as results
 from bayes_net.results.columns import tails_of_words
 from bayes_net.results.curves import predictive_table
-from bayes_net.results.fits import Fitted, Job, at_landmarks, compact, hazard_ratio_table, reported_quantities
+from bayes_net.results.fits import (
+    Fitted,
+    Job,
+    at_landmarks,
+    compact,
+    hazard_ratio_table,
+    of_endpoints,
+    reported_quantities,
+)
+from bayes_net.results.states import state_tables
 from bayes_net.schema import NUTS, SLOPE
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.tables.notes import UNIT_DOUBTS, accepted
@@ -50,7 +59,15 @@ from bayes_net.workflow.cautions import (
     nobody_concerned,
     refuse_improper,
 )
-from bayes_net.workflow.jobs import censoring_of, job_at, joint_job, landmark_sets, measures_of, never_at_risk
+from bayes_net.workflow.jobs import (
+    censoring_of,
+    job_at,
+    joint_job,
+    landmark_sets,
+    measures_of,
+    never_at_risk,
+    transition_jobs,
+)
 from bayes_net.workflow.loading import load_data
 
 if TYPE_CHECKING:
@@ -102,10 +119,13 @@ class PreparedPatients(Prepared[Fitted]):
 
     def models(self, *, brief: bool = False) -> tuple[ModelToFit, ...]:
         """A model for every job; one of each layout is compiled."""
-        return tuple(self._model(job, brief) for job in self.jobs)
+        return tuple(self._model(job, brief) for job in self.jobs if not (brief and job.transition))
+
+    def _hazard(self, job: Job) -> Hazard:
+        return self.plan.hazard(job.measure, job.data.n_intervals, transition=bool(job.transition))
 
     def _model(self, job: Job, brief: bool) -> ModelToFit:
-        hazard = self.plan.hazard(job.measure, job.data.n_intervals)
+        hazard, alone = self._hazard(job), brief or job.joint or job.transition
 
         def sampled(sampler: Sampler, seed: int) -> xr.DataTree:
             from bayes_net.inference.patients import fit
@@ -114,7 +134,7 @@ class PreparedPatients(Prepared[Fitted]):
             return fit(job.data, hazard, seed=seed, sampler=sampler, shape=shape, brief=brief and ordinary)
 
         def reported(tree: xr.DataTree) -> dict[str, xr.DataArray]:
-            others = {} if brief or job.joint else results.survival_quantities(job, tree, **self._survival)
+            others = {} if alone else results.survival_quantities(job, tree, **self._survival)
             return reported_quantities(tree) | others
 
         def finished(tree: xr.DataTree, judged: Gate) -> Fitted:
@@ -147,7 +167,7 @@ class PreparedPatients(Prepared[Fitted]):
             job.data,
             ordinary,
             censoring,
-            self.plan.hazard(job.measure, job.data.n_intervals),
+            self._hazard(job),
             seed=seed_of(wanted.seed, label=job.label),
             sampler=replace(self.sampler, method=NUTS),  # chains of all imputations have the same statistics
             concerned=job.concerned,
@@ -168,10 +188,16 @@ class PreparedPatients(Prepared[Fitted]):
         """Times and horizon (months) at which arms are compared."""
         return {name: value for name, value in self._survival.items() if name != "profiles"}
 
+    @property
+    def _profiles(self) -> dict[str, Any]:
+        """Times (months) and profiles (points) at which it is told in which states patients are."""
+        return {name: value for name, value in self._survival.items() if name != "horizon"}
+
     def tables(self, fits: Sequence[Fitted], steps: Steps) -> dict[str, pd.DataFrame]:
         """Every table of the run; a few patients of each fit are left out by refitting."""
         steps.next("tables")
         how: dict[str, Any] = {"ci_prob": self.plan.report.level, "interval": self.plan.report.interval}
+        every, fits = fits, of_endpoints(fits)
         separate = at_landmarks(fits)
         ratios = hazard_ratio_table(fits, **how)
         tables = {
@@ -181,7 +207,8 @@ class PreparedPatients(Prepared[Fitted]):
             "arms": results.arm_difference_table(separate, **self._until, **how),
             "attrition": self.attrition,
             "priors": self._priors(fits),
-            "sampling": results.diagnostics_table(fits),
+            "sampling": results.diagnostics_table(every),
+            **state_tables([f for f in every if f.job.transition], **self._profiles, **how),
         }
         bands = [band for band, _ in bars(tails_of_words(ratios))]
         diagnosed, failed = diagnosed_tables(
@@ -196,7 +223,9 @@ class PreparedPatients(Prepared[Fitted]):
                 **self._predictions(separate),
             }
         )
-        tables |= {DIAGNOSTICS: pd.concat([results.gate_table(fits), *failed], ignore_index=True)} | diagnosed
+        tables |= {
+            DIAGNOSTICS: pd.concat([results.gate_table(every), *failed], ignore_index=True)
+        } | diagnosed
         if self.plan.censoring is not None:
             for name in ("hazard_ratios", *(q.name for q in OVER_TIME if q.column), "survival"):
                 tables[name] = tables[name].assign(censoring_factor=self.plan.censoring.factor)
@@ -207,10 +236,7 @@ class PreparedPatients(Prepared[Fitted]):
         first: dict[tuple, Fitted] = {}
         for f in fits:
             first.setdefault((f.job.measure, f.job.data.covariate_names), f)
-        tables = [
-            results.prior_table(f, self.plan.hazard(f.job.measure, f.job.data.n_intervals))
-            for f in first.values()
-        ]
+        tables = [results.prior_table(f, self._hazard(f.job)) for f in first.values()]
         return pd.concat(tables, ignore_index=True).drop_duplicates("parameter", ignore_index=True)
 
     def _predictive(self, fits: Sequence[Fitted]) -> pd.DataFrame:
@@ -221,38 +247,18 @@ class PreparedPatients(Prepared[Fitted]):
         return table[columns].rename(columns={"time": "months", "estimate": "replicated", "p_value": "p"})
 
     def _predictions(self, fits: Sequence[Fitted]) -> dict[str, Callable[[], pd.DataFrame]]:
-        """How well patients are predicted who were left out, with shrinkage and without, where asked for: at
-        true landmarks."""
+        """How well patients are predicted who were left out, with shrinkage and without, where asked for."""
         if not self.plan.report.prediction or self.plan.censoring is not None:
             return {}
-        predicted: dict[str, pd.DataFrame] = {}
-
-        def made(name: str) -> pd.DataFrame:
-            predicted.update(predicted or dict(self._predicted(fits)))
-            return predicted[name]
-
-        return {name: partial(made, name) for name in ("prediction", "prediction_calibration")}
-
-    def _predicted(self, fits: Sequence[Fitted]) -> Iterator[tuple[str, pd.DataFrame]]:
         how: dict[str, Any] = {"seed": self.plan.sampling.seed, "ci_prob": self.plan.report.level}
-        times = [time.months for time in self.plan.report.survival_times]
-        parts = []
-        for f in fits:
-            if SLOPE in f.fit["posterior"] and not f.job.landmark.biased:
-                hazard = self.plan.hazard(f.job.measure, f.job.data.n_intervals)
-                found = prediction(f.job.data, hazard, times=times, **how)
-                parts.append((f, found))
-        yield "prediction", results.about_fits((f, own.scores) for f, own in parts)
-        yield "prediction_calibration", results.about_fits((f, own.calibration) for f, own in parts)
+        return results.prediction_tables(fits, self._hazard, times=self._survival["times"], **how)
 
     def _influences(self, fits: Sequence[Fitted]) -> Iterator[tuple[Fitted, xr.Dataset]]:
         """What every patient does to each fit, by a few refits where importance sampling is not reliable; of
         fits to imputed follow-up, which are not those patients', nothing."""
         for f in fits:
             if "log_likelihood" in f.fit.children and SLOPE in f.fit["posterior"]:
-                job = f.job
-                hazard = self.plan.hazard(job.measure, job.data.n_intervals)
-                shape = self._layouts[_shape_key(job)]
+                shape, hazard = self._layouts[_shape_key(f.job)], self._hazard(f.job)
                 how: dict[str, Any] = {"sampler": self.sampler, "most_refits": MOST_REFITS}
                 yield f, influence(f.fit, f.job.data, hazard, shape=shape, **how)
 
@@ -331,9 +337,13 @@ def prepare_patients(
             if plan.has_joint_model:
                 with gathered.step(), np.errstate(over="ignore"):
                     jobs.append(joint_job(plan, cohort, endpoint, measure))
+    if plan.landmarks.transitions:
+        with gathered.step(), np.errstate(over="ignore"):
+            jobs.extend(transition_jobs(plan, cohort, measures[0]))
     _refuse(gathered.problems, cohort)
     refuse_improper(plan, jobs)
-    separate = [job for job in jobs if not job.joint]  # the joint models are of the same patients
+    # the joint models and the steps from state to state are of the same patients
+    separate = [job for job in jobs if not job.joint and not job.transition]
     found = cautions(plan, cohort, separate) + nobody_concerned(censoring_of(plan), separate)
     notes = cohort.notes + accepted(found, plan.data.accept)
     return PreparedPatients(plan, notes, as_read, sets, tuple(jobs))

@@ -184,6 +184,8 @@ def _patients_figures(prepared: PreparedPatients, analysis: Analysis) -> Iterabl
         ci_prob=report.level,
         patient_level=report.patient_level_figures,
         scores=analysis.tables.get("prediction"),
+        transitions=[f for f in analysis.fits if f.job.transition],
+        profiles=report.profiles,
     )
 
 

@@ -302,7 +302,7 @@ def test_the_excluded_patients_are_counted_in_report_and_flow(out):
 
 def test_the_report_tells_the_model_that_was_fitted(out):
     report = (out / "report.html").read_text(encoding="utf-8")
-    for section in {section.key for section in SECTIONS} - {"waterfall", "prediction"}:
+    for section in {section.key for section in SECTIONS} - {"waterfall", "prediction", "states"}:
         assert f'id="{section}"' in report, section
     text = re.sub(r"<[^>]+>", " ", report)
     assert "α[interval] + θ[arm] + β[arm] · shrinkage / 10 + γ · covariates" in text

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bayes_net.data.follow_up import TRANSITIONS
+from bayes_net.estimands.survival import STATES
 from bayes_net.figures.captions import PATIENTS
 from bayes_net.figures.style import svg
 from bayes_net.report.patients import LANDMARKS as KIND
 from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.results.folder import Illustration, ResultFolder
+from bayes_net.results.states import ALIVE
 
 ARMS = ("octreotide LAR", "177Lu-Dotatate")
 LANDMARKS = ("150 d", "180 d", "36 w", "48 w", "72 w", "no limit")
@@ -151,6 +154,19 @@ def prediction(arms=ARMS) -> tuple[pd.DataFrame, pd.DataFrame]:
     thirds = pd.DataFrame({"group": ["lowest third", "highest third"], "predicted": [0.8, 0.4]})
     found = about.merge(thirds, how="cross").assign(time=12.0, n=27, observed=[0.78, 0.41] * len(about))
     return scores, found
+
+
+def transitions(arms=ARMS) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Hazard ratios of the steps from state to state, and where patients are 12 months after 150 d."""
+    ratios = hazard_ratios(arms)
+    ratios = ratios[~ratios["biased"]].drop(columns="endpoint")
+    states = pd.DataFrame({"state": [*STATES, ALIVE], "estimate": [0.55, 0.25, 0.2, 0.8]})
+    states = states.merge(pd.DataFrame({"arm": arms}), how="cross").assign(
+        population="pfs risk set", measure="shrinkage", landmark="150 d", profile="30 % smaller", time=12.0
+    )
+    states = states.assign(lower=states["estimate"] - 0.1, upper=states["estimate"] + 0.1, level=0.95)
+    states = states.assign(interval="equal-tailed", mcse=0.001, ess_bulk=3000.0, rhat=1.0, gate="passed")
+    return pd.concat([ratios.assign(transition=name) for name in TRANSITIONS], ignore_index=True), states
 
 
 def curves(arms=ARMS) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -315,6 +331,8 @@ def tables(arms=ARMS, *, failing: bool = False, **changes) -> dict[str, pd.DataF
         "power_scaling": power_scaling(arms)[0],
         "tipping_points": power_scaling(arms)[1],
         "influence": influence(arms),
+        "transitions": transitions(arms)[0],
+        "states": transitions(arms)[1],
         "prediction": prediction(arms)[0],
         "prediction_calibration": prediction(arms)[1],
         "sensitivity": pd.DataFrame({"Of": ["PFS, 150 d"], "Medians of scenarios": ["0.60 (b) to 1.20 (a)"]}),

@@ -89,13 +89,13 @@ PUBLIC = {
     "data": """
         AggregatedExposure Cohort Covariate Exposure Landmark LandmarkSet Note Response Shrinkage
         WithoutShrinkage aggregate censor_at_new_therapy collapsed_form equal_event_cuts expose
-        expose_registry grid_cuts landmark long_form read_cohort time_dependent
+        expose_registry grid_cuts landmark long_form read_cohort time_dependent transitions
     """,
     "estimands": """
         NormalMixture arm_differences arm_hazard_ratio baseline_hazard binomial_information
         conditional_survival contrast covariate_hazard_ratio cumulative_hazard elir fit_mixture hazard_ratio
         hazard_ratio_by_time interaction median_survival probability rmst robustify standardised_survival
-        summarise survival update
+        state_probabilities summarise survival update
     """,
     "evidence": "Evidence EvidenceError read_evidence",
     "inference": """
@@ -105,8 +105,8 @@ PUBLIC = {
     "model": "hazard_model synthesis_model",
     "paper": "PaperTable save_tables tables",
     "plots": """
-        attrition_flow baseline_hazard forest hazard_ratio_by_time ppc prior_posterior save survival svg
-        waterfall
+        attrition_flow baseline_hazard forest hazard_ratio_by_time ppc prior_posterior save states survival
+        svg waterfall
     """,
     "priors": """
         Borrowing Fixed Flat HalfCauchy HalfNormal Normal Priors hazard_change_prior hazard_ratio_prior

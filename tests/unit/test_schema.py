@@ -19,7 +19,7 @@ from bayes_net.workflow.analysis import prepare
 PINNED = {
     "DIMS": """
         chain draw arm landmark interval boundary contrast covariate patient person_interval progression
-        shrinkage time
+        shrinkage time state
         endpoint curve baseline borrower effect pooled_endpoint biased_slope response_group pooled_group
         separate_group shrinkage_law shrinkage_arm shrinkage_time shrinkage_study selected_arm
         progressive_group completion_of stratum landmark_interval landmark_boundary inflated

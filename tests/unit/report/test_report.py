@@ -400,7 +400,7 @@ def test_links_lead_to_sections_that_exist(page):
 
 def test_sections_without_content_are_left_out_of_the_contents():
     without = ["survival", "loo", "predictive_check", "sensitivity", "power_scaling", "influence"]
-    without.extend(["prediction", "prediction_calibration"])
+    without.extend(["prediction", "prediction_calibration", "transitions", "states"])
     html = patients_page(fake_results.content(found=fake_results.tables(**dict.fromkeys(without))))
     ids = {attrs.get("id") for attrs in Page(html).all("section")}
     assert ids == KEYS - {
@@ -411,6 +411,7 @@ def test_sections_without_content_are_left_out_of_the_contents():
         "baseline-hazard",
         "waterfall",
         "prediction",
+        "states",
     }
     assert {attrs["href"][1:] for attrs in Page(html).all("a")} <= ids
 

@@ -1,0 +1,126 @@
+"""Tables of an illness-death model: the steps from state to state, and where patients are by and by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_net.data.follow_up import TO_PROGRESSION
+from bayes_net.data.terms import Response
+from bayes_net.estimands.summary import summarise
+from bayes_net.estimands.survival import STATES, state_probabilities
+from bayes_net.results.curves import CURVE_POINTS, origin_of
+from bayes_net.results.fits import Fitted, hazard_ratio_table, profile_label
+from bayes_net.schema import ARM, FAILED, PASSED, SAMPLE_DIMS, STATE
+
+ALIVE = "alive"
+"""With progression or without: overall survival."""
+
+
+def state_tables(
+    fits: Sequence[Fitted], *, times: Sequence[float], profiles: Sequence[float], **how: Any
+) -> dict[str, pd.DataFrame]:
+    """``transition_table`` and ``state_table`` by the names of their files; none without such fits."""
+    if not fits:
+        return {}
+    states = state_table(fits, times=times, profiles=profiles, **how)
+    return {"transitions": transition_table(fits, **how), "states": states}
+
+
+def transition_table(fits: Sequence[Fitted], *, ci_prob: float, interval: str) -> pd.DataFrame:
+    """Hazard ratios of each transition, as ``hazard_ratio_table`` has those of endpoints, with the column
+    ``transition`` in the place of the endpoint."""
+    parts = [
+        hazard_ratio_table([f], ci_prob=ci_prob, interval=interval).assign(transition=f.job.transition)
+        for f in fits
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    return table[["transition", *(name for name in table if name not in ("transition", "endpoint"))]]
+
+
+def state_table(
+    fits: Sequence[Fitted],
+    *,
+    times: Sequence[float],
+    profiles: Sequence[float],
+    ci_prob: float,
+    interval: str,
+) -> pd.DataFrame:
+    """Where patients are who were without progression at the landmark, by arm, profile and months since.
+
+    Columns: population, measure, landmark, arm, profile, time, state (the ``STATES``, and ``alive``),
+    estimate, lower, upper, level, interval, mcse, ess_bulk, rhat, gate. Times beyond the last follow-up of an
+    arm's patients are left out.
+    """
+    parts = []
+    for own in by_landmark(fits):
+        first = own[TO_PROGRESSION]
+        job = first.job
+        draws = probabilities(own, times=times, profiles=profiles)
+        table = summarise(draws, ci_prob=ci_prob, interval=interval, limits=False)
+        reach = dict(zip(job.data.arms, last_follow_up(own), strict=True))
+        table = table.rename(columns={"interval_kind": "interval"}).assign(
+            population=job.population,
+            measure=job.measure.label,
+            landmark=job.landmark.label,
+            profile=[profile_label(job.measure, points) for points in table["shrinkage"]],
+            gate=PASSED if all(f.gate.passed for f in own.values()) else FAILED,
+        )
+        parts.append(table[table["time"] <= table[ARM].map(reach)])
+    columns = [
+        "population",
+        "measure",
+        "landmark",
+        ARM,
+        "profile",
+        "time",
+        STATE,
+        "estimate",
+        "lower",
+        "upper",
+    ]
+    columns += ["level", "interval", "mcse", "ess_bulk", "rhat", "gate"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def state_curves(own: Mapping[str, Fitted], *, profiles: Sequence[float]) -> pd.DataFrame:
+    """Posterior means of the probability of each state, which add up to 1, until the end of follow-up, for a
+    figure: arm, profile, state, time, estimate and ``origin``."""
+    first = own[TO_PROGRESSION]
+    reach = dict(zip(first.job.data.arms, last_follow_up(own), strict=True))
+    times = np.linspace(0.0, max(reach.values()), CURVE_POINTS)
+    draws = probabilities(own, times=times.tolist(), profiles=profiles).sel({STATE: list(STATES)})
+    table = draws.mean(SAMPLE_DIMS).rename("estimate").to_dataframe().reset_index()
+    table = table[table["time"] <= table[ARM].map(reach)]
+    return table.assign(
+        profile=[profile_label(first.job.measure, points) for points in table["shrinkage"]],
+        origin=origin_of(first),
+    )
+
+
+def by_landmark(fits: Sequence[Fitted]) -> Iterator[dict[str, Fitted]]:
+    """The fits of each landmark by their transitions, where none was lost."""
+    for at in dict.fromkeys(f.job.landmark for f in fits):
+        own = {f.job.transition: f for f in fits if f.job.landmark == at}
+        if len(own) == len(STATES):
+            yield own
+
+
+def probabilities(
+    own: Mapping[str, Fitted], *, times: Sequence[float], profiles: Sequence[float]
+) -> xr.DataArray:
+    """Draws of the probability of each state, and of being alive, by arm, profile and time."""
+    job = own[TO_PROGRESSION].job
+    points: Any = (0.0, job.measure.threshold) if isinstance(job.measure, Response) else profiles
+    found = state_probabilities({name: f.fit for name, f in own.items()}, job.data, times, shrinkage=points)
+    alive = found.sel({STATE: list(STATES[:2])}).sum(STATE).expand_dims({STATE: [ALIVE]})
+    return xr.concat([found, alive], dim=STATE)
+
+
+def last_follow_up(own: Mapping[str, Fitted]) -> list[float]:
+    """The longest follow-up of each arm over all transitions, in months."""
+    return [max(each) for each in zip(*(f.job.data.last_follow_up for f in own.values()), strict=True)]
