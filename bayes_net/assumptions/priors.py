@@ -23,6 +23,7 @@ __all__ = [
     "HalfNormal",
     "Normal",
     "Priors",
+    "contrast_prior",
     "hazard_change_prior",
     "hazard_ratio_prior",
     "median_survival_prior",
@@ -118,6 +119,18 @@ def hazard_ratio_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> 
     """Normal prior of a log hazard ratio with ``ci_prob`` of hazard ratios between the limits."""
     mean, sd = _log_interval(lower, upper, ci_prob, "hazard ratio")
     return Normal(mean, sd, f"{100 * ci_prob:g} % of hazard ratios between {lower:g} and {upper:g}")
+
+
+def contrast_prior(prior: Prior, units: float, *, over: str) -> Prior:
+    """The prior of a log hazard ratio over so many ``units`` of score that ``prior`` of one unit means.
+
+    In a model that is linear in the score, patients whose scores are ``units`` apart have a log hazard ratio
+    of ``units`` times the slope, whose mean and SD are so many times the slope's. ``over`` says in words what
+    is so far apart. With 1 / ``units`` it is the way back.
+    """
+    if not isinstance(prior, Normal):
+        return prior
+    return Normal(prior.mean * units, prior.sd * units, f"{prior.statement} {over}")
 
 
 def median_survival_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> MedianSurvival:

@@ -31,8 +31,9 @@ _SHOWN = ("landmark", "arm", "n", "events", "hr", "lower", "upper", "gate")
 class Job:
     """One model to fit: an endpoint's patients at one landmark, and how shrinkage enters.
 
-    ``concerned`` says whose follow-up after censoring is to be imputed (None: nobody's, the ordinary fit).
-    ``transition`` is the step from state to state that it is about ("": it is about the endpoint itself).
+    ``concerned`` says whose follow-up after censoring is to be imputed (None: nobody's, the ordinary fit);
+    responders have shrunk by ``apart`` points more than others (None: not known). ``transition`` is the step
+    from state to state that it is about ("": it is about the endpoint itself).
     """
 
     endpoint: str
@@ -41,6 +42,7 @@ class Job:
     measure: Measure
     data: Exposure
     concerned: np.ndarray | None = None
+    apart: float | None = None
     transition: str = ""
 
     @property

@@ -106,15 +106,18 @@ class PatientsPlan(Plan):
         """The ways in which shrinkage enters, each a model of its own."""
         return (WithoutShrinkage(),) if self.slopes == NONE else self.landmarks.measures()
 
-    def hazard(self, measure: Measure, intervals: int, *, transition: bool = False) -> Hazard:
-        """The hazard model for one way in which shrinkage enters, with so many intervals; of a ``transition``
-        from state to state median times may be longer, some of which are rare.
+    def hazard(
+        self, measure: Measure, intervals: int, apart: float | None = None, *, transition: bool = False
+    ) -> Hazard:
+        """The hazard model for one way in which shrinkage enters, with so many intervals, where responders
+        have shrunk by ``apart`` points more than others (None: not known); of a ``transition`` from state to
+        state median times may be longer, some of which are rare.
 
         Independent intervals have a prior each. A statement about median survival is about all of them: each
         has the square root of their number times its standard deviation, so that together they say as much,
         and do not pull slopes the more the more intervals there are.
         """
-        priors = (self.priors.of_transitions if transition else self.priors).values(measure)
+        priors = (self.priors.of_transitions if transition else self.priors).values(measure, apart)
         if self.baseline.smoothing == INDEPENDENT and "log_hazard" not in self.priors.model_fields_set:
             priors = replace(priors, level=shared_out(priors.level, intervals))
         return Hazard(
@@ -126,4 +129,6 @@ class PatientsPlan(Plan):
         plain = super()._plain
         if "log_hazard" in plain["priors"]:  # it takes the place of the default median
             del plain["priors"]["median_months"]
+        if (derived := self.priors.derived) is not None:  # written down, it would be a statement
+            plain["priors"].pop(derived, None)
         return plain

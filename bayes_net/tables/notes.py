@@ -72,6 +72,7 @@ WARNINGS = {
     "collinear-covariate": "a covariate that follows from others",
     "far-covariate": "a covariate's reference far from its values",
     "far-reference": "a shrinkage of reference far from the patients' own",
+    "contradicting-priors": "hazard ratios per 10 points and of response that do not agree",
     "nobody-concerned": "no follow-up to impute",
 }
 """The codes of warnings, and what each is about: `accept` takes them."""

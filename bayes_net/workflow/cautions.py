@@ -11,7 +11,7 @@ from bayes_net.assumptions.hazard import COMMON, PER_ARM, SHARED
 from bayes_net.assumptions.priors import INDEPENDENT, NONE, Flat
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.exposure import Exposure, one_hot
-from bayes_net.data.terms import Shrinkage
+from bayes_net.data.terms import Response, Shrinkage
 from bayes_net.errors import InputError, listed
 from bayes_net.inference.imputation import Censoring, follow_up_ends
 from bayes_net.numbers import counted, format_count, percent, significant
@@ -52,6 +52,7 @@ def cautions(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> tuple[N
         *rounded_at_landmarks(cohort, jobs),
         *poor_covariates(plan, jobs),
         *far_reference(plan, jobs),
+        *contradicting_priors(plan, jobs),
     ]
     return tuple(found)
 
@@ -223,7 +224,7 @@ def nobody_concerned(censoring: Censoring | None, jobs: Sequence[Job]) -> tuple[
 def refuse_improper(plan: PatientsPlan, jobs: Sequence[Job]) -> None:
     """Flat priors where the data say nothing leave no posterior at all."""
     for job in jobs:
-        hazard, events = plan.hazard(job.measure, job.data.n_intervals), job.data.events
+        hazard, events = plan.hazard(job.measure, job.data.n_intervals, job.apart), job.data.events
         priors, by_arm = hazard.priors, events.sum(axis=1)
         cells = events if hazard.baseline == PER_ARM else events.sum(axis=0)
         levels = cells if hazard.smoothing == INDEPENDENT else cells.sum(axis=-1)
@@ -302,6 +303,13 @@ def far_reference(plan: PatientsPlan, jobs: Sequence[Job]) -> tuple[Note, ...]:
         "patients' own, or median_months"
     )
     return (Note("warning", "far-reference", message, 1),)
+
+
+def contradicting_priors(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
+    """A note if hazard ratios per 10 points and of response are stated and do not follow from each other."""
+    stated = [job for job in jobs if isinstance(job.measure, Response)]
+    if stated and (message := plan.priors.contradiction(stated[0].apart)):
+        yield Note(WARNING, "contradicting-priors", message, 1)
 
 
 def time_step(months: np.ndarray) -> tuple[float, str]:

@@ -135,8 +135,8 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
     return _sections(
         "patients_model.txt.j2",
         plan=plan,
-        hazard=plan.hazard(job.measure, job.data.n_intervals),
-        steps=plan.hazard(job.measure, job.data.n_intervals, transition=True),
+        hazard=plan.hazard(job.measure, job.data.n_intervals, job.apart),
+        steps=plan.hazard(job.measure, job.data.n_intervals, job.apart, transition=True),
         forms=SLOPE_FORMS,
         sized=prepared.cohort.sized,
         endpoints=" and ".join(ENDPOINT_LABELS[endpoint] for endpoint in plan.landmarks.endpoints),

@@ -75,6 +75,27 @@ def censoring_of(plan: Plan) -> Censoring | None:
     return Censoring(**section.model_dump(exclude={"horizon"}), horizon=horizon)
 
 
+def points_apart(plan: PatientsPlan, sets: Mapping[tuple[str, bool], LandmarkSet]) -> float | None:
+    """By how many points responders have shrunk more than others, to the point: the difference of mean best
+    shrinkage at each true landmark, averaged over responders. None: scans have no sizes, or no landmark has
+    both.
+
+    It is taken from shrinkage alone, never from what followed, so that a prior may rest on it.
+    """
+    chosen = sets[plan.landmarks.endpoints[0], False]
+    if not chosen.sized or plan.slopes == NONE:
+        return None
+    true = [at for at in chosen.landmarks if not at.biased] or chosen.landmarks
+    measure, found, weights = Response((*plan.landmarks.thresholds, RESPONSE_POINTS)[0]), [], []
+    for at in true:
+        shrinkage = chosen.at(at.label)["shrinkage"].dropna().to_numpy(float)
+        responded = measure.score(shrinkage) == 1
+        if responded.any() and not responded.all():
+            found.append(shrinkage[responded].mean() - shrinkage[~responded].mean())
+            weights.append(responded.sum())
+    return float(np.round(np.average(found, weights=weights))) if found else None
+
+
 def job_at(
     plan: PatientsPlan,
     sets: Mapping[tuple[str, bool], LandmarkSet],

@@ -66,6 +66,7 @@ from bayes_net.workflow.jobs import (
     landmark_sets,
     measures_of,
     never_at_risk,
+    points_apart,
     transition_jobs,
 )
 from bayes_net.workflow.loading import load_data
@@ -122,7 +123,8 @@ class PreparedPatients(Prepared[Fitted]):
         return tuple(self._model(job, brief) for job in self.jobs if not (brief and job.transition))
 
     def _hazard(self, job: Job) -> Hazard:
-        return self.plan.hazard(job.measure, job.data.n_intervals, transition=bool(job.transition))
+        intervals, transition = job.data.n_intervals, bool(job.transition)
+        return self.plan.hazard(job.measure, intervals, job.apart, transition=transition)
 
     def _model(self, job: Job, brief: bool) -> ModelToFit:
         hazard, alone = self._hazard(job), brief or job.joint or job.transition
@@ -341,6 +343,8 @@ def prepare_patients(
         with gathered.step(), np.errstate(over="ignore"):
             jobs.extend(transition_jobs(plan, cohort, measures[0]))
     _refuse(gathered.problems, cohort)
+    apart = points_apart(plan, sets)
+    jobs = [replace(job, apart=apart) for job in jobs]
     refuse_improper(plan, jobs)
     # the joint models and the steps from state to state are of the same patients
     separate = [job for job in jobs if not job.joint and not job.transition]

@@ -64,7 +64,7 @@ def test_one_prior_of_patients_changes_at_a_time_and_as_it_is_called(tmp_path):
                 own = (getattr(priors, name) for priors in pair)
                 assert_changed(each.step.how, *own, block=each.step.block)
         seen.append((each.step.block, names.pop(), each.step.how))
-    blocks = {"baseline": "level", "slope": "slope", "slope of response": "slope"}
+    blocks = {"baseline": "level", "slope": "slope"}  # that of response follows from it
     blocks |= {"arm effect": "arm_effect", "covariates": "covariate"}
     expected = [(block, name, how) for block, name in blocks.items() for how in (WEAKENED, MOVED)]
     assert seen == [*expected, *(("change over time", "step_sd", how) for how in (WEAKENED, NARROWED))]

@@ -109,8 +109,8 @@ PUBLIC = {
         svg waterfall
     """,
     "priors": """
-        Borrowing Fixed Flat HalfCauchy HalfNormal Normal Priors hazard_change_prior hazard_ratio_prior
-        median_survival_prior probability_prior slope_change_prior
+        Borrowing Fixed Flat HalfCauchy HalfNormal Normal Priors contrast_prior hazard_change_prior
+        hazard_ratio_prior median_survival_prior probability_prior slope_change_prior
     """,
     "results": "Fitted ResultFolder fitted hazard_ratio_table read_result survival_curves survival_table",
     "robustness": "Comparison Sensitivity compare sensitivity",

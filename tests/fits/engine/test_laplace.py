@@ -28,7 +28,9 @@ def jobs():
     """Models of the shipped synthetic analysis: each endpoint and measure, at the first or last landmark."""
     prepared = prepare(bn.read_specification(find_specification("netter1_synthetic")))
     chosen = {(job.analysis, at): job for at, job in enumerate(prepared.jobs) if at % 6 in (0, 5)}
-    return [(job, prepared.plan.hazard(job.measure, job.data.n_intervals)) for job in chosen.values()]
+    return [
+        (job, prepared.plan.hazard(job.measure, job.data.n_intervals, job.apart)) for job in chosen.values()
+    ]
 
 
 def normal(sd: float, size: int = 2, **more) -> Posterior:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from plans import COMPANIONS, MINIMAL, OTHER_VALUES, SYNTHETIC, parse, values
 
-from bayes_net.assumptions.priors import Flat, Normal, slope_change_prior
+from bayes_net.assumptions.priors import Flat, Normal, hazard_ratio_prior, slope_change_prior
 from bayes_net.data.terms import Covariate, Response, Shrinkage
 from bayes_net.robustness.scenarios import plan
 from bayes_net.schema import Duration
@@ -146,6 +146,43 @@ def test_statements_become_the_priors_they_mean():
     assert specification.hazard(response, 3).priors.slope == Flat()
     flat = parse(values(priors={"median_months": "flat"})).hazard(shrinkage, 7)
     assert flat.priors.level == Flat()
+
+
+def test_one_statement_gives_the_prior_of_slope_and_of_response():
+    shrinkage, response = Shrinkage(), Response(30.0)
+    default = parse(values())
+    slope, of_response = (default.hazard(m, 3, 34.0).priors.slope for m in (shrinkage, response))
+    assert slope == hazard_ratio_prior(0.5, 2)
+    assert of_response.sd == pytest.approx(3.4 * slope.sd)
+    assert "0.5 and 2 per 10 points, times 34 points" in of_response.statement
+    moved = parse(values(priors={"hazard_ratio_per_10_points": [0.7, 1]})).hazard(response, 3, 20.0).priors
+    assert moved.slope.mean == pytest.approx(2 * hazard_ratio_prior(0.7, 1).mean)
+    assert "35 points (assumed)" in default.hazard(response, 3).priors.slope.statement
+    alone = parse(values(priors={"hazard_ratio_response": [0.2, 5]}))
+    slope, of_response = (alone.hazard(m, 3, 40.0).priors.slope for m in (shrinkage, response))
+    assert of_response == hazard_ratio_prior(0.2, 5)
+    assert slope.sd == pytest.approx(of_response.sd / 4)
+    again = read_again(alone)
+    assert again.hazard(shrinkage, 3, 40.0) == alone.hazard(shrinkage, 3, 40.0)  # nothing derived is stated
+    assert again.digest == alone.digest
+    flat = parse(values(priors={"hazard_ratio_per_10_points": "flat"}))
+    assert flat.hazard(response, 3, 40.0).priors.slope == Flat()
+
+
+def read_again(specification):
+    return PatientsPlan.model_validate(tomllib.loads(specification.public_toml()))
+
+
+def test_two_statements_hold_as_they_are_and_are_told_apart():
+    both = {"hazard_ratio_per_10_points": [0.5, 2], "hazard_ratio_response": [0.2, 5]}
+    plan = parse(values(priors=both))
+    slope, response = (plan.hazard(m, 3, 35.0).priors.slope for m in (Shrinkage(), Response(30.0)))
+    assert (slope, response) == (hazard_ratio_prior(0.5, 2), hazard_ratio_prior(0.2, 5))
+    told = plan.priors.contradiction(35.0)
+    assert "is 0.2 to 5, but hazard ratios of 0.5 to 2 per 10 points mean 0.088 to 11 over the 35" in told
+    assert not plan.priors.contradiction(24.0)  # 0.19 to 5.3
+    assert not parse(values(priors=both | {"hazard_ratio_response": "flat"})).priors.contradiction(35.0)
+    assert not parse(values()).priors.contradiction(35.0)
 
 
 def test_independent_intervals_say_together_what_is_stated_of_median_survival():

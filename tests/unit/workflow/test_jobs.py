@@ -1,5 +1,6 @@
 """Which models a specification of patients has beside those of its landmarks."""
 
+import numpy as np
 import small_trial
 
 import bayes_net as bn
@@ -28,3 +29,30 @@ def test_an_interval_before_anybody_is_at_risk_is_none(tmp_path):
     assert all(job.data.n_intervals == 3 for job in separate)
     assert joint.data.entry.min() > separate[0].data.cuts[0]
     assert joint.data.cuts.tolist() == separate[0].data.cuts[1:].tolist()
+
+
+def test_points_between_responders_and_others_are_those_of_the_landmarks(tmp_path):
+    own = {"times": ["120d", "180d"], "thresholds": [30], "joint": "none"}
+    path = small_trial.written(tmp_path, landmarks=own)
+    prepared = prepare(bn.read_specification(path))
+    found, weights = [], []
+    for label in ("120 d", "180 d"):
+        shrinkage = prepared.sets["pfs", False].at(label)["shrinkage"]
+        responded = shrinkage >= 30
+        found.append(shrinkage[responded].mean() - shrinkage[~responded].mean())
+        weights.append(responded.sum())
+    assert {job.apart for job in prepared.jobs} == {float(round(np.average(found, weights=weights)))}
+    assert not told_of(prepared)
+
+
+def test_priors_that_contradict_each_other_are_told_of(tmp_path):
+    both = {"hazard_ratio_per_10_points": [0.5, 2], "hazard_ratio_response": [0.8, 1.25]}
+    for k, thresholds in enumerate(([30], None)):
+        own = {"times": ["120d"], "thresholds": thresholds}
+        path = small_trial.written(tmp_path / str(k), landmarks=own, priors=both)
+        told = told_of(prepare(bn.read_specification(path)))
+        assert len(told) == bool(thresholds)  # without a model of response there is nothing to contradict
+
+
+def told_of(prepared):
+    return [note for note in prepared.notes if note.code == "contradicting-priors"]
