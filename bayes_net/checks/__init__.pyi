@@ -2,6 +2,9 @@ from .calibrate import (
     calibrate as calibrate,
     calibration_summary as calibration_summary,
 )
+from .conflict import (
+    prior_conflict as prior_conflict,
+)
 from .gate import (
     Gate as Gate,
     gate as gate,

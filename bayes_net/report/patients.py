@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from bayes_net import schema
+from bayes_net.checks.conflict import MEDIAN
 from bayes_net.data.landmarks import attrition_table
 from bayes_net.estimands.ratios import OVER_TIME
 from bayes_net.estimands.survival import STATES
@@ -64,7 +65,9 @@ SECTIONS = (
     Section("ppc", "Posterior-predictive check", needs=("predictive_check",)),
     Section("loo", "Leave-one-out cross-validation", needs=("loo",)),
     Section("prediction", "Does shrinkage predict?", needs=("prediction",)),
-    Section("sensitivity", "Sensitivity", needs=("power_scaling", "influence", "sensitivity")),
+    Section(
+        "sensitivity", "Sensitivity", needs=("power_scaling", "prior_conflict", "influence", "sensitivity")
+    ),
     Section("limitations", "Limitations"),
     Section("provenance", "Provenance and specification"),
     Section("checklists", "Reporting checklists"),
@@ -110,6 +113,7 @@ def patients_page(result: ResultFolder) -> str:
         transition_table=transition_table,
         state_table=state_table,
         associations=associations,
+        conflict_in_words=conflict_in_words,
     )
 
 
@@ -187,6 +191,42 @@ def _state_cell(row: Any) -> Cell:
     shown = f"{format_posterior(row, most=2)}; {rounded(row.without)}"
     name = f"At {significant(row.time)} mo"
     return place, name, shown if row.gate == schema.PASSED else "gate failed"
+
+
+SURPRISING = 0.05
+"""Below this share of a p-value, split over what is looked at, data are said to contradict a prior."""
+
+
+def conflict_in_words(conflict: pd.DataFrame) -> str:
+    """Whether the data lie where the stated priors expected them, in a sentence.
+
+    Landmarks have the same patients: each statement of an endpoint, measure and arm counts once when 0.05 is
+    split over what is looked at.
+    """
+    known = conflict.dropna(subset=["p"])
+    if known.empty:
+        return "The data say too little to be set against any prior."
+    looked = len(known.drop_duplicates(["endpoint", "measure", "statement", "arm"]))
+    bar = SURPRISING / looked
+    least, found = known.loc[known["p"].idxmin()], known[known["p"] < bar]
+    if found.empty:
+        return (
+            f"Priors and data do not contradict each other: of {format_count(len(known))} comparisons the "
+            f"smallest p-value is {significant(least.p, 2)}, for {_where(least)}."
+        )
+    more = f" and {format_count(len(found) - 1)} more" if len(found) > 1 else ""
+    side = "above" if least.z > 0 else "below"
+    return (
+        f"The data are {side} what the prior expected of {_where(least)}{more} "
+        f"(p = {significant(least.p, 1)}, less than {significant(bar, 2)}): ask which of the two is "
+        "wrong, and what a wider prior says."
+    )
+
+
+def _where(row: Any) -> str:
+    arm = f", {row.arm}" if row.arm else ""
+    what = "the log hazard behind median survival" if row.statement == MEDIAN else f"the {row.statement}"
+    return f"{what} ({words(row.endpoint)}, {row.measure}, {row.landmark}{arm})"
 
 
 def of_shrinkage(hazard_ratios: pd.DataFrame) -> bool:

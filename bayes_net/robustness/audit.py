@@ -184,9 +184,7 @@ def _of_patients(prepared: PreparedPatients) -> Iterator[Step]:
     used = {
         (free.key, type(job.measure))
         for job in prepared.jobs
-        for free in free_variables(
-            plan.hazard(job.measure, job.data.n_intervals, job.apart), job.data
-        ).values()
+        for free in free_variables(prepared.hazard(job), job.data).values()
     }
     limits = partial(_limits, probability=priors.probability)
     stated: dict[str, tuple[str, Rule]] = {}

@@ -55,7 +55,7 @@ def calibration_of(
     done, total = count(1), 2 * replicates * len(jobs)
     parts = []
     for job in jobs:
-        hazard = own.plan.hazard(job.measure, job.data.n_intervals, job.apart)
+        hazard = own.hazard(job)
         step = partial(_step, advance, job.label, done, total)
         for truth in (PRIOR, NO_ASSOCIATION):
             rows = calibrate(

@@ -13,14 +13,13 @@ import xarray as xr
 
 from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import NONE
+from bayes_net.checks.conflict import prior_conflict
 from bayes_net.checks.gate import Gate, gate, worst_of
 from bayes_net.checks.influence import influence
 from bayes_net.data.assessments import CENSORED_THERE, censor_at_new_therapy
 from bayes_net.data.cohort import Cohort, Origin
 from bayes_net.data.exposure import Exposure
-from bayes_net.data.landmarks import (
-    LandmarkSet,
-)
+from bayes_net.data.landmarks import LandmarkSet
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import Gathered, InputError, refuse
 from bayes_net.estimands.ratios import OVER_TIME
@@ -118,16 +117,17 @@ class PreparedPatients(Prepared[Fitted]):
             ["endpoint", "population", "landmark", "arm", "reason", "n"]
         ]
 
+    def hazard(self, job: Job) -> Hazard:
+        """What the model of a job assumes."""
+        intervals, transition = job.data.n_intervals, bool(job.transition)
+        return self.plan.hazard(job.measure, intervals, job.apart, transition=transition)
+
     def models(self, *, brief: bool = False) -> tuple[ModelToFit, ...]:
         """A model for every job; one of each layout is compiled."""
         return tuple(self._model(job, brief) for job in self.jobs if not (brief and job.transition))
 
-    def _hazard(self, job: Job) -> Hazard:
-        intervals, transition = job.data.n_intervals, bool(job.transition)
-        return self.plan.hazard(job.measure, intervals, job.apart, transition=transition)
-
     def _model(self, job: Job, brief: bool) -> ModelToFit:
-        hazard, alone = self._hazard(job), brief or job.joint or job.transition
+        hazard, alone = self.hazard(job), brief or job.joint or job.transition
 
         def sampled(sampler: Sampler, seed: int) -> xr.DataTree:
             from bayes_net.inference.patients import fit
@@ -169,7 +169,7 @@ class PreparedPatients(Prepared[Fitted]):
             job.data,
             ordinary,
             censoring,
-            self._hazard(job),
+            self.hazard(job),
             seed=seed_of(wanted.seed, label=job.label),
             sampler=replace(self.sampler, method=NUTS),  # chains of all imputations have the same statistics
             concerned=job.concerned,
@@ -218,6 +218,7 @@ class PreparedPatients(Prepared[Fitted]):
                 "predictive_check": lambda: self._predictive(separate),
                 "loo": lambda: results.loo_table(fits),
                 "power_scaling": lambda: results.power_scaling_table(fits),
+                "prior_conflict": lambda: self._conflict(fits),
                 "tipping_points": lambda: results.tipping_table(
                     [f for f in fits if f.job.joint] or fits, bands
                 ),
@@ -238,8 +239,13 @@ class PreparedPatients(Prepared[Fitted]):
         first: dict[tuple, Fitted] = {}
         for f in fits:
             first.setdefault((f.job.measure, f.job.data.covariate_names), f)
-        tables = [results.prior_table(f, self._hazard(f.job)) for f in first.values()]
+        tables = [results.prior_table(f, self.hazard(f.job)) for f in first.values()]
         return pd.concat(tables, ignore_index=True).drop_duplicates("parameter", ignore_index=True)
+
+    def _conflict(self, fits: Sequence[Fitted]) -> pd.DataFrame:
+        """Whether the data lie where priors expected them; of fits to imputed follow-up, nothing."""
+        observed = [f for f in fits if "log_likelihood" in f.fit.children]
+        return results.about_fits((f, prior_conflict(f.fit, self.hazard(f.job))) for f in observed)
 
     def _predictive(self, fits: Sequence[Fitted]) -> pd.DataFrame:
         if self.plan.censoring is not None:
@@ -253,16 +259,16 @@ class PreparedPatients(Prepared[Fitted]):
         if not self.plan.report.prediction or self.plan.censoring is not None:
             return {}
         how: dict[str, Any] = {"seed": self.plan.sampling.seed, "ci_prob": self.plan.report.level}
-        return results.prediction_tables(fits, self._hazard, times=self._survival["times"], **how)
+        return results.prediction_tables(fits, self.hazard, times=self._survival["times"], **how)
 
     def _influences(self, fits: Sequence[Fitted]) -> Iterator[tuple[Fitted, xr.Dataset]]:
         """What every patient does to each fit, by a few refits where importance sampling is not reliable; of
         fits to imputed follow-up, which are not those patients', nothing."""
         for f in fits:
             if "log_likelihood" in f.fit.children and SLOPE in f.fit["posterior"]:
-                shape, hazard = self._layouts[_shape_key(f.job)], self._hazard(f.job)
+                shape = self._layouts[_shape_key(f.job)]
                 how: dict[str, Any] = {"sampler": self.sampler, "most_refits": MOST_REFITS}
-                yield f, influence(f.fit, f.job.data, hazard, shape=shape, **how)
+                yield f, influence(f.fit, f.job.data, self.hazard(f.job), shape=shape, **how)
 
     def ratios(self, fits: Sequence[Fitted]) -> pd.DataFrame:
         """The hazard-ratio table of a run."""

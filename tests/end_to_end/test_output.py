@@ -86,6 +86,7 @@ def test_all_files_are_there_and_the_manifest_tells_their_hashes(finished, out):
         "sampling.csv",
         "predictive_check.csv",
         "power_scaling.csv",
+        "prior_conflict.csv",
         "tipping_points.csv",
         "influence.csv",
         "content.json",

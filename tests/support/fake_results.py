@@ -133,6 +133,13 @@ def power_scaling(arms=ARMS) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table, about.drop(columns="biased").assign(band=0.95, factor=1.08)
 
 
+def prior_conflict(arms=ARMS) -> pd.DataFrame:
+    """Box's p-value of the slope of each arm: the data are where the prior expects them."""
+    about = hazard_ratios(arms)[["endpoint", "population", "measure", "landmark", "biased", "arm"]]
+    table = about.assign(statement="hazard ratio of shrinkage", prior_mean=0.0, prior_sd=0.35)
+    return table.assign(mean=-0.11, sd=0.12, z=-0.33, p=0.74)
+
+
 def influence(arms=ARMS) -> pd.DataFrame:
     """What one patient does to each hazard ratio: towards 1 in the first landmark, across it elsewhere."""
     about = hazard_ratios(arms)[["endpoint", "population", "measure", "landmark", "biased", "arm"]]
@@ -330,6 +337,7 @@ def tables(arms=ARMS, *, failing: bool = False, **changes) -> dict[str, pd.DataF
         ),
         "power_scaling": power_scaling(arms)[0],
         "tipping_points": power_scaling(arms)[1],
+        "prior_conflict": prior_conflict(arms),
         "influence": influence(arms),
         "transitions": transitions(arms)[0],
         "states": transitions(arms)[1],

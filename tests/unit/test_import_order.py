@@ -83,7 +83,7 @@ PUBLIC = {
     "checks": """
         Gate Prediction calibrate calibration_summary censoring_curve censoring_tipping for_loo_pit gate
         influence kaplan_meier leave_one_number_out left_out loo posterior_predictive power_scaling prediction
-        study_influence
+        prior_conflict study_influence
         synthesis_power_scaling tipping_factor
     """,
     "data": """

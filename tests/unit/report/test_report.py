@@ -12,7 +12,7 @@ import pytest
 from bayes_net.assumptions.hazard import SLOPE_FORMS, TIME_VARYING
 from bayes_net.errors import InputError
 from bayes_net.figures.captions import PATIENTS
-from bayes_net.report.patients import CHANGES, SECTIONS, judged_ratios, patients_page
+from bayes_net.report.patients import CHANGES, SECTIONS, conflict_in_words, judged_ratios, patients_page
 from bayes_net.report.tables import hazard_ratio_table, probability_table
 from bayes_net.report.words import answer, failed_rows, question, rests_on, short_answer
 from bayes_net.results.columns import judged
@@ -400,7 +400,7 @@ def test_links_lead_to_sections_that_exist(page):
 
 def test_sections_without_content_are_left_out_of_the_contents():
     without = ["survival", "loo", "predictive_check", "sensitivity", "power_scaling", "influence"]
-    without.extend(["prediction", "prediction_calibration", "transitions", "states"])
+    without.extend(["prior_conflict", "prediction", "prediction_calibration", "transitions", "states"])
     html = patients_page(fake_results.content(found=fake_results.tables(**dict.fromkeys(without))))
     ids = {attrs.get("id") for attrs in Page(html).all("section")}
     assert ids == KEYS - {
@@ -414,6 +414,22 @@ def test_sections_without_content_are_left_out_of_the_contents():
         "states",
     }
     assert {attrs["href"][1:] for attrs in Page(html).all("a")} <= ids
+
+
+def test_a_conflict_of_priors_and_data_is_said_in_a_sentence(page):
+    assert "Priors and data do not contradict each other: of 12 comparisons the smallest p-value is" in page
+    table = fake_results.prior_conflict()
+    table = table[table["measure"] == table.loc[0, "measure"]]
+    looked = 2  # arms; the landmarks have the same patients
+    at = table.index[-1]
+    for p, said in ((0.9 * 0.05 / looked, "The data are above"), (1.1 * 0.05 / looked, "do not contradict")):
+        told = conflict_in_words(table.assign(p=table["p"].mask(table.index == at, p), z=2.2))
+        assert said in told
+        assert f"{table.loc[at, 'landmark']}, {table.loc[at, 'arm']})" in told
+    low = conflict_in_words(table.assign(p=1e-6))
+    assert low.startswith("The data are below what the prior expected of the hazard ratio of shrinkage (")
+    assert f"and {len(table) - 1} more" in low
+    assert "say too little" in conflict_in_words(table.assign(p=np.nan))
 
 
 def test_what_one_patient_does_stands_in_the_section_on_sensitivity(page):

@@ -224,7 +224,7 @@ def scenarios_of(folder, told=TOLD, *, gate="passed"):
 @pytest.mark.parametrize("kind", [LANDMARKS, SYNTHESIS])
 def test_scenarios_become_a_section_of_the_report(tmp_path, kind):
     fake = {LANDMARKS: fake_results, SYNTHESIS: fake_pool}[kind]
-    absent = dict.fromkeys(("sensitivity", "power_scaling", "influence", "study_influence"))
+    absent = dict.fromkeys(("sensitivity", "power_scaling", "prior_conflict", "influence", "study_influence"))
     written(tmp_path / "a", kind=kind, content=fake.content(draw=True, found=fake.tables(**absent)))
     page = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
     assert 'id="sensitivity"' not in page

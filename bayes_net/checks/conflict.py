@@ -1,0 +1,62 @@
+"""Do the data lie where the prior expected them? Box's prior predictive p-value of each stated prior.
+
+Before the data are seen, the posterior mean of a parameter with prior N(m0, s0^2) has mean m0 and variance
+s0^2 less the posterior variance s^2 that is expected: Var(E[b | y]) = Var(b) - E[Var(b | y)]. The p-value is
+the prior predictive probability of a posterior mean at least as far out (Box 1980, doi:10.2307/2982063), here
+of what is sufficient for the parameter (Evans & Moshonov 2006, doi:10.1214/06-BA129), with the expected
+variance taken to be the one found. For a normal mean with a known variance it is exact,
+|y - m0| / sqrt(s0^2 + sigma^2 / n); elsewhere it is as good as the posterior is normal.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.special import ndtr
+
+from bayes_net.assumptions.hazard import Hazard
+from bayes_net.assumptions.priors import Normal
+from bayes_net.schema import ARM, COMMON_SLOPE, INTERVAL, LEVEL, LOG_BASELINE, SAMPLE_DIMS, SLOPE
+
+SLOPES, MEDIAN = "hazard ratio of shrinkage", "median survival"
+SAYS_LITTLE = 0.95
+"""Share of the prior's SD from which that of the posterior leaves nothing to compare."""
+
+
+def prior_conflict(fit: xr.DataTree, hazard: Hazard) -> pd.DataFrame:
+    """Where slopes, and the baseline that the statement about median survival is about, lie in what their
+    priors expected: one row a statement and arm.
+
+    Columns: ``statement``, ``arm`` (empty where arms share it), ``prior_mean`` and ``prior_sd``, ``mean`` and
+    ``sd`` of the posterior, all of log hazard ratios or log hazards per month, ``z``, positive where the data
+    lie above the prior, and ``p``. Both are missing where the data say next to nothing. A prior that is not
+    normal has no row.
+    """
+    posterior, priors, rows = fit["posterior"].to_dataset(), hazard.priors, []
+    for statement, prior, names in (
+        (SLOPES, priors.slope, (COMMON_SLOPE, SLOPE)),
+        (MEDIAN, priors.level, (LEVEL, LOG_BASELINE)),
+    ):
+        name = next((name for name in names if name in posterior), None)
+        if name is None or not isinstance(prior, Normal):
+            continue
+        draws, sd = posterior[name], prior.sd
+        if name == LOG_BASELINE:  # a prior each, which together are about their average
+            sd, draws = sd / np.sqrt(draws.sizes[INTERVAL]), draws.mean(INTERVAL)
+        arms = draws[ARM].values if ARM in draws.dims else [""]
+        for arm in arms:
+            own = (draws.sel({ARM: arm}) if ARM in draws.dims else draws).transpose(*SAMPLE_DIMS).values
+            z = _away(own.mean(), own.std(ddof=1), prior.mean, sd)
+            rows.append(
+                {"statement": statement, ARM: arm, "prior_mean": prior.mean, "prior_sd": sd}
+                | {"mean": own.mean(), "sd": own.std(ddof=1), "z": z, "p": 2 * ndtr(-abs(z))}
+            )
+    return pd.DataFrame(rows)
+
+
+def _away(mean: float, sd: float, prior_mean: float, prior_sd: float) -> float:
+    """Standard deviations of the prior predictive between the posterior mean and the prior's."""
+    if sd > SAYS_LITTLE * prior_sd:
+        return np.nan
+    return float((mean - prior_mean) / np.sqrt(prior_sd**2 - sd**2))
