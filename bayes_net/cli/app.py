@@ -251,8 +251,9 @@ def paper(
         Path | None, typer.Option(help="Folder for the tables.", show_default="RESULT-tables")
     ] = None,
 ) -> None:
-    """Write the tables of a finished run for a paper or a submission."""
+    """Write the tables of a finished run for a paper, and the appendix for regulators."""
     from bayes_net.paper.content import tables
+    from bayes_net.paper.regulators import appendix
     from bayes_net.paper.table import save_tables
     from bayes_net.results.folder import as_written, read_result
 
@@ -260,7 +261,7 @@ def paper(
         found = read_result(result)
         folder = out or result.with_name(f"{result.resolve().name}-tables")
         with as_written(result):
-            chosen = tables(found.tables)
+            chosen = tables(found.tables) | appendix(found)
         files = save_tables(chosen, folder, formats)
     out_console.print(f"Wrote {len(files)} files to {literal(str(folder))}")
 

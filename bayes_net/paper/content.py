@@ -69,8 +69,13 @@ def tables(found: Tables) -> dict[str, PaperTable]:
         )
     filled = {name: table for name, table in found.items() if len(table) or name == "diagnostics"}
     synthesis = bool(_OF_A_SYNTHESIS & filled.keys()) or (filled["diagnostics"]["fit"] == WHOLE).any()
-    marked = dict(_of_synthesis(filled) if synthesis else _of_patients(filled))
-    factors = [t["censoring_factor"].iloc[0] for t in filled.values() if "censoring_factor" in t]
+    return with_marks(dict(_of_synthesis(filled) if synthesis else _of_patients(filled)), found)
+
+
+def with_marks(marked: dict[str, PaperTable], found: Tables) -> dict[str, PaperTable]:
+    """Tables of a run that say what all of them must: that censoring was taken to tell something, and that
+    patients are synthetic."""
+    factors = [t["censoring_factor"].iloc[0] for t in found.values() if "censoring_factor" in t and len(t)]
     if factors:
         reason = f"follow-up after censoring is imputed at {float(factors[0]):g} times the model’s hazard"
         marked = {name: table.marked(CENSORING, reason) for name, table in marked.items()}

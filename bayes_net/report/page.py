@@ -5,11 +5,11 @@ The text of a section is a block of the report's template, named like the sectio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import pandas as pd
@@ -24,6 +24,7 @@ from bayes_net.report import tables
 from bayes_net.report.checklists import checklists
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.results.folder import ResultFolder
+from bayes_net.results.submission import GUIDANCE, SOURCES, statements
 from bayes_net.schema import words
 
 
@@ -92,6 +93,7 @@ def render(
             "drawn": drawn.get,
             "footer": " ".join(filter(None, ["Synthetic data." if synthetic else "", footer])),
             "checklist_tables": partial(checklist_tables, standing),
+            "regulators_tables": partial(regulators_tables, result, standing),
             "found": result.tables,
             "words": result.words,
             "specification": result.specification,
@@ -130,18 +132,36 @@ def fields_of(origin: Sequence[Sequence[str]]) -> pd.DataFrame:
 
 
 def checklist_tables(standing: Sequence[Section]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Two reporting guidelines: their items, and links to the sections that answer each of them."""
+    """Reporting guidelines: their items, and links to the sections that answer each of them."""
     headings = {section.key: section.heading for section in standing}
-    link = Markup('<a href="#{}">{}</a>')
     for name, items in checklists(headings):
-        rows = [
-            (asks, Markup(", ").join(link.format(key, headings[key]) for key in keys) or otherwise)
-            for asks, keys, otherwise in items
-        ]
+        rows = [(asks, _links(keys, headings) or otherwise) for asks, keys, otherwise in items]
         yield name, pd.DataFrame(rows, columns=["Item", "Answered in"])
 
 
+def regulators_tables(
+    result: ResultFolder, standing: Sequence[Section]
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """What a regulator asks for, topic by topic: what the run states of it, and links to what shows it."""
+    headings = {section.key: section.heading for section in standing}
+    for topic, items in groupby(statements(result), key=attrgetter("topic")):
+        rows = []
+        for item in items:
+            shown = _links(item.sections if item.stated else (), headings)
+            where = Markup("<small>Shown in: {}</small>").format(shown) if shown else ""
+            rows.append((item.asks, Markup("{}{}").format(item.states, where)))
+        yield topic, pd.DataFrame(rows, columns=["Asked for", "This run states"])
+
+
+def _links(keys: Iterable[str], headings: Mapping[str, str]) -> Markup:
+    """Links to those sections that are there."""
+    link = Markup('<a href="#{}">{}</a>')
+    return Markup(", ").join(link.format(key, headings[key]) for key in keys if key in headings)
+
+
 _FOR_EVERY_REPORT = {
+    "GUIDANCE": GUIDANCE,
+    "SOURCES": SOURCES,
     "LEAST_CONTRACTION": LEAST_CONTRACTION,
     "NO_LIMIT_WARNING": schema.NO_LIMIT_WARNING,
     "bars": bars,

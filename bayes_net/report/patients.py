@@ -70,6 +70,7 @@ SECTIONS = (
     ),
     Section("limitations", "Limitations"),
     Section("provenance", "Provenance and specification"),
+    Section("regulators", "For regulators"),
     Section("checklists", "Reporting checklists"),
 )
 """Every section, in the order of reading."""

@@ -43,6 +43,7 @@ SECTIONS = (
     Section("diagnostics", "Diagnostics"),
     Section("limitations", "Limitations"),
     Section("provenance", "Provenance and specification"),
+    Section("regulators", "For regulators"),
     Section("checklists", "Reporting checklists"),
 )
 """Every section, in the order of reading."""

@@ -24,7 +24,8 @@ ALIVE = "alive"
 def state_tables(
     fits: Sequence[Fitted], *, times: Sequence[float], profiles: Sequence[float], **how: Any
 ) -> dict[str, pd.DataFrame]:
-    """``transition_table`` and ``state_table`` by the names of their files; none without such fits."""
+    """``transition_table`` and ``state_table`` by the names of their files; none without fits of transitions."""
+    fits = [f for f in fits if f.job.transition]
     if not fits:
         return {}
     states = state_table(fits, times=times, profiles=profiles, **how)

@@ -190,11 +190,6 @@ class PreparedPatients(Prepared[Fitted]):
         """Times and horizon (months) at which arms are compared."""
         return {name: value for name, value in self._survival.items() if name != "profiles"}
 
-    @property
-    def _profiles(self) -> dict[str, Any]:
-        """Times (months) and profiles (points) at which it is told in which states patients are."""
-        return {name: value for name, value in self._survival.items() if name != "horizon"}
-
     def tables(self, fits: Sequence[Fitted], steps: Steps) -> dict[str, pd.DataFrame]:
         """Every table of the run; a few patients of each fit are left out by refitting."""
         steps.next("tables")
@@ -210,7 +205,7 @@ class PreparedPatients(Prepared[Fitted]):
             "attrition": self.attrition,
             "priors": self._priors(fits),
             "sampling": results.diagnostics_table(every),
-            **state_tables([f for f in every if f.job.transition], **self._profiles, **how),
+            **state_tables(every, times=self._survival["times"], profiles=self.plan.report.profiles, **how),
         }
         bands = [band for band, _ in bars(tails_of_words(ratios))]
         diagnosed, failed = diagnosed_tables(

@@ -103,7 +103,7 @@ PUBLIC = {
         sample stack
     """,
     "model": "hazard_model synthesis_model",
-    "paper": "PaperTable save_tables tables",
+    "paper": "PaperTable appendix save_tables tables",
     "plots": """
         attrition_flow baseline_hazard forest hazard_ratio_by_time ppc prior_posterior save states survival
         svg waterfall

@@ -24,6 +24,7 @@ from bayes_net.paper import PaperTable
 from bayes_net.paper.formats import FORMATS, LATEX_PACKAGES
 from bayes_net.report.evidence_tables import check_table, evidence_table, refit_table
 from bayes_net.report.tables import hazard_ratio_table, ratio_table, survival_table
+from bayes_net.results.submission import statements
 
 SUFFIXES = (".html", ".tex", ".docx", ".rtf", ".csv")
 MODULES = {".html": "great_tables", ".tex": "great_tables", ".docx": "docx", ".rtf": "rtflite"}
@@ -574,3 +575,35 @@ def test_the_extras_are_not_loaded_until_they_are_needed(tmp_path):
 def test_every_format_is_documented():
     for suffix in FORMATS:
         assert suffix in PaperTable.save.__doc__
+
+
+@pytest.mark.parametrize("kind", [fake_results, fake_pool])
+def test_the_appendix_for_regulators_is_a_word_document_with_every_item(kind, tmp_path):
+    result = kind.content()
+    made = paper.appendix(result)
+    assert {"regulators", "checklists"} <= set(made)
+    document = Document(made["regulators"].save(tmp_path / "regulators.docx"))
+    cells = {cell.text for row in document.tables[0].rows for cell in row.cells}
+    for item in statements(result):
+        assert item.asks in cells
+        assert any(text.startswith(item.states) for text in cells)
+    assert "FDA-2025-D-3217" in made["regulators"].title
+    links = made["checklists"].frame["Section of the report"]
+    assert "Model and priors" in set(links)
+    assert not links.str.contains("href").any()
+
+
+def test_the_appendix_says_what_all_tables_must():
+    failing = fake_results.tables(failing=True)
+    failing["hazard_ratios"] = failing["hazard_ratios"].assign(synthetic=True)
+    made = paper.appendix(fake_results.content(found=failing))
+    assert marked(made, "GATE FAILED") == marked(made, "SYNTHETIC DATA") == set(made)
+    assert paper.appendix(replace(fake_results.content(), kind="scenarios")) == {}
+
+
+def test_attributes_of_the_estimand_are_a_table_of_the_appendix():
+    model = {"Estimand: population": "Patients at risk.", "Hazard": "Constant."}
+    made = paper.appendix(replace(fake_pool.content(), words={**fake_pool.content().words, "model": model}))
+    assert list(made["estimand"].frame.itertuples(index=False, name=None)) == [
+        ("Population", "Patients at risk.")
+    ]

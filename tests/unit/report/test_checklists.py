@@ -11,6 +11,7 @@ from bayes_net.report import synthesis
 from bayes_net.report.checklists import BARG, ITEMS, ROBUST, checklists
 from bayes_net.report.patients import SECTIONS, patients_page
 from bayes_net.report.synthesis import synthesis_page
+from bayes_net.results.submission import statements
 
 KNOWN = {section.key for section in (*SECTIONS, *synthesis.SECTIONS)}
 PAGES = {
@@ -57,3 +58,17 @@ def test_sensitivity_is_answered_once_it_is_a_section():
     for sections, answered in ((["model"], []), (["model", "sensitivity"], ["sensitivity"])):
         found = {asks: keys for _, rows in checklists(sections) for asks, keys, _ in rows}
         assert found["Sensitivity to the prior"] == answered
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_what_a_regulator_asks_is_on_the_page_with_what_shows_it(kind):
+    page = PAGES[kind]()
+    section = page[page.index('<section id="regulators"') : page.index('<section id="checklists"')]
+    found = {unescape(text) for text in re.findall(r'<th scope="row">(.*?)</th>', section)}
+    content = {"patients": fake_results, "synthesis": fake_pool}[kind].content()
+    assert found == {item.asks for item in statements(content)}
+    links = set(re.findall(r'href="#([^"]+)"', section))
+    assert {"model", "sensitivity", "diagnostics", "provenance"} <= links
+    assert links <= set(re.findall(r'<section id="([^"]+)"', page))
+    for cell in re.findall(r"<td[^>]*>(.*?)</td>", section, re.DOTALL):
+        assert not ("Shown in" in cell and cell.strip().startswith("Not stated")), cell
