@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bayes_net.figures.forest import TO_READ_A_RATIO, forest, forest_in_words
@@ -21,7 +22,8 @@ from bayes_net.figures.plots import (
 from bayes_net.figures.style import (
     Kind,
 )
-from bayes_net.numbers import format_count, rounded, significant
+from bayes_net.numbers import format_count, percent, rounded, significant
+from bayes_net.schema import FAILED
 
 
 def _survival(bands: pd.DataFrame, *_observed: pd.DataFrame) -> str:
@@ -67,12 +69,28 @@ def _attrition(attrition: pd.DataFrame) -> str:
     return f"bar chart of patients analysed out of all; {'; '.join(texts)}."
 
 
-def _prior_posterior(densities: pd.DataFrame) -> str:
-    texts = []
-    for arm, curve in densities.groupby("arm", sort=False):
-        prior, posterior = (curve["hr"].loc[curve[name].idxmax()] for name in ("prior", "posterior"))
-        texts.append(f"{arm}, from {rounded(prior)} before to {rounded(posterior)} after the data")
-    return f"densities of the hazard ratio; the peak moves in {'; '.join(texts)}."
+def prior_posterior_in_words(densities: pd.DataFrame) -> str:
+    """Where the data move each hazard ratio and by how much they narrow it, or that they hardly do either."""
+    moved, same = [], []
+    known = densities[densities["gate"] != FAILED] if "gate" in densities else densities
+    for keys, curve in known.groupby([name for name in ("arm", "landmark") if name in known], sort=False):
+        name = ", ".join(keys)
+        shares = curve[["prior", "posterior"]] / curve[["prior", "posterior"]].sum()
+        (before, wide), (after, narrow) = (_quartiles(curve["hr"], shares[of]) for of in shares)
+        if shares.min(axis=1).sum() > ALIKE:
+            same.append(name)
+        else:
+            change = f", {percent(round(1 - narrow / wide, 2))} narrower" if narrow < wide else ""
+            moved.append(f"{name}: {rounded(before)} to {rounded(after)}{change}")
+    parts = [f"the median moves, {'; '.join(moved)}"] if moved else []
+    parts += [f"the data hardly change the prior of {'; '.join(same)}"] if same else []
+    return f"hazard ratio before and after the data; {'; '.join(parts) or 'the gate failed'}."
+
+
+def _quartiles(ratios: pd.Series, shares: pd.Series) -> tuple[float, float]:
+    """The median, and the distance of the quartiles on the log scale."""
+    lower, middle, upper = np.interp((0.25, 0.5, 0.75), shares.cumsum() - shares / 2, np.log(ratios))
+    return float(np.exp(middle)), upper - lower
 
 
 def _states(probabilities: pd.DataFrame) -> str:
@@ -96,6 +114,12 @@ def _ppc(replicated: pd.DataFrame, observed: pd.DataFrame) -> str:
     return f"observed against replicated curves; inside the replicated band are {'; '.join(texts)}."
 
 
+ALIKE = 0.85
+"""Share of a posterior that lies under its prior, from which on the data are said to change little."""
+RIDGES = (
+    "Prior (dashed) and posterior density of the hazard ratio by landmark and arm: where both are alike, the "
+    "data say little. Each row has its own height. Line at 1: no association. Shaded: biased."
+)
 PATIENTS = {
     "attrition": Kind(
         attrition_flow,
@@ -162,8 +186,8 @@ PATIENTS = {
     "prior_posterior": Kind(
         prior_posterior,
         "model",
-        "Prior (dashed grey) and posterior density of the hazard ratio.",
-        _prior_posterior,
+        RIDGES,
+        prior_posterior_in_words,
     ),
     "ppc": Kind(
         ppc, "ppc", "Observed Kaplan–Meier curves over the bands of those that the model replicates.", _ppc

@@ -20,8 +20,6 @@ from bayes_net.report.tables import by_landmark
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import words
 
-WIDTH = 3.6
-"""Inches: as wide as a phone shows without shrinking the text below 11 pixels."""
 TEXT = 9
 """Points of all text of the figure."""
 _TICKS = (0.1, 0.2, 0.25, 0.4, 0.5, 0.8)
@@ -47,7 +45,7 @@ def overview(hazard_ratios: pd.DataFrame, *, arms: Sequence[str] = ()) -> list[A
     every = pd.concat(panels.values(), ignore_index=True)
     names, colours = style.present(every), arm_colours(every["arm"], arms)
     middles, heights, end = _places(list(every["landmark"].unique()), names)
-    canvas = Canvas(figsize=(WIDTH, _HEAD + end), layout="constrained")
+    canvas = Canvas(figsize=(style.NARROW, _HEAD + end), layout="constrained")
     canvas.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02)
     drawn = list(canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0])
     passed = every[every["gate"] != schema.FAILED]

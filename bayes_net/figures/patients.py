@@ -76,7 +76,7 @@ def draw(
         if sharing[0] == endpoint:
             shared = " and ".join(ENDPOINT_LABELS[other] for other in sharing)
             yield _figure("attrition", endpoint, flows[endpoint], arms=arms, subject=shared)
-        yield from _curves(primary(fits, endpoint)[0], slope_prior, arms=arms, ci_prob=ci_prob)
+        yield from _curves(primary(fits, endpoint), slope_prior, arms=arms, ci_prob=ci_prob)
         for measure, alike in by_measure.items():
             if isinstance(measure, Response):
                 last = next((f for f in reversed(alike) if not f.job.landmark.biased), alike[-1])
@@ -121,7 +121,11 @@ def _subject(fitted: Fitted) -> str:
     return landmark_label(fitted.job.label, fitted.job.landmark.biased)
 
 
-def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], ci_prob: float) -> Iterator[Figure]:
+def _curves(
+    fits: Sequence[Fitted], slope_prior: Prior, *, arms: tuple[str, ...], ci_prob: float
+) -> Iterator[Figure]:
+    """Curves of the first fit, and prior and posterior of the slopes of all."""
+    fitted = fits[0]
     endpoint = fitted.job.endpoint
     about: dict[str, Any] = {"arms": arms, "subject": _subject(fitted)}
     yield _figure("survival", endpoint, *survival_curves(fitted, ci_prob=ci_prob), **about)
@@ -130,7 +134,9 @@ def _curves(fitted: Fitted, slope_prior: Prior, *, arms: tuple[str, ...], ci_pro
             steps = curves.steps_over_time(quantity, fitted, ci_prob=ci_prob)
             yield _figure(quantity.name, endpoint, steps, **about)
     if not isinstance(slope_prior, Flat) and SLOPE in fitted.fit["posterior"]:
-        yield _figure("prior_posterior", endpoint, curves.slope_densities(fitted, slope_prior), **about)
+        densities = curves.slope_densities(fits, slope_prior)
+        measure = f"{ENDPOINT_LABELS[endpoint]}, {next(reported_scales(fitted.job.measure))[0]}"
+        yield _figure("prior_posterior", endpoint, densities, arms=arms, subject=measure)
     if fitted.job.concerned is not None:
         return  # replicates would follow completed follow-up, which nobody observed
     times = np.linspace(0, fitted.job.data.time.max(), CURVE_POINTS)

@@ -32,6 +32,7 @@ from bayes_net.figures.style import (
     svg,
 )
 from bayes_net.numbers import format_count
+from bayes_net.schema import FAILED
 
 __all__ = [
     "attrition_flow",
@@ -233,26 +234,54 @@ def _segment(ax: Axes, y: float, start: float, count: float, colour: str, *, tot
     return count
 
 
-@rc_context(STYLE)
-def prior_posterior(densities: pd.DataFrame, *, ax: Axes | None = None, arms: Sequence[str] = ()) -> Axes:
-    """Prior (grey) against posterior (arm's colour) density of the hazard ratio on a log axis.
+RIDGE, RIDGE_HEAD = 0.3, 0.75
+"""Inches of a ridge, and of axis and margins together."""
 
-    ``densities``: arm, hr, prior, posterior.
+
+@rc_context(STYLE | {"font.size": 9, "axes.labelsize": 9})
+def prior_posterior(densities: pd.DataFrame, *, ax: Axes | None = None, arms: Sequence[str] = ()) -> Axes:
+    """Prior (dashed, grey) and posterior density (the arm's colour) of the hazard ratio, a ridge per landmark
+    and arm, on a log axis.
+
+    ``densities``: arm, hr, prior, posterior, of hazard ratios on one grid; optional landmark, biased, gate.
+    Every ridge has a height of its own, so that its posterior can be compared with its prior and not with
+    other ridges. Biased landmarks are shaded; a fit whose gate failed is not drawn.
     """
-    colours = arm_colours(densities["arm"], arms)
-    ax = new_axes(ax, height=3.2)
-    for arm, curve in densities.groupby("arm", sort=False):
-        ax.plot(curve["hr"], curve["prior"], color=GREYS[1], linestyle=style.LINES[1], linewidth=1.2)
-        ax.plot(curve["hr"], curve["posterior"], color=colours[arm])
-        ax.fill_between(curve["hr"], curve["posterior"], color=colours[arm], alpha=0.15, linewidth=0)
+    table = densities.assign(**{name: "" for name in ("landmark", "gate") if name not in densities})
+    table = table if "biased" in table else table.assign(biased=False)
+    colours, ridges = arm_colours(table["arm"], arms), list(table.groupby(["landmark", "arm"], sort=False))
+    first = ~pd.Series([arm for (_, arm), _ in ridges]).duplicated()
+    places = (1 + 0.6 * first).cumsum()
+    if ax is None:
+        size = (style.NARROW, RIDGE_HEAD + RIDGE * places.max())
+        ax = Canvas(figsize=size, layout="constrained").add_subplot()
+    for y, named, ((_, arm), curve) in zip(places, first, ridges, strict=True):
+        if curve["biased"].iloc[0]:
+            ax.axhspan(y - 1 - 0.6 * named, y, color="#eeeeee", linewidth=0, zorder=0, gid="biased")
+        if curve["gate"].iloc[0] == FAILED:
+            ax.text(0.5, y - 0.3, "gate failed", transform=ax.get_yaxis_transform(), color=GREYS[0])
+        else:
+            _ridge(ax, curve, y, colours[arm])
+        if named:
+            place = {"transform": ax.get_yaxis_transform(), "color": colours[arm], "parse_math": False}
+            ax.text(0, y - 1.05, short(arm), va="bottom", **place)
     ax.axvline(1, color="black", linewidth=0.8, zorder=1)
-    style.ratio_axis(ax, densities["hr"].min(), densities["hr"].max(), "Hazard ratio, log scale")
-    ax.set(ylim=(0, None), yticks=[], ylabel="Density")
-    handles = [Line2D([], [], color=colours[arm]) for arm in present(densities)]
-    names = [f"{short(arm)}: posterior" for arm in present(densities)]
-    prior = Line2D([], [], color=GREYS[1], linestyle=style.LINES[1], linewidth=1.2)
-    add_legend(ax, [*handles, prior], [*names, "prior"])
+    low, high = table["hr"].min(), table["hr"].max()
+    style.ratio_axis(ax, low, max(high, 1.01 * low), "Hazard ratio, log scale")
+    heights = places.groupby([at for (at, _), _ in ridges], sort=False).mean()
+    labels = [short(at).replace(", ", ",\n", 1) for at in heights.index]
+    style.row_labels(ax, heights.to_numpy() - 0.45, labels)
+    ax.set_ylim(places.max() + 0.05, 0)
     return ax
+
+
+def _ridge(ax: Axes, curve: pd.DataFrame, y: float, colour: str) -> None:
+    """One hazard ratio: its densities upwards from height ``y``."""
+    tallest = curve[["prior", "posterior"]].max(axis=None)
+    prior, posterior = (y - curve[name] / tallest for name in ("prior", "posterior"))
+    ax.fill_between(curve["hr"], posterior, y, color=colour, alpha=0.25, linewidth=0, gid="posterior")
+    ax.plot(curve["hr"], posterior, color=colour, linewidth=1.2, gid="posterior")
+    ax.plot(curve["hr"], prior, color=GREYS[0], linestyle=style.LINES[1], linewidth=1, gid="prior")
 
 
 @rc_context(STYLE)

@@ -33,6 +33,8 @@ MOST_BESIDE = 38
 """Letters of both columns of a legend that fit above a figure."""
 WIDTH = 5.2
 """Inches: narrow enough that 10-point text stays readable when a phone shrinks the figure."""
+NARROW = 3.6
+"""Inches: of figures that a phone shows whole, without shrinking text of 9 points below 11 pixels."""
 STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"],

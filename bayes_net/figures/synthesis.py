@@ -17,14 +17,17 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from bayes_net.figures import style
+from bayes_net.figures.captions import RIDGES, prior_posterior_in_words
 from bayes_net.figures.forest import PRINTED, TO_READ_A_RATIO, forest, forest_in_words
 from bayes_net.figures.overview import overview, overview_in_words
+from bayes_net.figures.plots import prior_posterior
 from bayes_net.figures.style import ARM_COLOURS, GREYS, STYLE, WIDTH, Figure, Kind, beside, short
 from bayes_net.numbers import capitalised, format_posterior, format_probability, percent, rounded, significant
 from bayes_net.report import synthesis_words
 from bayes_net.report.evidence_tables import KINDS, interpretable
 from bayes_net.report.synthesis_answer import first_screen_rows
 from bayes_net.report.synthesis_words import describe, inside, of_new_study, parameter_label, response_label
+from bayes_net.report.tables import by_landmark
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import PER_10_POINTS, words
 from bayes_net.statistics.kinds import kind_of
@@ -274,6 +277,7 @@ SYNTHESIS = {
         "How far the evidence narrows the prior: from 1 (nothing learnt) to the dot. Grey: the prior speaks.",
         _contraction,
     ),
+    "prior_posterior": Kind(prior_posterior, "learnt", RIDGES, prior_posterior_in_words),
     "checks": Kind(
         checks_plot,
         "checks",
@@ -304,6 +308,11 @@ def draw_synthesis(found: Mapping[str, pd.DataFrame]) -> Iterator[Figure]:
     if "survival" in found:
         survival = found["survival"]
         yield from _by_endpoint("survival", survival, found.get("hazard_ratios", survival))
+    if "slope_densities" in found and len(ratios):
+        about = ["endpoint", "arm", "landmark"]
+        rows = ratios.loc[ratios["measure"] == PER_10_POINTS, [*about, "status"]]
+        densities = by_landmark(found["slope_densities"].merge(rows, on=about, how="left"))
+        yield from _by_endpoint("prior_posterior", densities, ratios)
     if "parameters" in found and len(interpretable(found["parameters"])):
         yield SYNTHESIS["contraction"].figure("contraction", found["parameters"])
     if "checks" in found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from bayes_net.estimands.ratios import OverTime
 from bayes_net.estimands.summary import summarise
 from bayes_net.estimands.survival import standardised_survival
 from bayes_net.results.fits import Fitted, profile_label
-from bayes_net.schema import ARM, INTERVAL, SLOPE, TIME
+from bayes_net.schema import ARM, FAILED, INTERVAL, LANDMARK, PASSED, SLOPE, TIME
 
 CURVE_POINTS = 60
 LONG_NAMES = {"pfs": "Progression-free survival", "os": "Overall survival"}
@@ -90,26 +90,52 @@ def steps_over_time(
     return table[table["start"] < table["end"]].reset_index(drop=True)
 
 
-def slope_densities(fitted: Fitted, prior: Prior) -> pd.DataFrame:
-    """Prior and posterior density of the log hazard ratio of each arm."""
+DENSITY_POINTS = 121
+_WIDEST, _VISIBLE = np.log((0.05, 20.0)), 0.03
+"""A grid of hazard ratios goes no further, and so far as a prior has this share of its greatest density."""
+Density = Callable[[np.ndarray], np.ndarray]
+
+
+def densities(ratios: Sequence[tuple[Mapping[str, object], np.ndarray, Density]]) -> pd.DataFrame:
+    """Prior and posterior density of log hazard ratios on one grid of ``hr``: what each is of, its draws, and
+    its prior density."""
     from scipy.stats import gaussian_kde
 
-    logs = fitted.fit["posterior"][SLOPE]
-    reach = 4 * float(logs.std()) + float(np.abs(logs).max()) / 4
-    grid = np.linspace(-max(reach, 0.2), max(reach, 0.2), 200) + float(logs.median())
-    return pd.concat(
+    if not ratios:
+        return pd.DataFrame()
+    wide = np.linspace(_WIDEST[0], _WIDEST[1], 5 * DENSITY_POINTS)
+    priors = [prior(wide) for _, _, prior in ratios]
+    ends = [np.quantile(draws, (0.001, 0.999)) for _, draws, _ in ratios]
+    ends += [wide[before > _VISIBLE * before.max()][[0, -1]] for before in priors]
+    low, high = np.clip([min(ends, key=min)[0], max(ends, key=max)[1]], *_WIDEST)
+    grid = np.linspace(low, high, DENSITY_POINTS)
+    parts = [
+        pd.DataFrame(
+            dict(about) | {"hr": np.exp(grid), "prior": prior(grid), "posterior": gaussian_kde(draws)(grid)}
+        )
+        for about, draws, prior in ratios
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def slope_densities(fits: Sequence[Fitted], prior: Prior) -> pd.DataFrame:
+    """Prior and posterior density of the hazard ratio of each arm at each landmark, and whether it is biased
+    and passed its gate."""
+    return densities(
         [
-            pd.DataFrame(
+            (
                 {
+                    LANDMARK: f.job.landmark.label,
+                    "biased": f.job.landmark.biased,
                     ARM: arm,
-                    "hr": np.exp(grid),
-                    "prior": np.exp(prior.logpdf(grid)),
-                    "posterior": gaussian_kde(logs.sel({ARM: arm}).values.ravel())(grid),
-                }
+                    "gate": PASSED if f.gate.passed else FAILED,
+                },
+                f.fit["posterior"][SLOPE].sel({ARM: arm}).values.ravel(),
+                lambda logs: np.exp(prior.logpdf(logs)),
             )
-            for arm in logs[ARM].values
-        ],
-        ignore_index=True,
+            for f in fits
+            for arm in f.fit["posterior"][SLOPE][ARM].values
+        ]
     )
 
 

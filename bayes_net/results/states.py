@@ -24,7 +24,7 @@ ALIVE = "alive"
 def state_tables(
     fits: Sequence[Fitted], *, times: Sequence[float], profiles: Sequence[float], **how: Any
 ) -> dict[str, pd.DataFrame]:
-    """``transition_table`` and ``state_table`` by the names of their files; none without fits of transitions."""
+    """``transition_table`` and ``state_table`` by the names of their files; none without fits of these."""
     fits = [f for f in fits if f.job.transition]
     if not fits:
         return {}

@@ -19,6 +19,7 @@ from bayes_net.estimands.synthesis import curve_hazard, slopes_of
 from bayes_net.labels import about, select, texts
 from bayes_net.numbers import format_range
 from bayes_net.results.columns import PARAMETER_KEYS, PRINTED_COLUMNS, hazard_ratio_columns
+from bayes_net.results.curves import densities
 from bayes_net.results.fits import ratio_summary
 from bayes_net.statistics.base import Quantity
 from bayes_net.statistics.curves import log_cumulative_hazard
@@ -97,6 +98,23 @@ def _beside(
         found.append({"status": status, "row": first["id"]} | dict(zip(_PRINTED, values, strict=True)))
     columns = pd.DataFrame(found, index=table.index).reindex(columns=["status", "row", *_PRINTED, "said"])
     return columns.fillna({"row": "", "said": ""})
+
+
+def slope_densities(fit: xr.DataTree, network: Network) -> pd.DataFrame:
+    """Prior and posterior density of every hazard ratio of shrinkage, per 10 points, by endpoint, arm and
+    landmark: columns ``hr``, ``prior``, ``posterior``."""
+    from scipy.stats import gaussian_kde
+
+    if not network.slope_endpoints:
+        return pd.DataFrame()
+    after, before = (slopes_of(fit[group].to_dataset()) for group in ("posterior", "prior"))
+    rows = about(after.transpose(*schema.SAMPLE_DIMS, ...)).to_dict("records")
+    of = [
+        ({str(k): v for k, v in row.items()}, *(x.sel(row).values.ravel() for x in (after, before)))
+        for row in rows
+    ]
+    table = densities([(row, draws, gaussian_kde(prior)) for row, draws, prior in of])
+    return table.assign(biased=table["landmark"].isin((schema.NO_LIMIT, schema.OBSERVED)))
 
 
 def landmarks_together(fit: xr.DataTree, network: Network) -> pd.DataFrame:

@@ -257,6 +257,7 @@ def tabulate(fit: xr.DataTree, prepared: PreparedNetwork, *, ci_prob: float) -> 
     over_time["times"] = np.linspace(0.0, until, 61)[1:]
     return {
         "hazard_ratios": results.hazard_ratios(fit, network, prepared.printed, ci_prob=ci_prob),
+        "slope_densities": results.slope_densities(fit, network),
         "landmarks_together": results.landmarks_together(fit, network),
         "arms_and_studies": results.arm_hazard_ratios(fit, network, ci_prob=ci_prob, seed=seed),
         "responses": results.responses(fit, network, ci_prob=ci_prob, seed=seed),

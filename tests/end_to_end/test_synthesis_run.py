@@ -197,7 +197,7 @@ def test_all_files_are_there_and_the_manifest_tells_their_hashes(out):
     assert told["files"] == files
     names = "arms_and_studies checks diagnostics evidence hazard_ratios influence loo new_study_priors"
     names = {*names.split(), "parameters", "priors", "responses", "survival"}
-    names |= {"power_scaling", "study_influence", "answer", "landmarks_together"}
+    names |= {"power_scaling", "study_influence", "answer", "landmarks_together", "slope_densities"}
     assert {name for name in files if "/" not in name} == {f"{name}.csv" for name in names} | {
         "content.json",
         "report.html",
@@ -208,7 +208,7 @@ def test_all_files_are_there_and_the_manifest_tells_their_hashes(out):
     assert drawn == {
         f"figures/{name}"
         for name in ("overview", "forest_pfs", "response", "survival_pfs", "contraction", "checks")
-    }
+    } | {"figures/prior_posterior_pfs"}
     assert all(f"{stem}.{kind}" in files for stem in drawn for kind in ("svg", "png"))
     assert told["seed"] == str(SEED)
     assert told["synthetic"] == "no"
@@ -428,7 +428,7 @@ def test_the_same_seed_gives_the_same_tables_bit_for_bit(out, again):
         {name: digest for name, digest in hashes(folder).items() if name.endswith((".csv", ".toml"))}
         for folder in (out, again[1])
     )
-    assert len(first) == 17
+    assert len(first) == 18
     assert first == second
     xr.testing.assert_identical(
         opened(again[1])["posterior"].to_dataset(), opened(out)["posterior"].to_dataset()

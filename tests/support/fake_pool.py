@@ -168,6 +168,17 @@ def power_scaling() -> pd.DataFrame:
     ).drop(columns="contraction")
 
 
+def slope_densities() -> pd.DataFrame:
+    """The control arm at 150 d has moved, and all else is the prior."""
+    hr, parts = np.exp(np.linspace(-1.2, 1.2, 60)), []
+    for row in hazard_ratios().query("measure == 'shrinkage, per 10 points'").itertuples():
+        after = (np.log(row.hr), 0.26) if row.row == "P0" else (0.0, 0.5)
+        normal = [np.exp(-0.5 * ((np.log(hr) - m) / s) ** 2) / s for m, s in ((0, 0.5), after)]
+        about = {"endpoint": row.endpoint, "arm": row.arm, "landmark": row.landmark, "biased": row.biased}
+        parts.append(pd.DataFrame(about | {"hr": hr, "prior": normal[0], "posterior": normal[1]}))
+    return pd.concat(parts, ignore_index=True).assign(gate="passed")
+
+
 def study_influence(**changes) -> pd.DataFrame:
     """Without the trial its slope is the prior and its arms are not known; the series moves little."""
     rows = []
@@ -273,6 +284,7 @@ def tables(**changes) -> dict[str, pd.DataFrame]:
         "priors": priors(),
         "power_scaling": power_scaling(),
         "study_influence": study_influence(),
+        "slope_densities": slope_densities(),
         "sensitivity": pd.DataFrame({"Of": ["PFS, 150 d"], "Medians of scenarios": ["0.60 to 1.20 (a)"]}),
     }
     return {name: table for name, table in (found | changes).items() if table is not None}

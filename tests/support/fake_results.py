@@ -241,13 +241,15 @@ def best_change(arms=ARMS) -> pd.DataFrame:
 
 
 def densities(arms=ARMS) -> pd.DataFrame:
+    """Of three landmarks, of which the second says little in the first arm and the last is biased."""
     hr = np.exp(np.linspace(np.log(0.4), np.log(2.5), 120))
     parts = []
-    for i, arm in enumerate(arms):
-        normal = [
-            np.exp(-0.5 * ((np.log(hr) - m) / s) ** 2) / s for m, s in ((0, 0.35), (-0.14 - 0.2 * i, 0.09))
-        ]
-        parts.append(pd.DataFrame({"arm": arm, "hr": hr, "prior": normal[0], "posterior": normal[1]}))
+    for landmark, told in (("150 d", 1), ("72 w", 0), ("no limit", 1)):
+        for i, arm in enumerate(arms):
+            after = (-0.14 - 0.2 * i, 0.09) if told or i else (0.01, 0.34)
+            normal = [np.exp(-0.5 * ((np.log(hr) - m) / s) ** 2) / s for m, s in ((0, 0.35), after)]
+            about = {"landmark": landmark, "biased": landmark == "no limit", "arm": arm, "gate": "passed"}
+            parts.append(pd.DataFrame(about | {"hr": hr, "prior": normal[0], "posterior": normal[1]}))
     return pd.concat(parts, ignore_index=True)
 
 

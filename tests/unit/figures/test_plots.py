@@ -27,6 +27,7 @@ from bayes_net.figures.plots import (
 from bayes_net.figures.style import ARM_COLOURS, save
 from bayes_net.labels import BIASED
 from bayes_net.numbers import format_interval
+from bayes_net.results.folder import Illustration
 
 FIRST, SECOND = fake_results.ARMS
 HOSTILE = ('<script>alert(1)</script> & "q" $a_b^2$', "_ルテチウム" + " very long" * 20)
@@ -212,12 +213,58 @@ def test_attrition_bars_add_up_to_all_patients():
 
 
 def test_prior_and_posterior_are_drawn_as_given():
+    """Each landmark and arm has a ridge, as high as the taller of its two densities."""
     densities = fake_results.densities()
     ax = prior_posterior(densities)
-    drawn = [tuple(line.get_ydata()) for line in ax.lines]
-    for _, own in densities.groupby("arm"):
-        assert tuple(own["prior"]) in drawn
-        assert tuple(own["posterior"]) in drawn
+    ridges = {kind: [line for line in ax.lines if line.get_gid() == kind] for kind in ("prior", "posterior")}
+    groups = [own for _, own in densities.groupby(["landmark", "arm"], sort=False)]
+    assert len(ridges["prior"]) == len(ridges["posterior"]) == len(groups) == 6
+    feet = []
+    for own, prior, posterior in zip(groups, ridges["prior"], ridges["posterior"], strict=True):
+        tallest = own[["prior", "posterior"]].max(axis=None)
+        feet.append(prior.get_ydata()[0] + own["prior"].iloc[0] / tallest)
+        for name, line in (("prior", prior), ("posterior", posterior)):
+            np.testing.assert_allclose(line.get_xdata(), own["hr"])
+            np.testing.assert_allclose((feet[-1] - line.get_ydata()) * tallest, own[name], atol=1e-9)
+        assert prior.get_linestyle() == "--"
+    assert np.diff(feet).min() >= 1  # so that no ridge reaches the one above
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["150 d", "72 w", "no limit"]
+    assert [text for text in texts(ax) if text in fake_results.ARMS] == list(fake_results.ARMS)
+    shaded = [patch.get_y() for patch in ax.patches if patch.get_gid() == "biased"]
+    assert shaded == [foot - 1 for foot in feet[-2:]]
+
+
+def test_a_ridge_whose_gate_failed_is_not_drawn():
+    densities = fake_results.densities()
+    failed = densities.assign(gate=np.where(densities["landmark"] == "72 w", "failed", "passed"))
+    ax = prior_posterior(failed)
+    assert sum(line.get_gid() == "posterior" for line in ax.lines) == 4
+    assert texts(ax).count("gate failed") == 2
+    said = PATIENTS["prior_posterior"].finding(failed)
+    assert "72 w" not in said
+    assert PATIENTS["prior_posterior"].finding(densities.assign(gate="failed")).endswith("; the gate failed.")
+
+
+def test_what_ridges_show_is_said():
+    """Medians before and after, how much narrower, and where the data hardly change the prior."""
+    said = PATIENTS["prior_posterior"].finding(fake_results.densities())
+    first, second = fake_results.ARMS
+    assert f"{first}, 150 d: 1.00 to 0.87, 74 % narrower" in said
+    assert f"{second}, 72 w: 1.00 to 0.71" in said
+    assert said.endswith(f"; the data hardly change the prior of {first}, 72 w.")
+
+
+def test_densities_without_landmarks_are_a_ridge_an_arm():
+    alone = fake_results.densities().query("landmark == '150 d'")[["arm", "hr", "prior", "posterior"]]
+    assert sum(line.get_gid() == "posterior" for line in prior_posterior(alone).lines) == 2
+    assert f"{FIRST}: 1.00 to 0.87" in PATIENTS["prior_posterior"].finding(alone)
+
+
+def test_ridges_are_narrow_enough_for_a_phone():
+    figure = PATIENTS["prior_posterior"].figure("x", fake_results.densities())
+    assert Illustration("model", style.svg(figure.axes), "", "").narrow
+    wide = PATIENTS["forest"].figure("x", fake_results.hazard_ratios())
+    assert not Illustration("model", style.svg(wide.axes), "", "").narrow
 
 
 def test_observed_curves_lie_over_grey_replicates():
@@ -278,7 +325,7 @@ def test_figures_have_few_options(kind):
 
 
 @pytest.mark.parametrize("arms", [("control", "177Lu-DOTATATE"), ("A", "B"), ("a" * 30, "b" * 30)])
-@pytest.mark.parametrize("kind", ["forest", "survival", "ppc", "baseline_hazard", "prior_posterior"])
+@pytest.mark.parametrize("kind", ["forest", "survival", "ppc", "baseline_hazard"])
 def test_no_legend_is_cut_off(kind, arms):
     ratios, bands = fake_results.hazard_ratios(arms), fake_results.curves(arms)
     drawn = {
@@ -286,7 +333,6 @@ def test_no_legend_is_cut_off(kind, arms):
         "survival": lambda: survival(*bands, arms=arms),
         "ppc": lambda: ppc(*fake_results.replicates(arms), arms=arms),
         "baseline_hazard": lambda: baseline_hazard(fake_results.baseline(arms), arms=arms),
-        "prior_posterior": lambda: prior_posterior(fake_results.densities(arms), arms=arms),
     }[kind]()
     FigureCanvasAgg(drawn.figure).draw()
     box = drawn.get_legend().get_window_extent()

@@ -213,7 +213,17 @@ def test_sections_come_in_order(page):
 
 @pytest.mark.parametrize(
     "missing",
-    ["hazard_ratios", "responses", "checks", "survival", "evidence", "influence", "loo", "parameters"],
+    [
+        "hazard_ratios",
+        "responses",
+        "checks",
+        "survival",
+        "evidence",
+        "influence",
+        "loo",
+        "parameters",
+        "slope_densities",
+    ],
 )
 def test_a_missing_table_leaves_the_rest(missing):
     page = synthesis_page(fake_pool.content(found=fake_pool.tables(**{missing: None}), draw=True))
@@ -440,15 +450,17 @@ def test_the_first_screen_asks_answers_and_says_what_the_answer_rests_on():
 
 def test_figures_have_texts_that_state_the_finding(page):
     texts = [attrs["alt"] for attrs in Page(page).all("img")]
-    assert len(texts) == 6
+    assert len(texts) == 7
     assert texts[0].startswith("Shrinkage, per 10 points: PFS, ")
     assert (
         "of 4, 0 rest on what a paper says without a number, 3 are predicted, and 2 are the prior" in texts[1]
     )
     assert "new study 0.22 (0.03 to 0.77)" in texts[2]
     assert "Trial control 0.17 at 18 months" in texts[3]
-    assert "the prior speaks for slope pfs 177Lu, 150 d." in texts[4]
-    assert "1 of 2 lie inside their predictive interval; outside: C2" in texts[5]
+    assert "control, 150 d: 1.00 to 0.53, 48 % narrower" in texts[4]
+    assert "the data hardly change the prior of 177Lu, 150 d; " in texts[4]
+    assert "the prior speaks for slope pfs 177Lu, 150 d." in texts[5]
+    assert "1 of 2 lie inside their predictive interval; outside: C2" in texts[6]
 
 
 def test_the_same_content_gives_the_same_page(page):
@@ -532,7 +544,7 @@ def test_figure_names_are_different_and_fit_for_files():
 def test_one_row_is_enough_for_every_figure():
     one = {name: table.iloc[:1] for name, table in fake_pool.tables().items() if name != "diagnostics"}
     one["parameters"] = pd.concat([fake_pool.parameters().iloc[2:3]])
-    assert len(list(draw_synthesis(one | {"diagnostics": fake_pool.diagnostics()}))) == 6
+    assert len(list(draw_synthesis(one | {"diagnostics": fake_pool.diagnostics()}))) == 7
 
 
 def test_what_is_in_the_fit_stands_first_in_the_evidence():

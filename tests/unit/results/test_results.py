@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 from invented_fits import ARMS, draws, invented, patients
 
+from bayes_net.assumptions.priors import Normal
 from bayes_net.checks.gate import Gate, gate
 from bayes_net.data.landmarks import Landmark
 from bayes_net.data.terms import Response, Shrinkage
 from bayes_net.results.columns import HAZARD_RATIO_COLUMNS, hazard_ratio_columns
+from bayes_net.results.curves import slope_densities
 from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, profile_label, reported_quantities
 from bayes_net.results.patients import (
     diagnostics_table,
@@ -240,3 +242,25 @@ def test_hazard_ratios_over_time_are_tabulated_with_their_months_and_events(rng)
     np.testing.assert_allclose(table["upper"].iloc[4], np.quantile(np.exp(slope[..., 1, 2]), 0.95))
     [(_, table)] = over_time_tables([fitted(rng, job())], ci_prob=0.9, interval="equal-tailed")
     assert table.empty
+
+
+def test_densities_are_those_of_the_draws_and_of_the_prior(rng):
+    """On one grid: the posterior has the draws' median and all of its weight, the prior its own density."""
+    slope = draws(rng, 2, chains=4, n=N, mean=np.array([-0.5, 0.1]), sd=0.1)
+    fits = [fitted(rng, job(), slope=slope), fitted(rng, job("no limit"), slope=slope - 0.2)]
+    prior = Normal(0.0, 0.35)
+    table = slope_densities(fits, prior)
+    assert table.groupby(["landmark", "arm"], sort=False).ngroups == 4
+    assert len(set(table.groupby(["landmark", "arm"])["hr"].agg(tuple))) == 1
+    for (landmark, arm), own in table.groupby(["landmark", "arm"]):
+        logs = np.log(own["hr"].to_numpy())
+        share = own["posterior"].to_numpy() * np.diff(logs)[0]
+        assert share.sum() == pytest.approx(1, abs=0.01)
+        centre = {"control": -0.5, "treated": 0.1}[arm] - 0.2 * (landmark == "no limit")
+        assert (share * logs).sum() == pytest.approx(centre, abs=0.02)
+        np.testing.assert_allclose(own["prior"], np.exp(prior.logpdf(logs)))
+        assert own["biased"].eq(landmark == "no limit").all()
+    assert table["hr"].min() < np.exp(-0.8)  # far enough to see the prior
+    bad = Gate(fits[0].gate.table.assign(passed=False))
+    failed = slope_densities([replace(fits[0], gate=bad)], prior)
+    assert set(failed["gate"]) == {"failed"}
