@@ -33,6 +33,7 @@ DIMS = {
     CHAIN: "chain of the sampler",
     DRAW: "draw of a chain",
     ARM: "arm of treatment, the reference first",
+    STUDY: "study with baseline hazards of its own",
     LANDMARK: "landmark, such as 150 d",
     INTERVAL: "interval of constant hazard, from 0",
     BOUNDARY: "step of a random walk, from one interval to the next",
@@ -207,6 +208,7 @@ DATA_VARIABLES = {
     "n": "number of patients",
     "n_events": "number of events",
     "last_follow_up": "longest follow-up in months",
+    "study_share": "share of each study in the averages of an arm",
     "n_concerned": "patients whose follow-up after censoring is imputed",
     "imputed_events": "events among them, the mean over imputations",
 }

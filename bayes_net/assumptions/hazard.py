@@ -104,7 +104,7 @@ def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, FreeVariable]
     The prior of ``step`` is that of the step divided by ``step_scale``. The model samples ``level`` as
     ``level_at_events``, where it has steps.
     """
-    stratum, boundary = () if hazard.baseline == SHARED else (ARM,), "boundary"
+    stratum, boundary = walks_of(hazard, data), "boundary"
     free: dict[str, FreeVariable] = {}
 
     def add(name: str, key: str, dims: tuple[str, ...], in_words: str, **more: Any) -> None:
@@ -132,6 +132,11 @@ def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, FreeVariable]
     if data.covariate_names:
         add(schema.COVARIATE_EFFECT, "covariate", (schema.COVARIATE,), "log hazard ratio of each covariate")
     return free
+
+
+def walks_of(hazard: Hazard, data: AnyExposure) -> tuple[str, ...]:
+    """The dims of the baselines' walks: of every study, if there are several, and arm, if arms share none."""
+    return tuple(dim for dim in data.strata_dims if dim != ARM or hazard.baseline == PER_ARM)
 
 
 class Centre(NamedTuple):
@@ -182,26 +187,33 @@ def walk_basis(cuts: np.ndarray) -> np.ndarray:
 
 def level_shift(data: AnyExposure, hazard: Hazard) -> np.ndarray:
     """Average log hazard of the events minus average log hazard over time, for a standard deviation of 1 and
-    one standardised step of 1, ([arm,] boundary).
+    one standardised step of 1, ([study, arm,] boundary).
 
     The average over events gives the prior's precision of the level a share, in which the walk is 0. It is
     what the model samples: late intervals may have no events, and the average over time is then a guess that
     a wide walk moves far, while the average over events stays where it is.
     """
-    events = data.events if hazard.baseline == PER_ARM else data.events.sum(axis=0)
+    events = _events_of_walks(data, hazard)
     prior = hazard.priors.level
     known = events.sum(axis=-1, keepdims=True) + (prior.sd**-2.0 if isinstance(prior, Normal) else 0.0)
     return events / np.maximum(known, 1.0e-9) @ walk_basis(data.cuts)
 
 
+def _events_of_walks(data: AnyExposure, hazard: Hazard) -> np.ndarray:
+    """Events of each walk and interval, ([study, arm,] interval)."""
+    events = data.events_by_stratum
+    return events if hazard.baseline == PER_ARM else events.sum(axis=-2)
+
+
 def step_information(data: AnyExposure, hazard: Hazard) -> np.ndarray:
-    """About how much the events say about each step of the walk, ([arm,] boundary), for a unit step SD.
+    """About how much the events say about each step of the walk, ([study, arm,] boundary), for a step SD
+    of 1.
 
     The log hazard of an interval with d events is known to a variance of about 1/d. Given the walk's
     SD s, a standard normal step then has a posterior SD of about 1/sqrt(1 + s^2 I): sampling the step
     on that scale keeps the geometry even from few events (non-centred) to many (centred).
     """
-    events = data.events if hazard.baseline == PER_ARM else data.events.sum(axis=0)
+    events = _events_of_walks(data, hazard)
     before, after = events[..., :-1], events[..., 1:]
     harmonic = before * after / np.maximum(before + after, 1.0)
     return harmonic * _midpoint_distance(data.cuts) if len(data.cuts) else harmonic
@@ -246,7 +258,7 @@ def slope_intervals(hazard: Hazard, data: AnyExposure) -> int:
 
 
 def sums_at_events(data: AnyExposure, slope_intervals: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Events, (arm, interval); the sum of their scores, (arm, interval) or, with one slope for all intervals,
-    (arm, 1); the sum of their covariates, (covariate,)."""
+    """Events, (stratum, interval); the sum of their scores, (arm, interval) or, with one slope for all
+    intervals, (arm, 1); the sum of their covariates, (covariate,)."""
     scores = data.score_events[:, None] if slope_intervals == 1 else data.score_events_by_interval
-    return data.events, scores, data.covariate_events
+    return data.events_by_stratum.reshape(-1, data.n_intervals), scores, data.covariate_events

@@ -22,7 +22,7 @@ from bayes_net.assumptions.shrinkage import Shrinkage
 from bayes_net.assumptions.statements import Statements, Whitening, statements, whitening
 from bayes_net.assumptions.synthesis import Assumptions
 from bayes_net.assumptions.variables import Free, network_variables
-from bayes_net.data.exposure import person_time
+from bayes_net.data.intervals import person_time
 from bayes_net.errors import InputError, listed
 from bayes_net.evidence.table import NUMBERS
 from bayes_net.schema import NO_LIMIT, POINTS_PER_UNIT

@@ -19,10 +19,11 @@ import xarray as xr
 from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import NONE
 from bayes_net.checks.predictive import kaplan_meier, step_values
-from bayes_net.data.exposure import Exposure, person_time, refuse_stretches, subset
+from bayes_net.data.exposure import Exposure, refuse_stretches, subset
+from bayes_net.data.intervals import person_time
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
-from bayes_net.inference.closed_form import hazards_by_arm, parameters
+from bayes_net.inference.closed_form import hazards_by_stratum, parameters
 from bayes_net.model.likelihoods import cumulative_hazard
 from bayes_net.schema import AUC, BRIER, TIME
 
@@ -122,7 +123,7 @@ def out_of_sample(
 def predicted_survival(posterior: xr.Dataset, data: Exposure, times: np.ndarray) -> np.ndarray:
     """Posterior mean survival of these patients at ``times``, (patient, time)."""
     found, drawn = np.empty((data.n, len(times))), parameters(posterior)
-    for _, own, baseline, added in hazards_by_arm(drawn, data):
+    for _, own, baseline, added in hazards_by_stratum(drawn, data):
         for j, t in enumerate(times):
             months = np.broadcast_to(person_time(np.array([t]), data.cuts), (own.sum(), data.n_intervals))
             hazard = cumulative_hazard(np.exp(baseline), np.exp(added), months)

@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayes_net.data.exposure import Exposure, refuse_stretches
 from bayes_net.errors import InputError
-from bayes_net.inference.closed_form import Parameters, event_times, hazards_by_arm, parameters
+from bayes_net.inference.closed_form import Parameters, event_times, hazards_by_stratum, parameters
 from bayes_net.schema import ARM, PATIENT, SAMPLE_DIMS, TIME
 
 
@@ -136,7 +136,7 @@ def latent_times(drawn: Parameters, data: Exposure, rng: np.random.Generator) ->
     patients)."""
     residual = rng.exponential(size=(drawn.baseline.shape[1], data.n))
     latent = np.empty_like(residual)
-    for _, own, baseline, added in hazards_by_arm(drawn, data):
+    for _, own, baseline, added in hazards_by_stratum(drawn, data):
         for i in range(len(residual)):
             latent[i, own] = event_times(baseline[0, i], added[0, i], data.starts, residual[i, own])
     return latent

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from bayes_net.data.exposure import Exposure, one_hot, refuse_stretches
+from bayes_net.data.exposure import Exposure, refuse_stretches
 from bayes_net.data.gauss import NODES, Nodes, chebyshev, gauss_rule, rules_of_moments
-from bayes_net.data.intervals import Intervals
+from bayes_net.data.intervals import Baselines, one_hot
 from bayes_net.data.terms import Covariate, Measure
 from bayes_net.errors import InputError
 from bayes_net.numbers import counted
@@ -36,14 +36,14 @@ _MOMENT_ERROR = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class AggregatedExposure(Intervals):
+class AggregatedExposure(Baselines):
     """The patients of one landmark as sums, in the place of an ``Exposure`` with a row for each.
 
-    Arrays by pattern (rows of ``patterns``: the arm's index, then the covariates' values): ``n_by_pattern``,
-    ``scores`` (their sum), ``score_hits`` (the sum of those with an event) and ``longest`` (follow-up,
-    months); ``hits`` (events) and ``score_hits_by_interval`` by pattern and interval; ``score`` and
-    ``weight`` (months) by pattern, interval and node; ``exact``, the exposure's sums of exp(slope * score)
-    at ``SLOPES``, by pattern, interval and slope.
+    Arrays by pattern (rows of ``patterns``: the stratum's number, then the covariates' values):
+    ``n_by_pattern``, ``scores`` (their sum), ``score_hits`` (the sum of those with an event) and
+    ``longest`` (follow-up, months); ``hits`` (events) and ``score_hits_by_interval`` by pattern and interval;
+    ``score`` and ``weight`` (months) by pattern, interval and node; ``exact``, the exposure's sums of
+    exp(slope * score) at ``SLOPES``, by pattern, interval and slope.
     """
 
     patterns: np.ndarray
@@ -61,6 +61,7 @@ class AggregatedExposure(Intervals):
     covariate_names: tuple[str, ...]
     measure: Measure
     terms: tuple[Covariate, ...] = ()
+    studies: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         arms = ", ".join(f"{arm} {n}" for arm, n in zip(self.arms, self.n_by_arm, strict=True))
@@ -77,7 +78,11 @@ class AggregatedExposure(Intervals):
 
     @property
     def _arm(self) -> np.ndarray:
-        return one_hot(self.patterns[:, 0], len(self.arms)).T
+        return one_hot(self.patterns[:, 0] % len(self.arms), len(self.arms)).T
+
+    @property
+    def _stratum(self) -> np.ndarray:
+        return one_hot(self.patterns[:, 0], int(np.prod(self.strata))).T
 
     @property
     def n_by_arm(self) -> np.ndarray:
@@ -88,6 +93,16 @@ class AggregatedExposure(Intervals):
     def events(self) -> np.ndarray:
         """Events by arm and interval."""
         return self._arm @ self.hits
+
+    @property
+    def events_by_stratum(self) -> np.ndarray:
+        """Events of each baseline and interval, ([study,] arm, interval)."""
+        return (self._stratum @ self.hits).reshape(*self.strata, -1)
+
+    @property
+    def n_by_stratum(self) -> np.ndarray:
+        """Number of patients of each baseline, ([study,] arm)."""
+        return (self._stratum @ self.n_by_pattern).astype(int).reshape(self.strata)
 
     @property
     def person_time(self) -> np.ndarray:
@@ -141,7 +156,8 @@ class AggregatedExposure(Intervals):
     def __add__(self, other: AggregatedExposure) -> AggregatedExposure:
         """Both sets of patients together."""
         own, others = (
-            (x.arms, x.covariate_names, x.measure, tuple(map(float, x.cuts))) for x in (self, other)
+            (x.arms, x.studies, x.covariate_names, x.measure, tuple(map(float, x.cuts)))
+            for x in (self, other)
         )
         if own != others:
             raise InputError(f"aggregated exposures of {own} and of {others} cannot be added")
@@ -241,19 +257,20 @@ def aggregate(data: Exposure) -> AggregatedExposure:
         covariate_names=data.covariate_names,
         measure=data.measure,
         terms=data.terms,
+        studies=data.studies,
     )
 
 
 def _patterns(data: Exposure) -> tuple[np.ndarray, np.ndarray]:
     """Each patient's pattern by number, and the patterns."""
-    code, found = pd.factorize(data.arm)
+    code, found = pd.factorize(data.stratum)
     for column in data.covariates.T:
         own, values = pd.factorize(column)
         code, found = pd.factorize(code * len(values) + own)
         _check_patterns(found)
     example = np.zeros(len(found), int)
     example[code] = np.arange(data.n)
-    patterns = np.column_stack([data.arm[example], data.covariates[example]]).astype(float)
+    patterns = np.column_stack([data.stratum[example], data.covariates[example]]).astype(float)
     order = np.lexsort(patterns.T[::-1])
     return np.argsort(order)[code], patterns[order]
 

@@ -82,6 +82,11 @@ class Cohort:
         return tuple(name for name in schema.ENDPOINTS if f"{name}_time" in self.patients)
 
     @property
+    def studies(self) -> tuple[str, ...]:
+        """Names of the studies that patients come from."""
+        return tuple(sorted(self.patients["study"].unique()))
+
+    @property
     def sized(self) -> bool:
         """Whether scans say how much tumours shrank, and not the category of response alone."""
         return "pchg" in self.scans

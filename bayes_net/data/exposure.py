@@ -11,20 +11,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from bayes_net.data.assessments import AT_THE_SCAN, BETWEEN_SCANS, PROGRESSION
-from bayes_net.data.intervals import Intervals, checked_cuts
+from bayes_net.data.intervals import PER_STUDY, STUDIES, Baselines, checked_cuts, one_hot, person_time
 from bayes_net.data.landmarks import LandmarkSet
 from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, check_measure
 from bayes_net.errors import InputError, listed
 from bayes_net.numbers import counted
-from bayes_net.schema import ARM, INTERVAL, PATIENT, Duration
+from bayes_net.schema import ARM, INTERVAL, PATIENT, STUDY, Duration
 
 
 @dataclass(frozen=True)
-class Exposure(Intervals):
+class Exposure(Baselines):
     """One landmark's patients against one set of intervals; what a hazard model is fitted to.
 
     Arrays have one entry a patient: ``time`` (months), ``event`` (0/1), ``arm`` (index into
@@ -56,6 +55,9 @@ class Exposure(Intervals):
     the clock's start."""
     patient: np.ndarray | None = None
     """Whose follow-up each stretch is, by number. None: each a patient's whole follow-up."""
+    study: np.ndarray | None = None
+    """Index into ``studies``, each of which has baselines of its own. None: they are of all patients."""
+    studies: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         arms = ", ".join(f"{arm} {n}" for arm, n in zip(self.arms, self.n_by_arm, strict=True))
@@ -105,16 +107,27 @@ class Exposure(Intervals):
         return self.time if self.last_assessment is None else np.fmin(self.last_assessment, self.time)
 
     @property
+    def stratum(self) -> np.ndarray:
+        """The number of each entry's baseline: of its arm, or its study and arm."""
+        return self.arm if self.study is None else self.study * len(self.arms) + self.arm
+
+    @property
     def patterns(self) -> np.ndarray:
-        """The distinct combinations of arm index and covariate values, one a row."""
-        return np.unique(np.column_stack([self.arm, self.covariates]), axis=0)
+        """The distinct combinations of stratum and covariate values, one a row."""
+        return np.unique(np.column_stack([self.stratum, self.covariates]), axis=0)
 
     @property
     def events(self) -> np.ndarray:
         """Events by arm and interval."""
-        counts = np.zeros((len(self.arms), self.n_intervals))
-        np.add.at(counts, (self.arm, self.interval), self.event)
-        return counts
+        counts = self.events_by_stratum
+        return counts.sum(axis=0) if self.studies else counts
+
+    @property
+    def events_by_stratum(self) -> np.ndarray:
+        """Events of each baseline and interval, ([study,] arm, interval)."""
+        counts = np.zeros((int(np.prod(self.strata)), self.n_intervals))
+        np.add.at(counts, (self.stratum, self.interval), self.event)
+        return counts.reshape(*self.strata, self.n_intervals)
 
     @property
     def person_time(self) -> np.ndarray:
@@ -124,8 +137,13 @@ class Exposure(Intervals):
     @property
     def n_by_arm(self) -> np.ndarray:
         """Number of patients in each arm."""
+        return self.n_by_stratum.reshape(-1, len(self.arms)).sum(axis=0)
+
+    @property
+    def n_by_stratum(self) -> np.ndarray:
+        """Number of patients of each baseline, ([study,] arm)."""
         first = slice(None) if self.patient is None else np.unique(self.patient, return_index=True)[1]
-        return np.bincount(self.arm[first], minlength=len(self.arms))
+        return np.bincount(self.stratum[first], minlength=int(np.prod(self.strata))).reshape(self.strata)
 
     @property
     def score_events(self) -> np.ndarray:
@@ -171,7 +189,7 @@ class Exposure(Intervals):
 def subset(data: Exposure, keep: np.ndarray) -> Exposure:
     """The exposure of some of the entries; arms and covariates keep their columns."""
     rows = ["time", "event", "arm", "score", "covariates", "last_assessment", "assessed_before"]
-    rows = [name for name in (*rows, "entry", "patient") if getattr(data, name) is not None]
+    rows = [name for name in (*rows, "entry", "patient", "study") if getattr(data, name) is not None]
     return replace(data, **{name: getattr(data, name)[keep] for name in rows})
 
 
@@ -182,17 +200,6 @@ def refuse_stretches(data: Exposure, what: str) -> None:
             f"stretches of follow-up, as of time_dependent, given for {what}; expected each patient's whole "
             "follow-up, as expose has it from a landmark on"
         )
-
-
-def one_hot(index: np.ndarray, size: int) -> np.ndarray:
-    """A 0/1 matrix with a single 1 in each row, in the column of the index."""
-    return np.eye(size)[np.asarray(index, int)]
-
-
-def person_time(time: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Months that each follow-up time spends in each interval, shape (patients, intervals)."""
-    starts, ends = np.concatenate([[0.0], cuts]), np.concatenate([cuts, [np.inf]])
-    return np.clip(np.asarray(time)[:, None], starts, ends) - starts
 
 
 def months_without(data: Exposure) -> np.ndarray:
@@ -233,7 +240,7 @@ def known_days(data: Exposure) -> Exposure:
     early = replace(subset(own, who), time=before[who] / max(parts, 1), event=np.zeros(len(who)))
     together: dict[str, Any] = {
         name: np.concatenate([getattr(rows, name), getattr(early, name)])
-        for name in ("time", "event", "arm", "score", "covariates")
+        for name in ("time", "event", "arm", "score", "covariates", *(["study"] if own.studies else []))
     }
     return replace(own, **together)
 
@@ -246,6 +253,7 @@ def expose(
     measure: Measure = Shrinkage(),
     covariates: Sequence[Covariate] = (),
     progression: str = AT_THE_SCAN,
+    studies: str = PER_STUDY,
 ) -> Exposure:
     """The exposure of the patients at the landmark ``label``.
 
@@ -253,7 +261,9 @@ def expose(
     the scan", on the day that PFS has, or "between scans": known to lie between the last assessment without
     it and that day, while a censored patient is known to be free of it until the last assessment. Patients
     are then at risk from their last assessment before the landmark on, until which they are known to be free
-    of progression.
+    of progression. ``studies`` are "per study", where there are several: each has baseline hazards of its
+    own, so that patients are compared within studies; or their baselines are "shared", as if all patients
+    were of one.
 
     Raises
     ------
@@ -288,7 +298,18 @@ def expose(
         measure=measure,
         terms=tuple(covariates),
         **(_assessments(table) if progression == BETWEEN_SCANS else {}),
+        **of_studies(table, landmarks.studies, studies),
     )
+
+
+def of_studies(table: pd.DataFrame, known: Sequence[str], studies: str) -> dict[str, Any]:
+    """The study of each row, among the ``known``, where each of several has baselines of its own."""
+    if studies not in STUDIES:
+        raise InputError(f"studies = {studies!r} is unknown; expected one of {', '.join(STUDIES)}")
+    if studies != PER_STUDY or len(known) < 2:
+        return {}
+    index = pd.Categorical(table[STUDY], categories=list(known)).codes.astype(int)
+    return {"study": index, "studies": tuple(known)}
 
 
 def checked_progression(progression: str) -> None:
@@ -297,7 +318,7 @@ def checked_progression(progression: str) -> None:
         raise InputError(f"progression {progression!r} is unknown; expected one of {', '.join(PROGRESSION)}")
 
 
-def _assessments(table: pd.DataFrame) -> dict[str, np.ndarray]:
+def _assessments(table: pd.DataFrame) -> dict[str, Any]:
     """As the landmark set has them; none where every event is on a known day."""
     names = ("last_assessment", "assessed_before")
     if table["last_assessment"].isna().all():
@@ -308,8 +329,8 @@ def _assessments(table: pd.DataFrame) -> dict[str, np.ndarray]:
 def long_form(data: Exposure) -> pd.DataFrame:
     """One row for every patient and interval entered: the rows that a Poisson GLM would take.
 
-    Columns: patient (row number), arm, interval, start (months), exposure (months), event, score
-    and the covariates.
+    Columns: patient (row number), arm, interval, start (months), exposure (months), event, score,
+    study where there are several, and the covariates.
     """
     every, months = np.arange(data.n_intervals), data.months
     entered = 0 if data.entry is None else np.searchsorted(data.cuts, data.entry, side="right")[:, None]
@@ -324,6 +345,8 @@ def long_form(data: Exposure) -> pd.DataFrame:
         "event": data.event[who] * (data.interval[who] == k),
         "score": data.score[who],
     }
+    if data.study is not None:
+        rows[STUDY] = np.array(data.studies)[data.study[who]]
     taken = [name for name in data.covariate_names if name in rows]
     if taken:
         raise InputError(f"covariates are named {listed(taken)}, as the long form's own columns; rename them")
@@ -332,15 +355,5 @@ def long_form(data: Exposure) -> pd.DataFrame:
 
 def collapsed_form(data: Exposure) -> pd.DataFrame:
     """The long form with identical covariate patterns added up: exposure and events are additive."""
-    keys = [ARM, INTERVAL, "score", *data.covariate_names]
+    keys = [*data.strata_dims, INTERVAL, "score", *data.covariate_names]
     return long_form(data).groupby(keys, as_index=False, sort=True)[["exposure", "event"]].sum()
-
-
-def inverse_cumulative(hazard: np.ndarray, starts: npt.ArrayLike, target: np.ndarray) -> np.ndarray:
-    """The time at which each patient's piecewise-constant ``hazard`` (patient, interval) has accumulated
-    ``target`` (patient,); infinite if it never does."""
-    at_start = np.pad(np.cumsum(hazard[:, :-1] * np.diff(starts), axis=1), ((0, 0), (1, 0)))
-    k = (at_start <= target[:, None]).sum(axis=1) - 1
-    rows = np.arange(len(hazard))
-    left, rate = target - at_start[rows, k], hazard[rows, k]
-    return np.asarray(starts)[k] + np.divide(left, rate, out=np.full(len(left), np.inf), where=rate > 0)

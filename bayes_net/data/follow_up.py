@@ -17,12 +17,12 @@ from bayes_net.data.assessments import (
     shown_scans,
 )
 from bayes_net.data.cohort import Cohort
-from bayes_net.data.exposure import Exposure, checked_progression
-from bayes_net.data.intervals import checked_cuts
+from bayes_net.data.exposure import Exposure, checked_progression, of_studies
+from bayes_net.data.intervals import PER_STUDY, checked_cuts
 from bayes_net.data.landmarks import LandmarkSet
 from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, WithoutShrinkage, check_measure
 from bayes_net.errors import InputError, listed
-from bayes_net.schema import ALIVE, ARM, OS, PFS, Duration, duration
+from bayes_net.schema import ALIVE, ARM, OS, PFS, STUDY, Duration, duration
 from bayes_net.tables.reading import months_on_grid
 
 TIME_DEPENDENT, NO_JOINT_MODEL = "time-dependent", "none"
@@ -52,6 +52,7 @@ def time_dependent(
     visit: str | Duration = VISIT,
     intention_to_treat: bool = False,
     confirmed_after: str | Duration | None = None,
+    studies: str = PER_STUDY,
 ) -> Exposure:
     """All follow-up, with the best shrinkage until then as a covariate that depends on time.
 
@@ -64,10 +65,10 @@ def time_dependent(
     With ``confirmed_after`` a ``Response`` counts only if a scan so much later still shows it, and from that
     scan on (``landmark``).
 
-    ``progression`` and ``visit`` are those of ``expose`` and ``landmark``. OS has the covariate
-    ``progressed`` where PFS is known: tumours are not followed after progression, so that who progressed
-    early has shown little shrinkage, and without it this would look like an association. ``cuts`` are inner
-    cut-points in months (or durations) from randomisation.
+    ``progression`` and ``studies`` are those of ``expose``, ``visit`` that of ``landmark``. OS has the
+    covariate ``progressed`` where PFS is known: tumours are not followed after progression, so that who
+    progressed early has shown little shrinkage, and without it this would look like an association. ``cuts``
+    are inner cut-points in months (or durations) from randomisation.
 
     Reference: Andersen and Gill 1982, doi:10.1214/aos/1176345976; of a response, Mantel and Byar 1974,
     doi:10.1080/01621459.1974.10480131.
@@ -115,6 +116,7 @@ def time_dependent(
         last_assessment=None if np.isnan(last).all() else last,
         entry=table["entry"].to_numpy(float),
         patient=np.unique(table["place"], return_inverse=True)[1],
+        **of_studies(table, cohort.studies, studies),
     )
 
 
@@ -157,7 +159,7 @@ def _stretches(
         found[PROGRESSED] = (found["entry"].to_numpy() >= progressed[place]).astype(float)
         if PROGRESSED in cohort.covariates:
             raise InputError(f"a covariate is named {PROGRESSED!r}, as that of progression; rename it")
-    known = people.iloc[place][[ARM, *cohort.covariates]].reset_index(drop=True)
+    known = people.iloc[place][[STUDY, ARM, *cohort.covariates]].reset_index(drop=True)
     return pd.concat([found.reset_index(drop=True), known], axis=1)
 
 
@@ -192,6 +194,7 @@ def transitions(
     cuts: Mapping[str, Sequence[float | Duration] | np.ndarray] | None = None,
     measure: Measure = Shrinkage(),
     covariates: Sequence[Covariate] = (),
+    studies: str = PER_STUDY,
 ) -> dict[str, Exposure]:
     """The patients at the landmark ``label`` in each of the ``TRANSITIONS`` of an illness-death model.
 
@@ -202,9 +205,9 @@ def transitions(
     their shrinkage until then. States are those that are documented: progression is on the day that PFS has.
     Where PFS is censored before OS, the state is not known from then on, and follow-up ends.
 
-    ``cuts`` are inner cut-points of each transition in months from the landmark; without, a hazard is
-    constant. A transition may be without events: its hazard is then the prior's, pulled down by the time at
-    risk.
+    ``studies`` are those of ``expose``. ``cuts`` are inner cut-points of each transition in months from the
+    landmark; without, a hazard is constant. A transition may be without events: its hazard is then the
+    prior's, pulled down by the time at risk.
 
     Reference: Andersen and Keiding 2002, doi:10.1191/0962280202sm276ra.
 
@@ -264,6 +267,7 @@ def transitions(
             measure=measure,
             terms=tuple(covariates),
             entry=entry[keep] if name == DEATH_AFTER else None,
+            **of_studies(table[keep], landmarks.studies, studies),
         )
     if not sum(data.event.sum() for data in found.values()):
         raise InputError(

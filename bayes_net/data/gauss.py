@@ -25,7 +25,7 @@ NODES = 12
 class Nodes:
     """``score`` and ``weight`` (months), both of shape (pattern, interval, node); spare nodes weigh 0.
 
-    ``patterns`` has one row a pattern: the arm's index, then the covariates' values.
+    ``patterns`` has one row a pattern: the stratum's number, then the covariates' values.
     """
 
     patterns: np.ndarray
@@ -68,7 +68,7 @@ def compress(data: Exposure, *, patterns: np.ndarray | None = None, nodes: int =
     """The exposure as Gauss nodes for each pattern (rows of ``patterns``) and interval."""
     patterns = data.patterns if patterns is None else patterns
     months = data.months
-    rows = np.column_stack([data.arm, data.covariates])
+    rows = np.column_stack([data.stratum, data.covariates])
     shape = (len(patterns), data.n_intervals, nodes)
     score, weight = np.zeros(shape), np.zeros(shape)
     found = np.zeros(data.rows, int)
@@ -89,7 +89,7 @@ def compress(data: Exposure, *, patterns: np.ndarray | None = None, nodes: int =
 def compression_error(data: Exposure, compressed: Nodes, *, slopes: np.ndarray) -> float:
     """Largest relative error of sum_i e_i exp(slope s_i) over patterns, intervals and ``slopes``."""
     months = data.months
-    rows = np.column_stack([data.arm, data.covariates])
+    rows = np.column_stack([data.stratum, data.covariates])
     worst = 0.0
     for p, pattern in enumerate(compressed.patterns):
         members = (rows == pattern).all(axis=1)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from bayes_net.errors import InputError, listed
-from bayes_net.schema import Duration
+from bayes_net.schema import ARM, STUDY, Duration
 from bayes_net.tables.reading import months_on_grid
 
 
@@ -30,6 +31,31 @@ class Intervals:
     def ends(self) -> np.ndarray:
         """Where each interval ends; the last is open (inf)."""
         return np.concatenate([self.cuts, [np.inf]])
+
+
+PER_STUDY = "per study"
+STUDIES = (PER_STUDY, "shared")
+"""Whose the baseline hazards are, where patients come from several studies."""
+
+
+class Baselines(Intervals):
+    """Intervals of the baseline hazards: one for each arm or, of several studies, for each arm of each study.
+
+    These are the strata, numbered study by study; ``studies`` is empty where all patients share theirs.
+    """
+
+    arms: tuple[str, ...]
+    studies: tuple[str, ...]
+
+    @property
+    def strata(self) -> tuple[int, ...]:
+        """How many baselines there are: (arm,), or (study, arm)."""
+        return (*([len(self.studies)] if self.studies else []), len(self.arms))
+
+    @property
+    def strata_dims(self) -> tuple[str, ...]:
+        """Names of the dims of ``strata``."""
+        return (*([STUDY] if self.studies else []), ARM)
 
 
 def checked_cuts(cuts: Sequence[float | Duration] | np.ndarray) -> np.ndarray:
@@ -70,3 +96,24 @@ def grid_cuts(width: Duration, until: Duration) -> np.ndarray:
     if width.months <= 0 or until.months < width.months:
         raise InputError(f"grid of width {width} until {until} has no cut-point; expected 0 < width <= until")
     return months_on_grid(np.arange(1, int(until.months / width.months + 1e-9) + 1) * width.months)
+
+
+def person_time(time: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """Months that each follow-up time spends in each interval, shape (patients, intervals)."""
+    starts, ends = np.concatenate([[0.0], cuts]), np.concatenate([cuts, [np.inf]])
+    return np.clip(np.asarray(time)[:, None], starts, ends) - starts
+
+
+def inverse_cumulative(hazard: np.ndarray, starts: npt.ArrayLike, target: np.ndarray) -> np.ndarray:
+    """The time at which each patient's piecewise-constant ``hazard`` (patient, interval) has accumulated
+    ``target`` (patient,); infinite if it never does."""
+    at_start = np.pad(np.cumsum(hazard[:, :-1] * np.diff(starts), axis=1), ((0, 0), (1, 0)))
+    k = (at_start <= target[:, None]).sum(axis=1) - 1
+    rows = np.arange(len(hazard))
+    left, rate = target - at_start[rows, k], hazard[rows, k]
+    return np.asarray(starts)[k] + np.divide(left, rate, out=np.full(len(left), np.inf), where=rate > 0)
+
+
+def one_hot(index: np.ndarray, size: int) -> np.ndarray:
+    """A 0/1 matrix with a single 1 in each row, in the column of the index."""
+    return np.eye(size)[np.asarray(index, int)]

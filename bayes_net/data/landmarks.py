@@ -59,7 +59,7 @@ class Landmark:
 class LandmarkSet:
     """The analysed patients of every landmark (``table``) and who left on the way (``attrition``).
 
-    ``table`` has one row a landmark and patient: landmark, patient, arm, shrinkage (percentage points,
+    ``table`` has one row a landmark and patient: landmark, patient, study, arm, shrinkage (percentage points,
     positive when smaller; NaN only for intention to treat without a scan), responded (the shrinkage that a
     response is told from, at scans that are not progression and confirmed where that is asked for; NaN where
     there is none), time (months from the
@@ -82,6 +82,7 @@ class LandmarkSet:
     synthetic: bool = False
     sized: bool = True
     notes: tuple[Note, ...] = ()
+    studies: tuple[str, ...] = ()
 
     def landmark(self, label: str) -> Landmark:
         """The landmark of this label, or of any text that means it: "150 d", "150d"."""
@@ -227,6 +228,7 @@ def landmark(
         synthetic=cohort.synthetic,
         sized=cohort.sized,
         notes=cohort.notes,
+        studies=cohort.studies,
         endpoint=endpoint,
         population=population,
         intention_to_treat=intention_to_treat,
@@ -303,7 +305,7 @@ def _analysed(
         last, before = seen[1] - landmark.months, assessed_before(*seen, landmark.months)
     known = {"last_assessment": months_on_grid(last), "assessed_before": months_on_grid(before)}
     table = flow.assign(landmark=landmark.label, **known)
-    columns = ["landmark", "patient", "arm", "shrinkage", "responded", "time", "event", *known]
+    columns = ["landmark", "patient", "study", "arm", "shrinkage", "responded", "time", "event", *known]
     return table.loc[table["reason"] == ANALYSED, [*columns, *cohort.covariates]]
 
 

@@ -27,6 +27,7 @@ class Layout:
     arms: tuple[str, ...]
     covariate_names: tuple[str, ...]
     n_intervals: int
+    studies: tuple[str, ...] = ()
     patterns: tuple[tuple[float, ...], ...] = ()
 
     @property
@@ -51,23 +52,24 @@ class Layout:
 
     def check(self, data: AnyExposure) -> None:
         """Raise an ``InputError`` where ``data`` are of another form."""
-        own, ours = ((of.arms, of.covariate_names, of.n_intervals) for of in (data, self))
+        own, ours = ((of.arms, of.covariate_names, of.n_intervals, of.studies) for of in (data, self))
         if own != ours:
             raise InputError(
-                f"exposure with arms, covariates and intervals {own} does not fit a layout of {ours}; "
-                "lay out all exposures together"
+                f"exposure with arms, covariates, intervals and studies {own} does not fit a layout of "
+                f"{ours}; lay out all exposures together"
             )
 
 
 def layout(exposures: Sequence[AnyExposure]) -> Layout:
     """The layout that serves all ``exposures``, in the form that costs least to evaluate."""
-    shapes = {(e.arms, e.covariate_names, e.n_intervals) for e in exposures}
+    shapes = {(e.arms, e.covariate_names, e.n_intervals, e.studies) for e in exposures}
     if len(shapes) != 1:
-        raise InputError(f"exposures differ in arms, covariates or number of intervals: {sorted(shapes)}")
-    arms, names, n_intervals = shapes.pop()
+        raise InputError(
+            f"exposures differ in arms, covariates, number of intervals or studies: {sorted(shapes)}"
+        )
     patterns = np.unique(np.vstack([e.patterns for e in exposures]), axis=0)
     kept = patterns.tolist() if _as_nodes(exposures, patterns) else ()
-    return Layout(arms, names, n_intervals, tuple(map(tuple, kept)))
+    return Layout(*shapes.pop(), tuple(map(tuple, kept)))
 
 
 def _as_nodes(exposures: Sequence[AnyExposure], patterns: np.ndarray) -> bool:

@@ -104,7 +104,7 @@ def _walk(data: AnyExposure, hazard: Hazard, place: Mapping, n: int) -> dict:
 
 
 def _elements(data: AnyExposure, hazard: Hazard, shape: Layout, place: Mapping) -> dict:
-    """Log hazards by arm and interval, slopes by arm and stretch of intervals, effects of covariates, of
+    """Log hazards by stratum and interval, slopes by arm and stretch of intervals, effects of covariates, of
     each pattern or each covariate; and the events and exposure that they meet."""
     size, whole = sum(p.size for p in place.values()), data
     log_hazard = _log_hazard(data, hazard, place, size)
@@ -116,7 +116,7 @@ def _elements(data: AnyExposure, hazard: Hazard, shape: Layout, place: Mapping) 
     slope = np.where(slope < 0, -1, slope + cells)
     if isinstance(data, Exposure):
         data = known_days(data)
-    hits = [data.events.ravel(), _score_hits(data, slope, len(slope_rows), cells)]
+    hits = [data.events_by_stratum.ravel(), _score_hits(data, slope, len(slope_rows), cells)]
     base = cells + len(slope_rows)
     if shape.compressed:
         patterns = np.array(shape.patterns)
@@ -145,23 +145,24 @@ def _elements(data: AnyExposure, hazard: Hazard, shape: Layout, place: Mapping) 
 
 
 def _log_hazard(data: AnyExposure, hazard: Hazard, place: Mapping, size: int) -> np.ndarray:
-    """Map from effects to log hazards, (arm, interval, effect)."""
-    arms, intervals = len(data.arms), data.n_intervals
-    found, at = np.zeros((arms, intervals, size)), assumptions.centre(hazard, data)
+    """Map from effects to log hazards, (stratum, interval, effect)."""
+    intervals, strata = data.n_intervals, list(np.ndindex(data.strata))
+    found, at = np.zeros((len(strata), intervals, size)), assumptions.centre(hazard, data)
     every = np.arange(intervals)
     walks = hazard.smoothing == RW1 and intervals > 1
     walk: Any = walk_basis(data.cuts) - level_shift(data, hazard)[..., None, :] if walks else None
-    for a in range(arms):
-        own = (a,) if hazard.baseline == PER_ARM else ()
+    for s, (*study, a) in enumerate(strata):
+        own = (*study, a) if hazard.baseline == PER_ARM else tuple(study)
         if hazard.smoothing == INDEPENDENT:
-            found[a, every, place["log_baseline"][own]] = 1.0
+            found[s, every, place["log_baseline"][own]] = 1.0
         else:
-            found[a, :, place[LEVEL_AT_EVENTS if walks else LEVEL][own]] = 1.0
+            found[s, :, place[LEVEL_AT_EVENTS if walks else LEVEL][own]] = 1.0
             if walks:
-                found[a][:, place["step"][own]] = walk[own]
-        if hazard.baseline == assumptions.SHARED and arms > 1:
-            found[a][:, place[ARM_EFFECT]] = at.contrasts[a]
-    found -= at.score * slope_map(data, hazard, place, size)
+                found[s][:, place["step"][own]] = walk[own]
+        if hazard.baseline == assumptions.SHARED and len(data.arms) > 1:
+            found[s][:, place[ARM_EFFECT]] = at.contrasts[a]
+    slopes = slope_map(data, hazard, place, size)
+    found -= at.score * slopes[[a for *_, a in strata]]
     if data.covariate_names:
         found[..., place[COVARIATE_EFFECT]] -= at.covariates
     return found
@@ -208,12 +209,13 @@ def _score_hits(data: AnyExposure, slope: np.ndarray, stretches: int, cells: int
 def _nodes(patterns: np.ndarray, slope: np.ndarray, base: int, nodes: Nodes) -> dict:
     """Cells of patterns and intervals with their nodes; those without exposure are left out."""
     months, score = nodes.weight, nodes.score
-    arm, intervals = patterns[:, 0].astype(int), months.shape[1]
+    stratum, intervals = patterns[:, 0].astype(int), months.shape[1]
+    arm = stratum % len(slope)
     pattern, interval = np.nonzero((months > 0).any(axis=2))
     held = months[pattern, interval] > 0
     offset = base + pattern if patterns.shape[1] > 1 else np.full(len(pattern), -1)
     return {
-        "cell_hazard": arm[pattern] * intervals + interval,
+        "cell_hazard": stratum[pattern] * intervals + interval,
         "cell_offset": offset,
         "cell_slope": slope[arm[pattern], interval],
         "cell_nodes": np.cumsum([0, *held.sum(axis=1)]),
@@ -226,7 +228,8 @@ def _pieces(data: Any, slope: np.ndarray) -> dict:
     """Follow-up of each patient, in pieces of one slope each."""
     arms, intervals = slope.shape
     width = np.append(np.diff(data.starts), 0.0)
-    first = np.zeros((arms, intervals), bool)
+    strata = int(np.prod(data.strata))
+    first = np.zeros((strata, intervals), bool)
     first[:, 0] = True
     # who enters late is not at risk from the beginning of an interval: that is taken off again
     entry = np.zeros(data.rows) if data.entry is None else data.entry
@@ -249,9 +252,9 @@ def _pieces(data: Any, slope: np.ndarray) -> dict:
     who, begin, stop = (x.astype(int) for x in (who, begin, stop))
     order = np.argsort(who, kind="stable")
     who, begin, stop, months = who[order], begin[order], stop[order], months[order]
-    cell = data.arm[who] * intervals
+    cell = data.stratum[who] * intervals
     return {
-        "width": np.tile(width, arms),
+        "width": np.tile(width, strata),
         "first": first,
         "piece_start": cell + begin,
         "piece_end": cell + stop,
@@ -269,7 +272,7 @@ def _windows(data: Exposure, slope: np.ndarray) -> dict:
     arm = data.arm[own][which]
     return {
         "window": np.cumsum([0, *(months > 0).sum(axis=1)]),
-        "window_hazard": arm * data.n_intervals + interval,
+        "window_hazard": data.stratum[own][which] * data.n_intervals + interval,
         "window_slope": slope[arm, interval],
         "window_months": months[which, interval],
         "window_score": data.score[own],

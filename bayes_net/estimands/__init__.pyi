@@ -1,4 +1,7 @@
-from .arms import arm_differences as arm_differences
+from .arms import (
+    arm_differences as arm_differences,
+    state_probabilities as state_probabilities,
+)
 from .mixtures import (
     NormalMixture as NormalMixture,
     binomial_information as binomial_information,
@@ -26,6 +29,5 @@ from .survival import (
     median_survival as median_survival,
     rmst as rmst,
     standardised_survival as standardised_survival,
-    state_probabilities as state_probabilities,
     survival as survival,
 )

@@ -1,4 +1,5 @@
-"""Arms compared by their patients' averages: differences of survival and of restricted means.
+"""Averages over patients: differences of arms in survival and in restricted means, and where patients are
+from state to state.
 
 Hazards of arms with baselines of their own have no single ratio; these differences are defined whatever the
 hazards do (Royston and Parmar 2013, doi:10.1186/1471-2288-13-152).
@@ -6,19 +7,37 @@ hazards do (Royston and Parmar 2013, doi:10.1186/1471-2288-13-152).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
 from bayes_net import schema
-from bayes_net.data.exposure import Exposure, person_time
-from bayes_net.errors import InputError
+from bayes_net.assumptions.hazard import slope_in_force
+from bayes_net.data.exposure import Exposure, subset
+from bayes_net.data.follow_up import TRANSITIONS
+from bayes_net.data.intervals import person_time
+from bayes_net.errors import InputError, listed
 from bayes_net.estimands.diagnostics import blocks
-from bayes_net.estimands.survival import average_survival, standardised_survival
-from bayes_net.inference.closed_form import hazards_by_arm, parameters
-from bayes_net.schema import ARM, SAMPLE_DIMS
+from bayes_net.estimands.ratios import scores_of
+from bayes_net.estimands.survival import average_survival, standardised_survival, study_shares
+from bayes_net.inference.closed_form import hazards_by_stratum, parameters
+from bayes_net.model.predictors import log_hazard
+from bayes_net.schema import (
+    ARM,
+    COVARIATE,
+    COVARIATE_EFFECT,
+    INTERVAL,
+    LOG_HAZARD,
+    SAMPLE_DIMS,
+    STATE,
+    STUDY,
+    TIME,
+)
+
+STATES = ("alive without progression", "alive with progression", "dead")
+"""States of an illness-death model."""
 
 
 def arm_differences(
@@ -36,45 +55,175 @@ def arm_differences(
     covariates of all patients, as if all were in it (g-computation), which a model without shrinkage allows.
     After a landmark neither is a randomised comparison: patients were selected by reaching it.
 
+    Of several studies with baselines of their own, arms are compared within studies: over the studies that
+    tell of both arms, each of which has the share of its patients of both in the average of either arm.
+
     Raises
     ------
     InputError
-        There is one arm, or somebody's shrinkage, which an arm shapes, would be given to another arm.
+        There is one arm, no study tells of both arms, or somebody's shrinkage, which an arm shapes, would be
+        given to another arm.
     """
     if len(data.arms) == 1:
         raise InputError(f"the only arm is {data.arms[0]}; a difference of arms needs two")
     if everyone and schema.SLOPE in fit["posterior"]:
         raise InputError("everyone=True needs a model without shrinkage, which an arm shapes; leave it out")
-    curves, means = [], []
-    for a in range(len(data.arms)):
-        of = replace(data, arm=np.full(data.n, a)) if everyone else data
-        curves.append(standardised_survival(fit, of, times).isel({ARM: a}, drop=True))
-        means.append(_standardised_rmst(fit, of, a, horizon))
-    later = {ARM: list(data.arms[1:])}
+    found: dict[str, list] = {"survival": [], "rmst": []}
+    for later in range(1, len(data.arms)):
+        own, both = _of_both(fit, data, later, everyone), []
+        for a in (0, later):
+            of = replace(own, arm=np.full(own.n, a)) if everyone else own
+            weights = np.ones(of.n) if everyone else _as_studies(of, (0, later))
+            curves = standardised_survival(fit, of, times, weights=weights).isel({ARM: a}, drop=True)
+            both.append((curves, _standardised_rmst(fit, of, a, horizon, weights)))
+        for name, first, last in zip(found, *both, strict=True):
+            found[name].append(last - first)
+    arms = {ARM: list(data.arms[1:])}
     return xr.Dataset(
         {
-            name: xr.concat([x - own[0] for x in own[1:]], dim=ARM)
-            .assign_coords(later)
-            .transpose(*SAMPLE_DIMS, ARM, ...)
-            for name, own in (("survival", curves), ("rmst", means))
+            name: xr.concat(own, dim=ARM).assign_coords(arms).transpose(*SAMPLE_DIMS, ARM, ...)
+            for name, own in found.items()
         }
     )
 
 
-def _standardised_rmst(fit: xr.DataTree, data: Exposure, arm: int, horizon: float) -> xr.DataArray:
+def comparable(fit: xr.DataTree, data: Exposure, *, everyone: bool) -> bool:
+    """Whether each later arm can be compared with the first: by all patients, or within a study."""
+    return all(_shared(fit, data, a, everyone).any() for a in range(1, len(data.arms)))
+
+
+def _shared(fit: xr.DataTree, data: Exposure, later: int, everyone: bool) -> np.ndarray:
+    """Which studies, of one all patients, tell of the first arm and a later one: have patients of both or,
+    with ``everyone``, baselines of both."""
+    if not data.studies:
+        return np.ones(1, bool)
+    known = study_shares(fit).transpose(STUDY, ARM).values if everyone else data.n_by_stratum
+    return np.all(known[:, [0, later]] > 0, axis=1)
+
+
+def _of_both(fit: xr.DataTree, data: Exposure, later: int, everyone: bool) -> Exposure:
+    shared = _shared(fit, data, later, everyone)
+    if not shared.any():
+        raise InputError(
+            f"no study has patients of both {data.arms[0]} and {data.arms[later]}, and each has a baseline "
+            "of its own; expected a study with both arms, or baselines that studies share"
+        )
+    return data if data.study is None else subset(data, shared[data.study])
+
+
+def _as_studies(data: Exposure, arms: tuple[int, int]) -> np.ndarray:
+    """Weights with which each arm has its patients' studies in the shares that they have in ``arms``
+    together."""
+    if data.study is None:
+        return np.ones(data.n)
+    counts = data.n_by_stratum
+    return counts[:, arms].sum(axis=1)[data.study] / counts[data.study, data.arm]
+
+
+def _standardised_rmst(
+    fit: xr.DataTree, data: Exposure, arm: int, horizon: float, weights: np.ndarray
+) -> xr.DataArray:
     """Restricted mean survival time averaged over an arm's patients, (chain, draw); missing without any."""
     drawn = parameters(fit["posterior"].to_dataset())
     months = person_time(np.array([horizon]), data.cuts)[0]
-    total = np.full(drawn.baseline.shape[:2], np.nan)
-    for a, own, baseline, added in hazards_by_arm(drawn, data):
+    sums, whole = np.zeros(drawn.baseline.shape[:2]), weights[data.arm == arm].sum()
+    for a, own, baseline, added in hazards_by_stratum(drawn, data):
         if a != arm:
             continue
-        sums = np.zeros(total.shape)
-        relative = np.moveaxis(added, 2, 0)
+        relative, weight = np.moveaxis(added, 2, 0), weights[own]
         for rows in blocks(relative):  # the hazards of all would be as large as the draws
             pieces = np.exp(baseline + relative[rows]) * months
             at_start = np.exp(pieces - pieces.cumsum(axis=-1))
-            sums += (at_start * average_survival(pieces) * months).sum(axis=-1).sum(axis=0)
-        total = sums / own.sum()
+            each = (at_start * average_survival(pieces) * months).sum(axis=-1)
+            sums += np.tensordot(weight[rows], each, axes=1)
+    total = sums / whole if whole else np.full(sums.shape, np.nan)
     coords = {dim: fit["posterior"][dim].values for dim in SAMPLE_DIMS}
     return xr.DataArray(total, coords, SAMPLE_DIMS)
+
+
+def state_probabilities(
+    fits: Mapping[str, xr.DataTree],
+    data: Exposure,
+    times: Sequence[float] | np.ndarray,
+    *,
+    shrinkage: Sequence[float],
+) -> xr.DataArray:
+    """Probability of each of the ``STATES`` of an illness-death model at ``times`` (months after the
+    landmark), of patients who are without progression at the landmark: dims (chain, draw, state, arm,
+    shrinkage, time).
+
+    ``fits`` are of the exposures of ``transitions``, by the names of the transitions. ``data`` is that of
+    progression, over whose covariates, of all arms together, is averaged (g-computation): arms and shrinkages
+    are then compared in patients with the same covariates; over studies as ``survival`` is. The hazard of
+    death after progression depends on the time since the landmark, not on that since progression (Markov).
+    Exact for piecewise-constant hazards. Survival is the sum of the first two states.
+
+    Reference: Andersen and Keiding 2002, doi:10.1191/0962280202sm276ra.
+
+    Raises
+    ------
+    InputError
+        A transition is missing.
+    """
+    if missing := [name for name in TRANSITIONS if name not in fits]:
+        raise InputError(
+            f"fits of {listed(fits)}; expected those of {listed(TRANSITIONS)}, without {missing[0]}"
+        )
+    grid, total = np.asarray(times, float), 0.0
+    cuts = np.concatenate([fits[name]["constant_data"]["interval_start"].values for name in TRANSITIONS])
+    edges = np.unique(np.concatenate([[0.0], cuts, grid]))
+    edges = edges[edges <= grid.max(initial=0.0)]
+    studies: tuple[str | None, ...] = data.studies or (None,)
+    for number, study in enumerate(studies):
+        own = data.covariates if study is None else data.covariates[data.study == number]
+        share = 1.0 if study is None else _share_by_arm(fits[TRANSITIONS[0]], study)
+        for row, count in zip(*np.unique(own, axis=0, return_counts=True), strict=True):
+            rates = [_rates(fits[name], edges[:-1], shrinkage, row, study) for name in TRANSITIONS]
+            probability = _occupied(rates[0], rates[1], rates[2], np.diff(edges)) * share
+            total = total + probability[..., np.searchsorted(edges, grid)] * count / len(own)
+    fit, arms = fits[TRANSITIONS[0]], list(data.arms)
+    coords = {dim: fit["posterior"][dim].values for dim in SAMPLE_DIMS}
+    coords |= {STATE: list(STATES), ARM: arms, schema.SHRINKAGE: list(map(float, shrinkage))}
+    dims = (STATE, *SAMPLE_DIMS, ARM, schema.SHRINKAGE, TIME)
+    found = xr.DataArray(total, {**coords, TIME: grid.tolist()}, dims, name="probability")
+    return found.transpose(*SAMPLE_DIMS, STATE, ...)
+
+
+def _share_by_arm(fit: xr.DataTree, study: str) -> np.ndarray:
+    """The share of a study in the averages of each arm, (arm, shrinkage, time)."""
+    return study_shares(fit).sel({STUDY: study}).values[:, None, None]
+
+
+def _rates(
+    fit: xr.DataTree,
+    starts: np.ndarray,
+    shrinkage: Sequence[float],
+    covariates: np.ndarray,
+    study: str | None,
+) -> np.ndarray:
+    """Hazard per month from each of ``starts`` on, of patients with these columns of covariates: (chain,
+    draw, arm, shrinkage, start)."""
+    posterior, scores = fit["posterior"].to_dataset(), scores_of(fit, shrinkage)
+    if study is not None:
+        posterior = posterior.sel({STUDY: study})
+    effect = xr.zeros_like(scores)
+    if len(covariates):
+        effect = effect + (posterior[COVARIATE_EFFECT] * covariates).sum(COVARIATE)
+    log_h = log_hazard(posterior[LOG_HAZARD], slope_in_force(posterior), scores, effect)
+    own = np.searchsorted(fit["constant_data"]["interval_start"].values, starts, side="right") - 1
+    return np.exp(log_h).transpose(*SAMPLE_DIMS, ARM, schema.SHRINKAGE, INTERVAL).values[..., own]
+
+
+def _occupied(progress: np.ndarray, die: np.ndarray, die_after: np.ndarray, months: np.ndarray) -> np.ndarray:
+    """Probability of each state, (state, ..., edge), from hazards that are constant between edges."""
+    without, having = np.ones(progress.shape[:-1]), np.zeros(progress.shape[:-1])
+    found = [(without, having)]
+    for k, length in enumerate(months):
+        left, after = (progress[..., k] + die[..., k]) * length, die_after[..., k] * length
+        # who progresses within the interval, and lives until its end
+        entering = progress[..., k] * length * np.exp(-np.minimum(left, after))
+        having = having * np.exp(-after) + without * entering * average_survival(np.abs(left - after))
+        without = without * np.exp(-left)
+        found.append((without, having))
+    alive = np.stack([np.stack(both) for both in found], axis=-1)
+    return np.concatenate([alive, 1.0 - alive.sum(axis=0, keepdims=True)])

@@ -4,6 +4,11 @@ Every function takes a fit (a DataTree with ``posterior`` and ``constant_data``)
 a ``landmark`` dimension, or of a synthesis, and returns draws with dims (chain, draw, ...). In place of (arm,
 shrinkage) a synthesis has curves: whole arms of studies from randomisation. Hazards are constant within
 intervals, so integrals are exact. Beyond the last follow-up the open last interval extrapolates.
+
+Of several studies each has a baseline hazard of its own. Survival is then the average over the studies, as of
+patients who come from them in the proportions in which all analysed patients do, in every arm the same; with
+``study`` it is that of one of them. Studies without an arm, of which nothing is known, are left out of its
+average, but for arms whose hazards are proportional.
 """
 
 from __future__ import annotations
@@ -16,8 +21,8 @@ import xarray as xr
 
 from bayes_net import schema
 from bayes_net.assumptions.hazard import slope_in_force
-from bayes_net.data.exposure import Exposure, person_time, refuse_stretches
-from bayes_net.data.follow_up import TRANSITIONS
+from bayes_net.data.exposure import Exposure, refuse_stretches
+from bayes_net.data.intervals import person_time
 from bayes_net.data.terms import covariates_of
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.ratios import (
@@ -26,18 +31,16 @@ from bayes_net.estimands.ratios import (
     need_whole_arms,
     scores_of,
 )
-from bayes_net.inference.closed_form import hazards_by_arm, parameters
+from bayes_net.inference.closed_form import hazards_by_stratum, parameters
 from bayes_net.model.likelihoods import cumulative_hazard as accumulated
 from bayes_net.model.predictors import log_hazard
-from bayes_net.schema import ARM, COVARIATE_EFFECT, INTERVAL, LOG_HAZARD, STATE, TIME
-
-STATES = ("alive without progression", "alive with progression", "dead")
-"""States of an illness-death model."""
+from bayes_net.schema import ARM, COVARIATE_EFFECT, INTERVAL, LOG_HAZARD, STUDY, TIME
 
 
 def baseline_hazard(fit: xr.DataTree) -> xr.DataArray:
     """Hazard per month at shrinkage reference and covariates 0, dims (..., arm, interval); of a synthesis
-    that of each whole arm, dims (..., curve, interval).
+    that of each whole arm, dims (..., curve, interval); of several studies dims (..., study, arm, interval),
+    which is the prior's where a study has no patient of an arm.
 
     Raises
     ------
@@ -49,12 +52,18 @@ def baseline_hazard(fit: xr.DataTree) -> xr.DataArray:
     return np.exp(fit["posterior"][LOG_HAZARD]).rename("hazard")
 
 
+def study_shares(fit: xr.DataTree) -> xr.DataArray:
+    """The share of each study in the averages of each arm, dims ([landmark,] study, arm)."""
+    return fit["constant_data"]["study_share"]
+
+
 def cumulative_hazard(
     fit: xr.DataTree,
     times: Sequence[float] | np.ndarray,
     *,
     shrinkage: Sequence[float] | None = None,
     covariates: Mapping[str, float | str] | None = None,
+    study: str | None = None,
 ) -> xr.DataArray:
     """Cumulative hazard by ``times`` (months after the landmark), dims (..., arm, shrinkage, time).
 
@@ -66,11 +75,12 @@ def cumulative_hazard(
     Raises
     ------
     InputError
-        A synthesis is asked for a shrinkage or covariates, a covariate is not in the model, or a value is
-        no number or level of it.
+        A synthesis is asked for a shrinkage or covariates, there is no such ``study``, a covariate is not in
+        the model, or a value is no number or level of it.
     """
     months = _by_interval(fit, np.asarray(times, float)).assign_coords({TIME: list(map(float, times))})
-    return xr.dot(_hazard(fit, shrinkage, covariates), months, dim=INTERVAL).transpose(..., TIME)
+    hazard = _hazard(fit, shrinkage, covariates, study)
+    return _accumulated(fit, hazard, months).transpose(..., TIME)
 
 
 def survival(
@@ -79,11 +89,11 @@ def survival(
     *,
     shrinkage: Sequence[float] | None = None,
     covariates: Mapping[str, float | str] | None = None,
+    study: str | None = None,
 ) -> xr.DataArray:
     """Probability of being free of the event at ``times``, dims and arguments of ``cumulative_hazard``."""
-    return np.exp(-cumulative_hazard(fit, times, shrinkage=shrinkage, covariates=covariates)).rename(
-        "survival"
-    )
+    found = cumulative_hazard(fit, times, shrinkage=shrinkage, covariates=covariates, study=study)
+    return np.exp(-found).rename("survival")
 
 
 def conditional_survival(
@@ -93,10 +103,11 @@ def conditional_survival(
     given: float,
     shrinkage: Sequence[float] | None = None,
     covariates: Mapping[str, float | str] | None = None,
+    study: str | None = None,
 ) -> xr.DataArray:
     """Probability of being event-free ``times`` months after having been so for ``given`` months."""
     both = [given, *(given + t for t in times)]
-    total = cumulative_hazard(fit, both, shrinkage=shrinkage, covariates=covariates)
+    total = cumulative_hazard(fit, both, shrinkage=shrinkage, covariates=covariates, study=study)
     later = total.isel({TIME: slice(1, None)}) - total.isel({TIME: 0}, drop=True)
     return np.exp(-later).assign_coords({TIME: list(map(float, times))}).rename("conditional_survival")
 
@@ -106,13 +117,44 @@ def median_survival(
     *,
     shrinkage: Sequence[float] | None = None,
     covariates: Mapping[str, float | str] | None = None,
+    study: str | None = None,
 ) -> xr.DataArray:
     """Median survival in months after the landmark, dims (..., arm, shrinkage).
 
     The time at which the cumulative hazard reaches log 2. A median beyond the last follow-up is an
     extrapolation of the last interval's hazard.
     """
-    hazard = _hazard(fit, shrinkage, covariates)
+    hazard = _hazard(fit, shrinkage, covariates, study)
+    own = _median(fit, hazard)
+    if STUDY not in hazard.dims:
+        return own.rename("median")
+    own = own.where(study_shares(fit) > 0)
+    low, high = (np.log(own.min(STUDY)), np.log(own.max(STUDY)))  # the average's is between the studies'
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        passed = _accumulated(fit, hazard, _months_in(fit, np.exp(middle))) < np.log(2.0)
+        low, high = xr.where(passed, middle, low), xr.where(passed, high, middle)
+    return np.exp((low + high) / 2).transpose(*own.isel({STUDY: 0}, drop=True).dims).rename("median")
+
+
+_HALVINGS = 52
+"""Of the logarithm of the median of an average over studies: beyond them floats do not differ."""
+
+
+def _accumulated(fit: xr.DataTree, hazard: xr.DataArray, months: xr.DataArray) -> xr.DataArray:
+    """Cumulative hazard after ``months`` of each interval, of several studies that of their average."""
+    each = xr.dot(hazard, months, dim=INTERVAL)
+    if STUDY not in hazard.dims:
+        return each
+    return -np.log(_average(fit, np.exp(-each)))
+
+
+def _average(fit: xr.DataTree, of_studies: xr.DataArray) -> xr.DataArray:
+    return (of_studies * study_shares(fit)).sum(STUDY, skipna=False)
+
+
+def _median(fit: xr.DataTree, hazard: xr.DataArray) -> xr.DataArray:
+    """When the cumulative hazard of each reaches log 2."""
     start, end = interval_edges(fit)
     reached = (hazard * (end - start).where(np.isfinite(end), 0.0)).cumsum(INTERVAL)
     before = reached.shift({INTERVAL: 1}, fill_value=0.0)
@@ -122,7 +164,7 @@ def median_survival(
     with np.errstate(divide="ignore", invalid="ignore"):  # no hazard at all: never reached, infinite
         reached_at = start + needed / hazard
     median = reached_at.where(first, 0.0).sum(INTERVAL)
-    return median.where(hazard.sum(INTERVAL, skipna=False) >= 0).rename("median")
+    return median.where(hazard.sum(INTERVAL, skipna=False) >= 0)
 
 
 def rmst(
@@ -131,17 +173,19 @@ def rmst(
     horizon: float,
     shrinkage: Sequence[float] | None = None,
     covariates: Mapping[str, float | str] | None = None,
+    study: str | None = None,
 ) -> xr.DataArray:
     """Restricted mean survival time to ``horizon`` months after the landmark, dims (..., arm, shrinkage).
 
     The area under S(t), exact for piecewise-constant hazards. Royston and Parmar 2013,
     doi:10.1186/1471-2288-13-152.
     """
-    hazard = _hazard(fit, shrinkage, covariates)
+    hazard = _hazard(fit, shrinkage, covariates, study)
     months = _by_interval(fit, np.array([horizon])).isel({TIME: 0}, drop=True)
     pieces = hazard * months
     at_start = np.exp(-(pieces.cumsum(INTERVAL, skipna=False) - pieces))
-    return (at_start * average_survival(pieces) * months).sum(INTERVAL, skipna=False).rename("rmst")
+    found = (at_start * average_survival(pieces) * months).sum(INTERVAL, skipna=False)
+    return (_average(fit, found) if STUDY in found.dims else found).rename("rmst")
 
 
 def average_survival(pieces: Any) -> Any:
@@ -152,109 +196,50 @@ def average_survival(pieces: Any) -> Any:
 
 
 def standardised_survival(
-    fit: xr.DataTree, data: Exposure, times: Sequence[float] | np.ndarray
+    fit: xr.DataTree,
+    data: Exposure,
+    times: Sequence[float] | np.ndarray,
+    *,
+    weights: np.ndarray | None = None,
 ) -> xr.DataArray:
-    """Survival averaged over each arm's own patients, as a Kaplan-Meier curve is.
+    """Survival averaged over each arm's own patients, as a Kaplan-Meier curve is, with their ``weights``.
 
-    Dims (chain, draw, arm, time). For one landmark's fit and the exposure it was fitted to.
+    Dims (chain, draw, arm, time). For one landmark's fit and the exposure it was fitted to; each patient has
+    the baseline of its own study.
     """
     refuse_stretches(data, "survival of an arm")
     drawn, months = (
         parameters(fit["posterior"].to_dataset()),
         person_time(np.asarray(times, float), data.cuts),
     )
-    curves = np.full((*drawn.baseline.shape[:3], len(months)), np.nan)
-    for a, _, baseline, added in hazards_by_arm(drawn, data):
+    weight = np.ones(data.n) if weights is None else weights
+    total = np.bincount(data.arm, weight, minlength=len(data.arms))
+    curves = np.zeros((*drawn.baseline.shape[:2], len(data.arms), len(months)))
+    curves[:, :, total == 0] = np.nan
+    for a, own, baseline, added in hazards_by_stratum(drawn, data):
         hazard, relative = np.exp(baseline), np.exp(added)
         for j, passed in enumerate(months):
-            curves[:, :, a, j] = np.exp(-accumulated(hazard, relative, passed[None, :])).mean(axis=-1)
+            alive = np.exp(-accumulated(hazard, relative, passed[None, :]))
+            curves[:, :, a, j] += alive @ (weight[own] / total[a])
     coords = {dim: fit["posterior"][dim].values for dim in schema.SAMPLE_DIMS}
     coords |= {ARM: list(data.arms), TIME: list(map(float, times))}
     return xr.DataArray(curves, dims=(*schema.SAMPLE_DIMS, ARM, TIME), coords=coords, name="survival")
 
 
-def state_probabilities(
-    fits: Mapping[str, xr.DataTree],
-    data: Exposure,
-    times: Sequence[float] | np.ndarray,
-    *,
-    shrinkage: Sequence[float],
-) -> xr.DataArray:
-    """Probability of each of the ``STATES`` of an illness-death model at ``times`` (months after the
-    landmark), of patients who are without progression at the landmark: dims (chain, draw, state, arm,
-    shrinkage, time).
-
-    ``fits`` are of the exposures of ``transitions``, by the names of the transitions. ``data`` is that of
-    progression, over whose covariates, of all arms together, is averaged (g-computation): arms and shrinkages
-    are then compared in patients with the same covariates. The hazard of death after progression depends on
-    the time since the landmark, not on that since progression (Markov). Exact for piecewise-constant hazards.
-    Survival is the sum of the first two states.
-
-    Reference: Andersen and Keiding 2002, doi:10.1191/0962280202sm276ra.
-
-    Raises
-    ------
-    InputError
-        A transition is missing.
-    """
-    if missing := [name for name in TRANSITIONS if name not in fits]:
-        raise InputError(
-            f"fits of {listed(fits)}; expected those of {listed(TRANSITIONS)}, without {missing[0]}"
-        )
-    grid, total = np.asarray(times, float), 0.0
-    cuts = np.concatenate([fits[name]["constant_data"]["interval_start"].values for name in TRANSITIONS])
-    edges = np.unique(np.concatenate([[0.0], cuts, grid]))
-    edges = edges[edges <= grid.max(initial=0.0)]
-    patterns, counts = np.unique(data.covariates, axis=0, return_counts=True)
-    for row, count in zip(patterns, counts, strict=True):
-        hazards = [_hazard_within(fits[name], edges[:-1], shrinkage, row) for name in TRANSITIONS]
-        probability = _occupied(hazards[0], hazards[1], hazards[2], np.diff(edges))
-        total = total + probability[..., np.searchsorted(edges, grid)] * count / data.n
-    fit, arms = fits[TRANSITIONS[0]], list(data.arms)
-    coords = {dim: fit["posterior"][dim].values for dim in schema.SAMPLE_DIMS}
-    coords |= {STATE: list(STATES), ARM: arms, schema.SHRINKAGE: list(map(float, shrinkage))}
-    dims = (STATE, *schema.SAMPLE_DIMS, ARM, schema.SHRINKAGE, TIME)
-    found = xr.DataArray(total, {**coords, TIME: grid.tolist()}, dims, name="probability")
-    return found.transpose(*schema.SAMPLE_DIMS, STATE, ...)
-
-
-def _hazard_within(
-    fit: xr.DataTree, starts: np.ndarray, shrinkage: Sequence[float], covariates: np.ndarray
-) -> np.ndarray:
-    """Hazard per month from each of ``starts`` on, of patients with these columns of covariates: (chain,
-    draw, arm, shrinkage, start)."""
-    posterior, scores = fit["posterior"].to_dataset(), scores_of(fit, shrinkage)
-    effect = xr.zeros_like(scores)
-    if len(covariates):
-        effect = effect + (posterior[COVARIATE_EFFECT] * covariates).sum(schema.COVARIATE)
-    log_h = log_hazard(posterior[LOG_HAZARD], slope_in_force(posterior), scores, effect)
-    own = np.searchsorted(fit["constant_data"]["interval_start"].values, starts, side="right") - 1
-    return np.exp(log_h).transpose(*schema.SAMPLE_DIMS, ARM, schema.SHRINKAGE, INTERVAL).values[..., own]
-
-
-def _occupied(progress: np.ndarray, die: np.ndarray, die_after: np.ndarray, months: np.ndarray) -> np.ndarray:
-    """Probability of each state, (state, ..., edge), from hazards that are constant between edges."""
-    without, having = np.ones(progress.shape[:-1]), np.zeros(progress.shape[:-1])
-    found = [(without, having)]
-    for k, length in enumerate(months):
-        left, after = (progress[..., k] + die[..., k]) * length, die_after[..., k] * length
-        # who progresses within the interval, and lives until its end
-        entering = progress[..., k] * length * np.exp(-np.minimum(left, after))
-        having = having * np.exp(-after) + without * entering * average_survival(np.abs(left - after))
-        without = without * np.exp(-left)
-        found.append((without, having))
-    alive = np.stack([np.stack(both) for both in found], axis=-1)
-    return np.concatenate([alive, 1.0 - alive.sum(axis=0, keepdims=True)])
-
-
 def _hazard(
-    fit: xr.DataTree, shrinkage: Sequence[float] | None, covariates: Mapping[str, float | str] | None
+    fit: xr.DataTree,
+    shrinkage: Sequence[float] | None,
+    covariates: Mapping[str, float | str] | None,
+    study: str | None = None,
 ) -> xr.DataArray:
-    """Hazard per month by arm, ``shrinkage`` and interval, of a synthesis by curve and interval; 0 in
-    intervals that only another landmark of a stacked fit has."""
+    """Hazard per month by arm, ``shrinkage`` and interval, of a synthesis by curve and interval, of several
+    studies by study too, or of one ``study``; 0 in intervals that only another landmark of a stacked fit
+    has."""
     start, _ = interval_edges(fit)
     if not is_of_patients(fit):
         need_whole_arms(shrinkage, covariates)
+        if study is not None:
+            raise InputError("every curve of a synthesis is of one study; expected no study")
         return baseline_hazard(fit).where(start >= 0, 0.0)
     posterior = fit["posterior"].to_dataset()
     scores = scores_of(fit, [0.0] if shrinkage is None else shrinkage)
@@ -262,7 +247,14 @@ def _hazard(
     for name, value in _coded(fit, covariates or {}).items():
         effect = effect + posterior[COVARIATE_EFFECT].sel({schema.COVARIATE: name}, drop=True) * value
     log_h = log_hazard(posterior[LOG_HAZARD], slope_in_force(posterior), scores, effect)
-    return np.exp(log_h).where(start >= 0, 0.0)
+    hazard = np.exp(log_h).where(start >= 0, 0.0)
+    if study is None:
+        return hazard
+    studies = posterior[STUDY].values.tolist() if STUDY in posterior.dims else []
+    if study not in studies:
+        known = listed(studies) or "none: all patients share their baselines"
+        raise InputError(f"study {study!r} has no baseline of its own; those that have are {known}")
+    return hazard.sel({STUDY: study}, drop=True).where(study_shares(fit).sel({STUDY: study}, drop=True) > 0)
 
 
 def _coded(fit: xr.DataTree, covariates: Mapping[str, float | str]) -> dict[str, float]:
@@ -281,5 +273,9 @@ def _coded(fit: xr.DataTree, covariates: Mapping[str, float | str]) -> dict[str,
 
 def _by_interval(fit: xr.DataTree, times: np.ndarray) -> xr.DataArray:
     """Months of each time spent in each interval, dims ([landmark,] interval, time)."""
+    return _months_in(fit, xr.DataArray(times, dims=TIME))
+
+
+def _months_in(fit: xr.DataTree, times: xr.DataArray) -> xr.DataArray:
     start, end = interval_edges(fit)
-    return (xr.DataArray(times, dims=TIME).clip(start, end) - start).fillna(0.0)
+    return (times.clip(start, end) - start).where(start >= 0, 0.0)

@@ -14,21 +14,32 @@ import xarray as xr
 
 from bayes_net import schema
 from bayes_net.assumptions import hazard as assumptions
-from bayes_net.assumptions.hazard import SHARED, Hazard, free_variables, level_shift, slope_in_force
+from bayes_net.assumptions.hazard import SHARED, Hazard, free_variables, level_shift, slope_in_force, walks_of
 from bayes_net.assumptions.priors import INDEPENDENT, Flat
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
-from bayes_net.data.exposure import Exposure, inverse_cumulative, months_between, months_without, person_time
+from bayes_net.data.exposure import Exposure, months_between, months_without
+from bayes_net.data.intervals import inverse_cumulative, person_time
 from bayes_net.errors import InputError
 from bayes_net.model.likelihoods import cumulative_hazard, log_likelihood_of_sums
 from bayes_net.model.predictors import coordinates, log_hazard
-from bayes_net.schema import ARM, CHAIN, DRAW, INTERVAL, LEVEL_AT_EVENTS, LOG_HAZARD, SAMPLE_DIMS, STEP_SD
+from bayes_net.schema import (
+    ARM,
+    CHAIN,
+    DRAW,
+    INTERVAL,
+    LEVEL_AT_EVENTS,
+    LOG_HAZARD,
+    SAMPLE_DIMS,
+    STEP_SD,
+    STUDY,
+)
 
 
 class Parameters(NamedTuple):
     """Draws of what patients' hazards are made of as plain arrays, chain and draw first.
 
-    ``baseline``: log hazard (arm, interval) at score and covariates 0; ``slope`` (arm, interval, or 1 where
-    it is the same in all), 0 in a model without; ``log_hr`` (covariate).
+    ``baseline``: log hazard (stratum, interval) at score and covariates 0; ``slope`` (arm, interval, or 1
+    where it is the same in all), 0 in a model without; ``log_hr`` (covariate).
     """
 
     baseline: np.ndarray
@@ -42,9 +53,11 @@ def parameters(draws: xr.Dataset) -> Parameters:
     def values(name: str, *dims: str) -> np.ndarray:
         return draws[name].transpose(*SAMPLE_DIMS, *dims).values
 
-    baseline, slope = values(LOG_HAZARD, ARM, INTERVAL), slope_in_force(draws)
+    of_study = [STUDY] if STUDY in draws[LOG_HAZARD].dims else []
+    baseline, slope = values(LOG_HAZARD, *of_study, ARM, INTERVAL), slope_in_force(draws)
+    baseline = baseline.reshape(*baseline.shape[:2], -1, baseline.shape[-1])
     if slope is None:
-        slope = xr.zeros_like(draws[LOG_HAZARD].isel({INTERVAL: 0}, drop=True))
+        slope = xr.zeros_like(draws[LOG_HAZARD].isel({INTERVAL: 0, **dict.fromkeys(of_study, 0)}, drop=True))
     if INTERVAL not in slope.dims:
         slope = slope.expand_dims(INTERVAL)
     slope = slope.transpose(*SAMPLE_DIMS, ARM, INTERVAL).values
@@ -57,24 +70,26 @@ def parameters(draws: xr.Dataset) -> Parameters:
     )
 
 
-def hazards_by_arm(
+def hazards_by_stratum(
     drawn: Parameters, data: Exposure
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-    """Of every arm with patients: its index, whose rows are its, its log hazard at score and covariates 0,
-    (chain, draw, interval), and what each patient adds to it, (chain, draw, patient, interval or 1)."""
-    for a in range(len(data.arms)):
-        own = data.arm == a
-        if own.any():
-            effect = (drawn.log_hr @ data.covariates[own].T)[..., None]
-            added = log_hazard(0.0, drawn.slope[..., a, None, :], data.score[own][:, None], effect)
-            yield a, own, drawn.baseline[..., a, :], added
+    """Of every baseline with patients: the index of its arm, whose rows are its, its log hazard at score and
+    covariates 0, (chain, draw, interval), and what each patient adds to it, (chain, draw, patient, interval
+    or 1)."""
+    stratum = data.stratum
+    for s in np.unique(stratum):
+        own, a = stratum == s, int(s) % len(data.arms)
+        effect = (drawn.log_hr @ data.covariates[own].T)[..., None]
+        added = log_hazard(0.0, drawn.slope[..., a, None, :], data.score[own][:, None], effect)
+        yield a, own, drawn.baseline[..., s, :], added
 
 
 def log_hazard_of_nodes(drawn: Parameters, patterns: np.ndarray, score: np.ndarray) -> np.ndarray:
     """Log hazard at nodes with these scores (pattern, interval, node), (chain, draw, pattern, interval,
     node)."""
-    arm, effect = patterns[:, 0].astype(int), drawn.log_hr @ patterns[:, 1:].T
-    baseline, slope = drawn.baseline[..., arm, :, None], drawn.slope[..., arm, :, None]
+    stratum, effect = patterns[:, 0].astype(int), drawn.log_hr @ patterns[:, 1:].T
+    arm = stratum % drawn.slope.shape[-2]
+    baseline, slope = drawn.baseline[..., stratum, :, None], drawn.slope[..., arm, :, None]
     return log_hazard(baseline, slope, score, effect[..., None, None])
 
 
@@ -87,10 +102,10 @@ def event_times(
     since: np.ndarray | float = 0.0,
     factor: float = 1.0,
 ) -> np.ndarray:
-    """When the cumulative hazard of each patient of an arm, times ``factor``, has grown by ``residual`` since
-    ``since`` months; infinite if it never does.
+    """When the cumulative hazard of each patient of a stratum, times ``factor``, has grown by ``residual``
+    since ``since`` months; infinite if it never does.
 
-    ``log_baseline`` (interval,) is the arm's, ``added`` (patient, interval or 1) each patient's.
+    ``log_baseline`` (interval,) is the stratum's, ``added`` (patient, interval or 1) each patient's.
     """
     relative = np.exp(added)
     hazard = np.exp(log_baseline) * (relative / relative[:, :1])
@@ -114,7 +129,7 @@ def log_likelihood(posterior: xr.Dataset, data: AnyExposure) -> xr.DataArray:
     months, between = months_without(data), np.zeros((data.rows, data.n_intervals))
     between[data.between] = months_between(data)
     values = np.empty((*drawn.baseline.shape[:2], data.rows))
-    for _, own, baseline, added in hazards_by_arm(drawn, data):
+    for _, own, baseline, added in hazards_by_stratum(drawn, data):
         k = data.interval[own]
         by_interval = np.broadcast_to(added, (*added.shape[:-1], data.n_intervals))
         at_event = baseline[..., k] + by_interval[..., np.arange(len(k)), k]
@@ -155,7 +170,7 @@ def as_defined(sampled: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dat
     """The free variables of ``hazard_model`` from those that the engine samples (``patients_posterior``)."""
     if LEVEL_AT_EVENTS not in sampled:
         return sampled
-    strata = () if hazard.baseline == SHARED else (ARM,)
+    strata = walks_of(hazard, data)
     step = sampled["step"] / step_scale(sampled, hazard, data)
     shift = xr.DataArray(level_shift(data, hazard), dims=(*strata, "boundary"))
     level = sampled[LEVEL_AT_EVENTS] - (sampled[STEP_SD] * step * shift).sum("boundary")
@@ -168,7 +183,7 @@ def as_defined(sampled: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dat
 
 def step_scale(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.DataArray:
     """What the engine multiplies the walk's standard normal steps by to sample them evenly."""
-    strata = () if hazard.baseline == SHARED else (ARM,)
+    strata = walks_of(hazard, data)
     information = xr.DataArray(assumptions.step_information(data, hazard), dims=(*strata, "boundary"))
     return np.sqrt(1.0 + draws[STEP_SD] ** 2 * information)
 
@@ -219,4 +234,4 @@ def with_derived(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dat
     if data.covariate_names:
         effect = found[schema.COVARIATE_EFFECT]
         alpha = alpha - (effect * xr.DataArray(at.covariates, dims=schema.COVARIATE)).sum(schema.COVARIATE)
-    return found.assign({LOG_HAZARD: alpha.transpose(*SAMPLE_DIMS, ARM, INTERVAL)})
+    return found.assign({LOG_HAZARD: alpha.transpose(*SAMPLE_DIMS, *data.strata_dims, INTERVAL)})

@@ -23,7 +23,7 @@ from bayes_net.data.landmarks import response
 from bayes_net.data.terms import Shrinkage
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError, listed
-from bayes_net.inference.closed_form import event_times, hazards_by_arm, parameters
+from bayes_net.inference.closed_form import event_times, hazards_by_stratum, parameters
 from bayes_net.numbers import significant
 from bayes_net.schema import ARM, CHAIN, DRAW, IMPUTATION, POINTS_PER_UNIT, SAMPLE_DIMS
 
@@ -218,7 +218,7 @@ def _event_times(data: Exposure, draw: xr.Dataset, residual: np.ndarray, factor:
     Infinite when it never does.
     """
     times = np.empty(data.n)
-    for _, own, baseline, added in hazards_by_arm(parameters(draw), data):
+    for _, own, baseline, added in hazards_by_stratum(parameters(draw), data):
         at = {"since": data.time[own], "factor": factor}
         times[own] = event_times(baseline[0, 0], added[0, 0], data.starts, residual[own], **at)
     return np.maximum(times, data.time)  # rounding must not take a patient back behind its censoring

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
-from bayes_net.assumptions.hazard import Hazard, free_variables
+from bayes_net.assumptions.hazard import SHARED, Hazard, free_variables
 from bayes_net.assumptions.priors import Flat
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.terms import covariate_attrs, measure_attrs
@@ -18,7 +19,7 @@ from bayes_net.inference.closed_form import as_defined, draw_prior, log_likeliho
 from bayes_net.inference.sampling import PRIOR_DRAWS, PYMC, Sampler, as_tree, compile_model, sample
 from bayes_net.inference.start import starting_points, starts_of_definition
 from bayes_net.model.predictors import coordinates
-from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS
+from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS, STUDY
 
 
 def fit(
@@ -55,7 +56,7 @@ def fit(
     groups = {
         "posterior": posterior,
         "sample_stats": tree["sample_stats"].to_dataset(),
-        "constant_data": _constants(data),
+        "constant_data": _constants(data, hazard),
     }
     if not brief:
         groups |= {
@@ -91,10 +92,11 @@ def _sample_definition(data: AnyExposure, hazard: Hazard, _shape: Layout | None,
 
 
 def _coords(data: AnyExposure) -> dict[str, list]:
-    return {ARM: list(data.arms), INTERVAL: list(range(data.n_intervals))}
+    of_studies = {STUDY: list(data.studies)} if data.studies else {}
+    return {ARM: list(data.arms), **of_studies, INTERVAL: list(range(data.n_intervals))}
 
 
-def _constants(data: AnyExposure) -> xr.Dataset:
+def _constants(data: AnyExposure, hazard: Hazard) -> xr.Dataset:
     """What estimands need besides the draws; totals by arm, nothing of a single patient but the
     longest follow-up."""
     return xr.Dataset(
@@ -105,9 +107,19 @@ def _constants(data: AnyExposure) -> xr.Dataset:
             "n": (ARM, data.n_by_arm),
             "n_events": (ARM, data.events.sum(axis=1)),
             "last_follow_up": (ARM, data.last_follow_up),
+            **({"study_share": (data.strata_dims, _shares(data, hazard))} if data.studies else {}),
         },
         _coords(data),
     )
+
+
+def _shares(data: AnyExposure, hazard: Hazard) -> np.ndarray:
+    """The share of each study in an arm's averages, (study, arm): of its patients in all arms among those of
+    the studies that tell of the arm, by patients of it or by proportional hazards."""
+    counts = data.n_by_stratum
+    whole = counts.sum(axis=1, keepdims=True)
+    known = np.where((whole if hazard.baseline == SHARED else counts) > 0, whole, 0)
+    return known / np.maximum(known.sum(axis=0), 1)
 
 
 def stack(fits: Mapping[str, xr.DataTree], *, dim: str) -> xr.DataTree:

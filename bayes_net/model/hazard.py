@@ -21,6 +21,7 @@ from bayes_net.assumptions.hazard import (
     slope_intervals,
     slope_over_time,
     walk_basis,
+    walks_of,
 )
 from bayes_net.assumptions.priors import INDEPENDENT, NONE
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
@@ -35,6 +36,8 @@ from bayes_net.statistics.base import Array
 
 def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
     """The PyMC model of the patients of one landmark.
+
+    Of several studies each has baselines of its own: they have a dim ``study`` before ``arm``.
 
     Free variables, each with its prior in ``hazard.priors``: of a random walk ``level`` (arm), the log hazard
     per month averaged over time, ``step_sd`` (arm), and ``step`` (arm, boundary), standard normal; of
@@ -62,7 +65,7 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
         A patient has no time at risk.
     """
     hazard = hazard or Hazard()
-    priors, strata = hazard.priors, () if hazard.baseline == SHARED else (ARM,)
+    priors, strata = hazard.priors, walks_of(hazard, data)
     slope = log_hr = None
     intervals = slope_intervals(hazard, data)
     with pm.Model(coords=coordinates(data)) as model:
@@ -71,7 +74,7 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
         else:
             baseline = random_walk(priors.level, priors.step_sd, walk_basis(data.cuts), strata)
         if hazard.baseline == SHARED:
-            baseline = _of_arms(data, hazard)[:, None] + baseline
+            baseline = _of_arms(data, hazard)[:, None] + baseline[..., None, :]
         if hazard.slopes == COMMON:
             common = random_variable(schema.COMMON_SLOPE, priors.slope)
             slope = pm.Deterministic(SLOPE, pt.repeat(common, len(data.arms)), dims=ARM)
@@ -90,12 +93,13 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
         of_slope = 0.0 if slope is None else at.score * slope
         of_covariates = 0.0 if log_hr is None else at.covariates @ log_hr
         baseline = baseline - of_slope - of_covariates
-        baseline = pm.Deterministic(schema.LOG_HAZARD, baseline, dims=(ARM, INTERVAL))
+        baseline = pm.Deterministic(schema.LOG_HAZARD, baseline, dims=(*data.strata_dims, INTERVAL))
+        of_strata = baseline.reshape((-1, data.n_intervals))
 
         if isinstance(data, AggregatedExposure):
-            pm.Potential(EVENTS, _log_likelihood_of_sums(data, baseline, slope, log_hr, slopes=intervals))
+            pm.Potential(EVENTS, _log_likelihood_of_sums(data, of_strata, slope, log_hr, slopes=intervals))
         else:
-            _observe_events(model, data, baseline, slope, log_hr, slopes=intervals)
+            _observe_events(model, data, of_strata, slope, log_hr, slopes=intervals)
     return model
 
 
@@ -116,8 +120,8 @@ def _observe_events(
     *,
     slopes: int,
 ) -> None:
-    """Events of every patient and interval entered, as Poisson counts; ``slope`` is by arm and ``slopes``
-    intervals, which are one or all."""
+    """Events of every patient and interval entered, as Poisson counts; ``baseline`` is by stratum, ``slope``
+    by arm and ``slopes`` intervals, which are one or all."""
     patient, interval, months, event = person_intervals(data)
     labels = person_interval_labels(patient, interval)
     model.add_coords({PATIENT: np.arange(data.rows), PERSON_INTERVAL: labels})
@@ -131,7 +135,7 @@ def _observe_events(
         arm = data.arm[patient]
         own = None if slope is None else slope[arm, interval if slopes > 1 else 0]
         added = (None if x is None else x[patient] for x in (score, effect))
-        return pt.exp(log_hazard(baseline[arm, interval], own, *added))
+        return pt.exp(log_hazard(baseline[data.stratum[patient], interval], own, *added))
 
     exposure = pm.Data(schema.EXPOSURE, months, dims=PERSON_INTERVAL)
     pm.Poisson(EVENTS, exposure * hazards(patient, interval), observed=event, dims=PERSON_INTERVAL)
@@ -154,10 +158,11 @@ def _log_likelihood_of_sums(
 ) -> pt.TensorVariable:
     """sum of event * log h - H over all patients: the first is linear in the parameters, and time at risk is
     the ``weight``, in months, of nodes at ``score``, both (pattern, interval, node)."""
-    arm = data.patterns[:, 0].astype(int)
+    stratum = data.patterns[:, 0].astype(int)
+    arm = stratum % len(data.arms)
     own = None if slope is None else slope[arm][..., None]
     effect = None if log_hr is None else (data.patterns[:, 1:] @ log_hr)[:, None, None]
-    log_h = log_hazard(baseline[arm][..., None], own, data.score, effect)
+    log_h = log_hazard(baseline[stratum][..., None], own, data.score, effect)
     expected, sums = pt.sum(data.weight * pt.exp(log_h)), assumptions.sums_at_events(data, slopes)
     return log_likelihood_of_sums(expected, sums, baseline, slope, log_hr)
 

@@ -306,8 +306,8 @@ def log_likelihood_of_sums(
 ) -> Array:
     """Sum over patients of event * log h - H, (...,).
 
-    ``expected`` is the sum of H; ``events`` (events, scores and covariates at events) are summed by arm and
-    interval, arm and interval or 1, and covariate. So are ``baseline`` and ``slope``, and ``log_hr``.
+    ``expected`` is the sum of H; ``events`` (events, scores and covariates at events) are summed by stratum
+    and interval, arm and interval or 1, and covariate. So are ``baseline`` and ``slope``, and ``log_hr``.
     """
     number, scores, covariates = events
     total = (number * baseline).sum(axis=(-2, -1)) - expected

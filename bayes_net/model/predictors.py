@@ -17,7 +17,7 @@ from bayes_net.assumptions.network import Network
 from bayes_net.assumptions.priors import Fixed, HalfCauchy, HalfNormal, Heterogeneity
 from bayes_net.assumptions.shrinkage import response_place
 from bayes_net.data.aggregated import AnyExposure
-from bayes_net.schema import ARM, BIASED_SLOPE, BORROWER, BOUNDARY, COVARIATE, CURVE, EFFECT, INTERVAL
+from bayes_net.schema import ARM, BIASED_SLOPE, BORROWER, BOUNDARY, COVARIATE, CURVE, EFFECT, INTERVAL, STUDY
 from bayes_net.statistics.association import log_odds_ratio
 from bayes_net.statistics.base import Array, Values
 
@@ -274,6 +274,7 @@ def coordinates(data: AnyExposure) -> dict[str, Any]:
     """The labels of every dim that a free variable may have."""
     return {
         ARM: list(data.arms),
+        **({STUDY: list(data.studies)} if data.studies else {}),
         "contrast": list(data.arms[1:]),
         INTERVAL: np.arange(data.n_intervals),
         BOUNDARY: np.arange(data.n_intervals - 1),

@@ -10,8 +10,8 @@ from markupsafe import Markup
 from bayes_net import schema
 from bayes_net.checks.conflict import MEDIAN
 from bayes_net.data.landmarks import attrition_table
+from bayes_net.estimands.arms import STATES
 from bayes_net.estimands.ratios import OVER_TIME
-from bayes_net.estimands.survival import STATES
 from bayes_net.labels import landmark_label
 from bayes_net.numbers import (
     Cell,

@@ -16,7 +16,7 @@ from bayes_net.estimands.ratios import OverTime
 from bayes_net.estimands.summary import summarise
 from bayes_net.estimands.survival import standardised_survival
 from bayes_net.results.fits import Fitted, profile_label
-from bayes_net.schema import ARM, FAILED, INTERVAL, LANDMARK, PASSED, SLOPE, TIME
+from bayes_net.schema import ARM, FAILED, INTERVAL, LANDMARK, PASSED, SLOPE, STUDY, TIME
 
 CURVE_POINTS = 60
 LONG_NAMES = {"pfs": "Progression-free survival", "os": "Overall survival"}
@@ -77,16 +77,22 @@ def steps_over_time(
     which ends with the arm's follow-up."""
     data = fitted.job.data
     draws = quantity.by_interval(fitted.fit["posterior"].to_dataset())
-    draws = draws.assign_coords({INTERVAL: np.arange(data.n_intervals)}).transpose(..., ARM, INTERVAL)
+    of_studies = [STUDY] if STUDY in draws.dims else []
+    draws = draws.assign_coords({INTERVAL: np.arange(data.n_intervals)})
+    draws = draws.transpose(..., *of_studies, ARM, INTERVAL)
     table = summarise(draws, ci_prob=ci_prob, interval=interval).rename(columns={INTERVAL: "k"})
     follow_up = dict(zip(data.arms, fitted.fit["constant_data"]["last_follow_up"].values, strict=True))
     k = table["k"].to_numpy(int)
+    events = data.events_by_stratum if of_studies else data.events
     table = table.assign(
-        events=data.events.astype(int).ravel(),
+        events=events.astype(int).ravel(),
         start=data.starts[k],
         end=np.minimum(data.ends[k], table[ARM].map(follow_up)),
         origin=origin_of(fitted),
     )
+    if of_studies:
+        known = np.repeat(data.n_by_stratum.ravel() > 0, data.n_intervals)
+        table = table.assign(**{ARM: table[ARM] + ", " + table[STUDY]})[known]
     return table[table["start"] < table["end"]].reset_index(drop=True)
 
 

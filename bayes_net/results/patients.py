@@ -17,7 +17,7 @@ from bayes_net.checks.influence import most_influential
 from bayes_net.checks.power import power_scaling, tipping_factor
 from bayes_net.checks.prediction import Prediction, prediction
 from bayes_net.data.terms import Response, Shrinkage, WithoutShrinkage
-from bayes_net.estimands.arms import arm_differences
+from bayes_net.estimands.arms import arm_differences, comparable
 from bayes_net.estimands.ratios import OVER_TIME, arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import median_survival, rmst, survival
@@ -223,6 +223,8 @@ def arm_difference_table(
     endpoints = dict.fromkeys(f.job.endpoint for f in fits if len(f.job.data.arms) > 1)
     for f in (f for endpoint in endpoints for f in primary(fits, endpoint)):
         data, everyone = f.job.data, isinstance(f.job.measure, WithoutShrinkage)
+        if not comparable(f.fit, data, everyone=everyone):
+            continue  # the report says which arms no study has together
         drawn = arm_differences(f.fit, data, times, horizon=horizon, everyone=everyone)
         reach = dict(zip(data.arms, np.minimum(data.last_follow_up, data.last_follow_up[0]), strict=True))
         for quantity, draws in drawn.data_vars.items():

@@ -11,8 +11,8 @@ import xarray as xr
 
 from bayes_net.data.follow_up import TO_PROGRESSION
 from bayes_net.data.terms import Response
+from bayes_net.estimands.arms import STATES, state_probabilities
 from bayes_net.estimands.summary import summarise
-from bayes_net.estimands.survival import STATES, state_probabilities
 from bayes_net.results.curves import CURVE_POINTS, origin_of
 from bayes_net.results.fits import Fitted, hazard_ratio_table, profile_label
 from bayes_net.schema import ARM, FAILED, PASSED, SAMPLE_DIMS, STATE

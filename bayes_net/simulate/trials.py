@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import expit, logit, ndtri
 
 from bayes_net import schema
-from bayes_net.data.exposure import inverse_cumulative
+from bayes_net.data.intervals import inverse_cumulative
 
 DAY, WEEK = 1 / schema.DAYS_PER_MONTH, 7 / schema.DAYS_PER_MONTH
 SMALLEST, LARGEST = -schema.PROGRESSION_PCHG, 100.0

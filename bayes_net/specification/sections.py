@@ -17,7 +17,7 @@ from pydantic import (
 
 from bayes_net.data.assessments import BETWEEN_SCANS, NEW_THERAPIES, PROGRESSION, TREATMENT_POLICY, VISIT
 from bayes_net.data.follow_up import JOINT, TIME_DEPENDENT
-from bayes_net.data.intervals import grid_cuts
+from bayes_net.data.intervals import PER_STUDY, STUDIES, grid_cuts
 from bayes_net.data.landmarks import AT_ONCE, landmark_times
 from bayes_net.data.terms import Response, Shrinkage
 from bayes_net.errors import InputError
@@ -200,6 +200,9 @@ class BaselineSection(Section):
 
     arms: Literal["per arm", "shared"] = "per arm"
     """A baseline hazard for each arm, or one that is shared: then the arms' hazards are proportional."""
+    studies: Literal[STUDIES] = PER_STUDY
+    """Where the patient table has a column `study` with more than one study: baseline hazards of each study,
+    so that patients are compared within studies, or `shared` ones, as if all patients were of one study."""
     smoothing: Literal["rw1", "independent"] = "rw1"
     """Neighbouring intervals are alike (a random walk), or every interval stands by itself: then all of them
     together say what `median_months` states, each with √(number of intervals) times its SD."""

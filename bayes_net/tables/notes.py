@@ -65,6 +65,7 @@ WARNINGS = {
     "several-studies": "patients of several studies, analysed as one",
     "rounded-at-landmark": "times that are rounded to either side of a landmark",
     "arm-without-information": "an arm whose hazard ratio rests on priors",
+    "thin-study": "a study whose baseline hazard has no event, or that compares no arms",
     "small-cell": "an arm of fewer than five patients at a landmark",
     "empty-interval": "cut-points beyond all follow-up",
     "constant-covariate": "a covariate that is the same in all patients at risk",

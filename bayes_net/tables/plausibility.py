@@ -173,18 +173,6 @@ def _unseen(value: str) -> list[str]:
     return strange_characters(value, seen=False)
 
 
-def _studies(tables: Tables) -> Found:
-    frame = tables.people.frame
-    found = frame["study"].value_counts().index if "study" in frame else []
-    if len(found) > 1:
-        counts = ", ".join(_counted(frame["study"], label) for label in found)
-        message = (
-            f"the patients are of {len(found)} studies ({counts}), which are analysed as one: studies "
-            "have no baseline hazards of their own here. Analyse each by itself, or both in a synthesis"
-        )
-        yield from warn("several-studies", tables.people, frame["study"].notna(), message)
-
-
 _CHECKS: tuple[Callable[[Tables], Found], ...] = (
     _characters,
     _labels,
@@ -192,5 +180,4 @@ _CHECKS: tuple[Callable[[Tables], Found], ...] = (
     _sentinel_values,
     _changes,
     _size_unit,
-    _studies,
 )

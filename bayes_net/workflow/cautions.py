@@ -9,12 +9,13 @@ import pandas as pd
 
 from bayes_net.assumptions.hazard import COMMON, PER_ARM, SHARED
 from bayes_net.assumptions.priors import INDEPENDENT, NONE, Flat
+from bayes_net.checks.columns import poor_column
 from bayes_net.data.cohort import Cohort
-from bayes_net.data.exposure import Exposure, one_hot
+from bayes_net.data.intervals import PER_STUDY
 from bayes_net.data.terms import Response, Shrinkage
 from bayes_net.errors import InputError, listed
 from bayes_net.inference.imputation import Censoring, follow_up_ends
-from bayes_net.numbers import counted, format_count, percent, significant
+from bayes_net.numbers import counted, format_count, significant
 from bayes_net.results.fits import Job
 from bayes_net.schema import ALIVE, OS, PFS, POINTS_PER_UNIT
 from bayes_net.specification.patients import PatientsPlan
@@ -29,8 +30,6 @@ FEWEST_PATIENTS = 5
 """An arm of fewer patients at a landmark is named."""
 MOST_COVARIATE = 1e6
 """Size of a covariate as it enters: no sampler starts beyond it."""
-COLLINEAR = 0.98
-"""Share of a covariate's variance from which the others tell it."""
 DAY = MONTHS_PER["days"]
 GRID = 1e-6 * DAY
 """The grid that all times are on, in months."""
@@ -48,6 +47,8 @@ def cautions(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> tuple[N
     """Everything that calls for judgement where patients meet the models, by code."""
     found = [
         *thin_arms(plan, jobs),
+        *several_studies(plan, cohort),
+        *thin_studies(plan, jobs),
         *empty_intervals(jobs),
         *rounded_at_landmarks(cohort, jobs),
         *poor_covariates(plan, jobs),
@@ -93,6 +94,42 @@ def thin_arms(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
                 uninformed.setdefault(why, []).append(f"{where}, {job.measure.label}")
     yield from _of_places("small-cell", small)
     yield from _of_places("arm-without-information", uninformed)
+
+
+def several_studies(plan: PatientsPlan, cohort: Cohort) -> Iterator[Note]:
+    """A note where several studies are analysed as one."""
+    if plan.baseline.studies != PER_STUDY and len(cohort.studies) > 1:
+        counts = cohort.patients["study"].value_counts()
+        message = (
+            f"the patients are of {len(counts)} studies "
+            f"({listed(f'{name} ({n})' for name, n in counts.items())}), which are analysed as one: what "
+            f'differs between studies is taken to be chance. baseline.studies = "{PER_STUDY}" gives each '
+            "baseline hazards of its own"
+        )
+        yield Note(WARNING, "several-studies", message, len(cohort.patients))
+
+
+def thin_studies(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
+    """A note of studies whose baselines have no event to go by, and of arms that no study compares."""
+    found: dict[str, list[str]] = {}
+    for job in (job for job in jobs if job.data.studies):
+        data, counts = job.data, job.data.n_by_stratum
+        by_arm = plan.baseline.arms == PER_ARM
+        events, n = (
+            x if by_arm else x.sum(axis=1)[:, None] for x in (data.events_by_stratum.sum(-1), counts)
+        )
+        for s, a in np.argwhere((events == 0) & (n > 0)):
+            who = f"{data.studies[s]}, {data.arms[a]}" if by_arm else data.studies[s]
+            message = f"no event in {who}: its baseline hazard rests on the prior and on time at risk alone"
+            found.setdefault(message, []).append(_where(job))
+        for a, arm in enumerate(data.arms[1:], start=1):
+            if np.any(counts[:, [0, a]], axis=0).all() and not (counts[:, [0, a]] > 0).all(axis=1).any():
+                message = (
+                    f"no study has both {data.arms[0]} and {arm}, and every study has baselines of its own: "
+                    "their survival is not compared"
+                )
+                found.setdefault(message, []).append(_where(job))
+    yield from _of_places("thin-study", found)
 
 
 def _by_arm(job: Job) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -153,7 +190,7 @@ def poor_covariates(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
     found: dict[str, dict[str, list[str]]] = {}
     for job in jobs:
         for j, name in enumerate(job.data.covariate_names):
-            for code, message in _of_column(job.data, j, name):
+            for code, message in poor_column(job.data, j, name):
                 found.setdefault(code, {}).setdefault(message, []).append(_where(job))
     for covariate in plan.covariates:
         if covariate.reference is not None and jobs:
@@ -168,37 +205,6 @@ def poor_covariates(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
                 found.setdefault("far-covariate", {}).setdefault(message, []).append(_where(jobs[0]))
     for code, places in found.items():
         yield from _of_places(code, places)
-
-
-def _of_column(data: Exposure, j: int, name: str) -> Iterator[tuple[str, str]]:
-    """What is poor about one column of covariates, by code."""
-    values = data.covariates[:, j]
-    if np.ptp(values) == 0:
-        yield "constant-covariate", f"{name} is the same in all patients, so no hazard ratio of it is printed"
-        return
-    if set(np.unique(values)) == {0.0, 1.0}:
-        for value, whose in ((1.0, "with"), (0.0, "without")):
-            if not data.event[values == value].any():
-                n = counted(int((values == value).sum()), "patient")
-                yield (
-                    "covariate-without-events",
-                    f"no event in the {n} {whose} {name}: the prior limits its hazard ratio",
-                )
-    own = name.partition(": ")[0]
-    others = [i for i, other in enumerate(data.covariate_names) if other.partition(": ")[0] != own]
-    columns = np.column_stack(
-        [one_hot(data.arm, len(data.arms))[:, 1:], data.score, data.covariates[:, others]]
-    )
-    names = ["arm"] * (len(data.arms) - 1) + ["shrinkage"] + [data.covariate_names[i] for i in others]
-    if len(values) >= 10 + columns.shape[1]:
-        share, by = straight_line(columns, names, values)
-        if share >= COLLINEAR:
-            message = (
-                f"{name} follows from {by} ({percent(share)} of its variance): the data cannot part their "
-                "effects, "
-                "and their hazard ratios rest on priors"
-            )
-            yield "collinear-covariate", message
 
 
 def nobody_concerned(censoring: Censoring | None, jobs: Sequence[Job]) -> tuple[Note, ...]:
@@ -224,13 +230,15 @@ def nobody_concerned(censoring: Censoring | None, jobs: Sequence[Job]) -> tuple[
 def refuse_improper(plan: PatientsPlan, jobs: Sequence[Job]) -> None:
     """Flat priors where the data say nothing leave no posterior at all."""
     for job in jobs:
-        hazard, events = plan.hazard(job.measure, job.data.n_intervals, job.apart), job.data.events
-        priors, by_arm = hazard.priors, events.sum(axis=1)
-        cells = events if hazard.baseline == PER_ARM else events.sum(axis=0)
+        hazard = plan.hazard(job.measure, job.data.n_intervals, job.apart)
+        events, by_arm = job.data.events_by_stratum, job.data.events.sum(axis=1)
+        priors = hazard.priors
+        cells = events if hazard.baseline == PER_ARM else events.sum(axis=-2)
         levels = cells if hazard.smoothing == INDEPENDENT else cells.sum(axis=-1)
         slopes = by_arm.sum() if hazard.slopes == COMMON else by_arm
         flat = {
-            "median_months (an interval or arm)": isinstance(priors.level, Flat) and not np.all(levels),
+            "median_months (an interval, arm or study)": isinstance(priors.level, Flat)
+            and not np.all(levels),
             "hazard_ratio_per_10_points or hazard_ratio_response": isinstance(priors.slope, Flat)
             and hazard.slopes != NONE
             and not np.all(slopes),
@@ -329,20 +337,3 @@ def time_step(months: np.ndarray) -> tuple[float, str]:
 def within_rounding(months: np.ndarray, landmark: float, step: float) -> np.ndarray:
     """Which times round to either side of the landmark."""
     return np.abs(np.asarray(months, float) - landmark) <= step / 2 + GRID
-
-
-def straight_line(columns: np.ndarray, names: Sequence[str], target: np.ndarray) -> tuple[float, str]:
-    """R² of ``target`` (row,) on ``columns`` (row, column) with an intercept, and the fewest that do as
-    well."""
-
-    def fit(chosen: Sequence[int]) -> float:
-        x = np.column_stack([np.ones(len(target)), columns[:, list(chosen)]])
-        left = target - x @ np.linalg.lstsq(x, target, rcond=None)[0]
-        return float(1 - (left**2).sum() / ((target - target.mean()) ** 2).sum())
-
-    whole = fit(range(columns.shape[1]))
-    groups = sorted(set(names), key=list(names).index)
-    for group in groups:
-        if fit([i for i, name in enumerate(names) if name == group]) >= whole - 0.005:
-            return whole, group
-    return whole, listed(groups)

@@ -143,6 +143,8 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
         intervals=_intervals_in_words(fits),
         covariates=job.data.covariate_names,
         arms=job.data.arms,
+        studies=job.data.studies,
+        shared_by=() if job.data.studies or len(prepared.cohort.studies) == 1 else prepared.cohort.studies,
         between=_between_in_words(fits),
         dated=PFS in plan.landmarks.endpoints and plan.landmarks.progression == AT_THE_SCAN,
         new_therapies=_new_therapies(prepared),

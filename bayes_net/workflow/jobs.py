@@ -116,6 +116,7 @@ def job_at(
         measure=measure,
         covariates=[c.value() for c in plan.covariates],
         progression=plan.landmarks.progression,
+        studies=plan.baseline.studies,
     )
     population = chosen.population + (", intention to treat" if itt else "")
     censoring, concerned = censoring_of(plan), None
@@ -140,6 +141,7 @@ def joint_job(plan: PatientsPlan, cohort: Cohort, endpoint: str, measure: Measur
         measure=measure,
         covariates=[c.value() for c in plan.covariates],
         progression=wanted.progression,
+        studies=plan.baseline.studies,
         visit=wanted.visit,
         intention_to_treat=itt,
         confirmed_after=wanted.confirmed_after if isinstance(measure, Response) else None,
@@ -166,7 +168,8 @@ def transition_jobs(plan: PatientsPlan, cohort: Cohort, measure: Measure) -> Ite
     )
     covariates = [c.value() for c in plan.covariates]
     for at in chosen.landmarks:
-        found = transitions(cohort, chosen, at.label, measure=measure, covariates=covariates)
+        how = {"covariates": covariates, "studies": plan.baseline.studies}
+        found = transitions(cohort, chosen, at.label, measure=measure, **how)
         for name, data in found.items():
             endpoint = PFS if name == TO_PROGRESSION else OS
             cuts = checked_cuts(_cuts(plan, endpoint, data.time, data.event))

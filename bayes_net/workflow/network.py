@@ -12,7 +12,8 @@ from bayes_net.assumptions.combine import combine_network
 from bayes_net.assumptions.network import Network
 from bayes_net.assumptions.participants import Participants
 from bayes_net.data.cohort import Cohort
-from bayes_net.data.exposure import expose, person_time
+from bayes_net.data.exposure import expose
+from bayes_net.data.intervals import person_time
 from bayes_net.data.landmarks import landmark
 from bayes_net.errors import InputError, listed
 from bayes_net.evidence.pairs import impossible_curves

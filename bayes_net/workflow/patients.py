@@ -299,7 +299,7 @@ class PreparedPatients(Prepared[Fitted]):
 
 
 def _shape_key(job: Job) -> tuple:
-    return job.data.arms, job.data.covariate_names, job.data.n_intervals
+    return job.data.arms, job.data.covariate_names, job.data.n_intervals, job.data.studies
 
 
 @prepare.register

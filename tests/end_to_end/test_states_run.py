@@ -11,7 +11,7 @@ import small_trial
 import bayes_net as bn
 from bayes_net.data.follow_up import TRANSITIONS
 from bayes_net.errors import InputError
-from bayes_net.estimands.survival import STATES
+from bayes_net.estimands.arms import STATES
 from bayes_net.workflow.analysis import prepare
 
 OF_STATES = {

@@ -261,7 +261,7 @@ KINDS = {
     "arm typos": Kind(
         arm_typos, (), ("arms that differ only in case, space or marks",), refused=True, shared="06"
     ),
-    "two studies": Kind(two_studies, ("several-studies",), ("2 studies",), shared="07"),
+    "two studies": Kind(two_studies, shared="07"),
     "numeric levels": Kind(numeric_levels, shared="08"),
     "boolean levels": Kind(boolean_levels, shared="09"),
     "covariate is the arm": Kind(

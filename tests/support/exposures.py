@@ -20,7 +20,7 @@ SHAPES = {"grade: II": [0.0, 1.0], "age": [-1.0, 0.0, 1.5]}
 """Covariates and the values they take: few, so that patterns of patients repeat."""
 
 
-def patients(n=60, *, seed=1, arms=("control", "treated"), cuts=CUTS, covariates=()) -> Exposure:
+def patients(n=60, *, seed=1, arms=("control", "treated"), cuts=CUTS, covariates=(), studies=()) -> Exposure:
     """Random patients; follow-up on a grid of half a month, so that many events sit on a cut-point."""
     rng = np.random.default_rng(seed)
     columns = [rng.choice(SHAPES[name], n) for name in covariates]
@@ -33,6 +33,8 @@ def patients(n=60, *, seed=1, arms=("control", "treated"), cuts=CUTS, covariates
         cuts=np.array(cuts, float),
         arms=tuple(arms),
         covariate_names=tuple(covariates),
+        study=rng.integers(0, len(studies), n) if studies else None,
+        studies=tuple(studies),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.data.follow_up import TRANSITIONS
-from bayes_net.estimands.survival import STATES
+from bayes_net.estimands.arms import STATES
 from bayes_net.figures.captions import PATIENTS
 from bayes_net.figures.style import svg
 from bayes_net.report.patients import LANDMARKS as KIND

@@ -89,6 +89,7 @@ OTHER_VALUES = {
         "transitions": True,
     },
     "baseline": {
+        "studies": "shared",
         "arms": "shared",
         "smoothing": "independent",
         "cuts": ["4mo"],

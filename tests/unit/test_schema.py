@@ -18,7 +18,7 @@ from bayes_net.workflow.analysis import prepare
 
 PINNED = {
     "DIMS": """
-        chain draw arm landmark interval boundary contrast covariate patient person_interval progression
+        chain draw arm study landmark interval boundary contrast covariate patient person_interval progression
         shrinkage time state
         endpoint curve baseline borrower effect pooled_endpoint biased_slope response_group pooled_group
         separate_group shrinkage_law shrinkage_arm shrinkage_time shrinkage_study selected_arm
@@ -47,6 +47,7 @@ PINNED = {
     """,
     "DATA_VARIABLES": """
         patients published events interval_start interval_end person_time n n_events last_follow_up
+        study_share
         n_concerned imputed_events
     """,
 }

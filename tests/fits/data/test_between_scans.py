@@ -26,7 +26,8 @@ from test_reference_modes import FLAT, mode
 import bayes_net as bn
 from bayes_net.checks.predictive import step_values, survival_steps
 from bayes_net.data.aggregated import aggregate
-from bayes_net.data.exposure import known_days, months_between, months_without, person_time, subset
+from bayes_net.data.exposure import known_days, months_between, months_without, subset
+from bayes_net.data.intervals import person_time
 from bayes_net.engine.patients import patients_posterior
 from bayes_net.errors import CohortWarning, InputError
 from bayes_net.inference.closed_form import log_likelihood
@@ -46,7 +47,8 @@ def between(data, *, seed=2, share=0.7):
 def log_hazards_of_entries(theta: dict, average, data, hazard):
     """Log hazard of every entry of ``data`` and interval; ``average`` has the averages that a statement on
     median survival is about."""
-    log_h = log_hazards(theta, average, hazard)[data.arm]
+    of = (data.arm,) if data.study is None else (data.study, data.arm)
+    log_h = log_hazards(theta, average, hazard)[of]
     if hazard.slopes == "per arm":
         log_h = log_h + (theta["slope"][data.arm] * data.score)[:, None]
     elif hazard.slopes == "time-varying":

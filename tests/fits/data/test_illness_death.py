@@ -16,7 +16,7 @@ from bayes_net.data import landmark, transitions
 from bayes_net.data.exposure import subset
 from bayes_net.data.follow_up import DEATH_AFTER, DEATH_BEFORE, TO_PROGRESSION, TRANSITIONS
 from bayes_net.errors import CohortWarning
-from bayes_net.estimands.survival import STATES, state_probabilities
+from bayes_net.estimands.arms import STATES, state_probabilities
 from bayes_net.schema import ALIVE, AT_RISK
 
 CUTS = (6.0, 12.0, 18.0, 30.0)

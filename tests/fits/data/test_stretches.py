@@ -26,8 +26,9 @@ from test_reference_modes import FLAT, mode
 import bayes_net as bn
 from bayes_net.checks.influence import influence
 from bayes_net.data.aggregated import aggregate
-from bayes_net.data.exposure import person_time, subset
+from bayes_net.data.exposure import subset
 from bayes_net.data.follow_up import time_dependent
+from bayes_net.data.intervals import person_time
 from bayes_net.engine.layout import layout
 from bayes_net.engine.patients import patients_posterior
 from bayes_net.errors import CohortWarning, InputError

@@ -100,6 +100,7 @@ def any_patients(rng, seed):
         arms=[f"arm {i}" for i in range(int(rng.integers(1, 4)))],
         cuts=np.cumsum(rng.uniform(0.5, 6.0, int(rng.integers(0, 8)))),
         covariates=[name for name in ("grade: II", "age") if rng.random() < 0.5],
+        studies=("A", "B") if rng.random() < 0.3 else (),
     )
 
 

@@ -28,7 +28,7 @@ from pools import (
     specification,
 )
 from test_engine import COMBINATIONS, any_patients, any_priors
-from test_likelihood import LAYOUTS, VARIANTS, around, shape_of, shared_with
+from test_likelihood import LAYOUTS, VARIANTS, around, of_rows, shape_of, shared_with
 
 from bayes_net.assumptions.combine import combine_network
 from bayes_net.assumptions.hazard import Hazard, free_variables
@@ -178,7 +178,7 @@ def log_hazard(free: dict, data, hazard) -> np.ndarray:
         alpha = walk(free["level"], free["step_sd"], free["step"], data.cuts)
     if hazard.baseline == "shared":
         effects = np.concatenate([[0.0], free.get("log_hr_arm", [])])
-        alpha = alpha + (effects - shared_with(effects, hazard))[:, None]
+        alpha = alpha[..., None, :] + (effects - shared_with(effects, hazard))[:, None]
     return alpha
 
 
@@ -191,7 +191,7 @@ def patients_terms(free: dict, data, hazard, rows, *, constant: float) -> dict:
             zip(data.covariate_names, data.covariates.mean(axis=0), strict=True)
         )
         rows = rows.assign(**{name: rows[name] - value for name, value in averages.items()})
-    log_h = log_hazard(free, data, hazard)[arm, rows["interval"]]
+    log_h = of_rows(log_hazard(free, data, hazard), data, rows)
     slopes = {"per arm": "slope", "common": "common_slope"}.get(hazard.slopes)
     if hazard.slopes == "time-varying":
         by_interval = free["slope"][:, None] * np.ones(data.n_intervals)
@@ -221,6 +221,8 @@ SUMS = (
     "independent, shared, none",
     "one interval",
     "time-varying, shared, both",
+    "studies",
+    "studies, walk, shared",
 )
 """Variants to evaluate for aggregated patients too."""
 

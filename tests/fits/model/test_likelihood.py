@@ -6,6 +6,7 @@ Im F(x + ih) / h, h = 1e-30, has no truncation and no cancellation error. test_e
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 from exposures import patients
 
@@ -25,6 +26,7 @@ SHARP = Priors(
     Normal(-2.0, 0.3), HalfNormal(0.4), Normal(0.1, 0.2), Normal(-0.3, 0.5), Normal(0.2, 0.7), HalfNormal(0.3)
 )
 BOTH = ("grade: II", "age")
+TRIALS = ("A", "B", "C")
 VARIANTS = {
     "default": (Hazard(), {}),
     "walk, shared, per arm, category": (Hazard(baseline="shared", priors=SHARP), {"covariates": BOTH[:1]}),
@@ -48,13 +50,22 @@ VARIANTS = {
         {"covariates": BOTH[1:]},
     ),
     "time-varying, one interval": (Hazard(slopes="time-varying"), {"cuts": ()}),
+    "studies": (Hazard(), {"studies": TRIALS, "covariates": BOTH}),
+    "studies, walk, shared": (Hazard("shared", slopes="time-varying", priors=SHARP), {"studies": TRIALS}),
+    "studies, independent": (Hazard(smoothing="independent", slopes="common"), {"studies": TRIALS}),
+    "studies, shared, one interval": (
+        Hazard("shared", slopes="none"),
+        {"studies": TRIALS[:2], "cuts": (), "covariates": BOTH[:1]},
+    ),
 }
 LAYOUTS = ("compressed", "patients")
 
 
 def shape_of(data, kind) -> Layout:
     patterns = data.patterns.tolist() if kind == "compressed" else ()
-    return Layout(data.arms, data.covariate_names, data.n_intervals, tuple(map(tuple, patterns)))
+    return Layout(
+        data.arms, data.covariate_names, data.n_intervals, data.studies, tuple(map(tuple, patterns))
+    )
 
 
 def evaluated(variant: str, kind: str):
@@ -83,11 +94,12 @@ def drawn_at(posterior, x, hazard, data):
     dims = {name: own.dims for name, own in sampled_variables(hazard, data).items()}
     sampled = labelled(posterior.named(x[None, None]), dims, coordinates(data))
     labels = {"arm": list(data.arms), "interval": list(range(data.n_intervals))}
+    labels |= {"study": list(data.studies)} if data.studies else {}
     return with_derived(as_defined(sampled, hazard, data).assign_coords(labels), hazard, data)
 
 
 def log_hazards(theta: dict, data, hazard) -> np.ndarray:
-    """Log hazard by arm and interval from the free variables."""
+    """Log hazard by arm and interval, of several studies by study first, from the free variables."""
     if hazard.smoothing == "independent":
         alpha = theta["log_baseline"]
     else:
@@ -104,7 +116,7 @@ def log_hazards(theta: dict, data, hazard) -> np.ndarray:
             alpha = (theta["level_at_events"] - over_events(walk, data, hazard))[..., None] + walk
     if hazard.baseline == "shared":
         effects = np.concatenate([[0.0], theta.get("log_hr_arm", [])])
-        alpha = alpha[None, :] + (effects - shared_with(effects, hazard))[:, None]
+        alpha = alpha[..., None, :] + (effects - shared_with(effects, hazard))[:, None]
     return alpha - of_average_patients(theta, data, hazard)
 
 
@@ -143,15 +155,34 @@ def slopes_by_interval(theta: dict, data) -> np.ndarray:
 
 def over_events(walk: np.ndarray, data, hazard) -> np.ndarray:
     """The average over the events, and over the prior's share of a walk whose average over time is 0."""
-    events = data.events if hazard.baseline == "per arm" else data.events.sum(axis=0)
+    events = counts_by_baseline(data)
+    events = events if hazard.baseline == "per arm" else events.sum(axis=-2)
     return (events * walk).sum(axis=-1) / (events.sum(axis=-1) + hazard.priors.level.sd**-2.0)
+
+
+def counts_by_baseline(data) -> np.ndarray:
+    """Events of each baseline and interval, counted row by row."""
+    rows = long_form(data)
+    keys = [*(["study"] if data.studies else []), "arm", "interval"]
+    levels = [data.studies, data.arms, range(data.n_intervals)][-len(keys) :]
+    counts = rows.groupby(keys)["event"].sum()
+    index = pd.MultiIndex.from_product(levels, names=keys)
+    return counts.reindex(index, fill_value=0.0).to_numpy().reshape([len(each) for each in levels])
+
+
+def of_rows(log_hazard: np.ndarray, data, rows) -> np.ndarray:
+    """The log hazard of the study, if there are several, arm and interval of each row."""
+    named = {"study": data.studies, "arm": data.arms}
+    of = [[labels.index(x) for x in rows[name]] for name, labels in named.items() if labels]
+    return log_hazard[*of, rows["interval"]]
 
 
 def level(theta: dict, data, hazard) -> np.ndarray:
     """The log hazard that arms share, or of each, averaged over time: what the prior is of."""
     widths = np.append(np.diff([0.0, *data.cuts]), np.diff([0.0, *data.cuts])[-1])
     alpha = log_hazards(theta, data, hazard) + of_average_patients(theta, data, hazard)
-    shared = alpha.mean(axis=0) if isinstance(hazard.priors.level, MedianSurvival) else alpha[0]
+    averages = isinstance(hazard.priors.level, MedianSurvival)
+    shared = alpha.mean(axis=-2) if averages else alpha[..., 0, :]
     return (alpha if hazard.baseline == "per arm" else shared) @ widths / widths.sum()
 
 
@@ -162,7 +193,7 @@ def step_scale(theta: dict, data, hazard) -> np.ndarray:
 def likelihood(theta: dict, data, hazard, rows):
     """sum of event * log h - exposure * h over the rows."""
     arm = np.searchsorted(data.arms, rows["arm"])
-    log_h = log_hazards(theta, data, hazard)[arm, rows["interval"]]
+    log_h = of_rows(log_hazards(theta, data, hazard), data, rows)
     if hazard.slopes == "per arm":
         log_h = log_h + theta["slope"][arm] * rows["score"].to_numpy()
     elif hazard.slopes == "time-varying":
@@ -285,7 +316,7 @@ def test_one_layout_serves_patterns_and_patients_of_every_exposure():
         weight = shape.nodes(data).weight
         assert weight.shape == (4, 4, 12)
         assert weight.sum() == pytest.approx(data.time.sum(), rel=1e-13)
-    with pytest.raises(InputError, match="differ in arms, covariates or number of intervals"):
+    with pytest.raises(InputError, match="differ in arms, covariates, number of intervals or studies"):
         layout([some, patients(40, cuts=(3.0,), covariates=BOTH[:1])])
 
 

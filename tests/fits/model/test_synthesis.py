@@ -36,7 +36,7 @@ from bayes_net.assumptions.participants import Participants
 from bayes_net.assumptions.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal
 from bayes_net.assumptions.synthesis import SlopePrior
 from bayes_net.checks.influence import leave_one_number_out, left_out
-from bayes_net.data.exposure import person_time
+from bayes_net.data.intervals import person_time
 from bayes_net.data.landmarks import landmark
 from bayes_net.errors import InputError
 from bayes_net.estimands.new_study import new_arm_effect

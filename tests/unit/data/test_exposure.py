@@ -8,8 +8,8 @@ import pytest
 from cohort_tables import read
 from exposures import CLASSIC, CUTS, classic, patients, reference
 
-from bayes_net.data.exposure import collapsed_form, expose, long_form, person_time
-from bayes_net.data.intervals import equal_event_cuts, grid_cuts
+from bayes_net.data.exposure import collapsed_form, expose, long_form
+from bayes_net.data.intervals import equal_event_cuts, grid_cuts, person_time
 from bayes_net.data.landmarks import landmark
 from bayes_net.data.terms import Covariate, Response, Shrinkage, measure_attrs, measure_of
 from bayes_net.errors import InputError

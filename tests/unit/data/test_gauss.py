@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from exposures import patients
 
-from bayes_net.data.exposure import Exposure, person_time
+from bayes_net.data.exposure import Exposure
 from bayes_net.data.gauss import NODES, compress, compression_error, gauss_rule
+from bayes_net.data.intervals import person_time
 from bayes_net.errors import InputError
 
 LOG_4 = np.log(4.0)

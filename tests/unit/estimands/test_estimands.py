@@ -29,7 +29,7 @@ from bayes_net.estimands.survival import (
     rmst,
     standardised_survival,
 )
-from bayes_net.inference.closed_form import event_times, hazards_by_arm, parameters
+from bayes_net.inference.closed_form import event_times, hazards_by_stratum, parameters
 from bayes_net.labels import about, coordinates, texts
 
 CUTS = (3.0, 7.5, 20.0)
@@ -276,7 +276,7 @@ def test_events_happen_when_the_hazard_has_added_up(piecewise, rng):
         covariates=rng.normal(size=(n, 2)), names=("age", "grade: II"), cuts=CUTS,
     )  # fmt: skip
     residual, one = rng.exponential(size=n), piecewise["posterior"].to_dataset().isel(chain=[1], draw=[2])
-    for _, own, baseline, added in hazards_by_arm(parameters(one), data):
+    for _, own, baseline, added in hazards_by_stratum(parameters(one), data):
         at = {"since": data.time[own], "factor": factor}
         times = event_times(baseline[0, 0], added[0, 0], data.starts, residual[own], **at)
         for i, time in zip(np.flatnonzero(own), times, strict=True):

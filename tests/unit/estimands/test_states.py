@@ -10,7 +10,7 @@ from scipy.linalg import expm
 from bayes_net.data.follow_up import TRANSITIONS
 from bayes_net.errors import InputError
 from bayes_net.estimands import state_probabilities, survival
-from bayes_net.estimands.survival import STATES
+from bayes_net.estimands.arms import STATES
 
 CUTS = {"progression": (3.0, 9.0), "death before progression": (6.0,), "death after progression": (3.0, 7.5)}
 TIMES = [0.0, 2.0, 6.0, 12.0, 24.0]

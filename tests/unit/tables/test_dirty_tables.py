@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from dirty import KINDS, clean
 
+from bayes_net.checks.columns import straight_line
 from bayes_net.cli.check import examine
 from bayes_net.data.cohort import read_cohort
 from bayes_net.data.landmarks import landmark_times
@@ -15,7 +16,7 @@ from bayes_net.errors import CohortWarning
 from bayes_net.tables.notes import WARNING, WARNINGS
 from bayes_net.tables.plausibility import alike_labels, sentinels
 from bayes_net.tables.reading import months_on_grid
-from bayes_net.workflow.cautions import rounded_at_landmarks, straight_line, time_step, within_rounding
+from bayes_net.workflow.cautions import rounded_at_landmarks, time_step, within_rounding
 
 HARMLESS = {"no-post-baseline-scan", "far-reference", "scans-after-pfs", "unheeded-progression", "small-cell"}
 """What may be said of any trial."""
@@ -79,7 +80,6 @@ REMEDIES = {
     "censoring as events": {"event_is": {"pfs": 0}},
     "fractions": {"change_unit": "fraction"},
     "censored at death": {"pfs_censored_at_death": "event"},
-    "two studies": {"accept": ["several-studies"]},
     "sentinel in pchg": {"missing_codes": {"pchg": [-99]}},
     "yes and no": {"event_is": {"pfs": "yes"}},
 }
@@ -125,7 +125,7 @@ def test_death_on_the_day_of_censoring_counts_where_it_is_declared(tmp_path):
 
 def test_everything_is_said_at_once_and_as_json(tmp_path):
     study = clean()
-    for name in ("yes and no", "zero-width space", "Unicode minus", "two studies"):
+    for name in ("yes and no", "zero-width space", "Unicode minus", "sentinel in a covariate"):
         KINDS[name].soil(study)
     found = json.loads(examine(study.write(tmp_path)).as_json())
     assert not found["usable"]
@@ -136,8 +136,22 @@ def test_everything_is_said_at_once_and_as_json(tmp_path):
     assert first["rows"][0].startswith("row 2 (patient Q001")
     assert "event_is" in first["expected"]
     warned = {each["code"]: each for each in found["warnings"]}
-    assert warned["several-studies"]["count"] == 48
-    assert warned["several-studies"]["rows"][0] == "row 2"
+    assert warned["missing-code"]["count"] > 0
+    assert warned["missing-code"]["rows"][0].startswith("row ")
+
+
+def test_several_studies_have_baselines_of_their_own_unless_they_are_to_share_them(tmp_path):
+    study = clean()
+    KINDS["two studies"].soil(study)
+    found = examine(study.write(tmp_path))
+    assert "several-studies" not in codes(found)
+    assert {job.data.studies for job in found.prepared.jobs} == {("A", "B")}
+    study.sections["baseline"] = {"studies": "shared"}
+    found = examine(study.write(tmp_path))
+    assert "the patients are of 2 studies (B (28), A (20)), which are analysed as one" in said(found)
+    assert {job.data.studies for job in found.prepared.jobs} == {()}
+    study.data["accept"] = ["several-studies"]
+    assert "several-studies" not in codes(examine(study.write(tmp_path)))
 
 
 def test_scenarios_that_cannot_be_planned_are_said_beside_what_is_wrong_with_the_tables(tmp_path):

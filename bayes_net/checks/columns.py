@@ -1,0 +1,63 @@
+"""What is poor about columns of covariates, before anything is fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from bayes_net.data.exposure import Exposure
+from bayes_net.data.intervals import one_hot
+from bayes_net.errors import listed
+from bayes_net.numbers import counted, percent
+
+COLLINEAR = 0.98
+"""Share of a covariate's variance from which the others tell it."""
+
+
+def poor_column(data: Exposure, j: int, name: str) -> Iterator[tuple[str, str]]:
+    """What is poor about one column of covariates, by code."""
+    values = data.covariates[:, j]
+    if np.ptp(values) == 0:
+        yield "constant-covariate", f"{name} is the same in all patients, so no hazard ratio of it is printed"
+        return
+    if set(np.unique(values)) == {0.0, 1.0}:
+        for value, whose in ((1.0, "with"), (0.0, "without")):
+            if not data.event[values == value].any():
+                n = counted(int((values == value).sum()), "patient")
+                yield (
+                    "covariate-without-events",
+                    f"no event in the {n} {whose} {name}: the prior limits its hazard ratio",
+                )
+    own = name.partition(": ")[0]
+    others = [i for i, other in enumerate(data.covariate_names) if other.partition(": ")[0] != own]
+    columns = np.column_stack(
+        [one_hot(data.arm, len(data.arms))[:, 1:], data.score, data.covariates[:, others]]
+    )
+    names = ["arm"] * (len(data.arms) - 1) + ["shrinkage"] + [data.covariate_names[i] for i in others]
+    if len(values) >= 10 + columns.shape[1]:
+        share, by = straight_line(columns, names, values)
+        if share >= COLLINEAR:
+            message = (
+                f"{name} follows from {by} ({percent(share)} of its variance): the data cannot part their "
+                "effects, "
+                "and their hazard ratios rest on priors"
+            )
+            yield "collinear-covariate", message
+
+
+def straight_line(columns: np.ndarray, names: Sequence[str], target: np.ndarray) -> tuple[float, str]:
+    """R² of ``target`` (row,) on ``columns`` (row, column) with an intercept, and the fewest that do as
+    well."""
+
+    def fit(chosen: Sequence[int]) -> float:
+        x = np.column_stack([np.ones(len(target)), columns[:, list(chosen)]])
+        left = target - x @ np.linalg.lstsq(x, target, rcond=None)[0]
+        return float(1 - (left**2).sum() / ((target - target.mean()) ** 2).sum())
+
+    whole = fit(range(columns.shape[1]))
+    groups = sorted(set(names), key=list(names).index)
+    for group in groups:
+        if fit([i for i, name in enumerate(names) if name == group]) >= whole - 0.005:
+            return whole, group
+    return whole, listed(groups)
