@@ -120,6 +120,7 @@ def test_a_cohort_without_any_later_scan_leaves_nobody():
     columns = [
         "landmark",
         "patient",
+        "study",
         "arm",
         "shrinkage",
         "responded",

@@ -197,6 +197,7 @@ def test_the_set_carries_what_it_is():
     columns = [
         "landmark",
         "patient",
+        "study",
         "arm",
         "shrinkage",
         "responded",

@@ -1,9 +1,11 @@
 """Where patients are of an illness-death model: against matrix exponentials, and what must follow from it."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import xarray as xr
 from invented_fits import draws, invented, patients
 from scipy.linalg import expm
 
@@ -113,3 +115,22 @@ def test_all_transitions_are_needed():
     del found[TRANSITIONS[1]]
     with pytest.raises(InputError, match="without death before progression"):
         state_probabilities(found, everyone(), [12.0], shrinkage=[0.0])
+
+
+def test_studies_are_averaged_with_their_shares_of_each_arm():
+    one, other = fits(seed=3), fits(seed=4)
+    share = xr.DataArray([[0.25, 1.0], [0.75, 0.0]], {"study": ["A", "B"]}, ("study", "arm"))
+    both = {}
+    for name, fit in one.items():
+        parts = [each[name]["posterior"]["log_hazard"] for each in (one, other)]
+        hazards = xr.concat(parts, dim="study").assign_coords(study=["A", "B"])
+        groups = {key: node.to_dataset() for key, node in fit.children.items()}
+        groups["posterior"] = groups["posterior"].drop_vars("log_hazard").assign(log_hazard=hazards)
+        groups["constant_data"] = groups["constant_data"].assign(study_share=share)
+        other[name]["posterior"]["slope"] = fit["posterior"]["slope"]
+        both[name] = xr.DataTree.from_dict({"/": xr.Dataset(attrs=fit.attrs), **groups})
+    data = replace(everyone(), study=np.array([0, 1, 1, 1]), studies=("A", "B"))
+    found = state_probabilities(both, data, TIMES, shrinkage=[0.0, 20.0])
+    parts = [state_probabilities(each, everyone(), TIMES, shrinkage=[0.0, 20.0]) for each in (one, other)]
+    expected = sum(part * share.sel(study=s, drop=True) for part, s in zip(parts, "AB", strict=True))
+    np.testing.assert_allclose(found, expected.transpose(*found.dims), rtol=1e-12)
