@@ -5,6 +5,11 @@ from .calibrate import (
 from .conflict import (
     prior_conflict as prior_conflict,
 )
+from .design import (
+    Design as Design,
+    design_summary as design_summary,
+    operating_characteristics as operating_characteristics,
+)
 from .gate import (
     Gate as Gate,
     gate as gate,

@@ -98,17 +98,25 @@ def simulated(data: Exposure, parameters: xr.Dataset, *, seed: int) -> Exposure:
     """
     rng, known = np.random.default_rng(seed), replace(data, last_assessment=None, assessed_before=None)
     (latent,), (censor,) = latent_times(parameters_of(parameters), data, rng), censoring_times(data, 1, rng)
-    event, width, share = latent <= censor, np.zeros(data.n), rng.random(data.n)
-    if data.last_assessment is None:
+    return seen(known, latent, censor, rng, like=data)
+
+
+def seen(
+    known: Exposure, latent: np.ndarray, censor: np.ndarray, rng: np.random.Generator, *, like: Exposure
+) -> Exposure:
+    """The patients of ``known`` with events at ``latent`` months, as far as they are seen by those of
+    ``censor``: to the day, or between scans as far apart as those of the arm's events in ``like``."""
+    event, width, share = latent <= censor, np.zeros(known.n), rng.random(known.n)
+    if like.last_assessment is None:
         return replace(known, time=np.minimum(latent, censor), event=event.astype(float))
-    apart = data.time - data.last_known
-    for a in range(len(data.arms)):
-        own = data.arm == a
-        if len(widths := apart[own & (data.event == 1)]):
+    apart = like.time - like.last_known
+    for a in range(len(known.arms)):
+        own = known.arm == a
+        if len(widths := apart[(like.arm == a) & (like.event == 1)]):
             width[own] = rng.choice(widths, own.sum())
-    seen = np.minimum(latent + share * width, censor)
-    last = np.where(event, np.maximum(latent - (1 - share) * width, 0.0), seen)
-    return replace(known, time=seen, event=event.astype(float), last_assessment=last)
+    end = np.minimum(latent + share * width, censor)
+    last = np.where(event, np.maximum(latent - (1 - share) * width, 0.0), end)
+    return replace(known, time=end, event=event.astype(float), last_assessment=last)
 
 
 def _rows(i: int, trial: Exposure, one: xr.Dataset, tree: xr.DataTree, ci_prob: float) -> list[dict]:

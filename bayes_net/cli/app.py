@@ -227,6 +227,35 @@ def calibrate(
 
 
 @app.command()
+def design(
+    spec: Spec,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results.", show_default="results/NAME-design")
+    ] = None,
+    seed: Seed = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+) -> None:
+    """Will a planned study find it? Assurance, power and type I error of the [design] of a specification."""
+    from bayes_net.report.scenarios import design_to_read
+    from bayes_net.results.publishing import check_destination
+    from bayes_net.robustness.design import design as planned
+    from bayes_net.specification.read import read_specification
+
+    with bad_input_exits(), unmade_reports() as unmade:
+        path = find_specification(spec)
+        out = out or Path("results") / f"{path.stem}-design"
+        specification = read_specification(path).with_seed(seed)
+        check_destination(out)
+        with progress() as advance:
+            found = planned(specification, out, jobs=jobs, progress=advance)
+    out_console.print(framed(design_to_read(found.summary)), "")
+    for sentence in found.sentences:
+        out_console.print(literal(sentence))
+    out_console.print(f"\nReport: {literal(str(Path(str(found.folder)) / 'report.html'))}")
+    finish(unmade, gate_passed=found.passed)
+
+
+@app.command()
 def report(
     result: Result,
     scenarios: Annotated[

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import combinations, product, takewhile
 
 import numpy as np
 
@@ -193,6 +193,20 @@ def _systematic(weight: np.ndarray, n: int, rng: np.random.Generator) -> np.ndar
     """Indices of ``n`` of the weighted, each as often as its weight says give or take one, in their order."""
     passed = np.cumsum(weight)
     return np.searchsorted(passed / passed[-1], (np.arange(n) + rng.random()) / n, side="right")
+
+
+def mode_and_sd(posterior: Posterior, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """A variable at the mode of the whole density, and its standard deviation by the curvature there, without
+    a draw; None where there is no curvature in every direction. Quick, and unproven near a bar."""
+    mode, curvature = _mode(posterior, posterior.start, np.arange(posterior.size))
+    try:
+        covariance = np.linalg.inv(_positive(curvature))
+    except np.linalg.LinAlgError:
+        return None
+    before = takewhile(lambda other: other != name, posterior.variables)
+    first = sum(posterior.variables[other].size for other in before)
+    own = slice(first, first + posterior.variables[name].size)
+    return mode[own], np.sqrt(np.diag(covariance)[own])
 
 
 # --- modes and their curvature ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The report of a grid of scenarios: would the answer change?"""
+"""The reports of a grid of scenarios, would the answer change, and of a planned study, will it find it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_net.checks.calibrate import NO_ASSOCIATION
+from bayes_net.checks.design import BELOW, POSTERIOR, named
 from bayes_net.checks.tipping import KEYS
 from bayes_net.numbers import (
     MISSING,
     Column,
     capitalised,
     counted,
+    format_count,
     format_probability,
     format_ratio,
     listed_and,
@@ -25,7 +28,7 @@ from bayes_net.numbers import (
 from bayes_net.report.page import NOTHING_BUT_FIGURES, Section, grouped, render
 from bayes_net.results.folder import ResultFolder
 from bayes_net.results.scenarios import LARGE, MODERATE, strongest, subject, summary_table, troubles
-from bayes_net.schema import AS_SPECIFIED, words
+from bayes_net.schema import AS_SPECIFIED, PASSED, words
 
 SCENARIOS = "scenarios"
 """Kind of the results that ``scenario_page`` knows."""
@@ -61,6 +64,84 @@ def scenario_page(result: ResultFolder) -> str:
         audit_to_read=audit_to_read,
         lost=list(tipping_to_read(found.get("censoring_tipping", pd.DataFrame()))),
         changes=pd.concat([as_specified, changes], ignore_index=True),
+    )
+
+
+DESIGN = "design"
+"""Kind of the results that ``design_page`` knows."""
+DESIGN_SECTIONS = (
+    Section("answer", "Answer"),
+    Section("operating-characteristics", "Operating characteristics"),
+    Section("design", "Design"),
+    Section("provenance", "Provenance and specification"),
+)
+
+
+def design_page(result: ResultFolder) -> str:
+    """The report of a planned study."""
+    failed = result.words["provenance"]["gate"] != PASSED
+    return render(
+        "design",
+        result,
+        DESIGN_SECTIONS,
+        heading=f"Will a planned study find it? {result.words['title']}",
+        signs=["GATE FAILED"] * failed,
+        synthetic="The patients behind the posterior were" if result.words["synthetic"] else "",
+        footer="Association, not effect.",
+        alarm=failed,
+        rule=rule_in_words(result.words),
+        characteristics=design_to_read(result.tables["operating_characteristics"]),
+    )
+
+
+def rule_in_words(about: Mapping[str, Any]) -> str:
+    """When a planned study succeeds."""
+    ratio, certainty = f"{about['hazard_ratio']:g}", f"{about['certainty']:g}"
+    if about["rule"] == BELOW:
+        return f"the probability of a hazard ratio below {ratio} exceeds {certainty}"
+    return f"the probability of a hazard ratio below {ratio}, or that of one above it, exceeds {certainty}"
+
+
+def design_sentences(summary: pd.DataFrame, about: Mapping[str, Any]) -> Iterator[str]:
+    """Of each arm, the chances of a study of the largest size: assurance, type I error and power."""
+    for arm, rows in summary.groupby("arm", sort=False):
+        own = rows[rows["patients"] == rows["patients"].max()].set_index("truth")
+        parts = [
+            f"{percent(row.success)} ({_error(row)}) {_under(truth)}"
+            for truth, row in zip(own.index, own.itertuples(), strict=True)
+        ]
+        yield (
+            f"{arm}: a study of {format_count(own['patients'].iloc[0])} patients succeeds, that is "
+            f"{rule_in_words(about)}, in {listed_and(parts)}."
+        )
+
+
+def _error(row: Any) -> str:
+    return f"± {rounded(100 * row.mcse, 1)}"
+
+
+def _under(truth: str) -> str:
+    named = {
+        POSTERIOR: "of studies, averaged over what is believed today (assurance)",
+        NO_ASSOCIATION: "if there is no association (type I error)",
+    }
+    return named.get(truth, f"with a true {truth} (power)")
+
+
+def design_to_read(summary: pd.DataFrame) -> pd.DataFrame:
+    """Operating characteristics as text."""
+    return text_table(
+        summary,
+        {
+            "Arm": ("arm", str),
+            "Truth": ("truth", named),
+            "Patients": ("patients", format_count),
+            "At the landmark": ("analysed", format_count),
+            "Events": ("events", format_count),
+            "Succeed": lambda row: f"{percent(row.success)} ({_error(row)})",
+            "Successes that are right": lambda row: MISSING if pd.isna(row.right) else percent(row.right),
+            "Studies": ("studies", format_count),
+        },
     )
 
 

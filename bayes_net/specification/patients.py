@@ -43,6 +43,7 @@ class PatientsPlan(Plan):
     censoring: sections.CensoringSection | None = None
     sampling: sections.SamplingSection
     report: sections.ReportSection = sections.ReportSection()
+    design: sections.DesignSection | None = None
 
     @model_validator(mode="after")
     def _parts_agree(self) -> PatientsPlan:

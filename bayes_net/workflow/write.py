@@ -21,7 +21,14 @@ from bayes_net.figures.patients import draw
 from bayes_net.figures.style import Figure, illustrate
 from bayes_net.figures.synthesis import draw_synthesis
 from bayes_net.report.patients import LANDMARKS, patients_page
-from bayes_net.report.scenarios import SCENARIOS, answer_of, scenario_page, summary_to_read
+from bayes_net.report.scenarios import (
+    DESIGN,
+    SCENARIOS,
+    answer_of,
+    design_page,
+    scenario_page,
+    summary_to_read,
+)
 from bayes_net.report.synthesis import SYNTHESIS, synthesis_page
 from bayes_net.results.fits import at_landmarks
 from bayes_net.results.folder import (
@@ -194,7 +201,7 @@ def _network_figures(prepared: PreparedNetwork, analysis: Analysis) -> Iterable[
     return draw_synthesis(analysis.tables)
 
 
-_KINDS = {LANDMARKS: patients_page, SYNTHESIS: synthesis_page, SCENARIOS: scenario_page}
+_KINDS = {LANDMARKS: patients_page, SYNTHESIS: synthesis_page, SCENARIOS: scenario_page, DESIGN: design_page}
 
 
 def report_page(result: ResultFolder) -> str:

@@ -117,6 +117,19 @@ OTHER_VALUES = {
         "shrinkage_below": 40,
         "horizon": "18mo",
     },
+    "design": {
+        "sample_sizes": [50, 60],
+        "accrual": "2mo",
+        "follow_up": "3mo",
+        "endpoint": "pfs",
+        "landmark": "150d",
+        "rule": "interval excludes",
+        "hazard_ratio": 0.9,
+        "certainty": 0.9,
+        "truths": [0.5],
+        "dropout_per_year": 0.1,
+        "studies": 20,
+    },
     "sampling": {
         "seed": 2,
         "draws": 500,
@@ -137,7 +150,10 @@ OTHER_VALUES = {
     },
 }
 _ADAM = {"adam": "study", "patients": None, "scans": None, "patient_columns": None, "scan_columns": None}
+_DESIGN = {"sample_sizes": [100], "accrual": "12mo", "follow_up": "6mo"}
 COMPANIONS = {
+    **dict.fromkeys(("sample_sizes", "accrual", "follow_up", "endpoint", "landmark", "rule"), _DESIGN),
+    **dict.fromkeys(("hazard_ratio", "certainty", "truths", "dropout_per_year", "studies"), _DESIGN),
     "adam": _ADAM,
     "adam_parameters": _ADAM,
     "adam_where": _ADAM,

@@ -81,7 +81,8 @@ PUBLIC = {
     """,
     "assumptions": "Assumptions Hazard Network Participants SlopePrior combine_network priors",
     "checks": """
-        Gate Prediction calibrate calibration_summary censoring_curve censoring_tipping for_loo_pit gate
+        Design Gate Prediction calibrate calibration_summary censoring_curve censoring_tipping design_summary
+        for_loo_pit gate operating_characteristics
         influence kaplan_meier leave_one_number_out left_out loo posterior_predictive power_scaling prediction
         prior_conflict study_influence
         synthesis_power_scaling tipping_factor
@@ -113,7 +114,7 @@ PUBLIC = {
         hazard_ratio_prior median_survival_prior probability_prior slope_change_prior
     """,
     "results": "Fitted ResultFolder fitted hazard_ratio_table read_result survival_curves survival_table",
-    "robustness": "Comparison Sensitivity compare sensitivity",
+    "robustness": "Comparison Planned Sensitivity compare design sensitivity",
     "simulate": """
         SimulationPlan VirtualArm VirtualTrials simulate_cohort virtual_trials write_cohort
     """,
