@@ -31,6 +31,7 @@ from bayes_net.figures.style import (
     short,
     svg,
 )
+from bayes_net.figures.timeline import timeline
 from bayes_net.numbers import format_count
 from bayes_net.schema import FAILED
 
@@ -45,6 +46,7 @@ __all__ = [
     "states",
     "survival",
     "svg",
+    "timeline",
     "waterfall",
 ]
 

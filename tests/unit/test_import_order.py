@@ -107,7 +107,7 @@ PUBLIC = {
     "paper": "PaperTable appendix save_tables tables",
     "plots": """
         attrition_flow baseline_hazard forest hazard_ratio_by_time ppc prior_posterior save states survival
-        svg waterfall
+        svg timeline waterfall
     """,
     "priors": """
         Borrowing Fixed Flat HalfCauchy HalfNormal Normal Priors contrast_prior hazard_change_prior
