@@ -276,6 +276,8 @@ MOST_YEARS = 1000
 MOST_DAYS = MOST_YEARS * _DAYS["y"]
 """Nobody is followed for so long: such a time is a slip, and intervals until then would fill any memory."""
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|w|mo|y)\s*")
+COMPARISON = "comparison"
+"""Attribute of a fit of published numbers: the arms of its hazard ratios, as ``B against A``."""
 NUTS, LAPLACE = "nuts", "laplace"
 """How posterior draws are found: by Markov chains, or from an approximation where that is good enough."""
 PARETO_K, IMPORTANCE_ESS = "pareto_k", "importance_ess"

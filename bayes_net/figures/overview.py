@@ -92,7 +92,7 @@ def _places(landmarks: Sequence[str], arms: Sequence[str]) -> tuple[dict, dict, 
         start = y
         step = _LINE + _LABEL if i == 0 else max(_LINE, 0.26 / len(arms))
         for arm in arms:
-            heights[landmark, arm] = y + step - 0.5 * _LINE
+            heights[landmark, arm] = y + (step / 2 if i and len(arms) == 1 else step - 0.5 * _LINE)
             y += step
         middles[landmark] = (start + y) / 2
         y += _BETWEEN / 2

@@ -29,7 +29,7 @@ from bayes_net.report.synthesis_answer import first_screen_rows
 from bayes_net.report.synthesis_words import describe, inside, of_new_study, parameter_label, response_label
 from bayes_net.report.tables import by_landmark
 from bayes_net.results.columns import LEAST_CONTRACTION
-from bayes_net.schema import PER_10_POINTS, words
+from bayes_net.schema import ARM, PER_10_POINTS, words
 from bayes_net.statistics.kinds import kind_of
 
 
@@ -191,6 +191,16 @@ def _check_scale(ax: Axes, row: Any) -> None:
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
 
 
+def _comparison(table: pd.DataFrame) -> str:
+    """What the hazard ratios between arms are, study by study."""
+    texts = [
+        f"{words(row.endpoint)}, {row.landmark} {rounded(row.hr)} ({rounded(row.lower)} to "
+        f"{rounded(row.upper)})"
+        for row in table.itertuples()
+    ]
+    return f"hazard ratios between arms by study, {table['arm'].iloc[0]}; {'; '.join(texts)}."
+
+
 def _response(table: pd.DataFrame) -> str:
     texts = [
         f"{response_label(row)} {rounded(row.estimate)} ({rounded(row.lower)} to {rounded(row.upper)})"
@@ -251,6 +261,13 @@ SYNTHESIS = {
         f"are open diamonds just below. Grey markers: predicted, no printed number. {TO_READ_A_RATIO}",
         forest_in_words,
     ),
+    "comparison": Kind(
+        overview,
+        "answer",
+        "Posterior median hazard ratios between arms with intervals by study, on a log axis. Shaded: 0.9 to "
+        "1.11. Dotted: a new study, or only the prior.",
+        _comparison,
+    ),
     "unprinted": Kind(
         unprinted_plot,
         "hazard-ratios",
@@ -298,8 +315,10 @@ def draw_synthesis(found: Mapping[str, pd.DataFrame]) -> Iterator[Figure]:
         return
     ratios = found.get("hazard_ratios", pd.DataFrame(columns=["arm", "measure", "endpoint"]))
     if len(shown := first_screen_rows(found)):
-        arms, subject = list(ratios["arm"].unique()), capitalised(shown["measure"].iloc[0])
-        yield SYNTHESIS["overview"].figure("overview", shown, subject=subject, arms=arms)
+        of_arms = (shown["estimand"] == ARM).all()
+        arms, subject = list((shown if of_arms else ratios)["arm"].unique()), shown["measure"].iloc[0]
+        kind = SYNTHESIS["comparison" if of_arms else "overview"]
+        yield kind.figure("overview", shown, subject=capitalised(subject), arms=arms)
     yield from _by_endpoint("forest", ratios[ratios["measure"] == PER_10_POINTS], ratios)
     if "unprinted" in found:
         yield SYNTHESIS["unprinted"].figure("unprinted", found["unprinted"])

@@ -22,7 +22,7 @@ from bayes_net.inference.sampling import (
     sample_posterior,
 )
 from bayes_net.model.predictors import effect_names, factors, scale_names, split
-from bayes_net.schema import INTERVAL, SAMPLE_DIMS
+from bayes_net.schema import COMPARISON, INTERVAL, SAMPLE_DIMS
 
 _DIMS = {"z": ("effect_label",), "scale": ("sd_label",)}
 SAMPLER = Sampler(draws=1500, tune=600, target_accept=0.98)
@@ -66,8 +66,9 @@ def fit_synthesis(
         free = as_defined(tree["posterior"].to_dataset(), first)
     free = with_levels(free, network, seed=seed)
     posterior = named(free, network, {dim: tree["posterior"][dim] for dim in SAMPLE_DIMS})
+    reference, *others = network.assumptions.arms
     groups = {
-        "/": xr.Dataset(attrs=tree.attrs),
+        "/": xr.Dataset(attrs=tree.attrs | {COMPARISON: f"{', '.join(others)} against {reference}"}),
         "posterior": posterior,
         "prior": draw_prior(network, draws=PRIOR_DRAWS * 4, seed=seed),
         "sample_stats": tree["sample_stats"].to_dataset(),

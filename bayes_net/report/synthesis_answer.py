@@ -42,6 +42,10 @@ from bayes_net.schema import (
     words,
 )
 
+OF_ARMS = "arms, whole follow-up"
+"""What the hazard ratios of the first screen are about where there are none of shrinkage."""
+NEW_STUDY = "(new study)"
+
 
 def answer(found: Tables) -> list[str]:
     """The answer: what a clinician asks, then the arms' hazard ratio and response in a new study."""
@@ -55,10 +59,19 @@ def answer(found: Tables) -> list[str]:
 
 
 def first_screen_rows(found: Tables) -> pd.DataFrame:
-    """The hazard ratios of shrinkage that the first screen shows: per 10 points, at true landmarks."""
+    """The hazard ratios that the first screen shows: of shrinkage, per 10 points, at true landmarks; where
+    there are none, those of the arms, with the study in the place of the landmark."""
     rows = found.get("hazard_ratios", pd.DataFrame(columns=["measure", "landmark"]))
     no_limit = rows["landmark"].isin([NO_LIMIT, OBSERVED])
-    return rows[(rows["measure"] == PER_10_POINTS) & ~no_limit]
+    slopes = rows[(rows["measure"] == PER_10_POINTS) & ~no_limit]
+    if len(slopes) or "arms_and_studies" not in found:
+        return slopes
+    arms = found["arms_and_studies"]
+    arms = arms[arms["estimand"] == ARM]
+    status = arms["status"].mask(arms["study"] == NEW_STUDY, PREDICTED)
+    return arms.assign(
+        arm=comparison(arms), landmark=arms["study"].str.strip("()"), measure=OF_ARMS, status=status
+    )
 
 
 def question(found: Tables) -> str:
@@ -66,13 +79,20 @@ def question(found: Tables) -> str:
     rows = first_screen_rows(found)
     if rows.empty:
         return "What do published numbers say together?"
+    if _of_arms(rows):
+        times = " or ".join(map(words, rows["endpoint"].unique()))
+        return f"Is {times} longer or shorter in one of the arms ({comparison(rows)})?"
     return f"Does greater shrinkage go with longer {' or '.join(map(words, rows['endpoint'].unique()))}?"
 
 
 def first_answer(found: Tables) -> list[str]:
     """The answer's first sentences: one per arm, or what comes first."""
     rows, sentences = first_screen_rows(found), answer(found)
-    return sentences[: rows["arm"].nunique() if len(rows) else MOST_SENTENCES]
+    return sentences[: MOST_SENTENCES if rows.empty or _of_arms(rows) else rows["arm"].nunique()]
+
+
+def _of_arms(rows: pd.DataFrame) -> bool:
+    return bool((rows["estimand"] == ARM).all())
 
 
 def rests_on(found: Tables) -> str:
@@ -80,15 +100,28 @@ def rests_on(found: Tables) -> str:
     rows = first_screen_rows(found)
     if rows.empty or whole_failed(found):
         return ""
+    silent = int((rows["contraction"] < LEAST_CONTRACTION).sum())
+    prior = f"; for {silent} only the prior speaks" if silent else ""
+    if _of_arms(rows):
+        return f"Rests on {_sources_of_arms(found, rows)}{prior}."
     counts = {
         "with a number in print or from patients": rows["status"].isin(NUMBERED),
         "of which a paper says something without a number": rows["status"] == SAID,
         "of which no paper says anything": rows["status"] == PREDICTED,
     }
     parts = [f"{int(own.sum())} {what}" for what, own in counts.items() if own.any()]
-    silent = int((rows["contraction"] < LEAST_CONTRACTION).sum())
-    prior = f"; for {silent} only the prior speaks" if silent else ""
     return f"Rests on {counted(len(rows), 'hazard ratio')} at landmarks: {listed_and(parts)}{prior}."
+
+
+def _sources_of_arms(found: Tables, rows: pd.DataFrame) -> str:
+    """``7 published numbers of A and B; arms are compared within a study that has both``."""
+    used = found.get("evidence", pd.DataFrame(columns=["use", "study", "endpoint"]))
+    used = used[(used["use"] == "likelihood") & used["endpoint"].isin(rows["endpoint"])]
+    used = used[used["study"].isin(rows["study"])]
+    own = used if len(used) else rows[~rows["study"].str.startswith("(")]
+    studies = listed_and(list(dict.fromkeys(own["study"])))
+    numbers = counted(len(used), "published number") if len(used) else "what is known"
+    return f"{numbers} of {studies}; arms are compared within a study that has both"
 
 
 def clinical_sentences(found: Tables) -> list[str]:
@@ -197,17 +230,18 @@ def _whose(key: tuple) -> str:
 def _arm_sentences(arms_and_studies: pd.DataFrame) -> list[str]:
     rows = arms_and_studies[arms_and_studies["estimand"] == ARM]
     pooled = rows["study"].str.startswith("(")
-    clauses = []
+    clauses: dict[str, list[str]] = {}
     for row in rows[pooled if pooled.any() else ~pooled].itertuples():
         endpoint = words(row.endpoint)
+        of_endpoint = clauses.setdefault(endpoint, [])
         place = f"{endpoint} {row.study}" if row.study.startswith("(") else f"{endpoint} ({row.study})"
         if row.contraction < LEAST_CONTRACTION:
-            clauses.append(f"{place}: {PRIOR}")
+            of_endpoint.append(f"{place}: {PRIOR}")
             continue
         word, longer = direction(row.prob_below_1)
         outcome = f"{word} {longer} {endpoint}" if longer else "direction unclear"
-        clauses.append(f"{place} hazard ratio {with_level(format_ratio(row), row)}, {outcome}")
-    return [f"{comparison(arms_and_studies)}: {'; '.join(clauses)}."] if clauses else []
+        of_endpoint.append(f"{place} hazard ratio {with_level(format_ratio(row), row)}, {outcome}")
+    return [f"{comparison(arms_and_studies)}: {'; '.join(each)}." for each in clauses.values()]
 
 
 def _response_sentences(found: Tables) -> list[str]:

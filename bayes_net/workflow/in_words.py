@@ -6,23 +6,30 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import singledispatch
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net import schema
 from bayes_net.checks.gate import gate
 from bayes_net.display import template
 from bayes_net.errors import InputError
 from bayes_net.estimands.ratios import hazard_ratio
 from bayes_net.estimands.summary import direction, probability, summarise
+from bayes_net.labels import about
 from bayes_net.numbers import capitalised, counted, format_posterior, listed_and, percent, significant
 from bayes_net.report import synthesis_answer, words
 from bayes_net.report.patients import LANDMARKS
 from bayes_net.report.synthesis import SYNTHESIS
 from bayes_net.results.folder import ResultFolder
-from bayes_net.schema import ARM, SLOPE
+from bayes_net.schema import ARM, COMPARISON, SLOPE
 from bayes_net.tables.notes import WARNING
 from bayes_net.workflow.analysis import Analysis
 from bayes_net.workflow.describe import model_in_words
+from bayes_net.workflow.synthesis import reported
+
+PASSED_CHECKS = "Every convergence check was passed."
+FAILED_CHECKS = "Convergence checks did not pass: do not use these numbers."
 
 
 @dataclass(frozen=True)
@@ -50,14 +57,16 @@ def explain(of: object) -> Explanation:
 
     Of an ``Analysis`` (``bn.run``) or a ``ResultFolder`` (``bn.read_result``) they are those of the report.
     Of a fit of patients (``bn.fit``) it is the hazard ratio of each arm, with a word for its direction that
-    takes all arms of the fit into account, and what the fit holds of the model.
+    takes all arms of the fit into account, and what the fit holds of the model. Of a fit of published numbers
+    (``bn.fit_synthesis``) it is the hazard ratio between the arms in each study and over the studies, and
+    that of shrinkage at each landmark, if there are any.
 
     Raises
     ------
     InputError
         It is none of these.
     """
-    raise InputError(f"{type(of).__name__} given; expected an Analysis, a ResultFolder or a fit of patients")
+    raise InputError(f"{type(of).__name__} given; expected an Analysis, a ResultFolder or a fit")
 
 
 @explain.register
@@ -90,7 +99,7 @@ def _explained(
     else:
         raise InputError(f"a result of kind {kind!r}; expected one of a run of patients or of a synthesis")
     failed = words.failed_rows(tables["diagnostics"])
-    checks = "Every convergence check was passed."
+    checks = PASSED_CHECKS
     if len(failed):
         names = listed_and(list(dict.fromkeys(failed["fit"])))
         checks = (
@@ -109,20 +118,20 @@ def _explained(
 
 @explain.register
 def _of_fit(of: xr.DataTree) -> Explanation:
-    if "measure" not in of.attrs or SLOPE not in of.get("posterior", {}):
+    posterior = of.get("posterior", {})
+    if COMPARISON in of.attrs and "arm_effect" in posterior:
+        return _of_synthesis_fit(of)
+    if "measure" not in of.attrs or SLOPE not in posterior:
         raise InputError(
-            "this tree is no fit of patients with slopes of shrinkage; expected one of bayes_net.fit. Of a "
-            "synthesis explain the run (bn.run) or its result (bn.read_result)"
+            "this tree is no fit of patients with slopes of shrinkage, and none of published numbers that "
+            "compare arms; expected one of bayes_net.fit or bayes_net.fit_synthesis. Of a run explain what "
+            "bn.run or bn.read_result gives"
         )
     ratios, known = hazard_ratio(of), of["constant_data"].to_dataset()
     judged = gate(of, {"hazard ratio": ratios})
     sections = {
         "Found": tuple(_found_in_arms(of, ratios)) if judged.passed else (),
-        "Checks": (
-            "Every convergence check was passed."
-            if judged.passed
-            else "Convergence checks did not pass: do not use these numbers.",
-        ),
+        "Checks": (PASSED_CHECKS if judged.passed else FAILED_CHECKS,),
         "Assumed": (
             f"The hazard is constant in {counted(known.sizes['interval'], 'interval')}, which begin at "
             f"{listed_and([significant(start) for start in known['interval_start'].values])} months.",
@@ -146,4 +155,56 @@ def _found_in_arms(fit: xr.DataTree, ratios: xr.DataArray) -> Iterator[str]:
         yield (
             f"{arm}: hazard ratio of {what} {format_posterior(row, most=2)} ({percent(row.level)} CrI), "
             f"{reading}; {counted(n, 'patient')}, {counted(events, 'event')}."
+        )
+
+
+def _of_synthesis_fit(fit: xr.DataTree) -> Explanation:
+    """A fit of published numbers of arms: their hazard ratio by endpoint and study, and of shrinkage."""
+    draws = fit["posterior"].to_dataset()
+    judged = gate(fit, reported(fit))
+    found: list[str] = []
+    for name, where in (("arm_effect_mean", "mean over the studies"), ("arm_effect", "")):
+        if name in draws:
+            found += _found_in_studies(draws[name], where, fit.attrs[COMPARISON])
+    if SLOPE in draws:
+        found += _found_of_slopes(draws[SLOPE])
+    n, interval = len(set(draws["effect_study"].values.tolist())), fit["constant_data"]["interval_start"]
+    starts = listed_and([significant(start) for start in interval.values])
+    pooled = "arm_effect_mean" in draws
+    sections = {
+        "Found": tuple(found) if judged.passed else (),
+        "Rests on": (f"Comparisons of the arms within {'1 study' if n == 1 else f'{n} studies'}.",),
+        "Checks": (PASSED_CHECKS if judged.passed else FAILED_CHECKS,),
+        "Assumed": (
+            f"The hazard of each arm is constant in {counted(interval.size, 'interval')}, which begin at "
+            f"{starts} months.",
+            "The arms’ hazards are proportional within a study.",
+            *(["Hazard ratios of the studies are exchangeable: they share a mean."] if pooled else []),
+        ),
+    }
+    kept = {name: lines for name, lines in sections.items() if lines}
+    return Explanation("A fit of published numbers", kept)
+
+
+def _found_in_studies(logs: xr.DataArray, where: str, comparison: str) -> Iterator[str]:
+    table, of = summarise(np.exp(logs)), about(logs)
+    below = probability(np.exp(logs), below=1.0).values.ravel()
+    for row, place, prob in zip(table.itertuples(), of.itertuples(index=False), below, strict=True):
+        endpoint = schema.words(place[0])
+        word, longer = direction(float(prob))
+        reading = f"{word} {longer} {endpoint}" if longer else "the direction is unclear"
+        yield (
+            f"{endpoint}, {where or place[1]}: hazard ratio of {comparison} {format_posterior(row, most=2)} "
+            f"({percent(row.level)} CrI), {reading}."
+        )
+
+
+def _found_of_slopes(slopes: xr.DataArray) -> Iterator[str]:
+    true = [at for at in slopes[schema.LANDMARK].values if at != schema.NO_LIMIT]
+    logs = slopes.sel({schema.LANDMARK: true})
+    table, of = summarise(np.exp(logs)), about(logs)
+    for row, place in zip(table.itertuples(), of.itertuples(), strict=True):
+        yield (
+            f"{place.arm}, {schema.words(place.endpoint)} after {place.landmark}: hazard ratio of 10 points "
+            f"of shrinkage {format_posterior(row, most=2)} ({percent(row.level)} CrI)."
         )

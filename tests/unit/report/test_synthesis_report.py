@@ -448,6 +448,46 @@ def test_the_first_screen_asks_answers_and_says_what_the_answer_rests_on():
     assert question({}) == "What do published numbers say together?"
 
 
+def arms_only(**changes) -> dict:
+    """A synthesis of arms alone: two studies, their mean, and a new study, which only the prior tells of."""
+    rows = fake_pool.arms_and_studies().iloc[[0] * 4].reset_index(drop=True)
+    rows = rows.assign(
+        study=["Trial", "Series", "(pooled mean)", "(new study)"],
+        hr=[0.2, 0.5, 0.4, 0.41],
+        contraction=[0.85, 0.8, 0.7, 0.05],
+    )
+    absent = dict.fromkeys(("hazard_ratios", "slope_densities", "answer", "responses", "unprinted"))
+    return fake_pool.tables(**absent, arms_and_studies=rows, **changes)
+
+
+def test_the_first_screen_of_arms_alone_asks_answers_and_shows_them():
+    found = arms_only()
+    page = synthesis_page(fake_pool.content(found=found, draw=True))
+    assert question(found) == "Is PFS longer or shorter in one of the arms (177Lu against control)?"
+    (sentence,) = first_answer(found)
+    assert sentence.startswith("177Lu against control: PFS (pooled mean) hazard ratio 0.4")
+    assert "PFS (new study): no evidence narrows it" in sentence
+    assert rests_on(found) == (
+        "Rests on 1 published number of Trial; arms are compared within a study that has both; for 1 only "
+        "the prior speaks."
+    )
+    (image,) = [attrs for attrs in Page(page[: page.index("</section>")]).all("img")]
+    assert "PFS, Trial 0.20 (0.12 to 0.31); PFS, Series 0.50" in image["alt"]
+    (figure,) = [each for each in draw_synthesis(found) if each.section == "answer"]
+    rows = first_screen_rows(found)
+    drawn = [line for line in figure.axes.lines if line.get_gid() == "interval"]
+    assert [list(line.get_xdata()) for line in drawn] == rows[["lower", "upper"]].to_numpy().tolist()
+    assert [line.get_linestyle() for line in drawn] == ["-", "-", "-", ":"]
+    names = [label.get_text() for label in figure.axes.get_yticklabels()]
+    assert names == ["Trial", "Series", "pooled mean", "new study"]
+
+
+def test_arms_of_a_failed_fit_are_not_drawn_on_the_first_screen():
+    found = arms_only(diagnostics=fake_pool.diagnostics(("all evidence",)))
+    assert rests_on(found) == ""
+    assert list(draw_synthesis(found)) == []
+
+
 def test_figures_have_texts_that_state_the_finding(page):
     texts = [attrs["alt"] for attrs in Page(page).all("img")]
     assert len(texts) == 7
