@@ -33,12 +33,14 @@ class Section:
     """A section of a report: anchor, heading, and what it ``needs``.
 
     ``needs`` are the tables of the result of which one must be there, unless a figure of the section is; a
-    section without needs always stands.
+    section without needs always stands. What only statisticians look up is ``folded``: closed on screen until
+    somebody opens it or follows a link to it, and open in print.
     """
 
     key: str
     heading: str
     needs: tuple[str, ...] = ()
+    folded: bool = False
 
     def figures(self, result: ResultFolder) -> list:
         """The figures of the result that belong here."""

@@ -50,28 +50,28 @@ CENSORING = "Informative censoring"
 """Heading in the model's words of what is assumed if censoring tells something."""
 CHANGES = "Hazard ratio over time"
 """Heading in the model's words of what hazard ratios mean where they vary over time."""
+SENSITIVITY = ("power_scaling", "prior_conflict", "influence", "sensitivity")
+"""Tables of the section on sensitivity."""
 SECTIONS = (
     Section("answer", "Answer"),
     Section("data", "Data and flow of patients"),
-    Section("model", "Model and priors"),
+    Section("model", "Model and priors", folded=True),
     Section("hazard-ratios", "Hazard ratios"),
     Section("probabilities", "Probabilities"),
     Section("survival", "Survival", needs=("survival",)),
     Section("states", "From state to state", needs=("states",)),
     Section("arms", "Arms", needs=("arms",)),
-    Section("baseline-hazard", "Baseline hazard", needs=NOTHING_BUT_FIGURES),
+    Section("baseline-hazard", "Baseline hazard", needs=NOTHING_BUT_FIGURES, folded=True),
     Section("waterfall", "Best change of each patient", needs=NOTHING_BUT_FIGURES),
-    Section("diagnostics", "Diagnostics"),
-    Section("ppc", "Posterior-predictive check", needs=("predictive_check",)),
-    Section("loo", "Leave-one-out cross-validation", needs=("loo",)),
+    Section("diagnostics", "Diagnostics", folded=True),
+    Section("ppc", "Posterior-predictive check", needs=("predictive_check",), folded=True),
+    Section("loo", "Leave-one-out cross-validation", needs=("loo",), folded=True),
     Section("prediction", "Does shrinkage predict?", needs=("prediction",)),
-    Section(
-        "sensitivity", "Sensitivity", needs=("power_scaling", "prior_conflict", "influence", "sensitivity")
-    ),
+    Section("sensitivity", "Sensitivity", needs=SENSITIVITY, folded=True),
     Section("limitations", "Limitations"),
-    Section("provenance", "Provenance and specification"),
-    Section("regulators", "For regulators"),
-    Section("checklists", "Reporting checklists"),
+    Section("provenance", "Provenance and specification", folded=True),
+    Section("regulators", "For regulators", folded=True),
+    Section("checklists", "Reporting checklists", folded=True),
 )
 """Every section, in the order of reading."""
 

@@ -34,17 +34,19 @@ SECTIONS = (
     Section("arms", "Arms and studies", needs=("arms_and_studies",)),
     Section("response", "Response", needs=("responses",)),
     Section("survival", "Predicted survival", needs=("survival",)),
-    Section("model", "Model and priors", needs=("priors",)),
-    Section("learnt", "What was learnt of each parameter", needs=("parameters",)),
-    Section("left-out", "Leave one out", needs=("influence", "loo")),
-    Section("checks", "Held-out checks", needs=("checks",)),
-    Section("sensitivity", "Sensitivity", needs=("power_scaling", "study_influence", "sensitivity")),
-    Section("evidence", "Evidence", needs=("evidence",)),
-    Section("diagnostics", "Diagnostics"),
+    Section("model", "Model and priors", needs=("priors",), folded=True),
+    Section("learnt", "What was learnt of each parameter", needs=("parameters",), folded=True),
+    Section("left-out", "Leave one out", needs=("influence", "loo"), folded=True),
+    Section("checks", "Held-out checks", needs=("checks",), folded=True),
+    Section(
+        "sensitivity", "Sensitivity", needs=("power_scaling", "study_influence", "sensitivity"), folded=True
+    ),
+    Section("evidence", "Evidence", needs=("evidence",), folded=True),
+    Section("diagnostics", "Diagnostics", folded=True),
     Section("limitations", "Limitations"),
-    Section("provenance", "Provenance and specification"),
-    Section("regulators", "For regulators"),
-    Section("checklists", "Reporting checklists"),
+    Section("provenance", "Provenance and specification", folded=True),
+    Section("regulators", "For regulators", folded=True),
+    Section("checklists", "Reporting checklists", folded=True),
 )
 """Every section, in the order of reading."""
 

@@ -124,7 +124,7 @@ MARKED = """() => {
             [mark(card, 'prepend'), mark(caption, 'prepend'), mark(caption, 'append')]);
     }
     for (const heading of all('h2,h3,dt')) {
-        let next = heading.nextElementSibling;
+        let next = (heading.closest('summary') ?? heading).nextElementSibling;
         while (!next.getClientRects().length) next = next.nextElementSibling;
         const first = next.querySelector('caption, li, .card') ?? next;
         keep(`heading ${said(heading)}`, [mark(heading, 'append'), mark(first, 'prepend')]);
@@ -155,10 +155,11 @@ def path(request, tmp_path_factory):
 
 @pytest.fixture
 def opened(browser, path):
-    """Opens the page of this size and colour scheme; what it says and asks for is in ``heard``."""
+    """Opens the page of this size and colour scheme, with what is folded unless it is to stay so; what it
+    says and asks for is in ``heard``."""
     contexts = []
 
-    def open_page(width=1280, scheme="light", height=900):
+    def open_page(width=1280, scheme="light", height=900, *, folded=False):
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
         page, page.heard = context.new_page(), []
@@ -169,6 +170,8 @@ def opened(browser, path):
         )
         page.route(lambda url: not url.startswith(("file:", "data:")), lambda route: route.abort())
         page.goto(path.as_uri(), wait_until="load")
+        if not folded:
+            page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
         return page
 
     yield open_page
@@ -326,6 +329,42 @@ def test_a_table_that_is_not_printed_is_named_with_a_file_and_is_on_the_screen(o
     for table in hidden.all():
         label = table.get_attribute("aria-label")
         assert any(caption.startswith(f"{label} (") for caption in captions), label
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="there is no pdftotext on this machine")
+def test_what_statisticians_look_up_is_folded_until_a_link_leads_there_and_printed(opened, tmp_path):
+    page = opened(folded=True)
+    if page.locator("details").count() == 0:
+        pytest.skip("a report of scenarios folds nothing")
+    seen = "key => document.querySelector(`#${key} details > :not(summary)`).checkVisibility()"
+    keys = page.evaluate("[...document.querySelectorAll('section:has(details)')].map(s => s.id)")
+    assert {"model", "diagnostics", "provenance", "regulators"} <= set(keys)
+    assert not {"answer", "hazard-ratios", "survival", "limitations"} & set(keys)
+    assert not any(page.evaluate(seen, key) for key in keys)
+    page.locator("nav a[href='#model']").click()
+    assert page.evaluate(seen, "model")
+    assert not page.evaluate(seen, "provenance")
+    whole = opened(width=794)
+    words = [" ".join(printed(each, tmp_path)).split() for each in (opened(794, folded=True), whole)]
+    assert words[0] == words[1]
+
+
+def test_the_contents_stay_in_sight_beside_the_text(opened):
+    page = opened(1280, folded=True)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    box, text = page.locator("nav").bounding_box(), page.locator("main section").last.bounding_box()
+    if page.locator("details").count() == 0:
+        pytest.skip("a report of scenarios is short")
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= text["x"]
+    assert 0 <= box["y"] < 900
+
+
+def test_the_first_column_of_a_table_stays_in_sight_on_a_phone(opened):
+    page = opened(390)
+    for table in page.locator(".scroll:has(tbody th):not(:has(.flow))").all():
+        table.evaluate("t => { t.scrollLeft = t.scrollWidth }")
+        assert table.locator("tbody th").first.bounding_box()["x"] >= 0
 
 
 @pytest.mark.skipif(shutil.which("pdftotext") is None, reason="there is no pdftotext on this machine")
