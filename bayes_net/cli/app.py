@@ -42,7 +42,6 @@ app = typer.Typer(
     cls=Commands,
     help="Bayesian landmark survival models for neuroendocrine tumours.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 

@@ -1,4 +1,4 @@
-"""What if censoring tells something? Follow-up after censoring is imputed under a stated departure.
+"""Informative censoring. Follow-up after censoring is imputed under a stated departure.
 
 Until it is censored a patient has the model's hazard; from then on, ``factor`` times it. A factor of 1 is
 censoring at random, and gives the ordinary posterior back. Multiple imputation of censored event times under

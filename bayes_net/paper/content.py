@@ -277,7 +277,9 @@ def _predicted(found: Tables) -> Named:
 def _checks(found: Tables) -> Named:
     if "checks" in found:
         rows, evidence = found["checks"], found.get("evidence", pd.DataFrame({"id": []}))
-        notes = ["In print but kept out of the fit. p: the smaller tail of the predictions, doubled."]
+        notes = [
+            "In print but kept out of the fit. p: twice the probability of a prediction at least as far out."
+        ]
         if absent := unpredicted(found):
             notes.append(f"Held out, but without a prediction: {listed_and(absent)}.")
         notes += _conditioning(evidence[evidence["id"].isin(rows["row"])])

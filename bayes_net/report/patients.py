@@ -47,7 +47,7 @@ from bayes_net.schema import BRIER, PER_1_POINT, words
 LANDMARKS = "landmarks"
 """Kind of the results of landmark models, which ``patients_page`` knows."""
 CENSORING = "Informative censoring"
-"""Heading in the model's words of what is assumed if censoring tells something."""
+"""Heading in the model's words of what is assumed where censoring is informative."""
 CHANGES = "Hazard ratio over time"
 """Heading in the model's words of what hazard ratios mean where they vary over time."""
 SENSITIVITY = ("power_scaling", "prior_conflict", "influence", "sensitivity")

@@ -315,6 +315,19 @@ def test_nothing_shown_names_a_patient(failing):
     assert MARKER not in shown + error
 
 
+def test_a_shell_completes_the_commands():
+    """What bash asks after ``bayes-net ch``."""
+    asked = {"COMP_WORDS": "bayes-net ch", "COMP_CWORD": "1", "_BAYES_NET_COMPLETE": "complete_bash"}
+    done = subprocess.run(
+        [sys.executable, "-m", "bayes_net", "ch"],
+        env=os.environ | asked,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["check"]
+
+
 @pytest.mark.parametrize("module", ["bayes_net", "bayes_net.cli.app"])
 def test_the_package_and_the_module_are_the_command_line(module):
     done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True)
