@@ -15,6 +15,7 @@ from bayes_net.assumptions.priors import (
     Normal,
 )
 from bayes_net.data.aggregated import AnyExposure
+from bayes_net.data.terms import in_arm
 from bayes_net.errors import InputError
 from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS, SLOPE, SLOPE_BY_INTERVAL, SLOPE_STEP, SLOPE_STEP_SD
 from bayes_net.statistics.base import Array
@@ -140,7 +141,7 @@ def walks_of(hazard: Hazard, data: AnyExposure) -> tuple[str, ...]:
 
 
 class Centre(NamedTuple):
-    """Whose the baseline is that has the prior: ``score``, ``covariates`` (covariate,), and ``contrasts``,
+    """Whose the baseline is that has the prior: ``score``, ``covariates`` (arm, covariate) and ``contrasts``,
     the matrix from log hazard ratios of arms against the first to what each arm adds, (arm, contrast)."""
 
     score: float
@@ -156,8 +157,9 @@ def centre(hazard: Hazard, data: AnyExposure) -> Centre:
     """
     against_first = np.eye(len(data.arms))[:, 1:]
     if not isinstance(hazard.priors.level, priors.MedianSurvival):
-        return Centre(0.0, np.zeros(len(data.covariate_names)), against_first)
-    return Centre(data.mean_score, data.mean_covariates, against_first - against_first.mean(axis=0))
+        return Centre(0.0, np.zeros((len(data.arms), len(data.covariate_names))), against_first)
+    averages = np.array([in_arm(data.mean_covariates, data.terms, arm) for arm in data.arms])
+    return Centre(data.mean_score, averages, against_first - against_first.mean(axis=0))
 
 
 def _midpoint_distance(cuts: np.ndarray) -> np.ndarray:

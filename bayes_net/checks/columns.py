@@ -29,8 +29,8 @@ def poor_column(data: Exposure, j: int, name: str) -> Iterator[tuple[str, str]]:
                     "covariate-without-events",
                     f"no event in the {n} {whose} {name}: the prior limits its hazard ratio",
                 )
-    own = name.partition(": ")[0]
-    others = [i for i, other in enumerate(data.covariate_names) if other.partition(": ")[0] != own]
+    of_term = [each.name for each in data.terms for _ in each.columns] or list(data.covariate_names)
+    others = [i for i, other in enumerate(of_term) if other != of_term[j]]
     columns = np.column_stack(
         [one_hot(data.arm, len(data.arms))[:, 1:], data.score, data.covariates[:, others]]
     )

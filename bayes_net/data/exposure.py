@@ -1,7 +1,6 @@
 """Time at risk and events against a piecewise-constant hazard.
 
-Intervals are (c_k, c_{k+1}] counted from the clock of the landmark: an event exactly on a
-cut-point belongs to the interval that ends there. The last interval is open-ended.
+Intervals are (c_k, c_{k+1}] from the landmark: an event on a cut-point is in the one that ends there.
 """
 
 from __future__ import annotations
@@ -285,6 +284,8 @@ def expose(
             "(intention to treat keeps them); use a Response measure, or landmark without intention_to_treat"
         )
     points = table["responded" if isinstance(measure, Response) else "shrinkage"]
+    everyone = landmarks.table.drop_duplicates(PATIENT)
+    covariates = [each.with_knots(everyone.get(each.name)) for each in covariates]
     columns = [covariate.values(table) for covariate in covariates]
     return Exposure(
         time=table["time"].to_numpy(float),

@@ -100,6 +100,7 @@ def time_dependent(
             "scan and no event; a hazard cannot be learnt"
         )
     terms = (*covariates, *([Covariate(PROGRESSED)] if PROGRESSED in table else []))
+    terms = tuple(each.with_knots(cohort.patients.get(each.name)) for each in terms)
     columns = [covariate.values(table) for covariate in terms]
     last = table["last_assessment"].to_numpy(float)
     return Exposure(

@@ -120,7 +120,8 @@ class _Piece:
             lambda x: (np.isfinite(x) & (x <= 100 + 1e-9)) | (np.isnan(x) & unknown),
             "percentage points of at most 100, positive when smaller",
         )
-        values = [each.values(frame) for each in self.covariates]
+        table = frame.assign(**{ARM: np.array(self.arms)[arm]})
+        values = [each.values(table) for each in self.covariates]
         covariates = np.hstack(values) if values else np.empty((len(frame), 0))
         names = tuple(column for each in self.covariates for column in each.columns)
         self._check("covariates", ~np.all(np.isfinite(covariates), axis=1), rows, "a number in every row")

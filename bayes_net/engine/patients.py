@@ -161,10 +161,10 @@ def _log_hazard(data: AnyExposure, hazard: Hazard, place: Mapping, size: int) ->
                 found[s][:, place["step"][own]] = walk[own]
         if hazard.baseline == assumptions.SHARED and len(data.arms) > 1:
             found[s][:, place[ARM_EFFECT]] = at.contrasts[a]
-    slopes = slope_map(data, hazard, place, size)
-    found -= at.score * slopes[[a for *_, a in strata]]
+    of_arm = [a for *_, a in strata]
+    found -= at.score * slope_map(data, hazard, place, size)[of_arm]
     if data.covariate_names:
-        found[..., place[COVARIATE_EFFECT]] -= at.covariates
+        found[..., place[COVARIATE_EFFECT]] -= at.covariates[of_arm, None]
     return found
 
 

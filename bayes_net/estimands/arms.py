@@ -18,6 +18,7 @@ from bayes_net.assumptions.hazard import slope_in_force
 from bayes_net.data.exposure import Exposure, subset
 from bayes_net.data.follow_up import TRANSITIONS
 from bayes_net.data.intervals import person_time
+from bayes_net.data.terms import in_arm
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.diagnostics import blocks
 from bayes_net.estimands.ratios import scores_of
@@ -72,7 +73,10 @@ def arm_differences(
     for later in range(1, len(data.arms)):
         own, both = _of_both(fit, data, later, everyone), []
         for a in (0, later):
-            of = replace(own, arm=np.full(own.n, a)) if everyone else own
+            of = own
+            if everyone:
+                there = in_arm(own.covariates, own.terms, data.arms[a])
+                of = replace(own, arm=np.full(own.n, a), covariates=there)
             weights = np.ones(of.n) if everyone else _as_studies(of, (0, later))
             curves = standardised_survival(fit, of, times, weights=weights).isel({ARM: a}, drop=True)
             both.append((curves, _standardised_rmst(fit, of, a, horizon, weights)))
@@ -174,11 +178,13 @@ def state_probabilities(
     edges = np.unique(np.concatenate([[0.0], cuts, grid]))
     edges = edges[edges <= grid.max(initial=0.0)]
     studies: tuple[str | None, ...] = data.studies or (None,)
+    values = in_arm(data.covariates, data.terms, data.arms[0])  # of the same patients, whatever their arm
     for number, study in enumerate(studies):
-        own = data.covariates if study is None else data.covariates[data.study == number]
+        own = values if study is None else values[data.study == number]
         share = 1.0 if study is None else _share_by_arm(fits[TRANSITIONS[0]], study)
         for row, count in zip(*np.unique(own, axis=0, return_counts=True), strict=True):
-            rates = [_rates(fits[name], edges[:-1], shrinkage, row, study) for name in TRANSITIONS]
+            by_arm = xr.DataArray([in_arm(row, data.terms, arm) for arm in data.arms], dims=(ARM, COVARIATE))
+            rates = [_rates(fits[name], edges[:-1], shrinkage, by_arm, study) for name in TRANSITIONS]
             probability = _occupied(rates[0], rates[1], rates[2], np.diff(edges)) * share
             total = total + probability[..., np.searchsorted(edges, grid)] * count / len(own)
     fit, arms = fits[TRANSITIONS[0]], list(data.arms)
@@ -198,17 +204,18 @@ def _rates(
     fit: xr.DataTree,
     starts: np.ndarray,
     shrinkage: Sequence[float],
-    covariates: np.ndarray,
+    covariates: xr.DataArray,
     study: str | None,
 ) -> np.ndarray:
-    """Hazard per month from each of ``starts`` on, of patients with these columns of covariates: (chain,
-    draw, arm, shrinkage, start)."""
+    """Hazard per month from each of ``starts`` on, of patients with these columns of covariates (arm,
+    covariate): (chain, draw, arm, shrinkage, start)."""
     posterior, scores = fit["posterior"].to_dataset(), scores_of(fit, shrinkage)
     if study is not None:
         posterior = posterior.sel({STUDY: study})
     effect = xr.zeros_like(scores)
-    if len(covariates):
-        effect = effect + (posterior[COVARIATE_EFFECT] * covariates).sum(COVARIATE)
+    if covariates.sizes[COVARIATE]:
+        values = covariates.assign_coords({ARM: posterior[ARM]})
+        effect = effect + (posterior[COVARIATE_EFFECT] * values).sum(COVARIATE)
     log_h = log_hazard(posterior[LOG_HAZARD], slope_in_force(posterior), scores, effect)
     own = np.searchsorted(fit["constant_data"]["interval_start"].values, starts, side="right") - 1
     return np.exp(log_h).transpose(*SAMPLE_DIMS, ARM, schema.SHRINKAGE, INTERVAL).values[..., own]

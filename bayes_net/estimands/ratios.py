@@ -10,10 +10,19 @@ import xarray as xr
 
 from bayes_net import schema
 from bayes_net.assumptions.hazard import slope_in_force, varies_over_time
-from bayes_net.data.terms import Shrinkage, measure_of
+from bayes_net.data.terms import Shrinkage, covariates_of, measure_of
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.synthesis import slopes_of
-from bayes_net.schema import ARM, COVARIATE_EFFECT, INTERVAL, LOG_HAZARD, POINTS_PER_UNIT, SLOPE, TIME
+from bayes_net.schema import (
+    ARM,
+    COVARIATE,
+    COVARIATE_EFFECT,
+    INTERVAL,
+    LOG_HAZARD,
+    POINTS_PER_UNIT,
+    SLOPE,
+    TIME,
+)
 
 EFFECT = "arm_effect"
 
@@ -143,6 +152,17 @@ def covariate_hazard_ratio(fit: xr.DataTree) -> xr.DataArray:
     if COVARIATE_EFFECT not in fit["posterior"]:
         raise InputError("this model has no covariates")
     return np.exp(fit["posterior"][COVARIATE_EFFECT]).rename("covariate_hazard_ratio")
+
+
+def covariate_interaction(fit: xr.DataTree) -> xr.DataArray:
+    """Ratio of each covariate's hazard ratio in each later arm to that in the first, dims (chain, draw,
+    [landmark,] covariate), of covariates that have hazard ratios in each arm; without any, empty."""
+    effects = fit["posterior"][COVARIATE_EFFECT].to_dataset(dim=COVARIATE)
+    pairs = {k: v for each in covariates_of(fit.attrs).values() for k, v in each.against_first.items()}
+    if not pairs:
+        return fit["posterior"][COVARIATE_EFFECT].isel({COVARIATE: slice(0)})
+    found = [np.exp(effects[later] - effects[first]) for later, first in pairs.values()]
+    return xr.concat(found, dim=COVARIATE).assign_coords({COVARIATE: list(pairs)}).transpose(..., COVARIATE)
 
 
 def is_of_patients(fit: xr.DataTree) -> bool:

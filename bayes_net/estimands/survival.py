@@ -257,17 +257,19 @@ def _hazard(
     return hazard.sel({STUDY: study}, drop=True).where(study_shares(fit).sel({STUDY: study}, drop=True) > 0)
 
 
-def _coded(fit: xr.DataTree, covariates: Mapping[str, float | str]) -> dict[str, float]:
-    """Values of covariates as the columns of the model have them."""
+def _coded(fit: xr.DataTree, covariates: Mapping[str, float | str]) -> dict[str, float | xr.DataArray]:
+    """Values of covariates as the columns of the model have them; columns of one arm, by arm."""
     terms = covariates_of(fit.attrs)
     posterior = fit["posterior"]
     columns = posterior[schema.COVARIATE].values.tolist() if COVARIATE_EFFECT in posterior else []
     known = list(terms) or columns
-    found: dict[str, float] = {}
+    found: dict[str, float | xr.DataArray] = {}
     for name, value in covariates.items():
         if name not in known:
             raise InputError(f"covariate {name!r} is not in the model; it has {', '.join(known) or 'none'}")
         found |= terms[name].coded(value) if terms else {name: float(value)}
+        of_arms = terms[name].arm_of if terms else {}
+        found |= {column: found[column] * (posterior[ARM] == arm) for column, arm in of_arms.items()}
     return found
 
 

@@ -233,5 +233,6 @@ def with_derived(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.Dat
         alpha = alpha - at.score * slope
     if data.covariate_names:
         effect = found[schema.COVARIATE_EFFECT]
-        alpha = alpha - (effect * xr.DataArray(at.covariates, dims=schema.COVARIATE)).sum(schema.COVARIATE)
+        average = xr.DataArray(at.covariates, {ARM: draws[ARM]}, (ARM, schema.COVARIATE))
+        alpha = alpha - (effect * average).sum(schema.COVARIATE)
     return found.assign({LOG_HAZARD: alpha.transpose(*SAMPLE_DIMS, *data.strata_dims, INTERVAL)})

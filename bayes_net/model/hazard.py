@@ -91,7 +91,7 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
             log_hr = random_variable(schema.COVARIATE_EFFECT, priors.covariate, (COVARIATE,))
         at = centre(hazard, data)
         of_slope = 0.0 if slope is None else at.score * slope
-        of_covariates = 0.0 if log_hr is None else at.covariates @ log_hr
+        of_covariates = 0.0 if log_hr is None else (at.covariates @ log_hr)[:, None]
         baseline = baseline - of_slope - of_covariates
         baseline = pm.Deterministic(schema.LOG_HAZARD, baseline, dims=(*data.strata_dims, INTERVAL))
         of_strata = baseline.reshape((-1, data.n_intervals))

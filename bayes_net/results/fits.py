@@ -16,7 +16,13 @@ from bayes_net.data.exposure import Exposure
 from bayes_net.data.landmarks import Landmark, LandmarkSet
 from bayes_net.data.terms import Measure, Shrinkage, WithoutShrinkage
 from bayes_net.display import notebook_html
-from bayes_net.estimands.ratios import arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio, interaction
+from bayes_net.estimands.ratios import (
+    arm_hazard_ratio,
+    covariate_hazard_ratio,
+    covariate_interaction,
+    hazard_ratio,
+    interaction,
+)
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.labels import landmark_labels
 from bayes_net.numbers import plain_table, significant
@@ -126,6 +132,8 @@ def reported_quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
         named["arm hazard ratio"] = arm_hazard_ratio(fit)
     if schema.COVARIATE_EFFECT in fit["posterior"]:
         named["covariate hazard ratio"] = covariate_hazard_ratio(fit)
+        if (between := covariate_interaction(fit)).size:
+            named["ratio of covariate hazard ratios"] = between
     return named
 
 
@@ -155,7 +163,9 @@ def _ratios(fitted: Fitted) -> Iterator[tuple[str, str, xr.DataArray]]:
     varies = np.flatnonzero(np.ptp(fitted.job.data.covariates, axis=0) > 0)
     if schema.COVARIATE_EFFECT in fit["posterior"] and len(varies):
         ratios = covariate_hazard_ratio(fit).isel({schema.COVARIATE: varies})
-        yield name, "covariate", ratios.rename({schema.COVARIATE: schema.ARM})
+        between = covariate_interaction(fit)
+        for each in (ratios, between)[: 1 + bool(between.size)]:
+            yield name, "covariate", each.rename({schema.COVARIATE: schema.ARM})
 
 
 def reported_scales(measure: Measure) -> Iterator[tuple[str, float]]:

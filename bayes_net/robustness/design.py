@@ -22,7 +22,7 @@ from bayes_net.results.fits import Job
 from bayes_net.results.publishing import publish
 from bayes_net.schema import ARM, FAILED, PASSED
 from bayes_net.specification.base import Plan
-from bayes_net.specification.sections import DesignSection
+from bayes_net.specification.patients import DesignSection
 from bayes_net.workflow.analysis import Progress, fit_models, prepare
 from bayes_net.workflow.patients import PreparedPatients
 from bayes_net.workflow.write import write_report

@@ -12,7 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from bayes_net.data.terms import Covariate
+from bayes_net.data.cohort import Cohort
+from bayes_net.data.terms import QUANTILES, Covariate
 from bayes_net.schema import Duration
 from bayes_net.specification.fields import (
     Flag,
@@ -138,6 +139,11 @@ class CovariateSection(Section):
     """For numbers: the covariate enters as (value − reference) / scale."""
     scale: Positive = 1.0
     """For numbers: the hazard ratio is per so much."""
+    knots: Annotated[Whole, Field(ge=min(QUANTILES), le=max(QUANTILES))] | None = None
+    """For numbers: a natural cubic spline with so many knots, at quantiles of all patients, the same at every
+    landmark; hazard ratios are between knots. Left out: the log hazard is a straight line in the number."""
+    by_arm: Flag = False
+    """Each arm has hazard ratios of the covariate of its own (an interaction with the arm)."""
     levels: tuple[str, ...] = ()
     """For categories: all levels, the reference first. Every other level gets a hazard ratio."""
 
@@ -147,8 +153,15 @@ class CovariateSection(Section):
             raise ValueError("give either reference (numeric) or levels (categories, reference level first)")
         if self.levels and (len(self.levels) < 2 or len(set(self.levels)) < len(self.levels)):
             raise ValueError("levels needs at least two different levels")
+        if self.knots is not None and (self.levels or self.scale != 1.0):
+            raise ValueError(
+                "knots are of numbers with a reference, and hazard ratios of a spline are between its knots: "
+                "leave out levels and scale"
+            )
         return self
 
-    def value(self) -> Covariate:
-        """The covariate as the exposure takes it."""
-        return Covariate(self.name, self.reference or 0.0, self.scale, self.levels)
+    def value(self, cohort: Cohort) -> Covariate:
+        """The covariate as the exposure takes it, with knots at quantiles of all patients."""
+        arms = cohort.arms if self.by_arm and len(cohort.arms) > 1 else ()
+        kind = Covariate(self.name, self.reference or 0.0, self.scale, self.levels, self.knots or (), arms)
+        return kind.with_knots(cohort.patients[self.name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from bayes_net.assumptions.hazard import PER_ARM, SLOPE_FORMS, Hazard
 from bayes_net.assumptions.priors import INDEPENDENT, NONE, Normal, Prior
@@ -16,7 +16,7 @@ from bayes_net.schema import OS, PFS
 from bayes_net.specification import sections
 from bayes_net.specification.base import Plan
 from bayes_net.specification.data import CovariateSection, DataSection
-from bayes_net.specification.fields import repeated
+from bayes_net.specification.fields import LandmarkOrZero, Length, Number, Positive, Whole, repeated
 from bayes_net.specification.priors import PriorSection
 
 
@@ -26,6 +26,41 @@ def shared_out(prior: Prior, intervals: int) -> Prior:
         return prior
     each = f"{prior.statement}; SD × √{intervals} in each interval"
     return replace(prior, sd=prior.sd * intervals**0.5, statement=each)
+
+
+class DesignSection(sections.Section):
+    """A planned study whose chances `bayes-net design` tells; a run takes no notice of it."""
+
+    sample_sizes: Annotated[tuple[Annotated[Whole, Field(ge=10, le=100_000)], ...], Field(min_length=1)]
+    """Patients who enter, of all arms together, as many in each; one study for each number."""
+    accrual: Length
+    """Time over which they enter, evenly."""
+    follow_up: Length
+    """From the last entry to the analysis."""
+    endpoint: Literal["pfs", "os"] | None = None
+    """The endpoint of the decision. Default: the first of `landmarks.endpoints`."""
+    landmark: LandmarkOrZero | None = None
+    """The landmark of the decision. Default: the first of `landmarks.times`."""
+    rule: Literal["below", "interval excludes"] = "below"
+    """The study succeeds where the hazard ratio is below `hazard_ratio` with a probability above `certainty`;
+    by `"interval excludes"` also where it is above it with that probability."""
+    hazard_ratio: Positive = 1.0
+    """The hazard ratio of the rule, per 10 points of shrinkage."""
+    certainty: Annotated[Number, Field(gt=0.5, lt=1)] = 0.975
+    """The probability of the rule."""
+    truths: tuple[Positive, ...] = (0.9, 0.8)
+    """True hazard ratios whose power is told, beside 1, no association."""
+    dropout_per_year: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    """Share of patients who are lost to follow-up in a year."""
+    studies: Annotated[Whole, Field(ge=10, le=1_000_000)] = 500
+    """Simulated studies for each number of patients and each truth."""
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> DesignSection:
+        for key, values in (("sample_sizes", self.sample_sizes), ("truths", self.truths)):
+            if twice := repeated(f"{value:g}" for value in values):
+                raise ValueError(f"{key} has {', '.join(twice)} twice")
+        return self
 
 
 class PatientsPlan(Plan):
@@ -43,7 +78,7 @@ class PatientsPlan(Plan):
     censoring: sections.CensoringSection | None = None
     sampling: sections.SamplingSection
     report: sections.ReportSection = sections.ReportSection()
-    design: sections.DesignSection | None = None
+    design: DesignSection | None = None
 
     @model_validator(mode="after")
     def _parts_agree(self) -> PatientsPlan:

@@ -31,7 +31,6 @@ from bayes_net.specification.fields import (
     LandmarkOrZero,
     Length,
     Number,
-    Positive,
     PositiveLength,
     Share,
     Whole,
@@ -278,41 +277,6 @@ class CensoringSection(Section):
                 f"no shrinkage is at least {least:g} and below {below:g}; expected a lower "
                 "shrinkage_at_least than shrinkage_below"
             )
-        return self
-
-
-class DesignSection(Section):
-    """A planned study whose chances `bayes-net design` tells; a run takes no notice of it."""
-
-    sample_sizes: Annotated[tuple[Annotated[Whole, Field(ge=10, le=100_000)], ...], Field(min_length=1)]
-    """Patients who enter, of all arms together, as many in each; one study for each number."""
-    accrual: Length
-    """Time over which they enter, evenly."""
-    follow_up: Length
-    """From the last entry to the analysis."""
-    endpoint: Literal["pfs", "os"] | None = None
-    """The endpoint of the decision. Default: the first of `landmarks.endpoints`."""
-    landmark: LandmarkOrZero | None = None
-    """The landmark of the decision. Default: the first of `landmarks.times`."""
-    rule: Literal["below", "interval excludes"] = "below"
-    """The study succeeds where the hazard ratio is below `hazard_ratio` with a probability above `certainty`;
-    by `"interval excludes"` also where it is above it with that probability."""
-    hazard_ratio: Positive = 1.0
-    """The hazard ratio of the rule, per 10 points of shrinkage."""
-    certainty: Annotated[Number, Field(gt=0.5, lt=1)] = 0.975
-    """The probability of the rule."""
-    truths: tuple[Positive, ...] = (0.9, 0.8)
-    """True hazard ratios whose power is told, beside 1, no association."""
-    dropout_per_year: Annotated[Number, Field(ge=0, lt=1)] = 0.0
-    """Share of patients who are lost to follow-up in a year."""
-    studies: Annotated[Whole, Field(ge=10, le=1_000_000)] = 500
-    """Simulated studies for each number of patients and each truth."""
-
-    @model_validator(mode="after")
-    def _one_of_each(self) -> DesignSection:
-        for key, values in (("sample_sizes", self.sample_sizes), ("truths", self.truths)):
-            if twice := repeated(f"{value:g}" for value in values):
-                raise ValueError(f"{key} has {', '.join(twice)} twice")
         return self
 
 

@@ -51,7 +51,7 @@ def cautions(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> tuple[N
         *thin_studies(plan, jobs),
         *empty_intervals(jobs),
         *rounded_at_landmarks(cohort, jobs),
-        *poor_covariates(plan, jobs),
+        *poor_covariates(plan, cohort, jobs),
         *far_reference(plan, jobs),
         *contradicting_priors(plan, jobs),
     ]
@@ -118,12 +118,13 @@ def thin_studies(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
         events, n = (
             x if by_arm else x.sum(axis=1)[:, None] for x in (data.events_by_stratum.sum(-1), counts)
         )
-        for s, a in np.argwhere((events == 0) & (n > 0)):
+        for s, a in np.argwhere((events == 0) & (n > 0)).tolist():
             who = f"{data.studies[s]}, {data.arms[a]}" if by_arm else data.studies[s]
             message = f"no event in {who}: its baseline hazard rests on the prior and on time at risk alone"
             found.setdefault(message, []).append(_where(job))
         for a, arm in enumerate(data.arms[1:], start=1):
-            if np.any(counts[:, [0, a]], axis=0).all() and not (counts[:, [0, a]] > 0).all(axis=1).any():
+            both = counts[:, [0, a]] > 0
+            if both.any(axis=0).all() and not both.all(axis=1).any():
                 message = (
                     f"no study has both {data.arms[0]} and {arm}, and every study has baselines of its own: "
                     "their survival is not compared"
@@ -184,7 +185,7 @@ def _rounded_to(times: pd.Series, landmark: float) -> tuple[np.ndarray, str]:
     return within_rounding(months, landmark, step) if step else np.zeros(len(months), bool), name
 
 
-def poor_covariates(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
+def poor_covariates(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> Iterator[Note]:
     """Notes of covariates that are constant, told by the others, without an event, or far from their
     reference."""
     found: dict[str, dict[str, list[str]]] = {}
@@ -194,7 +195,8 @@ def poor_covariates(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
                 found.setdefault(code, {}).setdefault(message, []).append(_where(job))
     for covariate in plan.covariates:
         if covariate.reference is not None and jobs:
-            values = jobs[0].data.covariates[:, list(jobs[0].data.covariate_names).index(covariate.name)]
+            known = cohort.patients[covariate.name].to_numpy(float)
+            values = (known - covariate.reference) / covariate.scale
             away, sd = abs(float(np.median(values))), float(values.std())
             if away > FAR_UNITS and away > FAR_UNITS * sd > 0:
                 median = covariate.reference + float(np.median(values)) * covariate.scale

@@ -142,6 +142,7 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
         endpoints=" and ".join(ENDPOINT_LABELS[endpoint] for endpoint in plan.landmarks.endpoints),
         intervals=_intervals_in_words(fits),
         covariates=job.data.covariate_names,
+        terms=job.data.terms,
         arms=job.data.arms,
         studies=job.data.studies,
         shared_by=() if job.data.studies or len(prepared.cohort.studies) == 1 else prepared.cohort.studies,

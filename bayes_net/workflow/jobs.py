@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,8 +23,8 @@ from bayes_net.data.landmarks import (
     LandmarkSet,
     landmark,
 )
-from bayes_net.data.terms import Measure, Response
-from bayes_net.errors import InputError
+from bayes_net.data.terms import Covariate, Measure, Response
+from bayes_net.errors import Gathered, InputError
 from bayes_net.inference.imputation import Censoring, concerned_patients
 from bayes_net.results.fits import Job
 from bayes_net.schema import ANY_TIME, NO_LIMIT, OS, PFS, SCANNED
@@ -103,9 +104,10 @@ def job_at(
     measure: Measure,
     at: Landmark,
     reasons: pd.DataFrame | None,
+    terms: Sequence[Covariate],
 ) -> Job:
     """The model of one endpoint, way in which shrinkage enters, and landmark; ``reasons`` say why follow-up
-    ended, where that is known."""
+    ended, where that is known, and ``terms`` are the covariates."""
     itt = plan.landmarks.intention_to_treat and isinstance(measure, Response)
     chosen = sets[endpoint, itt]
     rows = chosen.at(at.label)
@@ -114,7 +116,7 @@ def job_at(
         at.label,
         cuts=_cuts(plan, endpoint, rows["time"].to_numpy(), rows["event"].to_numpy()),
         measure=measure,
-        covariates=[c.value() for c in plan.covariates],
+        covariates=terms,
         progression=plan.landmarks.progression,
         studies=plan.baseline.studies,
     )
@@ -130,7 +132,32 @@ def job_at(
     return Job(endpoint, population, at, measure, data, concerned)
 
 
-def joint_job(plan: PatientsPlan, cohort: Cohort, endpoint: str, measure: Measure) -> Job:
+def jobs_of(
+    plan: PatientsPlan,
+    cohort: Cohort,
+    sets: Mapping[tuple[str, bool], LandmarkSet],
+    terms: Sequence[Covariate],
+    gathered: Gathered,
+) -> list[Job]:
+    """Every model of the plan; problems of one that cannot be are ``gathered``."""
+    measures, jobs = measures_of(plan, cohort), []
+    for endpoint in plan.landmarks.endpoints:
+        for measure in measures:
+            for at in sets[endpoint, False].landmarks:
+                with gathered.step(), np.errstate(over="ignore"):  # check_covariates says of what is too far
+                    jobs.append(job_at(plan, sets, endpoint, measure, at, cohort.reasons, terms))
+            if plan.has_joint_model:
+                with gathered.step(), np.errstate(over="ignore"):
+                    jobs.append(joint_job(plan, cohort, endpoint, measure, terms))
+    if plan.landmarks.transitions:
+        with gathered.step(), np.errstate(over="ignore"):
+            jobs.extend(transition_jobs(plan, cohort, measures[0], terms))
+    return jobs
+
+
+def joint_job(
+    plan: PatientsPlan, cohort: Cohort, endpoint: str, measure: Measure, terms: Sequence[Covariate]
+) -> Job:
     """The model of all follow-up; an interval before the first scan, in which nobody is at risk, is none."""
     wanted = plan.landmarks
     itt = wanted.intention_to_treat and isinstance(measure, Response)
@@ -139,7 +166,7 @@ def joint_job(plan: PatientsPlan, cohort: Cohort, endpoint: str, measure: Measur
         endpoint=endpoint,
         cuts=(),
         measure=measure,
-        covariates=[c.value() for c in plan.covariates],
+        covariates=terms,
         progression=wanted.progression,
         studies=plan.baseline.studies,
         visit=wanted.visit,
@@ -153,7 +180,9 @@ def joint_job(plan: PatientsPlan, cohort: Cohort, endpoint: str, measure: Measur
     return Job(endpoint, population, Landmark(ANY_TIME, 0.0, np.inf), measure, data)
 
 
-def transition_jobs(plan: PatientsPlan, cohort: Cohort, measure: Measure) -> Iterator[Job]:
+def transition_jobs(
+    plan: PatientsPlan, cohort: Cohort, measure: Measure, terms: Sequence[Covariate]
+) -> Iterator[Job]:
     """The steps from state to state of the patients of OS, at every true landmark."""
     wanted, of_response = plan.landmarks, isinstance(measure, Response)
     chosen = landmark(
@@ -166,9 +195,8 @@ def transition_jobs(plan: PatientsPlan, cohort: Cohort, measure: Measure) -> Ite
         confirmed_after=wanted.confirmed_after if of_response else None,
         progression_scans=wanted.progression_scans,
     )
-    covariates = [c.value() for c in plan.covariates]
     for at in chosen.landmarks:
-        how = {"covariates": covariates, "studies": plan.baseline.studies}
+        how: dict[str, Any] = {"covariates": terms, "studies": plan.baseline.studies}
         found = transitions(cohort, chosen, at.label, measure=measure, **how)
         for name, data in found.items():
             endpoint = PFS if name == TO_PROGRESSION else OS

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -20,6 +19,7 @@ from bayes_net.data.assessments import CENSORED_THERE, censor_at_new_therapy
 from bayes_net.data.cohort import Cohort, Origin
 from bayes_net.data.exposure import Exposure
 from bayes_net.data.landmarks import LandmarkSet
+from bayes_net.data.terms import Covariate
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import Gathered, InputError, refuse
 from bayes_net.estimands.ratios import OVER_TIME
@@ -58,16 +58,7 @@ from bayes_net.workflow.cautions import (
     nobody_concerned,
     refuse_improper,
 )
-from bayes_net.workflow.jobs import (
-    censoring_of,
-    job_at,
-    joint_job,
-    landmark_sets,
-    measures_of,
-    never_at_risk,
-    points_apart,
-    transition_jobs,
-)
+from bayes_net.workflow.jobs import censoring_of, jobs_of, landmark_sets, never_at_risk, points_apart
 from bayes_net.workflow.loading import load_data
 
 if TYPE_CHECKING:
@@ -331,18 +322,11 @@ def prepare_patients(
         raise InputError(
             'slopes = "none" with one arm and no covariate leaves no hazard ratio; give covariates'
         )
-    sets, measures, jobs = landmark_sets(plan, cohort), measures_of(plan, cohort), []
-    for endpoint in plan.landmarks.endpoints:
-        for measure in measures:
-            for at in sets[endpoint, False].landmarks:
-                with gathered.step(), np.errstate(over="ignore"):  # check_covariates says of what is too far
-                    jobs.append(job_at(plan, sets, endpoint, measure, at, cohort.reasons))
-            if plan.has_joint_model:
-                with gathered.step(), np.errstate(over="ignore"):
-                    jobs.append(joint_job(plan, cohort, endpoint, measure))
-    if plan.landmarks.transitions:
-        with gathered.step(), np.errstate(over="ignore"):
-            jobs.extend(transition_jobs(plan, cohort, measures[0]))
+    terms: list[Covariate] = []
+    with gathered.step():
+        terms = [covariate.value(cohort) for covariate in plan.covariates]
+    sets = landmark_sets(plan, cohort)
+    jobs = jobs_of(plan, cohort, sets, terms, gathered)
     _refuse(gathered.problems, cohort)
     apart = points_apart(plan, sets)
     jobs = [replace(job, apart=apart) for job in jobs]

@@ -9,6 +9,7 @@ import xarray as xr
 from invented_fits import draws, invented, patients
 from scipy.linalg import expm
 
+from bayes_net.data import Covariate
 from bayes_net.data.follow_up import TRANSITIONS
 from bayes_net.errors import InputError
 from bayes_net.estimands import state_probabilities, survival
@@ -134,3 +135,25 @@ def test_studies_are_averaged_with_their_shares_of_each_arm():
     parts = [state_probabilities(each, everyone(), TIMES, shrinkage=[0.0, 20.0]) for each in (one, other)]
     expected = sum(part * share.sel(study=s, drop=True) for part, s in zip(parts, "AB", strict=True))
     np.testing.assert_allclose(found, expected.transpose(*found.dims), rtol=1e-12)
+
+
+def test_covariates_with_ratios_in_each_arm_are_those_of_the_arm():
+    found, age = fits(covariates=True), np.array([2.0, -1.0, 0.5])
+    columns = np.array(
+        [[2.0, 0.0], [0.0, -1.0], [0.5, 0.0]]
+    )  # of patients of the first arm, the second, the first
+    data = everyone(columns, ("age", "sex"))
+    data = replace(data, arm=np.array([0, 1, 0]), terms=(Covariate("age", arms=data.arms),))
+    table = state_probabilities(found, data, [10.0], shrinkage=[10.0])
+    for arm, column in ((0, "age"), (1, "sex")):
+        each = []
+        for value in age:  # all patients, as if in this arm
+            effects = [
+                float(
+                    found[name]["posterior"]["log_hr_covariate"].sel(covariate=column).isel(chain=1, draw=3)
+                )
+                for name in TRANSITIONS
+            ]
+            each.append(by_exponentials(found, 1, 3, arm, 10.0, 10.0, value * np.array(effects)))
+        own = table.isel(chain=1, draw=3, arm=arm, shrinkage=0, time=0)
+        np.testing.assert_allclose(own.values, np.mean(each, axis=0), rtol=1e-12)

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from cohort_tables import read
 from plans import COMPANIONS, MINIMAL, OTHER_VALUES, SYNTHETIC, parse, values
 
 from bayes_net.assumptions.priors import Flat, Normal, hazard_ratio_prior, slope_change_prior
@@ -224,5 +225,6 @@ def test_covariates_become_columns_of_the_exposure():
             ]
         )
     ).covariates
-    assert age.value() == Covariate("age", 60.0, 10.0)
-    assert grade.value() == Covariate("grade", levels=("G1", "G2"))
+    cohort = read(covariates=("age", "grade"))
+    assert age.value(cohort) == Covariate("age", 60.0, 10.0)
+    assert grade.value(cohort) == Covariate("grade", levels=("G1", "G2"))
