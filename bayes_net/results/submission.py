@@ -252,8 +252,8 @@ def _computation(result: ResultFolder) -> Iterator[Statement]:
         ("model", "provenance"),
     )
     yield said("Convergence", _convergence(result.tables["diagnostics"]), ("diagnostics",))
-    hashed = [f"{name} {known[key][:12]}…" for key, name in _HASHES.items() if key in known]
-    told = f" SHA-256 of the {listed_and(hashed)}." if hashed else ""
+    hashed = [name for key, name in _HASHES.items() if key in known]
+    told = f" The provenance has the SHA-256 of {listed_and(hashed)}." if hashed else ""
     yield said(
         "What is needed to repeat it",
         f"The specification stands in full in the report.{told} The sponsor has to hand in the data.",

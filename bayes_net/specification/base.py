@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 import tomli_w
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, ValidationError
 
 from bayes_net.display import notebook_html
+from bayes_net.errors import InputError, SpecificationError
+from bayes_net.specification.fields import complaints
 from bayes_net.specification.sections import (
     ALTERNATIVES,
     Grid,
@@ -89,8 +92,39 @@ class Plan(Section):
         facts = [self.description] if self.description else []
         return notebook_html(self.title, facts, folded={"Specification (TOML)": self.public_toml()})
 
+    def with_(self, **changes: Any) -> Self:
+        """The same analysis with other values: ``with_(title="x", priors={"median_months": (4, 40)})`` keeps
+        what else is in ``[priors]``.
+
+        Raises
+        ------
+        SpecificationError
+            A key is unknown, or a value is not allowed: every problem is named.
+        """
+        try:
+            plan = type(self).model_validate(_merged(self._plain, changes))
+            plan._folder = self._folder
+            plan.check()
+        except (ValidationError, InputError) as problem:
+            lines = [str(problem)]
+            if isinstance(problem, ValidationError):
+                lines = complaints(problem.errors(), top=type(self), sections=self.sections())
+            message = "the changed specification is not usable\n  " + "\n  ".join(lines)
+            raise SpecificationError(message, problems=lines) from None
+        return plan
+
     def with_seed(self, seed: int | None) -> Self:
         """The same analysis with another seed (None keeps its own)."""
         if seed is None:
             return self
         return self.model_copy(update={"sampling": self.sampling.model_copy(update={"seed": seed})})
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with the changes in their places, table by table."""
+    tables = {
+        key: _merged(values[key], new)
+        for key, new in changes.items()
+        if isinstance(new, Mapping) and isinstance(values.get(key), Mapping)
+    }
+    return {**values, **changes, **tables}

@@ -10,6 +10,7 @@ from plans import COMPANIONS, MINIMAL, OTHER_VALUES, SYNTHETIC, parse, values
 
 from bayes_net.assumptions.priors import Flat, Normal, hazard_ratio_prior, slope_change_prior
 from bayes_net.data.terms import Covariate, Response, Shrinkage
+from bayes_net.errors import SpecificationError
 from bayes_net.robustness.scenarios import plan
 from bayes_net.schema import Duration
 from bayes_net.specification.patients import PatientsPlan
@@ -36,6 +37,20 @@ def test_data_paths_start_at_the_specification(tmp_path, monkeypatch):
     assert relative.folder / relative.data.patients == tmp_path / "plan" / "patients.csv"
     absolute = parse(values(data={"scans": "/data/scans.parquet"}))
     assert absolute.folder / absolute.data.scans == Path("/data/scans.parquet")
+
+
+def test_changed_values_keep_all_else_and_are_checked():
+    before = parse(values(priors={"hazard_ratio_arm": [0.2, 5]}))
+    after = before.with_(title="another", priors={"median_months": (4, 40)})
+    assert (after.title, after.priors.median_months) == ("another", (4.0, 40.0))
+    assert after.priors.hazard_ratio_arm == before.priors.hazard_ratio_arm == (0.2, 5.0)
+    assert before.priors.median_months == (2.0, 80.0)
+    assert after.folder == before.folder
+    assert after.landmarks == before.landmarks
+    assert tomllib.loads(after.public_toml())["priors"]["median_months"] == [4.0, 40.0]
+    with pytest.raises(SpecificationError, match=r"median_month.*did you mean") as refused:
+        before.with_(priors={"median_month": [4, 40], "probability": 2})
+    assert len(refused.value.problems) == 2
 
 
 def test_another_seed_changes_the_seed_alone():
