@@ -8,6 +8,7 @@ import numpy as np
 
 from bayes_net.data.exposure import Exposure
 from bayes_net.data.intervals import one_hot
+from bayes_net.data.terms import Covariate
 from bayes_net.errors import listed
 from bayes_net.numbers import counted, percent
 
@@ -18,8 +19,16 @@ COLLINEAR = 0.98
 def poor_column(data: Exposure, j: int, name: str) -> Iterator[tuple[str, str]]:
     """What is poor about one column of covariates, by code."""
     values = data.covariates[:, j]
+    terms = [each for each in data.terms for _ in each.columns]
+    of_term = [each.name for each in terms] or list(data.covariate_names)
+    own = [i for i, other in enumerate(of_term) if other == of_term[j]]
+    if terms and terms[j].levels and j == own[0] and (unused := _unused_reference(data, own, terms[j])):
+        yield "constant-covariate", unused
     if np.ptp(values) == 0:
-        yield "constant-covariate", f"{name} is the same in all patients, so no hazard ratio of it is printed"
+        how = "is the same in all patients"
+        if terms and terms[j].levels:
+            how = "is of all patients" if values.any() else "is of no patient"
+        yield "constant-covariate", f"{name} {how}, so no hazard ratio of it is printed"
         return
     if set(np.unique(values)) == {0.0, 1.0}:
         for value, whose in ((1.0, "with"), (0.0, "without")):
@@ -29,12 +38,16 @@ def poor_column(data: Exposure, j: int, name: str) -> Iterator[tuple[str, str]]:
                     "covariate-without-events",
                     f"no event in the {n} {whose} {name}: the prior limits its hazard ratio",
                 )
-    of_term = [each.name for each in data.terms for _ in each.columns] or list(data.covariate_names)
-    others = [i for i, other in enumerate(of_term) if other != of_term[j]]
-    columns = np.column_stack(
-        [one_hot(data.arm, len(data.arms))[:, 1:], data.score, data.covariates[:, others]]
-    )
-    names = ["arm"] * (len(data.arms) - 1) + ["shrinkage"] + [data.covariate_names[i] for i in others]
+    others = [i for i in range(len(of_term)) if i not in own]
+    study = np.zeros(data.rows, int) if data.study is None else data.study
+    known = {
+        "arm": one_hot(data.arm, len(data.arms))[:, 1:],
+        "study": one_hot(study, max(len(data.studies), 1))[:, 1:],
+        "shrinkage": data.score[:, None],
+    }
+    columns = np.column_stack([*known.values(), data.covariates[:, others]])
+    names = [name for name, part in known.items() for _ in range(part.shape[1])]
+    names += [data.covariate_names[i] for i in others]
     if len(values) >= 10 + columns.shape[1]:
         share, by = straight_line(columns, names, values)
         if share >= COLLINEAR:
@@ -44,6 +57,17 @@ def poor_column(data: Exposure, j: int, name: str) -> Iterator[tuple[str, str]]:
                 "and their hazard ratios rest on priors"
             )
             yield "collinear-covariate", message
+
+
+def _unused_reference(data: Exposure, own: Sequence[int], term: Covariate) -> str:
+    """That nobody has the level that all others are compared with; "" where somebody has, in each arm that
+    has hazard ratios of its own."""
+    if not (data.covariates[:, own].sum(axis=1) == 1).all():
+        return ""
+    return (
+        f"{term.name}: no patient has {term.levels[0]}, the level that others are compared with: their "
+        "hazard ratios rest on the prior. Put a level first that patients have"
+    )
 
 
 def straight_line(columns: np.ndarray, names: Sequence[str], target: np.ndarray) -> tuple[float, str]:

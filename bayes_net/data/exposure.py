@@ -284,8 +284,7 @@ def expose(
             "(intention to treat keeps them); use a Response measure, or landmark without intention_to_treat"
         )
     points = table["responded" if isinstance(measure, Response) else "shrinkage"]
-    everyone = landmarks.table.drop_duplicates(PATIENT)
-    covariates = [each.with_knots(everyone.get(each.name)) for each in covariates]
+    covariates = [c.with_knots(landmarks.table.drop_duplicates(PATIENT).get(c.name)) for c in covariates]
     columns = [covariate.values(table) for covariate in covariates]
     return Exposure(
         time=table["time"].to_numpy(float),
