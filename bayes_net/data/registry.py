@@ -183,6 +183,12 @@ def _frames(source: Any, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:
             "iterable of DataFrames or LandmarkSets"
         )
     for each in pieces:
+        if isinstance(each, LandmarkSet) and len(each.studies) > 1:
+            raise InputError(
+                f"a landmark set is of the studies {listed(each.studies)}, and patients of a registry share "
+                "their baselines; expected one study, or its table, to take them for one. expose and "
+                "aggregate give each study its own"
+            )
         frame = each.table if isinstance(each, LandmarkSet) else each
         if not isinstance(frame, pd.DataFrame):
             raise InputError(f"a piece is a {type(each).__name__}; expected a DataFrame or a LandmarkSet")

@@ -11,6 +11,7 @@ from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import collapsed_form, expose, long_form, subset
 from bayes_net.data.follow_up import time_dependent
 from bayes_net.data.landmarks import landmark
+from bayes_net.data.registry import expose_registry
 from bayes_net.errors import InputError
 
 TRIALS = ("A", "B")
@@ -62,3 +63,10 @@ def test_rows_of_different_studies_are_not_added_up():
     rows, fewer = long_form(data), collapsed_form(data)
     keys = ["study", "arm", "interval"]
     assert fewer.set_index(keys)["event"].to_dict() == rows.groupby(keys)["event"].sum().to_dict()
+
+
+def test_a_registry_does_not_silently_take_several_studies_for_one():
+    found = landmark(two_trials(), ["100d"])
+    with pytest.raises(InputError, match="a landmark set is of the studies A, B"):
+        expose_registry(found, arms=found.arms, cuts=[3.0], landmark="100 d")
+    assert expose_registry(found.table, arms=found.arms, cuts=[3.0], landmark="100 d").n == len(found.table)
