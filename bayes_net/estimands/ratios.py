@@ -154,11 +154,14 @@ def covariate_hazard_ratio(fit: xr.DataTree) -> xr.DataArray:
     return np.exp(fit["posterior"][COVARIATE_EFFECT]).rename("covariate_hazard_ratio")
 
 
-def covariate_interaction(fit: xr.DataTree) -> xr.DataArray:
+def covariate_interaction(fit: xr.DataTree, *, among: Sequence[str] | None = None) -> xr.DataArray:
     """Ratio of each covariate's hazard ratio in each later arm to that in the first, dims (chain, draw,
-    [landmark,] covariate), of covariates that have hazard ratios in each arm; without any, empty."""
+    [landmark,] covariate), of covariates that have hazard ratios in each arm; without any, empty. ``among`` are
+    the columns that are compared, by default all."""
     effects = fit["posterior"][COVARIATE_EFFECT].to_dataset(dim=COVARIATE)
+    known = effects if among is None else among
     pairs = {k: v for each in covariates_of(fit.attrs).values() for k, v in each.against_first.items()}
+    pairs = {name: pair for name, pair in pairs.items() if set(pair) <= set(known)}
     if not pairs:
         return fit["posterior"][COVARIATE_EFFECT].isel({COVARIATE: slice(0)})
     found = [np.exp(effects[later] - effects[first]) for later, first in pairs.values()]

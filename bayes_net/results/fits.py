@@ -163,7 +163,7 @@ def _ratios(fitted: Fitted) -> Iterator[tuple[str, str, xr.DataArray]]:
     varies = np.flatnonzero(np.ptp(fitted.job.data.covariates, axis=0) > 0)
     if schema.COVARIATE_EFFECT in fit["posterior"] and len(varies):
         ratios = covariate_hazard_ratio(fit).isel({schema.COVARIATE: varies})
-        between = covariate_interaction(fit)
+        between = covariate_interaction(fit, among=ratios[schema.COVARIATE].values.tolist())
         for each in (ratios, between)[: 1 + bool(between.size)]:
             yield name, "covariate", each.rename({schema.COVARIATE: schema.ARM})
 

@@ -153,6 +153,8 @@ def test_the_arms_hazard_ratios_are_compared(fitted):
     of = {arm: ratios.sel(covariate=f"karno, {arm}", drop=True) for arm in ARMS}
     found = between.sel(covariate="karno, test against standard", drop=True)
     np.testing.assert_allclose(found, of["test"] / of["standard"], rtol=1e-12)
+    some = covariate_interaction(tree, among=["karno, test", "karno, standard", "age: 38 against 56.6, test"])
+    assert some["covariate"].values.tolist() == ["karno, test against standard"]
 
 
 def test_more_knots_than_a_line_needs_leave_a_line():
