@@ -156,8 +156,11 @@ def covariate_hazard_ratio(fit: xr.DataTree) -> xr.DataArray:
 
 def covariate_interaction(fit: xr.DataTree, *, among: Sequence[str] | None = None) -> xr.DataArray:
     """Ratio of each covariate's hazard ratio in each later arm to that in the first, dims (chain, draw,
-    [landmark,] covariate), of covariates that have hazard ratios in each arm; without any, empty. ``among`` are
-    the columns that are compared, by default all."""
+    [landmark,] covariate).
+
+    Of covariates that have hazard ratios in each arm; without any, empty. ``among`` are the columns that are
+    compared, by default all.
+    """
     effects = fit["posterior"][COVARIATE_EFFECT].to_dataset(dim=COVARIATE)
     known = effects if among is None else among
     pairs = {k: v for each in covariates_of(fit.attrs).values() for k, v in each.against_first.items()}
