@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayes_net.numbers import capitalised, counted, listed_and, percent
+from bayes_net.numbers import capitalised, counted, listed_and, percent, significant
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.results.folder import ResultFolder
 from bayes_net.schema import PASSED, PER_1_POINT
@@ -125,8 +125,15 @@ def _conflict(tables: Mapping[str, pd.DataFrame]) -> str:
     keys = [name for name in ("endpoint", "measure", "landmark", "arm", "study") if name in found]
     readings = found.groupby(keys, dropna=False)["reading"].first().value_counts()
     each = listed_and([f"{n} × “{reading}”" for reading, n in readings.items()])
+    compared = tables.get("prior_conflict", pd.DataFrame({"p": []}))["p"].dropna()
+    box = "No test of conflict."
+    if len(compared):
+        box = (
+            f"Of {counted(len(compared), 'comparison')} of a prior with the data the smallest prior "
+            f"predictive p-value (Box) is {significant(compared.min(), 2)}."
+        )
     return (
-        f"No test of conflict. Priors and likelihood were each raised to a power: of "
+        f"{box} Priors and likelihood were each raised to a power: of "
         f"{counted(int(readings.sum()), 'hazard ratio')}, {each}. Where both move a hazard ratio, they may "
         "pull in different directions."
     )
@@ -155,12 +162,23 @@ def _flat(changes: Mapping[str, Any], within: str = "") -> Iterator[str]:
         yield from _flat(value, f"{within}{key}.") if isinstance(value, dict) else (f"{within}{key}",)
 
 
-def _success(_: ResultFolder) -> Iterator[Statement]:
-    yield Statement(
-        SUCCESS,
-        "The criterion, and the posterior probability that it needs",
-        sponsor("fix both before the data are seen; the run reports probabilities and makes no decision"),
+def _planned(result: ResultFolder) -> dict[str, Any]:
+    """The planned study of the specification, with the rule by which it succeeds; empty without one."""
+    return tomllib.loads(result.specification).get("design", {})
+
+
+def _success(result: ResultFolder) -> Iterator[Statement]:
+    criterion = sponsor(
+        "fix both before the data are seen; the run reports probabilities and makes no decision"
     )
+    if planned := _planned(result):
+        ratio, certainty = planned.get("hazard_ratio", 1.0), planned.get("certainty", 0.975)
+        either = f", or above it ({planned['rule']})" if planned.get("rule", "below") != "below" else ""
+        criterion = (
+            f"Of the planned study ([design] of the specification): a hazard ratio below {ratio:g}{either} "
+            f"with a probability above {certainty:g}. This run makes no decision."
+        )
+    yield Statement(SUCCESS, "The criterion, and the posterior probability that it needs", criterion)
     yield Statement(
         SUCCESS,
         "Why that probability: an error rate that it keeps, or a direct reading that the agency agreed to",
@@ -169,17 +187,24 @@ def _success(_: ResultFolder) -> Iterator[Statement]:
 
 
 def _characteristics(result: ResultFolder) -> Iterator[Statement]:
-    by = "; bayes-net calibrate fits simulated trials of this specification, without a criterion"
+    by = "; bayes-net design does so for a planned study in [design] of the specification"
     simulated = "simulate trials of the design, with its criterion of success, under plausible truths, or say"
+    rates = sponsor(f"{simulated} why not{by if _of_patients(result) else ''}")
+    truths = sponsor("state them")
+    if planned := _planned(result):
+        todo = "specified and still to be run (bayes-net design): assurance, power, type I error."
+        rates = f"{NOT_STATED}, but {todo}"
+        known = listed_and([f"{truth:g}" for truth in planned.get("truths", ())] or ["those of [design]"])
+        truths = f"The posterior of this run, no association, and hazard ratios of {known}."
     yield Statement(
         CHARACTERISTICS,
         "Error rates, or other measures agreed upon, of the criterion in simulated trials",
-        sponsor(f"{simulated} why not{by if _of_patients(result) else ''}"),
+        rates,
     )
     yield Statement(
         CHARACTERISTICS,
         "Design priors: from which truths the trials are simulated, beside the priors of the analysis",
-        sponsor("state them"),
+        truths,
     )
 
 

@@ -108,3 +108,22 @@ def test_software_and_seed_are_those_of_the_run_or_not_stated():
 def test_attributes_of_the_estimand_are_the_models_words():
     model = {"Estimand: population": "Those\nat risk.", "Hazard": "Constant."}
     assert estimand({"model": model}) == {"Population": "Those at risk."}
+
+
+def test_a_comparison_of_priors_with_data_is_told_by_its_smallest_p():
+    asked = "Whether priors and data conflict"
+    known = fake_results.tables()["prior_conflict"]["p"].dropna()
+    assert f"Of {len(known)} comparisons of a prior with the data" in said(fake_results.content())[asked]
+    without = fake_results.content(found=fake_results.tables(prior_conflict=None))
+    assert said(without)[asked].startswith("No test of conflict.")
+
+
+def test_the_criterion_of_a_planned_study_is_that_of_the_specification():
+    design = '[design]\nsample_sizes = [200]\naccrual = "12mo"\nfollow_up = "6mo"\ncertainty = 0.95\n'
+    result = fake_results.content(specification=fake_results.SPECIFICATION + design)
+    text = said(result)
+    criterion = text["The criterion, and the posterior probability that it needs"]
+    assert "a hazard ratio below 1 with a probability above 0.95" in criterion
+    (rates,) = (states for asks, states in text.items() if asks.startswith("Error rates"))
+    assert rates.startswith(NOT_STATED)
+    assert "still to be run (bayes-net design)" in rates
