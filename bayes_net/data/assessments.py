@@ -44,6 +44,14 @@ def assessments(cohort: Cohort) -> pd.DataFrame:
     return pd.DataFrame({"place": place, "time": scans["time"].to_numpy(float), "clear": clear})
 
 
+def ended_by_progression(cohort: Cohort) -> np.ndarray:
+    """Which patients' PFS ended by progression, (patient,), where OS tells it from death: PFS that ends with
+    OS is a death."""
+    people = cohort.patients
+    died = (people["os_event"] == 1) & (people["os_time"] <= people["pfs_time"])
+    return ((people["pfs_event"] == 1) & ~died).to_numpy(bool)
+
+
 def last_assessments(cohort: Cohort, scans: pd.DataFrame, *, visit: Duration = VISIT) -> np.ndarray:
     """Months of the last assessment at which each patient, (patient,), was free of progression: before the
     one that showed it, or before censoring. 0 where there was none after randomisation; NaN where PFS ended
@@ -61,7 +69,7 @@ def last_assessments(cohort: Cohort, scans: pd.DataFrame, *, visit: Duration = V
     end, event = people["pfs_time"].to_numpy(float), people["pfs_event"].to_numpy() == 1
     before = end[scans["place"]] - scans["time"]
     if OS in cohort.endpoints:
-        progressed = event & ~((people["os_event"] == 1) & (people["os_time"] <= end)).to_numpy()
+        progressed = ended_by_progression(cohort)
     else:
         at_end = scans["place"][np.abs(before) <= visit.months]
         progressed = event & np.isin(np.arange(len(people)), at_end)

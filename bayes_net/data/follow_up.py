@@ -13,6 +13,7 @@ from bayes_net.data.assessments import (
     BETWEEN_SCANS,
     VISIT,
     assessments,
+    ended_by_progression,
     last_assessments,
     shown_scans,
 )
@@ -180,11 +181,7 @@ def _improvements(cohort: Cohort, until: np.ndarray, confirmed_after: Duration |
 
 def _progressed(cohort: Cohort) -> np.ndarray:
     """Months of each patient's progression, as PFS has it; infinite where PFS ended otherwise."""
-    people = cohort.patients
-    ended = (people["pfs_event"] == 1) & ~(
-        (people["os_event"] == 1) & (people["os_time"] <= people["pfs_time"])
-    )
-    return np.where(ended, people["pfs_time"].to_numpy(float), np.inf)
+    return np.where(ended_by_progression(cohort), cohort.patients["pfs_time"].to_numpy(float), np.inf)
 
 
 def transitions(

@@ -1,5 +1,6 @@
 from .arms import (
     arm_differences as arm_differences,
+    hazard_ratio_under_frailty as hazard_ratio_under_frailty,
     state_probabilities as state_probabilities,
 )
 from .mixtures import (

@@ -15,7 +15,7 @@ from bayes_net.assumptions.priors import NONE
 from bayes_net.checks.design import Design, design_summary, operating_characteristics
 from bayes_net.data.landmarks import ALL_PATIENTS, EXCLUDED
 from bayes_net.errors import InputError
-from bayes_net.figures.design import draw_design
+from bayes_net.figures.prediction import draw_design
 from bayes_net.numbers import percent
 from bayes_net.report.scenarios import DESIGN, design_sentences
 from bayes_net.results.fits import Job

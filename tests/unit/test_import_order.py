@@ -95,8 +95,8 @@ PUBLIC = {
     "estimands": """
         NormalMixture arm_differences arm_hazard_ratio baseline_hazard binomial_information
         conditional_survival contrast covariate_hazard_ratio cumulative_hazard elir fit_mixture hazard_ratio
-        hazard_ratio_by_time interaction median_survival probability rmst robustify standardised_survival
-        state_probabilities summarise survival update
+        hazard_ratio_by_time hazard_ratio_under_frailty interaction median_survival probability rmst
+        robustify standardised_survival state_probabilities summarise survival update
     """,
     "evidence": "Evidence EvidenceError read_evidence",
     "inference": """

@@ -8,7 +8,7 @@ import pytest
 from invented_fits import draws, invented, patients
 
 from bayes_net.errors import InputError
-from bayes_net.estimands import arm_differences, standardised_survival
+from bayes_net.estimands import arm_differences, hazard_ratio_under_frailty, standardised_survival
 
 CUTS = (3.0, 7.5)
 TIMES = [2.0, 3.0, 11.0]
@@ -69,3 +69,29 @@ def test_what_cannot_be_compared_is_refused(rng):
         arm_differences(fit, data, TIMES, horizon=6.0, everyone=True)
     with pytest.raises(InputError, match="a difference of arms needs two"):
         arm_differences(fit, replace(data, arms=("A",), arm=np.zeros(9, int)), TIMES, horizon=6.0)
+
+
+def test_frailty_draws_the_ratio_of_those_at_risk_towards_1():
+    """Patients of both arms with gamma frailties, followed to a time at which their hazards are averaged."""
+    rng, ratio, variance = np.random.default_rng(5), 0.21, 1.0
+    frailty = rng.gamma(1 / variance, variance, (2, 400_000))
+    hazard = 0.1 * np.array([1.0, ratio])[:, None] * frailty
+    time = rng.exponential(1 / hazard)
+    for t in (0.0, 5.0, 20.0):
+        left = [own[when > t] for own, when in zip(hazard, time, strict=True)]
+        observed = left[1].mean() / left[0].mean()
+        error = observed * np.sqrt(sum((own.std() / own.mean()) ** 2 / len(own) for own in left))
+        alive = (time[0] > t).mean()
+        assert hazard_ratio_under_frailty(ratio, alive, variance=variance) == pytest.approx(
+            observed, abs=4 * error
+        )
+    found = hazard_ratio_under_frailty(ratio, [1.0, 0.5, 0.1], variance=variance)
+    assert found[0] == pytest.approx(ratio)
+    assert (np.diff(found) > 0).all()
+    assert hazard_ratio_under_frailty(ratio, 0.3, variance=0.0) == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize("wrong", [(-1.0, 0.5, 1.0), (0.5, 0.0, 1.0), (0.5, 1.1, 1.0), (0.5, 0.5, -0.1)])
+def test_what_no_frailty_can_be_is_refused(wrong):
+    with pytest.raises(InputError, match="expected a variance of at least 0"):
+        hazard_ratio_under_frailty(*wrong[:2], variance=wrong[2])
