@@ -66,14 +66,14 @@ def design(
     job = _job(prepared, section)
     (fitted,) = fit_models(replace(prepared, jobs=(job,)), brief=True)
     truths = tuple(dict.fromkeys((1.0, *section.truths)))
-    total, done = section.studies * len(section.sample_sizes) * (1 + len(truths)), count(1)
+    total, done = section.simulations * len(section.sample_sizes) * (1 + len(truths)), count(1)
     studies = operating_characteristics(
         fitted.fit,
         job.data,
         designs_of(prepared, job, section),
         prepared.hazard(job),
         truths=truths,
-        studies=section.studies,
+        studies=section.simulations,
         seed=specification.sampling.seed,
         jobs=jobs,
         advance=partial(_step, progress, done, total),

@@ -52,7 +52,7 @@ class DesignSection(sections.Section):
     """True hazard ratios whose power is told, beside 1, no association."""
     dropout_per_year: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     """Share of patients who are lost to follow-up in a year."""
-    studies: Annotated[Whole, Field(ge=10, le=1_000_000)] = 500
+    simulations: Annotated[Whole, Field(ge=10, le=1_000_000)] = 500
     """Simulated studies for each number of patients and each truth."""
 
     @model_validator(mode="after")

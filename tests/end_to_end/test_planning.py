@@ -14,7 +14,13 @@ from bayes_net.errors import InputError
 from bayes_net.robustness.design import designs_of
 from bayes_net.workflow.analysis import prepare
 
-PLANNED = {"sample_sizes": [40, 80], "accrual": "12mo", "follow_up": "24mo", "truths": [0.5], "studies": 12}
+PLANNED = {
+    "sample_sizes": [40, 80],
+    "accrual": "12mo",
+    "follow_up": "24mo",
+    "truths": [0.5],
+    "simulations": 12,
+}
 LANDMARKS = {"times": ["120d", "180d", "no limit"], "thresholds": None}
 
 

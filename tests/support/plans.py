@@ -128,7 +128,7 @@ OTHER_VALUES = {
         "certainty": 0.9,
         "truths": [0.5],
         "dropout_per_year": 0.1,
-        "studies": 20,
+        "simulations": 20,
     },
     "sampling": {
         "seed": 2,
@@ -153,7 +153,7 @@ _ADAM = {"adam": "study", "patients": None, "scans": None, "patient_columns": No
 _DESIGN = {"sample_sizes": [100], "accrual": "12mo", "follow_up": "6mo"}
 COMPANIONS = {
     **dict.fromkeys(("sample_sizes", "accrual", "follow_up", "endpoint", "landmark", "rule"), _DESIGN),
-    **dict.fromkeys(("hazard_ratio", "certainty", "truths", "dropout_per_year", "studies"), _DESIGN),
+    **dict.fromkeys(("hazard_ratio", "certainty", "truths", "dropout_per_year", "simulations"), _DESIGN),
     "adam": _ADAM,
     "adam_parameters": _ADAM,
     "adam_where": _ADAM,

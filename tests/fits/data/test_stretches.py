@@ -62,6 +62,8 @@ def stretches(data, *, seed=4):
         name: np.concatenate([getattr(first, name), getattr(later, name)])
         for name in ("time", "event", "arm", "score", "covariates", "last_assessment", "entry", "patient")
     }
+    if data.study is not None:
+        both["study"] = np.concatenate([first.study, later.study])
     return replace(data, **both)
 
 
