@@ -223,6 +223,10 @@ class Covariate:
                 f"covariate {self.name!r} is not in the landmark set; read it with "
                 f"read_cohort(..., covariates=[{self.name!r}])"
             )
+        if missing := int(table[self.name].isna().sum()):
+            raise InputError(
+                f"covariate {self.name!r} is missing of {missing} patients; expected a value of each"
+            )
         coded = self._code(table[self.name])
         if not self.arms:
             return coded
