@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -20,6 +22,7 @@ from bayes_net.numbers import (
     cross_table,
     evenly_rounded,
     format_count,
+    format_interval,
     format_posterior,
     format_probability,
     format_ratio,
@@ -27,6 +30,7 @@ from bayes_net.numbers import (
     plain,
     rounded,
     significant,
+    text_table,
 )
 from bayes_net.report.page import NOTHING_BUT_FIGURES, Section, render
 from bayes_net.report.tables import reported_ratios, thresholds
@@ -114,6 +118,7 @@ def patients_page(result: ResultFolder) -> str:
         transition_table=transition_table,
         state_table=state_table,
         associations=associations,
+        across_table=across_table,
         conflict_in_words=conflict_in_words,
     )
 
@@ -161,6 +166,20 @@ def _alive_in_words(profile: str, at: pd.DataFrame) -> str:
     size = size.replace(">=", "at least").replace("<", "less than")
     alive = f"{middle} ({low} to {high}) are alive if the tumour was {size}"
     return f"{alive}, {without} of them without progression"
+
+
+across_table = partial(
+    text_table,
+    columns={
+        "Landmark": ("landmark", plain),
+        "Arm": ("arm", plain),
+        "HR ({interval})": lambda row: format_interval(row.hr, row.lower, row.upper, math.nan, most=2),
+        "Pr(HR < 1)": ("prob_below_1", format_probability),
+        "SD over landmarks": ("spread", rounded),
+        "Standard error, × naive": ("robust_to_naive", rounded),
+    },
+)
+"""Landmarks together: hazard ratios, and what patients in several landmarks do to the error, as text."""
 
 
 def transition_table(transitions: pd.DataFrame) -> pd.DataFrame:

@@ -1,21 +1,24 @@
-"""Tables of an illness-death model: the steps from state to state, and where patients are by and by."""
+"""Tables of what goes beyond one landmark: of an illness-death model the steps from state to state and where
+patients are by and by, and of several landmarks what they say together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_net.assumptions.priors import Prior
 from bayes_net.data.follow_up import TO_PROGRESSION
 from bayes_net.data.terms import Response
 from bayes_net.estimands.arms import STATES, state_probabilities
-from bayes_net.estimands.summary import summarise
+from bayes_net.estimands.summary import probability, summarise
+from bayes_net.inference.across_landmarks import across_landmarks
 from bayes_net.results.curves import CURVE_POINTS, origin_of
-from bayes_net.results.fits import Fitted, hazard_ratio_table, profile_label
-from bayes_net.schema import ARM, FAILED, PASSED, SAMPLE_DIMS, STATE
+from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, profile_label, reported_scales
+from bayes_net.schema import ARM, FAILED, LANDMARK, PASSED, SAMPLE_DIMS, SLOPE, STATE
 
 ALIVE = "alive"
 """With progression or without: overall survival."""
@@ -125,3 +128,68 @@ def probabilities(
 def last_follow_up(own: Mapping[str, Fitted]) -> list[float]:
     """The longest follow-up of each arm over all transitions, in months."""
     return [max(each) for each in zip(*(f.job.data.last_follow_up for f in own.values()), strict=True)]
+
+
+def across_table(
+    fits: Sequence[Fitted],
+    patients: Callable[[Job], Sequence[str]],
+    prior: Callable[[Job], Prior],
+    *,
+    seed: int,
+    ci_prob: float,
+    interval: str,
+) -> pd.DataFrame:
+    """Hazard ratios of each arm at every true landmark and, ``ACROSS``, of their mean, by a composite
+    likelihood (``across_landmarks``); by endpoint and measure.
+
+    Columns: endpoint, population, measure, landmark, arm, hr, lower, upper, level, interval, prob_below_1,
+    robust_to_naive (standard errors of a common slope), spread (posterior median of the standard deviation of
+    log hazard ratios over landmarks), gate.
+    """
+    parts = []
+    usable = [f for f in fits if SLOPE in f.fit["posterior"] and "log_likelihood" in f.fit.children]
+    for own in _of_one_kind(f for f in usable if not f.job.landmark.biased):
+        if len(own) < 2:
+            continue
+        by_label = {f.job.landmark.label: f for f in own}
+        found = across_landmarks(
+            {label: f.fit for label, f in by_label.items()},
+            {label: patients(f.job) for label, f in by_label.items()},
+            prior(own[0].job),
+            seed=seed,
+        )
+        ratios = np.exp(found.slopes)
+        table = summarise(ratios, ci_prob=ci_prob, interval=interval, limits=False)
+        table = table.rename(columns={"estimate": "hr", "interval_kind": "interval"}).assign(
+            endpoint=own[0].job.endpoint,
+            population=own[0].job.population,
+            measure=next(reported_scales(own[0].job.measure))[0],
+            prob_below_1=np.ravel(probability(ratios, below=1.0).values),
+            robust_to_naive=table[ARM].map(found.ratio.to_series()),
+            spread=table[ARM].map(found.spread.median(SAMPLE_DIMS).to_series()),
+            gate=PASSED if all(f.gate.passed for f in own) else FAILED,
+        )
+        parts.append(table)
+    if not parts:
+        return pd.DataFrame()
+    columns = [
+        "endpoint",
+        "population",
+        "measure",
+        LANDMARK,
+        ARM,
+        "hr",
+        "lower",
+        "upper",
+        "level",
+        "interval",
+    ]
+    columns += ["prob_below_1", "robust_to_naive", "spread", "gate"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def _of_one_kind(fits: Iterable[Fitted]) -> list[list[Fitted]]:
+    found: dict[tuple, list[Fitted]] = {}
+    for f in fits:
+        found.setdefault((f.job.endpoint, f.job.population, f.job.measure), []).append(f)
+    return list(found.values())

@@ -90,6 +90,11 @@ class PatientsPlan(Plan):
             raise ValueError(f"baseline.cuts has no cut-points for {', '.join(without)}")
         if self.landmarks.transitions:
             self._of_states()
+        if self.landmarks.joint == sections.HIERARCHICAL and self.censoring is not None:
+            raise ValueError(
+                'landmarks.joint = "hierarchical" needs the likelihood of every patient as observed; remove '
+                "[censoring], which completes follow-up"
+            )
         if self.slopes == NONE:
             self._without_shrinkage()
         elif self.data.lacks_scans:
@@ -137,6 +142,12 @@ class PatientsPlan(Plan):
         several = sum(not at.biased for at in landmark_times(self.landmarks.times)) > 1
         wanted = self.landmarks.joint == TIME_DEPENDENT and self.slopes != NONE
         return wanted and several and self.censoring is None
+
+    @property
+    def shares_slopes(self) -> bool:
+        """Whether an arm's slopes at several landmarks share a mean, by a composite likelihood."""
+        several = sum(not at.biased for at in landmark_times(self.landmarks.times)) > 1
+        return self.landmarks.joint == sections.HIERARCHICAL and several and self.slopes != NONE
 
     def measures(self) -> tuple[Measure, ...]:
         """The ways in which shrinkage enters, each a model of its own."""

@@ -123,6 +123,10 @@ ALTERNATIVES = ("scenarios", "grid")
 Scenarios = Annotated[tuple[ScenarioSection, ...], listed_tables("scenarios")]
 
 
+HIERARCHICAL = "hierarchical"
+"""Beside the landmarks, a mean of an arm's slopes by a composite likelihood."""
+
+
 class LandmarkSection(Section):
     """Landmarks, endpoints and how shrinkage enters."""
 
@@ -158,11 +162,11 @@ class LandmarkSection(Section):
     """What a new anticancer therapy is to follow-up: a part of it like any other, or its end (`censored`), as
     if no such therapy were given. Scans after it show no shrinkage in either case. `censored` needs the
     column `new_therapy_time` of the patients."""
-    joint: Literal[JOINT] = TIME_DEPENDENT
+    joint: Literal[*JOINT, HIERARCHICAL] = TIME_DEPENDENT
     """Beside two or more landmarks, one model of all follow-up, in which shrinkage is the best so far: it is
-    what the answer in words is about, and landmarks are shown for comparison. `none`: each landmark is judged
-    by itself, and words need the more certainty the more landmarks there are."""
-
+    what the answer in words is about, and landmarks are shown for comparison. `hierarchical`: slopes of an
+    arm's landmarks share a mean, by a composite likelihood in a table beside them. With it, and with `none`,
+    each landmark is judged by itself, and words need the more certainty the more landmarks there are."""
     transitions: Flag = False
     """Follow the patients of OS from state to state, by an illness-death model: to progression, to death
     before it, and to death after it. Three more fits a landmark."""

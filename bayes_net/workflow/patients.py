@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.assumptions.hazard import Hazard
-from bayes_net.assumptions.priors import NONE
+from bayes_net.assumptions.priors import NONE, Prior
 from bayes_net.checks.conflict import prior_conflict
 from bayes_net.checks.gate import Gate, gate, worst_of
 from bayes_net.checks.influence import influence
@@ -38,7 +38,7 @@ from bayes_net.results.fits import (
     of_endpoints,
     reported_quantities,
 )
-from bayes_net.results.states import state_tables
+from bayes_net.results.states import across_table, state_tables
 from bayes_net.schema import NUTS, SLOPE
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.tables.notes import UNIT_DOUBTS, accepted
@@ -196,6 +196,7 @@ class PreparedPatients(Prepared[Fitted]):
             "attrition": self.attrition,
             "priors": self._priors(fits),
             "sampling": results.diagnostics_table(every),
+            "across_landmarks": self._across(separate, how),
             **state_tables(every, times=self._survival["times"], profiles=self.plan.report.profiles, **how),
         }
         bands = [band for band, _ in bars(tails_of_words(ratios))]
@@ -227,6 +228,20 @@ class PreparedPatients(Prepared[Fitted]):
             first.setdefault((f.job.measure, f.job.data.covariate_names), f)
         tables = [results.prior_table(f, self.hazard(f.job)) for f in first.values()]
         return pd.concat(tables, ignore_index=True).drop_duplicates("parameter", ignore_index=True)
+
+    def _across(self, fits: Sequence[Fitted], how: Mapping[str, Any]) -> pd.DataFrame:
+        """What the landmarks say together of each arm's slopes, where the plan asks for it."""
+        if not self.plan.shares_slopes:
+            return pd.DataFrame()
+
+        def patients(job: Job) -> Sequence[str]:
+            itt = "intention to treat" in job.population
+            return self.sets[job.endpoint, itt].at(job.landmark.label)["patient"].tolist()
+
+        def prior(job: Job) -> Prior:
+            return self.hazard(job).priors.slope
+
+        return across_table(fits, patients, prior, seed=self.plan.sampling.seed, **how)
 
     def _conflict(self, fits: Sequence[Fitted]) -> pd.DataFrame:
         """Whether the data lie where priors expected them; of fits to imputed follow-up, nothing."""

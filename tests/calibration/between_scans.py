@@ -16,8 +16,10 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,9 +73,10 @@ MODULES = (
 """Whatever changes in these may change coverage, so that the stored result is then stale."""
 
 
-def tables(arm: str, n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables(
+    arm: str, n: int, rng: np.random.Generator, *, d: Mapping[str, Any] = DESIGN
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Patients and scans of an arm: progression is a new lesion at the first scan after it."""
-    d = DESIGN
     shrinkage = np.clip(rng.normal(*d["shrinkage"], n), -19.0, 95.0).round(1)
     risk = np.exp(d["slope"] * shrinkage / 10)
     times = [
