@@ -25,8 +25,8 @@ SPREAD = 0.2
 """Scale of the half-normal prior of the standard deviation of an arm's slopes over landmarks: by it hazard
 ratios of two landmarks are within a factor of 1.85 of each other with 95 %."""
 _SPREADS = np.linspace(SPREAD / 10, 4 * SPREAD, 157)
-"""From a standard deviation on with which landmarks of the same patients and scans are not told apart by their
-Monte-Carlo errors, as they would be by ever larger weights of either sign."""
+"""From a standard deviation on with which landmarks of the same patients and scans are not told apart by
+their Monte-Carlo errors, as they would be by ever larger weights of either sign."""
 _CHAINS, _DRAWS = 4, 4000
 
 

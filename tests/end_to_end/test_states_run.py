@@ -18,7 +18,7 @@ OF_STATES = {
     "landmarks": {
         "times": ["120d", "180d", "no limit"],
         "endpoints": ["pfs", "os"],
-        "joint": "none",
+        "joint": "hierarchical",
         "thresholds": None,
         "transitions": True,
     },
@@ -77,6 +77,18 @@ def test_the_report_says_of_100_patients_how_many_live(out):
     assert "median survivals between 2 and 2000 months" in page
 
 
+def test_landmarks_together_have_a_table_and_no_word(out):
+    table = pd.read_csv(out / "across_landmarks.csv")
+    assert set(table["landmark"]) == {"all landmarks", "120 d", "180 d"}
+    assert (table["robust_to_naive"] > 1).all()
+    assert table.groupby(["endpoint", "arm"]).size().eq(3).all()
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Landmarks together" in page
+    assert "no posterior" in page
+    for name in ("hazard_ratios", "tipping_points"):
+        assert "all landmarks" not in set(pd.read_csv(out / f"{name}.csv")["landmark"])
+
+
 def test_scenarios_and_brief_fits_are_without_them(tmp_path):
     prepared = prepare(specification(tmp_path))
     assert len(prepared.models()) - len(prepared.models(brief=True)) == 2 * len(TRANSITIONS)
@@ -101,6 +113,13 @@ def test_responses_have_steps_too(tmp_path):
     [
         ({"landmarks": {**OF_STATES["landmarks"], "endpoints": ["pfs"]}}, 'needs "os" among'),
         ({"censoring": {"factor": 2.0, "imputations": 5}}, r"no \[censoring\]"),
+        (
+            {
+                "censoring": {"factor": 2.0, "imputations": 5},
+                "landmarks": {**OF_STATES["landmarks"], "transitions": False},
+            },
+            "every patient as observed",
+        ),
         (
             {
                 "baseline": {"arms": "shared", "cuts": {"os": ["4mo"]}},

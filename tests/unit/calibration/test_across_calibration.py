@@ -1,4 +1,4 @@
-"""The stored calibration of landmarks together: intervals cover, and counting patients at each anew does not."""
+"""The stored calibration of landmarks together: intervals cover, those that count patients anew do not."""
 
 import json
 
