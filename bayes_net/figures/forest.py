@@ -24,11 +24,13 @@ RATIO_LIMITS = (0.1, 10.0)
 """An interval that reaches further is cut here and ends in an arrow."""
 PRINTED = {"marker": "D", "color": "black", "markerfacecolor": "white", "markersize": 5.5}
 """How a printed number is drawn in every figure: an open diamond."""
-_COUNTS_AT = {"ratio": 110, "n": 136, "events": 177}
-_PRINTED_AT = {"ratio": 92, "printed": 180}
+_COUNTS_AT = {"ratio": 84, "events": 130}
+_PRINTED_AT = {"ratio": 88}
 """Right edges of the text columns, in points from the axes."""
-_BELOW = 0.34
-"""How far below its row a printed hazard ratio stands."""
+_BELOW = 0.25
+"""How far above its row the posterior stands where a printed hazard ratio stands as far below it."""
+_MARK = "\N{WHITE DIAMOND} "
+"""Before a printed number: the marker it is drawn with."""
 Limits = tuple[float, float]
 TO_READ_A_RATIO = (
     "Shaded: 0.9 to 1.11 per 10 points, which is 0.73 to 1.37 per 30. Below 1: greater shrinkage goes with "
@@ -41,8 +43,8 @@ def forest(hazard_ratios: pd.DataFrame, *, ax: Axes | None = None, arms: Sequenc
     """Hazard ratios with intervals, landmarks by arms, on a log axis; ``no limit`` set apart and hollow.
 
     ``hazard_ratios`` holds one endpoint, measure and estimand. Text at the right: estimate and interval; of
-    patients their number and events, of a synthesis the printed hazard ratio, which is an open diamond just
-    below the posterior's. Rows of which a paper says something but prints no number have a hollow marker,
+    patients events and number, of a synthesis the printed hazard ratio, which is an open diamond below the
+    posterior's. Rows of which a paper says something but prints no number have a hollow marker,
     predicted rows are grey, and rows that only the prior decides have a dotted line. An interval beyond 0.1
     or 10 is cut there and ends in an arrow; a row whose gate failed is not drawn.
     """
@@ -50,7 +52,7 @@ def forest(hazard_ratios: pd.DataFrame, *, ax: Axes | None = None, arms: Sequenc
     rows = rows.reindex(columns=list(dict.fromkeys([*rows, *PRINTED_COLUMNS])))
     colours, places = arm_colours(rows["arm"], arms), _places(rows)
     counted = rows["n"].notna().any()
-    ax = style.new_axes(ax, height=1.3 + (0.27 if counted else 0.34) * (max(places) + 1))
+    ax = style.new_axes(ax, height=1.3 + (0.24 if counted else 0.36) * (max(places) + 1))
     ends = rows[["lower", "upper", "printed_lower", "printed_upper"]]
     low = max(RATIO_LIMITS[0], 0.97 * min(1, ends.min(axis=None)))
     high = min(RATIO_LIMITS[1], 1.03 * max(1, ends.max(axis=None)))
@@ -80,19 +82,22 @@ def _places(rows: pd.DataFrame) -> list[float]:
 
 
 def _write_row(ax: Axes, row: Any, y: float, columns: Mapping[str, float]) -> None:
-    most = {"most": 2} if "printed" in columns else {}
+    most = {} if "events" in columns else {"most": 2}
+    colour = GREYS[0] if row.status == PREDICTED else "black"
     ratio = format_ratio(row, **most)
     texts = {"ratio": "gate failed" if row.gate == schema.FAILED else ratio}
-    texts |= {"n": format_count(row.n), "events": format_count(row.events), "printed": ""}
-    if pd.notna(row.printed):
-        texts["printed"] = format_interval(row.printed, row.printed_lower, row.printed_upper, 0.0, most=2)
+    texts |= {"events": f"{format_count(row.events)}/{format_count(row.n)}"}
     for name, x in columns.items():
-        if texts[name]:
-            beside(ax, texts[name], x, y, color=GREYS[0] if row.status == PREDICTED else "black")
+        beside(ax, texts[name], x, y - _BELOW * pd.notna(row.printed), color=colour)
+    if pd.notna(row.printed):
+        printed = format_interval(row.printed, row.printed_lower, row.printed_upper, 0.0, most=2)
+        beside(ax, _MARK + printed, columns["ratio"], y + _BELOW)
 
 
 def _draw_row(ax: Axes, row: Any, y: float, colours: Mapping[str, str], limits: Limits) -> None:
     low, high = limits
+    printed = y + _BELOW
+    y -= _BELOW * pd.notna(row.printed)
     colour = GREYS[1] if row.status == PREDICTED else colours[row.arm]
     marker = MARKERS[list(colours).index(row.arm) % len(MARKERS)]
     ends = [max(row.lower, low), min(row.upper, high)]
@@ -107,8 +112,8 @@ def _draw_row(ax: Axes, row: Any, y: float, colours: Mapping[str, str], limits: 
         ax.plot(row.hr, y, marker=marker, color=colour, markerfacecolor=fill, markersize=7, gid="estimate")
     if pd.notna(row.printed):
         ends = [max(row.printed_lower, low), min(row.printed_upper, high)]
-        ax.plot(ends, [y + _BELOW] * 2, color="black", linewidth=1, gid="printed interval")
-        ax.plot(row.printed, y + _BELOW, gid="printed", **PRINTED)
+        ax.plot(ends, [printed] * 2, color="black", linewidth=1, gid="printed interval")
+        ax.plot(row.printed, printed, gid="printed", **PRINTED)
 
 
 def _labels(ax: Axes, rows: pd.DataFrame, places: list[float]) -> None:
@@ -122,16 +127,14 @@ def _labels(ax: Axes, rows: pd.DataFrame, places: list[float]) -> None:
         top = min(biased) - 1.9
         ax.axhspan(top, max(biased) + 0.8, color="#eeeeee", zorder=0)
         ax.axhline(top, color=GREYS[1], linewidth=0.8, linestyle=LINES[1])
-        place = {"transform": ax.get_yaxis_transform(), "va": "center", "style": "italic", "fontsize": 9}
+        place = {"transform": ax.get_yaxis_transform(), "va": "center", "style": "italic"}
         ax.text(0.02, top + 0.75, BIASED.replace(" on ", "\non "), **place)
 
 
 def _headings(ax: Axes, rows: pd.DataFrame, columns: Mapping[str, float]) -> None:
-    names = {"ratio": f"HR ({interval_label(rows)})", "n": "n", "events": "events"}
-    if "printed" in columns:
-        names = {"ratio": "posterior"} | ({"printed": "printed"} if rows["printed"].notna().any() else {})
-    for name, text in names.items():
-        beside(ax, text, columns[name], -0.95, weight="bold")
+    names = {"ratio": f"HR ({interval_label(rows)})", "events": "events/n"}
+    for name, x in columns.items():
+        beside(ax, names[name], x, -0.95, weight="bold")
 
 
 def _legend(rows: pd.DataFrame, colours: Mapping[str, str]) -> tuple[list[Line2D], list[str]]:

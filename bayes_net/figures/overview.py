@@ -20,17 +20,13 @@ from bayes_net.report.tables import by_landmark
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import words
 
-TEXT = 9
-"""Points of all text of the figure."""
 _TICKS = (0.1, 0.2, 0.25, 0.4, 0.5, 0.8)
 """Where an axis may be marked below 1; above 1 at the reciprocals."""
 _LINE, _BETWEEN, _LABEL, _HEAD = 0.085, 0.12, 0.16, 0.62
 """Inches: an interval, what is between landmarks, a direct label, and title and axis together."""
 
 
-@rc_context(
-    STYLE | {"font.size": TEXT, "axes.titlesize": TEXT, "axes.labelsize": TEXT, "lines.linewidth": 1.4}
-)
+@rc_context(STYLE | {"lines.linewidth": 1.4})
 def overview(hazard_ratios: pd.DataFrame, *, arms: Sequence[str] = ()) -> list[Axes]:
     """Hazard ratios with intervals, one panel per endpoint on one log axis, landmarks as rows.
 
@@ -45,7 +41,7 @@ def overview(hazard_ratios: pd.DataFrame, *, arms: Sequence[str] = ()) -> list[A
     every = pd.concat(panels.values(), ignore_index=True)
     names, colours = style.present(every), arm_colours(every["arm"], arms)
     middles, heights, end = _places(list(every["landmark"].unique()), names)
-    canvas = Canvas(figsize=(style.NARROW, _HEAD + end), layout="constrained")
+    canvas = Canvas(figsize=(style.WIDTH, _HEAD + end), layout="constrained")
     canvas.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02)
     drawn = list(canvas.subplots(1, len(panels), sharey=True, squeeze=False)[0])
     passed = every[every["gate"] != schema.FAILED]
@@ -118,7 +114,7 @@ def _shade_biased(ax: Axes, rows: pd.DataFrame, middles: Mapping[str, float], en
 
 
 def _write(ax: Axes, x: float, y: float, text: str, **look: Any) -> None:
-    ax.text(x, y, text, fontsize=TEXT, parse_math=False, clip_on=False, **look)
+    ax.text(x, y, text, parse_math=False, clip_on=False, **look)
 
 
 def _draw_row(ax: Axes, row: Any, y: float, colours: Mapping[str, str], limits: tuple[float, float]) -> None:

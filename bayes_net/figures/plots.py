@@ -68,7 +68,7 @@ def survival(
     ``at_risk``: group, time, n; without it the numbers are looked up in ``observed``.
     """
     colours, lines = style.group_styles(bands, arms)
-    ax = new_axes(ax, height=3.9 + 0.36 * len(colours))
+    ax = new_axes(ax, height=3.2 + 0.36 * len(colours))
     for group, band in bands.groupby("group", sort=False):
         ax.fill_between(
             band["time"], band["lower"], band["upper"], color=colours[group], alpha=0.2, linewidth=0
@@ -107,15 +107,14 @@ def _numbers_at_risk(ax: Axes, at_risk: pd.DataFrame, colours: dict[str, str]) -
     below = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points", "annotation_clip": False}
     y = -52
     for group, numbers in at_risk.groupby("group", sort=False):
-        ax.annotate("■", (0, 0), (-4, y), color=colours[group], fontsize=9, **below)
-        ax.annotate(f"At risk: {short(group)}", (0, 0), (8, y), fontsize=9, parse_math=False, **below)
+        ax.annotate("■", (0, 0), (-4, y), color=colours[group], **below)
+        ax.annotate(f"At risk: {short(group)}", (0, 0), (8, y), parse_math=False, **below)
         for row in numbers.itertuples(index=False):
             ax.annotate(
                 format_count(row.n),
                 (row.time, 0),
                 (0, y - 12),
                 ha="center",
-                fontsize=9,
                 gid="at risk",
                 **below,
             )
@@ -155,7 +154,7 @@ def hazard_ratio_by_time(ratios: pd.DataFrame, *, ax: Axes | None = None, arms: 
 
 def _over_intervals(table: pd.DataFrame, ax: Axes | None, arms: Sequence[str]) -> Axes:
     colours = arm_colours(table["arm"], arms)
-    ax = new_axes(ax, height=3.4)
+    ax = new_axes(ax, height=2.8)
     for arm, steps in table.groupby("arm", sort=False):
         edges = [steps["start"].iloc[0], *steps["end"]]
         band = {"color": colours[arm], "alpha": 0.2, "linewidth": 0}
@@ -174,7 +173,7 @@ def waterfall(best: pd.DataFrame, *, ax: Axes | None = None, arms: Sequence[str]
     down; lines at −30 % and +20 %.
     """
     colours = arm_colours(best["arm"], arms)
-    ax = new_axes(ax, height=3.4)
+    ax = new_axes(ax, height=2.8)
     ordered = best.sort_values("shrinkage", kind="stable")
     ax.bar(
         np.arange(len(ordered)), -ordered["shrinkage"], width=0.9, color=ordered["arm"].map(colours).tolist()
@@ -212,7 +211,7 @@ def attrition_flow(attrition: pd.DataFrame, *, ax: Axes | None = None, arms: Seq
     landmarks = pd.Series(places.values()).groupby([landmark for landmark, _ in places], sort=False).mean()
     style.row_labels(ax, landmarks.to_numpy(), [short(label, 18) for label in landmarks.index])
     ax.set(xlim=(0, total), xlabel="Patients", ylim=(max(places.values()) + 0.7, -0.7))
-    names = [f"{short(arm)}: {last}" for arm in present(attrition)] + [f"out: {reason}" for reason in left]
+    names = [f"{short(arm, 26)}: {last}" for arm in present(attrition)] + [*left]
     shades = [colours[arm] for arm in present(attrition)] + [greys[reason] for reason in left]
     add_legend(ax, [Patch(color=shade) for shade in shades], names)
     return ax
@@ -231,7 +230,7 @@ def _segment(ax: Axes, y: float, start: float, count: float, colour: str, *, tot
     if count:
         ax.barh(y, count, left=start, height=0.8, color=colour, edgecolor="white", linewidth=0.6)
     if count >= 0.045 * total:  # a narrower piece has no room for its number, which the table gives
-        place = {"ha": "center", "va": "center", "color": style.ink(colour), "fontsize": 9}
+        place = {"ha": "center", "va": "center", "color": style.ink(colour)}
         ax.text(start + count / 2, y, format_count(count), **place)
     return count
 
@@ -240,7 +239,7 @@ RIDGE, RIDGE_HEAD = 0.3, 0.75
 """Inches of a ridge, and of axis and margins together."""
 
 
-@rc_context(STYLE | {"font.size": 9, "axes.labelsize": 9})
+@rc_context(STYLE)
 def prior_posterior(densities: pd.DataFrame, *, ax: Axes | None = None, arms: Sequence[str] = ()) -> Axes:
     """Prior (dashed, grey) and posterior density (the arm's colour) of the hazard ratio, a ridge per landmark
     and arm, on a log axis.
@@ -255,7 +254,7 @@ def prior_posterior(densities: pd.DataFrame, *, ax: Axes | None = None, arms: Se
     first = ~pd.Series([arm for (_, arm), _ in ridges]).duplicated()
     places = (1 + 0.6 * first).cumsum()
     if ax is None:
-        size = (style.NARROW, RIDGE_HEAD + RIDGE * places.max())
+        size = (style.WIDTH, RIDGE_HEAD + RIDGE * places.max())
         ax = Canvas(figsize=size, layout="constrained").add_subplot()
     for y, named, ((_, arm), curve) in zip(places, first, ridges, strict=True):
         if curve["biased"].iloc[0]:
@@ -302,11 +301,11 @@ def states(probabilities: pd.DataFrame, *, arms: Sequence[str] = ()) -> list[Axe
         own = probabilities[(probabilities["arm"] == arm) & (probabilities["profile"] == profile)]
         wide, ax = own.pivot(index="time", columns="state", values="estimate")[names], panels[i, j]
         ax.stackplot(wide.index, wide.to_numpy().T, colors=list(shades.values()))
-        ax.set_title(f"{short(arm, 24)}\n{short(profile, 24)}", fontsize=10, loc="left", parse_math=False)
+        ax.set_title(f"{short(arm, 24)}\n{short(profile, 24)}", loc="left", parse_math=False)
         ax.set(xlim=(0, end), ylim=(0, 1), xticks=style.month_ticks(end), yticks=np.linspace(0, 1, 5))
     origin = f"Months from {probabilities['origin'].iloc[0]}" if "origin" in probabilities else "Months"
-    figure.supxlabel(short(origin, 60), fontsize=10, parse_math=False)
-    figure.supylabel("Share of patients", fontsize=10)
+    figure.supxlabel(short(origin, 60), parse_math=False)
+    figure.supylabel("Share of patients")
     style.figure_legend(figure, [Patch(color=shade) for shade in shades.values()], names, columns=1)
     return list(panels.ravel())
 
@@ -320,7 +319,7 @@ def ppc(
     ``replicated``: arm, time, estimate, lower, upper. ``observed``: arm, time, survival.
     """
     colours = arm_colours(replicated["arm"], arms)
-    ax = new_axes(ax, height=3.6)
+    ax = new_axes(ax, height=2.9)
     for _, band in replicated.groupby("arm", sort=False):
         ax.fill_between(band["time"], band["lower"], band["upper"], color=GREYS[2], alpha=0.45, linewidth=0)
         ax.plot(band["time"], band["estimate"], color=GREYS[0], linewidth=0.9, linestyle=style.LINES[1])
@@ -330,7 +329,7 @@ def ppc(
     ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=style.month_ticks(end), xlabel="Months")
     ax.set_ylabel(style.endpoint(replicated), parse_math=False)
     handles = [Line2D([], [], color=colours[arm]) for arm in present(observed)]
-    names = [f"{short(arm)}: observed" for arm in present(observed)]
+    names = [f"{short(arm, 26)}: observed" for arm in present(observed)]
     grey = Patch(color=GREYS[2], alpha=0.45)
     add_legend(ax, [*handles, grey], [*names, "replicated by the model"])
     return ax

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from bayes_net.checks.calibrate import NO_ASSOCIATION
 from bayes_net.checks.design import POSTERIOR, named
 from bayes_net.figures import style
-from bayes_net.figures.style import GREYS, MARKERS, STYLE, Figure, Kind, new_axes
+from bayes_net.figures.style import GREYS, MARKERS, STYLE, WIDTH, Figure, Kind, new_axes
 from bayes_net.numbers import percent, rounded, significant
 from bayes_net.schema import ARM, AUC, BRIER
 
@@ -31,7 +31,7 @@ def prediction_gain(scores: pd.DataFrame, **_how: Any) -> list[Axes]:
     ``scores``: landmark, time (months after it), score, difference, lower, upper.
     """
     landmarks, times = list(scores["landmark"].unique()), list(scores["time"].unique())
-    canvas = Canvas(figsize=(6.4, 1.3 + 0.42 * len(landmarks)), layout="constrained")
+    canvas = Canvas(figsize=(WIDTH, 1.3 + 0.42 * len(landmarks)), layout="constrained")
     panels = canvas.subplots(1, scores["score"].nunique(), sharey=True, squeeze=False)[0]
     for ax, (score, own) in zip(panels, scores.groupby("score", sort=False), strict=True):
         ax.axvline(0, color=GREYS[1], linewidth=0.8)

@@ -56,8 +56,8 @@ def specification_curve(
     for y, (key, value) in enumerate(rows):
         chosen = choices.loc[(choices["key"] == key) & (choices["value"] == value), "scenario"]
         below.plot([place[name] for name in chosen], [y] * len(chosen), "|", color="black", markersize=7)
-    labels = [short(f"{key.rpartition('.')[2]}: {value}", 40) for key, value in rows]
-    style.row_labels(below, range(len(rows)), labels, fontsize=9)
+    labels = [short(f"{key.rpartition('.')[2]}: {value}", 26) for key, value in rows]
+    style.row_labels(below, range(len(rows)), labels)
     below.set(ylim=(len(rows) - 0.5, -0.5), xticks=[], xlabel=f"{len(place)} scenarios, sorted")
     names = style.present(scenarios)
     style.add_legend(above, [Line2D([], [], color=colours[arm]) for arm in names], names)
@@ -82,7 +82,7 @@ def tornado(scenarios: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ends = [base, 1.0, *rows["hr"]]
     label = f"Hazard ratio (dashed: {rounded(base)}, as specified)"
     style.ratio_axis(ax, 0.95 * min(ends), 1.05 * max(ends), label)
-    style.row_labels(ax, range(len(rows)), [short(name, 36) for name in rows["scenario"]])
+    style.row_labels(ax, range(len(rows)), [short(name, 24) for name in rows["scenario"]])
     ax.set_ylim(len(rows) - 0.4, -0.6)
     return ax
 
@@ -203,7 +203,7 @@ def censoring_curves(curve: pd.DataFrame) -> list[Axes]:
     for panel, landmark in zip(panels, landmarks, strict=False):
         biased = landmark == NO_LIMIT
         title = f"{landmark}: biased" if biased else short(landmark, 24)
-        panel.set_title(title, fontsize=10, loc="left", parse_math=False)
+        panel.set_title(title, loc="left", parse_math=False)
         panel.set_facecolor("#eeeeee" if biased else "white")
         panel.axhline(1, color="black", linewidth=0.8, zorder=1)
         for rank, (arm, colour) in enumerate(colours.items()):
@@ -212,8 +212,8 @@ def censoring_curves(curve: pd.DataFrame) -> list[Axes]:
     for panel in panels[len(landmarks) :]:
         panel.remove()
     _factor_axes(panels[: len(landmarks)], rows)
-    figure.supxlabel("Factor on the hazard after censoring, log scale", fontsize=10)
-    figure.supylabel("Hazard ratio, log scale", fontsize=10)
+    figure.supxlabel("Factor on the hazard after censoring, log scale")
+    figure.supylabel("Hazard ratio, log scale")
     handles = [style.arm_marker(colour, rank) for rank, colour in enumerate(colours.values())]
     style.figure_legend(figure, handles, [short(arm, 24) for arm in colours], columns=min(2, len(handles)))
     return list(panels[: len(landmarks)])

@@ -29,24 +29,30 @@ ARM_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 GREYS = ("#4d4d4d", "#7f7f7f", "#a6a6a6", "#c6c6c6", "#dedede")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1, 1, 1)))
-MOST_BESIDE = 38
+MOST_BESIDE = 28
 """Letters of both columns of a legend that fit above a figure."""
-WIDTH = 5.2
-"""Inches: narrow enough that 10-point text stays readable when a phone shrinks the figure."""
-NARROW = 3.6
-"""Inches: of figures that a phone shows whole, without shrinking text of 9 points below 11 pixels."""
+WIDTH = 3.6
+"""Inches of every figure: a phone shows it whole, and enlarges its text of 9 points to 12 pixels."""
+TEXT = 9
+"""Points of all text of figures."""
 STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"],
-    "font.size": 10,
-    "axes.labelsize": 10,
+    "font.size": TEXT,
+    "axes.titlesize": TEXT,
+    "axes.labelsize": TEXT,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
     "legend.frameon": False,
-    "legend.fontsize": 10,
+    "legend.fontsize": TEXT,
+    "legend.handlelength": 1.4,
+    "legend.handletextpad": 0.5,
+    "legend.borderpad": 0.2,
+    "legend.columnspacing": 1.2,
     "lines.linewidth": 1.6,
     "figure.facecolor": "white",
+    "figure.labelsize": TEXT,
     "savefig.facecolor": "white",
     "svg.fonttype": "none",
     "svg.hashsalt": "bayes_net",
@@ -55,6 +61,7 @@ RATIO_TICKS = (
     [0.05 * step for step in range(1, 41)],
     [0.1 * step for step in range(1, 31)],
     [0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 7, 10],
+    [0.1, 0.25, 0.5, 1, 2, 4, 10],
     [0.1, 0.2, 0.5, 1, 2, 5, 10],
 )
 
@@ -179,11 +186,11 @@ def arm_marker(colour: str, rank: int) -> Line2D:
 
 def add_legend(ax: Axes, handles: list, labels: Sequence[str]) -> None:
     """A legend above the axes."""
-    labels = [short(label, 48) for label in labels]
+    labels = [short(label, 38) for label in labels]
     half = (len(labels) + 1) // 2  # a column is filled before the next
     beside_each_other = sum(max(map(len, part), default=0) for part in (labels[:half], labels[half:]))
     columns = 2 if beside_each_other <= MOST_BESIDE else 1
-    place = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "borderaxespad": 0.0}
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.01), "borderaxespad": 0.0}
     _set_texts(ax.legend(handles, [" "] * len(handles), ncols=columns, **place), labels)
 
 
@@ -210,7 +217,6 @@ def beside(ax: Axes, text: str, points: float, y: float, **style: Any) -> None:
         textcoords="offset points",
         ha="right",
         va="center",
-        fontsize=9,
         annotation_clip=False,
         **style,
     )

@@ -6,6 +6,7 @@ Grey is what nobody printed: predicted landmarks, months beyond the data, a new 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.transforms import blended_transform_factory
 
 from bayes_net.figures import style
 from bayes_net.figures.captions import RIDGES, prior_posterior_in_words
@@ -44,24 +46,25 @@ def contraction_plot(parameters: pd.DataFrame, *, ax: Axes | None = None) -> Axe
     ax = style.new_axes(ax, height=0.9 + 0.25 * (len(rows) + len(groups)))
     y, ticks, labels = 0.0, [], []
     for kind, own in groups:
-        place = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 9, "weight": "bold"}
+        place = {"transform": blended_transform_factory(ax.figure.transFigure, ax.transData)}
+        place |= {"va": "center", "weight": "bold", "zorder": 3}
         place |= {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1}}
-        ax.text(0, y, KINDS[kind], parse_math=False, **place).set_in_layout(False)
+        ax.text(0.01, y, KINDS[kind], parse_math=False, **place).set_in_layout(False)
         for row in own.itertuples():
             y += 1
             share = row.sd / row.prior_sd
             colour = GREYS[1] if row.contraction < LEAST_CONTRACTION else ARM_COLOURS[0]
             ax.plot([1, share], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
             ax.plot(share, y, marker="o", color=colour, markersize=6, gid="share")
-            beside(ax, f"{rounded(row.prior_sd)} → {rounded(row.sd)}", 76, y)
+            beside(ax, f"{rounded(row.prior_sd)} → {rounded(row.sd)}", 62, y)
             ticks.append(y)
             labels.append(short(parameter_label(row), 24))
         y += 1
     ax.axvline(1, color="black", linewidth=0.8, zorder=1)
     style.row_labels(ax, ticks, labels)
-    beside(ax, "prior → post. SD", 82, -1.1, weight="bold")
+    beside(ax, "SD: prior → post.", 62, -1.1, weight="bold", bbox={"facecolor": "white", "lw": 0, "pad": 1})
     right = max(1.1, 1.05 * (rows["sd"] / rows["prior_sd"]).max())
-    ax.set(xlim=(0, right), ylim=(y - 0.3, -1.6), xticks=np.linspace(0, 1, 5))
+    ax.set(xlim=(0, right), ylim=(y - 0.3, -1.6), xticks=(0, 0.5, 1))
     ax.set_xlabel("Posterior SD / prior SD (1: nothing learnt)")
     return ax
 
@@ -75,7 +78,7 @@ def synthesis_survival(survival: pd.DataFrame, *, arms: Sequence[str] = ()) -> l
     studies, colours = list(survival["study"].unique()), style.arm_colours(survival["arm"], arms)
     columns = min(2, len(studies))
     lines = -(-len(studies) // columns)
-    figure = Canvas(figsize=(WIDTH, 0.5 + 2.7 * lines), layout="constrained")
+    figure = Canvas(figsize=(WIDTH, 0.5 + 2.2 * lines), layout="constrained")
     grid = np.ravel(figure.subplots(lines, columns, sharey=True, squeeze=False))
     for ax in grid[len(studies) :]:
         ax.remove()
@@ -83,7 +86,7 @@ def synthesis_survival(survival: pd.DataFrame, *, arms: Sequence[str] = ()) -> l
     for ax, study in zip(grid, studies, strict=False):
         for arm, curve in survival[survival["study"] == study].groupby("arm", sort=False):
             _curve(ax, curve, colours[arm])
-        ax.set_title(short(study, 30), fontsize=10, loc="left", parse_math=False)
+        ax.set_title(short(study, 30), loc="left", parse_math=False)
         ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=style.month_ticks(end), xlabel="Months")
     grid[0].set_ylabel(words(survival["endpoint"].iloc[0]), parse_math=False)
     labels = [*(short(arm, 24) for arm in colours), "beyond the data"]
@@ -113,10 +116,10 @@ def response_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         colour = GREYS[1] if of_new_study(row) else ARM_COLOURS[0]
         ax.plot([row.lower, row.upper], [y, y], color=colour, gid="interval")
         ax.plot(row.estimate, y, marker="o", color=colour, markersize=7, gid="estimate")
-        beside(ax, format_posterior(row, most=2), 92, y)
+        beside(ax, format_posterior(row, most=2), 82, y)
     labels = [short(response_label(row), 24) for row in responses.itertuples()]
     style.row_labels(ax, range(len(labels)), labels)
-    ax.set(xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xticks=np.linspace(0, 1, 6))
+    ax.set(xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xticks=(0, 0.5, 1))
     ax.set_xlabel(f"Probability of response ({percent(responses['level'].iloc[0])} CrI)")
     return ax
 
@@ -124,20 +127,20 @@ def response_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 @rc_context(STYLE)
 def unprinted_plot(unprinted: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Where each estimate can lie that is not printed: median and interval as a ratio, on a log axis."""
-    ax = style.new_axes(ax, height=0.9 + 0.33 * len(unprinted))
+    ax = style.new_axes(ax, height=0.9 + 0.36 * len(unprinted))
     low, high = 0.97 * min(1, unprinted["lower"].min()), 1.03 * max(1, unprinted["upper"].max())
-    texts = [short(said, 34) for said in unprinted["said"]]
-    reach = 14 + 4.8 * max(map(len, texts))  # points that the longest takes beside the axes
     for y, row in enumerate(unprinted.itertuples()):
         ax.plot(
             [row.lower, row.upper], [y, y], color=GREYS[2], linewidth=7, solid_capstyle="butt", gid="band"
         )
         ax.plot(row.estimate, y, "|", color=GREYS[0], markersize=12, markeredgewidth=2, gid="estimate")
-        beside(ax, texts[y], reach, y)
     style.no_effect(ax)
     style.ratio_axis(ax, low, high, f"Estimate ({percent(unprinted['level'].iloc[0])} CrI), log scale")
     labels = [", ".join(filter(None, [row.arm, str(row.landmark)])) for row in unprinted.itertuples()]
-    style.row_labels(ax, range(len(labels)), [short(label, 24) for label in labels])
+    said = zip(labels, unprinted["said"], strict=True)
+    style.row_labels(
+        ax, range(len(labels)), [f"{short(label, 28)}\n{short(text, 28)}" for label, text in said]
+    )
     ax.set_ylim(len(labels) - 0.4, -0.6)
     return ax
 
@@ -148,7 +151,7 @@ def checks_plot(checks: pd.DataFrame) -> list[Axes]:
 
     Probabilities run from 0 to 1; months, hazard ratios and counts have axes of their own.
     """
-    figure = Canvas(figsize=(WIDTH, 0.7 + 0.95 * len(checks)), layout="constrained")
+    figure = Canvas(figsize=(WIDTH, 0.7 + 1.0 * len(checks)), layout="constrained")
     panels = list(np.ravel(figure.subplots(len(checks), 1, squeeze=False)))
     for ax, row in zip(panels, checks.itertuples(index=False), strict=True):
         ax.plot(
@@ -161,11 +164,11 @@ def checks_plot(checks: pd.DataFrame) -> list[Axes]:
         ax.plot(row.printed, 0.5, gid="printed", **PRINTED)
         ax.set_ylim(-0.6, 0.95)
         _check_scale(ax, row)
-        title = short(f"{row.row}: {describe(row)}", 60)
+        title = short(f"{row.row}: {describe(row)}", 84)
         if unit := kind_of(row).unit:
             title = title.replace(row.statistic, f"{row.statistic} ({unit})", 1)
-        ax.set_title(title, fontsize=9, loc="left", parse_math=False)
-        ax.set_title(f"p = {format_probability(row.p_value)}", fontsize=9, loc="right")
+        title = f"{title}; p = {format_probability(row.p_value)}"
+        ax.set_title("\n".join(wrap(title, 50)), loc="left", parse_math=False)
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
     band = Line2D([], [], color=GREYS[2], linewidth=7)
@@ -258,7 +261,7 @@ SYNTHESIS = {
         forest,
         "hazard-ratios",
         "Posterior median hazard ratios with intervals by landmark and arm (hollow: no limit); printed ones "
-        f"are open diamonds just below. Grey markers: predicted, no printed number. {TO_READ_A_RATIO}",
+        f"are open diamonds below them. Grey markers: predicted, no printed number. {TO_READ_A_RATIO}",
         forest_in_words,
     ),
     "comparison": Kind(

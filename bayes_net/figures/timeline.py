@@ -48,7 +48,7 @@ MARKS = {
 """How each kind of mark is drawn, in the order of the legend."""
 
 
-@rc_context(STYLE | {"font.size": 9, "axes.labelsize": 9, "legend.fontsize": 9, "axes.titlesize": 9})
+@rc_context(STYLE)
 def timeline(
     cohort: Cohort,
     *,
@@ -77,7 +77,7 @@ def timeline(
     lines = {str(duration(landmark)): duration(landmark).months for landmark in landmarks}
     if ax is None:
         height = HEAD + ROW * (len(rows) + HEADING * len(arms))
-        ax = Canvas(figsize=(style.NARROW, height), layout="constrained").add_subplot()
+        ax = Canvas(figsize=(style.WIDTH, height), layout="constrained").add_subplot()
     colours = style.arm_colours(people["arm"], cohort.arms)
     for row in ends.itertuples():
         bar = {"linewidth": 3, "solid_capstyle": "butt", "zorder": 1}

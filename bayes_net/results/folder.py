@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,8 +22,6 @@ from bayes_net.results.publishing import MANIFEST, read_manifest
 
 CONTENT, SPECIFICATION = "content.json", "specification.toml"
 POSTERIOR, REPORT = "posterior.nc", "report.html"
-NARROW = 280.0
-"""Points."""
 FORMAT = 1
 """Stands in the manifest, and counts up with every change after which older results cannot be read."""
 _TYPES = {"b": "bool", "i": "int64", "u": "int64", "f": "float64"}
@@ -39,12 +36,6 @@ class Illustration:
     svg: str
     caption: str
     alt: str
-
-    @property
-    def narrow(self) -> bool:
-        """Whether a phone shows all of it with its text large enough."""
-        width = re.search(r'<svg[^>]*? width="([0-9.]+)pt"', self.svg)
-        return width is not None and float(width[1]) <= NARROW
 
     @property
     def source(self) -> str:
