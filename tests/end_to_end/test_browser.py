@@ -209,7 +209,8 @@ def test_no_table_or_text_is_wider_than_the_column_that_shows_it(opened):
     """What is wider scrolls within itself, and lines of the specification break."""
     page = opened(1280)
     wide = page.evaluate(
-        "[...document.querySelectorAll('table, pre')].filter(n => n.scrollWidth > n.parentElement.clientWidth)"
+        "[...document.querySelectorAll('table, pre')]"
+        ".filter(n => n.scrollWidth > n.parentElement.clientWidth)"
         ".map(n => [n.tagName, getComputedStyle(n.parentElement).overflowX])"
     )
     assert [each for each in wide if each != ["TABLE", "auto"]] == []
