@@ -80,8 +80,10 @@ def by_imputation(
             name: fit[name].to_dataset().isel(own).drop_vars(schema.IMPUTATION)
             for name in ("posterior", "sample_stats")
         }
+        if "constant_data" in fit.children:  # estimands need it
+            groups["constant_data"] = fit["constant_data"].to_dataset()
         parts[one] = (
-            xr.DataTree.from_dict(groups),
+            xr.DataTree.from_dict({"/": xr.Dataset(attrs=fit.attrs), **groups}),
             {name: x.isel(own).drop_vars(schema.IMPUTATION) for name, x in quantities.items()},
         )
     return parts

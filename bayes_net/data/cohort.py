@@ -171,6 +171,7 @@ def read_cohort(
     pfs_after_os: str = "refuse",
     accept: str | Sequence[str] = (),
     scan_visits: Mapping[str, float] | None = None,
+    missing_covariates: str = "refuse",
 ) -> Cohort:
     """The cohort of a patient table and a scan table, each a file or a DataFrame.
 
@@ -197,6 +198,7 @@ def read_cohort(
     nothing; ``change_unit``, "percent" or "fraction"; ``pfs_censored_at_death``, whether PFS that is censored
     on the day of death is an "event", "censored" or warned of; ``pfs_after_os``, whether to "refuse" PFS that
     ends later than OS, or to "keep" it with a warning; ``accept``, codes of warnings that are meant so.
+    ``missing_covariates`` are a reason to "refuse", or "keep" them for ``expose_imputed``.
     ``synthetic`` says that the patients are nobody's; None: if a column of that name says so of all.
 
     Raises
@@ -225,7 +227,9 @@ def read_cohort(
     people, visits, notes, problems = _without(people, visits, exclude_patients)
     people, visits, declared, undeclared = _conventional(people, visits, how)
     people, visits, dated, undated = counted_from_dates(people, visits, per_unit * schema.DAYS_PER_MONTH)
-    people, found = rules.typed_patients(people, covariates, per_unit)
+    people, found = rules.typed_patients(
+        people, covariates, per_unit, keep_missing=missing_covariates == "keep"
+    )
     visits, found_in_scans = rules.typed_scans(visits, per_unit, CHANGE_UNITS[change_unit or "percent"])
     people, at_death = _death_ends_pfs(people, how)
     visits, dropped = prepared_scans(

@@ -121,6 +121,8 @@ class _Piece:
             "percentage points of at most 100, positive when smaller",
         )
         table = frame.assign(**{ARM: np.array(self.arms)[arm]})
+        known = table[[each.name for each in self.covariates]].notna().all(axis=1).to_numpy()
+        self._check("covariates", ~known, rows, "a value in every row")
         values = [each.values(table) for each in self.covariates]
         covariates = np.hstack(values) if values else np.empty((len(frame), 0))
         names = tuple(column for each in self.covariates for column in each.columns)

@@ -225,7 +225,8 @@ class Covariate:
             )
         if missing := int(table[self.name].isna().sum()):
             raise InputError(
-                f"covariate {self.name!r} is missing of {missing} patients; expected a value of each"
+                f"covariate {self.name!r} is missing of {missing} patients; expected a value of each, or "
+                "expose_imputed, which completes them"
             )
         coded = self._code(table[self.name])
         if not self.arms:

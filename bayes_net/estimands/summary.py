@@ -59,6 +59,13 @@ def mixture_errors(x: np.ndarray, imputation: np.ndarray, tail: tuple[float, flo
     }
 
 
+def imputation_variances(draws: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    """Variance within imputations (their mean) and between them (of their means), of pooled draws."""
+    groups = draws.groupby(IMPUTATION)
+    within, means = groups.var(SAMPLE_DIMS, ddof=1), groups.mean(SAMPLE_DIMS)
+    return within.mean(IMPUTATION), means.var(IMPUTATION, ddof=1)
+
+
 def _error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values)))
 

@@ -137,8 +137,8 @@ def _curves(
         densities = curves.slope_densities(fits, slope_prior)
         measure = f"{ENDPOINT_LABELS[endpoint]}, {next(reported_scales(fitted.job.measure))[0]}"
         yield _figure("prior_posterior", endpoint, densities, arms=arms, subject=measure)
-    if fitted.job.concerned is not None:
-        return  # replicates would follow completed follow-up, which nobody observed
+    if fitted.job.concerned is not None or fitted.job.completed:
+        return  # replicates would follow completed follow-up, or completed patients, which nobody observed
     times = np.linspace(0, fitted.job.data.time.max(), CURVE_POINTS)
     replicated = curves.predictive_table([fitted], times, ci_prob=ci_prob)
     observed = pd.concat(

@@ -4,6 +4,11 @@ from .imputation import (
     fit_imputed as fit_imputed,
     impute_censored as impute_censored,
 )
+from .missing import (
+    Imputation as Imputation,
+    expose_imputed as expose_imputed,
+    fit_completed as fit_completed,
+)
 from .patients import (
     fit as fit,
     stack as stack,

@@ -256,26 +256,40 @@ def fit_imputed(
     completed = impute_censored(data, fit, censoring, seed=seed, concerned=concerned)
     shape = layout([data, *beside, *completed])
     trees = []
-    for own, own_seed in zip(completed, _seeds(seed, censoring.imputations), strict=True):
+    for own, own_seed in zip(completed, seeds_of(seed, censoring.imputations), strict=True):
 
         def sampled(how: Sampler, seed: int, own: Exposure = own) -> xr.DataTree:
-            return _brief(refit(own, hazard, seed=seed, sampler=how, shape=shape))
+            return brief_fit(refit(own, hazard, seed=seed, sampler=how, shape=shape))
 
-        seeds = [own_seed] if passes is None else [own_seed, _seeds(own_seed, 2)[0]]
+        seeds = [own_seed] if passes is None else [own_seed, seeds_of(own_seed, 2)[0]]
         trees.append(careful(sampled, passes or (lambda _: True), sampler=sampler, seeds=seeds))
     return _pooled(fit, trees, data, completed, concerned, censoring)
 
 
-def _seeds(seed: int, count: int) -> list[int]:
+def seeds_of(seed: int, count: int) -> list[int]:
+    """A seed for each of so many fits."""
     return [int(s) for s in np.random.SeedSequence([seed, 1]).generate_state(count, np.uint64) >> 1]
 
 
-def _brief(tree: xr.DataTree) -> xr.DataTree:
+def brief_fit(tree: xr.DataTree) -> xr.DataTree:
     """What is pooled: of completed data, log-likelihoods and events say nothing about patients."""
     kept = {name: tree[name].to_dataset() for name in ("posterior", "sample_stats", "constant_data")}
     # log_hazard has what the steps of the walk say
     kept["posterior"] = kept["posterior"].drop_dims("boundary", errors="ignore")
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=tree.attrs), **kept}, name="fit")
+
+
+def pooled(trees: Sequence[xr.DataTree]) -> dict[str, xr.Dataset]:
+    """Draws of all imputations side by side along ``chain``, with a coordinate ``imputation``."""
+    groups = {}
+    for name in ("posterior", "sample_stats"):
+        joined = xr.concat([tree[name].to_dataset() for tree in trees], dim=CHAIN)
+        each = joined.sizes[CHAIN] // len(trees)
+        number = np.repeat(np.arange(1, len(trees) + 1), each)
+        groups[name] = joined.assign_coords(
+            {CHAIN: np.arange(joined.sizes[CHAIN]), IMPUTATION: (CHAIN, number)}
+        )
+    return groups
 
 
 def _pooled(
@@ -286,14 +300,7 @@ def _pooled(
     concerned: np.ndarray,
     censoring: Censoring,
 ) -> xr.DataTree:
-    groups = {}
-    for name in ("posterior", "sample_stats"):
-        joined = xr.concat([tree[name].to_dataset() for tree in trees], dim=CHAIN)
-        each = joined.sizes[CHAIN] // len(trees)
-        number = np.repeat(np.arange(1, len(trees) + 1), each)
-        groups[name] = joined.assign_coords(
-            {CHAIN: np.arange(joined.sizes[CHAIN]), IMPUTATION: (CHAIN, number)}
-        )
+    groups = pooled(trees)
     groups |= {name: fit[name].to_dataset() for name in ("prior", "observed_data") if name in fit.children}
     events = np.mean([own.events.sum(axis=1) for own in completed], axis=0) - data.events.sum(axis=1)
     counted = np.bincount(data.arm[concerned], minlength=len(data.arms))

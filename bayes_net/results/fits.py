@@ -23,7 +23,7 @@ from bayes_net.estimands.ratios import (
     hazard_ratio,
     interaction,
 )
-from bayes_net.estimands.summary import probability, summarise
+from bayes_net.estimands.summary import imputation_variances, probability, summarise
 from bayes_net.labels import landmark_labels
 from bayes_net.numbers import plain_table, significant
 from bayes_net.results.columns import HAZARD_RATIO_BOUNDS, hazard_ratio_columns
@@ -39,7 +39,8 @@ class Job:
 
     ``concerned`` says whose follow-up after censoring is to be imputed (None: nobody's, the ordinary fit);
     responders have shrunk by ``apart`` points more than others (None: not known). ``transition`` is the step
-    from state to state that it is about ("": it is about the endpoint itself).
+    from state to state that it is about ("": it is about the endpoint itself). Where covariates are missing,
+    ``completed`` has the exposure of each imputation, of which ``data`` is the first.
     """
 
     endpoint: str
@@ -50,6 +51,7 @@ class Job:
     concerned: np.ndarray | None = None
     apart: float | None = None
     transition: str = ""
+    completed: tuple[Exposure, ...] = ()
 
     @property
     def joint(self) -> bool:
@@ -166,6 +168,27 @@ def _ratios(fitted: Fitted) -> Iterator[tuple[str, str, xr.DataArray]]:
         between = covariate_interaction(fit, among=ratios[schema.COVARIATE].values.tolist())
         for each in (ratios, between)[: 1 + bool(between.size)]:
             yield name, "covariate", each.rename({schema.COVARIATE: schema.ARM})
+
+
+def missing_information_table(fits: Sequence[Fitted]) -> pd.DataFrame:
+    """What is not known of each hazard ratio because covariates are missing, of the fits to imputed ones.
+
+    Columns: what it is about, the SD of its logarithm ``within`` an imputation and ``between`` imputations,
+    and ``missing_information``, the share of its variance that is from not knowing the missing values (Rubin
+    1987, doi:10.1002/9780470316696).
+    """
+    rows = []
+    for f in (f for f in fits if f.job.completed):
+        job = f.job
+        for measure, estimand, draws in _ratios(f):
+            within, between = imputation_variances(np.log(draws))
+            about = [job.endpoint, job.population, measure, estimand, job.landmark.label, job.landmark.biased]
+            for arm in draws[schema.ARM].values:
+                w, b = float(within.sel({schema.ARM: arm})), float(between.sel({schema.ARM: arm}))
+                more = (1 + 1 / len(job.completed)) * b
+                rows.append([*about, arm, w**0.5, b**0.5, more / (w + more)])
+    names = ["endpoint", "population", "measure", "estimand", "landmark", "biased", schema.ARM]
+    return pd.DataFrame(rows, columns=[*names, "within", "between", "missing_information"])
 
 
 def reported_scales(measure: Measure) -> Iterator[tuple[str, float]]:

@@ -13,6 +13,7 @@ import xarray as xr
 
 from bayes_net.assumptions.hazard import Hazard, free_variables
 from bayes_net.assumptions.priors import Flat, HalfNormal, Prior, Priors
+from bayes_net.checks.gate import by_imputation
 from bayes_net.checks.influence import most_influential
 from bayes_net.checks.power import power_scaling, tipping_factor
 from bayes_net.checks.prediction import Prediction, prediction
@@ -27,9 +28,11 @@ from bayes_net.results.fits import Fitted, Job, before_data, profile_label, repo
 from bayes_net.schema import (
     ARM,
     ARM_EFFECT,
+    CHAIN,
     COVARIATE,
     COVARIATE_EFFECT,
     FAILED,
+    IMPUTATION,
     PASSED,
     PFS,
     SLOPE,
@@ -225,7 +228,7 @@ def arm_difference_table(
         data, everyone = f.job.data, isinstance(f.job.measure, WithoutShrinkage)
         if not comparable(f.fit, data, everyone=everyone):
             continue  # the report says which arms no study has together
-        drawn = arm_differences(f.fit, data, times, horizon=horizon, everyone=everyone)
+        drawn = _differences(f, times, horizon=horizon, everyone=everyone)
         reach = dict(zip(data.arms, np.minimum(data.last_follow_up, data.last_follow_up[0]), strict=True))
         for quantity, draws in drawn.data_vars.items():
             table = summarise(draws, ci_prob=ci_prob, interval=interval, limits=False)
@@ -243,6 +246,17 @@ def arm_difference_table(
     columns = [*_ABOUT, ARM, "against", "averaged_over", "quantity", "time", "estimate", "lower", "upper"]
     columns += ["level", "interval", "prob_above_0", "mcse", "ess_bulk", "rhat", "gate"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _differences(f: Fitted, times: Sequence[float], **how: Any) -> xr.Dataset:
+    """Differences of arms; where covariates are missing, of each imputation's patients by its own draws."""
+    if not f.job.completed:
+        return arm_differences(f.fit, f.job.data, times, **how)
+    fits = [tree for tree, _ in by_imputation(f.fit, {}).values()]
+    parts = [
+        arm_differences(own, data, times, **how) for own, data in zip(fits, f.job.completed, strict=True)
+    ]
+    return xr.concat(parts, dim=CHAIN).assign_coords({IMPUTATION: f.fit["posterior"][IMPUTATION]})
 
 
 def primary(fits: Sequence[Fitted], endpoint: str = PFS) -> list[Fitted]:

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_net.assumptions.priors import Prior
+from bayes_net.assumptions.hazard import Hazard
 from bayes_net.data.follow_up import TO_PROGRESSION
+from bayes_net.data.landmarks import LandmarkSet
 from bayes_net.data.terms import Response
 from bayes_net.estimands.arms import STATES, state_probabilities
 from bayes_net.estimands.summary import probability, summarise
@@ -132,15 +133,15 @@ def last_follow_up(own: Mapping[str, Fitted]) -> list[float]:
 
 def across_table(
     fits: Sequence[Fitted],
-    patients: Callable[[Job], Sequence[str]],
-    prior: Callable[[Job], Prior],
+    sets: Mapping[tuple[str, bool], LandmarkSet],
+    hazard_of: Callable[[Job], Hazard],
     *,
     seed: int,
     ci_prob: float,
     interval: str,
 ) -> pd.DataFrame:
     """Hazard ratios of each arm at every true landmark and, ``ACROSS``, of their mean, by a composite
-    likelihood (``across_landmarks``); by endpoint and measure.
+    likelihood (``across_landmarks``); by endpoint and measure. ``sets`` have the patients of the fits.
 
     Columns: endpoint, population, measure, landmark, arm, hr, lower, upper, level, interval, prob_below_1,
     robust_to_naive (standard errors of a common slope), spread (posterior median of the standard deviation of
@@ -154,8 +155,8 @@ def across_table(
         by_label = {f.job.landmark.label: f for f in own}
         found = across_landmarks(
             {label: f.fit for label, f in by_label.items()},
-            {label: patients(f.job) for label, f in by_label.items()},
-            prior(own[0].job),
+            {label: _patients(sets, f.job) for label, f in by_label.items()},
+            hazard_of(own[0].job).priors.slope,
             seed=seed,
         )
         ratios = np.exp(found.slopes)
@@ -186,6 +187,11 @@ def across_table(
     ]
     columns += ["prob_below_1", "robust_to_naive", "spread", "gate"]
     return pd.concat(parts, ignore_index=True)[columns]
+
+
+def _patients(sets: Mapping[tuple[str, bool], LandmarkSet], job: Job) -> list[str]:
+    itt = "intention to treat" in job.population
+    return sets[job.endpoint, itt].at(job.landmark.label)["patient"].tolist()
 
 
 def _of_one_kind(fits: Iterable[Fitted]) -> list[list[Fitted]]:

@@ -15,6 +15,7 @@ from bayes_net.numbers import format_count, format_probability, percent, rounded
 from bayes_net.results.fits import Job
 from bayes_net.schema import ARM
 from bayes_net.workflow.analysis import Prepared
+from bayes_net.workflow.jobs import refuse_completed
 from bayes_net.workflow.patients import PreparedPatients
 
 
@@ -40,6 +41,7 @@ def models_to_calibrate(prepared: Prepared) -> tuple[PreparedPatients, list[Job]
         raise InputError(
             'there is no slope of shrinkage at a true landmark; expected one, such as times = ["150d"]'
         )
+    refuse_completed(jobs, "a calibration")
     return prepared, jobs
 
 

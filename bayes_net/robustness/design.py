@@ -24,6 +24,7 @@ from bayes_net.schema import ARM, FAILED, PASSED
 from bayes_net.specification.base import Plan
 from bayes_net.specification.patients import DesignSection
 from bayes_net.workflow.analysis import Progress, fit_models, prepare
+from bayes_net.workflow.jobs import refuse_completed
 from bayes_net.workflow.patients import PreparedPatients
 from bayes_net.workflow.write import write_report
 
@@ -107,6 +108,7 @@ def _job(prepared: PreparedPatients, section: DesignSection) -> Job:
     landmark = section.landmark or plan.landmarks.times[0]
     for job in prepared.jobs:
         if (job.endpoint, job.landmark.label) == (endpoint, landmark) and not job.landmark.biased:
+            refuse_completed([job], "a planned study")
             return job
     known = ", ".join(dict.fromkeys(j.landmark.label for j in prepared.jobs if not j.landmark.biased))
     raise InputError(

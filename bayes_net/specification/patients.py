@@ -75,6 +75,7 @@ class PatientsPlan(Plan):
     covariates: Annotated[tuple[CovariateSection, ...], sections.listed_tables("covariates")] = ()
     baseline: sections.BaselineSection
     priors: PriorSection = PriorSection()
+    missing: sections.MissingSection | None = None
     censoring: sections.CensoringSection | None = None
     sampling: sections.SamplingSection
     report: sections.ReportSection = sections.ReportSection()
@@ -95,6 +96,8 @@ class PatientsPlan(Plan):
                 'landmarks.joint = "hierarchical" needs the likelihood of every patient as observed; remove '
                 "[censoring], which completes follow-up"
             )
+        if self.missing is not None:
+            self._completed()
         if self.slopes == NONE:
             self._without_shrinkage()
         elif self.data.lacks_scans:
@@ -117,6 +120,21 @@ class PatientsPlan(Plan):
             )
         if isinstance(self.baseline.cuts, dict) and PFS not in self.baseline.cuts:
             raise ValueError("landmarks.transitions needs cut-points for pfs too in baseline.cuts")
+
+    def _completed(self) -> None:
+        """What needs each patient's own covariates, and what would be imputed at once with them."""
+        together = self.landmarks.joint == sections.HIERARCHICAL
+        if self.censoring is not None or self.landmarks.transitions or self.report.prediction or together:
+            raise ValueError(
+                "[missing] completes the covariates of each landmark's patients for its own models alone: "
+                'remove it, or [censoring], landmarks.transitions, landmarks.joint = "hierarchical" and '
+                "report.prediction"
+            )
+
+    @property
+    def missing_covariates(self) -> str:
+        """What becomes of covariates that are missing of some patients."""
+        return "refuse" if self.missing is None else "keep"
 
     def _without_shrinkage(self) -> None:
         """Nothing that is asked for is about shrinkage."""

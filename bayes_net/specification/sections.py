@@ -284,6 +284,16 @@ class CensoringSection(Section):
         return self
 
 
+class MissingSection(Section):
+    """Covariates that are missing of some patients are imputed; without this section they are refused."""
+
+    imputations: Annotated[Whole, Field(ge=2, le=MOST_IMPUTATIONS)] = 20
+    """How often the table of patients is completed at each landmark; each takes a fit."""
+    numbers: Literal["matching", "normal"] = "matching"
+    """How a number is imputed: as the value of one of five patients with nearly the same prediction, so that
+    it is always one that occurs; or as the prediction and a normal error."""
+
+
 MOST_DRAWS, MOST_CHAINS = 1_000_000, 1000
 Draws = Annotated[Whole, Field(ge=100, le=MOST_DRAWS, description="Draws of each chain that are kept.")]
 Tune = Annotated[Whole, Field(ge=100, le=MOST_DRAWS, description="Draws of each chain before these.")]

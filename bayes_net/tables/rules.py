@@ -26,6 +26,10 @@ FOLLOW_UP = ("pfs_time", "os_time")
 EVENTS = ("pfs_event", "os_event")
 RESPONSES = ("CR", "PR", "SD", "PD", "NE", "ND", "NED", "NON-CR/NON-PD")
 _PATIENT_REMEDY = "Correct the table, or exclude these patients (exclude_patients)."
+_COVARIATE_REMEDY = (
+    "Correct the table, exclude these patients (exclude_patients), or have their values imputed: by a "
+    'section [missing] of the specification (in Python, missing_covariates = "keep" and expose_imputed).'
+)
 _SCAN_REMEDY = "Correct the table, or leave these scans out of it."
 MISSING, DUPLICATE = "missing", "duplicate"
 _RULES = {
@@ -46,6 +50,7 @@ _RULES = {
     "unknown response": ("values of {column} that are not known", f"one of {', '.join(RESPONSES)}, or empty"),
 }
 _FILLED: Rules = {MISSING: pd.Series.isna}
+_FILLED_SOMEWHERE: Rules = {MISSING: lambda values: values.isna() & values.isna().all()}
 _NOT_NEGATIVE: Rules = {"negative": lambda values: values < 0}
 _PATIENT_RULES: dict[str, Rules] = {
     "patient": _FILLED | {DUPLICATE: lambda values: values.duplicated(keep=False) & values.notna()},
@@ -65,8 +70,11 @@ _SCAN_RULES: dict[str, Rules] = {
 }
 
 
-def typed_patients(table: Table, covariates: Sequence[str], per_unit: float) -> tuple[Table, list[str]]:
-    """Patients as text, months and 0/1, and what is wrong with single columns."""
+def typed_patients(
+    table: Table, covariates: Sequence[str], per_unit: float, *, keep_missing: bool = False
+) -> tuple[Table, list[str]]:
+    """Patients as text, months and 0/1, and what is wrong with single columns; with ``keep_missing``
+    covariates may be missing of some patients."""
     frame, wrong, found = table.frame.copy(), {}, []
     for column in frame.columns.difference(covariates):
         frame[column] = text(frame[column])
@@ -80,8 +88,9 @@ def typed_patients(table: Table, covariates: Sequence[str], per_unit: float) -> 
             )
     for column in covariates:
         frame = frame.assign(**{column: _covariate(frame[column])})
-    rules = _PATIENT_RULES | dict.fromkeys(covariates, _FILLED)
-    found = _column_problems(identified, frame, rules, wrong, _PATIENT_REMEDY)
+    filled = _FILLED_SOMEWHERE if keep_missing else _FILLED
+    found = _column_problems(identified, frame, _PATIENT_RULES, wrong, _PATIENT_REMEDY)
+    found += _column_problems(identified, frame, dict.fromkeys(covariates, filled), {}, _COVARIATE_REMEDY)
     return replace(table, frame=frame), found
 
 

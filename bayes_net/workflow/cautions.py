@@ -197,6 +197,7 @@ def poor_covariates(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> 
         if covariate.reference is not None and jobs:
             known = cohort.patients[covariate.name].to_numpy(float)
             values = (known - covariate.reference) / covariate.scale
+            values = values[np.isfinite(values)]
             away, sd = abs(float(np.median(values))), float(values.std())
             if away > FAR_UNITS and away > FAR_UNITS * sd > 0:
                 median = covariate.reference + float(np.median(values)) * covariate.scale
@@ -264,13 +265,13 @@ def check_covariates(plan: PatientsPlan, cohort: Cohort) -> None:
             continue
         values = cohort.patients[covariate.name]
         if values.dtype.kind != "f":
-            found = sorted(set(values.astype(str)))
+            found = sorted(set(values.dropna().astype(str)))
             raise InputError(
                 f"covariate {covariate.name!r} has a reference, as numbers have, but its values are text "
                 f"({listed(found)}); give levels instead"
             )
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            largest = np.abs((values.to_numpy(float) - covariate.reference) / covariate.scale).max()
+            largest = np.abs((values.dropna().to_numpy(float) - covariate.reference) / covariate.scale).max()
         if not largest <= MOST_COVARIATE:
             raise InputError(
                 f"covariate {covariate.name!r} enters as (value - {covariate.reference:g}) / "

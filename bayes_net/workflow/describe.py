@@ -27,13 +27,13 @@ from bayes_net.numbers import (
 )
 from bayes_net.report.patients import CENSORING, CHANGES
 from bayes_net.report.tables import by_landmark, format_printed, hazard_ratio_table
-from bayes_net.results.fits import Fitted
+from bayes_net.results.fits import Fitted, at_landmarks
 from bayes_net.results.synthesis import borrowing_in_words
 from bayes_net.schema import ASSOCIATION, ENDPOINT_LABELS, PER_1_POINT, PER_10_POINTS, PFS, words
 from bayes_net.statistics.kinds import KINDS
 from bayes_net.tables.reading import NEW_THERAPY
 from bayes_net.workflow.analysis import Analysis, Prepared
-from bayes_net.workflow.jobs import censoring_of
+from bayes_net.workflow.jobs import censoring_of, missing_tables
 from bayes_net.workflow.patients import PreparedPatients
 from bayes_net.workflow.synthesis import PreparedNetwork
 
@@ -150,6 +150,8 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
         dated=PFS in plan.landmarks.endpoints and plan.landmarks.progression == AT_THE_SCAN,
         new_therapies=_new_therapies(prepared),
         ends_there=plan.landmarks.new_therapy == CENSORED_THERE,
+        joint=any(job.joint for job in prepared.jobs),
+        **_gaps_in_words(prepared, fits),
         censoring=censoring,
         imputed=[_imputed_in_words(f) for f in fits] if censoring else [],
         CHANGES=CHANGES,
@@ -187,6 +189,20 @@ def _new_therapies(prepared: PreparedPatients) -> str:
     return " and ".join(
         f"{counted(int(n.sum()), 'patient')} before the end of {name.upper()}" for name, n in began.items()
     )
+
+
+def _gaps_in_words(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[str, Any]:
+    """What is missing at each landmark, by covariate and arm, and the largest share of information that a
+    hazard ratio lacks for it."""
+    tables = missing_tables(prepared.sets, at_landmarks(fits))
+    known, found = tables["missing_information"], tables["missing"]
+    by_place = found.groupby(["endpoint", "landmark", "covariate"], sort=False)
+    gaps = []
+    for (endpoint, label, name), rows in by_place:
+        rows = rows.drop_duplicates("arm")
+        shares = (f"{r.arm} {r.missing} of {r.n}" for r in rows.itertuples())
+        gaps.append(f"{endpoint.upper()}, {label}, {name}: {', '.join(shares)}")
+    return {"gaps": gaps, "unknown": percent(known["missing_information"].max()) if len(known) else ""}
 
 
 def _imputed_in_words(fitted: Fitted) -> str:

@@ -12,7 +12,6 @@ import pandas as pd
 from bayes_net.assumptions.priors import NONE
 from bayes_net.data.assessments import RESPONSE_POINTS
 from bayes_net.data.cohort import Cohort
-from bayes_net.data.exposure import expose
 from bayes_net.data.follow_up import NEVER_AT_RISK, TO_PROGRESSION, time_dependent, transitions
 from bayes_net.data.intervals import checked_cuts, equal_event_cuts
 from bayes_net.data.landmarks import (
@@ -24,9 +23,10 @@ from bayes_net.data.landmarks import (
     landmark,
 )
 from bayes_net.data.terms import Covariate, Measure, Response
-from bayes_net.errors import Gathered, InputError
+from bayes_net.errors import Gathered, InputError, listed
 from bayes_net.inference.imputation import Censoring, concerned_patients
-from bayes_net.results.fits import Job
+from bayes_net.inference.missing import Imputation, expose_imputed
+from bayes_net.results.fits import Fitted, Job, missing_information_table
 from bayes_net.schema import ANY_TIME, NO_LIMIT, OS, PFS, SCANNED
 from bayes_net.specification.base import Plan
 from bayes_net.specification.patients import PatientsPlan
@@ -76,6 +76,50 @@ def censoring_of(plan: Plan) -> Censoring | None:
     return Censoring(**section.model_dump(exclude={"horizon"}), horizon=horizon)
 
 
+def imputation_of(plan: PatientsPlan) -> Imputation:
+    """How the plan completes covariates."""
+    return Imputation() if plan.missing is None else Imputation(**plan.missing.model_dump())
+
+
+def covariates_missing(plan: PatientsPlan, cohort: Cohort) -> bool:
+    """Whether a covariate of the plan is missing of somebody."""
+    return bool(cohort.patients[[each.name for each in plan.covariates]].isna().any(axis=None))
+
+
+def refuse_completed(jobs: Sequence[Job], what: str) -> None:
+    """Raise an ``InputError`` where ``what`` would take imputed covariates for the patients' own."""
+    if concerned := [job.label for job in jobs if job.completed]:
+        raise InputError(
+            f"covariates are missing in {listed(concerned)}, and {what} needs each patient's own; expected a "
+            "model without them, or patients of whom all are known"
+        )
+
+
+def missing_tables(
+    sets: Mapping[tuple[str, bool], LandmarkSet], fits: Sequence[Fitted]
+) -> dict[str, pd.DataFrame]:
+    """How much is missing, and what is not known for it, by name of the table."""
+    return {"missing": missing_table(sets), "missing_information": missing_information_table(fits)}
+
+
+def missing_table(sets: Mapping[tuple[str, bool], LandmarkSet]) -> pd.DataFrame:
+    """How many patients of each landmark and arm lack each covariate that somebody lacks there: endpoint,
+    population, landmark, covariate, arm, n, missing, share. Empty where nothing is missing."""
+    rows = []
+    for (endpoint, itt), chosen in sets.items():
+        population = chosen.population + (", intention to treat" if itt else "")
+        for at in chosen.landmarks:
+            own = chosen.at(at.label)
+            for name in (name for name in chosen.covariates if own[name].isna().any()):
+                lacks = own[name].isna().groupby(own["arm"])
+                for arm in chosen.arms:
+                    n, missing = int(lacks.size().get(arm, 0)), int(lacks.sum().get(arm, 0))
+                    share = missing / n if n else np.nan
+                    rows.append((endpoint, population, at.label, name, arm, n, missing, share))
+    columns = ["endpoint", "population", "landmark", "covariate", "arm", "n", "missing", "share"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def points_apart(plan: PatientsPlan, sets: Mapping[tuple[str, bool], LandmarkSet]) -> float | None:
     """By how many points responders have shrunk more than others, to the point: the difference of mean best
     shrinkage at each true landmark, averaged over responders. None: scans have no sizes, or no landmark has
@@ -108,10 +152,12 @@ def job_at(
 ) -> Job:
     """The model of one endpoint, way in which shrinkage enters, and landmark; ``reasons`` say why follow-up
     ended, where that is known, and ``terms`` are the covariates."""
+    from bayes_net.inference.sampling import seed_of
+
     itt = plan.landmarks.intention_to_treat and isinstance(measure, Response)
     chosen = sets[endpoint, itt]
     rows = chosen.at(at.label)
-    data = expose(
+    completed = expose_imputed(
         chosen,
         at.label,
         cuts=_cuts(plan, endpoint, rows["time"].to_numpy(), rows["event"].to_numpy()),
@@ -119,8 +165,10 @@ def job_at(
         covariates=terms,
         progression=plan.landmarks.progression,
         studies=plan.baseline.studies,
+        seed=seed_of(plan.sampling.seed, label=f"missing, {endpoint}, {measure.label}, {at.label}"),
+        how=imputation_of(plan),
     )
-    population = chosen.population + (", intention to treat" if itt else "")
+    data, population = completed[0], chosen.population + (", intention to treat" if itt else "")
     censoring, concerned = censoring_of(plan), None
     if censoring is not None:
         why = (
@@ -129,7 +177,8 @@ def job_at(
             else rows["patient"].map(reasons.set_index("patient")[f"{endpoint}_reason"])
         )
         concerned = concerned_patients(data, censoring, shrinkage=rows["shrinkage"], reasons=why)
-    return Job(endpoint, population, at, measure, data, concerned)
+    several = completed if len(completed) > 1 else ()
+    return Job(endpoint, population, at, measure, data, concerned, completed=several)
 
 
 def jobs_of(
@@ -146,7 +195,7 @@ def jobs_of(
             for at in sets[endpoint, False].landmarks:
                 with gathered.step(), np.errstate(over="ignore"):  # check_covariates says of what is too far
                     jobs.append(job_at(plan, sets, endpoint, measure, at, cohort.reasons, terms))
-            if plan.has_joint_model:
+            if plan.has_joint_model and not covariates_missing(plan, cohort):
                 with gathered.step(), np.errstate(over="ignore"):
                     jobs.append(joint_job(plan, cohort, endpoint, measure, terms))
     if plan.landmarks.transitions:

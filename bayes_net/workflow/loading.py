@@ -22,8 +22,8 @@ from bayes_net.tables.notes import HANDLED, Note
 def load_data(
     data: DataSection,
     folder: Path,
-    *,
     covariates: Sequence[str] = (),
+    missing: str = "refuse",
     cohorts: dict[str, Cohort] | None = None,
     tables: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> Cohort:
@@ -31,7 +31,8 @@ def load_data(
     read already, or else read and validated, or generated, and kept there.
 
     What calls for judgement is in its notes, and no warning besides. ``tables`` (patients, scans) take the
-    place of the files of these names, and are not kept.
+    place of the files of these names, and are not kept. ``missing`` says what becomes of missing covariates:
+    "refuse" or "keep".
 
     Raises
     ------
@@ -39,18 +40,24 @@ def load_data(
         There are tables, and the section reads no such files; or the data break a rule.
     """
     if tables:
-        return _read_given(data, folder, covariates, tables)
-    asked = repr((data.model_dump(include=set(DataSection.model_fields)), sorted(covariates), folder))
+        return _read_given(data, folder, covariates, missing, tables)
+    asked = repr(
+        (data.model_dump(include=set(DataSection.model_fields)), sorted(covariates), folder, missing)
+    )
     cohorts = {} if cohorts is None else cohorts
     if asked not in cohorts:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CohortWarning)
-            cohorts[asked] = _read(data, folder, covariates)
+            cohorts[asked] = _read(data, folder, covariates, missing)
     return cohorts[asked]
 
 
 def _read_given(
-    data: DataSection, folder: Path, covariates: Sequence[str], tables: Mapping[str, pd.DataFrame]
+    data: DataSection,
+    folder: Path,
+    covariates: Sequence[str],
+    missing: str,
+    tables: Mapping[str, pd.DataFrame],
 ) -> Cohort:
     if data.synthetic or data.adam is not None:
         how = "generates its patients" if data.synthetic else "reads ADaM data sets"
@@ -60,7 +67,7 @@ def _read_given(
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CohortWarning)
-        cohort = _read(data, folder, covariates, tables)
+        cohort = _read(data, folder, covariates, missing, tables)
     message = (
         f"{' and '.join(tables)} given as a table, in the place of the file that the specification names"
     )
@@ -72,6 +79,7 @@ def _read(
     data: DataSection,
     folder: Path,
     covariates: Sequence[str],
+    missing: str,
     tables: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> Cohort:
     if data.adam is not None:
@@ -90,6 +98,7 @@ def _read(
             pfs_censored_at_death=data.pfs_censored_at_death,
             missing_codes=data.missing_codes,
             accept=data.accept,
+            missing_covariates=missing,
         )
     if data.patients is None or data.time_unit is None:
         return simulate_cohort(seed=data.synthetic_seed or 0)
@@ -113,6 +122,7 @@ def _read(
         pfs_censored_at_death=data.pfs_censored_at_death,
         accept=data.accept,
         synthetic=None,
+        missing_covariates=missing,
     )
 
 
@@ -126,4 +136,5 @@ def read_patients(plan: object) -> Cohort:
     """
     if not isinstance(plan, PatientsPlan):
         raise InputError("this specification is a synthesis; expected one of patients, with a section [data]")
-    return load_data(plan.data, plan.folder, covariates=[each.name for each in plan.covariates])
+    names = [each.name for each in plan.covariates]
+    return load_data(plan.data, plan.folder, covariates=names, missing=plan.missing_covariates)

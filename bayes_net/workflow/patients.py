@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.assumptions.hazard import Hazard
-from bayes_net.assumptions.priors import NONE, Prior
+from bayes_net.assumptions.priors import NONE
 from bayes_net.checks.conflict import prior_conflict
 from bayes_net.checks.gate import Gate, gate, worst_of
 from bayes_net.checks.influence import influence
@@ -25,6 +25,7 @@ from bayes_net.errors import Gathered, InputError, refuse
 from bayes_net.estimands.ratios import OVER_TIME
 from bayes_net.estimands.summary import bars
 from bayes_net.inference.imputation import Censoring, fit_imputed
+from bayes_net.inference.missing import fit_completed
 from bayes_net.report.patients import LANDMARKS
 from bayes_net.results import patients as results
 from bayes_net.results.columns import tails_of_words
@@ -58,12 +59,18 @@ from bayes_net.workflow.cautions import (
     nobody_concerned,
     refuse_improper,
 )
-from bayes_net.workflow.jobs import censoring_of, jobs_of, landmark_sets, never_at_risk, points_apart
+from bayes_net.workflow.jobs import (
+    censoring_of,
+    jobs_of,
+    landmark_sets,
+    missing_tables,
+    never_at_risk,
+    points_apart,
+)
 from bayes_net.workflow.loading import load_data
 
 if TYPE_CHECKING:
     from bayes_net.inference.sampling import Sampler
-
 
 MOST_REFITS = 3
 """Patients of one fit that an ordinary run leaves out by refitting, at about a second each."""
@@ -124,6 +131,9 @@ class PreparedPatients(Prepared[Fitted]):
             from bayes_net.inference.patients import fit
 
             shape, ordinary = self._layouts[_shape_key(job)], job.concerned is None
+            if job.completed:
+                how: dict[str, Any] = {"sampler": sampler, "passes": self._passes(reported)}
+                return fit_completed(job.completed, hazard, seed=seed, shape=shape, brief=brief, **how)
             return fit(job.data, hazard, seed=seed, sampler=sampler, shape=shape, brief=brief and ordinary)
 
         def reported(tree: xr.DataTree) -> dict[str, xr.DataArray]:
@@ -147,7 +157,8 @@ class PreparedPatients(Prepared[Fitted]):
         return {key: layout(self._beside(job)) for key, job in {_shape_key(j): j for j in self.jobs}.items()}
 
     def _beside(self, job: Job) -> list[Exposure]:
-        return [other.data for other in self.jobs if _shape_key(other) == _shape_key(job)]
+        alike = (j for j in self.jobs if _shape_key(j) == _shape_key(job))
+        return [data for j in alike for data in j.completed or (j.data,)]
 
     def _imputed(
         self, job: Job, censoring: Censoring, ordinary: xr.DataTree, judged: Gate, reported: Callable
@@ -155,19 +166,21 @@ class PreparedPatients(Prepared[Fitted]):
         """The fit to completed follow-up, in the place of the ordinary one, whose gate counts too."""
         from bayes_net.inference.sampling import seed_of
 
-        wanted = self.plan.sampling
         tree = fit_imputed(
             job.data,
             ordinary,
             censoring,
             self.hazard(job),
-            seed=seed_of(wanted.seed, label=job.label),
+            seed=seed_of(self.plan.sampling.seed, label=job.label),
             sampler=replace(self.sampler, method=NUTS),  # chains of all imputations have the same statistics
             concerned=job.concerned,
             beside=self._beside(job),
-            passes=(lambda each: gate(each, reported(each)).passed) if wanted.retry else None,
+            passes=self._passes(reported),
         )
         return tree, worst_of({"before imputation": judged, "": gate(tree, reported(tree))})
+
+    def _passes(self, reported: Callable) -> Callable[[xr.DataTree], bool] | None:
+        return (lambda each: gate(each, reported(each)).passed) if self.plan.sampling.retry else None
 
     @property
     def _survival(self) -> dict[str, Any]:
@@ -176,27 +189,24 @@ class PreparedPatients(Prepared[Fitted]):
         times = [time.months for time in report.survival_times]
         return {"times": times, "horizon": report.horizon.months, "profiles": report.profiles}
 
-    @property
-    def _until(self) -> dict[str, Any]:
-        """Times and horizon (months) at which arms are compared."""
-        return {name: value for name, value in self._survival.items() if name != "profiles"}
-
     def tables(self, fits: Sequence[Fitted], steps: Steps) -> dict[str, pd.DataFrame]:
         """Every table of the run; a few patients of each fit are left out by refitting."""
         steps.next("tables")
         how: dict[str, Any] = {"ci_prob": self.plan.report.level, "interval": self.plan.report.interval}
         every, fits = fits, of_endpoints(fits)
-        separate = at_landmarks(fits)
+        separate, until = at_landmarks(fits), self._survival.copy()
+        until.pop("profiles")  # arms are compared by their patients, whatever their shrinkage
         ratios = hazard_ratio_table(fits, **how)
         tables = {
             "hazard_ratios": ratios,
             **dict(results.over_time_tables(fits, **how)),
             "survival": results.survival_table(separate, **self._survival, **how),
-            "arms": results.arm_difference_table(separate, **self._until, **how),
+            "arms": results.arm_difference_table(separate, **until, **how),
             "attrition": self.attrition,
+            **missing_tables(self.sets, separate),
             "priors": self._priors(fits),
             "sampling": results.diagnostics_table(every),
-            "across_landmarks": self._across(separate, how),
+            "across_landmarks": self._together(separate, how),
             **state_tables(every, times=self._survival["times"], profiles=self.plan.report.profiles, **how),
         }
         bands = [band for band, _ in bars(tails_of_words(ratios))]
@@ -229,19 +239,10 @@ class PreparedPatients(Prepared[Fitted]):
         tables = [results.prior_table(f, self.hazard(f.job)) for f in first.values()]
         return pd.concat(tables, ignore_index=True).drop_duplicates("parameter", ignore_index=True)
 
-    def _across(self, fits: Sequence[Fitted], how: Mapping[str, Any]) -> pd.DataFrame:
+    def _together(self, fits: Sequence[Fitted], how: Mapping[str, Any]) -> pd.DataFrame:
         """What the landmarks say together of each arm's slopes, where the plan asks for it."""
-        if not self.plan.shares_slopes:
-            return pd.DataFrame()
-
-        def patients(job: Job) -> Sequence[str]:
-            itt = "intention to treat" in job.population
-            return self.sets[job.endpoint, itt].at(job.landmark.label)["patient"].tolist()
-
-        def prior(job: Job) -> Prior:
-            return self.hazard(job).priors.slope
-
-        return across_table(fits, patients, prior, seed=self.plan.sampling.seed, **how)
+        shared = fits if self.plan.shares_slopes else []
+        return across_table(shared, self.sets, self.hazard, seed=self.plan.sampling.seed, **how)
 
     def _conflict(self, fits: Sequence[Fitted]) -> pd.DataFrame:
         """Whether the data lie where priors expected them; of fits to imputed follow-up, nothing."""
@@ -249,8 +250,8 @@ class PreparedPatients(Prepared[Fitted]):
         return results.about_fits((f, prior_conflict(f.fit, self.hazard(f.job))) for f in observed)
 
     def _predictive(self, fits: Sequence[Fitted]) -> pd.DataFrame:
-        if self.plan.censoring is not None:
-            return pd.DataFrame()  # replicates would follow completed follow-up, which nobody observed
+        if not (fits := [f for f in fits if "log_likelihood" in f.fit.children]):
+            return pd.DataFrame()  # replicates would be of completed data, which nobody observed
         table = predictive_table(fits, self._survival["times"], ci_prob=self.plan.report.level)
         columns = ["fit", "arm", "time", "observed", "estimate", "lower", "upper", "p_value"]
         return table[columns].rename(columns={"time": "months", "estimate": "replicated", "p_value": "p"})
@@ -325,7 +326,7 @@ def prepare_patients(
     """
     covariates = [covariate.name for covariate in plan.covariates]
     tables = {name: table for name, table in (("patients", patients), ("scans", scans)) if table is not None}
-    as_read = load_data(plan.data, plan.folder, covariates=covariates, cohorts=cohorts, tables=tables)
+    as_read = load_data(plan.data, plan.folder, covariates, plan.missing_covariates, cohorts, tables)
     ends = plan.landmarks.new_therapy == CENSORED_THERE
     cohort = censor_at_new_therapy(as_read) if ends else as_read
     gathered = Gathered()

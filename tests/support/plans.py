@@ -108,6 +108,7 @@ OTHER_VALUES = {
         "hazard_ratio_covariate": [0.3, 3],
         "hazard_ratio_change_per_year": 1.5,
     },
+    "missing": {"imputations": 5, "numbers": "normal"},
     "censoring": {
         "factor": 0.5,
         "imputations": 5,

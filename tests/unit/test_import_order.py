@@ -100,7 +100,8 @@ PUBLIC = {
     """,
     "evidence": "Evidence EvidenceError read_evidence",
     "inference": """
-        Censoring Sampler compile_model concerned_patients fit fit_imputed fit_synthesis impute_censored
+        Censoring Imputation Sampler compile_model concerned_patients expose_imputed fit fit_completed
+        fit_imputed fit_synthesis impute_censored
         sample stack
     """,
     "model": "hazard_model synthesis_model",

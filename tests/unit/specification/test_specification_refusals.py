@@ -256,6 +256,18 @@ REFUSED = {
         {"report": {"profiles": [120]}},
         "report.profiles.0: expected a number less than or equal to 100 (got 120)",
     ),
+    "missing and censoring": (
+        {"missing": {}, "censoring": {}, "covariates": [{"name": "age", "reference": 60}]},
+        "specification: [missing] completes the covariates of each landmark's patients",
+    ),
+    "missing and prediction": (
+        {"missing": {}, "report": {"prediction": True}},
+        "specification: [missing] completes the covariates of each landmark's patients",
+    ),
+    "missing.imputations once": (
+        {"missing": {"imputations": 1}},
+        "missing.imputations: expected a number greater than or equal to 2 (got 1)",
+    ),
     "covariates in single brackets": (
         {"covariates": {"name": "age", "reference": 60}},
         "covariates: expected [[covariates]], with double brackets",

@@ -1,0 +1,305 @@
+"""Missing covariates. Values are imputed several times, given everything else that is known of a patient.
+
+Predictors are arm, study, shrinkage, the event, the Nelson-Aalen cumulative hazard at the end of follow-up,
+that times shrinkage, and the other covariates; several covariates with missing values are imputed in turn
+(chained equations). Taken to be missing at random: whether a value is missing may depend on all of these, and
+not on the value itself.
+White & Royston 2009, doi:10.1002/sim.3618; van Buuren 2007, doi:10.1177/0962280206074463.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.special import softmax
+
+from bayes_net.assumptions.hazard import Hazard
+from bayes_net.data.exposure import Exposure, expose
+from bayes_net.data.intervals import one_hot
+from bayes_net.data.landmarks import LandmarkSet
+from bayes_net.data.terms import Covariate
+from bayes_net.engine.layout import Layout, layout
+from bayes_net.errors import InputError
+from bayes_net.inference.imputation import brief_fit, pooled, seeds_of
+from bayes_net.schema import NUTS, PATIENT
+from bayes_net.tables.values import as_levels
+
+if TYPE_CHECKING:
+    from bayes_net.inference.sampling import Sampler
+
+MATCHING, NORMAL = "matching", "normal"
+NUMBERS = (MATCHING, NORMAL)
+"""How a number is imputed: as that of a patient with nearly the same prediction, or as the prediction and a
+normal error."""
+DONORS = 5
+"""Patients with the nearest predictions, one of whom lends its value (Morris et al. 2014,
+doi:10.1186/1471-2288-14-75)."""
+CYCLES = 10
+"""Rounds in which each of several covariates is imputed given the others."""
+PRIOR_SD = 2.5
+"""Of the log odds of a level, per standard deviation of a predictor: no level is told by the others for
+certain (Gelman et al. 2008, doi:10.1214/08-AOAS191)."""
+
+
+@dataclass(frozen=True)
+class Imputation:
+    """How often covariates are completed, and how their numbers are drawn (one of ``NUMBERS``)."""
+
+    imputations: int = 20
+    numbers: str = MATCHING
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.imputations, Integral) and not isinstance(self.imputations, bool)
+        if not whole or self.imputations < 2:
+            raise InputError(f"imputations is {self.imputations!r}; expected a whole number from 2")
+        if self.numbers not in NUMBERS:
+            raise InputError(f"numbers is {self.numbers!r}; expected one of {', '.join(NUMBERS)}")
+
+
+def expose_imputed(
+    landmarks: LandmarkSet,
+    label: str,
+    *,
+    covariates: Sequence[Covariate],
+    seed: int,
+    how: Imputation = Imputation(),
+    **exposed: Any,
+) -> tuple[Exposure, ...]:
+    """The exposure of the patients at the landmark ``label`` with completed covariates, once for each
+    imputation; one alone if nothing is missing there.
+
+    Values are imputed among the patients of this landmark, and columns, of splines and of arms too, are
+    computed of completed values. ``exposed`` are the other arguments of ``expose``.
+
+    Raises
+    ------
+    InputError
+        Hardly a value of a covariate is known at the landmark.
+    """
+    table = landmarks.at(label)
+    gaps = [each.name for each in covariates if each.name in table and table[each.name].isna().any()]
+    if not gaps:
+        return (expose(landmarks, label, covariates=covariates, **exposed),)
+    everyone = landmarks.table.drop_duplicates(PATIENT)
+    terms = tuple(each.with_knots(everyone.get(each.name)) for each in covariates)
+    data = expose(landmarks, label, **exposed)
+    names = tuple(name for each in terms for name in each.columns)
+    completed = []
+    for own in impute_covariates(table, data, terms, how, seed=seed, label=label):
+        columns = np.hstack([each.values(own) for each in terms])
+        completed.append(replace(data, covariates=columns, covariate_names=names, terms=terms))
+    return tuple(completed)
+
+
+def impute_covariates(
+    table: pd.DataFrame,
+    data: Exposure,
+    terms: Sequence[Covariate],
+    how: Imputation,
+    *,
+    seed: int,
+    label: str = "",
+) -> list[pd.DataFrame]:
+    """``table`` with no covariate missing, once for each imputation; the same ``seed`` gives the same values.
+
+    Its rows are the patients of ``data``, whose arm, study, score, event and time predict.
+    """
+    ordered = sorted(terms, key=lambda each: table[each.name].isna().sum())
+    gaps = [each for each in ordered if table[each.name].isna().any()]
+    fixed = _predictors(data, by_arm=any(each.arms for each in terms))
+    for each in gaps:
+        _refuse_unknown(table[each.name].notna().sum(), each, fixed.shape[1], label)
+    completed = []
+    for number in range(1, how.imputations + 1):
+        rng = np.random.default_rng([seed, number])
+        now = {each.name: _started(table[each.name], each, rng) for each in terms}
+        for _ in range(CYCLES if len(gaps) > 1 else 1):
+            for each in gaps:
+                others = [_coded(now[other.name], other) for other in terms if other.name != each.name]
+                known = table[each.name].notna().to_numpy()
+                now[each.name] = _drawn(
+                    now[each.name], known, np.column_stack([fixed, *others]), each, how, rng
+                )
+        completed.append(table.assign(**{each.name: now[each.name] for each in gaps}))
+    return completed
+
+
+def nelson_aalen(data: Exposure) -> np.ndarray:
+    """The cumulative hazard of each patient's arm at the end of its follow-up; an event between two
+    assessments counts at the later one."""
+    found = np.zeros(data.n)
+    for arm in range(len(data.arms)):
+        own = data.arm == arm
+        times = np.sort(data.time[own])
+        at, events = np.unique(data.time[own & (data.event == 1)], return_counts=True)
+        steps = np.cumsum(events / (len(times) - np.searchsorted(times, at, side="left")))
+        found[own] = np.concatenate([[0.0], steps])[np.searchsorted(at, data.time[own], side="right")]
+    return found
+
+
+def _predictors(data: Exposure, *, by_arm: bool) -> np.ndarray:
+    """What predicts a missing value beside the other covariates, (patient, predictor); where hazard ratios
+    are of each arm, follow-up predicts in each arm otherwise."""
+    hazard = nelson_aalen(data)
+    follow_up = np.column_stack([data.event, hazard])
+    arms = one_hot(data.arm, len(data.arms))[:, 1:]
+    studies = [] if data.study is None else [one_hot(data.study, len(data.studies))[:, 1:]]
+    crossed = [follow_up * arms[:, [a]] for a in range(arms.shape[1])] if by_arm else []
+    # where shrinkage changes the hazard, time at risk tells of the covariate the more the higher it is
+    return np.column_stack([data.score, data.score * hazard, follow_up, arms, *studies, *crossed])
+
+
+def _refuse_unknown(known: int, covariate: Covariate, predictors: int, label: str) -> None:
+    if known < predictors + DONORS:
+        where = f"landmark {label!r}: " if label else ""
+        raise InputError(
+            f"{where}covariate {covariate.name!r} is known of {known} patients; expected at least "
+            f"{predictors + DONORS}, to impute those of the others. Leave the covariate or the landmark out"
+        )
+
+
+def _started(column: pd.Series, covariate: Covariate, rng: np.random.Generator) -> np.ndarray:
+    """The column with known values, drawn at random, in the place of those that are missing."""
+    known = column.notna().to_numpy()
+    if covariate.levels:
+        spelled = dict(zip(as_levels(covariate.levels), covariate.levels, strict=True))
+        values = np.array([spelled.get(x, x) for x in as_levels(column)], dtype=object)
+    else:
+        values = column.to_numpy(float).copy()
+    values[~known] = rng.choice(values[known], (~known).sum())
+    return values
+
+
+def _coded(values: np.ndarray, covariate: Covariate) -> np.ndarray:
+    """A completed covariate as a predictor of others: a number, or a column for each level but the first."""
+    if not covariate.levels:
+        return values.astype(float)[:, None]
+    return (values[:, None] == np.array(covariate.levels[1:], dtype=object)).astype(float)
+
+
+def _drawn(
+    values: np.ndarray,
+    known: np.ndarray,
+    predictors: np.ndarray,
+    covariate: Covariate,
+    how: Imputation,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """``values`` with those that are not ``known`` drawn anew, given the predictors."""
+    spread = predictors[known].std(axis=0)
+    varies = spread > 0
+    x = (predictors[:, varies] - predictors[known][:, varies].mean(axis=0)) / spread[varies]
+    x = np.column_stack([np.ones(len(x)), x])
+    draw = _levels if covariate.levels else _matched if how.numbers == MATCHING else _normal
+    found = values.copy()
+    found[~known] = draw(values[known], x[known], x[~known], rng)
+    return found
+
+
+Line = tuple[np.ndarray, np.ndarray, float]
+
+
+def _line(y: np.ndarray, x: np.ndarray, rng: np.random.Generator) -> Line:
+    """Least-squares coefficients, and coefficients and an SD drawn from their posterior with flat priors."""
+    # a hardly noticeable ridge, for predictors that tell each other
+    inverse = np.linalg.inv(x.T @ x + 1e-6 * len(y) * np.eye(x.shape[1]))
+    best = inverse @ (x.T @ y)
+    sd = float(np.sqrt(((y - x @ best) ** 2).sum() / rng.chisquare(len(y) - x.shape[1])))
+    return best, best + sd * np.linalg.cholesky(inverse) @ rng.standard_normal(x.shape[1]), sd
+
+
+def _normal(y: np.ndarray, x: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    _, drawn, sd = _line(y.astype(float), x, rng)
+    return where @ drawn + sd * rng.standard_normal(len(where))
+
+
+def _matched(y: np.ndarray, x: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Values of patients whose predictions, by the best coefficients, are near to those that are drawn."""
+    best, drawn, _ = _line(y.astype(float), x, rng)
+    apart = np.abs((where @ drawn)[:, None] - x @ best)
+    nearest = np.argpartition(apart, DONORS - 1, axis=1)[:, :DONORS]
+    return y[nearest[np.arange(len(where)), rng.integers(DONORS, size=len(where))]]
+
+
+def _levels(y: np.ndarray, x: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Levels drawn from a multinomial logit, with coefficients from the normal approximation of their
+    posterior."""
+    levels = np.array(sorted(set(y)), dtype=object)  # one that no known patient has is nobody's
+    if len(levels) == 1:
+        return np.repeat(levels, len(where))
+    target = (y[:, None] == levels).astype(float)
+    m, p = len(levels) - 1, x.shape[1]
+    precision = np.tile(np.r_[1e-4, np.full(p - 1, PRIOR_SD**-2)], m)
+
+    def chances(flat: np.ndarray, at: np.ndarray) -> np.ndarray:
+        return softmax(np.column_stack([np.zeros(len(at)), at @ flat.reshape(m, p).T]), axis=1)
+
+    def height(flat: np.ndarray) -> float:
+        return float((target * np.log(chances(flat, x) + 1e-300)).sum() - 0.5 * (precision * flat**2).sum())
+
+    flat = np.zeros(m * p)
+    for _ in range(100):
+        q = chances(flat, x)[:, 1:]
+        gradient = ((target[:, 1:] - q).T @ x).ravel() - precision * flat
+        weights = np.einsum("ia,ab->iab", q, np.eye(m)) - q[:, :, None] * q[:, None, :]
+        information = np.einsum("iab,ip,iq->apbq", weights, x, x).reshape(m * p, m * p) + np.diag(precision)
+        step = np.linalg.solve(information, gradient)
+        while height(flat + step) < height(flat) - 1e-9:
+            step = step / 2
+        flat = flat + step
+        if np.abs(step).max() < 1e-8:
+            break
+    upper = np.linalg.cholesky(information).T
+    drawn = flat + np.linalg.solve(upper, rng.standard_normal(m * p))
+    reached = chances(drawn, where).cumsum(axis=1) < rng.random(len(where))[:, None]
+    return levels[np.minimum(reached.sum(axis=1), m)]
+
+
+def fit_completed(
+    completed: Sequence[Exposure],
+    hazard: Hazard | None = None,
+    *,
+    seed: int,
+    sampler: Sampler | None = None,
+    shape: Layout | None = None,
+    passes: Callable[[xr.DataTree], bool] | None = None,
+    brief: bool = False,
+) -> xr.DataTree:
+    """The posterior where covariates are missing: the mixture of fits to each completed data set.
+
+    Draws of all imputations stand side by side along ``chain``, as many of each, with a coordinate
+    ``imputation`` by which ``gate`` and ``summarise`` keep them apart. Groups are those of a ``brief`` fit
+    and, unless it is one, ``prior`` and ``observed_data``; there is no ``log_likelihood``, which of completed
+    patients tells nothing. A single exposure has its ordinary fit. One that does not satisfy ``passes`` is
+    sampled once more, more carefully.
+    """
+    from bayes_net.inference.patients import fit
+    from bayes_net.inference.sampling import Sampler, careful
+
+    sampler = sampler or Sampler()
+    if len(completed) == 1:
+        return fit(completed[0], hazard, seed=seed, sampler=sampler, shape=shape, brief=brief)
+    sampler = replace(sampler, method=NUTS)  # chains of all imputations have the same statistics
+    shape, trees, whole = shape or layout(completed), [], {}
+    for number, (own, own_seed) in enumerate(zip(completed, seeds_of(seed, len(completed)), strict=True)):
+
+        def sampled(how: Sampler, seed: int, own: Exposure = own, number: int = number) -> xr.DataTree:
+            all_of_it = number == 0 and not brief
+            tree = fit(own, hazard, seed=seed, sampler=how, shape=shape, brief=not all_of_it)
+            if all_of_it:
+                kept = [name for name in ("prior", "observed_data") if name in tree.children]
+                whole.update({name: tree[name].to_dataset() for name in kept})
+            return brief_fit(tree)
+
+        seeds = [own_seed] if passes is None else [own_seed, seeds_of(own_seed, 2)[0]]
+        trees.append(careful(sampled, passes or (lambda _: True), sampler=sampler, seeds=seeds))
+    groups = pooled(trees) | whole | {"constant_data": trees[0]["constant_data"].to_dataset()}
+    most = max(tree.attrs["attempts"] for tree in trees)
+    attrs = trees[0].attrs | {"seed": seed, "attempts": most, "imputations": len(trees)}
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), **groups}, name="fit")
