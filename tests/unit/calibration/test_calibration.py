@@ -87,9 +87,9 @@ def test_rewording_does_not_change_the_fingerprint():
 def test_a_definition_that_moves_stays_fresh_and_one_that_changes_does_not():
     stored = definitions(["data.exposure"])
     assert not stale(stored)
-    assert "person_time" in stored
-    assert stale(stored | {"person_time": ["0" * 16], "never_was": ["0" * 16]}) == [
-        "person_time",
+    assert "long_form" in stored
+    assert stale(stored | {"long_form": ["0" * 16], "never_was": ["0" * 16]}) == [
+        "long_form",
         "never_was",
     ]
     assert set(stored) <= set(everything())
