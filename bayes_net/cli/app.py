@@ -54,6 +54,8 @@ class _Engine(StrEnum):
 Engine = Annotated[
     _Engine, typer.Option(help="numba: compiled once for all; pymc: the PyMC models, compiled one by one.")
 ]
+QUICK = {"draws": 250, "tune": 250, "retry": False}
+"""How a quick look is sampled: with all chains of the specification, a quarter of the usual draws of each."""
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Overrides the seed in the specification.")]
 
 
@@ -84,6 +86,15 @@ def run(
     ] = None,
     seed: Seed = None,
     engine: Engine = _Engine.numba,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Short chains, for a first look; the report says so in its title.")
+    ] = False,
+    patients: Annotated[
+        Path | None, typer.Option(help="Table of patients in the place of the specification's.")
+    ] = None,
+    scans: Annotated[
+        Path | None, typer.Option(help="Table of scans in the place of the specification's.")
+    ] = None,
 ) -> None:
     """Fit every model of a specification and write tables, figures, posterior and report."""
     from bayes_net.numbers import significant
@@ -94,8 +105,14 @@ def run(
 
     with bad_input_exits(), unmade_reports() as unmade:
         path = find_specification(spec)
-        out = out or Path("results") / path.stem
-        prepared = replace(prepare(read_specification(path).with_seed(seed)), engine=engine.value)
+        out = out or Path("results") / f"{path.stem}{'-quick' * quick}"
+        plan = read_specification(path).with_seed(seed)
+        tables = {"patients": patients, "scans": scans}
+        if given := {name: str(table.resolve()) for name, table in tables.items() if table is not None}:
+            plan = plan.with_(data=given)
+        if quick:
+            plan = plan.with_(title=f"QUICK LOOK: {plan.title}", sampling=QUICK)
+        prepared = replace(prepare(plan), engine=engine.value)
         check_destination(out)
         show_prepared(prepared)
         with progress() as advance:
@@ -103,6 +120,10 @@ def run(
         folder = write(analysis, out)
     show_found(analysis)
     out_console.print(f"\nReport: {literal(str(folder / 'report.html'))}")
+    if quick:
+        err_console.print(
+            "[bold]A quick look with short chains[/]: run it without --quick before it is used."
+        )
     if not analysis.passed:
         failed = analysis.gate.loc[~analysis.gate["passed"]]
         err_console.print(

@@ -6,6 +6,7 @@ import pty
 import subprocess
 import sys
 import time
+import tomllib
 
 import pandas as pd
 import pytest
@@ -293,6 +294,35 @@ def test_a_failed_gate_is_exit_code_3_and_everything_is_marked(failing):
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["gate"] == "failed"
     assert "gate failed" in (out / "report.html").read_text(encoding="utf-8").lower()
+
+
+def test_a_quick_look_is_short_and_says_so_wherever_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = written(tmp_path / "trial", landmarks={"times": ["120d"], "thresholds": []})
+    code, shown, error = invoke("run", path, "--quick")
+    assert code in (0, 3)  # as its gate says
+    out = tmp_path / "results" / "trial-quick"
+    assert str(out.relative_to(tmp_path)) in shown.replace("\n", "")
+    assert "A quick look with short chains" in error
+    assert "QUICK LOOK: A small trial" in (out / "report.html").read_text(encoding="utf-8")
+    stored = tomllib.loads((out / "specification.toml").read_text(encoding="utf-8"))
+    assert stored["sampling"]["draws"] == 250
+    assert stored["title"].startswith("QUICK LOOK")
+
+
+def test_tables_of_the_command_line_take_the_place_of_those_of_the_specification(tmp_path):
+    path = written(tmp_path / "trial", **QUICK, landmarks={"times": ["120d"], "thresholds": []})
+    patients, scans = tables(n=100, seed=7)
+    patients.to_csv(tmp_path / "p.csv", index=False)
+    scans.to_csv(tmp_path / "s.csv", index=False)
+    given = ["--patients", tmp_path / "p.csv", "--scans", tmp_path / "s.csv"]
+    invoke("run", path, *given, "--out", tmp_path / "out")
+    flow = pd.read_csv(tmp_path / "out" / "attrition.csv")
+    assert flow.loc[flow["reason"] == "all patients", "n"].sum() == 100
+    code, _, error = invoke("run", path, "--patients", tmp_path / "no.csv", "--out", tmp_path / "other")
+    assert code == 2
+    assert "no.csv" in error
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_seed_of_the_command_line_is_the_one_that_counts(failing):
