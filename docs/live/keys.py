@@ -115,7 +115,11 @@ def _several(schema: Mapping[str, Any]) -> str:
 
 def _single(schema: Mapping[str, Any]) -> str:
     kind = schema.get("format", schema.get("type", "value"))
-    limits = [limit.format(schema[name]) for name, limit in _LIMITS.items() if name in schema]
+    # a whole number is below what TOML can hold: no limit that anybody meets
+    known = {name: x for name, x in schema.items() if not (name in _LIMITS and abs(x) >= 2**63)}
+    if "maximum" in known:
+        known.pop("exclusiveMaximum", None)
+    limits = [limit.format(known[name]) for name, limit in _LIMITS.items() if name in known]
     if limits and limits[0].startswith("to"):
         limits[0] = f"up {limits[0]}"
     return " ".join([_WORDS.get(kind, kind), *limits])
