@@ -13,7 +13,7 @@ import pandas as pd
 
 from bayes_net import schema
 from bayes_net.display import notebook_html
-from bayes_net.errors import CohortWarning, listed
+from bayes_net.errors import CohortWarning, InputError, listed
 from bayes_net.numbers import counted
 from bayes_net.options import Scalar, Values, refuse_types
 from bayes_net.tables import reading, rules
@@ -49,6 +49,10 @@ class Origin(NamedTuple):
     data_set: str
     variable: str
     rule: str = ""
+
+
+MISSING_COVARIATES = ("refuse", "keep")
+"""What may become of covariates that are missing of some patients."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -213,6 +217,10 @@ def read_cohort(
     window = schema.duration(baseline_window)
     arms = None if arms is None else tuple(str(arm) for arm in arms)
     reading.check_options(size_unit, covariates, scans_after_death)
+    if missing_covariates not in MISSING_COVARIATES:
+        raise InputError(
+            f"missing_covariates is {missing_covariates!r}; expected one of {', '.join(MISSING_COVARIATES)}"
+        )
     how = Conventions(
         as_event_values(event_is),
         {column: as_texts(codes) for column, codes in (missing_codes or {}).items()},

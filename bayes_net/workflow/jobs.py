@@ -152,10 +152,12 @@ def job_at(
 ) -> Job:
     """The model of one endpoint, way in which shrinkage enters, and landmark; ``reasons`` say why follow-up
     ended, where that is known, and ``terms`` are the covariates."""
-    from bayes_net.inference.sampling import seed_of
-
     itt = plan.landmarks.intention_to_treat and isinstance(measure, Response)
-    chosen = sets[endpoint, itt]
+    chosen, seed = sets[endpoint, itt], plan.sampling.seed
+    if plan.missing is not None:
+        from bayes_net.inference.sampling import seed_of  # it imports samplers, which a check does not need
+
+        seed = seed_of(seed, label=f"missing, {endpoint}, {measure.label}, {at.label}")
     rows = chosen.at(at.label)
     completed = expose_imputed(
         chosen,
@@ -165,7 +167,7 @@ def job_at(
         covariates=terms,
         progression=plan.landmarks.progression,
         studies=plan.baseline.studies,
-        seed=seed_of(plan.sampling.seed, label=f"missing, {endpoint}, {measure.label}, {at.label}"),
+        seed=seed,
         how=imputation_of(plan),
     )
     data, population = completed[0], chosen.population + (", intention to treat" if itt else "")

@@ -60,6 +60,7 @@ WRONG = {
     "scan_columns": {"patient": 1}, "missing_codes": 1.5, "event_is": [[1]], "accept": 1, "study": 5,
     "scan_visits": {"week8": "56"}, "baseline_window": 3, "synthetic": "yes", "size_unit": 1.5,
     "scans_after_death": None, "change_unit": ["percent"], "pfs_censored_at_death": 1, "pfs_after_os": True,
+    "missing_covariates": 2,
 }  # fmt: skip
 
 

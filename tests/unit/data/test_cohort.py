@@ -9,7 +9,7 @@ from cohort_tables import changed, changes, people, read, read_csv, sizes, with_
 
 from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.data.registry import expose_registry
-from bayes_net.errors import CohortError, CohortWarning
+from bayes_net.errors import CohortError, CohortWarning, InputError
 from bayes_net.files.formats import READERS, in_memory
 from bayes_net.tables.notes import Note
 
@@ -290,3 +290,9 @@ def test_a_further_format_is_one_entry(tmp_path, monkeypatch):
         found = expose_registry(tmp_path / name, arms=("a", "b"), cuts=(4.0,))
         np.testing.assert_array_equal(found.weight, expected.weight)
         np.testing.assert_array_equal(found.events, expected.events)
+
+
+@pytest.mark.parametrize("choice", ["impute", ""])
+def test_an_unknown_choice_on_missing_covariates_is_refused(choice):
+    with pytest.raises(InputError, match=f"missing_covariates is '{choice}'; expected one of refuse, keep"):
+        read_cohort("none.csv", "none.csv", time_unit="days", missing_covariates=choice)
