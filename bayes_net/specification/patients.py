@@ -157,15 +157,17 @@ class PatientsPlan(Plan):
     def has_joint_model(self) -> bool:
         """Whether a model of all follow-up stands beside those of the landmarks, of which there are several.
         With [censoring] there is none: follow-up is then completed from each landmark on."""
-        several = sum(not at.biased for at in landmark_times(self.landmarks.times)) > 1
-        wanted = self.landmarks.joint == TIME_DEPENDENT and self.slopes != NONE
-        return wanted and several and self.censoring is None
+        return self._beside_landmarks(TIME_DEPENDENT) and self.censoring is None
 
     @property
     def shares_slopes(self) -> bool:
         """Whether an arm's slopes at several landmarks share a mean, by a composite likelihood."""
+        return self._beside_landmarks(sections.HIERARCHICAL)
+
+    def _beside_landmarks(self, joint: str) -> bool:
+        """Whether this is asked for, and there are slopes at several true landmarks."""
         several = sum(not at.biased for at in landmark_times(self.landmarks.times)) > 1
-        return self.landmarks.joint == sections.HIERARCHICAL and several and self.slopes != NONE
+        return self.landmarks.joint == joint and several and self.slopes != NONE
 
     def measures(self) -> tuple[Measure, ...]:
         """The ways in which shrinkage enters, each a model of its own."""

@@ -37,7 +37,7 @@ def values():
     return 1.5 * shared, shared + 0.5 * rng.normal(size=N)
 
 
-@pytest.mark.parametrize("prior", [Flat(), Normal(0.3, 0.2)])
+@pytest.mark.parametrize("prior", [Flat(), Normal(3.0, 0.2)])
 def test_a_common_slope_has_the_error_of_the_mean_of_correlated_values(values, prior):
     own = None if isinstance(prior, Flat) else prior
     first, second = (normal_fit(x, seed=i, prior=own) for i, x in enumerate(values))
@@ -47,6 +47,9 @@ def test_a_common_slope_has_the_error_of_the_mean_of_correlated_values(values, p
     robust = np.sqrt(covariance.sum()) / 2  # both have the same weight
     naive = np.sqrt(1 / (2 * N))  # each mean has a variance of 1 / N
     assert float(found.ratio[0]) == pytest.approx(robust / naive, rel=0.03)
+    # of the values alone: the prior of each fit is taken off, and holds of their mean once
+    expected, _ = _drawn(np.mean(values, axis=1), covariance, prior, np.random.default_rng(1))
+    assert float(found.slopes.sel(landmark=ACROSS).mean()) == pytest.approx(expected[:, 0].mean(), abs=0.05)
 
 
 def test_patients_who_are_others_are_not_counted_once(values):

@@ -69,6 +69,13 @@ def test_who_had_progressed_enters_among_the_living_by_shrinkage_until_then(coho
     assert rows(later[DEATH_AFTER]) == [(0, 1, 4, 1, 10)]  # "d" has died on the day of this landmark
 
 
+def test_who_progresses_on_the_day_of_the_landmark_has_progressed(cohort):
+    landmarks = landmark(cohort, ["12mo"], endpoint="os", population=ALIVE)
+    found = transitions(cohort, landmarks, "12mo")
+    assert rows(found[DEATH_AFTER]) == [(0, 0, 3, 1, 10)]
+    assert found[TO_PROGRESSION].rows == found[DEATH_BEFORE].rows == 1  # "c" alone is without progression
+
+
 def test_pfs_and_deaths_are_shared_out_over_the_transitions(cohort):
     found = moves(cohort)
     landmarks = landmark(cohort, ["5mo"])
