@@ -10,22 +10,15 @@ About ten minutes; the result is stored beside this file.
 
 from __future__ import annotations
 
-import argparse
-import json
-import warnings
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 import bayes_net as bn
-from bayes_net.errors import CohortWarning
 from bayes_net.inference.across_landmarks import across_landmarks
 
-from . import between_scans, coverage
-from .fingerprint import definitions
+from . import between_scans, runner
 
 STORED = Path(__file__).with_name("across.json")
 TRIALS, SEED = 100, 20261130
@@ -45,11 +38,7 @@ def trial(number: int, truth: str) -> bn.Cohort:
     """A trial read from its tables."""
     rng = np.random.default_rng([SEED, number, *truth.encode()])
     d = DESIGN | {"slope": SLOPES[truth]}
-    parts = [between_scans.tables(arm, d["patients"], rng, d=d) for arm in ARMS]
-    patients, scans = (pd.concat(part, ignore_index=True) for part in zip(*parts, strict=True))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CohortWarning)
-        return bn.read_cohort(patients, scans, time_unit="days", arms=ARMS)
+    return runner.read_trial((between_scans.tables(arm, d["patients"], rng, d=d) for arm in ARMS), ARMS)
 
 
 def rows(number: int, truth: str) -> list[dict]:
@@ -66,13 +55,9 @@ def rows(number: int, truth: str) -> list[dict]:
     for arm in ARMS:
         for label in together.slopes["landmark"].values:
             draws = together.slopes.sel(arm=arm, landmark=label).values.ravel()
-            lower, upper = np.quantile(draws, [0.025, 0.975])
             common = {"truth": truth, "arm": arm, "landmark": str(label), "slope": SLOPES[truth]}
-            found.append(
-                common
-                | {"mean": draws.mean(), "sd": draws.std(), "covered": bool(lower <= SLOPES[truth] <= upper)}
-                | {"events": float(together.ratio.sel(arm=arm))}
-            )
+            events = {"events": float(together.ratio.sel(arm=arm))}
+            found.append(common | runner.interval(draws, SLOPES[truth]) | events)
         moments = [(fit["posterior"]["slope"].sel(arm=arm)) for fit in fits.values()]
         weight = np.array([1 / float(each.var()) for each in moments])
         mean, sd = (weight @ [float(each.mean()) for each in moments]) / weight.sum(), weight.sum() ** -0.5
@@ -83,28 +68,16 @@ def rows(number: int, truth: str) -> list[dict]:
     return found
 
 
-summary = partial(between_scans.summary, keys=("truth", "arm", "landmark"), truth="slope")
+summary = partial(runner.summary, keys=("truth", "arm", "landmark"), truth="slope")
 """Coverage and mean distance from the truth; in the place of events the ratio of robust to naive errors."""
 
 
 def design() -> dict:
     """All that the result depends on but code and versions, as JSON has it."""
-    plain = {"trials": TRIALS, "seed": SEED, "landmarks": LANDMARKS, "slopes": SLOPES, **DESIGN}
-    return json.loads(json.dumps(plain))
+    return runner.plain({"trials": TRIALS, "seed": SEED, "landmarks": LANDMARKS, "slopes": SLOPES, **DESIGN})
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--trials", type=int, default=TRIALS)
-    parser.add_argument("--out", type=Path, default=STORED)
-    asked = parser.parse_args()
+    asked = runner.arguments(__doc__, STORED, trials=TRIALS)
     many = [row for truth in SLOPES for number in range(asked.trials) for row in rows(number, truth)]
-    result = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "versions": coverage.header(0)["versions"],
-        "code": {"definitions": definitions(MODULES)},
-        "design": design(),
-        "rows": summary(many),
-    }
-    asked.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(pd.DataFrame(result["rows"]).to_string(index=False))
+    runner.store(asked.out, MODULES, {"design": design(), "rows": summary(many)}, show=["rows"])

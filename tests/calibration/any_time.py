@@ -7,15 +7,11 @@ a user's are. Of each trial PFS and OS are fitted, as a run does. From the root 
 
     python -m tests.calibration.any_time
 
-About twenty minutes; the result is stored beside this file.
+About twenty minutes (``--share`` of the trials for a first look); the result is stored beside this file.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import warnings
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -25,12 +21,10 @@ import pandas as pd
 import bayes_net as bn
 from bayes_net.data.assessments import PROGRESSION
 from bayes_net.data.follow_up import time_dependent
-from bayes_net.errors import CohortWarning
 from bayes_net.estimands.summary import UNCLEAR, direction
 from bayes_net.schema import DAYS_PER_MONTH, ENDPOINTS
 
-from . import between_scans, coverage
-from .fingerprint import definitions
+from . import runner
 
 STORED = Path(__file__).with_name("any_time.json")
 TRIALS, LARGE, SEED = {"none": 500, "association": 200}, 4, 20261128
@@ -54,26 +48,7 @@ DESIGN = {
 """Of each arm: patients, log hazard ratio per 10 points of both endpoints, Weibull scale at a shrinkage of 0
 and shape; share of the hazard that is of death, and by what it is multiplied at progression; shape and scale
 (points) of the gamma law of depths, and SD of a scan's error; visits; follow-up."""
-MODULES = (
-    "data.assessments",
-    "data.exposure",
-    "data.intervals",
-    "data.gauss",
-    "data.landmarks",
-    "data.terms",
-    "data.follow_up",
-    "assumptions.priors",
-    "assumptions.hazard",
-    "model.predictors",
-    "engine.layout",
-    "compiled.likelihood",
-    "compiled.density",
-    "engine.posterior",
-    "engine.patients",
-    "estimands.summary",
-    "inference.sampling",
-    "inference.patients",
-)
+MODULES = (*runner.PATIENTS, "data.follow_up", "estimands.summary")
 """Whatever changes in these may change the result, which is then stale."""
 
 
@@ -144,11 +119,7 @@ def tables(arm: str, n: int, slope: float, rng: np.random.Generator) -> tuple[pd
 def trial(number: int, n: int, truth: str) -> bn.Cohort:
     """A trial of so many patients an arm, read from its tables."""
     rng = np.random.default_rng([SEED, number, *truth.encode()])
-    parts = [tables(arm, n, DESIGN["slopes"][truth], rng) for arm in ARMS]
-    patients, scans = (pd.concat(part, ignore_index=True) for part in zip(*parts, strict=True))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CohortWarning)
-        return bn.read_cohort(patients, scans, time_unit="days", arms=ARMS)
+    return runner.read_trial((tables(arm, n, DESIGN["slopes"][truth], rng) for arm in ARMS), ARMS)
 
 
 def rows(number: int, truth: str, n: int = DESIGN["patients"]) -> list[dict]:
@@ -163,17 +134,16 @@ def rows(number: int, truth: str, n: int = DESIGN["patients"]) -> list[dict]:
             fit = bn.fit(data, seed=number, sampler=sampler, brief=True)
             slopes = fit["posterior"]["slope"].values.reshape(-1, len(ARMS))
             for arm, draws in zip(ARMS, slopes.T, strict=True):
-                lower, upper = np.quantile(draws, [0.025, 0.975])
+                slope = DESIGN["slopes"][truth]
                 found.append(
                     {"trial": number, "truth": truth, "endpoint": endpoint, "progression": progression}
-                    | {"arm": arm, "slope": DESIGN["slopes"][truth], "mean": draws.mean(), "sd": draws.std()}
-                    | {"covered": bool(lower <= DESIGN["slopes"][truth] <= upper)}
+                    | {"arm": arm, "slope": slope, **runner.interval(draws, slope)}
                     | {"longer": float((draws < 0).mean()), "events": int(data.event.sum())}
                 )
     return found
 
 
-summary = partial(between_scans.summary, keys=("truth", "endpoint", "progression", "arm"), truth="slope")
+summary = partial(runner.summary, keys=("truth", "endpoint", "progression", "arm"), truth="slope")
 """Coverage and mean distance from the truth, with its standard error."""
 
 
@@ -193,15 +163,11 @@ def worded(found: list[dict]) -> dict[str, int]:
 
 def design() -> dict:
     """All that the result depends on but code and versions, as JSON has it."""
-    plain = {"trials": TRIALS, "large": LARGE, "seed": SEED, **DESIGN}
-    return json.loads(json.dumps(plain))
+    return runner.plain({"trials": TRIALS, "large": LARGE, "seed": SEED, **DESIGN})
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=STORED)
-    parser.add_argument("--share", type=float, default=1.0, help="of the trials, for a first look")
-    asked = parser.parse_args()
+    asked = runner.arguments(__doc__, STORED, share=1.0)
     many = [
         row
         for truth, count in TRIALS.items()
@@ -214,16 +180,6 @@ if __name__ == "__main__":
         for k in range(max(1, int(asked.share * LARGE)))
         for row in rows(10_000 + k, truth, DESIGN["patients_of_large"])
     ]
-    result = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "versions": coverage.header(0)["versions"],
-        "code": {"definitions": definitions(MODULES)},
-        "design": design(),
-        "rows": summary(many),
-        "large": summary(large),
-        "worded": worded(many),
-    }
-    asked.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(pd.DataFrame(result["rows"]).to_string(index=False))
-    print(pd.DataFrame(result["large"]).to_string(index=False))
-    print(result["worded"])
+    found = {"rows": summary(many), "large": summary(large), "worded": worded(many)}
+    runner.store(asked.out, MODULES, {"design": design(), **found}, show=["rows", "large"])
+    print(found["worded"])

@@ -13,11 +13,8 @@ stored beside this file.
 
 from __future__ import annotations
 
-import argparse
-import json
-import warnings
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +23,8 @@ import pandas as pd
 
 import bayes_net as bn
 from bayes_net.data.assessments import PROGRESSION
-from bayes_net.errors import CohortWarning
 
-from . import coverage
-from .fingerprint import definitions
+from . import runner
 
 STORED = Path(__file__).with_name("between_scans.json")
 TRIALS, LARGE, SEED = 200, 4, 20251128
@@ -51,25 +46,7 @@ DESIGN = {
 }
 """Of each arm: patients, log hazard ratio per 10 points, Weibull scale at a shrinkage of 0 and shape; share
 of the hazard that is of death; visits; mean and SD of shrinkage, which every scan shows."""
-MODULES = (
-    "data.assessments",
-    "data.exposure",
-    "data.intervals",
-    "data.gauss",
-    "data.landmarks",
-    "data.terms",
-    "assumptions.priors",
-    "assumptions.hazard",
-    "assumptions.synthesis",
-    "model.predictors",
-    "engine.layout",
-    "compiled.likelihood",
-    "compiled.density",
-    "engine.posterior",
-    "engine.patients",
-    "inference.sampling",
-    "inference.patients",
-)
+MODULES = (*runner.PATIENTS, "assumptions.synthesis")
 """Whatever changes in these may change coverage, so that the stored result is then stale."""
 
 
@@ -107,12 +84,7 @@ def tables(
 def trial(number: int, n: int) -> bn.Cohort:
     """A trial of so many patients an arm, read from its tables."""
     rng = np.random.default_rng([SEED, number])
-    patients, scans = (pd.concat(parts) for parts in zip(*(tables(arm, n, rng) for arm in ARMS), strict=True))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CohortWarning)
-        return bn.read_cohort(
-            patients.reset_index(drop=True), scans.reset_index(drop=True), time_unit="days", arms=ARMS
-        )
+    return runner.read_trial((tables(arm, n, rng) for arm in ARMS), ARMS)
 
 
 def rows(number: int, n: int = DESIGN["patients"]) -> list[dict]:
@@ -128,57 +100,26 @@ def rows(number: int, n: int = DESIGN["patients"]) -> list[dict]:
             of = {"slow": slopes[:, 0], "fast": slopes[:, 1], "difference": slopes[:, 1] - slopes[:, 0]}
             for name, draws in of.items():
                 truth = 0.0 if name == "difference" else DESIGN["slope"]
-                lower, upper = np.quantile(draws, [0.025, 0.975])
                 found.append(
                     {"landmark": each.label, "progression": progression, "of": name, "truth": truth}
-                    | {"mean": draws.mean(), "sd": draws.std(), "covered": bool(lower <= truth <= upper)}
+                    | runner.interval(draws, truth)
                     | {"events": int(data.event.sum()), "between": int(data.between.sum())}
                 )
     return found
 
 
-def summary(
-    found: list[dict], *, keys: tuple[str, ...] = ("landmark", "progression", "of"), truth: str = "truth"
-) -> list[dict]:
-    """Coverage and mean distance from the truth, with its standard error, by ``keys``."""
-    table = pd.DataFrame(found)
-    table["off"] = table["mean"] - table[truth]
-    return [
-        dict(zip(keys, key, strict=True))
-        | {
-            "trials": len(part),
-            "covered": int(part["covered"].sum()),
-            "bias": round(part["off"].mean(), 5),
-            "bias_se": round(part["off"].std() / np.sqrt(len(part)), 5),
-            "posterior_sd": round(part["sd"].mean(), 5),
-            "sd_of_mean": round(float(np.sqrt((part["sd"] ** 2).sum()) / len(part)), 5),
-            "events": round(part["events"].mean(), 1),
-        }
-        for key, part in table.groupby(list(keys), sort=False)
-    ]
+summary = partial(runner.summary, keys=("landmark", "progression", "of"))
+"""Coverage and mean distance from the truth, with its standard error."""
 
 
 def design() -> dict:
     """All that the result depends on but code and versions, as JSON has it."""
-    plain = {"trials": TRIALS, "large": LARGE, "seed": SEED, "landmarks": LANDMARKS, **DESIGN}
-    return json.loads(json.dumps(plain))
+    return runner.plain({"trials": TRIALS, "large": LARGE, "seed": SEED, "landmarks": LANDMARKS, **DESIGN})
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--trials", type=int, default=TRIALS)
-    parser.add_argument("--out", type=Path, default=STORED)
-    asked = parser.parse_args()
+    asked = runner.arguments(__doc__, STORED, trials=TRIALS)
     many = [row for number in range(asked.trials) for row in rows(number)]
     large = [row for k in range(LARGE) for row in rows(asked.trials + k, DESIGN["patients_of_large"])]
-    result = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "versions": coverage.header(0)["versions"],
-        "code": {"definitions": definitions(MODULES)},
-        "design": design(),
-        "rows": summary(many),
-        "large": summary(large),
-    }
-    asked.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(pd.DataFrame(result["rows"]).to_string(index=False))
-    print(pd.DataFrame(result["large"]).to_string(index=False))
+    found = {"design": design(), "rows": summary(many), "large": summary(large)}
+    runner.store(asked.out, MODULES, found, show=["rows", "large"])

@@ -12,14 +12,8 @@ leaves coverage as it is, but the gate's effective sample sizes are missed more 
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +24,7 @@ from bayes_net.specification.patients import PatientsPlan
 from bayes_net.specification.read import read_specification
 from bayes_net.specification.shipped import shipped_models
 
-from .fingerprint import definitions
+from . import runner
 
 STORED = Path(__file__).with_name("coverage.json")
 COHORTS, KEPT_COHORTS, SEED = 200, 5, 20250225
@@ -39,31 +33,15 @@ PLAN = bn.SimulationPlan(seen_at_once=True, slope=(-0.3, -0.1))
 """Hazard ratios of 0.74 and 0.90 per 10 points. The slope is then the truth at every landmark."""
 DRAWS = 500
 MODULES = (
+    *runner.PATIENTS,
     "simulate.trials",
     "simulate.plan",
     "simulate.cohort",
-    "data.assessments",
-    "data.exposure",
-    "data.intervals",
-    "data.terms",
-    "data.gauss",
-    "data.landmarks",
-    "assumptions.priors",
-    "assumptions.hazard",
     "assumptions.synthesis",
-    "engine.layout",
-    "compiled.likelihood",
     "model.likelihoods",
-    "model.predictors",
     "inference.closed_form",
-    "compiled.density",
-    "engine.posterior",
-    "engine.patients",
-    "inference.sampling",
-    "inference.patients",
 )
 """Whatever changes in these may change coverage, so that the stored result is then stale."""
-PACKAGES = ("bayes-net", "pymc", "nutpie", "numpy", "pandas", "scipy")
 
 
 @cache
@@ -87,7 +65,7 @@ def cuts() -> list[float]:
 def design(cohorts: int = COHORTS) -> dict:
     """All that the result depends on but code and versions, as JSON has it."""
     hazard = shipped().hazard(bn.Shrinkage(), 1)
-    plain = {
+    values = {
         "cohorts": cohorts,
         "seed": SEED,
         "landmarks": LANDMARKS,
@@ -97,7 +75,7 @@ def design(cohorts: int = COHORTS) -> dict:
         "hazard": asdict(hazard, dict_factory=_numbers),
         "sampler": asdict(sampler()),
     }
-    return json.loads(json.dumps(plain))
+    return runner.plain(values)
 
 
 def _numbers(items: list[tuple[str, object]]) -> dict:
@@ -191,53 +169,13 @@ def _performance(part: pd.DataFrame) -> dict:
     }
 
 
-def header(cohorts: int) -> dict:
-    """What has to be the same for cohorts to belong to one result."""
-    versions = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
-    code = {"definitions": definitions(MODULES)}
-    return {"versions": versions, "code": code, "design": design(cohorts)}
-
-
-def resumed(partial: Path, wanted: dict) -> list[list[dict]]:
-    """The cohorts in ``partial``, if they belong to ``wanted``; what was half-written is cut off."""
-    lines = partial.read_bytes().splitlines(keepends=True) if partial.exists() else []
-    whole = [line for line in lines if line.endswith(b"\n")]
-    if not whole or json.loads(whole[0]) != wanted:
-        whole = [(json.dumps(wanted) + "\n").encode()]
-    _replace(partial, b"".join(whole))
-    return [json.loads(line) for line in whole[1:]]
-
-
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_bytes(content)
-    os.replace(beside, path)
-
-
-def run(cohorts: int, stored: Path) -> dict:
-    """Simulate and fit what is missing, store the whole, and return it."""
-    wanted, partial = header(cohorts), stored.with_name(f".{stored.stem}.partial.jsonl")
-    done = resumed(partial, wanted)
-    with partial.open("a", encoding="utf-8") as file:
-        for number in range(len(done), cohorts):
-            done.append(cohort_rows(number))
-            file.write(json.dumps(done[-1]) + "\n")
-            file.flush()
-            print(f"cohort {number + 1} of {cohorts}", flush=True)
-    rows = [row for each in done for row in each]
-    kept = [row for row in rows if row["cohort"] < KEPT_COHORTS]
-    result = {"date": datetime.now(UTC).date().isoformat()} | wanted | summary(rows) | {"first_cohorts": kept}
-    _replace(stored, (json.dumps(result, indent=1) + "\n").encode())
-    partial.unlink()
-    return result
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Coverage of 95 % intervals over synthetic cohorts.")
-    parser.add_argument("--cohorts", type=int, default=COHORTS)
-    parser.add_argument("--out", type=Path, default=STORED)
-    asked = parser.parse_args()
-    result = run(asked.cohorts, asked.out)
-    print(pd.DataFrame(result["by_landmark"]).to_string(index=False))
-    print(pd.DataFrame(result["by_arm"]).to_string(index=False))
-    print(f"gate failed in {result['gate_failed']} of {result['fits']} fits: {result['failed_checks']}")
+    asked = runner.arguments(__doc__, STORED, cohorts=COHORTS)
+    wanted = {"versions": runner.versions(), "code": runner.code(MODULES), "design": design(asked.cohorts)}
+    partial = asked.out.with_name(f".{asked.out.stem}.partial.jsonl")
+    rows = [row for each in runner.trials(asked.cohorts, cohort_rows, partial, wanted) for row in each]
+    kept = {"first_cohorts": [row for row in rows if row["cohort"] < KEPT_COHORTS]}
+    found = {"design": wanted["design"], **summary(rows), **kept}
+    runner.store(asked.out, MODULES, found, show=["by_landmark", "by_arm"])
+    partial.unlink()
+    print(f"gate failed in {found['gate_failed']} of {found['fits']} fits: {found['failed_checks']}")

@@ -12,9 +12,8 @@ About a second and a half a trial; the result is stored beside this file.
 
 from __future__ import annotations
 
-import json
+import tempfile
 import warnings
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ from bayes_net.data.landmarks import landmark_times
 from bayes_net.evidence.table import COLUMNS
 from bayes_net.labels import select
 
-from .fingerprint import definitions
+from . import runner
 
 STORED = Path(__file__).with_name("published.json")
 TRIALS, SEED = 200, 20250226
@@ -211,22 +210,14 @@ def summary(rows: list[dict]) -> list[dict]:
     return found
 
 
-def run(stored: Path = STORED) -> dict:
-    """Simulate, fit, store."""
-    import tempfile
+def design() -> dict:
+    """All that the result depends on but code and versions."""
+    return {"trials": TRIALS, "seed": SEED}
 
+
+if __name__ == "__main__":
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(TRIALS):
             rows += trial_rows(number, Path(folder))
-            if number % 20 == 19:
-                print(f"trial {number + 1} of {TRIALS}", flush=True)
-    code = {"definitions": definitions(MODULES)}
-    result = {"date": datetime.now(UTC).date().isoformat(), "code": code, "trials": TRIALS, "seed": SEED}
-    result["quantities"] = summary(rows)
-    stored.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return result
-
-
-if __name__ == "__main__":
-    print(pd.DataFrame(run()["quantities"]).to_string(index=False))
+    runner.store(STORED, MODULES, design() | {"quantities": summary(rows)}, show=["quantities"])

@@ -11,9 +11,7 @@ About three seconds of CPU a trial; the result is stored beside this file.
 
 from __future__ import annotations
 
-import json
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +26,7 @@ from bayes_net.evidence.virtual import biases
 from bayes_net.simulate.ensemble import virtual_trials
 from bayes_net.statistics.statements import SE_LOG_SD
 
-from .fingerprint import definitions
+from . import runner
 
 STORED = Path(__file__).with_name("publishing.json")
 ARM, SEED = "control", 20261127
@@ -146,23 +144,17 @@ def summary(rows: list[dict]) -> list[dict]:
     return found
 
 
-def main() -> None:
-    """Simulate, fit, and store."""
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for design, (_, trials) in DESIGNS.items():
-            for number in range(trials):
-                rows += trial_rows(design, number, Path(folder))
-    found = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "code": {"definitions": definitions(MODULES)},
-        "seed": SEED,
-        "designs": {name: list(design) for name, design in DESIGNS.items()},
-        "landmarks": summary(rows),
-    }
-    STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(pd.DataFrame(found["landmarks"]).drop(columns="rank_tenths").to_string(index=False))
+def design() -> dict:
+    """All that the result depends on but code and versions, as JSON has it."""
+    return runner.plain({"seed": SEED, "designs": DESIGNS})
 
 
 if __name__ == "__main__":
-    main()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (_, trials) in DESIGNS.items():
+            for number in range(trials):
+                rows += trial_rows(name, number, Path(folder))
+    found = design() | {"landmarks": summary(rows)}
+    runner.store(STORED, MODULES, found)
+    print(pd.DataFrame(found["landmarks"]).drop(columns="rank_tenths").to_string(index=False))

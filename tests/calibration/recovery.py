@@ -24,14 +24,12 @@ doi:10.1198/016214506000001437): their width, and 40 times the distance of a val
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from shutil import copyfile
 
@@ -48,7 +46,7 @@ from bayes_net.simulate.trials import LABELS, NAMES, cox, draw, summary
 from bayes_net.specification.read import read_specification
 from bayes_net.tables.shipped import models_folder
 
-from .fingerprint import definitions
+from . import runner
 from .published import MODULES as POOLING
 
 STORED = {
@@ -253,33 +251,18 @@ def design(structure: str) -> dict:
     }
 
 
-def run(trials: int, structure: str, stored: Path) -> dict:
-    """Simulate, summarise, pool, store; trials that are done already are kept beside the result."""
-    partial, rows = stored.with_suffix(".partial.jsonl"), []
-    if partial.exists():
-        rows = [json.loads(line) for line in partial.read_text(encoding="utf-8").splitlines()]
-    with partial.open("a", encoding="utf-8") as file:
-        for number in range(len(rows), trials):
-            rows.append(trial_rows(number, structure))
-            file.write(json.dumps(rows[-1]) + "\n")
-            file.flush()
+def run(trials: int, structure: str, stored: Path) -> None:
+    """Simulate, summarise, pool, store."""
+    about = design(structure) | {"trials": trials}
+    beside, wanted = stored.with_suffix(".partial.jsonl"), {"code": runner.code(MODULES), "design": about}
+    rows = runner.trials(trials, partial(trial_rows, structure=structure), beside, wanted)
     flat = [row for trial in rows for row in trial]
-    result = {"date": datetime.now(UTC).date().isoformat(), "code": {"definitions": definitions(MODULES)}}
-    result |= {
-        "design": design(structure) | {"trials": trials},
-        "coverage": coverage(flat),
-        "first_trial": rows[0],
-    }
-    stored.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    partial.unlink()
-    return result
+    found = {"design": about, "coverage": coverage(flat), "first_trial": rows[0]}
+    runner.store(stored, MODULES, found)
+    beside.unlink()
+    print(*found["coverage"], sep="\n")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Slopes of patients, from what is printed and said of them.")
-    parser.add_argument("--trials", type=int, default=TRIALS)
-    parser.add_argument("--structure", choices=list(STORED), default="gaussian process")
-    parser.add_argument("--out", type=Path)
-    asked = parser.parse_args()
-    for line in run(asked.trials, asked.structure, asked.out or STORED[asked.structure])["coverage"]:
-        print(line)
+    asked = runner.arguments(__doc__, None, trials=TRIALS, structure="gaussian process")
+    run(asked.trials, asked.structure, asked.out or STORED[asked.structure])

