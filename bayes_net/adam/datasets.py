@@ -44,6 +44,17 @@ class Dataset:
         """The rows that are kept."""
         return replace(self, frame=self.frame[keep.to_numpy(bool)])
 
+    def one_a_patient(self, code: str) -> Dataset:
+        """The rows of a parameter, of which each patient has at most one."""
+        rows = self.where(self.values("PARAMCD").eq(code))
+        if several := int(rows.values("USUBJID").duplicated().sum()):
+            got, expected = (
+                f"{several} patients have several rows of {code}",
+                "one row a patient and parameter",
+            )
+            raise self.refuse(got, expected, "Choose rows by where, for example a PARCAT.")
+        return rows
+
     def refuse(self, got: str, expected: str, todo: str) -> CohortError:
         """An error about this data set."""
         return CohortError(problem(self.file, got, expected, todo))
@@ -84,10 +95,8 @@ def _files(source: Any) -> dict[str, Path]:
     for name in DATASETS:
         own = [path for path in files if name in path.stem.lower()]
         if len(own) > 1:
-            got, todo = (
-                f"{name.upper()} could be {listed(p.name for p in own)}",
-                'Say which: "study/*.xpt", or by name.',
-            )
+            got = f"{name.upper()} could be {listed(p.name for p in own)}"
+            todo = 'Say which: "study/*.xpt", or by name.'
             raise CohortError(problem(f"ADaM ({source})", got, "one file of each data set", todo))
         if own:
             found[name] = own[0]
@@ -155,11 +164,11 @@ def coded(
 
 def unit_in_days(rows: Dataset, asked: str | None, elapsed: pd.Series) -> tuple[float, str]:
     """Days in the unit of AVAL, and who says so: the caller, AVALU, PARAM, or the dates."""
-    said = [("as given", asked)] if asked else []
-    said += [
+    stated = [("as given", asked)] if asked else []
+    stated += [
         (name, value) for name in ("AVALU", "PARAM") for value in sorted(set(rows.values(name).dropna()))
     ]
-    for source, value in said:
+    for source, value in stated:
         units = [
             days
             for unit, days in _UNIT_DAYS.items()
@@ -172,8 +181,7 @@ def unit_in_days(rows: Dataset, asked: str | None, elapsed: pd.Series) -> tuple[
         if len(ratio) and abs(np.log(ratio.median() / days)) < 0.1:
             return days, "ADT − STARTDT"
     got = "no unit of time in AVALU or PARAM, nor dates to tell it"
-    raise rows.refuse(got, "days, weeks, months or years",
-                      "Say time_unit.")  # fmt: skip
+    raise rows.refuse(got, "days, weeks, months or years", "Say time_unit.")
 
 
 def dates_of(one: Dataset, names: Sequence[str]) -> pd.Series:

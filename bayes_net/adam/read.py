@@ -27,7 +27,7 @@ from bayes_net.adam.datasets import (
     unit_name,
 )
 from bayes_net.adam.scans import Record, read_responses, read_scans, with_responses
-from bayes_net.adam.written import is_written, read_written
+from bayes_net.adam.written import MEANT, is_written, read_written
 from bayes_net.data.cohort import Cohort, read_cohort
 from bayes_net.errors import listed
 from bayes_net.options import Scalar, refuse_types
@@ -93,28 +93,14 @@ def read_adam(
     CohortError
         A data set or parameter is missing or ambiguous, or the tables break a rule of ``read_cohort``.
     """
-    refuse_types(read_adam, locals() | conventions, read_cohort)
+    options = dict(locals())
+    refuse_types(read_adam, options | conventions, read_cohort)
+    how: dict[str, Any] = {"arms": arms, "covariates": covariates, "exclude_patients": exclude_patients}
+    how |= {"scans_after_death": scans_after_death, "accept": accept, **conventions}
     record, sets = Record(), datasets(source, where or {})
     if is_written(sets):
-        asked = {
-            "pfs": pfs,
-            "os": os,
-            "new_therapy": new_therapy,
-            "tumour": tumour,
-            "response": response,
-            "arm": arm,
-        }
-        asked |= {"population": population, "analysis_flag": analysis_flag}
-        return read_written(
-            sets,
-            asked | {"time_unit": time_unit, "size_unit": size_unit},
-            arms=arms,
-            covariates=covariates,
-            exclude_patients=exclude_patients,
-            scans_after_death=scans_after_death,
-            accept=accept,
-            **conventions,
-        )
+        asked = {name: value for name, value in options.items() if name in MEANT}
+        return read_written(sets, asked, **how)
     adsl = _population(sets, population, record)
     arm_of = _arms(adsl, sets["adtte"], arm, record)
     adtte = sets["adtte"].where(sets["adtte"].values("USUBJID").isin(set(arm_of.index)))
@@ -122,7 +108,8 @@ def read_adam(
     patients, reasons, first_day = _patients(adtte, codes, arm_of, time_unit, record)
     patients = _with_covariates(patients, adsl, covariates, record)
     if new_therapy is not None:
-        patients = _with_new_therapy(patients, adtte, parameter(adtte, new_therapy, ""), time_unit, record)
+        code = parameter(adtte, new_therapy, "") or new_therapy
+        patients = _with_new_therapy(patients, adtte, code, time_unit, record)
     record.handled(
         "no-endpoint", len(arm_of) - len(patients), "of ADSL without a row of the endpoint, left out"
     )
@@ -135,19 +122,7 @@ def read_adam(
     elif "adrs" in sets:
         read = sets["adrs"].where(sets["adrs"].values("USUBJID").isin(set(patients["patient"])))
         scans = read_responses(read, response, first_day, record)
-    cohort = read_cohort(
-        patients,
-        scans,
-        time_unit="days",
-        size_unit=unit,
-        arms=arms,
-        covariates=covariates,
-        exclude_patients=exclude_patients,
-        scans_after_death=scans_after_death,
-        pfs_after_os="keep",
-        accept=accept,
-        **conventions,
-    )
+    cohort = read_cohort(patients, scans, time_unit="days", size_unit=unit, pfs_after_os="keep", **how)
     return _completed(cohort, reasons, record)
 
 
@@ -162,16 +137,9 @@ def _completed(cohort: Cohort, reasons: pd.DataFrame, record: Record) -> Cohort:
     )
     message = "; ".join(where)
     notes = [Note(HANDLED, ORIGIN, f"read from ADaM: {message}", len(record.origin)), *record.notes]
-    known = reasons[reasons["patient"].isin(cohort.patients["patient"])].sort_values(
-        "patient", ignore_index=True
-    )
-    return replace(
-        cohort,
-        scans=scans,
-        notes=(*notes, *cohort.notes),
-        origin=tuple(record.origin),
-        reasons=known,
-    )
+    known = reasons[reasons["patient"].isin(cohort.patients["patient"])]
+    known, origin = known.sort_values("patient", ignore_index=True), tuple(record.origin)
+    return replace(cohort, scans=scans, notes=(*notes, *cohort.notes), origin=origin, reasons=known)
 
 
 def _population(sets: Mapping[str, Dataset], flag: str | None, record: Record) -> Dataset:
@@ -225,17 +193,11 @@ def _patients(
     for endpoint, code in codes.items():
         if code is None:
             continue
-        rows = adtte.where(adtte.values("PARAMCD").eq(code))
-        who = rows.values("USUBJID")
-        if who.duplicated().any():
-            got = f"{int(who.duplicated().sum())} patients have several rows of {code}"
-            raise adtte.refuse(
-                got, "one row a patient and parameter", "Choose rows by where, for example a PARCAT."
-            )
-        elapsed = elapsed_days(rows)
-        days, told = unit_in_days(rows, time_unit, elapsed)
+        rows = adtte.one_a_patient(code)
+        who, elapsed = rows.values("USUBJID"), elapsed_days(rows)
+        days, source = unit_in_days(rows, time_unit, elapsed)
         time, censored = rows.numbers("AVAL") * days, rows.numbers("CNSR")
-        record.says(f"{endpoint}_time", rows, f"AVAL, PARAMCD {code}", f"{unit_name(days)} by {told}")
+        record.says(f"{endpoint}_time", rows, f"AVAL, PARAMCD {code}", f"{unit_name(days)} by {source}")
         record.says(f"{endpoint}_event", rows, f"CNSR, PARAMCD {code}", "0 is an event")
         event = (censored == 0).astype(float).where(censored.notna())
         reason = rows.values("CNSDTDSC").where(event == 0).fillna(rows.values("EVNTDESC"))
@@ -252,20 +214,16 @@ def _patients(
 
 
 def _with_new_therapy(
-    patients: pd.DataFrame, adtte: Dataset, code: str | None, time_unit: str | None, record: Record
+    patients: pd.DataFrame, adtte: Dataset, code: str, time_unit: str | None, record: Record
 ) -> pd.DataFrame:
     """Patients with the days until their new anticancer therapy; it may be counted with death as an event."""
-    rows = adtte.where(adtte.values("PARAMCD").eq(code))
-    who = rows.values("USUBJID")
-    if who.duplicated().any():
-        got = f"{int(who.duplicated().sum())} patients have several rows of {code}"
-        raise adtte.refuse(got, "one row a patient and parameter", "Choose rows by where.")
-    days, told = unit_in_days(rows, time_unit, elapsed_days(rows))
+    rows = adtte.one_a_patient(code)
+    days, source = unit_in_days(rows, time_unit, elapsed_days(rows))
     began = rows.numbers("CNSR").eq(0) & ~rows.values("EVNTDESC").fillna("").str.contains(_DEATH)
     record.says(
-        NEW_THERAPY, rows, f"AVAL, PARAMCD {code}", f"{unit_name(days)} by {told}; CNSR is 0, no death"
+        NEW_THERAPY, rows, f"AVAL, PARAMCD {code}", f"{unit_name(days)} by {source}; CNSR is 0, no death"
     )
-    time = (rows.numbers("AVAL") * days).where(began).set_axis(who)
+    time = (rows.numbers("AVAL") * days).where(began).set_axis(rows.values("USUBJID"))
     return patients.assign(**{NEW_THERAPY: patients["patient"].map(time)})
 
 

@@ -74,12 +74,9 @@ def read_written(
     several = [exclude_patients] if isinstance(exclude_patients, str) else exclude_patients
     excluded = {str(each) for each in several}
     patients = _patients(adsl, adtte, covariates)
-    scans = _scans(sets, set(patients["patient"]))
-    seen = (
-        None
-        if scans is None or scans.empty
-        else scans.drop(columns=["baseline", "progression"], errors="ignore")
-    )
+    scans, seen = _scans(sets, set(patients["patient"])), None
+    if scans is not None and len(scans):
+        seen = scans.drop(columns=["baseline", "progression"], errors="ignore")
     if conventions.get("study") is not None:
         patients = patients.drop(columns="study")
     cohort = read_cohort(
@@ -101,22 +98,15 @@ def _patients(adsl: Dataset, adtte: Dataset, covariates: Sequence[str]) -> pd.Da
     if absent := [name for name in covariates if name.upper() not in adsl.frame]:
         there = listed(adsl.frame, limit=40)
         raise adsl.refuse(f"no variables {listed(absent)}", f"some of {there}", "Correct covariates.")
-    fields = {
-        "patient": adsl.values("USUBJID"),
-        "study": adsl.values("STUDYID"),
-        "arm": adsl.values("TRT01P"),
-    }
-    frame = pd.DataFrame(fields).assign(**{name: adsl.frame[name.upper()] for name in covariates})
+    fields = {"patient": "USUBJID", "study": "STUDYID", "arm": "TRT01P"}
+    frame = pd.DataFrame({name: adsl.values(variable) for name, variable in fields.items()})
+    frame = frame.assign(**{name: adsl.frame[name.upper()] for name in covariates})
     frame["reconstructed"] = adsl.values(RECONSTRUCTED).eq("Y").map({True: "true", False: "false"})
     for endpoint, (code, _) in ENDPOINTS.items():
-        rows = adtte.where(adtte.values("PARAMCD").eq(code))
+        rows = adtte.one_a_patient(code)
         if rows.frame.empty:
             continue
-        who = rows.values("USUBJID")
-        if who.duplicated().any():
-            got = f"{int(who.duplicated().sum())} patients have several rows of {code}"
-            raise adtte.refuse(got, "one row a patient and parameter", "Choose rows by where.")
-        censored = rows.numbers("CNSR")
+        who, censored = rows.values("USUBJID"), rows.numbers("CNSR")
         event = (censored == 0).astype(float).where(censored.notna())
         frame[f"{endpoint}_time"] = frame["patient"].map(rows.numbers("AVAL").set_axis(who))
         frame[f"{endpoint}_event"] = frame["patient"].map(event.set_axis(who))
@@ -193,6 +183,6 @@ def _completed(cohort: Cohort, scans: pd.DataFrame | None, reasons: pd.DataFrame
     if reasons is not None:
         there = reasons["patient"].isin(cohort.patients["patient"])
         reasons = reasons[there].sort_values("patient", ignore_index=True)
-    said = Note(HANDLED, ORIGIN, f"read from ADaM that was written from a cohort ({file})", 1)
+    note = Note(HANDLED, ORIGIN, f"read from ADaM that was written from a cohort ({file})", 1)
     origin = (Origin("all fields", file, WRITTEN, "written from a cohort"),)
-    return replace(cohort, scans=table, reasons=reasons, notes=(said, *cohort.notes), origin=origin)
+    return replace(cohort, scans=table, reasons=reasons, notes=(note, *cohort.notes), origin=origin)

@@ -32,6 +32,7 @@ from bayes_net.cli.terminal import (
     show_found,
     show_notes,
     show_prepared,
+    show_report,
     show_scenarios,
     show_tipping,
     unmade_reports,
@@ -56,6 +57,7 @@ Engine = Annotated[
 ]
 QUICK = {"draws": 250, "tune": 250, "retry": False}
 """How a quick look is sampled: with all chains of the specification, a quarter of the usual draws of each."""
+Jobs = Annotated[int, typer.Option(min=1, help="Processes on this machine.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Overrides the seed in the specification.")]
 
 
@@ -119,7 +121,7 @@ def run(
             analysis = analyse(prepared, progress=advance)
         folder = write(analysis, out)
     show_found(analysis)
-    out_console.print(f"\nReport: {literal(str(folder / 'report.html'))}")
+    show_report(folder)
     if quick:
         err_console.print(
             "[bold]A quick look with short chains[/]: run it without --quick before it is used."
@@ -178,7 +180,7 @@ def scenarios(
         bool, typer.Option("--censoring", help="Add factors of informative censoring, 0.25 to 4.")
     ] = False,
     engine: Engine = _Engine.numba,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    jobs: Jobs = 1,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a dask scheduler whose workers do the fitting.")
     ] = None,
@@ -209,7 +211,7 @@ def scenarios(
             )
     show_scenarios(found, specification.report.level)
     show_tipping(found)
-    out_console.print(f"\nReport: {literal(str(Path(str(found.folder)) / 'report.html'))}")
+    show_report(found.folder)
     for row in found.troubles.itertuples():
         err_console.print(f"[bold red]scenario {literal(row.Scenario)}:[/] {literal(row[2])}")
     finish(unmade, gate_passed=found.troubles.empty)
@@ -253,7 +255,7 @@ def design(
         Path | None, typer.Option(help="Folder for the results.", show_default="results/NAME-design")
     ] = None,
     seed: Seed = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    jobs: Jobs = 1,
 ) -> None:
     """Will a planned study find it? Assurance, power and type I error of the [design] of a specification."""
     from bayes_net.report.scenarios import design_to_read
@@ -271,7 +273,7 @@ def design(
     out_console.print(framed(design_to_read(found.summary)), "")
     for sentence in found.sentences:
         out_console.print(literal(sentence))
-    out_console.print(f"\nReport: {literal(str(Path(str(found.folder)) / 'report.html'))}")
+    show_report(found.folder)
     finish(unmade, gate_passed=found.passed)
 
 

@@ -29,6 +29,7 @@ from bayes_net.errors import InputError, ReportWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     import pandas as pd
 
@@ -163,8 +164,13 @@ def show_found(analysis: Analysis) -> None:
     from bayes_net.workflow.describe import found_in_words
 
     for title, table in found_in_words(analysis.prepared, analysis):
-        out_console.print()
-        out_console.print(framed(table, title))
+        out_console.print("", framed(table, title))
+
+
+def show_report(folder: Path | None) -> None:
+    """Where the report of a written result is."""
+    if folder is not None:
+        out_console.print(f"\nReport: {literal(folder / 'report.html')}")
 
 
 @contextmanager

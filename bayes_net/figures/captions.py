@@ -19,9 +19,7 @@ from bayes_net.figures.plots import (
     survival,
     waterfall,
 )
-from bayes_net.figures.style import (
-    Kind,
-)
+from bayes_net.figures.style import Kind
 from bayes_net.numbers import format_count, percent, rounded, significant
 from bayes_net.schema import FAILED
 
@@ -183,12 +181,7 @@ PATIENTS = {
         "Best change from baseline, one bar a patient; lines at −30 % and +20 %.",
         _waterfall,
     ),
-    "prior_posterior": Kind(
-        prior_posterior,
-        "model",
-        RIDGES,
-        prior_posterior_in_words,
-    ),
+    "prior_posterior": Kind(prior_posterior, "model", RIDGES, prior_posterior_in_words),
     "ppc": Kind(
         ppc, "ppc", "Observed Kaplan–Meier curves over the bands of those that the model replicates.", _ppc
     ),

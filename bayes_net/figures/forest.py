@@ -100,16 +100,9 @@ def _draw_row(ax: Axes, row: Any, y: float, colours: Mapping[str, str], limits: 
     y -= _BELOW * pd.notna(row.printed)
     colour = GREYS[1] if row.status == PREDICTED else colours[row.arm]
     marker = MARKERS[list(colours).index(row.arm) % len(MARKERS)]
-    ends = [max(row.lower, low), min(row.upper, high)]
-    line = ":" if row.contraction < LEAST_CONTRACTION else "-"
-    ax.plot(ends, [y, y], color=colour, linestyle=line, solid_capstyle="butt", gid="interval")
-    if row.lower < low:
-        ax.plot(low, y, marker="<", color=colour, markersize=6, clip_on=False)
-    if row.upper > high:
-        ax.plot(high, y, marker=">", color=colour, markersize=6, clip_on=False)
-    if low <= row.hr <= high:
-        fill = "white" if row.biased or row.status == SAID else colour
-        ax.plot(row.hr, y, marker=marker, color=colour, markerfacecolor=fill, markersize=7, gid="estimate")
+    look = {"linestyle": ":" if row.contraction < LEAST_CONTRACTION else "-", "color": colour}
+    look |= {"marker": marker, "markerfacecolor": "white" if row.biased or row.status == SAID else colour}
+    style.draw_interval(ax, row, y, limits, arrow=6, markersize=7, **look)
     if pd.notna(row.printed):
         ends = [max(row.printed_lower, low), min(row.printed_upper, high)]
         ax.plot(ends, [printed] * 2, color="black", linewidth=1, gid="printed interval")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -118,18 +117,11 @@ def _write(ax: Axes, x: float, y: float, text: str, **look: Any) -> None:
 
 
 def _draw_row(ax: Axes, row: Any, y: float, colours: Mapping[str, str], limits: tuple[float, float]) -> None:
-    low, high = limits
-    colour, marker = colours[row.arm], MARKERS[list(colours).index(row.arm) % len(MARKERS)]
-    line = ":" if row.contraction < LEAST_CONTRACTION or row.status == schema.PREDICTED else "-"
-    ends = np.clip([row.lower, row.upper], low, high)
-    ax.plot(ends, [y, y], color=colour, linestyle=line, solid_capstyle="butt", gid="interval")
-    for beyond, end, arrow in ((row.lower < low, low, "<"), (row.upper > high, high, ">")):
-        if beyond:
-            ax.plot(end, y, marker=arrow, color=colour, markersize=4, clip_on=False)
-    if low <= row.hr <= high:
-        look = {"marker": marker, "color": colour, "markersize": 5, "gid": "estimate"}
-        hollow = row.biased or row.status == schema.SAID
-        ax.plot(row.hr, y, markerfacecolor="white" if hollow else colour, **look)
+    colour, hollow = colours[row.arm], row.biased or row.status == schema.SAID
+    dotted = row.contraction < LEAST_CONTRACTION or row.status == schema.PREDICTED
+    look: dict[str, Any] = {"linestyle": ":" if dotted else "-", "color": colour, "markersize": 5}
+    look |= {"marker": MARKERS[list(colours).index(row.arm) % len(MARKERS)]}
+    style.draw_interval(ax, row, y, limits, arrow=4, markerfacecolor="white" if hollow else colour, **look)
 
 
 def overview_in_words(hazard_ratios: pd.DataFrame) -> str:

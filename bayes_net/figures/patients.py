@@ -67,9 +67,8 @@ def draw(
                 continue
             scale = next(reported_scales(measure))[0]
             wanted = {"endpoint": endpoint, "measure": scale, "estimand": ASSOCIATION}
-            rows = hazard_ratios[hazard_ratios[list(wanted)].eq(pd.Series(wanted)).all(axis=1)].reset_index(
-                drop=True
-            )
+            chosen = hazard_ratios[list(wanted)].eq(pd.Series(wanted)).all(axis=1)
+            rows = hazard_ratios[chosen].reset_index(drop=True)
             subject = f"{ENDPOINT_LABELS[endpoint]}, {scale}{average}"
             yield _figure("forest", alike[0].job.analysis, rows, arms=arms, subject=subject)
         sharing = [other for other, flow in flows.items() if flow.equals(flows[endpoint])]
@@ -86,8 +85,8 @@ def draw(
     if first := next(by_landmark(transitions), None):
         job = first[TO_PROGRESSION].job
         about = landmark_label(f"{job.measure.label}, {job.landmark.label}", job.landmark.biased)
-        shown = state_curves(first, profiles=profiles)
-        yield PATIENTS["states"].figure("states", shown, arms=arms, subject=capitalised(about))
+        curve = state_curves(first, profiles=profiles)
+        yield PATIENTS["states"].figure("states", curve, arms=arms, subject=capitalised(about))
     if patient_level and isinstance(fits[0].job.measure, Shrinkage):
         last = primary(fits, fits[0].job.endpoint)[-1]
         data = last.job.data

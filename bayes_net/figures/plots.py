@@ -110,14 +110,7 @@ def _numbers_at_risk(ax: Axes, at_risk: pd.DataFrame, colours: dict[str, str]) -
         ax.annotate("■", (0, 0), (-4, y), color=colours[group], **below)
         ax.annotate(f"At risk: {short(group)}", (0, 0), (8, y), parse_math=False, **below)
         for row in numbers.itertuples(index=False):
-            ax.annotate(
-                format_count(row.n),
-                (row.time, 0),
-                (0, y - 12),
-                ha="center",
-                gid="at risk",
-                **below,
-            )
+            ax.annotate(format_count(row.n), (row.time, 0), (0, y - 12), ha="center", gid="at risk", **below)
         y -= 27
 
 
@@ -333,6 +326,3 @@ def ppc(
     grey = Patch(color=GREYS[2], alpha=0.45)
     add_legend(ax, [*handles, grey], [*names, "replicated by the model"])
     return ax
-
-
-# --- in words

@@ -196,11 +196,8 @@ def censoring_curves(curve: pd.DataFrame) -> list[Axes]:
     rows = curve[curve["factor"] > 0].sort_values("as_specified", ascending=False, kind="stable")
     rows = rows.drop_duplicates(["landmark", "arm", "factor"]).sort_values("factor", kind="stable")
     landmarks = list(dict.fromkeys(curve["landmark"]))
-    columns = min(2, len(landmarks))
-    height = -(-len(landmarks) // columns)
-    figure = Canvas(figsize=(WIDTH, 1.1 + 1.9 * height), layout="constrained")
-    panels = figure.subplots(height, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for panel, landmark in zip(panels, landmarks, strict=False):
+    figure, panels = style.panels(len(landmarks), inches=(1.1, 1.9), sharex=True, sharey=True)
+    for panel, landmark in zip(panels, landmarks, strict=True):
         biased = landmark == NO_LIMIT
         title = f"{landmark}: biased" if biased else short(landmark, 24)
         panel.set_title(title, loc="left", parse_math=False)
@@ -209,14 +206,12 @@ def censoring_curves(curve: pd.DataFrame) -> list[Axes]:
         for rank, (arm, colour) in enumerate(colours.items()):
             own = rows[(rows["landmark"] == landmark) & (rows["arm"] == arm)]
             _draw_arm(panel, own, colour, rank, beside=0.05 * (rank - (len(colours) - 1) / 2))
-    for panel in panels[len(landmarks) :]:
-        panel.remove()
-    _factor_axes(panels[: len(landmarks)], rows)
+    _factor_axes(panels, rows)
     figure.supxlabel("Factor on the hazard after censoring, log scale")
     figure.supylabel("Hazard ratio, log scale")
     handles = [style.arm_marker(colour, rank) for rank, colour in enumerate(colours.values())]
     style.figure_legend(figure, handles, [short(arm, 24) for arm in colours], columns=min(2, len(handles)))
-    return list(panels[: len(landmarks)])
+    return panels
 
 
 def _draw_arm(panel: Axes, rows: pd.DataFrame, colour: str, rank: int, *, beside: float) -> None:

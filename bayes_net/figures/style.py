@@ -141,6 +141,33 @@ def _written(figure: Axes | Canvas, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def draw_interval(
+    ax: Axes, row: Any, y: float, limits: tuple[float, float], *, arrow: float, linestyle: str, **look: Any
+) -> None:
+    """Interval and estimate of a hazard ratio at height ``y``; what reaches beyond the ``limits`` is cut, and
+    ends in an arrow of this size."""
+    low, high = limits
+    line = {"color": look["color"], "linestyle": linestyle, "solid_capstyle": "butt", "gid": "interval"}
+    ax.plot([max(row.lower, low), min(row.upper, high)], [y, y], **line)
+    for beyond, end, marker in ((row.lower < low, low, "<"), (row.upper > high, high, ">")):
+        if beyond:
+            ax.plot(end, y, marker=marker, color=look["color"], markersize=arrow, clip_on=False)
+    if low <= row.hr <= high:
+        ax.plot(row.hr, y, gid="estimate", **look)
+
+
+def panels(count: int, *, inches: tuple[float, float], **shared: Any) -> tuple[Canvas, list[Axes]]:
+    """A figure with so many panels, at most two beside each other; ``inches`` of what is around them, and of
+    each line of them."""
+    columns = min(2, count)
+    lines = -(-count // columns)
+    figure = Canvas(figsize=(WIDTH, inches[0] + inches[1] * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, **shared).ravel()
+    for spare in grid[count:]:
+        spare.remove()
+    return figure, list(grid[:count])
+
+
 def new_axes(ax: Axes | None, *, height: float) -> Axes:
     """Axes to draw on: those given, or new ones of the report's width."""
     return Canvas(figsize=(WIDTH, height), layout="constrained").add_subplot() if ax is None else ax

@@ -76,14 +76,9 @@ def synthesis_survival(survival: pd.DataFrame, *, arms: Sequence[str] = ()) -> l
     ``survival`` holds one endpoint.
     """
     studies, colours = list(survival["study"].unique()), style.arm_colours(survival["arm"], arms)
-    columns = min(2, len(studies))
-    lines = -(-len(studies) // columns)
-    figure = Canvas(figsize=(WIDTH, 0.5 + 2.2 * lines), layout="constrained")
-    grid = np.ravel(figure.subplots(lines, columns, sharey=True, squeeze=False))
-    for ax in grid[len(studies) :]:
-        ax.remove()
+    figure, grid = style.panels(len(studies), inches=(0.5, 2.2), sharey=True)
     end = survival["time"].max()
-    for ax, study in zip(grid, studies, strict=False):
+    for ax, study in zip(grid, studies, strict=True):
         for arm, curve in survival[survival["study"] == study].groupby("arm", sort=False):
             _curve(ax, curve, colours[arm])
         ax.set_title(short(study, 30), loc="left", parse_math=False)
@@ -93,7 +88,7 @@ def synthesis_survival(survival: pd.DataFrame, *, arms: Sequence[str] = ()) -> l
     handles = [Line2D([], [], color=colours[arm]) for arm in colours]
     handles.append(Line2D([], [], color=GREYS[1], linestyle="--"))
     style.figure_legend(figure, handles, labels, columns=3)
-    return list(grid[: len(studies)])
+    return grid
 
 
 def _curve(ax: Axes, curve: pd.DataFrame, colour: str) -> None:
@@ -124,23 +119,26 @@ def response_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def _bar(ax: Axes, row: Any, y: float, middle: float, name: str) -> None:
+    """A bar from limit to limit, and a stroke at the median."""
+    band = {"color": GREYS[2], "linewidth": 7, "solid_capstyle": "butt", "gid": "band"}
+    ax.plot([row.lower, row.upper], [y, y], **band)
+    ax.plot(middle, y, "|", color=GREYS[0], markersize=12, markeredgewidth=2, gid=name)
+
+
 @rc_context(STYLE)
 def unprinted_plot(unprinted: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Where each estimate can lie that is not printed: median and interval as a ratio, on a log axis."""
     ax = style.new_axes(ax, height=0.9 + 0.36 * len(unprinted))
     low, high = 0.97 * min(1, unprinted["lower"].min()), 1.03 * max(1, unprinted["upper"].max())
     for y, row in enumerate(unprinted.itertuples()):
-        ax.plot(
-            [row.lower, row.upper], [y, y], color=GREYS[2], linewidth=7, solid_capstyle="butt", gid="band"
-        )
-        ax.plot(row.estimate, y, "|", color=GREYS[0], markersize=12, markeredgewidth=2, gid="estimate")
+        _bar(ax, row, y, row.estimate, "estimate")
     style.no_effect(ax)
     style.ratio_axis(ax, low, high, f"Estimate ({percent(unprinted['level'].iloc[0])} CrI), log scale")
     labels = [", ".join(filter(None, [row.arm, str(row.landmark)])) for row in unprinted.itertuples()]
-    said = zip(labels, unprinted["said"], strict=True)
-    style.row_labels(
-        ax, range(len(labels)), [f"{short(label, 28)}\n{short(text, 28)}" for label, text in said]
-    )
+    statements = zip(labels, unprinted["said"], strict=True)
+    names = [f"{short(label, 28)}\n{short(text, 28)}" for label, text in statements]
+    style.row_labels(ax, range(len(labels)), names)
     ax.set_ylim(len(labels) - 0.4, -0.6)
     return ax
 
@@ -154,10 +152,7 @@ def checks_plot(checks: pd.DataFrame) -> list[Axes]:
     figure = Canvas(figsize=(WIDTH, 0.7 + 1.0 * len(checks)), layout="constrained")
     panels = list(np.ravel(figure.subplots(len(checks), 1, squeeze=False)))
     for ax, row in zip(panels, checks.itertuples(index=False), strict=True):
-        ax.plot(
-            [row.lower, row.upper], [0, 0], color=GREYS[2], linewidth=7, solid_capstyle="butt", gid="band"
-        )
-        ax.plot(row.predicted, 0, "|", color=GREYS[0], markersize=12, markeredgewidth=2, gid="predicted")
+        _bar(ax, row, 0, row.predicted, "predicted")
         limits = [row.printed_lower, row.printed_upper]
         if np.isfinite(limits).all():
             ax.plot(limits, [0.5, 0.5], color="black", linewidth=1, gid="printed interval")
@@ -194,29 +189,25 @@ def _check_scale(ax: Axes, row: Any) -> None:
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
 
 
+def _with_limits(value: float, row: Any) -> str:
+    return f"{rounded(value)} ({rounded(row.lower)} to {rounded(row.upper)})"
+
+
 def _comparison(table: pd.DataFrame) -> str:
     """What the hazard ratios between arms are, study by study."""
-    texts = [
-        f"{words(row.endpoint)}, {row.landmark} {rounded(row.hr)} ({rounded(row.lower)} to "
-        f"{rounded(row.upper)})"
-        for row in table.itertuples()
-    ]
+    rows = table.itertuples()
+    texts = [f"{words(row.endpoint)}, {row.landmark} {_with_limits(row.hr, row)}" for row in rows]
     return f"hazard ratios between arms by study, {table['arm'].iloc[0]}; {'; '.join(texts)}."
 
 
 def _response(table: pd.DataFrame) -> str:
-    texts = [
-        f"{response_label(row)} {rounded(row.estimate)} ({rounded(row.lower)} to {rounded(row.upper)})"
-        for row in table.itertuples()
-    ]
+    texts = [f"{response_label(row)} {_with_limits(row.estimate, row)}" for row in table.itertuples()]
     return f"probabilities of response; {'; '.join(texts)}."
 
 
 def _synthesis_survival(table: pd.DataFrame) -> str:
-    texts = []
-    for (study, arm), curve in table[~table["beyond_data"].astype(bool)].groupby(
-        ["study", "arm"], sort=False
-    ):
+    texts, known = [], table[~table["beyond_data"].astype(bool)]
+    for (study, arm), curve in known.groupby(["study", "arm"], sort=False):
         end = curve.loc[curve["time"].idxmax()]
         texts.append(f"{study} {arm} {rounded(end['estimate'])} at {significant(end['time'])} months")
     return f"survival curves; the posterior median at the last month with data is {'; '.join(texts)}."
@@ -317,11 +308,11 @@ def draw_synthesis(found: Mapping[str, pd.DataFrame]) -> Iterator[Figure]:
     if synthesis_words.whole_failed(found):
         return
     ratios = found.get("hazard_ratios", pd.DataFrame(columns=["arm", "measure", "endpoint"]))
-    if len(shown := first_screen_rows(found)):
-        of_arms = (shown["estimand"] == ARM).all()
-        arms, subject = list((shown if of_arms else ratios)["arm"].unique()), shown["measure"].iloc[0]
+    if len(rows := first_screen_rows(found)):
+        of_arms = (rows["estimand"] == ARM).all()
+        arms, subject = list((rows if of_arms else ratios)["arm"].unique()), rows["measure"].iloc[0]
         kind = SYNTHESIS["comparison" if of_arms else "overview"]
-        yield kind.figure("overview", shown, subject=capitalised(subject), arms=arms)
+        yield kind.figure("overview", rows, subject=capitalised(subject), arms=arms)
     yield from _by_endpoint("forest", ratios[ratios["measure"] == PER_10_POINTS], ratios)
     if "unprinted" in found:
         yield SYNTHESIS["unprinted"].figure("unprinted", found["unprinted"])

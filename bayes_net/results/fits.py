@@ -33,10 +33,16 @@ AGAINST = "against "
 _SHOWN = ("landmark", "arm", "n", "events", "hr", "lower", "upper", "gate")
 
 
+def population_name(risk_set: str, intention_to_treat: bool) -> str:
+    """How tables name a population: by intention to treat it has others in it than without."""
+    return f"{risk_set}{', intention to treat' * intention_to_treat}"
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """One model to fit: an endpoint's patients at one landmark, and how shrinkage enters.
 
+    ``risk_set`` are those who are followed: a population of landmarks, or ``SCANNED``.
     ``concerned`` says whose follow-up after censoring is to be imputed (None: nobody's, the ordinary fit);
     responders have shrunk by ``apart`` points more than others (None: not known). ``transition`` is the step
     from state to state that it is about ("": it is about the endpoint itself). Where covariates are missing,
@@ -44,7 +50,7 @@ class Job:
     """
 
     endpoint: str
-    population: str
+    risk_set: str
     landmark: Landmark
     measure: Measure
     data: Exposure
@@ -52,6 +58,12 @@ class Job:
     apart: float | None = None
     transition: str = ""
     completed: tuple[Exposure, ...] = ()
+    intention_to_treat: bool = False
+
+    @property
+    def population(self) -> str:
+        """The population as tables name it."""
+        return population_name(self.risk_set, self.intention_to_treat)
 
     @property
     def joint(self) -> bool:

@@ -190,8 +190,7 @@ def across_table(
 
 
 def _patients(sets: Mapping[tuple[str, bool], LandmarkSet], job: Job) -> list[str]:
-    itt = "intention to treat" in job.population
-    return sets[job.endpoint, itt].at(job.landmark.label)["patient"].tolist()
+    return sets[job.endpoint, job.intention_to_treat].at(job.landmark.label)["patient"].tolist()
 
 
 def _of_one_kind(fits: Iterable[Fitted]) -> list[list[Fitted]]:

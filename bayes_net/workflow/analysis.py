@@ -299,26 +299,19 @@ def with_leave_one_out(tree: xr.DataTree, judged: Gate) -> tuple[dict[str, float
 
 def _failed(check: str, reason: Exception) -> pd.DataFrame:
     """The row of a check that could not be made."""
-    row = {
-        "check": check,
-        "worst": np.nan,
-        "threshold": np.nan,
-        "passed": False,
-        "where": f"not computed: {reason}",
-    }
-    return pd.DataFrame([row])
+    row = {"check": check, "worst": np.nan, "threshold": np.nan, "passed": False}
+    return pd.DataFrame([row | {"where": f"not computed: {reason}"}])
 
 
 def diagnosed_tables(
     tables: Mapping[str, Callable[[], pd.DataFrame]],
 ) -> tuple[dict[str, pd.DataFrame], list[pd.DataFrame]]:
-    """Tables of diagnostics by name, and for each that could not be computed a failed check: what was
-    sampled is
-    never lost with it."""
+    """Tables of diagnostics by name, and for each that could not be computed a failed check: what was sampled
+    is never lost with it."""
     found, failed = {}, []
-    for name, made in tables.items():
+    for name, compute in tables.items():
         try:
-            found[name] = made()
+            found[name] = compute()
         except CANNOT_COMPUTE as reason:
             failed.append(_failed(name.replace("_", " "), reason).assign(fit="all fits"))
     return found, failed

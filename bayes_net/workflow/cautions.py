@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -43,57 +43,59 @@ STEPS = sorted([(DAY, ""), *STEPS], reverse=True)
 """Steps of rounded times in months, the longest first, in words; among them a day."""
 
 
+Finding = tuple[str, str, str]
+"""Code and message of what calls for judgement, and where it does."""
+
+
 def cautions(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> tuple[Note, ...]:
     """Everything that calls for judgement where patients meet the models, by code."""
-    found = [
-        *thin_arms(plan, jobs),
+    return (
+        *_notes(thin_arms(plan, jobs)),
         *several_studies(plan, cohort),
-        *thin_studies(plan, jobs),
-        *empty_intervals(jobs),
+        *_notes(thin_studies(plan, jobs)),
+        *_notes(empty_intervals(jobs)),
         *rounded_at_landmarks(cohort, jobs),
-        *poor_covariates(plan, cohort, jobs),
+        *_notes(poor_covariates(plan, cohort, jobs)),
         *far_reference(plan, jobs),
         *contradicting_priors(plan, jobs),
-    ]
-    return tuple(found)
+    )
 
 
 def _where(job: Job) -> str:
     return f"{job.endpoint.upper()}, {job.landmark.label}"
 
 
-def _of_places(code: str, places: Mapping[str, Sequence[str]]) -> Iterator[Note]:
-    """A note for each message, with all the places that it is about."""
-    for message, where in places.items():
-        places_of = list(dict.fromkeys(where))
-        yield Note(WARNING, code, f"{listed(places_of)}: {message}", len(places_of))
+def _notes(findings: Iterable[Finding]) -> Iterator[Note]:
+    """A note for each message, code by code, with all the places that it is about."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for code, message, where in findings:
+        found.setdefault(code, {}).setdefault(message, []).append(where)
+    for code, messages in found.items():
+        for message, places in messages.items():
+            places = list(dict.fromkeys(places))
+            yield Note(WARNING, code, f"{listed(places)}: {message}", len(places))
 
 
-def thin_arms(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
-    """A note for every arm that is small, or whose hazard ratio has next to nothing but priors to go by."""
-    uninformed: dict[str, list[str]] = {}
-    small: dict[str, list[str]] = {}
+def thin_arms(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Finding]:
+    """Every arm that is small, or whose hazard ratio has next to nothing but priors to go by."""
+    code = "arm-without-information"
     for job in jobs:
-        for arm, n, events, scores in zip(job.data.arms, job.data.n_by_arm, *_by_arm(job), strict=True):
+        data, events = job.data, job.data.events.sum(axis=1)
+        for a, (arm, n) in enumerate(zip(data.arms, data.n_by_arm, strict=True)):
             where = f"{_where(job)}, {arm}"
             if n < FEWEST_PATIENTS:
-                small.setdefault(f"{counted(int(n), 'patient')} at risk", []).append(where)
-            if not events:
-                why = "no event: its hazard ratios rest on the prior and on time at risk alone"
-                uninformed.setdefault(
-                    why if n else "no patient: its hazard ratios are the priors'", []
-                ).append(where)
-            elif np.ptp(scores) == 0 and plan.slopes not in (COMMON, NONE):
-                why = (
-                    "all patients have one "
-                    f"{'shrinkage' if isinstance(job.measure, Shrinkage) else 'response'}, whose "
-                    "effect cannot be told from the baseline hazard: the data inform the two together, and "
-                    "its "
-                    "hazard ratio rests on their priors"
+                yield "small-cell", f"{counted(int(n), 'patient')} at risk", where
+            if not n:
+                yield code, "no patient: its hazard ratios are the priors'", where
+            elif not events[a]:
+                yield code, "no event: its hazard ratios rest on the prior and on time at risk alone", where
+            elif np.ptp(data.score[data.arm == a]) == 0 and plan.slopes not in (COMMON, NONE):
+                what = "shrinkage" if isinstance(job.measure, Shrinkage) else "response"
+                message = (
+                    f"all patients have one {what}, whose effect cannot be told from the baseline hazard: "
+                    "the data inform the two together, and its hazard ratio rests on their priors"
                 )
-                uninformed.setdefault(why, []).append(f"{where}, {job.measure.label}")
-    yield from _of_places("small-cell", small)
-    yield from _of_places("arm-without-information", uninformed)
+                yield code, message, f"{where}, {job.measure.label}"
 
 
 def several_studies(plan: PatientsPlan, cohort: Cohort) -> Iterator[Note]:
@@ -109,9 +111,8 @@ def several_studies(plan: PatientsPlan, cohort: Cohort) -> Iterator[Note]:
         yield Note(WARNING, "several-studies", message, len(cohort.patients))
 
 
-def thin_studies(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
-    """A note of studies whose baselines have no event to go by, and of arms that no study compares."""
-    found: dict[str, list[str]] = {}
+def thin_studies(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Finding]:
+    """Studies whose baselines have no event to go by, and arms that no study compares."""
     for job in (job for job in jobs if job.data.studies):
         data, counts = job.data, job.data.n_by_stratum
         by_arm = plan.baseline.arms == PER_ARM
@@ -121,7 +122,7 @@ def thin_studies(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
         for s, a in np.argwhere((events == 0) & (n > 0)).tolist():
             who = f"{data.studies[s]}, {data.arms[a]}" if by_arm else data.studies[s]
             message = f"no event in {who}: its baseline hazard rests on the prior and on time at risk alone"
-            found.setdefault(message, []).append(_where(job))
+            yield "thin-study", message, _where(job)
         for a, arm in enumerate(data.arms[1:], start=1):
             both = counts[:, [0, a]] > 0
             if both.any(axis=0).all() and not both.all(axis=1).any():
@@ -129,18 +130,11 @@ def thin_studies(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:
                     f"no study has both {data.arms[0]} and {arm}, and every study has baselines of its own: "
                     "their survival is not compared"
                 )
-                found.setdefault(message, []).append(_where(job))
-    yield from _of_places("thin-study", found)
+                yield "thin-study", message, _where(job)
 
 
-def _by_arm(job: Job) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Events and scores of each arm."""
-    return job.data.events.sum(axis=1), [job.data.score[job.data.arm == a] for a in range(len(job.data.arms))]
-
-
-def empty_intervals(jobs: Sequence[Job]) -> Iterator[Note]:
-    """A note of the cut-points that lie beyond all follow-up."""
-    beyond: dict[str, list[str]] = {}
+def empty_intervals(jobs: Sequence[Job]) -> Iterator[Finding]:
+    """The cut-points that lie beyond all follow-up."""
     for job in jobs:
         last = float(job.data.time.max())
         if cuts := [significant(cut) for cut in job.data.cuts if cut >= last]:
@@ -148,15 +142,14 @@ def empty_intervals(jobs: Sequence[Job]) -> Iterator[Note]:
                 f"cut-points at {listed(cuts)} months are beyond all follow-up (the longest is "
                 f"{significant(last)} months): the hazard after them is the prior's"
             )
-            beyond.setdefault(message, []).append(_where(job))
-    yield from _of_places("empty-interval", beyond)
+            yield "empty-interval", message, _where(job)
 
 
 def rounded_at_landmarks(cohort: Cohort, jobs: Sequence[Job]) -> Iterator[Note]:
     """A note of the patients and scans that rounded times put to one side of a landmark or the other."""
     seen = set()
     for job in jobs:
-        risk = OS if job.population.startswith(ALIVE) else PFS
+        risk = OS if job.risk_set == ALIVE else PFS
         if job.landmark.biased or (risk, job.landmark.label) in seen:
             continue
         seen.add((risk, job.landmark.label))
@@ -185,14 +178,11 @@ def _rounded_to(times: pd.Series, landmark: float) -> tuple[np.ndarray, str]:
     return within_rounding(months, landmark, step) if step else np.zeros(len(months), bool), name
 
 
-def poor_covariates(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> Iterator[Note]:
-    """Notes of covariates that are constant, told by the others, without an event, or far from their
-    reference."""
-    found: dict[str, dict[str, list[str]]] = {}
+def poor_covariates(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> Iterator[Finding]:
+    """Covariates that are constant, told by the others, without an event, or far from their reference."""
     for job in jobs:
         for j, name in enumerate(job.data.covariate_names):
-            for code, message in poor_column(job.data, j, name):
-                found.setdefault(code, {}).setdefault(message, []).append(_where(job))
+            yield from ((*poor, _where(job)) for poor in poor_column(job.data, j, name))
     for covariate in plan.covariates:
         if covariate.reference is not None and jobs:
             known = cohort.patients[covariate.name].to_numpy(float)
@@ -205,9 +195,7 @@ def poor_covariates(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> 
                     f"baseline hazards are reported at {covariate.name} = {covariate.reference:g}, but its "
                     f"median is {median:g}: they are those of nobody. Give a reference near the median"
                 )
-                found.setdefault("far-covariate", {}).setdefault(message, []).append(_where(jobs[0]))
-    for code, places in found.items():
-        yield from _of_places(code, places)
+                yield "far-covariate", message, _where(jobs[0])
 
 
 def nobody_concerned(censoring: Censoring | None, jobs: Sequence[Job]) -> tuple[Note, ...]:
@@ -227,7 +215,7 @@ def nobody_concerned(censoring: Censoring | None, jobs: Sequence[Job]) -> tuple[
     message = (
         f"no follow-up to impute in {listed(unchanged)}: the factor of [censoring] changes nothing there"
     )
-    return (Note("warning", "nobody-concerned", message, len(unchanged)),) if unchanged else ()
+    return (Note(WARNING, "nobody-concerned", message, len(unchanged)),) if unchanged else ()
 
 
 def refuse_improper(plan: PatientsPlan, jobs: Sequence[Job]) -> None:
@@ -313,7 +301,7 @@ def far_reference(plan: PatientsPlan, jobs: Sequence[Job]) -> tuple[Note, ...]:
         f"{median}: it then bears on the slope. Consider landmarks.shrinkage_reference nearer to the "
         "patients' own, or median_months"
     )
-    return (Note("warning", "far-reference", message, 1),)
+    return (Note(WARNING, "far-reference", message, 1),)
 
 
 def contradicting_priors(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Note]:

@@ -26,7 +26,7 @@ from bayes_net.data.terms import Covariate, Measure, Response
 from bayes_net.errors import Gathered, InputError, listed
 from bayes_net.inference.imputation import Censoring, concerned_patients
 from bayes_net.inference.missing import Imputation, expose_imputed
-from bayes_net.results.fits import Fitted, Job, missing_information_table
+from bayes_net.results.fits import Fitted, Job, missing_information_table, population_name
 from bayes_net.schema import ANY_TIME, NO_LIMIT, OS, PFS, SCANNED
 from bayes_net.specification.base import Plan
 from bayes_net.specification.patients import PatientsPlan
@@ -107,7 +107,7 @@ def missing_table(sets: Mapping[tuple[str, bool], LandmarkSet]) -> pd.DataFrame:
     population, landmark, covariate, arm, n, missing, share. Empty where nothing is missing."""
     rows = []
     for (endpoint, itt), chosen in sets.items():
-        population = chosen.population + (", intention to treat" if itt else "")
+        population = population_name(chosen.population, itt)
         for at in chosen.landmarks:
             own = chosen.at(at.label)
             for name in (name for name in chosen.covariates if own[name].isna().any()):
@@ -152,7 +152,7 @@ def job_at(
 ) -> Job:
     """The model of one endpoint, way in which shrinkage enters, and landmark; ``reasons`` say why follow-up
     ended, where that is known, and ``terms`` are the covariates."""
-    itt = plan.landmarks.intention_to_treat and isinstance(measure, Response)
+    itt = _by_intention_to_treat(plan, measure)
     chosen, seed = sets[endpoint, itt], plan.sampling.seed
     if plan.missing is not None:
         from bayes_net.inference.sampling import seed_of  # it imports samplers, which a check does not need
@@ -170,17 +170,17 @@ def job_at(
         seed=seed,
         how=imputation_of(plan),
     )
-    data, population = completed[0], chosen.population + (", intention to treat" if itt else "")
-    censoring, concerned = censoring_of(plan), None
+    censoring, concerned, why = censoring_of(plan), None, None
     if censoring is not None:
-        why = (
-            None
-            if reasons is None
-            else rows["patient"].map(reasons.set_index("patient")[f"{endpoint}_reason"])
-        )
-        concerned = concerned_patients(data, censoring, shrinkage=rows["shrinkage"], reasons=why)
-    several = completed if len(completed) > 1 else ()
-    return Job(endpoint, population, at, measure, data, concerned, completed=several)
+        if reasons is not None:
+            why = rows["patient"].map(reasons.set_index("patient")[f"{endpoint}_reason"])
+        concerned = concerned_patients(completed[0], censoring, shrinkage=rows["shrinkage"], reasons=why)
+    how: dict[str, Any] = {"completed": completed if len(completed) > 1 else (), "intention_to_treat": itt}
+    return Job(endpoint, chosen.population, at, measure, completed[0], concerned, **how)
+
+
+def _by_intention_to_treat(plan: PatientsPlan, measure: Measure) -> bool:
+    return plan.landmarks.intention_to_treat and isinstance(measure, Response)
 
 
 def jobs_of(
@@ -211,7 +211,7 @@ def joint_job(
 ) -> Job:
     """The model of all follow-up; an interval before the first scan, in which nobody is at risk, is none."""
     wanted = plan.landmarks
-    itt = wanted.intention_to_treat and isinstance(measure, Response)
+    itt = _by_intention_to_treat(plan, measure)
     data = time_dependent(
         cohort,
         endpoint=endpoint,
@@ -227,8 +227,7 @@ def joint_job(
     cuts = checked_cuts(_cuts(plan, endpoint, data.time, data.event))
     first = 0.0 if data.entry is None else data.entry.min()
     data = replace(data, cuts=cuts[cuts > first])
-    population = SCANNED + (", intention to treat" if itt else "")
-    return Job(endpoint, population, Landmark(ANY_TIME, 0.0, np.inf), measure, data)
+    return Job(endpoint, SCANNED, Landmark(ANY_TIME, 0.0, np.inf), measure, data, intention_to_treat=itt)
 
 
 def transition_jobs(

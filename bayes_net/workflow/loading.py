@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 
@@ -39,40 +40,42 @@ def load_data(
     InputError
         There are tables, and the section reads no such files; or the data break a rule.
     """
-    if tables:
-        return _read_given(data, folder, covariates, missing, tables)
+    given = " and ".join(tables)
+    if tables and (data.synthetic or data.adam is not None):
+        how = "generates its patients" if data.synthetic else "reads ADaM data sets"
+        raise InputError(
+            f"{given} given as a table, but [data] {how}; expected a specification with patients, scans and "
+            "time_unit, which says how the tables are read"
+        )
     asked = repr(
         (data.model_dump(include=set(DataSection.model_fields)), sorted(covariates), folder, missing)
     )
-    cohorts = {} if cohorts is None else cohorts
-    if asked not in cohorts:
+    kept = {} if cohorts is None or tables else cohorts
+    if asked not in kept:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CohortWarning)
-            cohorts[asked] = _read(data, folder, covariates, missing)
-    return cohorts[asked]
-
-
-def _read_given(
-    data: DataSection,
-    folder: Path,
-    covariates: Sequence[str],
-    missing: str,
-    tables: Mapping[str, pd.DataFrame],
-) -> Cohort:
-    if data.synthetic or data.adam is not None:
-        how = "generates its patients" if data.synthetic else "reads ADaM data sets"
-        raise InputError(
-            f"{' and '.join(tables)} given as a table, but [data] {how}; expected a specification with "
-            "patients, scans and time_unit, which says how the tables are read"
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CohortWarning)
-        cohort = _read(data, folder, covariates, missing, tables)
-    message = (
-        f"{' and '.join(tables)} given as a table, in the place of the file that the specification names"
-    )
+            kept[asked] = _read(data, folder, covariates, missing, tables)
+    if not tables:
+        return kept[asked]
+    message = f"{given} given as a table, in the place of the file that the specification names"
     note = Note(HANDLED, "given-as-table", message, sum(map(len, tables.values())))
-    return replace(cohort, notes=(*cohort.notes, note))
+    return replace(kept[asked], notes=(*kept[asked].notes, note))
+
+
+_AS_SPECIFIED = (
+    "time_unit",
+    "size_unit",
+    "exclude_patients",
+    "pfs_censored_at_death",
+    "missing_codes",
+    "accept",
+)
+"""Keys that are options of ``read_adam`` and of ``read_cohort``."""
+_OF_TABLES = (
+    *("patient_columns", "scan_columns", "baseline_window", "scans_after_death", "study", "scan_visits"),
+    *("event_is", "change_unit"),
+)
+"""Keys that are options of ``read_cohort`` alone."""
 
 
 def _read(
@@ -80,50 +83,21 @@ def _read(
     folder: Path,
     covariates: Sequence[str],
     missing: str,
-    tables: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+    tables: Mapping[str, pd.DataFrame],
 ) -> Cohort:
+    how: dict[str, Any] = {name: getattr(data, name) for name in _AS_SPECIFIED}
+    how |= {"arms": data.arms or None, "covariates": tuple(covariates), "missing_covariates": missing}
     if data.adam is not None:
-        return read_adam(
-            folder / data.adam,
-            **data.adam_parameters,
-            where=data.adam_where,
-            time_unit=data.time_unit,
-            size_unit=data.size_unit,
-            arms=data.arms or None,
-            covariates=tuple(covariates),
-            exclude_patients=data.exclude_patients,
-            scans_after_death="drop"
-            if "scans_after_death" not in data.model_fields_set
-            else data.scans_after_death,
-            pfs_censored_at_death=data.pfs_censored_at_death,
-            missing_codes=data.missing_codes,
-            accept=data.accept,
-            missing_covariates=missing,
-        )
+        late = data.scans_after_death if "scans_after_death" in data.model_fields_set else "drop"
+        how |= {"where": data.adam_where, "scans_after_death": late}
+        how |= dict(data.adam_parameters)
+        return read_adam(folder / data.adam, **how)
     if data.patients is None or data.time_unit is None:
         return simulate_cohort(seed=data.synthetic_seed or 0)
-    return read_cohort(
-        tables.get("patients", folder / data.patients),
-        tables.get("scans", None if data.scans is None else folder / data.scans),
-        time_unit=data.time_unit,
-        patient_columns=data.patient_columns,
-        scan_columns=data.scan_columns,
-        size_unit=data.size_unit,
-        arms=data.arms or None,
-        covariates=tuple(covariates),
-        baseline_window=data.baseline_window,
-        scans_after_death=data.scans_after_death,
-        exclude_patients=data.exclude_patients,
-        study=data.study,
-        scan_visits=data.scan_visits,
-        event_is=data.event_is,
-        missing_codes=data.missing_codes,
-        change_unit=data.change_unit,
-        pfs_censored_at_death=data.pfs_censored_at_death,
-        accept=data.accept,
-        synthetic=None,
-        missing_covariates=missing,
-    )
+    patients = tables.get("patients", folder / data.patients)
+    scans = tables.get("scans", None if data.scans is None else folder / data.scans)
+    how |= {name: getattr(data, name) for name in _OF_TABLES}
+    return read_cohort(patients, scans, synthetic=None, **how)
 
 
 def read_patients(plan: object) -> Cohort:

@@ -37,6 +37,7 @@ from bayes_net.results.fits import (
     compact,
     hazard_ratio_table,
     of_endpoints,
+    population_name,
     reported_quantities,
 )
 from bayes_net.results.states import across_table, state_tables
@@ -105,9 +106,7 @@ class PreparedPatients(Prepared[Fitted]):
     def attrition(self) -> pd.DataFrame:
         """Who left, by endpoint, landmark, arm and reason."""
         parts = [
-            s.attrition.assign(
-                endpoint=endpoint, population=s.population + (", intention to treat" if itt else "")
-            )
+            s.attrition.assign(endpoint=endpoint, population=population_name(s.population, itt))
             for (endpoint, itt), s in self.sets.items()
         ]
         parts += never_at_risk(self.jobs, next(iter(self.sets.values())).attrition)

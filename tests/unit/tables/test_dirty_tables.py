@@ -259,7 +259,7 @@ def test_scans_dated_by_the_plan_are_named_where_follow_up_is_in_days():
     patients["pfs_time"] = [301, 305, 312, 404, 500, 611]
     scans = pd.DataFrame([(who, 7 * week, -10) for who in "abcdef" for week in weeks])
     scans = scans.set_axis(["patient", "time", "pchg"], axis=1)
-    jobs = [SimpleNamespace(population="pfs risk set", landmark=at) for at in landmark_times(["36w"])]
+    jobs = [SimpleNamespace(risk_set="pfs risk set", landmark=at) for at in landmark_times(["36w"])]
     with pytest.warns(CohortWarning):
         cohort = read_cohort(patients, scans, time_unit="days")
     (note,) = rounded_at_landmarks(cohort, jobs)
@@ -267,7 +267,7 @@ def test_scans_dated_by_the_plan_are_named_where_follow_up_is_in_days():
         "PFS, 36 w: times of scans are whole weeks, and those of 6 scans round to the"
     )
     assert note.count == 6
-    elsewhere = [SimpleNamespace(population="pfs risk set", landmark=at) for at in landmark_times(["34w"])]
+    elsewhere = [SimpleNamespace(risk_set="pfs risk set", landmark=at) for at in landmark_times(["34w"])]
     assert not list(rounded_at_landmarks(cohort, elsewhere))
 
 
