@@ -51,13 +51,7 @@ def index_labels(labels: Labels) -> dict[str, list]:
 
 
 def select(draws: Draws, **labels: object) -> Draws:
-    """The draws at one place of each dim: ``select(draws, curve=("pfs", "A", "control"))``.
-
-    Raises
-    ------
-    KeyError
-        There is no such place.
-    """
+    """The draws at one place of each dim: ``select(draws, curve=("pfs", "A", "control"))``."""
     for dim, label in labels.items():
         if dim not in FIELDS:
             draws = draws.sel({dim: label}, drop=True)

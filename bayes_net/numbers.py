@@ -232,13 +232,7 @@ Cell = tuple[Mapping[str, str], str, str]
 
 
 def cross_table(cells: Iterable[Cell]) -> pd.DataFrame:
-    """Rows and columns in the order of their first cell, a dash where there is none.
-
-    Raises
-    ------
-    InputError
-        A place has two cells.
-    """
+    """Rows and columns in the order of their first cell, a dash where there is none."""
     body: dict[tuple[str, ...], dict[str, str]] = {}
     columns: dict[str, None] = {}
     for row, column, cell in cells:

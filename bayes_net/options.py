@@ -30,19 +30,13 @@ _NAMES: dict[Any, tuple[str, str]] = {
     Path: ("a path", 'Path("a")'),
     type(None): ("None", "None"),
 }
-_shown = Repr()
-_shown.maxother = _shown.maxstring = 60
+_QUOTED = Repr()
+_QUOTED.maxother = _QUOTED.maxstring = 60
 
 
 def refuse_types(reader: Callable, given: Mapping[str, Any], *others: Callable) -> None:
     """Refuse what is ``given`` to a ``reader`` (its ``locals()``) and is not of the type that it says, or
-    that ``others`` say, to which it passes options on.
-
-    Raises
-    ------
-    InputError
-        Every option of a wrong type, with what was got and expected.
-    """
+    that ``others`` say, to which it passes options on."""
     hints = {name: hint for each in (*others, reader) for name, hint in _hints(each).items()}
     known = {name: (value, hints[name]) for name, value in given.items() if name in hints}
     wrong = [
@@ -90,7 +84,7 @@ def _fits(value: object, hint: Any) -> bool:
 
 def _got(value: object) -> str:
     kind = "the text" if isinstance(value, str) else f"{type(value).__name__}"
-    return f"{kind} {_shown.repr(value)}"
+    return f"{kind} {_QUOTED.repr(value)}"
 
 
 def _expected(hint: Any) -> str:

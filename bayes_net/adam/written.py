@@ -33,13 +33,7 @@ MEANT = {
 
 
 def is_written(sets: Mapping[str, Dataset]) -> bool:
-    """Whether the patients come from data sets that ``write_adam`` wrote.
-
-    Raises
-    ------
-    CohortError
-        Some do and others do not, or some are synthetic and others are not.
-    """
+    """Whether the patients come from data sets that ``write_adam`` wrote."""
     adsl = sets["adsl"]
     flags = {name: adsl.values(name).eq("Y") for name in (WRITTEN, SYNTHETIC)}
     for name, flag in flags.items():
@@ -58,13 +52,7 @@ def read_written(
     exclude_patients: str | Iterable[Scalar],
     **conventions: Any,
 ) -> Cohort:
-    """The cohort that was written, of the patients who are in ADSL.
-
-    Raises
-    ------
-    CohortError
-        Something else is asked for than is there, or the tables break a rule of ``read_cohort``.
-    """
+    """The cohort that was written, of the patients who are in ADSL."""
     adsl, adtte = sets["adsl"], sets["adtte"]
     for option, value in asked.items():
         if value is not None and value not in MEANT[option]:

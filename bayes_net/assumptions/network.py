@@ -291,13 +291,7 @@ class Network:
         return replace(self, power=values)
 
     def with_rows(self, rows: pd.DataFrame, *, power: float = 1.0) -> Network:
-        """The same network with further rows of weight ``power`` (columns that they lack are empty).
-
-        Raises
-        ------
-        InputError
-            A row does not fit, has the id of another, or counts patients who are counted already.
-        """
+        """The same network with further rows of weight ``power`` (columns that they lack are empty)."""
         key = ["study", "arm", "endpoint"]
         known = set(self.rows.loc[self.is_of(Quantity.SHARE), key].itertuples(index=False, name=None))
         twice = rows[[tuple(row) in known for row in rows[key].to_numpy()]]

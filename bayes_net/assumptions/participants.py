@@ -223,13 +223,7 @@ def conditional(network: Any) -> tuple[tuple[str, str], ...]:
 
 
 def first_stage(network: Any) -> Any:
-    """The network without the curves of these studies.
-
-    Raises
-    ------
-    InputError
-        A point of such a curve is correlated with a number of another.
-    """
+    """The network without the curves of these studies."""
     kept, pairs = ~network.of_curves(network.conditional), network.conditional
     _check_separate(network)
     cohorts = [_without_curve(c) if (c.endpoint, c.study) in pairs else c for c in network.cohorts]

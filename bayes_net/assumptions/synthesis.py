@@ -57,13 +57,7 @@ class SlopePrior:
         return self.structure in (EXCHANGEABLE, priors.TRACKING)
 
     def shares(self, arms: Sequence[str], landmarks: Sequence[Landmark]) -> np.ndarray:
-        """How much of the mean each slope has, (arm, landmark): 1 unless they are ``tracking``.
-
-        Raises
-        ------
-        InputError
-            ``carried`` has not every arm and landmark.
-        """
+        """How much of the mean each slope has, (arm, landmark): 1 unless they are ``tracking``."""
         if self.structure != priors.TRACKING:
             return np.ones((len(arms), len(landmarks)))
         places = [(arm, mark.label) for arm in arms for mark in landmarks]

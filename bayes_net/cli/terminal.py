@@ -193,14 +193,14 @@ def unmade_reports() -> Iterator[list[str]]:
     """Why reports could not be made, as messages; other warnings are shown as ever."""
     messages: list[str] = []
     with warnings.catch_warnings():
-        shown = warnings.showwarning
+        ordinary = warnings.showwarning
         warnings.simplefilter("always", ReportWarning)
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, ReportWarning):
                 messages.append(str(message))
             else:
-                shown(message, category, *where, **more)
+                ordinary(message, category, *where, **more)
 
         warnings.showwarning = show
         yield messages

@@ -276,8 +276,8 @@ def read_cohort(
 
 def _reconstructed(frame: pd.DataFrame) -> tuple[str, ...]:
     """Patients whom ``files.curves.reconstruct`` made of a figure, as their table says."""
-    made = _marked(frame, reading.RECONSTRUCTED)
-    return tuple(sorted(frame["patient"][made].astype(str)))
+    marked = _marked(frame, reading.RECONSTRUCTED)
+    return tuple(sorted(frame["patient"][marked].astype(str)))
 
 
 def _marked(frame: pd.DataFrame, name: str) -> pd.Series:

@@ -36,13 +36,7 @@ class Layout:
         return bool(self.patterns)
 
     def nodes(self, data: AnyExposure) -> Nodes:
-        """The exposure of ``data`` at nodes, (pattern, interval, node).
-
-        Raises
-        ------
-        InputError
-            A patient has none of the patterns.
-        """
+        """The exposure of ``data`` at nodes, (pattern, interval, node)."""
         patterns = np.array(self.patterns)
         return (
             data.nodes(patterns)

@@ -242,3 +242,8 @@ OVER_TIME = (
         at=hazard_ratio_by_time,
     ),
 )
+
+
+def changing(posterior: xr.Dataset | xr.DataTree) -> list[OverTime]:
+    """The hazard ratios that change over time in a posterior, where one of an arm is their average."""
+    return [quantity for quantity in OVER_TIME if quantity.column and quantity.used(posterior)]

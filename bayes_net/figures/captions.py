@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_net.estimands.ratios import OVER_TIME
 from bayes_net.figures.forest import TO_READ_A_RATIO, forest, forest_in_words
 from bayes_net.figures.overview import overview, overview_in_words
 from bayes_net.figures.plots import (
@@ -161,13 +162,6 @@ PATIENTS = {
         "shrinkage and covariates.",
         _baseline_hazard,
     ),
-    "hazard_ratio_by_time": Kind(
-        hazard_ratio_by_time,
-        "hazard-ratios",
-        "Posterior median hazard ratio of each interval after the landmark (line) and its interval (band), "
-        "among patients who are still at risk then. Line at 1: no association.",
-        _hazard_ratio_by_time,
-    ),
     "states": Kind(
         states,
         "states",
@@ -187,3 +181,14 @@ PATIENTS = {
     ),
 }
 """Every kind of figure of patients, by the name of its files."""
+PATIENTS |= {
+    quantity.name: Kind(
+        hazard_ratio_by_time,
+        "hazard-ratios",
+        "Posterior median hazard ratio of each interval after the landmark (line) and its interval (band), "
+        "among patients who are still at risk then. Line at 1: no association.",
+        _hazard_ratio_by_time,
+    )
+    for quantity in OVER_TIME
+    if quantity.column
+}

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_net.assumptions.hazard import varies_over_time
 from bayes_net.assumptions.priors import Flat, Prior
 from bayes_net.checks.predictive import kaplan_meier
 from bayes_net.data.follow_up import TO_PROGRESSION
 from bayes_net.data.terms import Response, Shrinkage, WithoutShrinkage
-from bayes_net.estimands.ratios import OVER_TIME
+from bayes_net.estimands.ratios import OVER_TIME, changing
 from bayes_net.figures.captions import PATIENTS
 from bayes_net.figures.prediction import PREDICTION
 from bayes_net.figures.style import Figure
@@ -55,7 +54,7 @@ def draw(
     )
     for endpoint in flows:
         own = [f for f in fits if f.job.endpoint == endpoint]
-        average = ", averaged over time" if varies_over_time(own[0].fit["posterior"]) else ""
+        average = ", averaged over time" if changing(own[0].fit["posterior"]) else ""
         by_measure = {f.job.measure: [g for g in own if g.job.measure == f.job.measure] for f in own}
         for measure, alike in by_measure.items():
             if isinstance(measure, WithoutShrinkage):

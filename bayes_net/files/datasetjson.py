@@ -25,13 +25,7 @@ _MOST_RATIO = 1032
 
 
 def read_dataset_json(path: Path) -> pd.DataFrame:
-    """The rows of a Dataset-JSON file under the names of its columns; null is missing.
-
-    Raises
-    ------
-    CohortError
-        The file is no Dataset-JSON, or its rows do not have a value for each column.
-    """
+    """The rows of a Dataset-JSON file under the names of its columns; null is missing."""
     content = _plain(path)
     try:
         head, rows = _parts(content)

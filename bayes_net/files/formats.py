@@ -272,13 +272,7 @@ READERS: dict[str, Callable[[Path], Rows]] = {
 
 
 def open_rows(path: Path) -> Rows:
-    """The rows of a file, or of a folder of Parquet files, not yet read where the format allows it.
-
-    Raises
-    ------
-    CohortError
-        There is no such file, or its ending is not one of ``READERS``.
-    """
+    """The rows of a file, or of a folder of Parquet files, not yet read where the format allows it."""
     file, _ = sheet_of(path)
     try:
         folder, there = path.is_dir(), file.is_file()
@@ -315,13 +309,7 @@ def file_pieces(
     most: int | None = None,
 ) -> Iterator[pd.DataFrame]:
     """The rows of a file in frames of at most ``most``, or in one frame, with the columns that ``select``
-    chooses from those of the file (None: all of them). A folder is one of Parquet files.
-
-    Raises
-    ------
-    CohortError
-        There is no such file, or it cannot be read.
-    """
+    chooses from those of the file (None: all of them). A folder is one of Parquet files."""
     rows = open_rows(path)
     pieces = iter(rows.pieces(select(rows.columns), most))
     end = object()

@@ -26,13 +26,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_new(files: Mapping[Path, bytes]) -> None:
-    """Write files that are not there yet; folders above them are made.
-
-    Raises
-    ------
-    InputError
-        One of them is there already, or cannot be written; nothing was changed then.
-    """
+    """Write files that are not there yet, all of them or none; folders above them are made."""
     if there := [path for path in files if path.exists()]:
         raise _taken(there)
     beside = {path: path.with_name(f".{path.name}.{secrets.token_hex(4)}") for path in files}

@@ -189,13 +189,7 @@ def step_scale(draws: xr.Dataset, hazard: Hazard, data: AnyExposure) -> xr.DataA
 
 
 def draw_prior(hazard: Hazard, data: AnyExposure, *, draws: int, seed: int) -> xr.Dataset:
-    """Draws of the prior, dims (chain = 1, draw, ...), with the variables of the posterior.
-
-    Raises
-    ------
-    InputError
-        A prior is flat: an improper prior has no draws.
-    """
+    """Draws of the prior, dims (chain = 1, draw, ...), with the variables of the posterior."""
     rng = np.random.default_rng(seed)
     coords: dict[str, Any] = {CHAIN: [0], DRAW: np.arange(draws)} | coordinates(data)
     variables = {}

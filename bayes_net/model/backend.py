@@ -81,11 +81,6 @@ def random_variable(name: str, prior: Prior | Heterogeneity | Borrowing, dims: D
     A ``Borrowing`` of two components is weight * N(0, sd) + (1 - weight) * N(0, vague_sd), element by element
     (Schmidli et al. 2014, doi:10.1111/biom.12242). What is ``Fixed`` is no variable: its value comes back, an
     array of the same dims. ``Flat`` is improper: a model with one has a posterior, but no prior to draw from.
-
-    Raises
-    ------
-    TypeError
-        The prior is of none of these kinds.
     """
     match prior:
         case Normal(mean, sd):

@@ -169,13 +169,7 @@ def _log_likelihood_of_sums(
 
 def person_intervals(data: Exposure) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Every patient and interval entered, (person_interval,) each: the patient's row, the interval, months at
-    risk, and events, 0 or 1; where the event lies between two assessments, until the first of them.
-
-    Raises
-    ------
-    InputError
-        A patient has no time at risk.
-    """
+    risk, and events, 0 or 1; where the event lies between two assessments, until the first of them."""
     if not (data.time > 0).all():
         raise InputError(
             f"patients in rows {listed(map(str, np.flatnonzero(~(data.time > 0))))} have no time at risk; "

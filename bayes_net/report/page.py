@@ -73,11 +73,6 @@ def render(
     ``own`` what it needs besides: ``alarm``, whether its banner stands above everything else, and tables and
     functions. ``signs`` stand before the title of the window, and ``synthetic`` says which patients were
     generated ("": none).
-
-    Raises
-    ------
-    InputError
-        A figure belongs to no section.
     """
     keys = [section.key for section in sections]
     if astray := {figure.section for figure in result.figures.values()} - set(keys):

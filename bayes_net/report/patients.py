@@ -134,10 +134,10 @@ def prediction_in_words(scores: pd.DataFrame) -> list[str]:
             "makes no clear difference": (own["upper"] >= 0) & (own["lower"] <= 0),
         }
         places = {what: list(own["landmark"][at]) for what, at in parts.items() if at.any()}
-        said = [f"{what} at {listed_and(where)}" for what, where in places.items()]
+        gains = [f"{what} at {listed_and(where)}" for what, where in places.items()]
         months = significant(rows["time"].max())
         found.append(
-            f"{words(endpoint)}, {measure}: knowing it {'; '.join(said)} (Brier score {months} months after "
+            f"{words(endpoint)}, {measure}: knowing it {'; '.join(gains)} (Brier score {months} months after "
             "the landmark)."
         )
     return found
@@ -189,9 +189,9 @@ def transition_table(transitions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _transition_cell(row: Any) -> Cell:
-    shown = f"{format_ratio(row)}, {counted(int(row.events), 'event')}"
+    text = f"{format_ratio(row)}, {counted(int(row.events), 'event')}"
     place = {"Landmark": landmark_label(row.landmark, row.biased), "Arm": plain(row.arm)}
-    return place, capitalised(row.transition), shown if row.gate == schema.PASSED else "gate failed"
+    return place, capitalised(row.transition), text if row.gate == schema.PASSED else "gate failed"
 
 
 def state_table(states: pd.DataFrame) -> pd.DataFrame:
@@ -208,9 +208,9 @@ _PLACE = ("landmark", "arm", "profile")
 
 def _state_cell(row: Any) -> Cell:
     place = {"Landmark": row.landmark, "Arm": row.arm, "Profile": row.profile}
-    shown = f"{format_posterior(row, most=2)}; {rounded(row.without)}"
+    text = f"{format_posterior(row, most=2)}; {rounded(row.without)}"
     name = f"At {significant(row.time)} mo"
-    return place, name, shown if row.gate == schema.PASSED else "gate failed"
+    return place, name, text if row.gate == schema.PASSED else "gate failed"
 
 
 SURPRISING = 0.05

@@ -52,13 +52,7 @@ SECTIONS = (
 
 
 def synthesis_page(result: ResultFolder) -> str:
-    """The whole report as one HTML page: no request to any address, no script.
-
-    Raises
-    ------
-    InputError
-        The table ``diagnostics`` is missing.
-    """
+    """The whole report as one HTML page: no request to any address, no script."""
     found = result.tables
     if "diagnostics" not in found:
         raise InputError(

@@ -101,8 +101,8 @@ def _sentence_of_endpoint(usable: pd.DataFrame) -> str:
     order = {arm: rank for rank, arm in enumerate([*later, first])}
     informed = usable[~_silent(usable)].sort_values("arm", key=lambda arms: arms.map(order), kind="stable")
     time, subject = words(usable["endpoint"].iloc[0]), _subject(first, usable.iloc[0])
-    said = [direction(row.prob_below_1, row.tails) for row in informed.itertuples()]
-    directed = informed.assign(word=[word for word, _ in said], longer=[longer for _, longer in said])
+    found = [direction(row.prob_below_1, row.tails) for row in informed.itertuples()]
+    directed = informed.assign(word=[word for word, _ in found], longer=[longer for _, longer in found])
     clauses = []
     for longer in ("longer", "shorter"):
         strengths = [

@@ -10,7 +10,6 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net import schema
-from bayes_net.assumptions.hazard import slope_in_force, varies_over_time
 from bayes_net.checks.gate import Gate, gate, loo
 from bayes_net.data.exposure import Exposure
 from bayes_net.data.landmarks import Landmark, LandmarkSet
@@ -18,6 +17,7 @@ from bayes_net.data.terms import Measure, Shrinkage, WithoutShrinkage
 from bayes_net.display import notebook_html
 from bayes_net.estimands.ratios import (
     arm_hazard_ratio,
+    changing,
     covariate_hazard_ratio,
     covariate_interaction,
     hazard_ratio,
@@ -138,8 +138,8 @@ def reported_quantities(fit: xr.DataTree) -> dict[str, xr.DataArray]:
     named = {"log hazard": fit["posterior"][schema.LOG_HAZARD]}
     if schema.SLOPE in fit["posterior"]:
         named["hazard ratio"] = hazard_ratio(fit)
-    if varies_over_time(posterior := fit["posterior"].to_dataset()):
-        named["log hazard ratio by interval"] = slope_in_force(posterior)
+    for quantity in changing(posterior := fit["posterior"].to_dataset()):
+        named[f"log {quantity.in_words}"] = np.log(quantity.by_interval(posterior))
     if _arms_differ(fit):
         named["ratio of hazard ratios"] = interaction(fit)
     if schema.ARM_EFFECT in fit["posterior"]:

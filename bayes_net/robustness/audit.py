@@ -48,11 +48,6 @@ def audit_steps(plan: Plan) -> tuple[Step, ...]:
     A prior of a location becomes ``WIDER`` times as wide, or its mean moves up by one SD; a prior of a
     standard deviation becomes ``WIDER`` times as wide, or as narrow. Priors that the model does not use, and
     flat ones, are passed over. Of several studies in a synthesis each is left out by power 0.
-
-    Raises
-    ------
-    InputError
-        The specification's data are not usable.
     """
     return tuple(_steps(prepare(plan)))
 

@@ -20,13 +20,7 @@ from bayes_net.workflow.patients import PreparedPatients
 
 
 def models_to_calibrate(prepared: Prepared) -> tuple[PreparedPatients, list[Job]]:
-    """The analysis of patients, and its models of slopes at true landmarks.
-
-    Raises
-    ------
-    InputError
-        The specification is of published numbers, or has no slope at a true landmark.
-    """
+    """The analysis of patients, and its models of slopes at true landmarks."""
     if not isinstance(prepared, PreparedPatients):
         raise InputError(
             "this specification pools published numbers; calibrate expects an analysis of patients. What is "

@@ -160,13 +160,7 @@ def _write(found: Sensitivity, specification: Plan, folder: Path, engine: str) -
 
 
 def with_factors(specification: Plan, factors: Sequence[float] = FACTORS) -> Plan:
-    """The specification with a scenario for each factor that its own scenarios and grid do not try.
-
-    Raises
-    ------
-    SpecificationError
-        It is a synthesis: published numbers have no censored patients to impute.
-    """
+    """The specification with a scenario for each factor that its own scenarios and grid do not try."""
     if not hasattr(specification, "censoring"):
         raise SpecificationError("censoring can be imputed in analyses of patients, and this is a synthesis")
     tried = [section.change[FACTOR] for section in specification.scenarios if [*section.change] == [FACTOR]]

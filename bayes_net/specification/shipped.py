@@ -26,13 +26,7 @@ def example_evidence() -> str:
 
 
 def find_specification(name: str) -> Path:
-    """The file of a specification given as a path or as the name of a shipped one.
-
-    Raises
-    ------
-    SpecificationError
-        There is neither such a file nor such a model.
-    """
+    """The file of a specification given as a path or as the name of a shipped one."""
     path = Path(name)
     if path.is_file():
         return path

@@ -45,13 +45,7 @@ def names_of(quantity: Quantity) -> tuple[str, ...]:
 
 
 def datum(row: Row) -> Datum:
-    """The datum of one row of an evidence table.
-
-    Raises
-    ------
-    InputError
-        The row's statistic has no place in a likelihood.
-    """
+    """The datum of one row of an evidence table."""
     if row.statistic not in KINDS:
         raise InputError(
             f"row {row.id}: statistic {row.statistic!r} has no likelihood; "

@@ -33,13 +33,7 @@ EXPECTED = (
 
 
 def statement(said: str, level: float, *, unit: float = 1.0) -> Statement:
-    """The statement in words as one; ``unit`` is by what a log ratio is multiplied.
-
-    Raises
-    ------
-    ValueError
-        A part of it has another form.
-    """
+    """The statement in words as one; ``unit`` is by what a log ratio is multiplied."""
     z, found = z_of_level(LEVEL if isnan(level) else level), Statement()
     for part in _parts(said):
         about, compared, within = (form.fullmatch(part) for form in (_ABOUT, _COMPARED, _WITHIN))

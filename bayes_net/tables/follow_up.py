@@ -98,8 +98,8 @@ def _inverted(tables: Tables) -> Found:
     for endpoint in tables.endpoints:
         column = f"{endpoint}_event"
         name = tables.columns.get(column, column)
-        told = endpoint in tables.how.event_is
-        named = name.lower().startswith(("cnsr", "cens")) and not told
+        declared = endpoint in tables.how.event_is
+        named = name.lower().startswith(("cnsr", "cens")) and not declared
         # cens = 1 is an event in some published data, and CNSR = 1 never
         sure = name.lower().startswith("cnsr") or _events_later(*tables.events(endpoint)) > 0.5
         why = f"its column is {name}, and CNSR = 0 is an event" if named and sure else ""

@@ -193,7 +193,6 @@ class Analysis:
         } | {name: str(value) for name, value in attributes[0].items() if name.startswith("version ")}
 
 
-@singledispatch
 def prepare(
     plan: Plan,
     *,
@@ -211,6 +210,14 @@ def prepare(
     InputError
         The data break a rule, or do not fit the models.
     """
+    given = {"patients": patients, "scans": scans}
+    tables = {name: table for name, table in given.items() if table is not None}
+    return laid_out(plan, {} if cohorts is None else cohorts, tables)
+
+
+@singledispatch
+def laid_out(plan: Plan, cohorts: dict[str, Cohort], tables: Mapping[str, pd.DataFrame]) -> Prepared:
+    """What ``prepare`` gives, of each kind of plan."""
     raise InputError(f"{plan!r} is no specification; expected what read_specification gives")
 
 

@@ -34,11 +34,6 @@ def load_data(
     What calls for judgement is in its notes, and no warning besides. ``tables`` (patients, scans) take the
     place of the files of these names, and are not kept. ``missing`` says what becomes of missing covariates:
     "refuse" or "keep".
-
-    Raises
-    ------
-    InputError
-        There are tables, and the section reads no such files; or the data break a rule.
     """
     given = " and ".join(tables)
     if tables and (data.synthetic or data.adam is not None):
@@ -101,13 +96,7 @@ def _read(
 
 
 def read_patients(plan: object) -> Cohort:
-    """The patients and scans of a specification, with the covariates that its models have.
-
-    Raises
-    ------
-    InputError
-        It is a synthesis, whose studies have their own tables.
-    """
+    """The patients and scans of a specification, with the covariates that its models have."""
     if not isinstance(plan, PatientsPlan):
         raise InputError("this specification is a synthesis; expected one of patients, with a section [data]")
     names = [each.name for each in plan.covariates]

@@ -50,7 +50,7 @@ from bayes_net.workflow.analysis import (
     Prepared,
     Steps,
     diagnosed_tables,
-    prepare,
+    laid_out,
     with_leave_one_out,
 )
 from bayes_net.workflow.cautions import (
@@ -308,23 +308,12 @@ def _shape_key(job: Job) -> tuple:
     return job.data.arms, job.data.covariate_names, job.data.n_intervals, job.data.studies
 
 
-@prepare.register
+@laid_out.register
 def prepare_patients(
-    plan: PatientsPlan,
-    *,
-    cohorts: dict[str, Cohort] | None = None,
-    patients: pd.DataFrame | None = None,
-    scans: pd.DataFrame | None = None,
+    plan: PatientsPlan, cohorts: dict[str, Cohort], tables: Mapping[str, pd.DataFrame]
 ) -> PreparedPatients:
-    """Patients at every landmark, and a job for every endpoint, measure and landmark.
-
-    Raises
-    ------
-    InputError
-        The data break a rule, or a landmark has no patient or no event.
-    """
+    """Patients at every landmark, and a job for every endpoint, measure and landmark."""
     covariates = [covariate.name for covariate in plan.covariates]
-    tables = {name: table for name, table in (("patients", patients), ("scans", scans)) if table is not None}
     as_read = load_data(plan.data, plan.folder, covariates, plan.missing_covariates, cohorts, tables)
     ends = plan.landmarks.new_therapy == CENSORED_THERE
     cohort = censor_at_new_therapy(as_read) if ends else as_read

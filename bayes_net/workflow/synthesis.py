@@ -27,7 +27,7 @@ from bayes_net.results import synthesis as results
 from bayes_net.results.columns import PARAMETER_KEYS
 from bayes_net.schema import FAILED, PASSED, SAMPLE_DIMS
 from bayes_net.specification.synthesis import SynthesisPlan
-from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, prepare, sampled
+from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, laid_out, sampled
 from bayes_net.workflow.loading import load_data
 from bayes_net.workflow.network import evidence_of, network_of, reconciled
 
@@ -195,22 +195,12 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         return fits[0].fit.copy()
 
 
-@prepare.register
+@laid_out.register
 def prepare_network(
-    plan: SynthesisPlan,
-    *,
-    cohorts: dict[str, Cohort] | None = None,
-    patients: pd.DataFrame | None = None,
-    scans: pd.DataFrame | None = None,
+    plan: SynthesisPlan, cohorts: dict[str, Cohort], tables: Mapping[str, pd.DataFrame]
 ) -> PreparedNetwork:
-    """Published numbers and patients, and the network that they make.
-
-    Raises
-    ------
-    InputError
-        A published number or a patient breaks a rule, or does not fit the model.
-    """
-    if patients is not None or scans is not None:
+    """Published numbers and patients, and the network that they make."""
+    if tables:
         raise InputError(
             "patients or scans given as a table, but the specification is a synthesis, whose studies name "
             "their own files; expected a specification of patients, with a section [data]"

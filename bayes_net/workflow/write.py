@@ -205,13 +205,7 @@ _KINDS = {LANDMARKS: patients_page, SYNTHESIS: synthesis_page, SCENARIOS: scenar
 
 
 def report_page(result: ResultFolder) -> str:
-    """The report of a stored result as one HTML page.
-
-    Raises
-    ------
-    InputError
-        The result is of a kind that this version does not know.
-    """
+    """The report of a stored result as one HTML page."""
     if result.kind not in _KINDS:
         raise InputError(f"the result is of kind {result.kind!r}; this version knows {', '.join(_KINDS)}")
     return _KINDS[result.kind](result)
