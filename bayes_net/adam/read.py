@@ -18,14 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_net.adam.datasets import (
-    Dataset,
-    datasets,
-    elapsed_days,
-    parameter,
-    unit_in_days,
-    unit_name,
-)
+from bayes_net.adam.datasets import Dataset, datasets, elapsed_days, parameter, unit_in_days, unit_name
 from bayes_net.adam.scans import Record, read_responses, read_scans, with_responses
 from bayes_net.adam.written import MEANT, is_written, read_written
 from bayes_net.data.cohort import Cohort, read_cohort

@@ -8,13 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from bayes_net.adam.datasets import (
-    ORIGINS,
-    Dataset,
-    coded,
-    dates_of,
-    elapsed_days,
-)
+from bayes_net.adam.datasets import ORIGINS, Dataset, coded, dates_of, elapsed_days
 from bayes_net.data.cohort import Origin
 from bayes_net.numbers import counted
 from bayes_net.tables.notes import HANDLED, WARNING, Note

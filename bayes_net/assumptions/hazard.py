@@ -10,10 +10,7 @@ import xarray as xr
 
 from bayes_net import schema
 from bayes_net.assumptions import priors
-from bayes_net.assumptions.priors import (
-    INDEPENDENT,
-    Normal,
-)
+from bayes_net.assumptions.priors import INDEPENDENT, Normal
 from bayes_net.data.aggregated import AnyExposure
 from bayes_net.data.terms import in_arm
 from bayes_net.errors import InputError

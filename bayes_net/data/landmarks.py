@@ -15,13 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net import schema
-from bayes_net.data.assessments import (
-    VISIT,
-    assessed_before,
-    assessments,
-    last_assessments,
-    shown_scans,
-)
+from bayes_net.data.assessments import VISIT, assessed_before, assessments, last_assessments, shown_scans
 from bayes_net.data.cohort import Cohort
 from bayes_net.display import notebook_html
 from bayes_net.errors import InputError, listed

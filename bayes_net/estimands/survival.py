@@ -25,12 +25,7 @@ from bayes_net.data.exposure import Exposure, refuse_stretches
 from bayes_net.data.intervals import person_time
 from bayes_net.data.terms import covariates_of
 from bayes_net.errors import InputError, listed
-from bayes_net.estimands.ratios import (
-    interval_edges,
-    is_of_patients,
-    need_whole_arms,
-    scores_of,
-)
+from bayes_net.estimands.ratios import interval_edges, is_of_patients, need_whole_arms, scores_of
 from bayes_net.inference.closed_form import hazards_by_stratum, parameters
 from bayes_net.model.likelihoods import cumulative_hazard as accumulated
 from bayes_net.model.predictors import log_hazard

@@ -31,16 +31,7 @@ from bayes_net.report.synthesis_words import (
 )
 from bayes_net.report.words import MOST_SENTENCES
 from bayes_net.results.columns import LEAST_CONTRACTION
-from bayes_net.schema import (
-    ARM,
-    FROM_PATIENTS,
-    NO_LIMIT,
-    OBSERVED,
-    PER_10_POINTS,
-    PREDICTED,
-    SAID,
-    words,
-)
+from bayes_net.schema import ARM, FROM_PATIENTS, NO_LIMIT, OBSERVED, PER_10_POINTS, PREDICTED, SAID, words
 
 OF_ARMS = "arms, whole follow-up"
 """What the hazard ratios of the first screen are about where there are none of shrinkage."""

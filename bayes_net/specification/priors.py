@@ -6,10 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from bayes_net.assumptions.priors import (
     Flat,
@@ -25,12 +22,7 @@ from bayes_net.assumptions.priors import (
 from bayes_net.data.terms import Measure, Response, Shrinkage, WithoutShrinkage
 from bayes_net.numbers import significant
 from bayes_net.schema import POINTS_PER_UNIT
-from bayes_net.specification.fields import (
-    Limits,
-    Number,
-    Positive,
-    Share,
-)
+from bayes_net.specification.fields import Limits, Number, Positive, Share
 from bayes_net.specification.sections import Section
 
 

@@ -6,14 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from bayes_net.data.assessments import BETWEEN_SCANS, NEW_THERAPIES, PROGRESSION, TREATMENT_POLICY, VISIT
 from bayes_net.data.follow_up import JOINT, TIME_DEPENDENT

@@ -8,10 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.tables import reading, rules
-from bayes_net.tables.notes import (
-    Note,
-    handled_scans,
-)
+from bayes_net.tables.notes import Note, handled_scans
 
 
 def prepared_scans(
