@@ -20,7 +20,13 @@ from bayes_net.workflow.patients import PreparedPatients
 
 
 def models_to_calibrate(prepared: Prepared) -> tuple[PreparedPatients, list[Job]]:
-    """The analysis of patients, and its models of slopes at true landmarks."""
+    """The analysis of patients, and its models of slopes at true landmarks.
+
+    Raises
+    ------
+    InputError
+        The specification is of published numbers, or has no slope at a true landmark.
+    """
     if not isinstance(prepared, PreparedPatients):
         raise InputError(
             "this specification pools published numbers; calibrate expects an analysis of patients. What is "

@@ -297,8 +297,8 @@ def _scans(
             got = f"{number} among {listed(table.frame, limit=40)}"
         todo = (
             'Name the column of one of them in scan_columns, for example {"pchg": "change"}; a table with a '
+            "column for each visit is read by scan_visits."
         )
-        todo += "column for each visit is read by scan_visits."
         raise CohortError(problem(table.name, got, "one measure of the tumour", todo))
     if (found == ["size"]) != (size_unit is not None):
         got = f"size_unit is {size_unit!r} with a column of {found[0]}"
