@@ -94,8 +94,9 @@ def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] | None = No
     """Hazard ratio of each later arm to the first among patients of the given shrinkage (points).
 
     By default at the measure's reference, or without response: with a slope in each arm the ratio differs
-    from one shrinkage to another. Dims (chain, draw, [landmark,] arm, shrinkage); of a synthesis, whose arms
-    are compared as a whole, (chain, draw, effect), an endpoint and study each.
+    from one shrinkage to another. Covariates are 0, as in ``log_hazard``; with slopes that vary over time it
+    is the geometric mean over time, as in ``hazard_ratio``. Dims (chain, draw, [landmark,] arm, shrinkage);
+    of a synthesis, whose arms are compared as a whole, (chain, draw, effect), an endpoint and study each.
 
     Raises
     ------
@@ -117,7 +118,12 @@ def arm_hazard_ratio(fit: xr.DataTree, *, shrinkage: Sequence[float] | None = No
             "arms with baselines of their own have no single hazard ratio; fit with baseline 'shared', "
             "or compare survival() or rmst() between arms"
         )
-    effect = posterior[schema.ARM_EFFECT].rename(contrast=ARM)
+    # of the hazards: the model's own contrast may be that of average patients (assumptions.hazard.centre)
+    hazards = posterior[LOG_HAZARD]
+    effect = hazards.isel({ARM: slice(1, None)}) - hazards.isel({ARM: 0}, drop=True)
+    if varies_over_time(posterior):
+        effect = effect.weighted(_interval_weights(fit))
+    effect = effect.mean([dim for dim in (schema.STUDY, INTERVAL) if dim in hazards.dims])
     shrinkage = [reference_shrinkage(fit)] if shrinkage is None else shrinkage
     if SLOPE in posterior:
         slope = posterior[SLOPE]
@@ -198,6 +204,14 @@ def scores_of(fit: xr.DataTree, shrinkage: Sequence[float]) -> xr.DataArray:
         dims=schema.SHRINKAGE,
         coords={schema.SHRINKAGE: points},
     )
+
+
+def _interval_weights(fit: xr.DataTree) -> xr.DataArray:
+    """Lengths of the intervals; the open last one is as long as the one before it, and 0 one that another
+    landmark has."""
+    start, end = interval_edges(fit)
+    length = (end - start).where(np.isfinite(end))
+    return length.fillna(length.shift({INTERVAL: 1})).fillna(1.0).where(start.notnull(), 0.0)
 
 
 def interval_edges(fit: xr.DataTree) -> tuple[xr.DataArray, xr.DataArray]:

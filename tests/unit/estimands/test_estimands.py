@@ -261,9 +261,12 @@ def test_the_hazard_ratio_by_time_is_that_of_the_hazards_at_that_time(piecewise)
 
 
 def test_arms_are_compared_at_the_reference_alone_where_slopes_vary(rng):
+    """There it is the geometric mean over time, the open last interval as long as the one before it."""
     own = {"slope_by_interval": draws(rng, 2, 4), "arm_effect": draws(rng, 1)}
-    fit = invented(draws(rng, 2, 4), draws(rng, 2), cuts=CUTS, measure=Shrinkage(20.0), **own)
-    np.testing.assert_allclose(arm_hazard_ratio(fit).isel(shrinkage=0), np.exp(own["arm_effect"]), **EXACT)
+    hazards = draws(rng, 2, 4)
+    fit = invented(hazards, draws(rng, 2), cuts=CUTS, measure=Shrinkage(20.0), **own)
+    logs = (hazards[..., 1, :] - hazards[..., 0, :]) @ np.array([3.0, 4.5, 12.5, 12.5]) / 32.5
+    np.testing.assert_allclose(arm_hazard_ratio(fit)[..., 0, 0], np.exp(logs), **EXACT)
     with pytest.raises(InputError, match="a shrinkage of 20, 30; expected 20 alone, or compare survival"):
         arm_hazard_ratio(fit, shrinkage=[20.0, 30.0])
 
@@ -305,12 +308,14 @@ def test_a_reference_moves_the_score_and_no_hazard_ratio(rng):
     np.testing.assert_allclose(hazard_ratio(fit), np.exp(-0.3), **EXACT)
 
 
-@pytest.fixture
-def shared_baseline(rng):
-    """Three arms that share their baseline, with slopes of their own."""
+@pytest.fixture(params=[0.0, 2.5])
+def shared_baseline(rng, request):
+    """Three arms that share their baseline, which is that of patients at a score of 0 or at the average one,
+    with slopes of their own."""
     arms, effect, slope = ("A", "B", "C"), draws(rng, 2, sd=0.5), draws(rng, 3, sd=0.3)
     common = draws(rng, 1, 4, mean=-3)
     log_hazard = common + np.concatenate([np.zeros((2, 5, 1)), effect], axis=-1)[..., None]
+    log_hazard = log_hazard - request.param * slope[..., None]
     return invented(log_hazard, slope, cuts=CUTS, arms=arms, arm_effect=effect, measure=Shrinkage(10.0))
 
 
@@ -324,10 +329,10 @@ def test_the_arm_hazard_ratio_is_the_ratio_of_hazards_at_the_same_shrinkage(shar
     np.testing.assert_allclose(got, expected.transpose(*got.dims), **EXACT)
 
 
-def test_the_arm_hazard_ratio_is_by_default_the_models_parameter(shared_baseline):
+def test_the_arm_hazard_ratio_is_by_default_at_the_reference(shared_baseline):
     got = arm_hazard_ratio(shared_baseline)
     assert got["shrinkage"].values.tolist() == [10.0]
-    np.testing.assert_allclose(got[..., 0], np.exp(shared_baseline["posterior"]["log_hr_arm"]), **EXACT)
+    np.testing.assert_allclose(got, arm_hazard_ratio(shared_baseline, shrinkage=[10.0]), **EXACT)
 
 
 def test_without_slopes_the_arm_hazard_ratio_is_the_same_for_everyone(rng):
