@@ -17,6 +17,7 @@ from scipy.special import ndtr
 
 from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import Normal
+from bayes_net.labels import about, texts
 from bayes_net.schema import ARM, COMMON_SLOPE, INTERVAL, LEVEL, LOG_BASELINE, SAMPLE_DIMS, SLOPE
 
 SLOPES, MEDIAN = "hazard ratio of shrinkage", "median survival"
@@ -28,7 +29,8 @@ def prior_conflict(fit: xr.DataTree, hazard: Hazard) -> pd.DataFrame:
     """Where slopes, and the baseline that the statement about median survival is about, lie in what their
     priors expected: one row a statement and arm.
 
-    Columns: ``statement``, ``arm`` (empty where arms share it), ``prior_mean`` and ``prior_sd``, ``mean`` and
+    Columns: ``statement``, ``arm`` (with its study, where each has baselines of its own, and empty where
+    arms share it), ``prior_mean`` and ``prior_sd``, ``mean`` and
     ``sd`` of the posterior, all of log hazard ratios or log hazards per month, ``z``, positive where the data
     lie above the prior, and ``p``. Both are missing where the data say next to nothing. A prior that is not
     normal has no row.
@@ -44,9 +46,9 @@ def prior_conflict(fit: xr.DataTree, hazard: Hazard) -> pd.DataFrame:
         draws, sd = posterior[name], prior.sd
         if name == LOG_BASELINE:  # a prior each, which together are about their average
             sd, draws = sd / np.sqrt(draws.sizes[INTERVAL]), draws.mean(INTERVAL)
-        arms = draws[ARM].values if ARM in draws.dims else [""]
-        for arm in arms:
-            own = (draws.sel({ARM: arm}) if ARM in draws.dims else draws).transpose(*SAMPLE_DIMS).values
+        labels = texts(about(draws))
+        columns = draws.transpose(*SAMPLE_DIMS, ...).values.reshape(-1, len(labels)).T
+        for arm, own in zip(labels, columns, strict=True):
             z = _away(own.mean(), own.std(ddof=1), prior.mean, sd)
             rows.append(
                 {"statement": statement, ARM: arm, "prior_mean": prior.mean, "prior_sd": sd}

@@ -46,6 +46,19 @@ def test_where_data_say_nothing_there_is_no_p_value():
     assert prior_conflict(normal_fit(3.0, n=9, prior=prior), bn.Hazard(priors=Priors(slope=Flat()))).empty
 
 
+def test_baselines_of_each_study_have_a_row():
+    """In the order of their draws, whose dims may stand in any order."""
+    prior = Normal(-3.0, 2.0)
+    exact = prior.mean + np.array([[0.5, 1.0, 1.5], [-0.5, -1.0, -1.5]])
+    draws = norm(exact, 0.1).ppf((np.arange(1000)[:, None, None] + 0.5) / 1000)[None]
+    coords = {"study": ["S1", "S2"], "arm": ["a", "b", "c"]}
+    level = xr.DataArray(draws, coords, ("chain", "draw", "study", "arm")).transpose("study", ...)
+    fit = xr.DataTree.from_dict({"posterior": xr.Dataset({"level": level})})
+    found = prior_conflict(fit, bn.Hazard(priors=Priors(level=prior))).set_index("arm")["mean"]
+    expected = {f"{s} {a}": exact[i, j] for i, s in enumerate(("S1", "S2")) for j, a in enumerate("abc")}
+    assert found.to_dict() == pytest.approx(expected)
+
+
 @pytest.fixture(scope="module")
 def design():
     return patients(120, cuts=(4.0, 9.0))
