@@ -287,8 +287,8 @@ def spline_knots(values: np.ndarray, knots: int, *, name: str = "the covariate")
     found = np.nanquantile(np.asarray(values, float), QUANTILES[knots])
     if not (np.diff(found) > 0).all():
         raise InputError(
-            f"{name}: {knots} knots are at {listed(found)}, of which some are the same; expected fewer "
-            "knots, or levels for a number with few values"
+            f"{name}: {knots} knots are at {listed(f'{at:g}' for at in found)}, of which some are the same; "
+            "expected fewer knots, or levels for a number with few values"
         )
     return tuple(map(float, found))
 

@@ -1,13 +1,15 @@
 """From state to state: who is at risk of which transition, from when, until when, with which shrinkage."""
 
+from dataclasses import fields
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_net.data import Covariate, Response, landmark, read_cohort, transitions
+from bayes_net.data import Covariate, Response, expose, landmark, read_cohort, transitions
 from bayes_net.data.follow_up import DEATH_AFTER, DEATH_BEFORE, TO_PROGRESSION
 from bayes_net.errors import InputError
-from bayes_net.schema import ALIVE
+from bayes_net.schema import ALIVE, AT_RISK
 
 # months; at 5: "a" progresses at 12 and dies at 15, "b" dies without progression, "c" is censored for both,
 # "d" has progressed at 4 and dies at 11, of "e" progression is not followed after 10; "f" progresses at 8 and
@@ -74,6 +76,25 @@ def test_who_progresses_on_the_day_of_the_landmark_has_progressed(cohort):
     found = transitions(cohort, landmarks, "12mo")
     assert rows(found[DEATH_AFTER]) == [(0, 0, 3, 1, 10)]
     assert found[TO_PROGRESSION].rows == found[DEATH_BEFORE].rows == 1  # "c" alone is without progression
+
+
+@pytest.mark.parametrize("population", [AT_RISK, ALIVE])
+def test_without_progression_death_before_it_is_overall_survival(population):
+    """Its exposure is that of the separate model, to the number."""
+    people = PATIENTS.assign(pfs_time=PATIENTS["os_time"], pfs_event=PATIENTS["os_event"])
+    scans = SCANS[SCANS["new_lesion"] == 0]
+    how = {"time_unit": "months", "arms": ["A", "B"], "covariates": ["age"], "accept": ["pfs-is-os"]}
+    cohort = read_cohort(people, scans, **how)
+    landmarks = landmark(cohort, ["5mo"], endpoint="os", population=population)
+    age = [Covariate("age", reference=50.0, scale=10.0)]
+    cuts = {DEATH_BEFORE: [3.0]}
+    found = transitions(cohort, landmarks, "5mo", covariates=age, cuts=cuts)
+    separate = expose(landmarks, "5mo", covariates=age, cuts=[3.0])
+    for field in fields(separate):
+        one, other = getattr(found[DEATH_BEFORE], field.name), getattr(separate, field.name)
+        np.testing.assert_array_equal(one, other, err_msg=field.name)
+    assert separate.event.sum() == 5
+    assert found[TO_PROGRESSION].event.sum() == found[DEATH_AFTER].rows == 0
 
 
 def test_pfs_and_deaths_are_shared_out_over_the_transitions(cohort):

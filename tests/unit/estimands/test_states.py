@@ -88,6 +88,16 @@ def test_survival_is_that_of_one_hazard_where_progression_changes_nothing():
     np.testing.assert_allclose(alive.transpose(*expected.dims), expected, rtol=1e-12)
 
 
+def test_survival_is_that_of_death_before_progression_where_nobody_progresses():
+    found = fits()
+    log_hazard = np.full((2, 5, 2, 3), -60.0)
+    found[TRANSITIONS[0]] = invented(log_hazard, np.zeros((2, 5, 2)), cuts=CUTS[TRANSITIONS[0]])
+    table = state_probabilities(found, everyone(), TIMES, shrinkage=[0.0, 30.0])
+    alive = table.sel(state=list(STATES[:2])).sum("state")
+    expected = survival(found[TRANSITIONS[1]], TIMES, shrinkage=[0.0, 30.0])
+    np.testing.assert_allclose(alive.transpose(*expected.dims), expected, rtol=1e-12)
+
+
 def test_states_add_up_to_one_and_nobody_comes_back():
     table = state_probabilities(fits(), everyone(), TIMES, shrinkage=[-20.0, 50.0])
     np.testing.assert_allclose(table.sum("state"), 1.0, rtol=1e-12)
