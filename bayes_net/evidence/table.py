@@ -17,7 +17,7 @@ from bayes_net.evidence.pairs import correlation_problems, declared_correlations
 from bayes_net.evidence.rules import USES, identity_problems, row_problems
 from bayes_net.evidence.virtual import completed
 from bayes_net.options import refuse_types
-from bayes_net.simulate.ensemble import VirtualTrials, virtual_trials
+from bayes_net.simulate.ensemble import VirtualTrials, virtual_trials, without_study
 from bayes_net.statistics.base import Row
 from bayes_net.statistics.kinds import kind_of
 from bayes_net.statistics.rounding import p_range
@@ -120,6 +120,7 @@ def read_evidence(
     statements: bool = True,
     se_factor: float = 1.0,
     correlated: bool = True,
+    virtual_without: str = "",
 ) -> Evidence:
     """The evidence in one or more CSV files or DataFrames with the columns ``COLUMNS``; only ``REQUIRED``
     must be there. A DataFrame best holds texts (``dtype=str``): as a number, 0.60 has lost a printed digit.
@@ -129,7 +130,8 @@ def read_evidence(
     become records, unless ``use`` names them; by default all endpoints are used. Without ``statements`` so
     do rows that have a statement in place of a number. Rows may name a file of virtual trials, which stands
     beside theirs (of a DataFrame: in the working folder, or with its path) and gives the standard errors
-    (times ``se_factor``) and correlations (none, if not ``correlated``) that are not in the table.
+    (times ``se_factor``) and correlations (none, if not ``correlated``) that are not in the table; those
+    trials that are matched without the numbers of the study ``virtual_without``, where the file has such.
 
     Raises
     ------
@@ -158,14 +160,14 @@ def read_evidence(
         for pair, value in (correlation or {}).items():
             table = _correlated(table, *pair, value)
         folders = [Path() if isinstance(path, pd.DataFrame) else Path(path).parent for path in paths]
-        virtual = _virtual(table, folders)
+        virtual = _virtual(table, folders, virtual_without)
         if virtual is not None:
             table = completed(table, virtual, se_factor=se_factor, correlated=correlated)
     return _checked(table, files, [wrong for some in found for wrong in some], virtual=virtual)
 
 
-def _virtual(table: pd.DataFrame, folders: Sequence[Path]) -> VirtualTrials | None:
-    """The virtual trials that rows name; None where none does."""
+def _virtual(table: pd.DataFrame, folders: Sequence[Path], without: str) -> VirtualTrials | None:
+    """The virtual trials that rows name, ``without`` a study; None where none does."""
     names = [name for name in dict.fromkeys(table["virtual_trials"]) if name]
     if len(names) > 1:
         raise EvidenceError(f"rows name virtual trials {listed(names)}; expected one file for all")
@@ -173,7 +175,8 @@ def _virtual(table: pd.DataFrame, folders: Sequence[Path]) -> VirtualTrials | No
     if names and not there:
         raise EvidenceError(f"virtual trials {names[0]} are named by rows; expected that file beside theirs")
     try:
-        return virtual_trials(there[0]) if there else None
+        own = without_study(without, there[0]) if there and without else None
+        return own or (virtual_trials(there[0]) if there else None)
     except InputError as reason:
         raise EvidenceError(str(reason)) from reason
 

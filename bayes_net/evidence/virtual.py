@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from math import isnan, log
 
@@ -11,8 +11,8 @@ import pandas as pd
 from bayes_net.data.landmarks import Landmark
 from bayes_net.errors import InputError
 from bayes_net.evidence.pairs import declared_correlations
-from bayes_net.schema import PFS, POINTS_PER_UNIT
-from bayes_net.simulate.ensemble import VirtualTrials
+from bayes_net.schema import NO_LIMIT, PFS, POINTS_PER_UNIT
+from bayes_net.simulate.ensemble import VirtualArm, VirtualTrials
 from bayes_net.statistics.base import Quantity
 from bayes_net.statistics.kinds import names_of
 from bayes_net.statistics.ratios import PER_POINT_PCHG
@@ -74,3 +74,36 @@ def carried(virtual: VirtualTrials, landmarks: Sequence[Landmark]) -> dict[str, 
         }
         for name, arm in virtual.arms.items()
     }
+
+
+SHARE, ERROR, BIAS = "share of the slope on final shrinkage", "standard error", "bias"
+"""What a synthesis takes from virtual trials."""
+
+
+def told_without(virtual: VirtualTrials, without: Mapping[str, VirtualTrials]) -> pd.DataFrame:
+    """What a synthesis takes from virtual trials, and what they tell ``without`` each study, of the arms that
+    its numbers inform.
+
+    Columns: ``without`` (the study), ``arm``, ``landmark``, ``quantity`` (how much of the slope on final
+    shrinkage an estimate carries; its expected standard error; the bias of "no limit"), ``value`` and
+    ``sd`` (of a standard error, of its logarithm), ``value_without``, ``sd_without``. Log hazard ratios per
+    10 points.
+    """
+    rows = []
+    for study, other in without.items():
+        for name, arm in other.arms.items():
+            before, after = _told(virtual.arm(name)), _told(arm)
+            for (label, quantity), (value, sd) in before.items() if before != after else ():
+                row: dict[str, object] = {"without": study, "arm": name, "landmark": label}
+                row |= {"quantity": quantity, "value": value, "sd": sd}
+                rows.append(
+                    row | dict(zip(("value_without", "sd_without"), after[label, quantity], strict=True))
+                )
+    return pd.DataFrame(rows)
+
+
+def _told(arm: VirtualArm) -> dict[tuple[str, str], tuple[float, float]]:
+    found: dict[tuple[str, str], tuple[float, float]] = {}
+    for label in map(str, arm.landmarks.index):
+        found |= {(label, SHARE): arm.carried(label), (label, ERROR): arm.standard_error(label)}
+    return found | {(NO_LIMIT, BIAS): arm.bias}

@@ -25,6 +25,7 @@ from bayes_net.numbers import (
     rounded,
     significant,
     text_table,
+    unbroken,
 )
 from bayes_net.report.synthesis_words import (
     WHOLE,
@@ -89,6 +90,20 @@ def virtual_table(virtual_trials: pd.DataFrame) -> pd.DataFrame:
             "": lambda row: "" if row.inside else "not matched",
         },
     )
+
+
+virtual_without_table = partial(
+    text_table,
+    columns={
+        "Without": ("without", str),
+        "Arm": ("arm", plain),
+        "Of": lambda row: f"{row.quantity}, {unbroken(row.landmark)}",
+        "Matched to all (SD)": lambda row: f"{rounded(row.value)} ({rounded(row.sd)})",
+        "Without (SD)": lambda row: f"{rounded(row.value_without)} ({rounded(row.sd_without)})",
+    },
+)
+"""What virtual trials tell, and what they tell if they are matched without a study; SDs of standard errors
+are of their logarithms."""
 
 
 def survival_table(survival: pd.DataFrame) -> pd.DataFrame:

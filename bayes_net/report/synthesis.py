@@ -17,8 +17,10 @@ from bayes_net.report.synthesis_words import (
     movement_sentences,
     not_matched,
     slope_sentences,
+    tails,
     together_sentences,
     unpredicted,
+    virtual_without_sentences,
     whole_failed,
 )
 from bayes_net.report.words import failed_rows
@@ -84,12 +86,14 @@ def synthesis_page(result: ResultFolder) -> str:
         rests_on=rests_on,
         evidence=evidence_tables,
         judged=judged,
+        tails=tails(found),
         slopes_per_10=_slopes_per_10,
         movement_sentences=movement_sentences,
         not_matched=not_matched,
         together_sentences=together_sentences,
         slope_sentences=slope_sentences,
         unpredicted=unpredicted,
+        virtual_without_sentences=virtual_without_sentences,
     )
 
 

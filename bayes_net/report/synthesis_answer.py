@@ -24,6 +24,7 @@ from bayes_net.report.synthesis_words import (
     STATUSES,
     Tables,
     comparison,
+    judged,
     of_new_study,
     response_label,
     whole_failed,
@@ -44,7 +45,7 @@ def answer(found: Tables) -> list[str]:
         return ["Nothing is summarised, because the gate of the fit of all evidence failed."]
     return [
         *clinical_sentences(found),
-        *(_arm_sentences(found["arms_and_studies"]) if "arms_and_studies" in found else ()),
+        *(_arm_sentences(judged(found, "arms_and_studies")) if "arms_and_studies" in found else ()),
         *(_response_sentences(found) if "responses" in found else ()),
     ]
 
@@ -124,7 +125,7 @@ def clinical_sentences(found: Tables) -> list[str]:
     whole = table[table["without"] == ""]
     ratios = whole[whole["of"].str.startswith("per ")]
     sentences = [
-        _of_an_arm(arm, own, found["hazard_ratios"])
+        _of_an_arm(arm, own, judged(found, "hazard_ratios"))
         for arm, own in ratios.groupby("arm", sort=False)
         if "hazard_ratios" in found
     ]
@@ -149,7 +150,7 @@ def _rests_on(row: Any) -> str:
     if row.status == SAID:
         return f"It rests on what the paper says without printing a number: {row.said.replace(';', ',')}."
     if row.status in NUMBERED and pd.notna(row.printed):
-        word, longer = direction(row.prob_below_1)
+        word, longer = direction(row.prob_below_1, row.tails)
         reading = f"{word} associated with {longer} {words(row.endpoint)}" if longer else "direction unclear"
         lead = "It is printed as" if row.status != FROM_PATIENTS else "Printed:"
         point = f"{rounded(row.printed**0.1, 3)} per point, {rounded(row.printed)} per 10"
@@ -229,7 +230,7 @@ def _arm_sentences(arms_and_studies: pd.DataFrame) -> list[str]:
         if row.contraction < LEAST_CONTRACTION:
             of_endpoint.append(f"{place}: {PRIOR}")
             continue
-        word, longer = direction(row.prob_below_1)
+        word, longer = direction(row.prob_below_1, row.tails)
         outcome = f"{word} {longer} {endpoint}" if longer else "direction unclear"
         of_endpoint.append(f"{place} hazard ratio {with_level(format_ratio(row), row)}, {outcome}")
     return [f"{comparison(arms_and_studies)}: {'; '.join(each)}." for each in clauses.values()]

@@ -1,6 +1,6 @@
 """Sentences written from the tables of a synthesis: its answer, what moved what, what its figures show.
 
-No sentence says more than its probabilities (``STRENGTHS``). "no limit" is never summarised, a number that
+No sentence says more than its probabilities (``bars``). "no limit" is never summarised, a number that
 nobody printed is called a prediction, and where the evidence did not narrow the prior the sentence says so.
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from bayes_net.evidence.virtual import SHARE
 from bayes_net.numbers import (
     capitalised,
     format_interval,
@@ -23,7 +24,7 @@ from bayes_net.numbers import (
 )
 from bayes_net.report.tables import with_signs
 from bayes_net.report.words import direction_sentence, failed_rows
-from bayes_net.results.columns import LEAST_CONTRACTION
+from bayes_net.results.columns import LEAST_CONTRACTION, tails_of_words
 from bayes_net.schema import (
     ARM,
     FAILED,
@@ -63,14 +64,21 @@ def whole_failed(found: Tables) -> bool:
 
 
 def judged(found: Tables, name: str) -> pd.DataFrame:
-    """A table of hazard ratios with the gate of the fit of all evidence."""
-    return found[name].assign(gate=FAILED if whole_failed(found) else PASSED)
+    """A table of hazard ratios with the gate of the fit of all evidence, and ``tails``, among how many
+    directions the words choose."""
+    return found[name].assign(gate=FAILED if whole_failed(found) else PASSED, tails=tails(found))
+
+
+def tails(found: Tables) -> float:
+    """Among how many directions of hazard ratios, of shrinkage and between arms, the words choose."""
+    return tails_of_words(*(found[name] for name in ("hazard_ratios", "arms_and_studies") if name in found))
 
 
 def slope_sentences(hazard_ratios: pd.DataFrame, together: pd.DataFrame | None = None) -> list[str]:
     """Per endpoint and arm, the treated one first: what is in print, what is said without a number, what is
     predicted, and what holds at all landmarks ``together``. Only a row with a number of its own gets a word
-    for its direction; others get no more than the paper says of them."""
+    for its direction; others get no more than the paper says of them. ``tails``, a column of
+    ``hazard_ratios``: see ``judged``."""
     rows = hazard_ratios[hazard_ratios["measure"] == PER_10_POINTS]
     arms = list(rows["arm"].unique())[::-1]
     return [
@@ -219,6 +227,22 @@ def not_matched(virtual_trials: pd.DataFrame) -> list[str]:
     """``control, greatest, week 12``: the printed numbers that virtual trials would hardly print."""
     off = virtual_trials[~virtual_trials["inside"].astype(bool)]
     return [f"{row.margin} ({row.arm})" for row in off.itertuples()]
+
+
+def virtual_without_sentences(virtual_without: pd.DataFrame) -> list[str]:
+    """How much of the slope on final shrinkage a landmark carries, with each study and without it: of the
+    landmark at which that differs most."""
+    shares = virtual_without[virtual_without["quantity"] == SHARE]
+    sentences = []
+    for study, own in shares.groupby("without", sort=False):
+        apart = (own["value_without"] - own["value"]).abs()
+        row = next(own.loc[[apart.idxmax()]].itertuples())
+        sentences.append(
+            f"The virtual trials are matched to {study} too: how much of the slope on final shrinkage an "
+            f"estimate carries goes, without its numbers, from {rounded(row.value)} to "
+            f"{rounded(row.value_without)} at {unbroken(row.landmark)} ({row.arm}), and by less elsewhere."
+        )
+    return sentences
 
 
 def single_arm_studies(found: Tables) -> list[str]:

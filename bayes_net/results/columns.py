@@ -7,7 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bayes_net.schema import ANY_TIME, ARM, ASSOCIATION, EQUIVALENCE
+from bayes_net.schema import (
+    ANY_TIME,
+    ARM,
+    ASSOCIATION,
+    EQUIVALENCE,
+    PER_1_POINT,
+    PREDICTED,
+    SAID,
+)
 
 HAZARD_RATIO_BOUNDS = {"prob_below_1": (0, 1), "prob_below_0.8": (0, 0.8), "prob_0.9_to_1.11": EQUIVALENCE}
 """Between which limits a hazard ratio lies with the probability in this column."""
@@ -37,25 +45,33 @@ def judged(hazard_ratios: pd.DataFrame) -> pd.Series:
 
     Of patients, two for every hazard ratio that the answer is about: those of the models of all follow-up, or
     without these those of the landmarks; ratios that are one by assumption count once. Landmarks beside a
-    model of all follow-up, and what is biased, are not put into words. Of a synthesis, whose statuses say
-    what may be said of a row, each is judged by itself: 1.
+    model of all follow-up, and what is biased, are not put into words. Of a synthesis, which has no
+    population, two for every hazard ratio that gets a word: of shrinkage where it has a number of its own,
+    and between arms.
     """
-    if (hazard_ratios["status"] != "").any():
-        return pd.Series(1.0, hazard_ratios.index)
     rows = hazard_ratios[~hazard_ratios["biased"].astype(bool)]
+    if (hazard_ratios["population"] == "").all():
+        rows = rows[rows["estimand"].isin((ASSOCIATION, ARM)) & ~rows["status"].isin((SAID, PREDICTED))]
+        return pd.Series(2.0 * _distinct(rows[rows["measure"] != PER_1_POINT]), hazard_ratios.index)
     if (rows["landmark"] == ANY_TIME).any():
         rows = rows[rows["landmark"] == ANY_TIME]
     main = rows[rows["estimand"] == (ASSOCIATION if (rows["estimand"] == ASSOCIATION).any() else ARM)]
     main = main if len(main) else rows
     first = main.groupby("endpoint")["measure"].transform("first")
-    same = ["endpoint", "landmark", "estimand", "hr", "lower", "upper"]
-    m = len(main[main["measure"] == first].drop_duplicates(same))
+    m = _distinct(main[main["measure"] == first])
     return pd.Series(2.0 * m, rows.index).reindex(hazard_ratios.index)
 
 
-def tails_of_words(hazard_ratios: pd.DataFrame) -> float:
-    """Among how many directions the words of a report choose; 1 where it puts nothing into words."""
-    return float(judged(hazard_ratios).fillna(1.0).max())
+def _distinct(rows: pd.DataFrame) -> int:
+    return len(rows.drop_duplicates(["endpoint", "landmark", "estimand", "hr", "lower", "upper"]))
+
+
+def tails_of_words(*tables: pd.DataFrame) -> float:
+    """Among how many directions the words of a report choose, whose hazard ratios these are; 1 where it puts
+    nothing into words."""
+    if not tables:
+        return 1.0
+    return max(1.0, float(judged(pd.concat(tables, ignore_index=True)).fillna(1.0).max()))
 
 
 def hazard_ratio_columns(table: pd.DataFrame, *, more: Sequence[str] = ()) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import exp, sqrt
 from pathlib import Path
@@ -191,6 +191,21 @@ def virtual_trials(path: Path | None = None) -> VirtualTrials:
             f"{path} cannot be read as virtual trials ({reason}); expected the file that "
             "`python -m tests.calibration.virtual_trials` writes"
         ) from reason
+
+
+def without_study(study: str, path: Path | None = None) -> VirtualTrials | None:
+    """The ensemble as it is matched where the numbers of ``study`` are not looked at; None where it is
+    matched to none of them. ``path`` as in ``virtual_trials``, and so are the errors."""
+    whole = virtual_trials(path)
+    path = models_folder() / "data" / "virtual_trials.json" if path is None else path
+    found = _stored(path).get("without", {}).get(study)
+    if found is None:
+        return None
+    anew = {name: _arm(name, arm) for name, arm in found.items()}
+    margins = [pd.DataFrame(arm["margins"]).assign(arm=name) for name, arm in found.items()]
+    kept = whole.margins[~whole.margins["arm"].isin(list(anew))]
+    joined = pd.concat([kept, *margins], ignore_index=True)[list(whole.margins)]
+    return replace(whole, arms=dict(whole.arms) | anew, margins=joined)
 
 
 def _read(path: Path) -> VirtualTrials:

@@ -163,9 +163,11 @@ def _of_synthesis_fit(fit: xr.DataTree) -> Explanation:
     draws = fit["posterior"].to_dataset()
     judged = gate(fit, reported(fit))
     found: list[str] = []
-    for name, where in (("arm_effect_mean", "mean over the studies"), ("arm_effect", "")):
+    effects = {"arm_effect_mean": "mean over the studies", "arm_effect": ""}
+    tails = 2.0 * sum(len(about(draws[name])) for name in effects if name in draws)
+    for name, where in effects.items():
         if name in draws:
-            found += _found_in_studies(draws[name], where, fit.attrs[COMPARISON])
+            found += _found_in_studies(draws[name], where, fit.attrs[COMPARISON], tails)
     if SLOPE in draws:
         found += _found_of_slopes(draws[SLOPE])
     n, interval = len(set(draws["effect_study"].values.tolist())), fit["constant_data"]["interval_start"]
@@ -186,12 +188,12 @@ def _of_synthesis_fit(fit: xr.DataTree) -> Explanation:
     return Explanation("A fit of published numbers", kept)
 
 
-def _found_in_studies(logs: xr.DataArray, where: str, comparison: str) -> Iterator[str]:
+def _found_in_studies(logs: xr.DataArray, where: str, comparison: str, tails: float) -> Iterator[str]:
     table, of = summarise(np.exp(logs)), about(logs)
     below = probability(np.exp(logs), below=1.0).values.ravel()
     for row, place, prob in zip(table.itertuples(), of.itertuples(index=False), below, strict=True):
         endpoint = schema.words(place[0])
-        word, longer = direction(float(prob))
+        word, longer = direction(float(prob), tails)
         reading = f"{word} {longer} {endpoint}" if longer else "the direction is unclear"
         yield (
             f"{endpoint}, {where or place[1]}: hazard ratio of {comparison} {format_posterior(row, most=2)} "

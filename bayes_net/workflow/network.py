@@ -40,14 +40,16 @@ def network_of(
     return network
 
 
-def evidence_of(plan: SynthesisPlan) -> Evidence | None:
-    """The published numbers of a plan, if it has any, among whose studies are those that the model names."""
-    evidence = _read(plan)
+def evidence_of(plan: SynthesisPlan, *, virtual_without: str = "") -> Evidence | None:
+    """The published numbers of a plan, if it has any, among whose studies are those that the model names;
+    what they take from virtual trials is that of trials which are not matched to the numbers of the study
+    ``virtual_without``."""
+    evidence = _read(plan, virtual_without)
     _check_studies(plan, evidence)
     return evidence
 
 
-def _read(plan: SynthesisPlan) -> Evidence | None:
+def _read(plan: SynthesisPlan, virtual_without: str) -> Evidence | None:
     section = plan.evidence
     if section is None:
         return None
@@ -59,6 +61,7 @@ def _read(plan: SynthesisPlan) -> Evidence | None:
         statements=section.statements,
         se_factor=plan.virtual_trials.se_factor,
         correlated=plan.virtual_trials.correlations == "mean",
+        virtual_without=virtual_without,
     )
     arm = plan.model.subgroups_of
     return _subgroups_as_arms(evidence, arm) if arm else evidence

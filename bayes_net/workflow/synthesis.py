@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from bayes_net.estimands.clinical import clinical_answer
 from bayes_net.estimands.new_study import new_study_priors
 from bayes_net.estimands.synthesis import arm_curves, checks, checks_together, profiles
 from bayes_net.evidence.table import Evidence
+from bayes_net.evidence.virtual import told_without
 from bayes_net.report.synthesis import SYNTHESIS
 from bayes_net.results import synthesis as results
 from bayes_net.results.columns import PARAMETER_KEYS
@@ -101,6 +102,23 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         studies = list(dict.fromkeys([*self.network.rows["study"], *(c.study for c in self.network.cohorts)]))
         return studies if len(studies) > 1 else []
 
+    @cached_property
+    def virtual_without(self) -> dict[str, Evidence]:
+        """By source the evidence with what virtual trials tell that are matched without its numbers, of those
+        sources to whose numbers they are matched."""
+        if self.evidence is None or self.evidence.virtual is None:
+            return {}
+        each = {source: evidence_of(self.plan, virtual_without=source) for source in self.sources}
+        whole = _from_virtual(self.evidence)
+        return {name: own for name, own in each.items() if own and not whole.equals(_from_virtual(own))}
+
+    def _without(self, source: str) -> Network:
+        """The network without a source, nor what virtual trials know from it."""
+        if source not in self.virtual_without:
+            return left_out(self.network, [source])
+        loaded = [(section, self.cohorts[str(section.study)]) for section in self.plan.cohorts]
+        return left_out(network_of(self.plan, self.virtual_without[source], loaded), [source])
+
     def models(self, *, brief: bool = False) -> tuple[ModelToFit, ...]:
         """The one model; its gate looks at the same parameters, ``brief`` or not."""
         network = self.network
@@ -155,7 +173,7 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         brief = replace(whole, tune=tune, target_accept=min(whole.target_accept, REFIT_ACCEPT))
 
         def refit(smaller: Network, share: float = 0.2) -> xr.DataTree:
-            if shares_first_stage(network, smaller):
+            if smaller.assumptions is network.assumptions and shares_first_stage(network, smaller):
                 tree = with_levels_of(fit, smaller, seed=wanted.seed)
                 judged = refit_gate(tree)
             else:
@@ -173,7 +191,7 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         refits, loo = {}, pd.DataFrame()
         for source in self.sources:
             steps.next(f"without {source}")
-            refits[source] = refit(left_out(network, [source]), share=0.4)
+            refits[source] = refit(self._without(source), share=0.4)
         if len(network.rows):
             steps.next("each number left out")
             loo, exact = leave_one_number_out(fit, network, refit)
@@ -228,7 +246,7 @@ def _with_gate(
     table: pd.DataFrame, name: str, whole: FittedNetwork, diagnostics: pd.DataFrame
 ) -> pd.DataFrame:
     """The table with whether the fit behind each row passed its gate, which must travel with its numbers."""
-    if name in (DIAGNOSTICS, "evidence", "priors", "virtual_trials"):
+    if name in (DIAGNOSTICS, "evidence", "priors", "virtual_trials", "virtual_without"):
         return table
     found: object = PASSED if whole.gate.passed else FAILED
     if "fit" in table and whole.gate.passed:
@@ -259,10 +277,24 @@ def tabulate(fit: xr.DataTree, prepared: PreparedNetwork, *, ci_prob: float) -> 
         "checks": checks(fit, network, held_out, ci_prob=ci_prob, seed=seed),
         "checks_together": checks_together(fit, network, held_out, seed=seed),
         "virtual_trials": pd.DataFrame() if virtual is None else virtual.matched(),
+        "virtual_without": _told_without(prepared),
         "survival": arm_curves(fit, network, **over_time),
         "profiles": profiles(fit, network, points=plan.report.profiles, **over_time),
         "evidence": prepared.printed.drop(columns=[c for c in prepared.printed if c.startswith("printed_")]),
     }
+
+
+def _told_without(prepared: PreparedNetwork) -> pd.DataFrame:
+    """What virtual trials tell, and what without each study that they are matched to."""
+    virtual = prepared.evidence.virtual if prepared.evidence else None
+    others = {name: own.virtual for name, own in prepared.virtual_without.items() if own.virtual}
+    return told_without(virtual, others) if virtual else pd.DataFrame()
+
+
+def _from_virtual(evidence: Evidence) -> pd.DataFrame:
+    """All that virtual trials tell, as one table."""
+    arms = evidence.virtual.arms if evidence.virtual else {}
+    return pd.concat([arm.landmarks.assign(arm=name) for name, arm in arms.items()])
 
 
 def known_until(network: Network) -> dict[Curve, float]:

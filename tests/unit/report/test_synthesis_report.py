@@ -28,7 +28,7 @@ from bayes_net.report.evidence_tables import (
 )
 from bayes_net.report.synthesis import SECTIONS, synthesis_page
 from bayes_net.report.synthesis_answer import answer, first_answer, first_screen_rows, question, rests_on
-from bayes_net.report.synthesis_words import PRIOR, movement_sentences, slope_sentences
+from bayes_net.report.synthesis_words import PRIOR, judged, movement_sentences, slope_sentences, tails
 from bayes_net.report.tables import by_landmark, probability_table, ratio_table
 from bayes_net.results.folder import Illustration
 from bayes_net.schema import HELD_OUT, IN_PRINT, PREDICTED, SAID
@@ -66,12 +66,14 @@ def slopes(**changes) -> str:
 @pytest.mark.parametrize(
     ("probability", "said"),
     [
-        (0.99, "almost certainly (150 d) associated with longer PFS"),
-        (0.9899, "very probably (150 d) associated with longer PFS"),
-        (0.80, "probably (150 d) associated with longer PFS"),
-        (0.7999, "direction of the association with PFS is unclear at 150 d"),
-        (0.20, "probably (150 d) associated with shorter PFS"),
-        (0.01, "almost certainly (150 d) associated with shorter PFS"),
+        (0.995, "almost certainly (150 d) associated with longer PFS"),
+        (0.9949, "very probably (150 d) associated with longer PFS"),
+        (0.975, "very probably (150 d) associated with longer PFS"),
+        (0.9749, "probably (150 d) associated with longer PFS"),
+        (0.90, "probably (150 d) associated with longer PFS"),
+        (0.8999, "direction of the association with PFS is unclear at 150 d"),
+        (0.0999, "probably (150 d) associated with shorter PFS"),
+        (0.0049, "almost certainly (150 d) associated with shorter PFS"),
     ],
 )
 @pytest.mark.parametrize(
@@ -82,9 +84,49 @@ def slopes(**changes) -> str:
     ],
 )
 def test_words_of_slopes_follow_probability_and_status(probability, said, status, lead):
-    sentence = slopes(prob_below_1=probability, status=status)
+    sentence = slopes(prob_below_1=probability, status=status, tails=2.0)
     assert lead in sentence
     assert said in sentence
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [
+        (1 - 0.20 / 6, "probably"),
+        (1 - 0.20 / 6 - 1e-6, "direction unclear"),
+        (1 - 0.05 / 6, "very probably"),
+        (1 - 0.01 / 6, "almost certainly"),
+        (1 - 0.01 / 6 - 1e-6, "very probably"),
+    ],
+)
+def test_words_need_the_more_certainty_the_more_ratios_of_shrinkage_and_of_arms_get_one(probability, words):
+    """One slope in print, and two ratios of arms: six directions. Neither what is said, predicted, biased or
+    of studies is judged, nor the same ratio per point once more."""
+    found = fake_pool.tables()
+    arms = found["arms_and_studies"]
+    (between,) = arms.index[arms["estimand"] == "arm"][:1]
+    other = arms.loc[[between]].assign(endpoint="os", hr=0.9)
+    arms = pd.concat([arms[arms["estimand"] != "arm"], arms.loc[[between]], other], ignore_index=True)
+    slopes = found["hazard_ratios"].copy()
+    numbered = (slopes["status"] == IN_PRINT) & ~slopes["biased"].astype(bool)
+    assert set(slopes.loc[numbered, "landmark"]) == {"150 d"}
+    slopes.loc[numbered, "prob_below_1"] = probability
+    arms["prob_below_1"] = arms["prob_below_1"].mask(arms["estimand"] == "arm", probability)
+    found |= {"hazard_ratios": slopes, "arms_and_studies": arms}
+    assert tails(found) == 6
+    said = plain(answer(found))
+    assert f"other landmarks: {words}" in said
+    outcome = f"{words} longer" if words != "direction unclear" else words
+    assert said.count(f", {outcome}") == 2
+    judgements = plain(slope_sentences(judged(found, "hazard_ratios")))
+    assert (f"{words} (150 d)" in judgements) == (words != "direction unclear")
+    assert f"probably: {1 - 0.20 / 6:.4g} or more" in text_of(synthesis_page(fake_pool.content(found=found)))
+    assert "Here the answer is about 3" in text_of(synthesis_page(fake_pool.content(found=found)))
+
+
+def test_a_synthesis_that_puts_nothing_into_words_has_one_direction():
+    rows = fake_pool.hazard_ratios(status=PREDICTED)
+    assert tails({"hazard_ratios": rows}) == tails({}) == 1
 
 
 @pytest.mark.parametrize(("status", "words"), [(PREDICTED, ""), (SAID, "not significant; about 1.0")])
@@ -152,7 +194,7 @@ def test_the_answer_is_what_a_clinician_asks():
     assert "It rests on the prior" in said[0]
     assert "0.53 (95 % CrI 0.33–0.90) per 10 points and 0.15 (0.04–0.73) per 30" in said[1]
     assert "printed as 0.919 per point, 0.43 per 10" in said[1]
-    assert "almost certainly associated with longer PFS" in said[1]
+    assert "very probably associated with longer PFS" in said[1]
     assert "Response at completion (Series, 177Lu): probability 0.87 (95 % CrI 0.57–0.98)" in said[2]
     assert "Without Series, hazard ratio per 10 points 0.53 → 0.70 (control)" in said[3]
     assert "the rest cannot be told" in said[3]
@@ -258,7 +300,7 @@ def test_failed_refits_are_named_and_the_answer_stays():
     assert "REFITS FAILED: without P0" in text
     assert "the fit of all evidence passed" in text
     assert "GATE FAILED" not in text
-    assert "almost certainly (150" in text
+    assert "very probably (150" in text
 
 
 def test_a_fit_that_nobody_checked_failed():
