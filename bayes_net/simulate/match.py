@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayes_net.simulate.printed import PATIENTS, PRINTED, margins
+from bayes_net.simulate.printed import PATIENTS, PRINTED, Printed, margins
 from bayes_net.simulate.trials import (
     EXPECTED,
     LABELS,
@@ -48,13 +48,16 @@ class Matched:
     """Of each matched margin's sampling."""
     limit: float
     """Of the distance: the root mean square of the margins' differences in standard deviations."""
+    without: str = ""
+    """The study whose margins were not looked at."""
 
 
-def match(arm: str, rng: np.random.Generator, *, particles: int, first: int) -> Matched:
-    """So many particles, from the nearest of the ``first`` draws from the priors."""
+def match(arm: str, rng: np.random.Generator, *, particles: int, first: int, without: str = "") -> Matched:
+    """So many particles, from the nearest of the ``first`` draws from the priors; ``without`` a study, by
+    what it did not print."""
     z = rng.standard_normal((first, len(PRIORS)))
     simulated = by_chunks(lambda part: margins(_trials(part, arm, rng), arm, rng), z)
-    pilots = z[np.argsort(_distance(simulated, arm, np.nanstd(simulated, axis=0)))[:PILOTS]]
+    pilots = z[np.argsort(_distance(simulated, arm, np.nanstd(simulated, axis=0), without))[:PILOTS]]
     again = np.repeat(pilots, REPLICATES, axis=0)
     again = by_chunks(lambda part: margins(_trials(part, arm, rng), arm, rng), again)
     sd = np.sqrt(np.nanmean(np.nanvar(again.reshape(PILOTS, REPLICATES, -1), axis=1), axis=0))
@@ -63,12 +66,12 @@ def match(arm: str, rng: np.random.Generator, *, particles: int, first: int) -> 
         """The distance of each particle's trial, then what the trial is if within the limit."""
         trials = _trials(z, arm, rng)
         found = np.full((len(z), 1 + len(LABELS) * len(NAMES)), np.nan)
-        found[:, 0] = _distance(margins(trials, arm, rng), arm, sd)
+        found[:, 0] = _distance(margins(trials, arm, rng), arm, sd, without)
         near = found[:, 0] <= limit
         found[near, 1:] = summary(trials.some(near)).reshape(near.sum(), found.shape[1] - 1)
         return found
 
-    apart = _distance(simulated, arm, sd)
+    apart = _distance(simulated, arm, sd, without)
     nearest = np.argsort(apart)[:particles]
     z, moved = z[nearest], 1.0
     found = np.full((particles, 1 + len(LABELS) * len(NAMES)), np.nan)
@@ -79,7 +82,8 @@ def match(arm: str, rng: np.random.Generator, *, particles: int, first: int) -> 
         chosen = np.concatenate([alive, rng.choice(alive, particles - len(alive))])
         z, found, moved = _moved(z[chosen], found[chosen], limit, simulate, MOVES, rng)
     z, found, _ = _moved(z, found, limit, simulate, LAST_MOVES, rng)
-    return Matched(arm, z, found[:, 1:].reshape(particles, len(LABELS), len(NAMES)), sd, limit)
+    trials = found[:, 1:].reshape(particles, len(LABELS), len(NAMES))
+    return Matched(arm, z, trials, sd, limit, without)
 
 
 def _trials(z: np.ndarray, arm: str, rng: np.random.Generator, slope: float | None = None) -> Trials:
@@ -88,10 +92,16 @@ def _trials(z: np.ndarray, arm: str, rng: np.random.Generator, slope: float | No
     return draw(p if slope is None else p | {"slope": np.full_like(p["slope"], slope)}, PATIENTS[arm], rng)
 
 
-def _distance(simulated: np.ndarray, arm: str, sd: np.ndarray) -> np.ndarray:
-    printed = [number.value for number in PRINTED[arm].values() if number.matched]
-    apart = np.nan_to_num(np.abs(simulated - printed) / sd, nan=FAR)
-    return np.sqrt((np.minimum(apart, FAR) ** 2).mean(-1))
+def _distance(simulated: np.ndarray, arm: str, sd: np.ndarray, without: str = "") -> np.ndarray:
+    matched = [number for number in PRINTED[arm].values() if number.matched]
+    apart = np.nan_to_num(np.abs(simulated - [number.value for number in matched]) / sd, nan=FAR)
+    counted = [not of_study(number, without) for number in matched]
+    return np.sqrt((np.minimum(apart, FAR)[:, counted] ** 2).mean(-1))
+
+
+def of_study(number: Printed, study: str) -> bool:
+    """Whether it is a study, named as its papers are, that printed the number."""
+    return bool(study) and number.source.startswith(f"{study},")
 
 
 def _moved(
@@ -134,7 +144,9 @@ def predictive(matched: Matched, rng: np.random.Generator, *, replicates: int) -
         row |= {"lower": lower, "median": median, "upper": upper} | scale
         rows.append(row | {"inside": bool(lower <= number.value <= upper)})
     mean = np.nanmean(simulated.reshape(len(matched.z), replicates, -1), axis=1)
-    apart = _distance(mean[:, [number.matched for number in PRINTED[arm].values()]], arm, matched.sd)
+    apart = _distance(
+        mean[:, [number.matched for number in PRINTED[arm].values()]], arm, matched.sd, matched.without
+    )
     return {"margins": rows, "nearest": int(np.argmin(apart))}
 
 

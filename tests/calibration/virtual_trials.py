@@ -4,7 +4,8 @@ From the root of the repository, in a few minutes on two cores:
 
     python -m tests.calibration.virtual_trials
 
-The result is stored as ``models/data/virtual_trials.json``.
+The result is stored as ``models/data/virtual_trials.json``: under ``arms`` what all numbers make it, and
+under ``without`` the arms as they are matched without the numbers of a study.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ STORED = Path(__file__).parents[2] / "models" / "data" / "virtual_trials.json"
 SEED = 20250225
 PARTICLES, FIRST, REPLICATES = 400, 20_000, 40
 MODULES = ("simulate.trials", "simulate.printed", "simulate.match")
-USED = {"data.exposure": ("inverse_cumulative",)}
+OTHERS = (("Halperin 2024", "177Lu"),)
+"""Studies beside NETTER-1 to whose numbers an arm is matched, named as in the evidence."""
+USED = {"data.intervals": ("inverse_cumulative",)}
 """What those modules take from others."""
 
 
@@ -38,11 +41,11 @@ def code() -> dict[str, list[str]]:
     return definitions(MODULES) | used
 
 
-def one_arm(job: tuple[str, int, int, int]) -> dict:
-    """Everything that is stored of an arm."""
-    arm, particles, first, replicates = job
-    rng = np.random.default_rng([SEED, list(PATIENTS).index(arm)])
-    matched = match(arm, rng, particles=particles, first=first)
+def one_arm(job: tuple[str, str, int, int, int]) -> dict:
+    """Everything that is stored of an arm, ``without`` a study if one is named."""
+    arm, without, particles, first, replicates = job
+    rng = np.random.default_rng([SEED, list(PATIENTS).index(arm), *without.encode()])
+    matched = match(arm, rng, particles=particles, first=first, without=without)
     return {
         "limit": matched.limit,
         **predictive(matched, rng, replicates=replicates),
@@ -52,9 +55,15 @@ def one_arm(job: tuple[str, int, int, int]) -> dict:
 
 
 def run(particles: int = PARTICLES, first: int = FIRST, replicates: int = REPLICATES) -> dict:
-    """Both arms at once."""
+    """Both arms at once, then those that other studies inform, without these."""
+    used, size = code(), (particles, first, replicates)
+    names = [(arm, "") for arm in PATIENTS] + [(arm, study) for study, arm in OTHERS]
     with ProcessPoolExecutor(2) as pool:
-        arms = list(pool.map(one_arm, ((arm, particles, first, replicates) for arm in PATIENTS)))
+        made = list(pool.map(one_arm, ((*name, *size) for name in names)))
+    arms = made[: len(PATIENTS)]
+    without: dict[str, dict] = {}
+    for (study, arm), found in zip(OTHERS, made[len(PATIENTS) :], strict=True):
+        without.setdefault(study, {})[arm] = found
     design = {"seed": SEED, "particles": particles, "first": first, "replicates": replicates}
     outside = [
         f"{name}: {row['margin']}"
@@ -64,10 +73,11 @@ def run(particles: int = PARTICLES, first: int = FIRST, replicates: int = REPLIC
     ]
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "code": {"definitions": code()},
+        "code": {"definitions": used},
         "design": design,
         "outside": outside,
         "arms": dict(zip(PATIENTS, arms, strict=True)),
+        "without": without,
     }
 
 

@@ -33,8 +33,8 @@ def test_it_is_for_the_record_and_what_it_is_inferred_from_is_held_out(rows):
     }  # fmt: skip
 
 
-def test_given_the_estimate_per_point_groups_of_the_same_patients_tell_next_to_nothing_more_of_the_slope():
-    """Trials with slopes 0.4 apart. Distances of means, in standard deviations and squared, are information."""
+def test_given_the_estimate_per_point_groups_of_the_same_patients_tell_next_to_nothing_more():
+    """Trials with slopes 0.4 apart: squared distances of means, in standard deviations, are information."""
     rng, n, found = np.random.default_rng(3), 400, []
     for slope in (-0.2, 0.2):
         p = parameters(np.zeros((n, 16))) | {"slope": np.full((n, 1), slope)}
