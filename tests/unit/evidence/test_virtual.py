@@ -7,12 +7,15 @@ import pytest
 
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.evidence.table import EvidenceError, read_evidence
-from bayes_net.evidence.virtual import biases, carried
-from bayes_net.simulate.ensemble import virtual_trials
+from bayes_net.evidence.virtual import BIAS, SHARE, biases, carried, told_without
+from bayes_net.simulate.ensemble import virtual_trials, without_study
+from bayes_net.specification.read import read_specification
 from bayes_net.statistics.kinds import datum
 from bayes_net.tables.shipped import models_folder
+from bayes_net.workflow.analysis import prepare
 
 DATA = models_folder() / "data"
+COHORT = "Halperin 2024"
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,47 @@ def test_errors_are_scaled_and_correlations_left_out_where_that_is_asked_for(shi
     for name, (row, one) in said(wider).items():
         assert one.se == pytest.approx(1.5 * said(shipped)[name][1].se)
         assert set(row.correlation.split(";")) <= {"0.0", ""}
+
+
+def test_without_a_study_rows_take_what_trials_without_it_tell(shipped):
+    found, other = read_evidence(DATA / "netter1.csv", virtual_without=COHORT), without_study(COHORT)
+    for name, (row, one) in said(found).items():
+        assert one.se == pytest.approx(other.arm(row.arm).standard_error(row.landmark).median)
+        assert (one.se == said(shipped)[name][1].se) == (row.arm == "control")
+    same = read_evidence(DATA / "netter1.csv", virtual_without="NETTER-1")
+    assert same.table.equals(shipped.table)
+
+
+def test_what_trials_tell_stands_beside_what_they_tell_without_a_study():
+    whole, other = virtual_trials(), without_study(COHORT)
+    table = told_without(whole, {COHORT: other}).set_index(["quantity", "landmark"])
+    assert set(table["arm"]) == {"177Lu"}
+    assert set(table["without"]) == {COHORT}
+    row = table.loc[(SHARE, "36w")]
+    assert (row["value"], row["sd"]) == whole.arm("177Lu").carried("36w")
+    assert (row["value_without"], row["sd_without"]) == other.arm("177Lu").carried("36w")
+    assert list(table.loc[BIAS].index) == ["no limit"]
+    assert table.loc[(BIAS, "no limit"), "value_without"] == other.arm("177Lu").bias.value
+    assert len(table) == 2 * 6 + 1
+
+
+def test_leaving_a_study_out_leaves_out_what_virtual_trials_know_from_it():
+    plan = read_specification("prrt_pooled").with_(slopes={"structure": "tracking"})
+    prepared = prepare(plan)
+    assert list(prepared.virtual_without) == [COHORT]
+    whole, without, alone = prepared.network, prepared._without(COHORT), prepared._without("ILUMINET")
+    assert alone.assumptions is whole.assumptions
+    assert alone.data == whole.data
+    own = (whole.rows["study"] == COHORT).to_numpy()
+    assert own.any()
+    assert ((without.power == 0) == own).all()
+    marks = {"150 d": "150d", "72 w": "72w"}
+    for label, written in marks.items():
+        at, shares = whole.landmarks.index(label), without.slope_shares
+        assert shares[1, at] == without_study(COHORT).arm("177Lu").carried(written).value
+        assert shares[0, at] == whole.slope_shares[0, at]
+    other = without_study(COHORT).arm("177Lu").bias
+    assert without.assumptions.bias["177Lu"] == pytest.approx((other.value / 10, other.sd / 10))
 
 
 def test_what_a_row_gives_itself_is_kept(tmp_path):

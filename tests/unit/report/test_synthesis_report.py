@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex, to_rgb
 from test_report import Page, body
 
 from bayes_net.errors import InputError
+from bayes_net.evidence.virtual import SHARE
 from bayes_net.figures.forest import forest
 from bayes_net.figures.style import ARM_COLOURS, GREYS, svg
 from bayes_net.figures.synthesis import (
@@ -28,7 +29,14 @@ from bayes_net.report.evidence_tables import (
 )
 from bayes_net.report.synthesis import SECTIONS, synthesis_page
 from bayes_net.report.synthesis_answer import answer, first_answer, first_screen_rows, question, rests_on
-from bayes_net.report.synthesis_words import PRIOR, judged, movement_sentences, slope_sentences, tails
+from bayes_net.report.synthesis_words import (
+    PRIOR,
+    judged,
+    movement_sentences,
+    slope_sentences,
+    tails,
+    virtual_without_sentences,
+)
 from bayes_net.report.tables import by_landmark, probability_table, ratio_table
 from bayes_net.results.folder import Illustration
 from bayes_net.schema import HELD_OUT, IN_PRINT, PREDICTED, SAID
@@ -139,6 +147,23 @@ def test_a_row_without_a_number_of_its_own_gets_no_more_than_the_papers_words(st
     assert "per 30 points 0.15 (0.04–0.73)" in sentence
     table = probability_table(rows.assign(gate="passed"))
     assert not table.iloc[:, -1].str.contains("longer").any()
+
+
+def test_what_virtual_trials_tell_without_a_study_is_said_and_shown():
+    row = {"without": "Mid", "arm": "B", "landmark": "150d", "quantity": SHARE, "value": 1.06, "sd": 0.27}
+    row |= {"value_without": 0.97, "sd_without": 0.25}
+    other = row | {"landmark": "36w", "value_without": 1.10}
+    error = row | {"landmark": "36w", "quantity": "standard error", "value": 9.0}
+    table = pd.DataFrame([other, row, error])
+    (sentence,) = virtual_without_sentences(table)
+    assert "matched to Mid too" in sentence
+    assert "from 1.06 to 0.97 at 150d (B)" in sentence
+    margin = {"arm": "B", "margin": "any shrinkage", "printed": 78, "median": 77, "lower": 60, "upper": 90}
+    margins = pd.DataFrame([margin | {"inside": True}])
+    found = fake_pool.tables(virtual_trials=margins, virtual_without=table)
+    text = text_of(synthesis_page(fake_pool.content(found=found)))
+    assert sentence.replace("\N{NO-BREAK SPACE}", " ") in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "share of the slope on final shrinkage, 36w1.06 (0.27)1.10 (0.25)" in text
 
 
 def test_several_landmarks_are_read_together():

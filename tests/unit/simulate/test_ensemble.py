@@ -9,6 +9,7 @@ from calibration.virtual_trials import STORED
 
 import bayes_net as bn
 from bayes_net.errors import InputError
+from bayes_net.simulate.ensemble import without_study
 from bayes_net.simulate.trials import LABELS, PRIORS
 
 ARMS = ("control", "177Lu")
@@ -69,6 +70,32 @@ def test_standard_errors_are_of_events_and_variance(trials, stored):
     assert found.median == pytest.approx((events.value * variance.median) ** -0.5, rel=0.1)
     assert known.median == pytest.approx((64 * variance.median) ** -0.5)
     assert known.log_sd == pytest.approx(variance.log_sd / 2)
+
+
+def test_without_a_study_the_arm_that_it_informs_is_another(trials, stored):
+    without = without_study("Halperin 2024")
+    anew = json.loads(STORED.read_text(encoding="utf-8"))["without"]["Halperin 2024"]["177Lu"]
+    rows = {row["landmark"]: row for row in anew["landmarks"]}
+    assert without.arm("177Lu").carried("150d") == (rows["150d"]["carried"], rows["150d"]["carried_sd"])
+    assert without.arm("177Lu").carried("150d") != trials.arm("177Lu").carried("150d")
+    assert without.arm("control").landmarks.equals(trials.arm("control").landmarks)
+    own, whole = (each.matched().set_index(["arm", "margin"]) for each in (without, trials))
+    assert set(own.index) == set(whole.index)
+    assert own.loc["control"].equals(whole.loc["control"])
+    assert not own.loc["177Lu"].equals(whole.loc["177Lu"])
+
+
+def test_the_methods_say_how_far_the_mid_treatment_cohort_moves_what_the_trials_tell(trials):
+    arms = [each.arm("177Lu") for each in (trials, without_study("Halperin 2024"))]
+    assert [round(arm.carried("150d").value, 2) for arm in arms] == [1.06, 0.97]
+    assert [round(arm.bias.value, 2) for arm in arms] == [-0.13, -0.14]
+    for label in LABELS[1:]:
+        assert abs(arms[0].carried(label).value - arms[1].carried(label).value) < 0.025
+
+
+@pytest.mark.parametrize("study", ["NETTER-1", "Halperin"])
+def test_of_a_study_that_informs_no_arm_there_is_none(study):
+    assert without_study(study) is None
 
 
 def test_an_ensemble_shows_itself_in_a_line(trials):

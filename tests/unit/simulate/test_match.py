@@ -39,6 +39,7 @@ def test_the_stored_result_belongs_to_the_present_code(stored):
     design = {"seed": virtual_trials.SEED, "particles": virtual_trials.PARTICLES}
     design |= {"first": virtual_trials.FIRST, "replicates": virtual_trials.REPLICATES}
     assert stored["design"] == design
+    assert set(virtual_trials.code()) == set(stored["code"]["definitions"])
 
 
 def test_printed_numbers_lie_inside_their_predictive_intervals_or_are_named(stored):
@@ -53,6 +54,36 @@ def test_printed_numbers_lie_inside_their_predictive_intervals_or_are_named(stor
             matched += [inside] if row["matched"] else []
     assert stored["outside"] == named
     assert matched.count(False) <= binom.ppf(1 - SURE, len(matched), 0.1)
+
+
+def test_an_arm_that_another_study_informs_is_stored_without_its_numbers_too(stored):
+    evidence = pd.read_csv(virtual_trials.STORED.with_name("mid_treatment.csv"))
+    others = {
+        (study, arm)
+        for study in evidence["study"].unique()
+        for arm in ARMS
+        if any(number.matched and matching.of_study(number, study) for number in PRINTED[arm].values())
+    }
+    assert others == set(virtual_trials.OTHERS) == {("Halperin 2024", "177Lu")}
+    for study, arm in others:
+        whole, without = stored["arms"][arm], stored["without"][study][arm]
+        assert [row["margin"] for row in without["margins"]] == list(PRINTED[arm])
+        assert set(without) == set(whole)
+        assert without["landmarks"] != whole["landmarks"]
+        (odds,), (free,) = (
+            [row for row in own["margins"] if row["source"].startswith(study)] for own in (whole, without)
+        )
+        # what is not looked at is less certain
+        assert free["upper"] - free["lower"] > odds["upper"] - odds["lower"]
+
+
+def test_what_a_study_printed_does_not_count_without_it():
+    numbers = [number for number in PRINTED["177Lu"].values() if number.matched]
+    near = np.array([[number.value for number in numbers]])
+    off = near + [10.0 * matching.of_study(number, "Halperin 2024") for number in numbers]
+    assert matching._distance(off, "177Lu", np.ones(len(numbers))) > 1
+    assert matching._distance(off, "177Lu", np.ones(len(numbers)), "Halperin 2024") == 0
+    assert matching._distance(near + 1, "177Lu", np.ones(len(numbers)), "Halperin 2024") == 1
 
 
 @pytest.mark.parametrize("arm", ARMS)
