@@ -95,7 +95,10 @@ from .simulate import (
     SimulationPlan as SimulationPlan,
     simulate_cohort as simulate_cohort,
 )
-from .specification import read_specification as read_specification
+from .specification import (
+    read_specification as read_specification,
+    write_specification as write_specification,
+)
 from .workflow import (
     explain as explain,
     analyse as analyse,

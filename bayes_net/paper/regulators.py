@@ -11,7 +11,7 @@ from bayes_net.report import patients, synthesis
 from bayes_net.report.checklists import E9, checklists
 from bayes_net.report.words import failed_rows
 from bayes_net.results.folder import ResultFolder
-from bayes_net.results.submission import GUIDANCE, SOURCES, estimand, statements
+from bayes_net.results.submission import GUIDANCE, SOURCES, estimand, justified, statements, unjustified
 
 _SECTIONS = {patients.LANDMARKS: patients.SECTIONS, synthesis.SYNTHESIS: synthesis.SECTIONS}
 
@@ -32,7 +32,7 @@ def appendix(result: ResultFolder) -> dict[str, PaperTable]:
         made["estimand"] = PaperTable(f"Estimand: attributes of {E9}", frame)
     rows = [
         (name, asks, listed_and([headings[key] for key in keys]) if keys else otherwise)
-        for name, items in checklists(headings)
+        for name, items in checklists(headings, justified(result))
         for asks, keys, otherwise in items
     ]
     frame = pd.DataFrame(rows, columns=["Guideline", "Item", "Section of the report"])
@@ -53,4 +53,7 @@ def _guidance(result: ResultFolder, headings: dict[str, str]) -> PaperTable:
         shown = f" Shown in: {listed_and(there)}." if there else ""
         rows.append((item.topic, item.asks, f"{item.states}{shown}"))
     frame = pd.DataFrame(rows, columns=["Topic", "Asked for", "This run states"])
-    return PaperTable(f"For regulators: {GUIDANCE}", frame, grouped_by="Topic", notes=(SOURCES,))
+    left = listed_and(unjustified(result))
+    missing = f"Not justified by this run: {left}. Their place is [justification] of the specification."
+    notes = (missing, SOURCES) if left else (SOURCES,)
+    return PaperTable(f"For regulators: {GUIDANCE}", frame, grouped_by="Topic", notes=notes)

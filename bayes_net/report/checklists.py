@@ -30,6 +30,8 @@ class Item:
     asks: str
     sections: tuple[str, ...]
     otherwise: str = "Not answered in this report"
+    justified: str = ""
+    """The key of [justification] that answers it, in the section for regulators."""
 
 
 ITEMS: dict[str, tuple[Item, ...]] = {
@@ -48,7 +50,7 @@ ITEMS: dict[str, tuple[Item, ...]] = {
         Item("1. Data: outcomes and predictors", ("data", "evidence")),
         Item("1. Likelihood and parameters", ("model",)),
         Item("1. Priors, stated", ("model",)),
-        Item("1. Priors, justified", (), AUTHORS),
+        Item("1. Priors, justified", (), AUTHORS, "priors"),
         Item("1. Formal specification", ("model", "provenance")),
         Item("1. What the priors predict", ("model", "learnt")),
         Item("2. Software", ("provenance",)),
@@ -67,7 +69,7 @@ ITEMS: dict[str, tuple[Item, ...]] = {
     ),
     ROBUST: (
         Item("Prior specified", ("model",)),
-        Item("Prior justified", (), AUTHORS),
+        Item("Prior justified", (), AUTHORS, "priors"),
         Item("Sensitivity to the prior", ("sensitivity",), NOT_RUN),
         Item("Statistical model", ("model",)),
         Item("Analytic technique", ("model", "diagnostics")),
@@ -77,10 +79,16 @@ ITEMS: dict[str, tuple[Item, ...]] = {
 }
 
 
-def checklists(sections: Collection[str]) -> Iterator[tuple[str, list[tuple[str, list[str], str]]]]:
-    """Each checklist's name, and per item what it asks, the sections that answer it, and why none does."""
+def checklists(
+    sections: Collection[str], justified: Collection[str] = ()
+) -> Iterator[tuple[str, list[tuple[str, list[str], str]]]]:
+    """Each checklist's name, and per item what it asks, the sections that answer it, and why none does.
+
+    ``justified`` are the keys of [justification] that the specification has.
+    """
     for name, items in ITEMS.items():
-        rows = [
-            (item.asks, [key for key in item.sections if key in sections], item.otherwise) for item in items
-        ]
+        rows = []
+        for item in items:
+            answering = ("regulators",) if item.justified in justified else item.sections
+            rows.append((item.asks, [key for key in answering if key in sections], item.otherwise))
         yield name, rows

@@ -5,7 +5,7 @@ The text of a section is a block of the report's template, named like the sectio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -24,7 +24,7 @@ from bayes_net.report import tables
 from bayes_net.report.checklists import checklists
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.results.folder import ResultFolder
-from bayes_net.results.submission import GUIDANCE, SOURCES, statements
+from bayes_net.results.submission import GUIDANCE, SOURCES, justified, statements, unjustified
 from bayes_net.schema import words
 
 
@@ -89,8 +89,9 @@ def render(
             "sections": standing,
             "drawn": drawn.get,
             "footer": " ".join(filter(None, ["Synthetic data." if synthetic else "", footer])),
-            "checklist_tables": partial(checklist_tables, standing),
+            "checklist_tables": partial(checklist_tables, standing, justified(result)),
             "regulators_tables": partial(regulators_tables, result, standing),
+            "unjustified": listed_and(unjustified(result)),
             "found": result.tables,
             "words": result.words,
             "specification": result.specification,
@@ -128,10 +129,12 @@ def fields_of(origin: Sequence[Sequence[str]]) -> pd.DataFrame:
     return pd.DataFrame(origin, columns=["Field", "Data set", "Variable, PARAMCD", "Rule"])
 
 
-def checklist_tables(standing: Sequence[Section]) -> Iterator[tuple[str, pd.DataFrame]]:
+def checklist_tables(
+    standing: Sequence[Section], justified: Collection[str]
+) -> Iterator[tuple[str, pd.DataFrame]]:
     """Reporting guidelines: their items, and links to the sections that answer each of them."""
     headings = {section.key: section.heading for section in standing}
-    for name, items in checklists(headings):
+    for name, items in checklists(headings, justified):
         rows = [(asks, _links(keys, headings) or otherwise) for asks, keys, otherwise in items]
         yield name, pd.DataFrame(rows, columns=["Item", "Answered in"])
 

@@ -70,6 +70,35 @@ def sponsor(has_to: str) -> str:
     return f"{NOT_STATED}: the sponsor has to {has_to}."
 
 
+def justified(result: ResultFolder) -> dict[str, str]:
+    """What the specification justifies in its author's words, by key of its section [justification]."""
+    section = tomllib.loads(result.specification).get("justification", {})
+    return {key: text.strip() for key, text in section.items() if text.strip()}
+
+
+def unjustified(result: ResultFolder) -> list[str]:
+    """In words, what stays without a justification."""
+    there = justified(result)
+    return [what for key, what in JUSTIFIED.items() if key not in there]
+
+
+def _in_its_words(result: ResultFolder, key: str, has_to: str) -> str:
+    """The justification of the specification under this key, or that there is none."""
+    said = justified(result).get(key)
+    return sponsor(has_to) if said is None else f"In the specification’s words: {said}"
+
+
+JUSTIFIED = {
+    "priors": "why the priors were chosen",
+    "conflict": "what is done where priors and data conflict",
+    "success": "the criterion of success",
+    "operating_characteristics": "operating characteristics, or why there are none",
+    "comparability": "whether outside information is comparable",
+    "fixed": "when the specification was fixed",
+}
+"""Keys of [justification], and what each is about in the words of a list."""
+
+
 def statements(result: ResultFolder) -> list[Statement]:
     """Every item in the order of the topics, filled from the specification and the results of the run."""
     parts = (_priors, _success, _characteristics, _borrowing, _computation)
@@ -94,11 +123,14 @@ def _priors(result: ResultFolder) -> Iterator[Statement]:
     yield said("Each prior, and what it means for patients", listed, ("model",))
     yield said(
         "Why each prior was chosen, and on what it is based",
-        sponsor("justify each prior, and name the data or the judgement behind it"),
+        _in_its_words(result, "priors", "justify each prior, and name the data or the judgement behind it"),
     )
     yield said("How much the priors weigh", _weight(result.tables), ("learnt", "model"))
     yield said("Whether priors and data conflict", _conflict(result.tables), ("sensitivity",))
-    yield said("What is done where they conflict", sponsor("fix this before the data are seen"))
+    yield said(
+        "What is done where they conflict",
+        _in_its_words(result, "conflict", "fix this before the data are seen"),
+    )
     yield said("Conclusions under other priors", _other_priors(result), ("sensitivity",))
 
 
@@ -168,9 +200,12 @@ def _planned(result: ResultFolder) -> dict[str, Any]:
 
 
 def _success(result: ResultFolder) -> Iterator[Statement]:
-    criterion = sponsor(
-        "fix both before the data are seen; the run reports probabilities and makes no decision"
+    criterion = _in_its_words(
+        result,
+        "success",
+        "fix both before the data are seen; the run reports probabilities and makes no decision",
     )
+    why = _in_its_words(result, "success", "say which, and why")
     if planned := _planned(result):
         ratio, certainty = planned.get("hazard_ratio", 1.0), planned.get("certainty", 0.975)
         either = f", or above it ({planned['rule']})" if planned.get("rule", "below") != "below" else ""
@@ -178,11 +213,13 @@ def _success(result: ResultFolder) -> Iterator[Statement]:
             f"Of the planned study ([design] of the specification): a hazard ratio below {ratio:g}{either} "
             f"with a probability above {certainty:g}. This run makes no decision."
         )
+    elif "success" in justified(result):
+        why = "Stated with the criterion."
     yield Statement(SUCCESS, "The criterion, and the posterior probability that it needs", criterion)
     yield Statement(
         SUCCESS,
         "Why that probability: an error rate that it keeps, or a direct reading that the agency agreed to",
-        sponsor("say which, and why"),
+        why,
     )
 
 
@@ -190,10 +227,12 @@ def _characteristics(result: ResultFolder) -> Iterator[Statement]:
     by = "; bayes-net design does so for a planned study in [design] of the specification"
     simulated = "simulate trials of the design, with its criterion of success, under plausible truths, or say"
     rates = sponsor(f"{simulated} why not{by if _of_patients(result) else ''}")
+    if "operating_characteristics" in justified(result):
+        rates = _in_its_words(result, "operating_characteristics", "")
     truths = sponsor("state them")
     if planned := _planned(result):
         todo = "specified and still to be run (bayes-net design): assurance, power, type I error."
-        rates = f"{NOT_STATED}, but {todo}"
+        rates = rates if "operating_characteristics" in justified(result) else f"{NOT_STATED}, but {todo}"
         known = listed_and([f"{truth:g}" for truth in planned.get("truths", ())] or ["those of [design]"])
         truths = f"The posterior of this run, no association, and hazard ratios of {known}."
     yield Statement(
@@ -229,7 +268,7 @@ def _borrowing(result: ResultFolder) -> Iterator[Statement]:
         yield said("How it is discounted", _discounting(result), ("model", "provenance"))
     yield said(
         "Whether outside patients are comparable: who, when, measured how, with which covariates",
-        sponsor("show it, study by study"),
+        _in_its_words(result, "comparability", "show it, study by study"),
     )
 
 
@@ -286,7 +325,9 @@ def _computation(result: ResultFolder) -> Iterator[Statement]:
     )
     yield said(
         "That the analysis was fixed before the data were seen",
-        sponsor("show when the specification was fixed; a hash says which it is, not when"),
+        _in_its_words(
+            result, "fixed", "show when the specification was fixed; a hash says which it is, not when"
+        ),
     )
 
 

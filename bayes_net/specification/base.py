@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from bayes_net.display import notebook_html
 from bayes_net.errors import InputError, SpecificationError
+from bayes_net.files.toml import assigned, comment
 from bayes_net.specification.fields import complaints
 from bayes_net.specification.sections import (
     ALTERNATIVES,
@@ -32,6 +33,23 @@ def _section_in(annotation: Any) -> type[Section] | None:
     return next(filter(None, map(_section_in, get_args(annotation))), None)
 
 
+class JustificationSection(Section):
+    """Reasons that no program knows, in your words: the report's part for regulators has each in place."""
+
+    priors: str = ""
+    """Why each prior was chosen, and on which data or whose judgement it is based."""
+    conflict: str = ""
+    """What is done where priors and data conflict, fixed before the data were seen."""
+    success: str = ""
+    """The criterion of success, the posterior probability that it needs, and why that one."""
+    operating_characteristics: str = ""
+    """Error rates of that criterion in simulated trials, or why there are none."""
+    comparability: str = ""
+    """Why information from outside the trial may be compared with it: who, when, measured how."""
+    fixed: str = ""
+    """When and where this specification was fixed."""
+
+
 class Plan(Section):
     """A whole analysis: one TOML file that says in full what is analysed and how.
 
@@ -45,6 +63,7 @@ class Plan(Section):
     """Text for the report's reader."""
     grid: Grid = Field(default_factory=dict)
     scenarios: Scenarios = ()
+    justification: JustificationSection | None = None
     _folder: Path = PrivateAttr(default=Path())
     _name: ClassVar[str] = "specification"
 
@@ -77,6 +96,11 @@ class Plan(Section):
         return {key: value for key, value in self._plain.items() if key not in ALTERNATIVES}
 
     @property
+    def said(self) -> dict[str, Any]:
+        """What is stated, as plain values: without the defaults of all else."""
+        return without_empty(self.model_dump(mode="json", exclude_none=True, exclude_unset=True))
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the content: comments and order of keys do not change it."""
         return hashlib.sha256(json.dumps(self._plain, sort_keys=True).encode()).hexdigest()
@@ -84,6 +108,17 @@ class Plan(Section):
     def public_toml(self) -> str:
         """The whole specification, defaults included, as TOML without patient identifiers."""
         return tomli_w.dumps(without_identifiers(self._plain))
+
+    def to_toml(self, *, defaults: bool = False) -> str:
+        """The specification as a TOML file to read and to edit: above each key what it is.
+
+        Keys that have their default are left out, unless ``defaults``. Patients to exclude stand in it by
+        their identifiers, as in the file it was read from.
+        """
+        note = "every key" if defaults else "keys that have their default are left out"
+        lines = [f"# A specification of bayes-net, written by it; {note}.", ""]
+        lines += _lines(self, self._plain, "", defaults, set())
+        return "\n".join(lines).rstrip() + "\n"
 
     def __repr__(self) -> str:
         return f"<{self._name}: {self.title}, SHA-256 {self.digest[:12]}>"
@@ -94,7 +129,7 @@ class Plan(Section):
 
     def with_(self, **changes: Any) -> Self:
         """The same analysis with other values: ``with_(title="x", priors={"median_months": (4, 40)})`` keeps
-        what else is in ``[priors]``.
+        what else is in ``[priors]``; None takes a key out.
 
         Raises
         ------
@@ -102,7 +137,7 @@ class Plan(Section):
             A key is unknown, or a value is not allowed: every problem is named.
         """
         try:
-            plan = type(self).model_validate(_merged(self._plain, changes))
+            plan = type(self).model_validate(_merged(self.said, changes))
             plan._folder = self._folder
             plan.check()
         except (ValidationError, InputError) as problem:
@@ -127,4 +162,49 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
         for key, new in changes.items()
         if isinstance(new, Mapping) and isinstance(values.get(key), Mapping)
     }
-    return {**values, **changes, **tables}
+    return {key: value for key, value in {**values, **changes, **tables}.items() if value is not None}
+
+
+def _lines(
+    section: Section, plain: Mapping[str, Any], path: str, defaults: bool, told: set[str]
+) -> Iterator[str]:
+    """A section's keys with their comments, then the tables in it; keys in ``told`` had their comment in an
+    earlier table of the same list."""
+    tables = [key for key in plain if isinstance(getattr(section, key), Section) or key in _SEVERAL]
+    for key, info in type(section).model_fields.items():
+        if key in plain and key not in tables and (defaults or _differs(section, key)):
+            yield from () if key in told else comment(info.description)
+            yield assigned(key, plain[key])
+            told.add(key)
+    for key in tables:
+        value, name = getattr(section, key), f"{path}.{key}" if path else key
+        if isinstance(value, Section):
+            yield from _table(section, key, plain[key], name, defaults)
+        else:
+            known: set[str] = set()
+            for each, own in zip(value, plain[key], strict=True):
+                yield from ["", *([] if known else comment(type(each).__doc__)), f"[[{name}]]"]
+                yield from _lines(each, own, name, defaults, known)
+
+
+def _table(section: Section, key: str, plain: Mapping[str, Any], name: str, defaults: bool) -> Iterator[str]:
+    """A table within a section, with its heading unless it holds tables alone, or nothing is said in it."""
+    value, info = getattr(section, key), type(section).model_fields[key]
+    lines = list(_lines(value, plain, name, defaults, set()))
+    of_tables = any(isinstance(part, Section) for part in value.__dict__.values())
+    if not of_tables and (lines or info.is_required() or value != info.default):
+        yield from ["", "", *comment(type(value).__doc__), f"[{name}]"]
+    yield from lines
+
+
+_SEVERAL = ("covariates", "cohorts", "scenarios")
+"""Sections that may come several times."""
+
+
+def _differs(section: Section, key: str) -> bool:
+    """Whether a key says something that leaving it out would not say."""
+    info = type(section).model_fields[key]
+    stated = key in section.telling and key in section.model_fields_set
+    return (
+        stated or info.is_required() or getattr(section, key) != info.get_default(call_default_factory=True)
+    )

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BeforeValidator,
     Field,
+    SerializerFunctionWrapHandler,
     WithJsonSchema,
+    model_serializer,
     model_validator,
 )
 
@@ -96,6 +98,16 @@ class DataSection(Section):
     """PFS that is censored on the day of death: warn of it, count it as an event, or leave it censored."""
     accept: tuple[Literal[tuple(WARNINGS)], ...] = ()
     """Warnings that are meant so, by the code that `bayes-net check` shows; the report still counts them."""
+
+    @property
+    def telling(self) -> tuple[str, ...]:
+        """Of ADaM, scans after death are dropped where nothing is said of them."""
+        return () if self.adam is None else ("scans_after_death",)
+
+    @model_serializer(mode="wrap")
+    def _as_said(self, values: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        unsaid = {*self.telling} - self.model_fields_set
+        return {key: value for key, value in values(self).items() if key not in unsaid}
 
     @property
     def lacks_scans(self) -> bool:

@@ -96,6 +96,11 @@ class PriorSection(Section):
         return self
 
     @property
+    def telling(self) -> tuple[str, ...]:
+        """Beside a hazard ratio of response, that per 10 points follows from it where it is left out."""
+        return () if self.hazard_ratio_response is None else ("hazard_ratio_per_10_points",)
+
+    @property
     def of_transitions(self) -> PriorSection:
         """The statements about steps from state to state: the median time to one may be as long as
         ``RARE_MONTHS``, since few die before progression."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import pandas as pd
 from bayes_net.adam.read import read_adam
 from bayes_net.errors import CohortError, InputError, listed
 from bayes_net.files.formats import READERS
+from bayes_net.files.toml import inline
 from bayes_net.numbers import significant
 from bayes_net.schema import ENDPOINTS, OS, PFS
 from bayes_net.specification.shipped import TEMPLATES
@@ -66,7 +66,7 @@ class Proposal:
 
     def state(self, key: str, value: Any, doubt: str = "") -> None:
         """What the tables show for a key; with a ``doubt`` as a comment."""
-        line = f"{key} = {toml(value)}"
+        line = f"{key} = {inline(value)}"
         self.keys[key] = f"# {line}  # unsure: {doubt}" if doubt else line
         if doubt:
             self.doubts.append(f"{key}: {doubt}")
@@ -83,11 +83,11 @@ class Proposal:
         optional = data[data.index("# baseline_window") :]
         lines = [*self.keys.values(), *self._left(optional)]
         data = "\n".join(["# Paths start at this file's folder.", *lines]).rstrip()
-        top = re.sub(r"^title = .*$", lambda _: f"title = {toml(title)}", top, flags=re.MULTILINE)
+        top = re.sub(r"^title = .*$", lambda _: f"title = {inline(title)}", top, flags=re.MULTILINE)
         top, rest = self._without_scans(top, rest)
         rest = re.sub(
             r"^endpoints = \S+( \S+\])?",
-            f"endpoints = {toml(self.endpoints or ENDPOINTS)}",
+            f"endpoints = {inline(self.endpoints or ENDPOINTS)}",
             rest,
             flags=re.MULTILINE,
         )
@@ -138,16 +138,6 @@ def propose(folder: Path) -> tuple[str, tuple[str, ...]]:
         _of_tables(found, files)
     title = f"{'Shrinkage and survival' if found.with_scans else 'Survival'}: {folder.resolve().name}"
     return found.text(title), tuple(found.doubts)
-
-
-def toml(value: Any) -> str:
-    """A value as a specification has it, on one line."""
-    if isinstance(value, Mapping):
-        pairs = (f"{key if key.isidentifier() else toml(key)} = {toml(each)}" for key, each in value.items())
-        return f"{{{', '.join(pairs)}}}"
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(toml, value))}]"
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _of_adam(found: Proposal, folder: Path) -> None:
@@ -329,12 +319,12 @@ def _covariates(frame: pd.DataFrame) -> Iterator[str]:
         numbers, _ = parsed(frame[name])
         levels = sorted(values.unique())
         if 2 <= len(levels) <= MOST_LEVELS:
-            lines.append([f"name = {toml(name)}", f"levels = {toml(levels)}"])
+            lines.append([f"name = {inline(name)}", f"levels = {inline(levels)}"])
         elif len(levels) > MOST_LEVELS and numbers[values.index].notna().all():
             middle, spread = numbers.median(), numbers.std()
             lines.append(
                 [
-                    f"name = {toml(name)}",
+                    f"name = {inline(name)}",
                     f"reference = {significant(middle, 2)}",
                     f"scale = {significant(spread, 1)}",
                 ]

@@ -1,7 +1,8 @@
-"""From a TOML file, or from plain values, to a validated specification."""
+"""From a TOML file, or from plain values, to a validated specification, and back."""
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bayes_net.errors import InputError, SpecificationError
+from bayes_net.files.writing import write_new
 from bayes_net.specification.base import Plan
 from bayes_net.specification.fields import complaints
 from bayes_net.specification.patients import PatientsPlan
@@ -80,6 +82,59 @@ def parse_specification(values: dict, *, where: Path) -> Plan:
     return plan
 
 
+def write_specification(specification: Plan, path: str | Path, *, defaults: bool = False) -> Path:
+    """Write a specification as a TOML file with a comment above each key, and return where it is.
+
+    Keys that have their default are left out, unless ``defaults``. Relative paths of data files start at the
+    folder of the specification: in another folder they are written so that they lead to the same files.
+
+    Raises
+    ------
+    InputError
+        There is a file already, which is left as it is, or none can be written there.
+    """
+    path = Path(path)
+    there = path.resolve().parent
+    moved = specification
+    if there != specification.folder:
+        moved = specification.with_(**_moved(specification.said, specification.folder, there))
+    write_new({path: moved.to_toml(defaults=defaults).encode()})
+    return path
+
+
+def _moved(plain: Mapping[str, Any], here: Path, there: Path) -> dict[str, Any]:
+    """What names files, with paths that lead from another folder to the same ones."""
+
+    def lead(value: Any) -> Any:
+        if isinstance(value, list):
+            return [lead(each) for each in value]
+        target = Path(os.path.normpath(here / value))
+        return target.relative_to(there).as_posix() if target.is_relative_to(there) else str(target)
+
+    def led(key: str, value: Any) -> Any:
+        """A value of a key with dots, such as stands in a scenario, or of a table of data."""
+        found = _OF_FILES.fullmatch(key)
+        if found and isinstance(value, Mapping) and not found["key"]:
+            return {name: led(f"{key}.{name}", each) for name, each in value.items()}
+        if found and isinstance(value, list) and not found["key"]:
+            return [led(key, each) for each in value]
+        return lead(value) if found and found["key"] in FILES else value
+
+    changed = {key: led(key, value) for key, value in plain.items()}
+    if "scenarios" in plain:
+        changes = [
+            {key: led(key, value) for key, value in each["change"].items()} for each in plain["scenarios"]
+        ]
+        named = zip(plain["scenarios"], changes, strict=True)
+        changed["scenarios"] = [{"name": each["name"], "change": change} for each, change in named]
+    if "grid" in plain:
+        changed["grid"] = {key: [led(key, each) for each in values] for key, values in plain["grid"].items()}
+    return changed
+
+
+FILES = ("patients", "scans", "adam", "files")
+_OF_FILES = re.compile(r"(data|evidence|cohorts(\.\d+)?)(\.(?P<key>\w+))?")
+"""Tables that name files of data, alone or with one of their keys."""
 _TOO_DEEP = f"tables or lists lie more than {MOST_DEPTH} deep in one another; expected sections with keys"
 
 

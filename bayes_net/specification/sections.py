@@ -41,6 +41,11 @@ class Section(BaseModel):
         extra="forbid", frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True
     )
 
+    @property
+    def telling(self) -> tuple[str, ...]:
+        """Keys that, left out, say something else than by their default stated."""
+        return ()
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """What ``repr`` and ``str`` show: every value, identifiers of patients withheld."""
         for name, value in super().__repr_args__():
@@ -107,12 +112,13 @@ def _withheld(identifiers: Any) -> Any:
 
 def without_empty(plain: dict[str, Any]) -> dict[str, Any]:
     """Keys and values of a specification, tables of scenarios last, or left out if there are none."""
-    order = sorted(plain, key=lambda key: key in ALTERNATIVES and 1 + ALTERNATIVES.index(key))
+    order = sorted(plain, key=lambda key: key in _LAST and 1 + _LAST.index(key))
     return {key: plain[key] for key in order if plain[key] or key not in ALTERNATIVES}
 
 
 ALTERNATIVES = ("scenarios", "grid")
 """Keys of a specification that say how else it is fitted."""
+_LAST = ("justification", *ALTERNATIVES)
 Scenarios = Annotated[tuple[ScenarioSection, ...], listed_tables("scenarios")]
 
 

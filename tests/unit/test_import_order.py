@@ -77,7 +77,7 @@ PUBLIC = {
         hazard_model hazard_ratio hazard_ratio_by_time hazard_ratio_prior hazard_ratio_table landmark
         layout long_form median_survival median_survival_prior prepare probability read_adam
         read_cohort read_evidence read_result read_specification rmst run sample sensitivity simulate_cohort
-        summarise survival survival_curves synthesis_model write write_adam
+        summarise survival survival_curves synthesis_model write write_adam write_specification
     """,
     "assumptions": "Assumptions Hazard Network Participants SlopePrior combine_network priors",
     "checks": """
@@ -119,7 +119,7 @@ PUBLIC = {
     "simulate": """
         SimulationPlan VirtualArm VirtualTrials simulate_cohort virtual_trials write_cohort
     """,
-    "specification": "PatientsPlan SynthesisPlan parse_specification read_specification",
+    "specification": "PatientsPlan SynthesisPlan parse_specification read_specification write_specification",
     "workflow": "Analysis Explanation analyse explain prepare rebuild_report run write",
 }
 """The public names of the package, and of its folders."""

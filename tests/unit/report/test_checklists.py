@@ -1,6 +1,7 @@
 """Every item of the checklists leads to a section that is there, or is said not to be answered."""
 
 import re
+from dataclasses import replace
 from html import unescape
 
 import fake_pool
@@ -72,3 +73,19 @@ def test_what_a_regulator_asks_is_on_the_page_with_what_shows_it(kind):
     assert links <= set(re.findall(r'<section id="([^"]+)"', page))
     for cell in re.findall(r"<td[^>]*>(.*?)</td>", section, re.DOTALL):
         assert not ("Shown in" in cell and cell.strip().startswith("Not stated")), cell
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_a_justified_prior_is_answered_in_the_section_for_regulators(kind):
+    source, page = {
+        "patients": (fake_results, patients_page), "synthesis": (fake_pool, synthesis_page)
+    }[kind]  # fmt: skip
+    content = source.content()
+    assert "Not justified by this run:" in page(content)
+    assert items(page(content))["Prior justified"].startswith("Not answered")
+    said = '[justification]\npriors = "From <the> registry."\n'
+    written = page(replace(content, specification=f"{content.specification}\n{said}"))
+    assert items(written)["Prior justified"] == '<a href="#regulators">For regulators</a>'
+    assert items(written)["1. Priors, justified"] == '<a href="#regulators">For regulators</a>'
+    assert "words: From &lt;the&gt; registry." in written
+    assert "why the priors were chosen" not in written

@@ -1,12 +1,22 @@
 """What a run states for a regulator is what it found, and what it cannot know is the sponsor's to say."""
 
+import tomllib
 from dataclasses import replace
 
 import fake_pool
 import fake_results
 import pytest
+import tomli_w
 
-from bayes_net.results.submission import GUIDANCE, NOT_STATED, estimand, statements
+from bayes_net.results.submission import (
+    GUIDANCE,
+    JUSTIFIED,
+    NOT_STATED,
+    estimand,
+    statements,
+    unjustified,
+)
+from bayes_net.specification.base import JustificationSection
 
 RUNS = {"patients": fake_results, "synthesis": fake_pool}
 PRIOR_SCENARIO = """
@@ -127,3 +137,49 @@ def test_the_criterion_of_a_planned_study_is_that_of_the_specification():
     (rates,) = (states for asks, states in text.items() if asks.startswith("Error rates"))
     assert rates.startswith(NOT_STATED)
     assert "still to be run (bayes-net design)" in rates
+
+
+REASONS = """
+[justification]
+priors = "From the registry of 2019."
+conflict = "The priors are weakened."
+success = "HR below 1 with 0.975: type I error 2.5 %."
+operating_characteristics = "Simulated, see appendix 2."
+comparability = "The same centres and scanners."
+fixed = "Protocol 1.2, 3 March 2026."
+"""
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_what_the_specification_justifies_stands_in_its_place_and_the_rest_is_named(kind):
+    result = RUNS[kind].content()
+    plain = tomllib.loads(result.specification)
+    assert unjustified(result) == [*JUSTIFIED.values()]
+    whole = replace(result, specification=f"{result.specification}\n{REASONS}")
+    for key, text in tomllib.loads(REASONS)["justification"].items():
+        once = replace(result, specification=tomli_w.dumps(plain | {"justification": {key: text}}))
+        assert unjustified(once) == [what for other, what in JUSTIFIED.items() if other != key]
+        telling = [item for item in statements(whole) if text in item.states]
+        assert len(telling) == 1, key
+        assert telling[0].states == f"In the specification’s words: {text}"
+        assert telling[0].stated
+    assert unjustified(whole) == []
+    blank = replace(result, specification=tomli_w.dumps(plain | {"justification": {"priors": "  "}}))
+    assert unjustified(blank) == [*JUSTIFIED.values()]
+
+
+def test_every_key_of_justification_has_its_place():
+    assert set(JUSTIFIED) == set(JustificationSection.model_fields)
+
+
+def test_beside_a_planned_study_the_reason_for_its_probability_is_the_sponsors():
+    design = '[design]\nsample_sizes = [100]\naccrual = "1y"\nfollow_up = "1y"\n'
+    result = fake_results.content()
+    whole = replace(result, specification=f"{result.specification}\n{design}{REASONS}")
+    found = {item.asks: item.states for item in statements(whole) if item.topic == "Criterion of success"}
+    assert [text.split(":")[0] for text in found.values()] == [
+        "Of the planned study ([design] of the specification)", "In the specification’s words"
+    ]  # fmt: skip
+    assert said(whole)[
+        "Error rates, or other measures agreed upon, of the criterion in simulated trials"
+    ] == ("In the specification’s words: Simulated, see appendix 2.")
