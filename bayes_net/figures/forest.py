@@ -112,7 +112,7 @@ def _draw_row(ax: Axes, row: Any, y: float, colours: Mapping[str, str], limits: 
 def _labels(ax: Axes, rows: pd.DataFrame, places: list[float]) -> None:
     heights = pd.Series(places).groupby(rows["landmark"].to_numpy(), sort=False)
     middle = heights.mean()
-    labels = [style.short(label).replace(", ", ",\n", 1) for label in middle.index]
+    labels = [style.fitted(label).replace(", ", ",\n", 1) for label in middle.index]
     style.row_labels(ax, middle.to_numpy(), labels)
     observed = rows["biased"].astype(bool) & (rows["landmark"] != WITHOUT_BIAS)
     biased = [y for y, flag in zip(places, observed, strict=True) if flag]

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from bayes_net import schema
 from bayes_net.figures import style
 from bayes_net.figures.forest import RATIO_LIMITS, forest_in_words
-from bayes_net.figures.style import GREYS, MARKERS, STYLE, arm_colours, short
+from bayes_net.figures.style import GREYS, MARKERS, STYLE, arm_colours, fitted
 from bayes_net.report.tables import by_landmark
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.schema import words
@@ -67,9 +67,9 @@ def overview(hazard_ratios: pd.DataFrame, *, arms: Sequence[str] = ()) -> list[A
     first, top, most = drawn[0], next(iter(middles)), 28 if len(drawn) == 1 else 21
     for name in names:
         place = {"color": colours[name], "va": "bottom", "bbox": {"fc": "white", "lw": 0, "pad": 0.2}}
-        _write(first, low, heights[top, name] - 0.06, short(name, most), **place)
+        _write(first, low, heights[top, name] - 0.06, fitted(name, most), **place)
     labels = [
-        f"{short(name, 16)}\n(biased)" if name in _biased(every) else short(name, 16) for name in middles
+        f"{fitted(name, 16)}\n(biased)" if name in _biased(every) else fitted(name, 16) for name in middles
     ]
     style.row_labels(first, list(middles.values()), labels)
     for ax in drawn[1:]:

@@ -25,10 +25,10 @@ from bayes_net.figures.style import (
     STYLE,
     add_legend,
     arm_colours,
+    fitted,
     new_axes,
     present,
     save,
-    short,
     svg,
 )
 from bayes_net.figures.timeline import timeline
@@ -84,7 +84,7 @@ def survival(
     end = max(bands["time"].max(), observed["time"].max())
     ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=style.month_ticks(end), yticks=np.linspace(0, 1, 6))
     origin = f"Months from {bands['origin'].iloc[0]}" if "origin" in bands else "Months"
-    ax.set_xlabel(short(origin, 60), parse_math=False)
+    ax.set_xlabel(fitted(origin, 60), parse_math=False)
     ax.set_ylabel(style.endpoint(bands), parse_math=False)
     _numbers_at_risk(ax, _at_ticks(observed, style.month_ticks(end)) if at_risk is None else at_risk, colours)
     handles = [Line2D([], [], color=colours[group], linestyle=lines[group]) for group in colours]
@@ -107,8 +107,10 @@ def _numbers_at_risk(ax: Axes, at_risk: pd.DataFrame, colours: dict[str, str]) -
     below = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points", "annotation_clip": False}
     y = -52
     for group, numbers in at_risk.groupby("group", sort=False):
+        name = fitted(f"At risk: {group}", 42)
         ax.annotate("■", (0, 0), (-4, y), color=colours[group], **below)
-        ax.annotate(f"At risk: {short(group)}", (0, 0), (8, y), parse_math=False, **below)
+        y -= 12 * name.count("\n")
+        ax.annotate(name, (0, 0), (8, y), parse_math=False, **below)
         for row in numbers.itertuples(index=False):
             ax.annotate(format_count(row.n), (row.time, 0), (0, y - 12), ha="center", gid="at risk", **below)
         y -= 27
@@ -141,7 +143,7 @@ def hazard_ratio_by_time(ratios: pd.DataFrame, *, ax: Axes | None = None, arms: 
     style.ratio_axis(ax, low, high, "Hazard ratio, log scale", vertical=True)
     ax.axhline(1, color="black", linewidth=0.8, zorder=1)
     origin = ratios["origin"].iloc[0] if "origin" in ratios else "the landmark"
-    ax.set_xlabel(short(f"Months from {origin}", 60), parse_math=False)
+    ax.set_xlabel(fitted(f"Months from {origin}", 60), parse_math=False)
     return ax
 
 
@@ -202,9 +204,9 @@ def attrition_flow(attrition: pd.DataFrame, *, ax: Axes | None = None, arms: Seq
         for reason, colour in {last: colours[arm], **greys}.items():
             start += _segment(ax, y, start, bar.get(reason, 0), colour, total=total)
     landmarks = pd.Series(places.values()).groupby([landmark for landmark, _ in places], sort=False).mean()
-    style.row_labels(ax, landmarks.to_numpy(), [short(label, 18) for label in landmarks.index])
+    style.row_labels(ax, landmarks.to_numpy(), [fitted(label, 18) for label in landmarks.index])
     ax.set(xlim=(0, total), xlabel="Patients", ylim=(max(places.values()) + 0.7, -0.7))
-    names = [f"{short(arm, 26)}: {last}" for arm in present(attrition)] + [*left]
+    names = [f"{fitted(arm, 26)}: {last}" for arm in present(attrition)] + [*left]
     shades = [colours[arm] for arm in present(attrition)] + [greys[reason] for reason in left]
     add_legend(ax, [Patch(color=shade) for shade in shades], names)
     return ax
@@ -258,12 +260,12 @@ def prior_posterior(densities: pd.DataFrame, *, ax: Axes | None = None, arms: Se
             _ridge(ax, curve, y, colours[arm])
         if named:
             place = {"transform": ax.get_yaxis_transform(), "color": colours[arm], "parse_math": False}
-            ax.text(0, y - 1.05, short(arm), va="bottom", **place)
+            ax.text(0, y - 1.05, fitted(arm), va="bottom", **place)
     ax.axvline(1, color="black", linewidth=0.8, zorder=1)
     low, high = table["hr"].min(), table["hr"].max()
     style.ratio_axis(ax, low, max(high, 1.01 * low), "Hazard ratio, log scale")
     heights = places.groupby([at for (at, _), _ in ridges], sort=False).mean()
-    labels = [short(at).replace(", ", ",\n", 1) for at in heights.index]
+    labels = [fitted(at).replace(", ", ",\n", 1) for at in heights.index]
     style.row_labels(ax, heights.to_numpy() - 0.45, labels)
     ax.set_ylim(places.max() + 0.05, 0)
     return ax
@@ -294,10 +296,10 @@ def states(probabilities: pd.DataFrame, *, arms: Sequence[str] = ()) -> list[Axe
         own = probabilities[(probabilities["arm"] == arm) & (probabilities["profile"] == profile)]
         wide, ax = own.pivot(index="time", columns="state", values="estimate")[names], panels[i, j]
         ax.stackplot(wide.index, wide.to_numpy().T, colors=list(shades.values()))
-        ax.set_title(f"{short(arm, 24)}\n{short(profile, 24)}", loc="left", parse_math=False)
+        ax.set_title(f"{fitted(arm, 24)}\n{fitted(profile, 24)}", loc="left", parse_math=False)
         ax.set(xlim=(0, end), ylim=(0, 1), xticks=style.month_ticks(end), yticks=np.linspace(0, 1, 5))
     origin = f"Months from {probabilities['origin'].iloc[0]}" if "origin" in probabilities else "Months"
-    figure.supxlabel(short(origin, 60), parse_math=False)
+    figure.supxlabel(fitted(origin, 60), parse_math=False)
     figure.supylabel("Share of patients")
     style.figure_legend(figure, [Patch(color=shade) for shade in shades.values()], names, columns=1)
     return list(panels.ravel())
@@ -322,7 +324,7 @@ def ppc(
     ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=style.month_ticks(end), xlabel="Months")
     ax.set_ylabel(style.endpoint(replicated), parse_math=False)
     handles = [Line2D([], [], color=colours[arm]) for arm in present(observed)]
-    names = [f"{short(arm, 26)}: observed" for arm in present(observed)]
+    names = [f"{fitted(arm, 26)}: observed" for arm in present(observed)]
     grey = Patch(color=GREYS[2], alpha=0.45)
     add_legend(ax, [*handles, grey], [*names, "replicated by the model"])
     return ax

@@ -14,7 +14,17 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from bayes_net.figures import style
-from bayes_net.figures.style import GREYS, MARKERS, STYLE, WIDTH, Figure, arm_colours, beside, new_axes, short
+from bayes_net.figures.style import (
+    GREYS,
+    MARKERS,
+    STYLE,
+    WIDTH,
+    Figure,
+    arm_colours,
+    beside,
+    fitted,
+    new_axes,
+)
 from bayes_net.numbers import rounded
 from bayes_net.results.scenarios import groups, usable
 from bayes_net.schema import AS_SPECIFIED, ASSOCIATION, NO_LIMIT, PASSED, words
@@ -39,8 +49,11 @@ def specification_curve(
     keys = list(dict.fromkeys(choices["key"]))
     pairs = dict.fromkeys(zip(choices["key"], choices["value"], strict=True))
     rows = sorted(pairs, key=lambda pair: keys.index(pair[0]))
-    figure = Canvas(figsize=(WIDTH, 2.8 + 0.19 * len(rows)), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 0.19 * max(len(rows), 1)])
+    labels = [fitted(f"{key.rpartition('.')[2]}: {value}", 26) for key, value in rows]
+    heights = style.row_places(labels, 0.19)
+    beneath = 0.19 * (heights[-1] + 1 if len(rows) else 1)
+    figure = Canvas(figsize=(WIDTH, 2.8 + beneath), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, beneath])
     step = 0.3 / max(len(colours), 1)
     for number, (arm, own) in enumerate(scenarios.groupby("arm", sort=False)):
         for row in own[own["scenario"].isin(place)].itertuples():
@@ -53,12 +66,15 @@ def specification_curve(
     above.yaxis.set_major_formatter("{x:g}")
     above.yaxis.set_minor_formatter("{x:g}")
     above.set_ylabel("Hazard ratio, log scale")
-    for y, (key, value) in enumerate(rows):
+    for y, (key, value) in zip(heights, rows, strict=True):
         chosen = choices.loc[(choices["key"] == key) & (choices["value"] == value), "scenario"]
         below.plot([place[name] for name in chosen], [y] * len(chosen), "|", color="black", markersize=7)
-    labels = [short(f"{key.rpartition('.')[2]}: {value}", 26) for key, value in rows]
-    style.row_labels(below, range(len(rows)), labels)
-    below.set(ylim=(len(rows) - 0.5, -0.5), xticks=[], xlabel=f"{len(place)} scenarios, sorted")
+    style.row_labels(below, heights, labels)
+    below.set(
+        ylim=(heights[-1] + 0.5 if len(rows) else 0.5, -0.5),
+        xticks=[],
+        xlabel=f"{len(place)} scenarios, sorted",
+    )
     names = style.present(scenarios)
     style.add_legend(above, [Line2D([], [], color=colours[arm]) for arm in names], names)
     return [above, below]
@@ -73,8 +89,10 @@ def tornado(scenarios: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     base = float(scenarios.loc[scenarios["scenario"] == AS_SPECIFIED, "hr"].iloc[0])
     rows = scenarios[scenarios["scenario"] != AS_SPECIFIED]
     rows = rows.iloc[np.argsort(-np.abs(np.log(rows["hr"] / base)), kind="stable")].head(MOST_BARS)
-    ax = new_axes(ax, height=0.9 + 0.27 * len(rows))
-    for y, row in enumerate(rows.itertuples()):
+    labels = [fitted(name, 24) for name in rows["scenario"]]
+    heights = style.row_places(labels, 0.27)
+    ax = new_axes(ax, height=0.9 + 0.27 * (heights[-1] + 1))
+    for y, row in zip(heights, rows.itertuples(), strict=True):
         ax.plot([base, row.hr], [y, y], color=GREYS[1], linewidth=6, solid_capstyle="butt", gid="bar")
         beside(ax, rounded(row.hr), 34, y)
     style.no_effect(ax)
@@ -82,8 +100,8 @@ def tornado(scenarios: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ends = [base, 1.0, *rows["hr"]]
     label = f"Hazard ratio (dashed: {rounded(base)}, as specified)"
     style.ratio_axis(ax, 0.95 * min(ends), 1.05 * max(ends), label)
-    style.row_labels(ax, range(len(rows)), [short(name, 24) for name in rows["scenario"]])
-    ax.set_ylim(len(rows) - 0.4, -0.6)
+    style.row_labels(ax, heights, labels)
+    ax.set_ylim(heights[-1] + 0.6, -0.6)
     return ax
 
 
@@ -105,8 +123,8 @@ def heat_map(cells: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         (ax.xaxis, cells.columns, cells.columns.name),
         (ax.yaxis, cells.index, cells.index.name),
     ):
-        axis.set_ticks(range(len(names)), labels=[short(str(n), 18) for n in names], parse_math=False)
-        axis.set_label_text(short(str(title), 40), parse_math=False)
+        axis.set_ticks(range(len(names)), labels=[fitted(str(n), 18) for n in names], parse_math=False)
+        axis.set_label_text(fitted(str(title), 40), parse_math=False)
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
@@ -199,7 +217,7 @@ def censoring_curves(curve: pd.DataFrame) -> list[Axes]:
     figure, panels = style.panels(len(landmarks), inches=(1.1, 1.9), sharex=True, sharey=True)
     for panel, landmark in zip(panels, landmarks, strict=True):
         biased = landmark == NO_LIMIT
-        title = f"{landmark}: biased" if biased else short(landmark, 24)
+        title = f"{landmark}: biased" if biased else fitted(landmark, 24)
         panel.set_title(title, loc="left", parse_math=False)
         panel.set_facecolor("#eeeeee" if biased else "white")
         panel.axhline(1, color="black", linewidth=0.8, zorder=1)
@@ -210,7 +228,7 @@ def censoring_curves(curve: pd.DataFrame) -> list[Axes]:
     figure.supxlabel("Factor on the hazard after censoring, log scale")
     figure.supylabel("Hazard ratio, log scale")
     handles = [style.arm_marker(colour, rank) for rank, colour in enumerate(colours.values())]
-    style.figure_legend(figure, handles, [short(arm, 24) for arm in colours], columns=min(2, len(handles)))
+    style.figure_legend(figure, handles, [fitted(arm, 24) for arm in colours], columns=min(2, len(handles)))
     return panels
 
 

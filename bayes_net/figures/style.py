@@ -9,6 +9,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -213,7 +214,7 @@ def arm_marker(colour: str, rank: int) -> Line2D:
 
 def add_legend(ax: Axes, handles: list, labels: Sequence[str]) -> None:
     """A legend above the axes."""
-    labels = [short(label, 38) for label in labels]
+    labels = [fitted(label, 38) for label in labels]
     half = (len(labels) + 1) // 2  # a column is filled before the next
     beside_each_other = sum(max(map(len, part), default=0) for part in (labels[:half], labels[half:]))
     columns = 2 if beside_each_other <= MOST_BESIDE else 1
@@ -285,10 +286,23 @@ def month_ticks(end: float) -> list[float]:
 
 def endpoint(table: pd.DataFrame) -> str:
     """The name of the endpoint that a table is of."""
-    return short(table["endpoint"].iloc[0]) if "endpoint" in table else "Survival"
+    return fitted(table["endpoint"].iloc[0]) if "endpoint" in table else "Survival"
 
 
-def short(label: str, most: int = 34) -> str:
-    """The label on one line, without control characters (SVG forbids them), cut at ``most`` letters."""
-    line = "".join(letter for letter in " ".join(str(label).split()) if letter.isprintable())
-    return line if len(line) <= most else line[: most - 1] + "…"
+def fitted(label: str, most: int = 34) -> str:
+    """The label in lines of at most ``most`` letters, without control characters (SVG forbids them): nothing
+    is cut, but for what is too long for MOST_LINES of them."""
+    text = "".join(letter for letter in " ".join(str(label).split()) if letter.isprintable())
+    return "\n".join(wrap(text, most, max_lines=MOST_LINES, placeholder=" …", break_on_hyphens=False))
+
+
+MOST_LINES = 5
+_LINE, _BETWEEN = 0.15, 0.04
+"""Height of a line of text, and what is between rows of them, in inches."""
+
+
+def row_places(labels: Sequence[str], row: float) -> list[float]:
+    """The heights at which rows of ``row`` inches stand, in such rows, with more room for labels of several
+    lines; the first at 0 if it has one."""
+    sizes = [max(1.0, (_LINE * (label.count("\n") + 1) + _BETWEEN) / row) for label in labels]
+    return list(np.cumsum(sizes) - np.array(sizes) / 2 - 0.5)

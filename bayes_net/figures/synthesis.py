@@ -6,7 +6,6 @@ Grey is what nobody printed: predicted landmarks, months beyond the data, a new 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from bayes_net.figures.captions import RIDGES, prior_posterior_in_words
 from bayes_net.figures.forest import PRINTED, TO_READ_A_RATIO, forest, forest_in_words
 from bayes_net.figures.overview import overview, overview_in_words
 from bayes_net.figures.plots import prior_posterior
-from bayes_net.figures.style import ARM_COLOURS, GREYS, STYLE, WIDTH, Figure, Kind, beside, short
+from bayes_net.figures.style import ARM_COLOURS, GREYS, STYLE, WIDTH, Figure, Kind, beside, fitted
 from bayes_net.numbers import capitalised, format_posterior, format_probability, percent, rounded, significant
 from bayes_net.report import synthesis_words
 from bayes_net.report.evidence_tables import KINDS, interpretable
@@ -42,29 +41,29 @@ def contraction_plot(parameters: pd.DataFrame, *, ax: Axes | None = None) -> Axe
     Beside it: the prior and the posterior SD themselves.
     """
     rows = interpretable(parameters)
-    groups = list(rows.groupby("parameter", sort=False))
-    ax = style.new_axes(ax, height=0.9 + 0.25 * (len(rows) + len(groups)))
-    y, ticks, labels = 0.0, [], []
-    for kind, own in groups:
-        place = {"transform": blended_transform_factory(ax.figure.transFigure, ax.transData)}
-        place |= {"va": "center", "weight": "bold", "zorder": 3}
-        place |= {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1}}
-        ax.text(0.01, y, KINDS[kind], parse_math=False, **place).set_in_layout(False)
-        for row in own.itertuples():
-            y += 1
+    lines: list[tuple[str, Any]] = []
+    for kind, own in rows.groupby("parameter", sort=False):
+        lines += [(KINDS[kind], None), *((fitted(parameter_label(row), 24), row) for row in own.itertuples())]
+    heights = style.row_places([label for label, _ in lines], 0.25)
+    ax = style.new_axes(ax, height=0.9 + 0.25 * (heights[-1] + 1))
+    place = {"transform": blended_transform_factory(ax.figure.transFigure, ax.transData)}
+    place |= {"va": "center", "weight": "bold", "zorder": 3}
+    place |= {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1}}
+    for y, (label, row) in zip(heights, lines, strict=True):
+        if row is None:
+            ax.text(0.01, y, label, parse_math=False, **place).set_in_layout(False)
+        else:
             share = row.sd / row.prior_sd
             colour = GREYS[1] if row.contraction < LEAST_CONTRACTION else ARM_COLOURS[0]
             ax.plot([1, share], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
             ax.plot(share, y, marker="o", color=colour, markersize=6, gid="share")
             beside(ax, f"{rounded(row.prior_sd)} → {rounded(row.sd)}", 62, y)
-            ticks.append(y)
-            labels.append(short(parameter_label(row), 24))
-        y += 1
+    ticks, labels = zip(*((y, own[0]) for y, own in zip(heights, lines, strict=True) if own[1]), strict=True)
     ax.axvline(1, color="black", linewidth=0.8, zorder=1)
     style.row_labels(ax, ticks, labels)
     beside(ax, "SD: prior → post.", 62, -1.1, weight="bold", bbox={"facecolor": "white", "lw": 0, "pad": 1})
     right = max(1.1, 1.05 * (rows["sd"] / rows["prior_sd"]).max())
-    ax.set(xlim=(0, right), ylim=(y - 0.3, -1.6), xticks=(0, 0.5, 1))
+    ax.set(xlim=(0, right), ylim=(heights[-1] + 0.7, -1.6), xticks=(0, 0.5, 1))
     ax.set_xlabel("Posterior SD / prior SD (1: nothing learnt)")
     return ax
 
@@ -81,10 +80,10 @@ def synthesis_survival(survival: pd.DataFrame, *, arms: Sequence[str] = ()) -> l
     for ax, study in zip(grid, studies, strict=True):
         for arm, curve in survival[survival["study"] == study].groupby("arm", sort=False):
             _curve(ax, curve, colours[arm])
-        ax.set_title(short(study, 30), loc="left", parse_math=False)
+        ax.set_title(fitted(study, 30), loc="left", parse_math=False)
         ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=style.month_ticks(end), xlabel="Months")
     grid[0].set_ylabel(words(survival["endpoint"].iloc[0]), parse_math=False)
-    labels = [*(short(arm, 24) for arm in colours), "beyond the data"]
+    labels = [*(fitted(arm, 24) for arm in colours), "beyond the data"]
     handles = [Line2D([], [], color=colours[arm]) for arm in colours]
     handles.append(Line2D([], [], color=GREYS[1], linestyle="--"))
     style.figure_legend(figure, handles, labels, columns=3)
@@ -106,15 +105,16 @@ def _curve(ax: Axes, curve: pd.DataFrame, colour: str) -> None:
 @rc_context(STYLE)
 def response_plot(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Probability of response by study and arm with its interval; the new study, a prediction, in grey."""
-    ax = style.new_axes(ax, height=0.9 + 0.33 * len(responses))
-    for y, row in enumerate(responses.itertuples()):
+    labels = [fitted(response_label(row), 24) for row in responses.itertuples()]
+    heights = style.row_places(labels, 0.33)
+    ax = style.new_axes(ax, height=0.9 + 0.33 * (heights[-1] + 1))
+    for y, row in zip(heights, responses.itertuples(), strict=True):
         colour = GREYS[1] if of_new_study(row) else ARM_COLOURS[0]
         ax.plot([row.lower, row.upper], [y, y], color=colour, gid="interval")
         ax.plot(row.estimate, y, marker="o", color=colour, markersize=7, gid="estimate")
         beside(ax, format_posterior(row, most=2), 82, y)
-    labels = [short(response_label(row), 24) for row in responses.itertuples()]
-    style.row_labels(ax, range(len(labels)), labels)
-    ax.set(xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xticks=(0, 0.5, 1))
+    style.row_labels(ax, heights, labels)
+    ax.set(xlim=(0, 1), ylim=(heights[-1] + 0.6, -0.6), xticks=(0, 0.5, 1))
     ax.set_xlabel(f"Probability of response ({percent(responses['level'].iloc[0])} CrI)")
     return ax
 
@@ -129,17 +129,18 @@ def _bar(ax: Axes, row: Any, y: float, middle: float, name: str) -> None:
 @rc_context(STYLE)
 def unprinted_plot(unprinted: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Where each estimate can lie that is not printed: median and interval as a ratio, on a log axis."""
-    ax = style.new_axes(ax, height=0.9 + 0.36 * len(unprinted))
+    names = [", ".join(filter(None, [row.arm, str(row.landmark)])) for row in unprinted.itertuples()]
+    said = zip(names, unprinted["said"], strict=True)
+    labels = [f"{fitted(name, 28)}\n{fitted(text, 28)}" for name, text in said]
+    heights = style.row_places(labels, 0.36)
+    ax = style.new_axes(ax, height=0.9 + 0.36 * (heights[-1] + 1))
     low, high = 0.97 * min(1, unprinted["lower"].min()), 1.03 * max(1, unprinted["upper"].max())
-    for y, row in enumerate(unprinted.itertuples()):
+    for y, row in zip(heights, unprinted.itertuples(), strict=True):
         _bar(ax, row, y, row.estimate, "estimate")
     style.no_effect(ax)
     style.ratio_axis(ax, low, high, f"Estimate ({percent(unprinted['level'].iloc[0])} CrI), log scale")
-    labels = [", ".join(filter(None, [row.arm, str(row.landmark)])) for row in unprinted.itertuples()]
-    statements = zip(labels, unprinted["said"], strict=True)
-    names = [f"{short(label, 28)}\n{short(text, 28)}" for label, text in statements]
-    style.row_labels(ax, range(len(labels)), names)
-    ax.set_ylim(len(labels) - 0.4, -0.6)
+    style.row_labels(ax, heights, labels)
+    ax.set_ylim(heights[-1] + 0.6, -0.6)
     return ax
 
 
@@ -159,11 +160,11 @@ def checks_plot(checks: pd.DataFrame) -> list[Axes]:
         ax.plot(row.printed, 0.5, gid="printed", **PRINTED)
         ax.set_ylim(-0.6, 0.95)
         _check_scale(ax, row)
-        title = short(f"{row.row}: {describe(row)}", 84)
+        title = f"{row.row}: {describe(row)}"
         if unit := kind_of(row).unit:
             title = title.replace(row.statistic, f"{row.statistic} ({unit})", 1)
         title = f"{title}; p = {format_probability(row.p_value)}"
-        ax.set_title("\n".join(wrap(title, 50)), loc="left", parse_math=False)
+        ax.set_title(fitted(title, 50), loc="left", parse_math=False)
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
     band = Line2D([], [], color=GREYS[2], linewidth=7)

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from bayes_net.data.cohort import Cohort
 from bayes_net.errors import InputError
 from bayes_net.figures import style
-from bayes_net.figures.style import GREYS, STYLE, short
+from bayes_net.figures.style import GREYS, STYLE, fitted
 from bayes_net.numbers import counted
 from bayes_net.schema import OS, PFS, Duration, duration
 from bayes_net.tables.reading import NEW_THERAPY
@@ -91,7 +91,7 @@ def timeline(
     for arm, y in arms.items():
         place = {"transform": ax.get_yaxis_transform(), "color": colours[arm], "parse_math": False}
         place |= {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.5}, "zorder": 4}
-        ax.text(0, y, short(arm), va="center", weight="bold", **place)
+        ax.text(0, y, fitted(arm), va="center", weight="bold", **place)
     last = max([float(ends["end"].max()), *lines.values()])
     for name, months in lines.items():
         ax.axvline(months, color="black", linewidth=0.8, linestyle=style.LINES[2], gid="landmark")

@@ -1,4 +1,4 @@
-"""Values and comments as lines of a TOML file that is meant to be read and edited."""
+"""TOML that is meant to be read: values on a line of their own, and comments."""
 
 from __future__ import annotations
 
@@ -28,6 +28,22 @@ def assigned(key: str, value: Any) -> str:
     # with a carriage return, lines would not come back as they were
     in_lines = isinstance(value, str) and "\n" in value and "\r" not in value
     return f"{key_text(key)} = {_scalar(value, in_lines) if in_lines else inline(value)}"
+
+
+def document(values: Mapping[str, Any], path: str = "") -> str:
+    """Plain values as a file: a line for each, and tables where they hold too much for one."""
+    lines, tables = [], []
+    for key, value in values.items():
+        several = isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value)
+        long = len(assigned(key, value)) > _WIDTH
+        name = f"{path}.{key_text(key)}" if path else key_text(key)
+        if several and not path:
+            tables += [f"[[{name}]]\n{document(each, name)}" for each in value]
+        elif isinstance(value, Mapping) and (not path or long):
+            tables.append(f"[{name}]\n{document(value, name)}")
+        else:
+            lines.append(f"{assigned(key, value)}\n")
+    return "\n".join(filter(None, ["".join(lines), *tables]))
 
 
 def comment(text: str | None) -> list[str]:

@@ -24,7 +24,7 @@ from bayes_net.report import tables
 from bayes_net.report.checklists import checklists
 from bayes_net.results.columns import LEAST_CONTRACTION
 from bayes_net.results.folder import ResultFolder
-from bayes_net.results.submission import GUIDANCE, SOURCES, justified, statements, unjustified
+from bayes_net.results.submission import GUIDANCE, SOURCES, VERSION, justified, statements, unjustified
 from bayes_net.schema import words
 
 
@@ -119,9 +119,13 @@ def plain(frame: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
     return plain_table(frame.drop(columns="synthetic", errors="ignore"), digits=digits)
 
 
-def without_headings(entries: Mapping[str, str]) -> pd.DataFrame:
-    """A table of keys and values."""
-    return pd.DataFrame(entries.items(), columns=["", ""])
+def provenance_rows(entries: Mapping[str, str]) -> pd.DataFrame:
+    """A table of keys and values, with all versions in one row."""
+    versions = {key.removeprefix(VERSION): text for key, text in entries.items() if key.startswith(VERSION)}
+    rows = {key: text for key, text in entries.items() if not key.startswith(VERSION)}
+    if versions:
+        rows["versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return pd.DataFrame(rows.items(), columns=["", ""])
 
 
 def fields_of(origin: Sequence[Sequence[str]]) -> pd.DataFrame:
@@ -176,7 +180,7 @@ _FOR_EVERY_REPORT = {
     "plain": plain,
     "row_groups": row_groups,
     "tables": tables,
-    "without_headings": without_headings,
+    "provenance_rows": provenance_rows,
     "fields_of": fields_of,
 }
 """What every template may use."""

@@ -38,6 +38,8 @@ SOURCES = (
 )
 PRIORS, SUCCESS, CHARACTERISTICS = "Priors", "Criterion of success", "Operating characteristics"
 BORROWING, COMPUTATION = "Borrowing", "Computation"
+VERSION = "version "
+"""Begins the keys of provenance that tell the version of a package."""
 ATTRIBUTE = "Estimand: "
 """Begins the headings of the model's words that are attributes of the estimand."""
 _DECIDES_PRIORS = ("priors", "slopes.hazard_ratio_per_10_points", "borrowing", "bias")
@@ -303,9 +305,7 @@ def _discounting(result: ResultFolder) -> str:
 
 def _computation(result: ResultFolder) -> Iterator[Statement]:
     said, known = partial(Statement, COMPUTATION), result.words.get("provenance", {})
-    versions = {
-        key.removeprefix("version "): text for key, text in known.items() if key.startswith("version ")
-    }
+    versions = {key.removeprefix(VERSION): text for key, text in known.items() if key.startswith(VERSION)}
     listed = listed_and([f"{name} {version}" for name, version in versions.items()]) if versions else ""
     yield said("Software and versions", f"{listed}." if listed else sponsor("name them"), ("provenance",))
     settings = [f"fitted by {known['method']}"] if "method" in known else []

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
-import tomli_w
 from pydantic import Field, PrivateAttr, ValidationError
 
 from bayes_net.display import notebook_html
 from bayes_net.errors import InputError, SpecificationError
-from bayes_net.files.toml import assigned, comment
+from bayes_net.files.toml import assigned, comment, document
 from bayes_net.specification.fields import complaints
 from bayes_net.specification.sections import (
     ALTERNATIVES,
@@ -107,7 +106,7 @@ class Plan(Section):
 
     def public_toml(self) -> str:
         """The whole specification, defaults included, as TOML without patient identifiers."""
-        return tomli_w.dumps(without_identifiers(self._plain))
+        return document(without_identifiers(self._plain))
 
     def to_toml(self, *, defaults: bool = False) -> str:
         """The specification as a TOML file to read and to edit: above each key what it is.

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import tomli_w
 import xarray as xr
 from exposures import patients
 from pools import (
@@ -644,7 +643,8 @@ def test_the_digest_changes_with_the_content_and_not_with_the_seed_of_another_ru
 def test_the_public_specification_reads_back_as_itself(tmp_path):
     values = tomllib.loads(specification().public_toml())
     assert parse_specification(values, where=POOLED).digest == specification().digest
-    assert tomli_w.dumps(values) == specification().public_toml()
+    # a list stands on one line: the report prints the whole specification
+    assert 'arms = ["control", "177Lu"]\n' in specification().public_toml()
 
 
 def test_assumptions_of_the_shipped_specification_are_its_words():

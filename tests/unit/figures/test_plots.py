@@ -11,6 +11,7 @@ import pytest
 from matplotlib import rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from bayes_net.figures import plots, style
 from bayes_net.figures.captions import PATIENTS
@@ -42,6 +43,28 @@ DRAWN = {
     "prior_posterior": lambda arms: prior_posterior(fake_results.densities(arms)),
     "ppc": lambda arms: ppc(*fake_results.replicates(arms)),
 }
+
+
+LONG = ("best supportive care and octreotide LAR", "177Lu-DOTATATE with octreotide LAR 30 mg every month")
+"""Names longer than a line of any figure."""
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_no_name_is_cut_however_long(kind):
+    figure = DRAWN[kind](LONG).figure
+    written = [" ".join(text.get_text().split()) for text in figure.findobj(Text)]
+    assert all(any(name in text for text in written) for name in LONG)
+    assert not any("…" in text for text in written)
+
+
+@pytest.mark.parametrize("row", [0.19, 0.25, 0.36])
+def test_rows_have_room_for_the_lines_of_their_labels(row):
+    labels = [style.fitted(name, 24) for name in ("one", LONG[1], "two", LONG[0], LONG[0])]
+    assert [label.count("\n") for label in labels] == [0, 2, 0, 1, 1]
+    apart = row * np.diff(style.row_places(labels, row))
+    lines = np.array([label.count("\n") + 1 for label in labels])
+    assert (apart >= 9 / 72 * (lines[1:] + lines[:-1]) / 2).all()
+    np.testing.assert_allclose(style.row_places(["one", "two"], row), [0, 1], atol=1e-9)
 
 
 def texts(ax):

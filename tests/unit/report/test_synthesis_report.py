@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from urllib.parse import unquote
 
 import fake_pool
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from test_report import Page, body
 
@@ -21,6 +23,7 @@ from bayes_net.figures.synthesis import (
     draw_synthesis,
     response_plot,
     synthesis_survival,
+    unprinted_plot,
 )
 from bayes_net.report.evidence_tables import (
     decided_table,
@@ -601,6 +604,29 @@ def test_the_contraction_plot_draws_shares_of_the_prior():
     shown = fake_pool.parameters().iloc[[2, 3, 4, 6]]
     shares = drawn(contraction_plot(fake_pool.parameters()), "share").ravel()
     np.testing.assert_allclose(shares, shown["sd"] / shown["prior_sd"], rtol=1e-12)
+
+
+def unprinted() -> pd.DataFrame:
+    rows = [("control", "150 d", 0.7, 0.5, 0.9), ("177Lu", "36 w", 1.0, 0.8, 1.2)]
+    table = pd.DataFrame(rows, columns=["arm", "landmark", "estimate", "lower", "upper"])
+    return table.assign(level=0.95, said="not significant, about 1.0, and not above that at 150 d")
+
+
+@pytest.mark.parametrize("draw", [contraction_plot, response_plot, unprinted_plot])
+def test_no_label_of_a_row_is_cut_or_lies_over_another(draw):
+    table = {
+        contraction_plot: fake_pool.parameters().assign(study="A cohort in the middle of treatment, 2024"),
+        response_plot: fake_pool.responses().assign(arm="177Lu-DOTATATE and everolimus"),
+        unprinted_plot: unprinted(),
+    }[draw]
+    ax = draw(table)
+    FigureCanvasAgg(ax.figure).draw()
+    labels = [label for label in ax.get_yticklabels() if label.get_text()]
+    assert not any("…" in label.get_text() for label in labels)
+    assert any("\n" in label.get_text() for label in labels)
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(above.y0 >= below.y1 for above, below in pairwise(boxes))
+    assert min(box.x0 for box in boxes) >= 0
 
 
 def test_every_check_has_a_panel_of_its_own():
