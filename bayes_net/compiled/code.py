@@ -25,8 +25,8 @@ import numba
 import numpy as np
 from numba import carray, cfunc, types
 
-from bayes_net.compiled import density, fields, laws, likelihood, normal, unprinted
-from bayes_net.compiled.density import turned_density
+from bayes_net.compiled import density, fields, laws, likelihood, normal, uncertain, unprinted
+from bayes_net.compiled.density import uncertain_density
 from bayes_net.compiled.fields import WORK_SIZE
 from bayes_net.statistics import association
 
@@ -55,7 +55,7 @@ def _log_density(size, x, gradient, value, block):
     slots, values = carray(block, (length,), np.int64), carray(block, (length,), np.float64)
     found = carray(gradient, (size,))
     work = np.empty(slots[1 + WORK_SIZE])
-    total = turned_density(carray(x, (size,)), found, work, slots[1:], values[1:])
+    total = uncertain_density(carray(x, (size,)), found, work, slots[1:], values[1:])
     carray(value, (1,))[0] = total
     for i in range(len(found)):
         if not np.isfinite(found[i]):
@@ -149,6 +149,7 @@ def _version_key() -> str:
         laws.__file__,
         likelihood.__file__,
         normal.__file__,
+        uncertain.__file__,
         unprinted.__file__,
         __file__,
     )

@@ -18,6 +18,33 @@ from bayes_net.compiled import fields as f
 from bayes_net.compiled.fields import compiled, count, multiply, multiply_back
 from bayes_net.compiled.laws import associations, associations_back, ranges, shrinkages
 from bayes_net.compiled.likelihood import cells, elements, pieces, responses, rows, windows
+from bayes_net.compiled.uncertain import true_scores
+
+
+@compiled
+def uncertain_density(u, gradient, work, slots, values):
+    """``turned_density``, and the term of patients whose score is known with error, if there are any."""
+    total = turned_density(u, gradient, work, slots, values)
+    if count(f.TRUE_SCORE, slots) == 0:
+        return total
+    for part, field in ((f.TO_ELEMENT, f.INTERCEPT), (f.TO_EFFECT, f.EFFECT_AT), (f.TO_SD, f.SD_AT)):
+        for i in range(count(field, slots)):
+            work[slots[part] + i] = 0.0
+    # elements are still those of the point: the term adds to their derivatives, which go back as all others
+    total += true_scores(work, slots, values)
+    multiply_back(slots[f.TO_EFFECT], slots[f.TO_ELEMENT], f.DESIGN, work, slots, values)
+    n = count(f.TURN_CENTRE, slots)
+    if n == 0:
+        _hand_back(gradient, work, slots, values)
+        return total
+    to_x = slots[f.TURNED] + 2 * n
+    for i in range(2 * n):
+        work[to_x + i] = 0.0
+    _hand_back(work[to_x : to_x + n], work, slots, values)
+    multiply_back(to_x + n, to_x, f.TURN, work, slots, values)
+    for i in range(n):
+        gradient[i] += work[to_x + n + i]
+    return total
 
 
 @compiled

@@ -54,6 +54,16 @@ FIELDS = (
     "window_months",
     "window_score",  # of each such event
     "window_covariates",
+    "true",  # patients whose score is known with error: where each one's entries of the two following begin
+    "true_score",
+    "true_log_weight",
+    "true_event",  # element of the slope at an event on a known day, -1: none
+    "true_at_risk",  # where each one's entries of the three after the next begin
+    "true_between",  # and those of these that are between two assessments
+    "true_hazard",
+    "true_slope",
+    "true_months",
+    "true_covariates",
     "row_location",  # published numbers: elements of their location, and of the log factor on their errors
     "row_inflation",
     "row_value",
@@ -106,6 +116,8 @@ FIELDS = (
     WIDTH, FIRST, PIECE_START, PIECE_END, PIECE_SLOPE, PIECE_SCORE, PIECE_MONTHS,
     COVARIATE_ELEMENT, PIECE_COVARIATES,
     WINDOW, WINDOW_HAZARD, WINDOW_SLOPE, WINDOW_MONTHS, WINDOW_SCORE, WINDOW_COVARIATES,
+    TRUE, TRUE_SCORE, TRUE_LOG_WEIGHT, TRUE_EVENT, TRUE_AT_RISK, TRUE_BETWEEN,
+    TRUE_HAZARD, TRUE_SLOPE, TRUE_MONTHS, TRUE_COVARIATES,
     ROW_LOCATION, ROW_INFLATION, ROW_VALUE, ROW_SE, ROW_POWER, ROW_STUDENT, ROW_PUBLISHED, ROW_MEAN,
     ROW_CURVE, CURVE_ELEMENT, CURVE_MONTHS, ROOT, ROOT_ROW, ROOT_BY,
     SAID_LOCATION, SAID_INFLATION, SAID_Z, SAID_SE, SAID_ROOT_POWER, SAID_LIMITS, SAID_ABOVE, SAID_BELOW,
@@ -131,6 +143,7 @@ def sizes_of_work(size: dict[str, int]) -> dict[str, int]:
     """How many numbers each of ``WORK`` is, from the number of entries of each field."""
     n, m, s = size["effect_at"], size["intercept"], size["sd_at"]
     rest = max(4 * size["width"], 4 * size["row_value"] + 7 * size["said_se"])
+    rest = max(rest, 2 * size["true_months"] + size["true_score"])
     turned = 4 * size["turn_centre"]
     return dict(zip(WORK, (n, n, n, n, m, m, s, s, rest, turned), strict=True))
 

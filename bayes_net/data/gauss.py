@@ -9,7 +9,8 @@ any power of K. Golub and Welsch 1969, doi:10.1090/S0025-5718-69-99647-1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from scipy.linalg import eigh_tridiagonal
@@ -34,6 +35,54 @@ class Nodes:
 
     def __repr__(self) -> str:
         return f"<nodes: {' x '.join(map(str, self.score.shape))} (pattern, interval, node)>"
+
+
+@dataclass(frozen=True)
+class UncertainExposure(Exposure):
+    """Patients whose score is known with error: each one's likelihood is the average, over nodes of its true
+    score, of the likelihood there.
+
+    ``node_score`` and ``node_weight`` are (patient, node); weights of a patient add up to 1, and spare nodes
+    weigh 0. ``score`` is as measured, and serves as the point at which baselines are told. ``fit_with_error``
+    fits it.
+    """
+
+    node_score: np.ndarray = field(default_factory=lambda: np.empty((0, 1)))
+    node_weight: np.ndarray = field(default_factory=lambda: np.empty((0, 1)))
+
+    @property
+    def patterns(self) -> np.ndarray:
+        """Refused: exposure at measured scores must not stand for that at true ones."""
+        raise InputError("scores are measured with error here; fit with fit_with_error, or their measured")
+
+    @property
+    def measured(self) -> Exposure:
+        """The same patients with their scores taken as exact."""
+        return Exposure(**{each.name: getattr(self, each.name) for each in fields(Exposure)})
+
+    @property
+    def log_weight(self) -> np.ndarray:
+        """Logarithms of the weights, (patient, node)."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.node_weight)
+
+    @property
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and SD of each patient's true score, (patient,) each."""
+        mean = (self.node_weight * self.node_score).sum(axis=1)
+        away = (self.node_score - mean[:, None]) ** 2
+        return mean, np.sqrt((self.node_weight * away).sum(axis=1))
+
+
+def at_nodes(data: Exposure, values: Sequence[np.ndarray], *, nodes: int) -> UncertainExposure:
+    """``data`` with a Gauss rule of each patient's equally likely true scores ``values``."""
+    score, weight = np.zeros((data.rows, nodes)), np.zeros((data.rows, nodes))
+    for i, own in enumerate(values):
+        at, mass = gauss_rule(own, np.full(len(own), 1 / len(own)), nodes=nodes)
+        score[i, : len(at)], weight[i, : len(at)] = at, mass / mass.sum()
+        score[i, len(at) :] = at[0]
+    plain = {each.name: getattr(data, each.name) for each in fields(Exposure)}
+    return UncertainExposure(**plain, node_score=score, node_weight=weight)
 
 
 def gauss_rule(score: np.ndarray, weight: np.ndarray, *, nodes: int) -> tuple[np.ndarray, np.ndarray]:

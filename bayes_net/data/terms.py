@@ -41,6 +41,24 @@ class Shrinkage:
 
 
 @dataclass(frozen=True)
+class TrueShrinkage(Shrinkage):
+    """The same of the tumour itself, where scans measure the log of its sum of diameters with an error of SD
+    ``sd`` each: what is measured is not exact, and the likelihood is averaged over what may be true."""
+
+    sd: float = 0.07
+
+    @property
+    def label(self) -> str:
+        """Name in tables."""
+        return "true shrinkage"
+
+    @property
+    def key(self) -> str:
+        """Name in file groups."""
+        return "true_shrinkage"
+
+
+@dataclass(frozen=True)
 class Response:
     """Best shrinkage cut in two: 1 for at least ``threshold`` points, else 0."""
 

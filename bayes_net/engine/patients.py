@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from bayes_net.assumptions import hazard as assumptions
 from bayes_net.assumptions.hazard import COMMON, PER_ARM, RW1, FreeVariable, Hazard, level_shift, walk_basis
 from bayes_net.assumptions.priors import INDEPENDENT, NONE, HalfNormal, Normal
 from bayes_net.data.aggregated import AnyExposure
-from bayes_net.data.exposure import Exposure, known_days, months_between
-from bayes_net.data.gauss import Nodes
+from bayes_net.data.exposure import Exposure, known_days, months_between, months_without
+from bayes_net.data.gauss import Nodes, UncertainExposure
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.engine.posterior import Posterior, Variable, matrix
 from bayes_net.model.predictors import coordinates
@@ -278,3 +279,62 @@ def _windows(data: Exposure, slope: np.ndarray) -> dict:
         "window_score": data.score[own],
         "window_covariates": data.covariates[own],
     }
+
+
+# --- scores that are known with error ---------------------------------------------------------------------
+
+
+def uncertain_posterior(data: UncertainExposure, hazard: Hazard | None = None) -> Posterior:
+    """The posterior of ``data``: that of the patients as measured, in which the term of each patient's time
+    at risk, and of its event, is the average over the nodes of its true score."""
+    hazard, measured = hazard or Hazard(), data.measured
+    plain = Layout(data.arms, data.covariate_names, data.n_intervals, data.studies)
+    found = patients_posterior(measured, hazard, shape=plain)
+    place = _places({name: each for name, each in found.variables.items() if not each.log})
+    size = sum(each.size for each in place.values())
+    rows, slope = _stretches(slope_map(data, hazard, place, size))
+    cells = int(np.prod(data.strata)) * data.n_intervals
+    hits = np.array(found.fields["hits"], float)
+    hits[cells : cells + len(rows)] = 0.0  # scores of events are in the average
+    kept = {
+        name: each
+        for name, each in found.fields.items()
+        if not name.startswith(("piece_", "window")) and name not in ("width", "first")
+    }
+    return replace(
+        found, fields=kept | {"hits": hits} | _at_nodes(data, np.where(slope < 0, -1, slope + cells))
+    )
+
+
+def _at_nodes(data: UncertainExposure, slope: np.ndarray) -> dict[str, Any]:
+    """Nodes of every patient, and its months in each interval: at risk, then between two assessments."""
+    between = np.zeros((data.rows, data.n_intervals))
+    between[data.between] = months_between(data)
+    months = np.hstack([months_without(data), between])
+    who, entry = np.nonzero(months)
+    interval = entry % data.n_intervals
+    counts, without = (
+        np.count_nonzero(months, axis=1),
+        np.count_nonzero(months[:, : data.n_intervals], axis=1),
+    )
+    starts = np.cumsum([0, *counts])
+    held = data.node_weight > 0
+    own = slope[data.arm, data.interval]
+    return {
+        "true": np.cumsum([0, *held.sum(axis=1)]),
+        "true_score": _bits(data.node_score[held]),
+        "true_log_weight": _bits(data.log_weight[held]),
+        "true_event": np.where((data.event == 1) & ~data.between, own, -1),
+        "true_at_risk": starts,
+        "true_between": starts[:-1] + without,
+        "true_hazard": data.stratum[who] * data.n_intervals + interval,
+        "true_slope": slope[data.arm[who], interval],
+        "true_months": _bits(months[who, entry]),
+        "true_covariates": _bits(data.covariates),
+    }
+
+
+def _bits(values: np.ndarray) -> np.ndarray:
+    """Real numbers as the whole numbers with the same bits: a block keeps what it is not told to be real as
+    whole, and the code reads it as either."""
+    return np.ascontiguousarray(values, float).ravel().view(np.int64)

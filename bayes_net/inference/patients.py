@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,16 @@ import xarray as xr
 from bayes_net.assumptions.hazard import SHARED, Hazard, free_variables
 from bayes_net.assumptions.priors import Flat
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
+from bayes_net.data.gauss import UncertainExposure
 from bayes_net.data.terms import covariate_attrs, measure_attrs
 from bayes_net.engine.layout import Layout
-from bayes_net.engine.patients import patients_posterior, sampled_variables
+from bayes_net.engine.patients import patients_posterior, sampled_variables, uncertain_posterior
 from bayes_net.inference import sampling
 from bayes_net.inference.closed_form import as_defined, draw_prior, log_likelihood, log_prior, with_derived
 from bayes_net.inference.sampling import PRIOR_DRAWS, PYMC, Sampler, as_tree, compile_model, sample
 from bayes_net.inference.start import starting_points, starts_of_definition
 from bayes_net.model.predictors import coordinates
-from bayes_net.schema import ARM, INTERVAL, SAMPLE_DIMS, STUDY
+from bayes_net.schema import ARM, INTERVAL, PATIENT, SAMPLE_DIMS, STUDY
 
 
 def fit(
@@ -67,6 +69,64 @@ def fit(
         if not any(isinstance(free.prior, Flat) for free in free_variables(hazard, data).values()):
             groups["prior"] = draw_prior(hazard, data, draws=PRIOR_DRAWS, seed=seed)
     return as_tree(groups, tree.attrs | measure_attrs(data.measure) | covariate_attrs(data.terms))
+
+
+def fit_with_error(
+    data: UncertainExposure,
+    hazard: Hazard | None = None,
+    *,
+    seed: int,
+    sampler: Sampler = Sampler(),
+    brief: bool = False,
+    progress: bool = False,
+) -> xr.DataTree:
+    """The posterior of a hazard model of patients whose score is known with error: as ``fit``, with the
+    likelihood of each patient averaged over what its score may be (``hazard_model_with_error``)."""
+    hazard, how = hazard or Hazard(), {"seed": seed, "sampler": sampler, "progress": progress}
+    tree = (_sample_definition_with_error if sampler.engine == PYMC else _sample_density_with_error)(
+        data, hazard, **how
+    )
+    posterior = with_derived(tree["posterior"].to_dataset().assign_coords(_coords(data)), hazard, data)
+    groups = {
+        "posterior": posterior,
+        "sample_stats": tree["sample_stats"].to_dataset(),
+        "constant_data": _constants(data, hazard),
+    }
+    if not brief:
+        groups |= {
+            "log_prior": log_prior(posterior, hazard, data),
+            "log_likelihood": log_likelihood_with_error(posterior, data).to_dataset(),
+            "observed_data": xr.Dataset({"events": ((ARM, INTERVAL), data.events)}, _coords(data)),
+        }
+        if not any(isinstance(free.prior, Flat) for free in free_variables(hazard, data).values()):
+            groups["prior"] = draw_prior(hazard, data, draws=PRIOR_DRAWS, seed=seed)
+    return as_tree(groups, tree.attrs | measure_attrs(data.measure) | covariate_attrs(data.terms))
+
+
+def log_likelihood_with_error(posterior: xr.Dataset, data: UncertainExposure) -> xr.DataArray:
+    """``log_likelihood`` of each patient, averaged over the nodes of its true score."""
+    found: xr.DataArray | None = None
+    for score, log_weight in zip(data.node_score.T, data.log_weight.T, strict=True):
+        own = log_likelihood(posterior, replace(data.measured, score=score)) + xr.DataArray(
+            log_weight, dims=PATIENT
+        )
+        found = own if found is None else np.logaddexp(found, own)
+    assert found is not None
+    return found.rename("patients")
+
+
+def _sample_density_with_error(data: UncertainExposure, hazard: Hazard, **how: Any) -> xr.DataTree:
+    dims = {name: own.dims for name, own in sampled_variables(hazard, data).items()}
+    posterior = uncertain_posterior(data, hazard)
+    tree = sampling.sample_posterior(posterior, dims=dims, coords=coordinates(data), **how)
+    tree["posterior"] = xr.DataTree(as_defined(tree["posterior"].to_dataset(), hazard, data))
+    return tree
+
+
+def _sample_definition_with_error(data: UncertainExposure, hazard: Hazard, **how: Any) -> xr.DataTree:
+    from bayes_net.model.hazard import hazard_model_with_error
+
+    return sample(compile_model(hazard_model_with_error(data, hazard), derived=False), **how)
 
 
 def _sample_density(data: AnyExposure, hazard: Hazard, shape: Layout | None, **how: Any) -> xr.DataTree:

@@ -26,6 +26,7 @@ from bayes_net.assumptions.hazard import (
 from bayes_net.assumptions.priors import INDEPENDENT, NONE
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
 from bayes_net.data.exposure import Exposure, months_between, months_without
+from bayes_net.data.gauss import UncertainExposure
 from bayes_net.errors import InputError, listed
 from bayes_net.model.backend import pm, pt, random_variable, random_walk
 from bayes_net.model.likelihoods import log_likelihood_of_sums
@@ -62,9 +63,25 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
     Raises
     ------
     InputError
-        A patient has no time at risk.
+        A patient has no time at risk, or scores are known with error.
     """
-    hazard = hazard or Hazard()
+    if isinstance(data, UncertainExposure):
+        raise InputError("scores are measured with error here; expected hazard_model_with_error")
+    return _model(data, hazard or Hazard())
+
+
+def hazard_model_with_error(data: UncertainExposure, hazard: Hazard | None = None) -> pm.Model:
+    """The PyMC model of patients whose score is known with error: that of ``hazard_model``, in which each
+    patient's likelihood is its average over the nodes of the true score. ``events`` is a potential, the log
+    of all averages, and has no replicate.
+
+    log L_i = log sum_k w_ik exp(event_i log h(t_i | s_ik) - H(t_i | s_ik)), and of an event between two
+    assessments log(S - S') in the place of what is in exp.
+    """
+    return _model(data, hazard or Hazard())
+
+
+def _model(data: AnyExposure, hazard: Hazard) -> pm.Model:
     priors, strata = hazard.priors, walks_of(hazard, data)
     slope = log_hr = None
     intervals = slope_intervals(hazard, data)
@@ -98,6 +115,8 @@ def hazard_model(data: AnyExposure, hazard: Hazard | None = None) -> pm.Model:
 
         if isinstance(data, AggregatedExposure):
             pm.Potential(EVENTS, _log_likelihood_of_sums(data, of_strata, slope, log_hr, slopes=intervals))
+        elif isinstance(data, UncertainExposure):
+            pm.Potential(EVENTS, _log_of_averages(data, of_strata, slope, log_hr, slopes=intervals))
         else:
             _observe_events(model, data, of_strata, slope, log_hr, slopes=intervals)
     return model
@@ -146,6 +165,29 @@ def _observe_events(
         hazard = (months * hazards(*every)).sum(axis=-1)
         seen = np.ones(len(own), int)
         pm.Bernoulli(schema.PROGRESSED, -pt.expm1(-hazard), observed=seen, dims=schema.PROGRESSION)
+
+
+def _log_of_averages(
+    data: UncertainExposure,
+    baseline: pt.TensorVariable,
+    slope: pt.TensorVariable | None,
+    log_hr: pt.TensorVariable | None,
+    *,
+    slopes: int,
+) -> pt.TensorVariable:
+    """Of all patients: the log hazard of each at every node in every interval, (patient, node, interval)."""
+    every, between = np.arange(data.rows), np.flatnonzero(data.between)
+    own = None if slope is None else slope[data.arm][:, None, :]
+    effect = None if log_hr is None else (np.asarray(data.covariates) @ log_hr)[:, None, None]
+    log_h = log_hazard(baseline[data.stratum][:, None, :], own, data.node_score[..., None], effect)
+    log_h = pt.broadcast_to(log_h, (data.rows, data.node_score.shape[1], data.n_intervals))
+    known = np.where(data.between, 0.0, data.event)[:, None]
+    height = data.log_weight - (months_without(data)[:, None, :] * pt.exp(log_h)).sum(axis=-1)
+    height = height + known * log_h[every, :, data.interval]
+    if len(between):
+        hazard = (months_between(data)[:, None, :] * pt.exp(log_h[between])).sum(axis=-1)
+        height = height[between].inc(pt.log(-pt.expm1(-hazard)))
+    return pm.math.logsumexp(height, axis=1).sum()
 
 
 def _log_likelihood_of_sums(
