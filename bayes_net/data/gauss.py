@@ -37,7 +37,7 @@ class Nodes:
         return f"<nodes: {' x '.join(map(str, self.score.shape))} (pattern, interval, node)>"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class UncertainExposure(Exposure):
     """Patients whose score is known with error: each one's likelihood is the average, over nodes of its true
     score, of the likelihood there.
@@ -72,6 +72,16 @@ class UncertainExposure(Exposure):
         mean = (self.node_weight * self.node_score).sum(axis=1)
         away = (self.node_score - mean[:, None]) ** 2
         return mean, np.sqrt((self.node_weight * away).sum(axis=1))
+
+    @property
+    def spread(self) -> tuple[np.ndarray, np.ndarray]:
+        """SD of scores between the patients of each arm, (arm,) each: as measured, and in truth; 0 without
+        any."""
+        (mean, sd), found = self.moments, np.zeros((2, len(self.arms)))
+        for a in np.unique(self.arm):
+            own = self.arm == a
+            found[:, a] = self.score[own].std(), np.sqrt(mean[own].var() + (sd[own] ** 2).mean())
+        return found[0], found[1]
 
 
 def at_nodes(data: Exposure, values: Sequence[np.ndarray], *, nodes: int) -> UncertainExposure:

@@ -12,6 +12,7 @@ import xarray as xr
 from bayes_net.assumptions.hazard import SHARED, Hazard, free_variables
 from bayes_net.assumptions.priors import Flat
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
+from bayes_net.data.exposure import Exposure
 from bayes_net.data.gauss import UncertainExposure
 from bayes_net.data.terms import covariate_attrs, measure_attrs
 from bayes_net.engine.layout import Layout
@@ -101,6 +102,13 @@ def fit_with_error(
         if not any(isinstance(free.prior, Flat) for free in free_variables(hazard, data).values()):
             groups["prior"] = draw_prior(hazard, data, draws=PRIOR_DRAWS, seed=seed)
     return as_tree(groups, tree.attrs | measure_attrs(data.measure) | covariate_attrs(data.terms))
+
+
+def fit_any(data: Exposure, hazard: Hazard, *, shape: Layout | None, **how: Any) -> xr.DataTree:
+    """``fit``, or where scores are known with error ``fit_with_error``."""
+    if isinstance(data, UncertainExposure):
+        return fit_with_error(data, hazard, **how)
+    return fit(data, hazard, shape=shape, **how)
 
 
 def log_likelihood_with_error(posterior: xr.Dataset, data: UncertainExposure) -> xr.DataArray:

@@ -6,14 +6,14 @@ never summarised, and shrinkage is associated with time to event, never its caus
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
 from bayes_net import schema
 from bayes_net.estimands.summary import STRENGTHS, UNCLEAR, direction
 from bayes_net.numbers import capitalised, counted, format_count, format_estimate, listed_and, unbroken
-from bayes_net.results.columns import LEAST_CONTRACTION, judged
+from bayes_net.results.columns import LEAST_CONTRACTION, TRUE_PER_10_POINTS, judged
 from bayes_net.schema import ASSOCIATION, PER_10_POINTS, words
 
 
@@ -24,12 +24,14 @@ def failed_rows(diagnostics: pd.DataFrame) -> pd.DataFrame:
 
 def primary_rows(hazard_ratios: pd.DataFrame, endpoint: str = schema.PFS) -> pd.DataFrame:
     """The rows that answer the question: of one endpoint, per 10 points of shrinkage, within the arms; first
-    those of all follow-up, if there are any. ``tails``: see ``judged``.
+    those of all follow-up, if there are any. Where the error of measured sums is taken off, those are it.
+    ``tails``: see ``judged``.
 
     What was not analysed is replaced by what comes first in the table.
     """
     rows = hazard_ratios.assign(tails=judged(hazard_ratios))
-    for column, wanted in (("estimand", ASSOCIATION), ("endpoint", endpoint), ("measure", PER_10_POINTS)):
+    measure = TRUE_PER_10_POINTS if (rows["measure"] == TRUE_PER_10_POINTS).any() else PER_10_POINTS
+    for column, wanted in (("estimand", ASSOCIATION), ("endpoint", endpoint), ("measure", measure)):
         rows = rows[rows[column] == (wanted if (rows[column] == wanted).any() else rows[column].iloc[0])]
     joint = rows["landmark"] == schema.ANY_TIME
     first = rows.loc[~joint, "population"].head(1)
@@ -51,7 +53,10 @@ def answer(hazard_ratios: pd.DataFrame) -> list[str]:
     return [
         sentence
         for endpoint in endpoints
-        for sentence in _answer(primary_rows(hazard_ratios, endpoint), named=len(endpoints) > 1)
+        for sentence in (
+            *_answer(primary_rows(hazard_ratios, endpoint), named=len(endpoints) > 1),
+            *_as_measured(hazard_ratios, endpoint, named=len(endpoints) > 1),
+        )
     ]
 
 
@@ -184,6 +189,29 @@ def _answer(primary: pd.DataFrame, *, named: bool) -> list[str]:
     return sentences
 
 
+def _as_measured(hazard_ratios: pd.DataFrame, endpoint: str, *, named: bool) -> Iterator[str]:
+    """What taking the error of measured sums off did to hazard ratios, where it was done."""
+    keys = ["landmark", "arm"]
+    usable = hazard_ratios["estimand"].eq(ASSOCIATION) & hazard_ratios["endpoint"].eq(endpoint)
+    usable &= hazard_ratios["gate"].eq(schema.PASSED) & ~hazard_ratios["biased"].astype(bool)
+    true, measured = (
+        hazard_ratios[usable & hazard_ratios["measure"].eq(measure)]
+        for measure in (TRUE_PER_10_POINTS, PER_10_POINTS)
+    )
+    both = true.merge(measured, on=keys, suffixes=("", "_measured"))
+    if both.empty:
+        return
+    row = both.loc[(both["log_mean"] - both["log_mean_measured"]).abs().idxmax()]
+    about = f"{words(endpoint)}: " if named else ""
+    farthest = ", the farthest of all" if len(both) > 1 else ""
+    yield (
+        f"{about}These are hazard ratios of true shrinkage, from which the error of measured sums is taken "
+        f"off: with shrinkage as measured that of {row['arm']} at {unbroken(row['landmark'])} is "
+        f"{format_estimate(row['hr_measured'], row['mcse_hr_measured'])} and not "
+        f"{format_estimate(row['hr'], row['mcse_hr'])}{farthest}."
+    )
+
+
 def direction_sentence(arm: str, rows: pd.DataFrame) -> str:
     """``B: greater shrinkage is very probably (150 d) associated with longer PFS; unclear at 48 w.``"""
     found: dict[str, dict[str, list[str]]] = {"longer": {}, "shorter": {}, "": {}}
@@ -221,7 +249,7 @@ def _subject(arm: str, row: pd.Series) -> str:
         return f"this arm, {row['measure']},"
     if row["estimand"] == schema.COVARIATE:
         return "this level" if ": " in arm else "a higher value"
-    shrinkage = row["measure"].startswith("shrinkage")
+    shrinkage = row["measure"].startswith(("shrinkage", "true shrinkage"))
     return "greater shrinkage" if shrinkage else unbroken(row["measure"].replace(", ", " ", 1))
 
 

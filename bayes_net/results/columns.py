@@ -34,6 +34,8 @@ PRINTED_COLUMNS = ("row", "printed", "printed_lower", "printed_upper", "said")
 prints no number."""
 PARAMETER_KEYS = ["parameter", "endpoint", "study", "arm", "landmark", "label"]
 """What an element of a parameter of a synthesis is of; ``label`` is all of it in words."""
+TRUE_PER_10_POINTS = "true shrinkage, per 10 points"
+"""The measure of hazard ratios from which the error of measured sums is taken off."""
 LEAST_CONTRACTION = 0.1
 """With a smaller contraction, 1 - posterior SD / prior SD, the evidence is taken to say nothing."""
 _TEXTS = {*KEYS, "status", "interval", "gate"}

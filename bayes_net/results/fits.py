@@ -12,8 +12,9 @@ import xarray as xr
 from bayes_net import schema
 from bayes_net.checks.gate import Gate, gate, loo
 from bayes_net.data.exposure import Exposure
+from bayes_net.data.gauss import UncertainExposure
 from bayes_net.data.landmarks import Landmark, LandmarkSet
-from bayes_net.data.terms import Measure, Shrinkage, WithoutShrinkage
+from bayes_net.data.terms import Measure, Shrinkage, TrueShrinkage, WithoutShrinkage
 from bayes_net.display import notebook_html
 from bayes_net.estimands.ratios import (
     arm_hazard_ratio,
@@ -26,7 +27,7 @@ from bayes_net.estimands.ratios import (
 from bayes_net.estimands.summary import imputation_variances, probability, summarise
 from bayes_net.labels import landmark_labels
 from bayes_net.numbers import plain_table, significant
-from bayes_net.results.columns import HAZARD_RATIO_BOUNDS, hazard_ratio_columns
+from bayes_net.results.columns import HAZARD_RATIO_BOUNDS, TRUE_PER_10_POINTS, hazard_ratio_columns
 
 AGAINST = "against "
 """How the measure of an arm's hazard ratio begins where it is the same at every shrinkage."""
@@ -69,6 +70,11 @@ class Job:
     def joint(self) -> bool:
         """Whether it is about all follow-up, with shrinkage so far, and not about one landmark."""
         return self.landmark.label == schema.ANY_TIME
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether it is about true shrinkage, which scans measure with error."""
+        return isinstance(self.data, UncertainExposure)
 
     @property
     def analysis(self) -> str:
@@ -205,7 +211,9 @@ def missing_information_table(fits: Sequence[Fitted]) -> pd.DataFrame:
 
 def reported_scales(measure: Measure) -> Iterator[tuple[str, float]]:
     """Names of the scales on which a hazard ratio is reported, and the points of each."""
-    if isinstance(measure, Shrinkage):
+    if isinstance(measure, TrueShrinkage):
+        yield TRUE_PER_10_POINTS, 10.0
+    elif isinstance(measure, Shrinkage):
         yield from ((schema.PER_10_POINTS, 10.0), (schema.PER_1_POINT, 1.0))
     else:
         yield measure.label.replace("response >=", "response, >="), schema.POINTS_PER_UNIT
@@ -218,7 +226,8 @@ def _reference_label(job: Job) -> str:
     if isinstance(measure, WithoutShrinkage):
         return f"{AGAINST}{job.data.arms[0]}"
     if isinstance(measure, Shrinkage):
-        return f"at {profile_label(measure, measure.reference)}"
+        true = ", in truth" if isinstance(measure, TrueShrinkage) else ""
+        return f"at {profile_label(measure, measure.reference)}{true}"
     return f"without {measure.label.replace('response', 'response,')}"
 
 

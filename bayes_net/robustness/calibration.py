@@ -20,7 +20,7 @@ from bayes_net.workflow.patients import PreparedPatients
 
 
 def models_to_calibrate(prepared: Prepared) -> tuple[PreparedPatients, list[Job]]:
-    """The analysis of patients, and its models of slopes at true landmarks.
+    """The analysis of patients, and its models of slopes of measured shrinkage at true landmarks.
 
     Raises
     ------
@@ -35,7 +35,8 @@ def models_to_calibrate(prepared: Prepared) -> tuple[PreparedPatients, list[Job]
     jobs = [
         job
         for job in prepared.jobs
-        if prepared.plan.slopes != NONE and not job.landmark.biased and not job.joint and not job.transition
+        if prepared.plan.slopes != NONE
+        and not (job.landmark.biased or job.joint or job.transition or job.uncertain)
     ]
     if not jobs:
         raise InputError(

@@ -11,7 +11,8 @@ from bayes_net.assumptions.hazard import PER_ARM, SLOPE_FORMS, Hazard
 from bayes_net.assumptions.priors import INDEPENDENT, NONE, Normal, Prior
 from bayes_net.data.follow_up import TIME_DEPENDENT
 from bayes_net.data.landmarks import landmark_times
-from bayes_net.data.terms import Measure, WithoutShrinkage
+from bayes_net.data.terms import Measure, TrueShrinkage, WithoutShrinkage
+from bayes_net.errors import listed
 from bayes_net.schema import OS, PFS
 from bayes_net.specification import sections
 from bayes_net.specification.base import Plan
@@ -63,6 +64,15 @@ class DesignSection(sections.Section):
         return self
 
 
+class MeasurementSection(sections.Section):
+    """Scans measure sums of diameters with error, which makes hazard ratios of shrinkage too close to 1;
+    without this section the best shrinkage is taken as measured."""
+
+    sd: Annotated[Number, Field(ge=0.001, le=0.5)]
+    """Standard deviation of the logarithm of a sum at each scan, the baseline too: 0.07 is an error of 7 %.
+    Two readers of the same scan differ by √2 times as much."""
+
+
 class PatientsPlan(Plan):
     """A whole analysis of patients."""
 
@@ -76,6 +86,7 @@ class PatientsPlan(Plan):
     baseline: sections.BaselineSection
     priors: PriorSection = PriorSection()
     missing: sections.MissingSection | None = None
+    measurement: MeasurementSection | None = None
     censoring: sections.CensoringSection | None = None
     sampling: sections.SamplingSection
     report: sections.ReportSection = sections.ReportSection()
@@ -98,6 +109,8 @@ class PatientsPlan(Plan):
             )
         if self.missing is not None:
             self._completed()
+        if self.measurement is not None:
+            self._with_error()
         if self.slopes == NONE:
             self._without_shrinkage()
         elif self.data.lacks_scans:
@@ -129,6 +142,27 @@ class PatientsPlan(Plan):
                 "[missing] completes the covariates of each landmark's patients for its own models alone: "
                 'remove it, or [censoring], landmarks.transitions, landmarks.joint = "hierarchical" and '
                 "report.prediction"
+            )
+
+    def _with_error(self) -> None:
+        """Nothing that is asked for takes best shrinkage to be exact."""
+        asked = {
+            'slopes = "none"': self.slopes == NONE,
+            "landmarks.thresholds": bool(self.landmarks.thresholds),
+            "landmarks.transitions": self.landmarks.transitions,
+            "[missing]": self.missing is not None,
+            "[censoring]": self.censoring is not None,
+            "report.prediction": self.report.prediction,
+        }
+        if given := [key for key, there in asked.items() if there]:
+            raise ValueError(
+                "[measurement] is about the best shrinkage of each patient as a number, at each landmark: "
+                f"remove it, or {listed(given)}"
+            )
+        if self.has_joint_model:
+            raise ValueError(
+                "[measurement] is about landmarks, and the model of all follow-up takes shrinkage as "
+                'measured; expected landmarks.joint = "none" or "hierarchical"'
             )
 
     @property
@@ -171,7 +205,12 @@ class PatientsPlan(Plan):
 
     def measures(self) -> tuple[Measure, ...]:
         """The ways in which shrinkage enters, each a model of its own."""
-        return (WithoutShrinkage(),) if self.slopes == NONE else self.landmarks.measures()
+        if self.slopes == NONE:
+            return (WithoutShrinkage(),)
+        as_measured = self.landmarks.measures()
+        if self.measurement is None:
+            return as_measured
+        return (*as_measured, TrueShrinkage(self.landmarks.shrinkage_reference, self.measurement.sd))
 
     def hazard(
         self, measure: Measure, intervals: int, apart: float | None = None, *, transition: bool = False

@@ -75,6 +75,7 @@ WARNINGS = {
     "far-reference": "a shrinkage of reference far from the patients' own",
     "contradicting-priors": "hazard ratios per 10 points and of response that do not agree",
     "nobody-concerned": "no follow-up to impute",
+    "error-beyond-spread": "an error of measurement that explains most differences between patients",
 }
 """The codes of warnings, and what each is about: `accept` takes them."""
 UNIT_DOUBTS = ("long-follow-up", "short-follow-up", "scan-time-unit")

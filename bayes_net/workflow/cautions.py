@@ -11,6 +11,7 @@ from bayes_net.assumptions.hazard import COMMON, PER_ARM, SHARED
 from bayes_net.assumptions.priors import INDEPENDENT, NONE, Flat
 from bayes_net.checks.columns import poor_column
 from bayes_net.data.cohort import Cohort
+from bayes_net.data.gauss import UncertainExposure
 from bayes_net.data.intervals import PER_STUDY
 from bayes_net.data.terms import Response, Shrinkage
 from bayes_net.errors import InputError, listed
@@ -58,6 +59,7 @@ def cautions(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> tuple[N
         *_notes(poor_covariates(plan, cohort, jobs)),
         *far_reference(plan, jobs),
         *contradicting_priors(plan, jobs),
+        *_notes(large_errors(jobs)),
     )
 
 
@@ -309,6 +311,20 @@ def contradicting_priors(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[No
     stated = [job for job in jobs if isinstance(job.measure, Response)]
     if stated and (message := plan.priors.contradiction(stated[0].apart)):
         yield Note(WARNING, "contradicting-priors", message, 1)
+
+
+def large_errors(jobs: Sequence[Job]) -> Iterator[Finding]:
+    """Arms in which scans differ hardly more than the stated error of measurement makes them."""
+    for job in jobs:
+        if isinstance(job.data, UncertainExposure):
+            message = (
+                f"measurement.sd = {significant(getattr(job.measure, 'sd', 0.0))} explains most of what best "
+                "shrinkage differs by between patients: hardly anything is known of true differences, and "
+                "the hazard ratio of true shrinkage rests on its prior. Is the error so large?"
+            )
+            for arm, measured, true in zip(job.data.arms, *job.data.spread, strict=True):
+                if true < measured / 2:
+                    yield "error-beyond-spread", message, f"{_where(job)}, {arm}"
 
 
 def time_step(months: np.ndarray) -> tuple[float, str]:

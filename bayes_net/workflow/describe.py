@@ -13,6 +13,7 @@ from bayes_net.assumptions.hazard import SLOPE_FORMS
 from bayes_net.assumptions.network import Network
 from bayes_net.assumptions.priors import Fixed, HalfCauchy, Heterogeneity
 from bayes_net.data.assessments import AT_THE_SCAN, CENSORED_THERE
+from bayes_net.data.gauss import UncertainExposure
 from bayes_net.display import template
 from bayes_net.numbers import (
     Column,
@@ -29,7 +30,15 @@ from bayes_net.report.patients import CENSORING, CHANGES
 from bayes_net.report.tables import by_landmark, format_printed, hazard_ratio_table
 from bayes_net.results.fits import Fitted, at_landmarks
 from bayes_net.results.synthesis import borrowing_in_words
-from bayes_net.schema import ASSOCIATION, ENDPOINT_LABELS, PER_1_POINT, PER_10_POINTS, PFS, words
+from bayes_net.schema import (
+    ASSOCIATION,
+    ENDPOINT_LABELS,
+    PER_1_POINT,
+    PER_10_POINTS,
+    PFS,
+    POINTS_PER_UNIT,
+    words,
+)
 from bayes_net.statistics.kinds import KINDS
 from bayes_net.tables.reading import NEW_THERAPY
 from bayes_net.workflow.analysis import Analysis, Prepared
@@ -151,6 +160,7 @@ def _patients_model(prepared: PreparedPatients, fits: Sequence[Fitted]) -> dict[
         new_therapies=_new_therapies(prepared),
         ends_there=plan.landmarks.new_therapy == CENSORED_THERE,
         joint=any(job.joint for job in prepared.jobs),
+        errors=_errors_in_words(fits),
         **_gaps_in_words(prepared, fits),
         censoring=censoring,
         imputed=[_imputed_in_words(f) for f in fits] if censoring else [],
@@ -178,6 +188,19 @@ def _between_in_words(fits: Sequence[Fitted]) -> str:
     first, data = next((label, j.data) for label, j in jobs.items())
     months = rounded(float(np.median((data.time - data.last_known)[data.between])), 1)
     return f"{', '.join(counts)} events. At {first} the median time between the two scans is {months} months"
+
+
+def _errors_in_words(fits: Sequence[Fitted]) -> str:
+    """At the first landmark, how far best shrinkage is off as it is measured."""
+    job = next((f.job for f in fits if isinstance(f.job.data, UncertainExposure)), None)
+    if job is None or not isinstance(job.data, UncertainExposure):
+        return ""
+    spread = (POINTS_PER_UNIT * each for each in job.data.spread)
+    parts = [
+        f"{arm} {rounded(float(measured), 1)} points as measured and {rounded(float(true), 1)} in truth"
+        for arm, measured, true in zip(job.data.arms, *spread, strict=True)
+    ]
+    return f"SD of best shrinkage between patients at {job.landmark.label}: {', '.join(parts)}."
 
 
 def _new_therapies(prepared: PreparedPatients) -> str:

@@ -29,6 +29,7 @@ from bayes_net.workflow.describe import model_in_words
 from bayes_net.workflow.synthesis import reported
 
 PASSED_CHECKS = "Every convergence check was passed."
+_SHRINKAGE = ("shrinkage", "trueshrinkage")
 FAILED_CHECKS = "Convergence checks did not pass: do not use these numbers."
 
 
@@ -136,7 +137,7 @@ def _of_fit(of: xr.DataTree) -> Explanation:
             f"The hazard is constant in {counted(known.sizes['interval'], 'interval')}, which begin at "
             f"{listed_and([significant(start) for start in known['interval_start'].values])} months.",
             "Its logarithm is linear in shrinkage."
-            if of.attrs["measure"] == "shrinkage"
+            if of.attrs["measure"] in _SHRINKAGE
             else "It is one with a response and another without.",
         ),
     }
@@ -146,7 +147,7 @@ def _of_fit(of: xr.DataTree) -> Explanation:
 def _found_in_arms(fit: xr.DataTree, ratios: xr.DataArray) -> Iterator[str]:
     table = summarise(ratios).set_index(ARM)
     below, known = probability(ratios, below=1.0), fit["constant_data"]
-    what = "10 points of shrinkage" if fit.attrs["measure"] == "shrinkage" else "a response"
+    what = "10 points of shrinkage" if fit.attrs["measure"] in _SHRINKAGE else "a response"
     for arm in ratios[ARM].values:
         word, longer = direction(float(below.sel({ARM: arm})), 2.0 * len(table))
         reading = f"{word} associated with {longer} time to event" if longer else "the direction is unclear"

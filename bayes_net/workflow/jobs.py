@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_net.assumptions.measurement import expose_with_error
 from bayes_net.assumptions.priors import NONE
 from bayes_net.data.assessments import RESPONSE_POINTS
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.follow_up import NEVER_AT_RISK, TO_PROGRESSION, time_dependent, transitions
 from bayes_net.data.intervals import checked_cuts, equal_event_cuts
 from bayes_net.data.landmarks import ALL_PATIENTS, ANALYSED, EXCLUDED, Landmark, LandmarkSet, landmark
-from bayes_net.data.terms import Covariate, Measure, Response
+from bayes_net.data.terms import Covariate, Measure, Response, TrueShrinkage
 from bayes_net.errors import Gathered, InputError, listed
 from bayes_net.inference.imputation import Censoring, concerned_patients
 from bayes_net.inference.missing import Imputation, expose_imputed
 from bayes_net.results.fits import Fitted, Job, missing_information_table, population_name
-from bayes_net.schema import ANY_TIME, NO_LIMIT, OS, PFS, SCANNED
+from bayes_net.schema import ALIVE, ANY_TIME, NO_LIMIT, OS, PFS, SCANNED
 from bayes_net.specification.base import Plan
 from bayes_net.specification.patients import PatientsPlan
 
@@ -30,6 +31,8 @@ def measures_of(plan: PatientsPlan, cohort: Cohort) -> tuple[Measure, ...]:
     measures = plan.measures()
     if cohort.sized or plan.slopes == NONE:
         return measures
+    if plan.measurement is not None:
+        raise InputError("[measurement] is about sizes, and the scans have responses alone; remove it")
     if plan.landmarks.thresholds != (RESPONSE_POINTS,):
         raise InputError(
             f"landmarks.thresholds is {list(plan.landmarks.thresholds)}, and the scans have responses and no "
@@ -189,7 +192,8 @@ def jobs_of(
         for measure in measures:
             for at in sets[endpoint, False].landmarks:
                 with gathered.step(), np.errstate(over="ignore"):  # check_covariates says of what is too far
-                    jobs.append(job_at(plan, sets, endpoint, measure, at, cohort.reasons, terms))
+                    job = job_at(plan, sets, endpoint, measure, at, cohort.reasons, terms)
+                    jobs.append(with_error(plan, cohort, sets[endpoint, False], job))
             if plan.has_joint_model and not covariates_missing(plan, cohort):
                 with gathered.step(), np.errstate(over="ignore"):
                     jobs.append(joint_job(plan, cohort, endpoint, measure, terms))
@@ -197,6 +201,15 @@ def jobs_of(
         with gathered.step(), np.errstate(over="ignore"):
             jobs.extend(transition_jobs(plan, cohort, measures[0], terms))
     return jobs
+
+
+def with_error(plan: PatientsPlan, cohort: Cohort, chosen: LandmarkSet, job: Job) -> Job:
+    """``job`` with what the true shrinkage of each patient may be, where that is what it is about."""
+    if not isinstance(job.measure, TrueShrinkage):
+        return job
+    clear = chosen.population != ALIVE or plan.landmarks.progression_scans
+    how: dict[str, Any] = {"sd": job.measure.sd, "seed": plan.sampling.seed, "progression_scans": clear}
+    return replace(job, data=expose_with_error(job.data, cohort, chosen, job.landmark.label, **how))
 
 
 def joint_job(

@@ -127,13 +127,13 @@ class PreparedPatients(Prepared[Fitted]):
         hazard, alone = self.hazard(job), brief or job.joint or job.transition
 
         def sampled(sampler: Sampler, seed: int) -> xr.DataTree:
-            from bayes_net.inference.patients import fit
+            from bayes_net.inference.patients import fit_any
 
             shape, ordinary = self._layouts[_shape_key(job)], job.concerned is None
+            how: dict[str, Any] = {"seed": seed, "sampler": sampler, "shape": shape}
             if job.completed:
-                how: dict[str, Any] = {"sampler": sampler, "passes": self._passes(reported)}
-                return fit_completed(job.completed, hazard, seed=seed, shape=shape, brief=brief, **how)
-            return fit(job.data, hazard, seed=seed, sampler=sampler, shape=shape, brief=brief and ordinary)
+                return fit_completed(job.completed, hazard, brief=brief, passes=self._passes(reported), **how)
+            return fit_any(job.data, hazard, brief=brief and ordinary, **how)
 
         def reported(tree: xr.DataTree) -> dict[str, xr.DataArray]:
             others = {} if alone else results.survival_quantities(job, tree, **self._survival)
@@ -156,7 +156,7 @@ class PreparedPatients(Prepared[Fitted]):
         return {key: layout(self._beside(job)) for key, job in {_shape_key(j): j for j in self.jobs}.items()}
 
     def _beside(self, job: Job) -> list[Exposure]:
-        alike = (j for j in self.jobs if _shape_key(j) == _shape_key(job))
+        alike = (j for j in self.jobs if _shape_key(j) == _shape_key(job) and not j.uncertain)
         return [data for j in alike for data in j.completed or (j.data,)]
 
     def _imputed(
@@ -249,7 +249,7 @@ class PreparedPatients(Prepared[Fitted]):
         return results.about_fits((f, prior_conflict(f.fit, self.hazard(f.job))) for f in observed)
 
     def _predictive(self, fits: Sequence[Fitted]) -> pd.DataFrame:
-        if not (fits := [f for f in fits if "log_likelihood" in f.fit.children]):
+        if not (fits := [f for f in fits if "log_likelihood" in f.fit.children and not f.job.uncertain]):
             return pd.DataFrame()  # replicates would be of completed data, which nobody observed
         table = predictive_table(fits, self._survival["times"], ci_prob=self.plan.report.level)
         columns = ["fit", "arm", "time", "observed", "estimate", "lower", "upper", "p_value"]
@@ -267,9 +267,9 @@ class PreparedPatients(Prepared[Fitted]):
         fits to imputed follow-up, which are not those patients', nothing."""
         for f in fits:
             if "log_likelihood" in f.fit.children and SLOPE in f.fit["posterior"]:
-                shape = self._layouts[_shape_key(f.job)]
-                how: dict[str, Any] = {"sampler": self.sampler, "most_refits": MOST_REFITS}
-                yield f, influence(f.fit, f.job.data, self.hazard(f.job), shape=shape, **how)
+                how: dict[str, Any] = {"sampler": self.sampler, "shape": self._layouts[_shape_key(f.job)]}
+                refitted = () if f.job.uncertain else (f.job.data, self.hazard(f.job))
+                yield f, influence(f.fit, *refitted, most_refits=MOST_REFITS, **how)
 
     def ratios(self, fits: Sequence[Fitted]) -> pd.DataFrame:
         """The hazard-ratio table of a run."""

@@ -109,6 +109,7 @@ OTHER_VALUES = {
         "hazard_ratio_change_per_year": 1.5,
     },
     "missing": {"imputations": 5, "numbers": "normal"},
+    "measurement": {"sd": 0.1},
     "censoring": {
         "factor": 0.5,
         "imputations": 5,

@@ -268,6 +268,26 @@ REFUSED = {
         {"missing": {"imputations": 1}},
         "missing.imputations: expected a number greater than or equal to 2 (got 1)",
     ),
+    "measurement without sd": ({"measurement": {}}, "measurement.sd: missing; it has no default"),
+    "measurement in percent": (
+        {"measurement": {"sd": 7}},
+        "measurement.sd: expected a number less than or equal to 0.5 (got 7)",
+    ),
+    "measurement and response": (
+        {"measurement": {"sd": 0.1}, "landmarks": {"thresholds": [30]}},
+        "specification: [measurement] is about the best shrinkage of each patient as a number, at each "
+        "landmark: remove it, or landmarks.thresholds",
+    ),
+    "measurement, censoring and prediction": (
+        {"measurement": {"sd": 0.1}, "censoring": {}, "report": {"prediction": True}},
+        "specification: [measurement] is about the best shrinkage of each patient as a number, at each "
+        "landmark: remove it, or [censoring], report.prediction",
+    ),
+    "measurement beside all follow-up": (
+        {"measurement": {"sd": 0.1}, "landmarks": {"times": ["150d", "36w"]}},
+        "specification: [measurement] is about landmarks, and the model of all follow-up takes shrinkage as "
+        'measured; expected landmarks.joint = "none" or "hierarchical"',
+    ),
     "covariates in single brackets": (
         {"covariates": {"name": "age", "reference": 60}},
         "covariates: expected [[covariates]], with double brackets",
