@@ -11,6 +11,7 @@ from .missing import (
 )
 from .patients import (
     fit as fit,
+    fit_with_error as fit_with_error,
     stack as stack,
 )
 from .sampling import (

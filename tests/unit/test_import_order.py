@@ -79,7 +79,9 @@ PUBLIC = {
         read_cohort read_evidence read_result read_specification rmst run sample sensitivity simulate_cohort
         summarise survival survival_curves synthesis_model write write_adam write_specification
     """,
-    "assumptions": "Assumptions Hazard Network Participants SlopePrior combine_network priors",
+    "assumptions": """
+        Assumptions Hazard Network Participants SlopePrior combine_network expose_with_error priors
+    """,
     "checks": """
         Design Gate Prediction calibrate calibration_summary censoring_curve censoring_tipping design_summary
         for_loo_pit gate operating_characteristics
@@ -101,10 +103,10 @@ PUBLIC = {
     "evidence": "Evidence EvidenceError read_evidence",
     "inference": """
         Censoring Imputation Sampler compile_model concerned_patients expose_imputed fit fit_completed
-        fit_imputed fit_synthesis impute_censored
+        fit_imputed fit_synthesis fit_with_error impute_censored
         sample stack
     """,
-    "model": "hazard_model synthesis_model",
+    "model": "hazard_model hazard_model_with_error synthesis_model",
     "paper": "PaperTable appendix save_tables tables",
     "plots": """
         attrition_flow baseline_hazard forest hazard_ratio_by_time ppc prior_posterior save states survival
