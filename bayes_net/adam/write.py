@@ -97,7 +97,7 @@ def write_adam(
             f"{folder} has {listed(there)} already, which are left as they are; expected a folder without "
             "ADaM data sets"
         )
-    labels, mark = LABELS | {name.upper(): name for name in cohort.covariates}, _mark(cohort)
+    labels, mark = LABELS | {name.upper(): name for name in cohort.covariates}, _synthetic_mark(cohort)
     files = {}
     for name, frame in adam_datasets(cohort).items():
         path = folder / f"{mark and mark.lower() + '_'}{name}{FORMATS[format]}"
@@ -137,7 +137,7 @@ def days(months: pd.Series) -> np.ndarray:
     return np.round(months.to_numpy(float) * DAYS_PER_MONTH, 6) + 0.0
 
 
-def _mark(cohort: Cohort) -> str:
+def _synthetic_mark(cohort: Cohort) -> str:
     """What all patients are, where they are nobody's data."""
     if cohort.synthetic:
         return "SYNTHETIC"

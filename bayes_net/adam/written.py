@@ -133,10 +133,10 @@ def _scans(sets: Mapping[str, Dataset], who: set[str]) -> pd.DataFrame | None:
     at = pd.MultiIndex.from_arrays([adrs.values("USUBJID"), adrs.numbers("ARELTM")])
     read = adrs.values("AVALC").set_axis(at)
     read = read[~read.index.duplicated()]
-    return scans.assign(response=read.reindex(_places(scans)).to_numpy(object))
+    return scans.assign(response=read.reindex(_patients_and_times(scans)).to_numpy(object))
 
 
-def _places(scans: pd.DataFrame) -> pd.MultiIndex:
+def _patients_and_times(scans: pd.DataFrame) -> pd.MultiIndex:
     return pd.MultiIndex.from_arrays([scans["patient"], scans["time"]])
 
 
@@ -165,8 +165,8 @@ def _completed(cohort: Cohort, scans: pd.DataFrame | None, reasons: pd.DataFrame
     if scans is not None and scans.empty and "size" in scans:
         table = table.assign(sld=pd.Series(dtype=float))
     if scans is not None and "progression" in scans:
-        seen = scans["progression"].set_axis(_places(scans))
-        at = _places(table.assign(time=days(table["time"])))
+        seen = scans["progression"].set_axis(_patients_and_times(scans))
+        at = _patients_and_times(table.assign(time=days(table["time"])))
         table = table.assign(progression=seen[~seen.index.duplicated()].reindex(at).to_numpy(bool))
     if reasons is not None:
         there = reasons["patient"].isin(cohort.patients["patient"])

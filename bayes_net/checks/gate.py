@@ -154,7 +154,7 @@ def _convergence(
             continue
         at = worst(found)  # NaN, if there is one
         name, i = element[among[at]]
-        yield _row(check, float(found[at]), **of, where=_place(name, draws[name], i))
+        yield _row(check, float(found[at]), **of, where=_element(name, draws[name], i))
 
 
 def _by_element(x: xr.DataArray) -> np.ndarray:
@@ -169,7 +169,7 @@ def _row(check: str, worst: float, *, threshold: float, largest: bool, where: st
     return {"check": check, "worst": worst, "threshold": threshold, "passed": bool(passed), "where": where}
 
 
-def _place(name: str, x: xr.DataArray, element: int) -> str:
+def _element(name: str, x: xr.DataArray, element: int) -> str:
     label = texts(about(x))[element]
     return f"{name}[{label}]" if label else name
 

@@ -150,7 +150,7 @@ class AggregatedExposure(Baselines):
 
     def nodes(self, patterns: np.ndarray) -> Nodes:
         """Exposure as nodes for each of ``patterns``, which must have all of these patients' in it."""
-        aligned = self._at(patterns)
+        aligned = self._for_patterns(patterns)
         return Nodes(patterns, aligned.score, aligned.weight)
 
     def __add__(self, other: AggregatedExposure) -> AggregatedExposure:
@@ -163,7 +163,7 @@ class AggregatedExposure(Baselines):
             raise InputError(f"aggregated exposures of {own} and of {others} cannot be added")
         patterns = np.unique(np.vstack([self.patterns, other.patterns]), axis=0)
         _check_patterns(patterns)
-        a, b = self._at(patterns), other._at(patterns)
+        a, b = self._for_patterns(patterns), other._for_patterns(patterns)
         score, weight = np.zeros_like(a.score), np.zeros_like(a.weight)
         for cell in np.ndindex(score.shape[:2]):
             at, mass = (
@@ -174,7 +174,7 @@ class AggregatedExposure(Baselines):
         sums = {name: getattr(a, name) + getattr(b, name) for name in _SUMS}
         return replace(a, **sums, longest=np.maximum(a.longest, b.longest), score=score, weight=weight)
 
-    def _at(self, patterns: np.ndarray) -> AggregatedExposure:
+    def _for_patterns(self, patterns: np.ndarray) -> AggregatedExposure:
         """With one row for each of ``patterns``; those without patients have zeros."""
         row = {tuple(pattern): i for i, pattern in enumerate(patterns.tolist())}
         try:
@@ -223,7 +223,7 @@ def aggregate(data: Exposure) -> AggregatedExposure:
     had_event = data.event > 0
     hit_scores = data.score[had_event]
     low, high = data.score.min(), data.score.max()
-    levels, bounds = _few(data.score), ((low + high) / 2, (high - low) / 2)
+    levels, bounds = _few_distinct(data.score), ((low + high) / 2, (high - low) / 2)
     sums = _cell_sums(data.score, cell, since_start, shape, levels=levels, bounds=bounds)
     widths = np.append(np.diff(data.starts), 0.0)[:, None]
     # a patient spends the whole of every interval before the last one, and part of that
@@ -275,7 +275,7 @@ def _patterns(data: Exposure) -> tuple[np.ndarray, np.ndarray]:
     return np.argsort(order)[code], patterns[order]
 
 
-def _few(score: np.ndarray) -> np.ndarray | None:
+def _few_distinct(score: np.ndarray) -> np.ndarray | None:
     """The distinct scores, if there are no more than nodes: then the sums are of the scores themselves."""
     if len(pd.unique(score[: 20 * NODES])) > NODES:
         return None

@@ -266,7 +266,7 @@ def read_cohort(
         scans=scans_by_patient.astype({"patient": object, "response": object}),
         arms=tuple(arms or sorted(set(people.frame["arm"]))),
         covariates=tuple(covariates),
-        synthetic=bool(_marked(people.frame, reading.SYNTHETIC).all()) if synthetic is None else synthetic,
+        synthetic=bool(_is_marked(people.frame, reading.SYNTHETIC).all()) if synthetic is None else synthetic,
         reconstructed=_reconstructed(people.frame),
     )
     notes += new_therapy_note(table, scans_by_patient)
@@ -276,11 +276,11 @@ def read_cohort(
 
 def _reconstructed(frame: pd.DataFrame) -> tuple[str, ...]:
     """Patients whom ``files.curves.reconstruct`` made of a figure, as their table says."""
-    marked = _marked(frame, reading.RECONSTRUCTED)
+    marked = _is_marked(frame, reading.RECONSTRUCTED)
     return tuple(sorted(frame["patient"][marked].astype(str)))
 
 
-def _marked(frame: pd.DataFrame, name: str) -> pd.Series:
+def _is_marked(frame: pd.DataFrame, name: str) -> pd.Series:
     """Which patients a column of marks says are so; without the column none."""
     if name not in frame:
         return pd.Series(False, index=frame.index)

@@ -121,9 +121,9 @@ def impute_covariates(
         now = {each.name: _started(table[each.name], each, rng) for each in terms}
         for _ in range(CYCLES if len(gaps) > 1 else 1):
             for each in gaps:
-                others = [_coded(now[other.name], other) for other in terms if other.name != each.name]
+                others = [_dummy_coded(now[other.name], other) for other in terms if other.name != each.name]
                 known = table[each.name].notna().to_numpy()
-                now[each.name] = _drawn(
+                now[each.name] = _drawn_values(
                     now[each.name], known, np.column_stack([fixed, *others]), each, how, rng
                 )
         completed.append(table.assign(**{each.name: now[each.name] for each in gaps}))
@@ -176,14 +176,14 @@ def _started(column: pd.Series, covariate: Covariate, rng: np.random.Generator) 
     return values
 
 
-def _coded(values: np.ndarray, covariate: Covariate) -> np.ndarray:
+def _dummy_coded(values: np.ndarray, covariate: Covariate) -> np.ndarray:
     """A completed covariate as a predictor of others: a number, or a column for each level but the first."""
     if not covariate.levels:
         return values.astype(float)[:, None]
     return (values[:, None] == np.array(covariate.levels[1:], dtype=object)).astype(float)
 
 
-def _drawn(
+def _drawn_values(
     values: np.ndarray,
     known: np.ndarray,
     predictors: np.ndarray,
@@ -205,7 +205,7 @@ def _drawn(
 Line = tuple[np.ndarray, np.ndarray, float]
 
 
-def _line(y: np.ndarray, x: np.ndarray, rng: np.random.Generator) -> Line:
+def _drawn_regression(y: np.ndarray, x: np.ndarray, rng: np.random.Generator) -> Line:
     """Least-squares coefficients, and coefficients and an SD drawn from their posterior with flat priors."""
     # a hardly noticeable ridge, for predictors that tell each other
     inverse = np.linalg.inv(x.T @ x + 1e-6 * len(y) * np.eye(x.shape[1]))
@@ -215,13 +215,13 @@ def _line(y: np.ndarray, x: np.ndarray, rng: np.random.Generator) -> Line:
 
 
 def _normal(y: np.ndarray, x: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    _, drawn, sd = _line(y.astype(float), x, rng)
+    _, drawn, sd = _drawn_regression(y.astype(float), x, rng)
     return where @ drawn + sd * rng.standard_normal(len(where))
 
 
 def _matched(y: np.ndarray, x: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Values of patients whose predictions, by the best coefficients, are near to those that are drawn."""
-    best, drawn, _ = _line(y.astype(float), x, rng)
+    best, drawn, _ = _drawn_regression(y.astype(float), x, rng)
     apart = np.abs((where @ drawn)[:, None] - x @ best)
     nearest = np.argpartition(apart, DONORS - 1, axis=1)[:, :DONORS]
     return y[nearest[np.arange(len(where)), rng.integers(DONORS, size=len(where))]]

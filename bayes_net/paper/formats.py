@@ -56,21 +56,21 @@ def printable(text: object) -> str:
 
 def is_wide(table: Printed) -> bool:
     """Whether the table needs a page on its side."""
-    return sum(_lengths(table)) > PORTRAIT
+    return sum(_column_widths(table)) > PORTRAIT
 
 
 def shares(table: Printed) -> list[float]:
     """The columns' shares of the page's width, by their longest texts."""
-    lengths = _lengths(table)
+    lengths = _column_widths(table)
     return [length / sum(lengths) for length in lengths]
 
 
-def _longest(table: Printed) -> list[int]:
+def _longest_texts(table: Printed) -> list[int]:
     return [max(len(text) for text in (heading, *column)) for heading, column in table.columns.items()]
 
 
-def _lengths(table: Printed) -> list[int]:
-    return [min(max(length + 5, 13), MOST_OF_A_COLUMN) for length in _longest(table)]
+def _column_widths(table: Printed) -> list[int]:
+    return [min(max(length + 5, 13), MOST_OF_A_COLUMN) for length in _longest_texts(table)]
 
 
 def html_page(table: Printed) -> bytes:
@@ -85,7 +85,7 @@ def latex(table: Printed) -> bytes:
     on one page.
     """
     text = table.to_great_table().tab_options(table_font_size="9pt").as_latex(use_longtable=True)
-    broken = is_wide(table) or max(_longest(table)) > MOST_OF_A_COLUMN
+    broken = is_wide(table) or max(_longest_texts(table)) > MOST_OF_A_COLUMN
     text = _with_latex_pages(text, table, broken=broken)
     if broken:
         columns = "".join(

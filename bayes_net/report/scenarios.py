@@ -107,7 +107,7 @@ def design_sentences(summary: pd.DataFrame, about: Mapping[str, Any]) -> Iterato
     for arm, rows in summary.groupby("arm", sort=False):
         own = rows[rows["patients"] == rows["patients"].max()].set_index("truth")
         parts = [
-            f"{percent(row.success)} ({_error(row)}) {_under(truth)}"
+            f"{percent(row.success)} ({_mcse(row)}) {_under_truth(truth)}"
             for truth, row in zip(own.index, own.itertuples(), strict=True)
         ]
         yield (
@@ -116,11 +116,11 @@ def design_sentences(summary: pd.DataFrame, about: Mapping[str, Any]) -> Iterato
         )
 
 
-def _error(row: Any) -> str:
+def _mcse(row: Any) -> str:
     return f"± {rounded(100 * row.mcse, 1)}"
 
 
-def _under(truth: str) -> str:
+def _under_truth(truth: str) -> str:
     named = {
         POSTERIOR: "of studies, averaged over what is believed today (assurance)",
         NO_ASSOCIATION: "if there is no association (type I error)",
@@ -138,7 +138,7 @@ def design_to_read(summary: pd.DataFrame) -> pd.DataFrame:
             "Patients": ("patients", format_count),
             "At the landmark": ("analysed", format_count),
             "Events": ("events", format_count),
-            "Succeed": lambda row: f"{percent(row.success)} ({_error(row)})",
+            "Succeed": lambda row: f"{percent(row.success)} ({_mcse(row)})",
             "Successes that are right": lambda row: MISSING if pd.isna(row.right) else percent(row.right),
             "Studies": ("studies", format_count),
         },
@@ -190,28 +190,28 @@ def audit_to_read(audit: pd.DataFrame) -> pd.DataFrame:
         strongest(audit),
         {
             "Prior, or study": lambda row: "without " * (row.kind == "study") + row.block,
-            "Effect on the hazard ratio": ("change", _size),
+            "Effect on the hazard ratio": ("change", _size_of_effect),
             "Hazard ratio most affected": lambda row: f"{words(row.endpoint)}, {subject(row)}",
             "HR as specified": format_ratio,
-            "Weakened, or left out": lambda row: _changed(row.hr_weakened, row.shift_weakened),
+            "Weakened, or left out": lambda row: _hr_and_shift(row.hr_weakened, row.shift_weakened),
             "Interval": lambda row: (
                 MISSING if np.isnan(row.width_weakened) else f"× {rounded(row.width_weakened)}"
             ),
             "Moved, or narrowed": lambda row: (
-                _changed(row.hr_other, row.shift_other) if row.other else MISSING
+                _hr_and_shift(row.hr_other, row.shift_other) if row.other else MISSING
             ),
             "± MCSE": lambda row: rounded(np.fmax(row.mcse_shift_weakened, row.mcse_shift_other)),
         },
     )
 
 
-def _size(change: float) -> str:
+def _size_of_effect(change: float) -> str:
     if np.isnan(change):
         return "not known"
     return "large" if change >= LARGE else "moderate" if change >= MODERATE else "negligible"
 
 
-def _changed(hr: float, shift: float) -> str:
+def _hr_and_shift(hr: float, shift: float) -> str:
     """``0.61 (+0.25 SD)``."""
     return "not known" if np.isnan(hr) else f"{rounded(hr)} ({rounded(shift, sign='+')} SD)"
 
@@ -244,14 +244,14 @@ def tipping_to_read(tipping: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]
         "As specified": lambda row: (
             f"{row.word} {row.time} ({format_probability(row.prob)})" if row.time else row.word
         ),
-        "Lost below": lambda row: _end(row, "below", row.lowest),
-        "Lost above": lambda row: _end(row, "above", row.highest),
+        "Lost below": lambda row: _factor_where_lost(row, "below", row.lowest),
+        "Lost above": lambda row: _factor_where_lost(row, "above", row.highest),
     }
     for caption, rows in grouped(_but_covariates(tipping)):
         yield caption, text_table(rows, columns)
 
 
-def _end(row: Any, side: str, tried: float) -> str:
+def _factor_where_lost(row: Any, side: str, tried: float) -> str:
     if not row.time:
         return MISSING
     at, nearest, farthest = (getattr(row, f"{side}{end}") for end in ("", "_nearest", "_farthest"))

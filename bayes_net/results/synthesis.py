@@ -49,7 +49,7 @@ def hazard_ratios(
         parts.append(part.assign(measure=measure))
     table = pd.concat(parts, ignore_index=True)
     table["biased"] = table["landmark"].isin((schema.NO_LIMIT, schema.OBSERVED))
-    table = pd.concat([table, _beside(table, printed, with_bias=network.biased_slopes)], axis=1)
+    table = pd.concat([table, _printed_values(table, printed, with_bias=network.biased_slopes)], axis=1)
     known = {
         (cohort.endpoint, cohort.landmark, arm)
         for cohort in network.landmark_cohorts
@@ -68,7 +68,7 @@ def contraction(before: xr.DataArray, after: xr.DataArray) -> dict[str, np.ndarr
     return {"prior_sd": sds[0], "posterior_sd": sds[1], "contraction": 1 - sds[1] / sds[0]}
 
 
-def _beside(
+def _printed_values(
     table: pd.DataFrame, printed: pd.DataFrame, *, with_bias: Collection[tuple[str, str]]
 ) -> pd.DataFrame:
     """The printed value of each row's endpoint, arm, landmark and unit, and whether it entered."""

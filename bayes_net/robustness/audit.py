@@ -117,7 +117,7 @@ def _scale(sd: float) -> Variants:
     return ((WEAKENED, _WIDE, _rounded(WIDER * sd)), (NARROWED, _NARROW, _rounded(sd / WIDER)))
 
 
-def _factor(factor: float) -> Variants:
+def _factor_variants(factor: float) -> Variants:
     """Of a factor whose logarithm is proportional to the scale of a half-normal prior."""
     wider = min(WIDER, float(np.log(MOST_CHANGE) / np.log(factor)))
     weakened = ((WEAKENED, f"SD x {significant(wider, 2)}", _rounded(factor**wider)),) if wider > 1.1 else ()
@@ -145,7 +145,7 @@ _SYNTHESIS: dict[str, tuple[str, Rule]] = {
     "arm effect": ("priors.hazard_ratio_arm", _limits),
     "arm heterogeneity": ("priors.arm_heterogeneity", _scale),
     "baseline": ("priors.median_months", _limits),
-    "change over time": ("priors.hazard_change_per_year", _factor),
+    "change over time": ("priors.hazard_change_per_year", _factor_variants),
     "level of studies": ("borrowing.level", _borrowed),
     "response": ("priors.response_probability", partial(_limits, scale=logit, inverse=_share)),
     "response between studies": ("borrowing.response", _borrowed),
@@ -185,12 +185,12 @@ def _of_patients(prepared: PreparedPatients) -> Iterator[Step]:
     stated: dict[str, tuple[str, Rule]] = {}
     for key, states in priors.statements():
         if used & {(states.prior, measure) for measure in states.measures}:
-            rule = _factor if isinstance(getattr(priors, key), float) else limits
+            rule = _factor_variants if isinstance(getattr(priors, key), float) else limits
             stated[states.block] = (f"priors.{key}", rule)
     if priors.log_hazard is not None:
         stated["baseline"] = ("priors.log_hazard", _normal)
     # factors of change come after limits, as they always did: the order is that of the fits
-    return _priors(plan, dict(sorted(stated.items(), key=lambda item: item[1][1] is _factor)))
+    return _priors(plan, dict(sorted(stated.items(), key=lambda item: item[1][1] is _factor_variants)))
 
 
 @_steps.register

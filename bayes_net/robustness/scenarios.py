@@ -130,11 +130,11 @@ def _changed(specification: Plan, changes: Mapping[str, Any], name: str) -> Plan
     # a name is no path: relative files start at the specification's folder whatever it holds
     where = specification.folder / f"scenario {name!r}".replace("/", "\N{DIVISION SLASH}")
     for key, value in changes.items():
-        _put(values, key, value, where)
+        _set_key(values, key, value, where)
     return parse_specification(values, where=where)
 
 
-def _put(values: dict, key: str, value: Any, where: Path) -> None:
+def _set_key(values: dict, key: str, value: Any, where: Path) -> None:
     """Set ``a.b`` in nested tables; entries of a list of tables count from 1: ``cohorts.1.weight``."""
     *path, last = key.split(".")
     at: Any = values
@@ -188,7 +188,7 @@ def run_scenarios(
                 write_whole(files[name], table.to_parquet(index=False))
             if progress:
                 progress(name, done, len(scenarios))
-    parts = [_part(each, files[each.name], errors.get(each.name, "")) for each in scenarios]
+    parts = [_result_of(each, files[each.name], errors.get(each.name, "")) for each in scenarios]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -275,7 +275,7 @@ def _fitted(name: str, prepared: Prepared) -> Outcome:
         return name, None, f"{type(problem).__name__}: {problem}"
 
 
-def _part(scenario: Scenario, path: Path, error: str) -> pd.DataFrame:
+def _result_of(scenario: Scenario, path: Path, error: str) -> pd.DataFrame:
     if error:
         table = hazard_ratio_columns(pd.DataFrame({"gate": [ERROR]})).assign(synthetic=False)
     else:

@@ -17,14 +17,14 @@ MOST_IMPUTATIONS = 1000
 
 
 def _landmark(value: Any) -> str:
-    return NO_LIMIT if value == NO_LIMIT else str(_later(value))
+    return NO_LIMIT if value == NO_LIMIT else str(_positive_duration(value))
 
 
 def _landmark_or_zero(value: Any) -> str:
     return NO_LIMIT if value == NO_LIMIT else str(duration(value))
 
 
-def _later(value: Any) -> Duration:
+def _positive_duration(value: Any) -> Duration:
     length = duration(value)
     if not length.days > 0:
         raise InputError(f"duration {value!r} is no time at all; expected more than 0")
@@ -56,7 +56,7 @@ def _cuts(value: object) -> object:
 def _rising(value: object) -> tuple[Duration, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise InputError('expected a list of durations, such as ["3mo", "6mo"], or one for each endpoint')
-    cuts = tuple(_later(cut) for cut in value)
+    cuts = tuple(_positive_duration(cut) for cut in value)
     for earlier, later in pairwise(cuts):
         if not later.days > earlier.days:
             raise InputError(f"{later} does not come after {earlier}; expected rising durations")
@@ -79,7 +79,7 @@ def _words(text: str) -> WithJsonSchema:
 
 Length = Annotated[Duration, BeforeValidator(duration), PlainSerializer(str), _words("duration")]
 PositiveLength = Annotated[
-    Duration, BeforeValidator(_later), PlainSerializer(str), _words("duration above 0")
+    Duration, BeforeValidator(_positive_duration), PlainSerializer(str), _words("duration above 0")
 ]
 LandmarkText = Annotated[str, BeforeValidator(_landmark), _words('duration, or `"no limit"`')]
 LandmarkOrZero = Annotated[str, BeforeValidator(_landmark_or_zero), _words('duration, or `"no limit"`')]

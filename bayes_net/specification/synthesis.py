@@ -139,7 +139,7 @@ class SlopeSection(sections.Section):
         """The prior as the model takes it; ``virtual`` trials say what tracking slopes track."""
         tracked = self.landmarks if self.structure == priors.TRACKING else ()
         return SlopePrior(
-            prior=priors.hazard_ratio_prior(*_proper(self.hazard_ratio_per_10_points)),
+            prior=priors.hazard_ratio_prior(*_not_flat(self.hazard_ratio_per_10_points)),
             structure=self.structure,
             length=self.length,
             level=self.level,
@@ -254,7 +254,7 @@ class SynthesisReportSection(sections.Section):
     """Refit without each source, and predict each number from the others."""
 
 
-def _proper(limits: tuple[float, float] | str) -> tuple[float, float]:
+def _not_flat(limits: tuple[float, float] | str) -> tuple[float, float]:
     if isinstance(limits, str):
         raise InputError(
             '"flat" is not possible in a synthesis: a parameter without data would have no posterior'
@@ -303,9 +303,9 @@ class SynthesisPlan(Plan):
             own_baseline=self.model.own_baseline,
             smoothing=self.model.smoothing,
             slopes=self.slopes.value(virtual),
-            level=priors.median_survival_prior(*_proper(p.median_months)),
+            level=priors.median_survival_prior(*_not_flat(p.median_months)),
             step_sd=priors.hazard_change_prior(p.hazard_change_per_year),
-            arm_effect=priors.hazard_ratio_prior(*_proper(p.hazard_ratio_arm)),
+            arm_effect=priors.hazard_ratio_prior(*_not_flat(p.hazard_ratio_arm)),
             arm_heterogeneity=priors.HalfNormal(p.arm_heterogeneity)
             if p.arm_heterogeneity
             else priors.Fixed(0.0),

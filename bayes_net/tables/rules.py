@@ -151,7 +151,7 @@ def _broken(given: Table, column: str, rule: str, at: np.ndarray, todo: str) -> 
     return problem(given.name, got.format(column=column), expected, todo, rows)
 
 
-def _found(
+def _rows_that_break(
     table: Table, wrong: pd.Series, got: str, expected: str, todo: str, detail: Detail | None = None
 ) -> Iterator[str]:
     """The problem of the rows that are ``wrong``, if there are any."""
@@ -172,7 +172,7 @@ def patient_problems(
 
         later = frame["pfs_time"] > frame["os_time"]
         expected = "pfs_time of at most os_time"
-        found += _found(patients, later, "PFS later than OS", expected, _PATIENT_REMEDY, times)
+        found += _rows_that_break(patients, later, "PFS later than OS", expected, _PATIENT_REMEDY, times)
     if {PFS_LEFT, "pfs_time", "pfs_event"} <= set(frame):
 
         def bounds(row: pd.Series) -> str:
@@ -180,7 +180,7 @@ def patient_problems(
 
         wrong = (frame["pfs_event"] == 1) & (frame[PFS_LEFT] > frame["pfs_time"])
         got, expected = f"{PFS_LEFT} later than the end of PFS", f"{PFS_LEFT} of at most pfs_time"
-        found += _found(patients, wrong, got, expected, _PATIENT_REMEDY, bounds)
+        found += _rows_that_break(patients, wrong, got, expected, _PATIENT_REMEDY, bounds)
     if {NEW_THERAPY, "os_time", "os_event"} <= set(frame):
 
         def therapy(row: pd.Series) -> str:
@@ -188,7 +188,7 @@ def patient_problems(
 
         wrong = (frame["os_event"] == 1) & (frame[NEW_THERAPY] > frame["os_time"])
         got, expected = "new therapies after death", f"{NEW_THERAPY} of at most os_time"
-        found += _found(patients, wrong, got, expected, _PATIENT_REMEDY, therapy)
+        found += _rows_that_break(patients, wrong, got, expected, _PATIENT_REMEDY, therapy)
     return found if arms is None else found + _arm_problems(patients, arms)
 
 
@@ -212,14 +212,14 @@ def scan_problems(
     """
     frame, patient = scans.frame, scans.frame["patient"]
     identified = patient.notna()
-    yield from _found(
+    yield from _rows_that_break(
         scans,
         ~patient.isin(patients.frame["patient"]) & identified,
         "scans of unknown patients",
         f"patients that {patients.name} has",
         "Check that both tables write identifiers alike (007 is not 7), or leave these scans out.",
     )
-    yield from _found(
+    yield from _rows_that_break(
         scans,
         frame.duplicated(["patient", "time"], keep=False) & identified & frame["time"].notna(),
         "scans at the same time with different values",
@@ -227,7 +227,7 @@ def scan_problems(
         _SCAN_REMEDY,
         lambda row: f"at {in_unit(row['time'])}",
     )
-    yield from _found(
+    yield from _rows_that_break(
         scans,
         after_death(frame),
         "scans after death",
@@ -249,14 +249,14 @@ def after_death(scans: pd.DataFrame) -> pd.Series:
 def _size_problems(scans: Table, patients: Table, window: str) -> Iterator[str]:
     frame, patient = scans.frame, scans.frame["patient"]
     first = patient.isin(patients.frame["patient"].dropna()) & ~patient.duplicated()
-    yield from _found(
+    yield from _rows_that_break(
         scans,
         first & ~patient.isin(patient[frame["is_baseline"]]),
         "scanned patients without a baseline scan",
         f"a scan with a known size at or before {window} of every scanned patient",
         "Add it, widen baseline_window, or exclude these patients (exclude_patients).",
     )
-    yield from _found(
+    yield from _rows_that_break(
         scans,
         frame["is_baseline"] & (frame["size"] == 0),
         "baseline scans of size 0",
@@ -266,7 +266,7 @@ def _size_problems(scans: Table, patients: Table, window: str) -> Iterator[str]:
 
 
 def _change_problems(scans: Table, patients: Table, window: str) -> Iterator[str]:
-    yield from _found(
+    yield from _rows_that_break(
         scans,
         scans.frame["is_baseline"] & (scans.frame["pchg"].fillna(0).round(9) != 0),
         "baseline scans with a percent change",

@@ -137,7 +137,7 @@ def write_report(
     """
     listed = {key: text for key, text in provenance.items() if key not in ("specification", "title")}
     drawn: dict[str, Illustration] = {}
-    with _outlived("figures"):
+    with _failure_is_noted("figures"):
         drawn = illustrate(figures, folder / "figures")
     result = write_content(
         folder,
@@ -153,14 +153,14 @@ def write_report(
         gate=provenance.get("gate"),
         synthetic=words.get("synthetic"),
     )
-    with _outlived("report"):
+    with _failure_is_noted("report"):
         page = report_page(result)
     (folder / REPORT).write_text(page, encoding="utf-8")
     write_manifest(folder, provenance)
 
 
 @contextmanager
-def _outlived(what: str) -> Iterator[None]:
+def _failure_is_noted(what: str) -> Iterator[None]:
     """Go on without the ``what`` of a result, and say so; where the disk refuses nothing can go on."""
     try:
         yield
