@@ -253,8 +253,8 @@ def _rows(parts: Mapping[str, np.ndarray], network: Network) -> Terms:
     z = (value - location) / error
     each = -0.5 * z * (z @ network.precision) - power * parts["log_inflation"] * ~is_said(network)
     each -= power * log_printed(location / error, network)
-    if len(said := network.statements.rows):
-        each[..., said] += unprinted_estimates(parts, network).log_mass
+    if len(unprinted := network.statements.rows):
+        each[..., unprinted] += unprinted_estimates(parts, network).log_mass
     each += student_rows(network) * power * student_log_density(z)
     for endpoint in COUNTED:
         if network.groups(endpoint):

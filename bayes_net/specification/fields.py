@@ -154,12 +154,12 @@ def _got(error: Mapping, message: str) -> str:
     got = error["input"]
     if error["type"] == "missing" or isinstance(got, BaseModel):
         return ""
-    if error["type"] == "value_error" and (isinstance(got, dict) or _shown(got) in message):
+    if error["type"] == "value_error" and (isinstance(got, dict) or _quoted(got) in message):
         return ""
-    return f" (got {_shown(got)})"
+    return f" (got {_quoted(got)})"
 
 
-def _shown(got: Any) -> str:
+def _quoted(got: Any) -> str:
     """A value as messages quote it, of which a page is enough."""
     try:
         text = repr(got)

@@ -15,7 +15,14 @@ from bayes_net.data.assessments import RESPONSE_POINTS
 from bayes_net.data.cohort import Cohort
 from bayes_net.data.follow_up import NEVER_AT_RISK, TO_PROGRESSION, time_dependent, transitions
 from bayes_net.data.intervals import checked_cuts, equal_event_cuts
-from bayes_net.data.landmarks import ALL_PATIENTS, ANALYSED, EXCLUDED, Landmark, LandmarkSet, landmark
+from bayes_net.data.landmarks import (
+    ALL_PATIENTS,
+    ANALYSED,
+    EXCLUDED,
+    Landmark,
+    LandmarkSet,
+    landmark,
+)
 from bayes_net.data.terms import Covariate, Measure, Response, TrueShrinkage
 from bayes_net.errors import Gathered, InputError, listed
 from bayes_net.inference.imputation import Censoring, concerned_patients
