@@ -227,7 +227,7 @@ def test_hazard_ratios_over_time_are_tabulated_with_their_months_and_events(rng)
     )  # fmt: skip
     known = reported_quantities(fit)
     found = Fitted(about, fit, gate(fit, known), {})
-    assert "log hazard ratio by interval" in known
+    assert "log hazard ratio by time" in known
     [(name, table)] = over_time_tables([found, fitted(rng, job())], ci_prob=0.9, interval="equal-tailed")
     assert name == "hazard_ratio_by_time"
     assert table[["arm", "start", "end", "events"]].values.tolist() == [
