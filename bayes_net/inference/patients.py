@@ -185,7 +185,7 @@ def _shares(data: AnyExposure, hazard: Hazard) -> np.ndarray:
     """The share of each study in an arm's averages, (study, arm): of its patients in all arms among those of
     the studies that tell of the arm, by patients of it or by proportional hazards."""
     counts = data.n_by_stratum
-    whole = counts.sum(axis=1, keepdims=True)
+    whole = np.broadcast_to(counts.sum(axis=1, keepdims=True), counts.shape)
     known = np.where((whole if hazard.baseline == SHARED else counts) > 0, whole, 0)
     return known / np.maximum(known.sum(axis=0), 1)
 

@@ -13,7 +13,9 @@ from bayes_net.data.exposure import Exposure, subset
 from bayes_net.errors import InputError
 from bayes_net.estimands import (
     arm_differences,
+    arm_hazard_ratio,
     conditional_survival,
+    cumulative_hazard,
     median_survival,
     rmst,
     standardised_survival,
@@ -58,6 +60,19 @@ def test_averages_over_studies_have_the_shares_of_the_patients_in_every_arm_alik
         np.testing.assert_allclose(found.sel(arm=arm), sum(parts), rtol=1e-10)
     assert each[2].sel(arm="control").isnull().all()
     assert not found.isnull().any()
+
+
+def test_arms_that_share_their_baselines_are_averaged_over_every_study(three):
+    """The control arm of C too, of which proportional hazards tell."""
+    fitted = fit(three, Hazard("shared"), seed=1, sampler=BRIEF)
+    each, found = by_study(survival, fitted, times=TIMES), survival(fitted, TIMES)
+    counts = np.bincount(three.study)
+    expected = sum(x * n for x, n in zip(each, counts, strict=True)) / three.n
+    np.testing.assert_allclose(found, expected.transpose(*found.dims), rtol=1e-10)
+    ratio = arm_hazard_ratio(fitted, shrinkage=[0.0, 30.0])
+    of_study = cumulative_hazard(fitted, [6.0], shrinkage=[0.0, 30.0], study="B").isel(time=0)
+    hazards = of_study.sel(arm=["treated"]) / of_study.sel(arm="control", drop=True)
+    np.testing.assert_allclose(ratio, hazards.transpose(*ratio.dims), rtol=1e-10)
 
 
 def test_the_median_and_later_survival_are_those_of_the_average(fitted):
