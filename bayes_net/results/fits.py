@@ -26,7 +26,7 @@ from bayes_net.estimands.ratios import (
 )
 from bayes_net.estimands.summary import imputation_variances, probability, summarise
 from bayes_net.labels import landmark_labels
-from bayes_net.numbers import plain_table, significant
+from bayes_net.numbers import listed_and, plain_table, significant
 from bayes_net.results.columns import HAZARD_RATIO_BOUNDS, TRUE_PER_10_POINTS, hazard_ratio_columns
 
 AGAINST = "against "
@@ -220,15 +220,17 @@ def reported_scales(measure: Measure) -> Iterator[tuple[str, float]]:
 
 
 def _reference_label(job: Job) -> str:
-    """Whom the arms' hazard ratio is about: patients at the reference, for with slopes it varies; without
-    any, which arm they are compared with."""
-    measure = job.measure
+    """Whom the arms' hazard ratio is about: patients at the reference, for with slopes it varies, and so it
+    does with covariates whose hazard ratios are each arm's own; without any, which arm they are compared
+    with."""
+    measure, own = job.measure, [each.name for each in job.data.terms if each.arms]
+    at = f", {listed_and(own)} at reference" if own else ""
     if isinstance(measure, WithoutShrinkage):
-        return f"{AGAINST}{job.data.arms[0]}"
+        return f"{AGAINST}{job.data.arms[0]}{at}"
     if isinstance(measure, Shrinkage):
         true = ", in truth" if isinstance(measure, TrueShrinkage) else ""
-        return f"at {profile_label(measure, measure.reference)}{true}"
-    return f"without {measure.label.replace('response', 'response,')}"
+        return f"at {profile_label(measure, measure.reference)}{true}{at}"
+    return f"without {measure.label.replace('response', 'response,')}{at}"
 
 
 def before_data(fit: xr.DataTree) -> xr.DataTree | None:

@@ -10,7 +10,7 @@ from invented_fits import ARMS, draws, invented, patients
 from bayes_net.assumptions.priors import Normal
 from bayes_net.checks.gate import Gate, gate
 from bayes_net.data.landmarks import Landmark
-from bayes_net.data.terms import Response, Shrinkage
+from bayes_net.data.terms import Covariate, Response, Shrinkage
 from bayes_net.results.columns import HAZARD_RATIO_COLUMNS, hazard_ratio_columns
 from bayes_net.results.curves import slope_densities
 from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, profile_label, reported_quantities
@@ -94,10 +94,21 @@ def test_patients_and_events_are_of_the_arm_or_of_the_whole(rng):
 )
 def test_the_arms_hazard_ratio_says_at_which_shrinkage(rng, measure, said):
     effect = draws(rng, 1, chains=4, n=N, mean=-0.5, sd=0.1)
-    table = ratios(fitted(rng, job(measure=measure), arm_effect=effect))
+    own = fitted(rng, job(measure=measure), arm_effect=effect)
+    table = ratios(own)
     row = table[table["estimand"] == "arm"].iloc[0]
     assert (row["measure"], row["arm"]) == (said, "treated")
-    assert row["hr"] == pytest.approx(np.median(np.exp(effect)))
+    log_hazard = own.fit["posterior"]["log_hazard"].isel(interval=0)
+    assert row["hr"] == pytest.approx(float(np.exp(log_hazard[..., 1] - log_hazard[..., 0]).median()))
+
+
+def test_the_arms_hazard_ratio_says_which_covariates_it_depends_on(rng):
+    about = job()
+    terms = (Covariate("age", reference=60.0, arms=ARMS), Covariate("sex"), Covariate("grade", arms=ARMS))
+    about = replace(about, data=replace(about.data, terms=terms))
+    own = fitted(rng, about, arm_effect=draws(rng, 1, chains=4, n=N))
+    table = ratios(own).set_index("estimand")
+    assert table.loc["arm", "measure"] == "at size unchanged, age and grade at reference"
 
 
 def test_covariates_are_named_in_the_place_of_the_arm(rng):
