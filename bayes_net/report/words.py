@@ -190,7 +190,8 @@ def _answer(primary: pd.DataFrame, *, named: bool) -> list[str]:
 
 
 def _as_measured(hazard_ratios: pd.DataFrame, endpoint: str, *, named: bool) -> Iterator[str]:
-    """What taking the error of measured sums off did to hazard ratios, where it was done."""
+    """What taking the error of measured sums off did to hazard ratios, where it was done and they are not
+    the prior's."""
     keys = ["landmark", "arm"]
     usable = hazard_ratios["estimand"].eq(ASSOCIATION) & hazard_ratios["endpoint"].eq(endpoint)
     usable &= hazard_ratios["gate"].eq(schema.PASSED) & ~hazard_ratios["biased"].astype(bool)
@@ -198,7 +199,7 @@ def _as_measured(hazard_ratios: pd.DataFrame, endpoint: str, *, named: bool) -> 
         hazard_ratios[usable & hazard_ratios["measure"].eq(measure)]
         for measure in (TRUE_PER_10_POINTS, PER_10_POINTS)
     )
-    both = true.merge(measured, on=keys, suffixes=("", "_measured"))
+    both = true[~_silent(true)].merge(measured, on=keys, suffixes=("", "_measured"))
     if both.empty:
         return
     row = both.loc[(both["log_mean"] - both["log_mean_measured"]).abs().idxmax()]

@@ -214,8 +214,8 @@ def with_error(plan: PatientsPlan, cohort: Cohort, chosen: LandmarkSet, job: Job
     """``job`` with what the true shrinkage of each patient may be, where that is what it is about."""
     if not isinstance(job.measure, TrueShrinkage):
         return job
-    clear = chosen.population != ALIVE or plan.landmarks.progression_scans
-    how: dict[str, Any] = {"sd": job.measure.sd, "seed": plan.sampling.seed, "progression_scans": clear}
+    counted = chosen.population != ALIVE or plan.landmarks.progression_scans
+    how: dict[str, Any] = {"sd": job.measure.sd, "seed": plan.sampling.seed, "progression_scans": counted}
     return replace(job, data=expose_with_error(job.data, cohort, chosen, job.landmark.label, **how))
 
 

@@ -161,6 +161,8 @@ def test_the_answer_is_about_true_shrinkage_and_tells_what_was_measured(run):
     assert any("with shrinkage as measured that of" in each and "and not" in each for each in said)
     plain = answer(ratios[~ratios["measure"].str.contains("true")])
     assert not any("as measured" in each for each in plain)
+    silent = answer(ratios.assign(contraction=0.0))  # the prior's are not what an error did
+    assert not any("as measured" in each for each in silent)
     told = str(bn.explain(run))
     assert "independent normal error of SD 0.1 (10 % of the sum)" in told
     assert "SD of best shrinkage between patients at 120 d: control" in told
