@@ -74,7 +74,11 @@ def influence(
     refitted = np.zeros(n, bool)
     high = [i for i in np.argsort(-np.nan_to_num(k, nan=np.inf)) if not k[i] <= HIGH_PARETO_K]
     if data is not None:
-        default: dict[str, Any] = {"seed": int(fit.attrs["seed"]), "shape": layout([data])}
+        default: dict[str, Any] = {
+            "seed": int(fit.attrs["seed"]),
+            "shape": layout([data]),
+            "brief": True,
+        }
         whose = np.arange(n) if data.patient is None else np.unique(data.patient, return_inverse=True)[1]
         for i in high[:most_refits]:
             tree = fitted(subset(data, whose != i), hazard, **default | how)

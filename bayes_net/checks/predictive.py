@@ -11,6 +11,7 @@ import xarray as xr
 
 from bayes_net.data.exposure import Exposure, refuse_stretches
 from bayes_net.errors import InputError
+from bayes_net.estimands.diagnostics import blocks
 from bayes_net.inference.closed_form import Parameters, event_times, hazards_by_stratum, parameters
 from bayes_net.schema import ARM, PATIENT, SAMPLE_DIMS, TIME
 
@@ -137,8 +138,14 @@ def latent_times(drawn: Parameters, data: Exposure, rng: np.random.Generator) ->
     residual = rng.exponential(size=(drawn.baseline.shape[1], data.n))
     latent = np.empty_like(residual)
     for _, own, baseline, added in hazards_by_stratum(drawn, data):
-        for i in range(len(residual)):
-            latent[i, own] = event_times(baseline[0, i], added[0, i], data.starts, residual[i, own])
+        mine = residual[:, own]
+        times = np.empty_like(mine)
+        for some in blocks(np.broadcast_to(mine[..., None], (*mine.shape, data.n_intervals))):
+            rows = baseline[0, some].repeat(mine.shape[1], axis=0)  # a row a draw and patient
+            each = added[0, some].reshape(len(rows), -1)
+            found = event_times(rows, each, data.starts, mine[some].ravel())
+            times[some] = found.reshape(-1, mine.shape[1])
+        latent[:, own] = times
     return latent
 
 

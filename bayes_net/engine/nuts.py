@@ -7,22 +7,48 @@ for PyMC; ``tests/fits/engine/test_engine.py`` fails when a new version of nutpi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pyarrow
-from nutpie.compile_pymc import CompiledPyMCModel
 
 from bayes_net.compiled.code import code
 from bayes_net.engine.posterior import Posterior
 
+
+class _Later(ModuleType):
+    """ArviZ as nutpie sees it: loaded at its first use, for traces that are not raw. It takes half a second
+    and 70 MB, which draws of the density do without."""
+
+    InferenceData = object
+    """Stands in hints of nutpie's functions."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
+
+
+def _imported() -> Any:
+    stands_in = sys.modules.setdefault("arviz", _Later("arviz"))
+    found = import_module("nutpie")
+    if isinstance(stands_in, _Later) and sys.modules.get("arviz") is stands_in:
+        del sys.modules["arviz"]
+    return found
+
+
+nutpie = _imported()
+CompiledPyMCModel = nutpie.compile_pymc.CompiledPyMCModel
 VECTOR = "x"
 """The one variable of the draws: the sampler's vector."""
 
 
-def nuts_model(posterior: Posterior) -> CompiledPyMCModel:
+def nuts_model(posterior: Posterior) -> Any:
     """The model to hand to ``nutpie.sample``; its draws have one variable, ``x``."""
     size, functions = posterior.size, code()
     given = {

@@ -55,7 +55,7 @@ def _marginal(x: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> tuple[np
     for start in range(0, len(draws), step):
         rows = slice(start, start + step)
         hazard = np.exp(draws[rows, :, None] + nodes[rows])
-        least = hazard.min(axis=-1, keepdims=True)
+        least = np.minimum(hazard[..., :1], hazard[..., -1:])  # hazards rise or fall along the nodes
         survival = np.exp(least - hazard)  # over that of the longest survivors
         mean = survival @ weight
         total[rows] = least[..., 0] - np.log(mean)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import special, stats
+from scipy import special
 from scipy.special import expit
 
 from bayes_net import schema
@@ -128,6 +128,8 @@ def checks_together(fit: xr.DataTree, network: Network, held_out: pd.DataFrame, 
     from all others as the printed numbers are, by Mahalanobis' distance of normal scores. Numbers that each
     lie inside their interval may be unlikely together.
     """
+    from scipy.stats import rankdata
+
     found: dict[tuple[str, str], list] = {}
     for row, replicated in _replicates(fit, network, held_out, seed):
         observed = KINDS[row.statistic].compared(row)
@@ -136,7 +138,7 @@ def checks_together(fit: xr.DataTree, network: Network, held_out: pd.DataFrame, 
     for (endpoint, arm), own in found.items():
         if len(own) > 1:
             ids, values = zip(*own, strict=True)
-            ranks = stats.rankdata(values, axis=1)
+            ranks = rankdata(values, axis=1)
             scores = special.ndtri(ranks / (ranks.shape[1] + 1))
             inverse = np.linalg.pinv(np.corrcoef(scores[:, :-1]))
             distance = np.einsum("in,ij,jn->n", scores, inverse, scores)

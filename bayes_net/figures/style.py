@@ -123,7 +123,7 @@ def save(figure: Axes | Canvas, stem: str | Path) -> tuple[Path, Path]:
     canvas = _canvas(figure)
     engine = canvas.get_layout_engine()
     vector.write_text(svg(figure), encoding="utf-8")
-    canvas.set_layout_engine("none")  # everything has its place already
+    canvas.set_layout_engine(None)  # everything has its place already, so that nothing is drawn twice
     pixels.write_bytes(_written(figure, format="png", dpi=200, metadata={"Software": None}))
     canvas.set_layout_engine(engine)
     return vector, pixels

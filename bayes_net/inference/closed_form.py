@@ -105,7 +105,8 @@ def event_times(
     """When the cumulative hazard of each patient of a stratum, times ``factor``, has grown by ``residual``
     since ``since`` months; infinite if it never does.
 
-    ``log_baseline`` (interval,) is the stratum's, ``added`` (patient, interval or 1) each patient's.
+    ``log_baseline`` (interval,) is the stratum's, or (patient, interval) that of each patient's draw;
+    ``added`` (patient, interval or 1) each patient's.
     """
     relative = np.exp(added)
     hazard = np.exp(log_baseline) * (relative / relative[:, :1])

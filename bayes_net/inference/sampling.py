@@ -12,11 +12,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import nutpie
 import xarray as xr
 
 from bayes_net.engine.laplace import approximate, turned_to_mode
-from bayes_net.engine.nuts import VECTOR, columns, nuts_model
+from bayes_net.engine.nuts import VECTOR, columns, nutpie, nuts_model
 from bayes_net.engine.posterior import Posterior
 from bayes_net.errors import InputError
 from bayes_net.schema import DRAW, IMPORTANCE_ESS, LAPLACE, NUTS, PARETO_K, SAMPLE_DIMS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -91,12 +91,16 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What was fitted (``job``: endpoint, landmark, measure, patients), its posterior, gate and LOO."""
+    """What was fitted (``job``: endpoint, landmark, measure, patients), its posterior, gate and LOO.
+
+    ``survival`` are the draws of the survival table where the gate has looked at them already.
+    """
 
     job: Job
     fit: xr.DataTree
     gate: Gate
     loo: dict[str, float]
+    survival: Mapping[str, xr.DataArray] | None = None
 
     def __repr__(self) -> str:
         gate = "gate passed" if self._sound else "GATE FAILED"

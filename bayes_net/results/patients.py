@@ -38,6 +38,8 @@ from bayes_net.schema import (
     SLOPE,
 )
 
+Drawn = dict[str, xr.DataArray]
+
 
 def gate_table(fits: Sequence[Fitted]) -> pd.DataFrame:
     """All gates under each other: fit, check, worst, threshold, passed, where."""
@@ -173,7 +175,9 @@ def survival_table(
     for f in fits:
         data, measure = f.job.data, f.job.measure
         follow_up = dict(zip(data.arms, f.fit["constant_data"]["last_follow_up"].values, strict=True))
-        drawn = survival_quantities(f.job, f.fit, times=times, horizon=horizon, profiles=profiles)
+        drawn = f.survival
+        if drawn is None:
+            drawn = survival_quantities(f.job, f.fit, times=times, horizon=horizon, profiles=profiles)
         for quantity, draws in drawn.items():
             table = summarise(draws, ci_prob=ci_prob, interval=interval, limits=False)
             table = table.rename(columns={"interval_kind": "interval"})
@@ -206,6 +210,18 @@ def survival_quantities(
         "rmst": rmst(fit, horizon=horizon, shrinkage=points),
         "median": median_survival(fit, shrinkage=points),
     }
+
+
+def of_last(function: Callable[[xr.DataTree], Drawn]) -> Callable[[xr.DataTree], Drawn]:
+    """``function``, worked out once for the last fit that it is asked of: gate and table look at one fit."""
+    last: list[tuple[xr.DataTree, Drawn]] = []
+
+    def found(fit: xr.DataTree) -> Drawn:
+        if not last or last[0][0] is not fit:
+            last[:] = [(fit, function(fit))]
+        return last[0][1]
+
+    return found
 
 
 OWN_PATIENTS, ALL_PATIENTS = "the arm's own patients", "the covariates of all patients"

@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import singledispatch
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 import pandas as pd
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from bayes_net.checks.gate import Gate, gate, loo
 from bayes_net.data.cohort import Origin
@@ -236,11 +238,18 @@ def analyse(prepared: Prepared, *, progress: Progress | None = None) -> Analysis
     fits = fit_models(prepared, steps=steps, lost=lost)
     if not fits:
         raise InputError("no model could be sampled: " + "; ".join(lost[0]["fit"] + ": " + lost[0]["where"]))
-    tables = {name: table for name, table in prepared.tables(fits, steps).items() if len(table)}
+    with one_thread():
+        tables = {name: table for name, table in prepared.tables(fits, steps).items() if len(table)}
     tables[DIAGNOSTICS] = pd.concat([tables[DIAGNOSTICS], *lost], ignore_index=True)
     if prepared.synthetic:
         tables = {name: table.assign(synthetic=True) for name, table in tables.items()}
     return Analysis(prepared, fits, tables)
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Linear algebra in one thread: matrices are small, and threads that wait for each other take ten times
+    the processor's time."""
+    return threadpool_limits(1, user_api="blas")
 
 
 def fit_models(
@@ -261,7 +270,8 @@ def fit_models(
         label = None if model.alone else model.label
         seeds = [seed_of(wanted.seed, attempt, label=label) for attempt in range(1, 2 + wanted.retry)]
         try:
-            tree_and_gate = sampled(model.fit, model.judged, sampler=prepared.sampler, seeds=seeds)
+            with one_thread():
+                tree_and_gate = sampled(model.fit, model.judged, sampler=prepared.sampler, seeds=seeds)
         except CANNOT_SAMPLE as reason:
             if lost is None:
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -135,17 +135,17 @@ class PreparedPatients(Prepared[Fitted]):
                 return fit_completed(job.completed, hazard, brief=brief, passes=self._passes(reported), **how)
             return fit_any(job.data, hazard, brief=brief and ordinary, **how)
 
+        survived = results.of_last(partial(results.survival_quantities, job, **self._survival))
+
         def reported(tree: xr.DataTree) -> dict[str, xr.DataArray]:
-            others = {} if alone else results.survival_quantities(job, tree, **self._survival)
-            return reported_quantities(tree) | others
+            return reported_quantities(tree) | ({} if alone else survived(tree))
 
         def finished(tree: xr.DataTree, judged: Gate) -> Fitted:
             if (censoring := censoring_of(self.plan)) is not None:
                 tree, judged = self._imputed(job, censoring, tree, judged, reported)
-            if "log_likelihood" not in tree.children or brief:
-                return Fitted(job, tree, judged, {})
-            known, judged = with_leave_one_out(tree, judged)
-            return Fitted(job, tree, judged, known)
+            known = "log_likelihood" in tree.children and not brief
+            loo, judged = with_leave_one_out(tree, judged) if known else ({}, judged)
+            return Fitted(job, tree, judged, loo, None if alone else survived(tree))
 
         key = (*_shape_key(job), hazard.baseline, hazard.smoothing, hazard.slopes)
         return ModelToFit(job.label, key, sampled, reported, finished)

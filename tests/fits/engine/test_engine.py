@@ -205,6 +205,17 @@ def test_the_same_seed_gives_the_same_draws():
     assert not np.array_equal(few_draws(posterior, 3), few_draws(posterior, 4))
 
 
+def test_raw_traces_load_no_arviz_and_others_load_the_real_one():
+    script = """
+import sys
+from bayes_net.engine.nuts import nutpie
+assert "arviz" not in sys.modules, "loaded, or left in its place"
+assert nutpie.sample.__globals__["arviz"].from_dict.__module__.startswith("arviz")
+assert sys.modules["arviz"].__file__
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)
+
+
 # --- code on disk -------------------------------------------------------------------------------------------
 
 CHILD = """

@@ -20,7 +20,8 @@ from bayes_net.checks.predictive import (
     survival_at,
 )
 from bayes_net.errors import InputError
-from bayes_net.inference.closed_form import log_likelihood
+from bayes_net.estimands import diagnostics
+from bayes_net.inference.closed_form import event_times, hazards_by_stratum, log_likelihood, parameters
 
 CHAINS, DRAWS = 4, 500
 PLACE = "slope[treated]"
@@ -300,6 +301,19 @@ def test_latent_times_follow_the_hazard_of_their_draw():
     grid = np.linspace(0.01, 5, 200)
     distance = np.abs((cumulative[:, None] <= grid).mean(axis=0) - (1 - np.exp(-grid))).max()
     assert distance < 1.95 / np.sqrt(n)  # Kolmogorov-Smirnov, level 0.001
+
+
+@pytest.mark.parametrize("block", [1, 1000])
+def test_latent_times_of_all_draws_are_those_of_each_by_itself(rng, monkeypatch, block):
+    tree, data = cohort(rng, n=20)
+    drawn = parameters(tree["posterior"].to_dataset().isel(chain=[0]))
+    monkeypatch.setattr(diagnostics, "_BLOCK", block)
+    found = predictive.latent_times(drawn, data, np.random.default_rng(4))
+    residual = np.random.default_rng(4).exponential(size=found.shape)
+    for _, own, baseline, added in hazards_by_stratum(drawn, data):
+        for i, times in enumerate(found[:, own]):
+            alone = event_times(baseline[0, i], added[0, i], data.starts, residual[i, own])
+            np.testing.assert_array_equal(times, alone)
 
 
 def test_leave_one_out_pit_is_the_exact_distribution_of_the_others():

@@ -328,6 +328,16 @@ def test_the_same_table_gives_the_same_file(kind, tmp_path):
     assert "<metadata" not in first[0].read_text(encoding="utf-8")
 
 
+def test_a_figure_is_laid_out_once_and_drawn_once_for_each_file(tmp_path, monkeypatch):
+    drawn, original = [], style.Canvas.draw
+    monkeypatch.setattr(style.Canvas, "draw", lambda self, to: drawn.append(to) or original(self, to))
+    ax = DRAWN["forest"](fake_results.ARMS)
+    engine = ax.figure.get_layout_engine()
+    save(ax, tmp_path / "a")
+    assert len(drawn) == 3
+    assert ax.figure.get_layout_engine() is engine
+
+
 def test_figures_leave_the_global_style_alone():
     before = dict(rcParams)
     for draw in DRAWN.values():

@@ -17,6 +17,7 @@ from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, profile_labe
 from bayes_net.results.patients import (
     diagnostics_table,
     gate_table,
+    of_last,
     over_time_tables,
     primary,
     survival_quantities,
@@ -53,6 +54,21 @@ def fitted(rng, about: Job, *, slope=None, **more) -> Fitted:
         **more,
     )
     return Fitted(about, fit, gate(fit, reported_quantities(fit)), {"elpd": -10.0})
+
+
+def test_survival_is_drawn_once_for_gate_and_table(rng):
+    f, asked = fitted(rng, job()), []
+    limits = {name: LIMITS[name] for name in ("times", "horizon", "profiles")}
+    survived = of_last(lambda fit: asked.append(fit) or survival_quantities(f.job, fit, **limits))
+    again = replace(f, survival=survived(f.fit))
+    assert survived(f.fit) is again.survival
+    assert len(asked) == 1
+    how = LIMITS | {"interval": "equal-tailed"}
+    pd.testing.assert_frame_equal(survival_table([again], **how), survival_table([f], **how))
+    other = fitted(rng, job())
+    assert survived(other.fit) is not again.survival
+    doubled = {name: 2 * x for name, x in again.survival.items()}
+    assert not survival_table([replace(f, survival=doubled)], **how).equals(survival_table([f], **how))
 
 
 def common(rng, about: Job) -> Fitted:
