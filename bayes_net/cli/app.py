@@ -120,8 +120,7 @@ def run(
         with progress() as advance:
             analysis = analyse(prepared, progress=advance)
         folder = write(analysis, out)
-    show_found(analysis)
-    show_report(folder)
+    show_found(analysis, folder)
     if quick:
         err_console.print(
             "[bold]A quick look with short chains[/]: run it without --quick before it is used."

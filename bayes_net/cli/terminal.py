@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -26,6 +27,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from bayes_net.errors import InputError, ReportWarning
+from bayes_net.numbers import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -159,12 +161,18 @@ def show_entering(prepared: Prepared) -> None:
         out_console.print(literal(line))
 
 
-def show_found(analysis: Analysis) -> None:
-    """The hazard ratios of a run."""
-    from bayes_net.workflow.describe import found_in_words
+def show_found(analysis: Analysis, folder: Path) -> None:
+    """The question of a run, its answer and what that rests on, and where the report and the rest are."""
+    from bayes_net.workflow.in_words import first_words
 
-    for title, table in found_in_words(analysis.prepared, analysis):
-        out_console.print("", framed(table, title))
+    question, answer, rests_on = first_words(analysis)
+    out_console.print()
+    out_console.print(f"[bold]{literal(question)}[/]", soft_wrap=False)
+    for line in filter(None, [*answer, rests_on]):
+        out_console.print(Padding(literal(line), (0, 0, 0, 2)), soft_wrap=False)
+    show_report(folder)
+    tables = counted(len(list(folder.glob("*.csv"))), "table")
+    out_console.print(f"Beside it: {tables} (.csv), the figures, and the posterior (posterior.nc)")
 
 
 def show_report(folder: Path | None) -> None:

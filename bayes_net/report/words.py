@@ -257,10 +257,11 @@ def _subject(arm: str, row: pd.Series) -> str:
 def _size_sentence(rows: pd.DataFrame, about: str) -> str:
     fewest, most = (format_count(n) for n in (rows["events"].min(), rows["events"].max()))
     counts = fewest if fewest == most else f"{fewest} to {most}"
-    return (
-        f"{about}Posterior median hazard ratios ({rows['measure'].iloc[0]}) run from {extremes(rows)}, each "
-        f"from {counts} events."
-    )
+    of = f"({rows['measure'].iloc[0]})"
+    if len(rows) == 1:
+        one = extremes(rows).partition(" to ")[0]
+        return f"{about}The posterior median hazard ratio {of} is {one}, from {counts} events."
+    return f"{about}Posterior median hazard ratios {of} run from {extremes(rows)}, each from {counts} events."
 
 
 def extremes(rows: pd.DataFrame) -> str:

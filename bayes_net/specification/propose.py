@@ -20,9 +20,9 @@ from bayes_net.specification.shipped import TEMPLATES
 from bayes_net.tables.reading import read_table
 from bayes_net.tables.values import DATE, parsed, text
 
-UNITS = {"days": "d day days", "weeks": "w wk week weeks", "months": "m mo month months",
+UNITS = {"days": "d day days studyday ady", "weeks": "w wk week weeks", "months": "m mo month months",
          "years": "y yr year years"}  # fmt: skip
-"""What the name of a column of times may end in."""
+"""What the name of a column of times may end in; a study day of ADaM is one of days."""
 NAMES = {
     "patient": "patient patientid patid pid subject subjectid subjid usubjid subj id",
     "arm": "arm treatment trt trt01p treatmentarm armname allocation regimen group",
@@ -163,6 +163,11 @@ def _of_tables(found: Proposal, files: Iterable[Path]) -> None:
             f"no table has one row a patient with columns that are recognised; got {listed(tables)}; "
             f"expected {expected}. bayes-net init FILE writes a specification to fill in"
         )
+    if left := [name for name in tables if name not in patients and name not in scans]:
+        expected = "a patient's identifier several times, a time, and a size, a change or a response"
+        found.ask(
+            f"{listed(left)} is not read: it has no columns recognised as of scans; expected {expected}"
+        )
     name, columns = _chosen(found, "patients", patients)
     frame = tables[name]
     found.state("patients", name)
@@ -209,12 +214,13 @@ def _recognised(frame: pd.DataFrame, names: Mapping[str, str], timed: Iterable[s
     found: dict[str, str] = {}
     for role, usual in names.items():
         for column in frame.columns:
-            tokens = _tokens(column)
+            tokens, bare = _tokens(column), _tokens(column)
             if role in timed and _unit_of(column):
-                tokens = tokens[:-1] or ["time"]
+                bare = tokens[:-1] or ["time"]
             elif role == "size" and tokens[-1] in ("mm", "cm"):
-                tokens = tokens[:-1]
-            if column not in found.values() and "".join(tokens) in {*usual.split(), role.replace("_", "")}:
+                bare = tokens[:-1]
+            names_of = {*usual.split(), role.replace("_", "")}
+            if column not in found.values() and {"".join(tokens), "".join(bare)} & names_of:
                 found[role] = column
                 break
     return found

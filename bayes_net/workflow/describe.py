@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -16,38 +16,27 @@ from bayes_net.data.assessments import AT_THE_SCAN, CENSORED_THERE
 from bayes_net.data.gauss import UncertainExposure
 from bayes_net.display import template
 from bayes_net.numbers import (
-    Column,
     capitalised,
     counted,
     format_count,
-    format_probability,
-    format_ratio,
     percent,
     rounded,
-    text_table,
 )
 from bayes_net.report.patients import CENSORING, CHANGES
-from bayes_net.report.tables import by_landmark, format_printed, hazard_ratio_table
 from bayes_net.results.fits import Fitted, at_landmarks
 from bayes_net.results.synthesis import borrowing_in_words
 from bayes_net.schema import (
-    ASSOCIATION,
     ENDPOINT_LABELS,
-    PER_1_POINT,
-    PER_10_POINTS,
     PFS,
     POINTS_PER_UNIT,
     words,
 )
 from bayes_net.statistics.kinds import KINDS
 from bayes_net.tables.reading import NEW_THERAPY
-from bayes_net.workflow.analysis import Analysis, Prepared
+from bayes_net.workflow.analysis import Prepared
 from bayes_net.workflow.jobs import censoring_of, missing_tables
 from bayes_net.workflow.patients import PreparedPatients
 from bayes_net.workflow.synthesis import PreparedNetwork
-
-Titled = tuple[str, pd.DataFrame]
-"""A heading and a table of text."""
 
 
 @singledispatch
@@ -96,40 +85,6 @@ def _in_print(prepared: PreparedNetwork) -> tuple[pd.DataFrame, list[str]]:
         n = f"{events} events in {months} months from randomisation{after}"
         lines.append(f"{cohort.study}, {words(cohort.endpoint)}: {n}")
     return rows, lines
-
-
-@singledispatch
-def found_in_words(prepared: Prepared, analysis: Analysis) -> Iterator[Titled]:
-    """The hazard ratios of a finished run, in tables of text."""
-    raise NotImplementedError(type(prepared).__name__)
-
-
-@found_in_words.register
-def _patients_found(prepared: PreparedPatients, analysis: Analysis) -> Iterator[Titled]:
-    rows = analysis.tables["hazard_ratios"]
-    if (rows["estimand"] == ASSOCIATION).any():
-        rows = rows[(rows["estimand"] == ASSOCIATION) & (rows["measure"] != PER_1_POINT)]
-    for (endpoint, measure), part in rows.groupby(["endpoint", "measure"], sort=False):
-        yield f"{words(endpoint)}: {measure}", hazard_ratio_table(by_landmark(part))
-
-
-@found_in_words.register
-def _network_found(prepared: PreparedNetwork, analysis: Analysis) -> Iterator[Titled]:
-    mark = "" if analysis.fits[0].gate.passed else " (the gate failed: not to be used)"
-    ratio: dict[str, Column] = {
-        "HR ({interval})": format_ratio,
-        "Pr(HR < 1)": ("prob_below_1", format_probability),
-    }
-    endpoint, arm = {"endpoint": ("endpoint", words)}, {"arm": ("arm", str), "landmark": ("landmark", str)}
-    study, printed = {"estimand": ("estimand", str), "study": ("study", str)}, {"": ("status", str)}
-    if "hazard_ratios" in analysis.tables:
-        rows = analysis.tables["hazard_ratios"]
-        rows = rows[rows["measure"] == PER_10_POINTS]
-        columns = endpoint | arm | ratio | printed | {"printed": format_printed}
-        yield f"Shrinkage, per 10 points{mark}", text_table(rows, columns)
-    if "arms_and_studies" in analysis.tables:
-        columns = endpoint | study | ratio
-        yield f"Arms and studies{mark}", text_table(analysis.tables["arms_and_studies"], columns)
 
 
 @singledispatch

@@ -84,6 +84,17 @@ def _of_result(of: ResultFolder) -> Explanation:
     return _explained(of.words["title"], of.kind, of.tables, of.words.get("model", {}), warnings)
 
 
+def first_words(analysis: Analysis) -> tuple[str, list[str], str]:
+    """The question of a run, the first sentences of its answer, and what they rest on: the first screen of
+    its report."""
+    tables = analysis.tables
+    if analysis.prepared.kind == LANDMARKS:
+        ratios = tables["hazard_ratios"]
+        return words.question(ratios), words.short_answer(ratios), words.rests_on(ratios)
+    found = synthesis_answer.first_answer(tables)
+    return synthesis_answer.question(tables), found, synthesis_answer.rests_on(tables)
+
+
 def _explained(
     title: str,
     kind: str,

@@ -12,6 +12,7 @@ import pytest
 from bayes_net.assumptions.hazard import SLOPE_FORMS, TIME_VARYING
 from bayes_net.errors import InputError
 from bayes_net.figures.captions import PATIENTS
+from bayes_net.numbers import format_estimate
 from bayes_net.report.patients import CHANGES, SECTIONS, conflict_in_words, judged_ratios, patients_page
 from bayes_net.report.tables import hazard_ratio_table, probability_table
 from bayes_net.report.words import answer, failed_rows, question, rests_on, short_answer
@@ -81,7 +82,10 @@ def test_wording_follows_the_probability_with_both_signs(probability, said):
 
 
 def test_the_sizes_say_on_how_many_events_they_rest():
-    assert plain(answer(one_row(0.99))).endswith(f"each from {one_row(0.99)['events'].iloc[0]} events.")
+    (row,) = one_row(0.99).itertuples()
+    ratio = format_estimate(row.hr, row.mcse_hr)
+    said = f"(shrinkage, per 10 points) is {ratio} (A, 150 d), from {row.events} events."
+    assert plain(answer(one_row(0.99))).endswith(said)
     events = fake_results.hazard_ratios().query("not biased")["events"]
     assert f"each from {events.min()} to {events.max()} events." in plain(
         answer(fake_results.hazard_ratios())

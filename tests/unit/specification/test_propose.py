@@ -79,6 +79,23 @@ def test_usual_names_are_recognised_with_their_units(tmp_path):
     assert len(bn.read_specification(tmp_path / "analysis.toml").data.arms) == 2
 
 
+@pytest.mark.parametrize("name", ["study_day", "studyday", "Study Day", "visitDays", "ADY"])
+def test_a_usual_name_of_a_time_may_end_in_a_unit_or_be_one(tmp_path, name):
+    scans = {name if key == "day" else key: values for key, values in SCANS.items()}
+    found, _, doubts = proposed(written(tmp_path, people=PATIENTS, sizes=scans))
+    assert found["data"]["scan_columns"]["time"] == name
+    assert not doubts
+
+
+def test_a_table_that_is_not_read_is_a_doubt(tmp_path):
+    scans = {"when" if key == "day" else key: values for key, values in SCANS.items()}
+    found, text, doubts = proposed(written(tmp_path, people=PATIENTS, sizes=scans))
+    assert "scans" not in found["data"]
+    assert len(doubts) == 1
+    assert doubts[0].startswith("sizes.csv is not read: no columns recognised as those of scans; expected")
+    assert f"# unsure: {doubts[0]}" in text
+
+
 def test_a_column_of_new_therapies_is_recognised(tmp_path):
     people = PATIENTS | {"next therapy (days)": [None] * len(next(iter(PATIENTS.values())))}
     found, _, _ = proposed(written(tmp_path, people=people, sizes=SCANS))
