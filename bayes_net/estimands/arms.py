@@ -16,9 +16,9 @@ import xarray as xr
 
 from bayes_net import schema
 from bayes_net.assumptions.hazard import slope_in_force
-from bayes_net.data.exposure import Exposure, subset
+from bayes_net.data.exposure import Exposure, refuse_stretches, subset
 from bayes_net.data.follow_up import TRANSITIONS
-from bayes_net.data.intervals import person_time
+from bayes_net.data.intervals import one_hot, person_time
 from bayes_net.data.terms import in_arm
 from bayes_net.errors import InputError, listed
 from bayes_net.estimands.diagnostics import blocks
@@ -37,9 +37,15 @@ from bayes_net.schema import (
     STUDY,
     TIME,
 )
+from bayes_net.statistics.balance import balancing_weights, effective_number
 
 STATES = ("alive without progression", "alive with progression", "dead")
 """States of an illness-death model."""
+
+
+OWN_SHRINKAGE, SAME_SHRINKAGE, OWN_PATIENTS = "own shrinkage", "same shrinkage", "own patients"
+OVER = (OWN_SHRINKAGE, SAME_SHRINKAGE, OWN_PATIENTS)
+"""Whom an arm's survival is averaged over, where arms are compared."""
 
 
 def arm_differences(
@@ -48,72 +54,136 @@ def arm_differences(
     times: Sequence[float] | np.ndarray,
     *,
     horizon: float,
-    everyone: bool = False,
+    over: str = OWN_SHRINKAGE,
 ) -> xr.Dataset:
     """Each later arm minus the first: ``survival`` (chain, draw, arm, time) at ``times`` and ``rmst`` (chain,
-    draw, arm), in months, until ``horizon``; both in months after the landmark.
+    draw, arm), in months, until ``horizon``; both in months after the landmark. What is compared:
+    ``survival_later``, ``rmst_later`` of the later arm, ``survival_first``, ``rmst_first`` of the first; and
+    ``n_later``, ``n_first``, how many patients with equal weights would tell as much.
 
-    Each arm is averaged over its own patients, as a Kaplan-Meier curve is; with ``everyone`` over the
-    covariates of all patients, as if all were in it (g-computation), which a model without shrinkage allows.
-    After a landmark neither is a randomised comparison: patients were selected by reaching it.
+    Standardised (g-computation: Robins 1986, doi:10.1016/0270-0255(86)90088-6) over the patients at risk at
+    the landmark, of all arms together, in one of three ways (``over``):
+
+    "own shrinkage": both arms with the covariates of all patients, and each with the shrinkage that its
+    patients with such covariates have. Shrinkage follows treatment, so this is the whole difference after the
+    landmark, what goes through shrinkage with the rest. Without shrinkage in the model every patient is put
+    into each arm; with it an arm's own patients are weighted to the covariates' means over all patients
+    (``balancing_weights``): exact for the levels of one category, else as far as means describe covariates.
+
+    "same shrinkage": every patient, with covariates and shrinkage, is put into each arm: a controlled
+    contrast, of what differs between arms at equal shrinkage. It is not the part of an effect that does not
+    go through shrinkage, unless nothing else is behind both shrinkage and survival.
+
+    "own patients": each arm over its own patients, as Kaplan-Meier curves are; covariates may differ.
+
+    The averages are over these patients: that others would have shrunk otherwise is not in the draws.
+    After a landmark none is a randomised comparison: patients were selected by reaching it.
 
     Of several studies with baselines of their own, arms are compared within studies: over the studies that
-    tell of both arms, each of which has the share of its patients of both in the average of either arm.
+    tell of both arms, each of which has its share of their patients (for "own patients", of those in both
+    arms) in the average of either arm.
 
     Raises
     ------
     InputError
-        There is one arm, no study tells of both arms, or somebody's shrinkage, which an arm shapes, would be
-        given to another arm.
+        There is one arm, no study tells of both arms, ``over`` is none of these, or no weights give an arm's
+        patients the covariates of all.
     """
+    if over not in OVER:
+        raise InputError(f"over = {over!r} is unknown; expected one of {', '.join(OVER)}")
     if len(data.arms) == 1:
         raise InputError(f"the only arm is {data.arms[0]}; a difference of arms needs two")
-    if everyone and schema.SLOPE in fit["posterior"]:
-        raise InputError("everyone=True needs a model without shrinkage, which an arm shapes; leave it out")
-    found: dict[str, list] = {"survival": [], "rmst": []}
+    refuse_stretches(data, "survival of an arm")
+    over = _over(fit, over)
+    found: dict[str, list] = {}
+    worth: dict[str, list] = {}
     for later in range(1, len(data.arms)):
-        own, both = _of_both(fit, data, later, everyone), []
-        for a in (0, later):
-            of = own
-            if everyone:
-                there = in_arm(own.covariates, own.terms, data.arms[a])
-                of = replace(own, arm=np.full(own.n, a), covariates=there)
-            weights = np.ones(of.n) if everyone else _as_studies(of, (0, later))
+        own, sides = _of_both(fit, data, later, over), {"first": 0, "later": later}
+        for side, a in sides.items():
+            of, weights = _standing_for(own, a, (0, later), over)
+            worth.setdefault(f"n_{side}", []).append(effective_number(weights[of.arm == a]))
             curves = standardised_survival(fit, of, times, weights=weights).isel({ARM: a}, drop=True)
-            both.append((curves, _standardised_rmst(fit, of, a, horizon, weights)))
-        for name, first, last in zip(found, *both, strict=True):
-            found[name].append(last - first)
+            found.setdefault(f"survival_{side}", []).append(curves)
+            found.setdefault(f"rmst_{side}", []).append(_standardised_rmst(fit, of, a, horizon, weights))
     arms = {ARM: list(data.arms[1:])}
-    return xr.Dataset(
-        {
-            name: xr.concat(own, dim=ARM).assign_coords(arms).transpose(*SAMPLE_DIMS, ARM, ...)
-            for name, own in found.items()
-        }
-    )
+    levels = {
+        name: xr.concat(own, dim=ARM).assign_coords(arms).transpose(*SAMPLE_DIMS, ARM, ...)
+        for name, own in found.items()
+    }
+    quantities = ("survival", "rmst")
+    differences = {q: levels[f"{q}_later"] - levels[f"{q}_first"] for q in quantities}
+    return xr.Dataset(differences | levels).assign({name: (ARM, own) for name, own in worth.items()})
 
 
-def comparable(fit: xr.DataTree, data: Exposure, *, everyone: bool) -> bool:
-    """Whether each later arm can be compared with the first: by all patients, or within a study."""
-    return all(_shared(fit, data, a, everyone).any() for a in range(1, len(data.arms)))
+def comparable(fit: xr.DataTree, data: Exposure, *, over: str = OWN_SHRINKAGE) -> bool:
+    """Whether each later arm can be compared with the first, over these patients and within studies."""
+    over = _over(fit, over)
+    for later in range(1, len(data.arms)):
+        if not _shared(fit, data, later, over).any():
+            return False
+        if over == OWN_SHRINKAGE:
+            own = _of_both(fit, data, later, over)
+            if any(_balanced(own, a) is None for a in (0, later)):
+                return False
+    return True
 
 
-def _shared(fit: xr.DataTree, data: Exposure, later: int, everyone: bool) -> np.ndarray:
+def _over(fit: xr.DataTree, over: str) -> str:
+    """Without shrinkage in the model all have the same."""
+    return SAME_SHRINKAGE if over == OWN_SHRINKAGE and schema.SLOPE not in fit["posterior"] else over
+
+
+def _shared(fit: xr.DataTree, data: Exposure, later: int, over: str) -> np.ndarray:
     """Which studies, of one all patients, tell of the first arm and a later one: have patients of both or,
-    with ``everyone``, baselines of both."""
+    where each patient is put into both arms, baselines of both."""
     if not data.studies:
         return np.ones(1, bool)
+    everyone = over == SAME_SHRINKAGE
     known = study_shares(fit).transpose(STUDY, ARM).values if everyone else data.n_by_stratum
     return np.all(known[:, [0, later]] > 0, axis=1)
 
 
-def _of_both(fit: xr.DataTree, data: Exposure, later: int, everyone: bool) -> Exposure:
-    shared = _shared(fit, data, later, everyone)
+def _of_both(fit: xr.DataTree, data: Exposure, later: int, over: str) -> Exposure:
+    shared = _shared(fit, data, later, over)
     if not shared.any():
         raise InputError(
             f"no study has patients of both {data.arms[0]} and {data.arms[later]}, and each has a baseline "
             "of its own; expected a study with both arms, or baselines that studies share"
         )
     return data if data.study is None else subset(data, shared[data.study])
+
+
+def _standing_for(data: Exposure, arm: int, arms: tuple[int, int], over: str) -> tuple[Exposure, np.ndarray]:
+    """The patients, and their weights, whose average is that of an ``arm``."""
+    if over == SAME_SHRINKAGE:
+        there = in_arm(data.covariates, data.terms, data.arms[arm])
+        return replace(data, arm=np.full(data.n, arm), covariates=there), np.ones(data.n)
+    if over == OWN_PATIENTS:
+        return data, _as_studies(data, arms)
+    weights = _balanced(data, arm)
+    if weights is None:
+        raise InputError(
+            f"no weights give the patients of {data.arms[arm]} the covariates that all patients have: "
+            f'expected arms whose covariates overlap; take over="{OWN_PATIENTS}" or "{SAME_SHRINKAGE}", or '
+            "leave out a covariate whose values are of one arm"
+        )
+    return data, weights
+
+
+def _balanced(data: Exposure, arm: int) -> np.ndarray | None:
+    """Weights with which an arm's patients have the covariates, and studies, of all in their means; 1 for
+    patients of other arms."""
+    values = in_arm(data.covariates, data.terms, data.arms[0])  # of the same patients, whatever their arm
+    if data.study is not None:
+        values = np.column_stack([values, one_hot(data.study, len(data.studies))])
+    own, weights = data.arm == arm, np.ones(data.n)
+    if not own.any():
+        return weights
+    found = balancing_weights(values[own], values.mean(axis=0))
+    if found is None:
+        return None
+    weights[own] = found
+    return weights
 
 
 def _as_studies(data: Exposure, arms: tuple[int, int]) -> np.ndarray:

@@ -45,7 +45,7 @@ from bayes_net.report.words import (
 )
 from bayes_net.results.columns import judged, tails_of_words
 from bayes_net.results.folder import ResultFolder
-from bayes_net.results.states import ALIVE
+from bayes_net.results.states import ALIKE, ALIVE, EVERYONE, NOT_RANDOMISED, OWN, STANDARDISED
 from bayes_net.schema import BRIER, PER_1_POINT, words
 
 LANDMARKS = "landmarks"
@@ -114,6 +114,7 @@ def patients_page(result: ResultFolder) -> str:
         any_time=bool((ratios["landmark"] == schema.ANY_TIME).any()),
         thresholds=thresholds,
         prediction_in_words=prediction_in_words,
+        arms_in_words=arms_in_words,
         states_in_words=states_in_words,
         transition_table=transition_table,
         state_table=state_table,
@@ -211,6 +212,34 @@ def _state_cell(row: Any) -> Cell:
     text = f"{format_posterior(row, most=2)}; {rounded(row.without)}"
     name = f"At {significant(row.time)} mo"
     return place, name, text if row.gate == schema.PASSED else "gate failed"
+
+
+_AVERAGED = {
+    EVERYONE: "every patient is put into each arm",
+    STANDARDISED: "the whole difference after the landmark, what goes through shrinkage with the rest; an "
+    "arm's patients are weighted until the means of their covariates are those of all",
+    ALIKE: "every patient is put into each arm: what differs between arms at equal shrinkage. It is a "
+    "controlled contrast, and not the part of an effect that does not go through shrinkage",
+    OWN: "the whole difference after the landmark, of patients whose covariates, in the model or not, may "
+    "differ",
+}
+"""What it means to average arms over whom."""
+
+
+def arms_in_words(arms: pd.DataFrame) -> list[str | Markup]:
+    """Over whom arms are averaged, what that means, and what kind of comparison it is."""
+    ways = list(arms["averaged_over"].unique())
+    said: list[str | Markup] = []
+    for way in ways:
+        where = arms.loc[arms["averaged_over"] == way, "landmark"].unique()
+        at = f" ({', '.join(where)})" if len(ways) > 1 else ""
+        said.append(f"Averaged over {way}{at}: {_AVERAGED[way]}.")
+    if (arms["note"] == NOT_RANDOMISED).any():
+        kind, why = capitalised(NOT_RANDOMISED).split(": ")
+        said.append(Markup("<strong>{}</strong>: {}.").format(kind, why))
+    if (arms["note"] != NOT_RANDOMISED).any():
+        said.append("From randomisation (0 d) it compares treatments, if patients were randomised.")
+    return said
 
 
 SURPRISING = 0.05

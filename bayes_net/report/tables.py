@@ -175,7 +175,7 @@ def _survival_cell(row: Any) -> Cell:
 
 def arm_difference_table(arms: pd.DataFrame) -> pd.DataFrame:
     """One row per landmark and later arm; one column per quantity and time, the difference from the first arm
-    with its interval and the probability that it is above 0."""
+    with its interval and the probability that it is above 0, and what is compared."""
     return cross_table(map(_difference_cell, arms.itertuples(index=False)))
 
 
@@ -183,7 +183,9 @@ def _difference_cell(row: Any) -> Cell:
     place = {"Landmark": landmark_label(row.landmark, row.biased), "Arm": f"{row.arm} − {row.against}"}
     scale, unit = (100, "points") if row.quantity == "survival" else (1, "months")
     middle, lower, upper = (rounded(scale * x, 1, sign="+") for x in (row.estimate, row.lower, row.upper))
+    own, first = (rounded(scale * x, 1) for x in (row.of_arm, row.of_against))
     text = f"{middle} ({lower} to {upper}), Pr(> 0) {format_probability(row.prob_above_0)}"
+    text += f"; {own} against {first}{' %' if row.quantity == 'survival' else ''}"
     name = "Survival" if row.quantity == "survival" else "RMST"
     shown = text if row.gate == schema.PASSED else "gate failed"
     return place, f"{name} at {significant(row.time)} mo, {unit}", shown

@@ -13,12 +13,10 @@ import xarray as xr
 
 from bayes_net.assumptions.hazard import Hazard, free_variables
 from bayes_net.assumptions.priors import Flat, HalfNormal, Prior, Priors
-from bayes_net.checks.gate import by_imputation
 from bayes_net.checks.influence import most_influential
 from bayes_net.checks.power import power_scaling, tipping_factor
 from bayes_net.checks.prediction import Prediction, prediction
 from bayes_net.data.terms import Response, Shrinkage, WithoutShrinkage
-from bayes_net.estimands.arms import arm_differences, comparable
 from bayes_net.estimands.ratios import OVER_TIME, arm_hazard_ratio, covariate_hazard_ratio, hazard_ratio
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.estimands.survival import median_survival, rmst, survival
@@ -28,11 +26,9 @@ from bayes_net.results.fits import Fitted, Job, before_data, profile_label, repo
 from bayes_net.schema import (
     ARM,
     ARM_EFFECT,
-    CHAIN,
     COVARIATE,
     COVARIATE_EFFECT,
     FAILED,
-    IMPUTATION,
     PASSED,
     PFS,
     SLOPE,
@@ -56,14 +52,17 @@ def loo_table(fits: Sequence[Fitted]) -> pd.DataFrame:
 def power_scaling_table(fits: Sequence[Fitted]) -> pd.DataFrame:
     """What decides each hazard ratio, priors or data: one row a fit, arm and component."""
     parts = [
-        power_scaling(f.fit).rename(columns={"label": ARM}).assign(**_about(f.job)).drop(columns="quantity")
+        power_scaling(f.fit)
+        .rename(columns={"label": ARM})
+        .assign(**about_job(f.job))
+        .drop(columns="quantity")
         for f in fits
         if SLOPE in f.fit["posterior"] and {"log_prior", "log_likelihood"} <= set(f.fit.children)
     ]
     if not parts:
         return pd.DataFrame()
     table = pd.concat(parts, ignore_index=True)
-    return table[[*_ABOUT, ARM, "component", "sensitivity", "shift", "reading"]]
+    return table[[*ABOUT, ARM, "component", "sensitivity", "shift", "reading"]]
 
 
 def influence_table(found: Sequence[tuple[Fitted, xr.Dataset]]) -> pd.DataFrame:
@@ -77,11 +76,11 @@ def influence_table(found: Sequence[tuple[Fitted, xr.Dataset]]) -> pd.DataFrame:
 
 def about_fits(found: Iterable[tuple[Fitted, pd.DataFrame]]) -> pd.DataFrame:
     """Tables of fits under each other, each row with what its fit is about."""
-    parts = [table.assign(**_about(f.job)) for f, table in found]
+    parts = [table.assign(**about_job(f.job)) for f, table in found]
     if not parts:
         return pd.DataFrame()
     table = pd.concat(parts, ignore_index=True)
-    return table[[*_ABOUT, *(name for name in table if name not in _ABOUT)]]
+    return table[[*ABOUT, *(name for name in table if name not in ABOUT)]]
 
 
 def prediction_tables(
@@ -122,16 +121,17 @@ def tipping_table(fits: Sequence[Fitted], bands: Sequence[float]) -> pd.DataFram
             band = next((band for band in bands if max(own, 1 - own) >= band), np.nan)
             known = not np.isnan(band)
             factor = float(tipping_factor(ratios.sel({ARM: arm}), band)) if known else np.nan
-            rows.append(_about(f.job) | {ARM: arm, "band": band, "factor": factor})
+            rows.append(about_job(f.job) | {ARM: arm, "band": band, "factor": factor})
     return pd.DataFrame(rows)
 
 
-_ABOUT = ("endpoint", "population", "measure", "landmark", "biased")
+ABOUT = ("endpoint", "population", "measure", "landmark", "biased")
 
 
-def _about(job: Job) -> dict[str, object]:
+def about_job(job: Job) -> dict[str, object]:
+    """What a fit is about, by column."""
     measure, at = next(reported_scales(job.measure))[0], job.landmark
-    return dict(zip(_ABOUT, (job.endpoint, job.population, measure, at.label, at.biased), strict=True))
+    return dict(zip(ABOUT, (job.endpoint, job.population, measure, at.label, at.biased), strict=True))
 
 
 def over_time_tables(
@@ -148,11 +148,11 @@ def over_time_tables(
             parts = [
                 steps_over_time(quantity, f, ci_prob=ci_prob, interval=interval)
                 .rename(columns=names)
-                .assign(**_about(f.job), gate=PASSED if f.gate.passed else FAILED)
+                .assign(**about_job(f.job), gate=PASSED if f.gate.passed else FAILED)
                 for f in fits
                 if quantity.used(f.fit["posterior"])
             ]
-            columns = [*_ABOUT, ARM, "start", "end", "events", name, "lower", "upper", "level", "interval"]
+            columns = [*ABOUT, ARM, "start", "end", "events", name, "lower", "upper", "level", "interval"]
             columns += [f"mcse_{name}", "mcse_lower", "mcse_upper", "ess_bulk", "ess_tail", "rhat", "gate"]
             yield quantity.name, pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame()
 
@@ -185,7 +185,7 @@ def survival_table(
                 table["time"] = horizon if quantity == "rmst" else np.nan
             reach = table["estimate"] if quantity == "median" else table["time"]
             table = table.assign(
-                **_about(f.job) | {"measure": measure.label},
+                **about_job(f.job) | {"measure": measure.label},
                 quantity=quantity,
                 profile=[profile_label(measure, s) for s in table["shrinkage"]],
                 beyond_follow_up=reach > table[ARM].map(follow_up),
@@ -193,7 +193,7 @@ def survival_table(
             # an arm that has nobody left at this landmark would show nothing but its prior
             has_patients = table[ARM].map(dict(zip(data.arms, data.n_by_arm > 0, strict=True)))
             parts.append(table[has_patients & ((quantity == "median") | ~table["beyond_follow_up"])])
-    columns = [*_ABOUT, ARM, "profile", "quantity", "time", "beyond_follow_up"]
+    columns = [*ABOUT, ARM, "profile", "quantity", "time", "beyond_follow_up"]
     columns += ["estimate", "lower", "upper", "level", "interval", "mcse", "ess_bulk", "rhat"]
     return pd.concat(parts, ignore_index=True)[columns]
 
@@ -222,57 +222,6 @@ def of_last(function: Callable[[xr.DataTree], Drawn]) -> Callable[[xr.DataTree],
         return last[0][1]
 
     return found
-
-
-OWN_PATIENTS, ALL_PATIENTS = "the arm's own patients", "the covariates of all patients"
-"""Over whom an arm's survival is averaged, where arms are compared."""
-
-
-def arm_difference_table(
-    fits: Sequence[Fitted], *, times: Sequence[float], horizon: float, ci_prob: float, interval: str
-) -> pd.DataFrame:
-    """Each later arm minus the first, at times that both are followed for: differences of survival and of the
-    restricted mean, by endpoint and landmark.
-
-    Columns: what it is about, arm, against, averaged_over, quantity (survival, rmst), time (months),
-    estimate, lower, upper, level, interval, prob_above_0, mcse, ess_bulk, rhat, gate. Without several arms
-    empty.
-    """
-    parts = []
-    endpoints = dict.fromkeys(f.job.endpoint for f in fits if len(f.job.data.arms) > 1)
-    for f in (f for endpoint in endpoints for f in primary(fits, endpoint)):
-        data, everyone = f.job.data, isinstance(f.job.measure, WithoutShrinkage)
-        if not comparable(f.fit, data, everyone=everyone):
-            continue  # the report says which arms no study has together
-        drawn = _differences(f, times, horizon=horizon, everyone=everyone)
-        reach = dict(zip(data.arms, np.minimum(data.last_follow_up, data.last_follow_up[0]), strict=True))
-        for quantity, draws in drawn.data_vars.items():
-            table = summarise(draws, ci_prob=ci_prob, interval=interval, limits=False)
-            table["prob_above_0"] = np.ravel(probability(draws, above=0.0).values)
-            table = table.rename(columns={"interval_kind": "interval"}).assign(
-                **_about(f.job) | {"measure": f.job.measure.label},
-                against=data.arms[0],
-                averaged_over=ALL_PATIENTS if everyone else OWN_PATIENTS,
-                quantity=quantity,
-                gate=PASSED if f.gate.passed else FAILED,
-            )
-            if quantity == "rmst":
-                table["time"] = horizon
-            parts.append(table[table["time"] <= table[ARM].map(reach)])
-    columns = [*_ABOUT, ARM, "against", "averaged_over", "quantity", "time", "estimate", "lower", "upper"]
-    columns += ["level", "interval", "prob_above_0", "mcse", "ess_bulk", "rhat", "gate"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-
-
-def _differences(f: Fitted, times: Sequence[float], **how: Any) -> xr.Dataset:
-    """Differences of arms; where covariates are missing, of each imputation's patients by its own draws."""
-    if not f.job.completed:
-        return arm_differences(f.fit, f.job.data, times, **how)
-    fits = [tree for tree, _ in by_imputation(f.fit, {}).values()]
-    parts = [
-        arm_differences(own, data, times, **how) for own, data in zip(fits, f.job.completed, strict=True)
-    ]
-    return xr.concat(parts, dim=CHAIN).assign_coords({IMPUTATION: f.fit["posterior"][IMPUTATION]})
 
 
 def primary(fits: Sequence[Fitted], endpoint: str = PFS) -> list[Fitted]:

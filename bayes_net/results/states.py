@@ -1,5 +1,5 @@
-"""Tables of what goes beyond one landmark: of an illness-death model the steps from state to state and where
-patients are by and by, and of several landmarks what they say together."""
+"""Tables of what goes beyond one arm or landmark: differences of arms; of an illness-death model the steps
+from state to state and where patients are by and by; and of several landmarks what they say together."""
 
 from __future__ import annotations
 
@@ -11,15 +11,124 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.assumptions.hazard import Hazard
+from bayes_net.checks.gate import by_imputation
 from bayes_net.data.follow_up import TO_PROGRESSION
 from bayes_net.data.landmarks import LandmarkSet
-from bayes_net.data.terms import Response
-from bayes_net.estimands.arms import STATES, state_probabilities
+from bayes_net.data.terms import Response, WithoutShrinkage
+from bayes_net.estimands.arms import (
+    OWN_PATIENTS,
+    OWN_SHRINKAGE,
+    SAME_SHRINKAGE,
+    STATES,
+    arm_differences,
+    comparable,
+    state_probabilities,
+)
 from bayes_net.estimands.summary import probability, summarise
 from bayes_net.inference.across_landmarks import across_landmarks
 from bayes_net.results.curves import CURVE_POINTS, origin_of
 from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, profile_label, reported_scales
-from bayes_net.schema import ARM, FAILED, LANDMARK, PASSED, SAMPLE_DIMS, SLOPE, STATE
+from bayes_net.results.patients import ABOUT, about_job, primary
+from bayes_net.schema import (
+    ARM,
+    CHAIN,
+    FAILED,
+    IMPUTATION,
+    LANDMARK,
+    PASSED,
+    SAMPLE_DIMS,
+    SLOPE,
+    STATE,
+)
+
+EVERYONE, ALIKE = "the covariates of all patients", "the shrinkage and covariates of all patients"
+OWN, STANDARDISED = "each arm's own patients", "the covariates of all patients and each arm's own shrinkage"
+"""Over whom an arm's survival is averaged, where arms are compared."""
+NOT_RANDOMISED = "not a randomised comparison: patients were selected by reaching the landmark"
+
+
+def arm_difference_table(
+    fits: Sequence[Fitted],
+    *,
+    times: Sequence[float],
+    horizon: float,
+    ci_prob: float,
+    interval: str,
+    over: str = OWN_SHRINKAGE,
+) -> pd.DataFrame:
+    """Each later arm minus the first, at times that both are followed for: differences of survival and of the
+    restricted mean, by endpoint and landmark, averaged ``over`` patients as ``arm_differences`` has it.
+
+    Where no weights give an arm the covariates of all, each is averaged over its own patients.
+
+    Columns: what it is about, arm, against, averaged_over, quantity (survival, rmst), time (months),
+    estimate, lower, upper, level, interval, prob_above_0, mcse, ess_bulk, rhat, gate; what is compared, of
+    the arm and of the one it is compared with (``of_arm``, ``of_against``, each with lower and upper), and
+    how many patients with equal weights would tell as much (``n_arm``, ``n_against``); and ``note``,
+    ``NOT_RANDOMISED`` after a landmark that is not randomisation. Without several arms empty.
+    """
+    parts = []
+    endpoints = dict.fromkeys(f.job.endpoint for f in fits if len(f.job.data.arms) > 1)
+    how: dict[str, Any] = {"ci_prob": ci_prob, "interval": interval, "limits": False}
+    for f in (f for endpoint in endpoints for f in primary(fits, endpoint)):
+        data, chosen = f.job.data, _possible(f, over)
+        if chosen is None:
+            continue  # the report says which arms no study has together
+        drawn = _differences(f, times, horizon=horizon, over=chosen)
+        reach = dict(zip(data.arms, np.minimum(data.last_follow_up, data.last_follow_up[0]), strict=True))
+        for quantity in ("survival", "rmst"):
+            table = summarise(drawn[quantity], **how)
+            table["prob_above_0"] = np.ravel(probability(drawn[quantity], above=0.0).values)
+            for side, name in (("later", "of_arm"), ("first", "of_against")):
+                level = summarise(drawn[f"{quantity}_{side}"].rename(quantity), **how)
+                ends = {"estimate": name, "lower": f"{name}_lower", "upper": f"{name}_upper"}
+                table[list(ends.values())] = level[list(ends)].to_numpy()
+                table[name.replace("of", "n")] = table[ARM].map(drawn[f"n_{side}"].to_series())
+            table = table.rename(columns={"interval_kind": "interval"}).assign(
+                **about_job(f.job) | {"measure": f.job.measure.label},
+                against=data.arms[0],
+                averaged_over=_averaged_over(f, chosen),
+                quantity=quantity,
+                gate=PASSED if f.gate.passed else FAILED,
+                note=NOT_RANDOMISED if f.job.landmark.months > 0 or f.job.landmark.biased else "",
+            )
+            if quantity == "rmst":
+                table["time"] = horizon
+            parts.append(table[table["time"] <= table[ARM].map(reach)])
+    columns = [*ABOUT, ARM, "against", "averaged_over", "quantity", "time", "estimate", "lower", "upper"]
+    columns += ["level", "interval", "prob_above_0", "mcse", "ess_bulk", "rhat", "gate"]
+    columns += [f"{name}{end}" for name in ("of_arm", "of_against") for end in ("", "_lower", "_upper")]
+    columns += ["n_arm", "n_against", "note"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _possible(f: Fitted, over: str) -> str | None:
+    """``over``, or else each arm's own patients; None where no study has both arms."""
+    every = f.job.completed or (f.job.data,)
+    ways = dict.fromkeys((over, OWN_PATIENTS))
+    return next((way for way in ways if all(comparable(f.fit, data, over=way) for data in every)), None)
+
+
+def _averaged_over(f: Fitted, over: str) -> str:
+    if isinstance(f.job.measure, WithoutShrinkage) and over != OWN_PATIENTS:
+        return EVERYONE
+    if not f.job.data.covariate_names and over == OWN_SHRINKAGE:
+        return OWN  # there is nothing to standardise by
+    return {OWN_SHRINKAGE: STANDARDISED, SAME_SHRINKAGE: ALIKE, OWN_PATIENTS: OWN}[over]
+
+
+def _differences(f: Fitted, times: Sequence[float], **how: Any) -> xr.Dataset:
+    """Differences of arms; where covariates are missing, of each imputation's patients by its own draws."""
+    if not f.job.completed:
+        return arm_differences(f.fit, f.job.data, times, **how)
+    fits = [tree for tree, _ in by_imputation(f.fit, {}).values()]
+    parts = [
+        arm_differences(own, data, times, **how) for own, data in zip(fits, f.job.completed, strict=True)
+    ]
+    worth = {name: sum(part[name] for part in parts) / len(parts) for name in ("n_first", "n_later")}
+    drawn = xr.concat([part.drop_vars(worth) for part in parts], dim=CHAIN)
+    return drawn.assign(worth).assign_coords({IMPUTATION: f.fit["posterior"][IMPUTATION]})
+
 
 ALIVE = "alive"
 """With progression or without: overall survival."""

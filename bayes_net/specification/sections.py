@@ -331,6 +331,9 @@ class ReportSection(Section):
     """Times after the landmark at which survival is reported."""
     horizon: PositiveLength = Duration(12, "mo")
     """Until when the restricted mean survival time counts, after the landmark."""
+    arms_over: Literal["own shrinkage", "same shrinkage", "own patients"] = "own shrinkage"
+    """Over whom arms are averaged to compare them: the covariates of all and each arm's own shrinkage, the
+    covariates and shrinkage of all in each arm, or each arm's own patients as they are."""
     profiles: Annotated[tuple[Annotated[Number, Field(le=100)], ...], Field(min_length=1)] = (0.0, 30.0)
     """Shrinkage in points of the patients whose survival is shown; below 0 is growth."""
     patient_level_figures: Flag = False

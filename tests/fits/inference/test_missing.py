@@ -25,7 +25,7 @@ from bayes_net.inference.missing import (
 )
 from bayes_net.inference.patients import fit
 from bayes_net.inference.sampling import Sampler
-from bayes_net.results.patients import arm_difference_table
+from bayes_net.results.states import arm_difference_table
 from bayes_net.schema import COVARIATE_EFFECT, IMPUTATION
 
 LEVELS = Covariate("x", levels=("0", "1", "2"))

@@ -131,7 +131,7 @@ def xr_months(months):
 
 def test_everyone_in_an_arm_has_its_hazard_ratios(fitted):
     data, tree = fitted
-    found = arm_differences(tree, data, [100.0], horizon=100.0, everyone=True)["survival"].squeeze()
+    found = arm_differences(tree, data, [100.0], horizon=100.0, over="same shrinkage")["survival"].squeeze()
     each = []
     for arm in ARMS:
         total = 0.0

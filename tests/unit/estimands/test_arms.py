@@ -52,10 +52,62 @@ def test_the_restricted_mean_is_the_area_between_the_curves(rng, horizon):
     np.testing.assert_allclose(found, area, rtol=1e-9)
 
 
+def test_what_is_compared_stands_beside_the_difference(rng):
+    found = arm_differences(with_slopes(rng), exposure(rng), TIMES, horizon=10.0)
+    for quantity in ("survival", "rmst"):
+        first, later = found[f"{quantity}_first"], found[f"{quantity}_later"]
+        np.testing.assert_allclose(later - first, found[quantity], rtol=1e-12)
+    assert (found["n_first"].item(), found["n_later"].item()) == pytest.approx((5.0, 4.0))
+
+
+def of_grades(rng, n=40):
+    """Patients of two grades, which the arms have in other shares; who has which shrinks otherwise."""
+    data, grade = exposure(rng, n), (rng.random(n) < np.where(np.arange(n) % 2, 0.7, 0.3)).astype(float)
+    return replace(data, covariates=grade[:, None], covariate_names=("grade",), score=data.score + grade)
+
+
+def with_slopes_and_grade(rng):
+    log_hazard, slope = draws(rng, 2, 3, sd=0.4) - 2.5, draws(rng, 2, sd=0.3)
+    return invented(log_hazard, cuts=CUTS, slope=slope, covariates={"grade": draws(rng, sd=0.5)})
+
+
+def curve_of(fit, arm, score, grade):
+    """Survival at 4 months, (chain, draw, patient), of patients put into an arm."""
+    posterior = fit["posterior"]
+    hazard = np.exp(posterior["log_hazard"].values[:, :, arm])
+    slope, effect = posterior["slope"].values[:, :, arm, None], posterior["log_hr_covariate"].values
+    spent = (hazard[..., 0] * 3 + hazard[..., 1] * 1)[..., None]
+    return np.exp(-spent * np.exp(slope * score + effect * grade))
+
+
+def test_each_arm_has_the_grades_of_all_and_the_shrinkage_of_its_own_patients_with_them(rng):
+    """Of one category it is the mean of each level's mean, with the level's share of all (Robins 1986)."""
+    fit, data = with_slopes_and_grade(rng), of_grades(rng)
+    found, grade = arm_differences(fit, data, [4.0], horizon=6.0), data.covariates[:, 0]
+    for side, a in (("first", 0), ("later", 1)):
+        expected = 0.0
+        for level in (0.0, 1.0):
+            own = (data.arm == a) & (grade == level)
+            mean = curve_of(fit, a, data.score[own], level).mean(axis=-1)
+            expected = expected + mean * (grade == level).mean()
+        np.testing.assert_allclose(found[f"survival_{side}"].values[..., 0, 0], expected, rtol=1e-9)
+        assert found[f"n_{side}"].item() < (data.arm == a).sum()
+
+
+def test_at_the_same_shrinkage_every_patient_is_put_into_each_arm(rng):
+    fit, data = with_slopes_and_grade(rng), of_grades(rng)
+    found = arm_differences(fit, data, [4.0], horizon=6.0, over="same shrinkage")["survival"]
+    curves = [curve_of(fit, a, data.score, data.covariates[:, 0]).mean(axis=-1) for a in (0, 1)]
+    np.testing.assert_allclose(found.values[..., 0, 0], curves[1] - curves[0], rtol=1e-12)
+    as_they_are = arm_differences(fit, data, [4.0], horizon=6.0, over="own patients")["survival"]
+    own = standardised_survival(fit, data, [4.0])
+    np.testing.assert_allclose(as_they_are.isel(arm=0), own.isel(arm=1) - own.isel(arm=0), rtol=1e-12)
+
+
 def test_everyone_is_given_to_each_arm_where_there_is_no_shrinkage(rng):
     fit = invented(draws(rng, 2, 3, sd=0.4) - 2.5, cuts=CUTS, covariates={"age": draws(rng, sd=0.3)})
     data = replace(exposure(rng), covariates=rng.normal(size=(9, 1)), covariate_names=("age",))
-    found = arm_differences(fit, data, [4.0], horizon=6.0, everyone=True)["survival"]
+    found = arm_differences(fit, data, [4.0], horizon=6.0)["survival"]
     hazard = np.exp(fit["posterior"]["log_hazard"].values)
     relative = np.exp(fit["posterior"]["log_hr_covariate"].values * data.covariates[:, 0])
     spent = hazard[..., 0] * 3 + hazard[..., 1] * 1
@@ -65,8 +117,11 @@ def test_everyone_is_given_to_each_arm_where_there_is_no_shrinkage(rng):
 
 def test_what_cannot_be_compared_is_refused(rng):
     fit, data = with_slopes(rng), exposure(rng)
-    with pytest.raises(InputError, match="everyone=True needs a model without shrinkage"):
-        arm_differences(fit, data, TIMES, horizon=6.0, everyone=True)
+    with pytest.raises(InputError, match="over = 'all' is unknown; expected one of own shrinkage"):
+        arm_differences(fit, data, TIMES, horizon=6.0, over="all")
+    apart = replace(of_grades(rng), covariates=(np.arange(40) % 2)[:, None].astype(float))
+    with pytest.raises(InputError, match="no weights give the patients of control the covariates"):
+        arm_differences(with_slopes_and_grade(rng), apart, TIMES, horizon=6.0)
     with pytest.raises(InputError, match="a difference of arms needs two"):
         arm_differences(fit, replace(data, arms=("A",), arm=np.zeros(9, int)), TIMES, horizon=6.0)
 

@@ -13,11 +13,19 @@ from bayes_net.assumptions.hazard import SLOPE_FORMS, TIME_VARYING
 from bayes_net.errors import InputError
 from bayes_net.figures.captions import PATIENTS
 from bayes_net.numbers import format_estimate
-from bayes_net.report.patients import CHANGES, SECTIONS, conflict_in_words, judged_ratios, patients_page
+from bayes_net.report.patients import (
+    CHANGES,
+    SECTIONS,
+    arms_in_words,
+    conflict_in_words,
+    judged_ratios,
+    patients_page,
+)
 from bayes_net.report.tables import hazard_ratio_table, probability_table
 from bayes_net.report.words import answer, failed_rows, question, rests_on, short_answer
 from bayes_net.results.columns import judged
 from bayes_net.results.folder import Illustration
+from bayes_net.results.states import EVERYONE, OWN
 from bayes_net.schema import ANY_TIME
 
 KEYS = {section.key for section in SECTIONS}
@@ -119,9 +127,29 @@ def test_every_endpoint_that_was_analysed_is_in_the_answer():
 
 def test_differences_of_arms_are_no_randomised_comparison():
     html = body(patients_page(fake_results.content()))
-    assert "This is not a randomised comparison" in html
-    assert "+5.2 (−4.8 to +15.2), Pr(&gt; 0) 0.91" in html  # percentage points
-    assert "+0.8 (+0.7 to +0.9), Pr(&gt; 0) 0.91" in html  # months
+    label = "<strong>Not a randomised comparison</strong>: patients were selected by reaching the landmark."
+    assert label in html
+    # percentage points, months
+    assert "+5.2 (−4.8 to +15.2), Pr(&gt; 0) 0.91; 46.8 against 41.6 %" in html
+    assert "+0.8 (+0.7 to +0.9), Pr(&gt; 0) 0.91; 7.6 against 6.7<" in html
+
+
+def test_over_whom_arms_are_averaged_is_said():
+    own = fake_results.arm_differences()
+    (whole, label) = arms_in_words(own)
+    assert whole.startswith(
+        "Averaged over the covariates of all patients and each arm's own shrinkage: the whole"
+    )
+    assert "Not a randomised" in label
+    mixed = own.assign(averaged_over=own["averaged_over"].where(own["landmark"] == "150 d", OWN))
+    assert [text.split(":")[0] for text in arms_in_words(mixed)[:2]] == [
+        "Averaged over the covariates of all patients and each arm's own shrinkage (150 d)",
+        "Averaged over each arm's own patients (no limit)",
+    ]
+    at_zero = own.assign(note="", averaged_over=EVERYONE)
+    assert arms_in_words(at_zero)[1:] == [
+        "From randomisation (0 d) it compares treatments, if patients were randomised."
+    ]
 
 
 def test_the_short_answer_is_a_sentence_per_endpoint_treated_arm_first():
