@@ -86,7 +86,17 @@ def survival(
     covariates: Mapping[str, float | str] | None = None,
     study: str | None = None,
 ) -> xr.DataArray:
-    """Probability of being free of the event at ``times``, dims and arguments of ``cumulative_hazard``."""
+    """Probability of being free of the event at ``times``, dims and arguments of ``cumulative_hazard``.
+
+    Raises
+    ------
+    InputError
+        As of ``cumulative_hazard``; or the fit is of all follow-up in stretches (``time_dependent``), with
+        the shrinkage that each patient had so far. Hazards at one shrinkage then add up to no probability of
+        survival: shrinkage is measured only of who is still followed (Kalbfleisch and Prentice 2002,
+        doi:10.1002/9781118032985, section 6.3).
+    """
+    _refuse_so_far(fit, "survival")
     found = cumulative_hazard(fit, times, shrinkage=shrinkage, covariates=covariates, study=study)
     return np.exp(-found).rename("survival")
 
@@ -101,6 +111,7 @@ def conditional_survival(
     study: str | None = None,
 ) -> xr.DataArray:
     """Probability of being event-free ``times`` months after having been so for ``given`` months."""
+    _refuse_so_far(fit, "conditional survival")
     both = [given, *(given + t for t in times)]
     total = cumulative_hazard(fit, both, shrinkage=shrinkage, covariates=covariates, study=study)
     later = total.isel({TIME: slice(1, None)}) - total.isel({TIME: 0}, drop=True)
@@ -119,6 +130,7 @@ def median_survival(
     The time at which the cumulative hazard reaches log 2. A median beyond the last follow-up is an
     extrapolation of the last interval's hazard.
     """
+    _refuse_so_far(fit, "median survival")
     hazard = _hazard(fit, shrinkage, covariates, study)
     own = _median(fit, hazard)
     if STUDY not in hazard.dims:
@@ -175,12 +187,25 @@ def rmst(
     The area under S(t), exact for piecewise-constant hazards. Royston and Parmar 2013,
     doi:10.1186/1471-2288-13-152.
     """
+    _refuse_so_far(fit, "the restricted mean")
     hazard = _hazard(fit, shrinkage, covariates, study)
     months = _by_interval(fit, np.array([horizon])).isel({TIME: 0}, drop=True)
     pieces = hazard * months
     at_start = np.exp(-(pieces.cumsum(INTERVAL, skipna=False) - pieces))
     found = (at_start * average_survival(pieces) * months).sum(INTERVAL, skipna=False)
     return (_average(fit, found) if STUDY in found.dims else found).rename("rmst")
+
+
+def _refuse_so_far(fit: xr.DataTree, what: str) -> None:
+    """Raise an ``InputError`` for a fit of follow-up in stretches, whose shrinkage is that so far."""
+    if "constant_data" in fit.children and bool(
+        fit["constant_data"].get("in_stretches", xr.DataArray(False)).any()
+    ):
+        raise InputError(
+            f"{what} is asked of a fit of all follow-up, with the shrinkage that each patient had so far; "
+            "nobody has one shrinkage from the start to death, and its hazards mean no survival. Expected "
+            "a fit from a landmark on, as of expose; cumulative_hazard adds up hazards at one shrinkage"
+        )
 
 
 def average_survival(pieces: Any) -> Any:

@@ -175,6 +175,7 @@ def _constants(data: AnyExposure, hazard: Hazard) -> xr.Dataset:
             "n": (ARM, data.n_by_arm),
             "n_events": (ARM, data.events.sum(axis=1)),
             "last_follow_up": (ARM, data.last_follow_up),
+            "in_stretches": ((), getattr(data, "patient", None) is not None),
             **({"study_share": (data.strata_dims, _shares(data, hazard))} if data.studies else {}),
         },
         _coords(data),

@@ -243,6 +243,8 @@ def before_data(fit: xr.DataTree) -> xr.DataTree | None:
     if "prior" not in fit.children:
         return None
     groups = {name: fit[name].to_dataset() for name in ("prior", "constant_data")}
+    # a prior of hazards is judged by the survival that they would mean, whatever the data are
+    groups["constant_data"] = groups["constant_data"].drop_vars("in_stretches", errors="ignore")
     return xr.DataTree.from_dict(
         {
             "/": xr.Dataset(attrs=fit.attrs),

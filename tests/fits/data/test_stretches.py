@@ -35,6 +35,7 @@ from bayes_net.errors import CohortWarning, InputError
 from bayes_net.inference.closed_form import log_likelihood
 from bayes_net.inference.imputation import impute_censored
 from bayes_net.model.hazard import hazard_model
+from bayes_net.results.fits import before_data
 
 
 def stretches(data, *, seed=4):
@@ -196,6 +197,39 @@ def test_what_takes_a_patient_for_an_entry_refuses_stretches(what):
     data = replace(stretches(patients()), last_assessment=None)
     with pytest.raises(InputError, match=f"given for {what}; expected each patient's whole follow-up"):
         NOT_OF_STRETCHES[what](data, None)
+
+
+@pytest.fixture(scope="module")
+def so_far():
+    return bn.fit(stretches(patients(n=60, seed=4)), seed=1, sampler=bn.Sampler(100, 100, 2, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("what", "asked"),
+    {
+        "survival": lambda fit: bn.survival(fit, [6.0], shrinkage=[0, 30]),
+        "conditional survival": lambda fit: bn.estimands.conditional_survival(fit, [6.0], given=3.0),
+        "median survival": lambda fit: bn.median_survival(fit),
+        "the restricted mean": lambda fit: bn.rmst(fit, horizon=6.0),
+    }.items(),
+)
+def test_hazards_of_the_shrinkage_so_far_mean_no_survival(so_far, what, asked):
+    with pytest.raises(InputError, match=f"^{what} is asked of a fit of all follow-up"):
+        asked(so_far)
+    landmark = bn.fit(patients(n=60), seed=1, sampler=bn.Sampler(100, 100, 2, 0.9))
+    assert np.isfinite(asked(landmark)).all()
+    beside = bn.inference.stack({"36 w": landmark, "any time": so_far}, dim="landmark")
+    with pytest.raises(InputError, match=f"^{what} is asked of"):
+        asked(beside)
+    assert np.isfinite(asked(beside.sel(landmark=["36 w"]))).all()
+
+
+def test_hazards_at_one_shrinkage_can_still_be_added_up_and_the_prior_judged(so_far):
+    posterior = so_far["posterior"]
+    found = bn.estimands.cumulative_hazard(so_far, [1.0], shrinkage=[20.0]).squeeze()
+    first = posterior["log_hazard"].isel(interval=0) + 2 * posterior["slope"]
+    np.testing.assert_allclose(found, np.exp(first), rtol=1e-12)
+    assert np.isfinite(bn.survival(before_data(so_far), [12.0])).all()
 
 
 COX = {  # survival 3.5-3: coxph(Surv(entry, time, event) ~ x [+ progressed], ties = "breslow"), by arm
