@@ -103,10 +103,11 @@ def free_variables(hazard: Hazard, data: AnyExposure) -> dict[str, FreeVariable]
     ``level_at_events``, where it has steps.
     """
     stratum, boundary = walks_of(hazard, data), "boundary"
+    stated = hazard.priors.of_measure(data.measure)
     free: dict[str, FreeVariable] = {}
 
     def add(name: str, key: str, dims: tuple[str, ...], in_words: str, **more: Any) -> None:
-        free[name] = FreeVariable(getattr(hazard.priors, key), dims, key, in_words, **more)
+        free[name] = FreeVariable(getattr(stated, key), dims, key, in_words, **more)
 
     if hazard.smoothing == INDEPENDENT:
         dims = (*stratum, INTERVAL)

@@ -13,7 +13,9 @@ import numpy as np
 from scipy import optimize, special
 from scipy.special import logit
 
+from bayes_net.data.terms import Measure, Response
 from bayes_net.errors import InputError
+from bayes_net.schema import POINTS_PER_UNIT
 
 __all__ = [
     "Borrowing",
@@ -27,6 +29,7 @@ __all__ = [
     "hazard_change_prior",
     "hazard_ratio_prior",
     "median_survival_prior",
+    "per_ten_points_prior",
     "probability_prior",
     "slope_change_prior",
 ]
@@ -66,6 +69,15 @@ class MedianSurvival(Normal):
     where arms share their baseline about the average over arms, so that it does not matter which arm comes
     first. A log hazard that is given as such is, as an intercept of a regression, that of the first arm at a
     score and covariates of 0.
+    """
+
+
+@dataclass(frozen=True)
+class PerTenPoints(Normal):
+    """The normal distribution of a log hazard ratio that a statement per 10 points of shrinkage means.
+
+    It is one statement about shrinkage in whatever way that enters: of a model of response the prior of the
+    log hazard ratio follows from it (``response_prior``).
     """
 
 
@@ -133,6 +145,32 @@ def contrast_prior(prior: Prior, units: float, *, over: str) -> Prior:
     return Normal(prior.mean * units, prior.sd * units, f"{prior.statement} {over}")
 
 
+def per_ten_points_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> PerTenPoints:
+    """Normal prior of the slope with ``ci_prob`` of hazard ratios per 10 points of shrinkage between the
+    limits; of a ``Response`` the prior follows from it. A prior by ``hazard_ratio_prior`` is of the score as
+    it is, be it of 10 points or of response."""
+    own = hazard_ratio_prior(lower, upper, ci_prob=ci_prob)
+    return PerTenPoints(own.mean, own.sd, own.statement)
+
+
+ASSUMED_APART = 35.0
+"""Points by which responders have shrunk more than others, where scans have no sizes to tell it from."""
+
+
+def between_responses(apart: float | None) -> tuple[float, str]:
+    """The points that lie between responders and others, assumed where they are not known, and in words."""
+    points = ASSUMED_APART if apart is None else apart
+    return points, f"{points:g} points{' (assumed)' if apart is None else ''} between responders and others"
+
+
+def response_prior(prior: Prior, apart: float | None) -> Prior:
+    """The prior of the log hazard ratio of response that ``prior`` of the slope per 10 points means, where
+    responders have shrunk by ``apart`` points more than others (None: not known)."""
+    points, between = between_responses(apart)
+    over = f"per {POINTS_PER_UNIT:g} points, times {between}"
+    return contrast_prior(prior, points / POINTS_PER_UNIT, over=over)
+
+
 def median_survival_prior(lower: float, upper: float, *, ci_prob: float = 0.95) -> MedianSurvival:
     """Normal prior of the log hazard per month, from an interval of median survival in months.
 
@@ -180,14 +218,15 @@ class Priors:
 
     ``level`` is of the (time-averaged) log hazard per month at the reference (where arms share it, see
     ``MedianSurvival``), ``step_sd`` of the random walk's standard deviation over 12 months, ``slope`` of the
-    log hazard ratio per unit of score, ``arm_effect`` of the arm's log hazard ratio, ``covariate`` of each
+    log hazard ratio per unit of score (one that is stated per 10 points, as by default, means another of
+    response: ``of_measure``), ``arm_effect`` of the arm's log hazard ratio, ``covariate`` of each
     covariate's. Of slopes that vary over time ``slope`` is the average over time, and ``slope_step_sd`` of
     the standard deviation of its random walk over 12 months.
     """
 
     level: Prior = field(default_factory=lambda: median_survival_prior(2.0, 80.0))
     step_sd: HalfNormal = field(default_factory=lambda: hazard_change_prior(4.0))
-    slope: Prior = field(default_factory=lambda: hazard_ratio_prior(0.5, 2.0))
+    slope: Prior = field(default_factory=lambda: per_ten_points_prior(0.5, 2.0))
     arm_effect: Prior = field(default_factory=lambda: hazard_ratio_prior(0.1, 10.0))
     covariate: Prior = field(default_factory=lambda: hazard_ratio_prior(0.25, 4.0))
     slope_step_sd: HalfNormal = field(default_factory=lambda: slope_change_prior(2.0))
@@ -196,6 +235,12 @@ class Priors:
         for name in ("step_sd", "slope_step_sd"):
             if not isinstance(prior := getattr(self, name), HalfNormal):
                 raise InputError(f"{name} has prior {prior}; expected a HalfNormal, for it is positive")
+
+    def of_measure(self, measure: Measure) -> Priors:
+        """What they are of a model in which shrinkage enters so."""
+        if isinstance(measure, Response) and isinstance(self.slope, PerTenPoints):
+            return replace(self, slope=response_prior(self.slope, measure.apart))
+        return self
 
 
 GAUSSIAN_PROCESS, INDEPENDENT, EXCHANGEABLE = "gaussian process", "independent", "exchangeable"

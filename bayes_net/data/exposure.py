@@ -15,7 +15,7 @@ import pandas as pd
 from bayes_net.data.assessments import AT_THE_SCAN, BETWEEN_SCANS, PROGRESSION
 from bayes_net.data.intervals import PER_STUDY, STUDIES, Baselines, checked_cuts, one_hot, person_time
 from bayes_net.data.landmarks import LandmarkSet
-from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, check_measure
+from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, check_measure, of_landmarks
 from bayes_net.errors import InputError, listed
 from bayes_net.numbers import counted
 from bayes_net.schema import ARM, INTERVAL, PATIENT, STUDY, Duration
@@ -277,6 +277,7 @@ def expose(
             "a hazard cannot be learnt. Leave this landmark out"
         )
     check_measure(measure, sized=landmarks.sized)
+    measure = of_landmarks(measure, landmarks)
     missing = table["shrinkage"].isna()
     if isinstance(measure, Shrinkage) and missing.any():
         raise InputError(

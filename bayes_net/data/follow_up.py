@@ -21,7 +21,15 @@ from bayes_net.data.cohort import Cohort
 from bayes_net.data.exposure import Exposure, checked_progression, of_studies
 from bayes_net.data.intervals import PER_STUDY, checked_cuts
 from bayes_net.data.landmarks import LandmarkSet
-from bayes_net.data.terms import Covariate, Measure, Response, Shrinkage, WithoutShrinkage, check_measure
+from bayes_net.data.terms import (
+    Covariate,
+    Measure,
+    Response,
+    Shrinkage,
+    WithoutShrinkage,
+    check_measure,
+    of_landmarks,
+)
 from bayes_net.errors import InputError, listed
 from bayes_net.schema import ALIVE, ARM, OS, PFS, STUDY, Duration, duration
 from bayes_net.tables.reading import months_on_grid
@@ -223,6 +231,7 @@ def transitions(
     if landmarks.intention_to_treat:
         raise InputError("transitions are of patients with a scan; landmark without intention_to_treat")
     check_measure(measure, sized=landmarks.sized)
+    measure = of_landmarks(measure, landmarks)
     table, people = landmarks.at(label), cohort.patients
     place = pd.Index(people["patient"]).get_indexer(table["patient"])
     start = landmarks.landmark(label).months

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.interpolate import CubicSpline
 
 from bayes_net.data.assessments import RESPONSE_POINTS
-from bayes_net.data.landmarks import response
+from bayes_net.data.landmarks import LandmarkSet, response
 from bayes_net.errors import InputError, listed
 from bayes_net.schema import ARM, POINTS_PER_UNIT
 from bayes_net.tables.values import as_levels
@@ -63,6 +63,9 @@ class Response:
     """Best shrinkage cut in two: 1 for at least ``threshold`` points, else 0."""
 
     threshold: float = 30.0
+    apart: float | None = field(default=None, compare=False)
+    """By how many points responders have shrunk more than others, by which a prior per 10 points becomes one
+    of response; ``expose`` takes it from its landmark set. None: not known."""
 
     @property
     def label(self) -> str:
@@ -112,15 +115,42 @@ def check_measure(measure: Measure, *, sized: bool) -> None:
         )
 
 
+def points_apart(landmarks: LandmarkSet, measure: Response) -> float | None:
+    """By how many points responders have shrunk more than others, to the point: the difference of mean best
+    shrinkage at each true landmark, averaged over responders. None: scans have no sizes, or no landmark has
+    both.
+
+    It is taken from shrinkage alone, never from what followed, so that a prior may rest on it.
+    """
+    if not landmarks.sized:
+        return None
+    true, found, weights = [at for at in landmarks.landmarks if not at.biased] or landmarks.landmarks, [], []
+    for at in true:
+        shrinkage = landmarks.at(at.label)["shrinkage"].dropna().to_numpy(float)
+        responded = measure.score(shrinkage) == 1
+        if responded.any() and not responded.all():
+            found.append(shrinkage[responded].mean() - shrinkage[~responded].mean())
+            weights.append(responded.sum())
+    return float(np.round(np.average(found, weights=weights))) if found else None
+
+
+def of_landmarks(measure: Measure, landmarks: LandmarkSet) -> Measure:
+    """The measure; a response that is not told how far apart responders and others are learns it here."""
+    if not isinstance(measure, Response) or measure.apart is not None:
+        return measure
+    return replace(measure, apart=points_apart(landmarks, measure))
+
+
 def measure_attrs(measure: Measure) -> dict[str, str | float]:
     """The measure as plain attributes of a posterior file; ``measure_of`` reads them back."""
-    return {"measure": type(measure).__name__.lower()} | asdict(measure)
+    known = {name: value for name, value in asdict(measure).items() if value is not None}
+    return {"measure": type(measure).__name__.lower()} | known
 
 
 def measure_of(attrs: dict) -> Measure:
     """The measure that ``measure_attrs`` wrote."""
     if attrs["measure"] == "response":
-        return Response(float(attrs["threshold"]))
+        return Response(float(attrs["threshold"]), attrs.get("apart"))
     if attrs["measure"] == "withoutshrinkage":
         return WithoutShrinkage()
     return Shrinkage(float(attrs["reference"]))

@@ -82,7 +82,7 @@ def hazard_model_with_error(data: UncertainExposure, hazard: Hazard | None = Non
 
 
 def _model(data: AnyExposure, hazard: Hazard) -> pm.Model:
-    priors, strata = hazard.priors, walks_of(hazard, data)
+    priors, strata = hazard.priors.of_measure(data.measure), walks_of(hazard, data)
     slope = log_hr = None
     intervals = slope_intervals(hazard, data)
     with pm.Model(coords=coordinates(data)) as model:

@@ -13,10 +13,12 @@ from bayes_net.assumptions.priors import (
     Normal,
     Prior,
     Priors,
+    between_responses,
     contrast_prior,
     hazard_change_prior,
     hazard_ratio_prior,
     median_survival_prior,
+    response_prior,
     slope_change_prior,
 )
 from bayes_net.data.terms import Measure, Response, Shrinkage, WithoutShrinkage
@@ -46,8 +48,6 @@ _ratio, _median = _or_flat(hazard_ratio_prior), _or_flat(median_survival_prior)
 MOST_CHANGE = 1000.0
 RARE_MONTHS = 2000.0
 """Longest median time to a step from state to state that its prior holds for likely."""
-ASSUMED_APART = 35.0
-"""Points by which responders have shrunk more than others, where scans have no sizes to tell it from."""
 CONTRADICTION = 0.25
 """Share of a derived prior's half width, on the log scale, by which a stated limit may be away from its."""
 
@@ -131,7 +131,7 @@ class PriorSection(Section):
         given, per_ten = self.hazard_ratio_response, self.hazard_ratio_per_10_points
         if self.derived is not None or "flat" in (given, per_ten):
             return ""
-        points = ASSUMED_APART if apart is None else apart
+        points, _ = between_responses(apart)
         stated, ten = np.log(np.array([given, per_ten], float))
         follows = ten * points / POINTS_PER_UNIT
         if np.abs(stated - follows).max() <= CONTRADICTION * np.ptp(follows) / 2:
@@ -154,12 +154,10 @@ class PriorSection(Section):
             for key, states in self.statements()
             if isinstance(measure, states.measures)
         }
-        derived, points = self.derived, ASSUMED_APART if apart is None else apart
-        between = f"{points:g} points{' (assumed)' if apart is None else ''} between responders and others"
-        if isinstance(measure, Response) and derived == "hazard_ratio_response":
-            over = f"per {POINTS_PER_UNIT:g} points, times {between}"
-            priors["slope"] = contrast_prior(priors["slope"], points / POINTS_PER_UNIT, over=over)
-        if isinstance(measure, Shrinkage) and derived == "hazard_ratio_per_10_points":
+        if isinstance(measure, Response) and self.derived == "hazard_ratio_response":
+            priors["slope"] = response_prior(priors["slope"], apart)
+        if isinstance(measure, Shrinkage) and self.derived == "hazard_ratio_per_10_points":
+            points, between = between_responses(apart)
             over = f"of response, shared out over {between}"
             priors["slope"] = contrast_prior(priors["slope"], POINTS_PER_UNIT / points, over=over)
         if self.log_hazard is not None:

@@ -23,7 +23,7 @@ from bayes_net.data.landmarks import (
     LandmarkSet,
     landmark,
 )
-from bayes_net.data.terms import Covariate, Measure, Response, TrueShrinkage
+from bayes_net.data.terms import Covariate, Measure, Response, TrueShrinkage, points_apart
 from bayes_net.errors import Gathered, InputError, listed
 from bayes_net.inference.imputation import Censoring, concerned_patients
 from bayes_net.inference.missing import Imputation, expose_imputed
@@ -123,25 +123,12 @@ def missing_table(sets: Mapping[tuple[str, bool], LandmarkSet]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def points_apart(plan: PatientsPlan, sets: Mapping[tuple[str, bool], LandmarkSet]) -> float | None:
-    """By how many points responders have shrunk more than others, to the point: the difference of mean best
-    shrinkage at each true landmark, averaged over responders. None: scans have no sizes, or no landmark has
-    both.
-
-    It is taken from shrinkage alone, never from what followed, so that a prior may rest on it.
-    """
+def apart_at(plan: PatientsPlan, sets: Mapping[tuple[str, bool], LandmarkSet]) -> float | None:
+    """By how many points responders have shrunk more than others at the landmarks of the first endpoint, as
+    ``points_apart`` has it. None: it is not known, or shrinkage is not in the models."""
+    threshold = (*plan.landmarks.thresholds, RESPONSE_POINTS)[0]
     chosen = sets[plan.landmarks.endpoints[0], False]
-    if not chosen.sized or plan.slopes == NONE:
-        return None
-    true = [at for at in chosen.landmarks if not at.biased] or chosen.landmarks
-    measure, found, weights = Response((*plan.landmarks.thresholds, RESPONSE_POINTS)[0]), [], []
-    for at in true:
-        shrinkage = chosen.at(at.label)["shrinkage"].dropna().to_numpy(float)
-        responded = measure.score(shrinkage) == 1
-        if responded.any() and not responded.all():
-            found.append(shrinkage[responded].mean() - shrinkage[~responded].mean())
-            weights.append(responded.sum())
-    return float(np.round(np.average(found, weights=weights))) if found else None
+    return None if plan.slopes == NONE else points_apart(chosen, Response(threshold))
 
 
 def job_at(

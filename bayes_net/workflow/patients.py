@@ -61,12 +61,12 @@ from bayes_net.workflow.cautions import (
     refuse_improper,
 )
 from bayes_net.workflow.jobs import (
+    apart_at,
     censoring_of,
     jobs_of,
     landmark_sets,
     missing_tables,
     never_at_risk,
-    points_apart,
 )
 from bayes_net.workflow.loading import load_data
 
@@ -332,7 +332,7 @@ def prepare_patients(
     sets = landmark_sets(plan, cohort)
     jobs = jobs_of(plan, cohort, sets, terms, gathered)
     _refuse(gathered.problems, cohort)
-    apart = points_apart(plan, sets)
+    apart = apart_at(plan, sets)
     jobs = [replace(job, apart=apart) for job in jobs]
     refuse_improper(plan, jobs)
     # the joint models and the steps from state to state are of the same patients

@@ -187,7 +187,7 @@ def _patients_figures(prepared: PreparedPatients, analysis: Analysis) -> Iterabl
         at_landmarks(analysis.fits),
         hazard_ratios=analysis.tables["hazard_ratios"],
         attrition=prepared.attrition,
-        slope_prior=prepared.plan.priors.values(job.measure).slope,
+        slope_prior=prepared.hazard(job).priors.slope,
         ci_prob=report.level,
         patient_level=report.patient_level_figures,
         scores=analysis.tables.get("prediction"),

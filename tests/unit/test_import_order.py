@@ -114,7 +114,7 @@ PUBLIC = {
     """,
     "priors": """
         Borrowing Fixed Flat HalfCauchy HalfNormal Normal Priors contrast_prior hazard_change_prior
-        hazard_ratio_prior median_survival_prior probability_prior slope_change_prior
+        hazard_ratio_prior median_survival_prior per_ten_points_prior probability_prior slope_change_prior
     """,
     "results": "Fitted ResultFolder fitted hazard_ratio_table read_result survival_curves survival_table",
     "robustness": "Comparison Planned Sensitivity compare design sensitivity",

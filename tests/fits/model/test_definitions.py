@@ -27,18 +27,20 @@ from pools import (
     slope,
     specification,
 )
+from scipy.stats import norm
 from test_engine import COMBINATIONS, any_patients, any_priors
 from test_likelihood import LAYOUTS, VARIANTS, around, of_rows, shape_of, shared_with
 
 from bayes_net.assumptions.combine import combine_network
 from bayes_net.assumptions.hazard import Hazard, free_variables
 from bayes_net.assumptions.participants import Participants
-from bayes_net.assumptions.priors import Borrowing, Fixed, HalfCauchy, MedianSurvival, Normal
+from bayes_net.assumptions.priors import Borrowing, Fixed, HalfCauchy, MedianSurvival, Normal, Priors
 from bayes_net.assumptions.synthesis import SlopePrior
 from bayes_net.checks.power import study_log_likelihood
 from bayes_net.data.aggregated import aggregate
 from bayes_net.data.exposure import long_form
 from bayes_net.data.landmarks import landmark_times
+from bayes_net.data.terms import Response
 from bayes_net.engine.layout import layout
 from bayes_net.engine.patients import patients_posterior, sampled_variables
 from bayes_net.engine.synthesis import information, synthesis_posterior
@@ -253,6 +255,15 @@ def assert_engine_is_the_hazard_model(data, hazard, evaluated, kind):
         return np.log(closed_form.step_scale(at, hazard, data)).values.sum() if "step" in at else 0.0
 
     assert_engine_is(evaluated, posterior, free_of, log_scale)
+
+
+def test_a_prior_per_10_points_is_one_of_response_in_engine_and_definition():
+    data, hazard = patients(30), Hazard(smoothing="independent")
+    response = replace(data, score=(data.score > 2).astype(float), measure=Response(30.0, apart=34.0))
+    stated = replace(hazard, priors=Priors(slope=Normal(0.0, 3.4 * np.log(2) / norm.ppf(0.975))))
+    for one, other in ((hazard, stated), (stated, hazard)):
+        evaluated = Evaluated(hazard_model(response, other))
+        assert_engine_is_the_hazard_model(response, one, evaluated, "patients")
 
 
 @pytest.mark.parametrize("kind", [*LAYOUTS, "aggregated"])

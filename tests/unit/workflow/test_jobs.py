@@ -45,6 +45,19 @@ def test_points_between_responders_and_others_are_those_of_the_landmarks(tmp_pat
     assert not told_of(prepared)
 
 
+def test_priors_in_python_are_those_of_the_specification(tmp_path):
+    own = {"times": ["120d", "180d"], "thresholds": [30], "joint": "none"}
+    prepared = prepare(bn.read_specification(small_trial.written(tmp_path, landmarks=own)))
+    landmarks = prepared.sets["pfs", False]
+    for job in prepared.jobs:
+        data = bn.expose(landmarks, job.landmark.label, cuts=[6.0], measure=type(job.measure)())
+        found, expected = bn.Priors().of_measure(data.measure).slope, prepared.hazard(job).priors.slope
+        assert (found.mean, found.sd, found.statement) == (expected.mean, expected.sd, expected.statement)
+    assert bn.priors.per_ten_points_prior(0.5, 2.0).sd < found.sd  # the last is of response
+    given = bn.Priors(slope=bn.hazard_ratio_prior(0.5, 2.0))
+    assert given.of_measure(data.measure) == given
+
+
 def test_priors_that_contradict_each_other_are_told_of(tmp_path):
     both = {"hazard_ratio_per_10_points": [0.5, 2], "hazard_ratio_response": [0.8, 1.25]}
     for k, thresholds in enumerate(([30], None)):
