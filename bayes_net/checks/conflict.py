@@ -6,6 +6,10 @@ the prior predictive probability of a posterior mean at least as far out (Box 19
 of what is sufficient for the parameter (Evans & Moshonov 2006, doi:10.1214/06-BA129), with the expected
 variance taken to be the one found. For a normal mean with a known variance it is exact,
 |y - m0| / sqrt(s0^2 + sigma^2 / n); elsewhere it is as good as the posterior is normal.
+
+It is given for what has a normal prior: the hazard ratio of shrinkage or of response, of slopes that vary
+over time their average, and the baseline; not for how much hazards and slopes change over time, whose
+standard deviations are half-normal and whose posterior is far from normal, nor where a prior is flat.
 """
 
 from __future__ import annotations
@@ -15,12 +19,16 @@ import pandas as pd
 import xarray as xr
 from scipy.special import ndtr
 
-from bayes_net.assumptions.hazard import Hazard
+from bayes_net.assumptions.hazard import Hazard, varies_over_time
 from bayes_net.assumptions.priors import Normal
+from bayes_net.data.terms import Response, measure_of
 from bayes_net.labels import about, texts
 from bayes_net.schema import ARM, COMMON_SLOPE, INTERVAL, LEVEL, LOG_BASELINE, SAMPLE_DIMS, SLOPE
 
 SLOPES, MEDIAN = "hazard ratio of shrinkage", "median survival"
+RESPONSE = "hazard ratio of response"
+OVER_TIME = ", averaged over time"
+"""What is added to the statement where slopes vary over time: the prior is of their average."""
 SAYS_LITTLE = 0.95
 """Share of the prior's SD from which that of the posterior leaves nothing to compare."""
 
@@ -36,8 +44,14 @@ def prior_conflict(fit: xr.DataTree, hazard: Hazard) -> pd.DataFrame:
     normal has no row.
     """
     posterior, priors, rows = fit["posterior"].to_dataset(), hazard.priors, []
+    slopes = SLOPES
+    if "measure" in fit.attrs:
+        measure = measure_of(fit.attrs)
+        priors, slopes = priors.of_measure(measure), RESPONSE if isinstance(measure, Response) else SLOPES
+    if varies_over_time(posterior):
+        slopes += OVER_TIME
     for statement, prior, names in (
-        (SLOPES, priors.slope, (COMMON_SLOPE, SLOPE)),
+        (slopes, priors.slope, (COMMON_SLOPE, SLOPE)),
         (MEDIAN, priors.level, (LEVEL, LOG_BASELINE)),
     ):
         name = next((name for name in names if name in posterior), None)

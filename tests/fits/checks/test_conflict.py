@@ -1,5 +1,7 @@
 """Box's p-value: exact for a normal mean, uniform where the prior is right, small where it is not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,7 +11,7 @@ from scipy.stats import kstest, norm
 import bayes_net as bn
 from bayes_net.assumptions.priors import Flat, Normal, Priors
 from bayes_net.checks.calibrate import simulated
-from bayes_net.checks.conflict import MEDIAN, SLOPES, prior_conflict
+from bayes_net.checks.conflict import MEDIAN, OVER_TIME, RESPONSE, SLOPES, prior_conflict
 from bayes_net.inference.closed_form import draw_prior
 
 QUICK = bn.Sampler(draws=500, tune=200, chains=2, method="laplace")
@@ -64,12 +66,28 @@ def design():
     return patients(120, cuts=(4.0, 9.0))
 
 
-@pytest.mark.parametrize("smoothing", ["rw1", "independent"])
-def test_p_values_are_uniform_where_the_prior_is_right_and_small_where_it_is_not(design, smoothing):
+def of_response(design):
+    """The same patients, of whom it is known who responded, 20 points apart from the others."""
+    score = (design.score > 2).astype(float)
+    return replace(design, score=score, measure=bn.Response(30.0, apart=20.0))
+
+
+KINDS = {
+    "walk": ({}, SLOPES),
+    "independent": ({"smoothing": "independent"}, SLOPES),
+    "time-varying": ({"slopes": "time-varying"}, SLOPES + OVER_TIME),
+    "response": ({}, RESPONSE),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_p_values_are_uniform_where_the_prior_is_right_and_small_where_it_is_not(design, kind):
     """Known conflicts: a slope, or a baseline, four prior SDs away from what the prior expects."""
-    hazard = bn.Hazard(smoothing=smoothing, priors=Priors(step_sd=bn.HalfNormal(0.3)))
+    options, slopes = KINDS[kind]
+    hazard = bn.Hazard(**options, priors=Priors(step_sd=bn.HalfNormal(0.3)))
+    design = of_response(design) if kind == "response" else design
     shape, replicates = bn.layout([design]), 60
-    found = {SLOPES: [], MEDIAN: []}
+    found = {slopes: [], MEDIAN: []}
     truths = draw_prior(hazard, design, draws=replicates, seed=3)
     for i in range(replicates):
         table = p_values(design, hazard, truths.isel(draw=[i]), shape, seed=i)
@@ -79,11 +97,14 @@ def test_p_values_are_uniform_where_the_prior_is_right_and_small_where_it_is_not
         assert len(own) > replicates, statement
         assert kstest(own, "uniform").pvalue > 1e-3, statement
     one = draw_prior(hazard, design, draws=1, seed=5)
+    sd = hazard.priors.of_measure(design.measure).slope.sd
     for statement, name, away in (
-        (SLOPES, "slope", 4 * hazard.priors.slope.sd),
+        (slopes, "slope", 4 * sd),
         (MEDIAN, "log_hazard", -3.8),
     ):
-        moved = one.assign({name: 0 * one[name] + (away if name == "slope" else one[name] + away)})
+        every = [each for each in (name, f"{name}_by_interval") if each in one]
+        start = one[name] if name == "slope" else 0.0
+        moved = one.assign({each: one[each] - start + away for each in every})
         table = p_values(design, hazard, moved, shape, seed=1).set_index("statement")
         assert (table.loc[statement, "p"] < 0.01).all(), (statement, table)
 
