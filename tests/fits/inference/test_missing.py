@@ -275,3 +275,27 @@ def test_a_run_without_missing_values_is_the_ordinary_one_to_the_digit(tmp_path)
         for name, section in (("with", {"imputations": 3}), ("without", None))
     ]
     pd.testing.assert_frame_equal(*ratios)
+
+
+MICE = {  # R 4.2.2, mice 3.15.0, survival 3.5-3: m = 2000, maxit = 1, seed = 1, all but time as predictors;
+    # coxph(Surv(time, d) ~ s + x, ties = "breslow"): mean, variance within and variance between, of s and x
+    "normal": [(-0.2043708, 0.394111), (0.001977986, 0.005759956), (0.001370523, 0.00572554)],
+    "matching": [(-0.1677088, 0.3572315), (0.001769396, 0.006211006), (0.0007236855, 0.004648018)],
+}
+
+
+@pytest.mark.parametrize("numbers", MICE)
+def test_pooled_results_are_those_of_mice(numbers):
+    """Of the same patients and predictors: x, s, s * H, d, H and arm, H by ``nelson_aalen``. Both have an
+    error of imputing so many times."""
+    data, table = simulated(np.random.default_rng(12), NUMBER)
+    completed = impute_covariates(table, data, [NUMBER], Imputation(400, numbers), seed=1)
+    fits = [cox(data.time, data.event, np.column_stack([data.score, own["x"]])) for own in completed]
+    estimates, variances = (np.array(each) for each in zip(*fits, strict=True))
+    mean, within, between = (np.array(each) for each in MICE[numbers])
+    error = np.sqrt(between * (1 / 400 + 1 / 2000))
+    np.testing.assert_array_less(np.abs(estimates.mean(axis=0) - mean), 4 * error)
+    np.testing.assert_allclose(variances.mean(axis=0), within, rtol=0.03)
+    # four standard errors of the ratio of two variances
+    spread = 4 * np.sqrt(2 / 400 + 2 / 2000)
+    np.testing.assert_allclose(estimates.var(axis=0, ddof=1), between, rtol=spread)
