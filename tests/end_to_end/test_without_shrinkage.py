@@ -12,6 +12,7 @@ from bayes_net.data import WithoutShrinkage
 from bayes_net.data.terms import measure_attrs, measure_of
 from bayes_net.errors import InputError, SpecificationError
 from bayes_net.results.folder import read_result
+from bayes_net.results.states import EVERYONE
 
 ALONE = {
     "title": "Two arms",
@@ -70,6 +71,12 @@ def test_survival_is_that_of_the_arm(patients, tmp_path):
     for arm, own in patients.groupby("arm"):
         rate = special.gammaincinv(own["os_event"].sum(), 0.5) / own["os_time"].sum()
         assert rows.loc[arm, "estimate"] == pytest.approx(np.exp(-12 * rate), abs=5 * rows.loc[arm, "mcse"])
+    # from randomisation arms are compared as they were assigned, and no landmark has selected them
+    (row,) = found.tables["arms"].query("quantity == 'survival' and time == 12").itertuples()
+    assert (row.landmark, row.arm, row.against, row.averaged_over) == ("0 d", "B", "A", EVERYONE)
+    assert (row.of_against, row.of_arm) == pytest.approx(tuple(rows["estimate"]), rel=1e-9)
+    assert row.estimate == pytest.approx(row.of_arm - row.of_against, abs=5 * row.mcse)
+    assert not row.note
 
 
 def test_the_report_speaks_of_arms_and_not_of_shrinkage(patients, tmp_path):

@@ -11,6 +11,7 @@ from bayes_net.assumptions.priors import Normal
 from bayes_net.checks.gate import Gate, gate
 from bayes_net.data.landmarks import Landmark
 from bayes_net.data.terms import Covariate, Response, Shrinkage
+from bayes_net.estimands.arms import arm_differences
 from bayes_net.results.columns import HAZARD_RATIO_COLUMNS, hazard_ratio_columns
 from bayes_net.results.curves import slope_densities
 from bayes_net.results.fits import Fitted, Job, hazard_ratio_table, profile_label, reported_quantities
@@ -23,6 +24,7 @@ from bayes_net.results.patients import (
     survival_quantities,
     survival_table,
 )
+from bayes_net.results.states import ALIKE, NOT_RANDOMISED, OWN, STANDARDISED, arm_difference_table
 
 N = 400
 LIMITS = {"times": [6.0, 24.0], "horizon": 12.0, "profiles": [0.0, 30.0], "ci_prob": 0.95}
@@ -291,3 +293,53 @@ def test_densities_are_those_of_the_draws_and_of_the_prior(rng):
     bad = Gate(fits[0].gate.table.assign(passed=False))
     failed = slope_densities([replace(fits[0], gate=bad)], prior)
     assert set(failed["gate"]) == {"failed"}
+
+
+COMPARED = {"times": [6.0], "horizon": 12.0, "ci_prob": 0.95, "interval": "equal-tailed"}
+
+
+def graded(rng, grade, landmark="150 d", n=60):
+    """A fit with a covariate, of which every second patient is of the later arm."""
+    about = job(landmark)
+    data = patients(
+        rng.exponential(20, n) + 12,
+        np.ones(n),
+        arm=np.arange(n) % 2,
+        score=rng.normal(2, 1, n),
+        covariates=grade[:, None],
+        names=("grade",),
+    )
+    effect = {"grade": draws(rng, chains=4, n=N, sd=0.1, mean=1.0)}
+    return fitted(rng, replace(about, data=data), covariates=effect)
+
+
+@pytest.mark.parametrize(
+    ("over", "said"),
+    {"own shrinkage": STANDARDISED, "same shrinkage": ALIKE, "own patients": OWN}.items(),
+)
+def test_arms_are_compared_over_whom_it_is_asked(rng, over, said):
+    one = graded(rng, (rng.random(60) < np.where(np.arange(60) % 2, 0.7, 0.3)).astype(float))
+    table = arm_difference_table([one], over=over, **COMPARED).set_index("quantity")
+    found = arm_differences(one.fit, one.job.data, [6.0], horizon=12.0, over=over)
+    for quantity in ("survival", "rmst"):
+        row = table.loc[quantity]
+        assert (row["averaged_over"], row["note"]) == (said, NOT_RANDOMISED)
+        for column, name in (("estimate", ""), ("of_arm", "_later"), ("of_against", "_first")):
+            assert row[column] == pytest.approx(float(found[quantity + name].median()), rel=1e-9)
+        assert row["of_arm_lower"] < row["of_arm"] < row["of_arm_upper"]
+        assert row["n_arm"] == pytest.approx(found["n_later"].item())
+
+
+def test_arms_without_like_patients_are_compared_as_they_are_and_it_is_said(rng):
+    apart = graded(rng, (np.arange(60) % 2).astype(float))
+    table = arm_difference_table([apart], **COMPARED)
+    assert set(table["averaged_over"]) == {OWN}
+    by_own = arm_difference_table([apart], over="own patients", **COMPARED)
+    pd.testing.assert_frame_equal(table, by_own)
+
+
+def test_what_conditions_on_the_future_is_no_randomised_comparison_either(rng):
+    table = arm_difference_table([fitted(rng, job("no limit"))], **COMPARED)
+    assert set(table["note"]) == {NOT_RANDOMISED}
+    at_zero = replace(job(), landmark=Landmark("0 d", 0.0, 0.0))
+    assert set(arm_difference_table([fitted(rng, at_zero)], **COMPARED)["note"]) == {""}
