@@ -57,6 +57,7 @@ def cautions(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> tuple[N
         *_notes(empty_intervals(jobs)),
         *rounded_at_landmarks(cohort, jobs),
         *_notes(poor_covariates(plan, cohort, jobs)),
+        *missing_of_arms(cohort),
         *far_reference(plan, jobs),
         *contradicting_priors(plan, jobs),
         *_notes(large_errors(jobs)),
@@ -100,6 +101,18 @@ def thin_arms(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Finding]:
                 yield code, message, f"{where}, {job.measure.label}"
 
 
+def missing_of_arms(cohort: Cohort) -> Iterator[Note]:
+    """A note of covariates that are to be imputed in an arm where nobody has a value."""
+    found = [
+        f"{name} is not known of any patient of {arm}: its values there are imputed from other arms"
+        for name in cohort.covariates
+        for arm, own in cohort.patients.groupby("arm", sort=False, observed=True)
+        if own[name].isna().all()
+    ]
+    if found:
+        yield Note(WARNING, "arm-without-information", "; ".join(found), len(found))
+
+
 def several_studies(plan: PatientsPlan, cohort: Cohort) -> Iterator[Note]:
     """A note where several studies are analysed as one."""
     if plan.baseline.studies != PER_STUDY and len(cohort.studies) > 1:
@@ -125,12 +138,15 @@ def thin_studies(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Finding]:
             who = f"{data.studies[s]}, {data.arms[a]}" if by_arm else data.studies[s]
             message = f"no event in {who}: its baseline hazard rests on the prior and on time at risk alone"
             yield "thin-study", message, _where(job)
+        # arms that studies compare, directly or by way of others
+        linked = np.linalg.matrix_power((counts.T @ counts > 0).astype(float), len(data.arms)) > 0
         for a, arm in enumerate(data.arms[1:], start=1):
             both = counts[:, [0, a]] > 0
             if both.any(axis=0).all() and not both.all(axis=1).any():
+                alone = "" if by_arm or linked[0, a] else ", and their hazard ratio rests on its prior alone"
                 message = (
                     f"no study has both {data.arms[0]} and {arm}, and every study has baselines of its own: "
-                    "their survival is not compared"
+                    f"their survival is not compared{alone}"
                 )
                 yield "thin-study", message, _where(job)
 

@@ -154,6 +154,30 @@ def test_several_studies_have_baselines_of_their_own_unless_they_are_to_share_th
     assert "several-studies" not in codes(examine(study.write(tmp_path)))
 
 
+@pytest.mark.parametrize(("arms", "alone"), [("shared", True), ("per arm", False)])
+def test_arms_that_no_study_compares_are_said_with_what_becomes_of_their_hazard_ratio(arms, alone, tmp_path):
+    study = clean()
+    control = study.patients["arm"] == "control"
+    study.patients["study"] = np.where(control, "A", "B")
+    study.sections["baseline"] = {"arms": arms}
+    found = said(examine(study.write(tmp_path)))
+    assert "no study has both control and lutetium" in found
+    assert ("their hazard ratio rests on its prior alone" in found) is alone
+    # a few controls of the other study tell
+    study.patients.loc[study.patients.index[control][:8], "study"] = "B"
+    assert "no study has both" not in said(examine(study.write(tmp_path)))
+
+
+def test_a_covariate_that_is_known_in_one_arm_alone_is_said_before_it_is_imputed(tmp_path):
+    study = clean()
+    known = study.patients["arm"] == "control"
+    study.patients["marker"] = np.where(known, np.arange(len(study.patients)), np.nan)
+    study.sections |= {"covariates": [{"name": "marker", "reference": 20, "scale": 10}], "missing": {}}
+    found = said(examine(study.write(tmp_path)))
+    assert "marker is not known of any patient of lutetium" in found
+    assert "patient of control" not in found
+
+
 def test_scenarios_that_cannot_be_planned_are_said_beside_what_is_wrong_with_the_tables(tmp_path):
     study = clean()
     study.sections["scenarios"] = [{"name": "x", "change": {"priors.hazrd": 1}}]
