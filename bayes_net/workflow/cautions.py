@@ -57,7 +57,7 @@ def cautions(plan: PatientsPlan, cohort: Cohort, jobs: Sequence[Job]) -> tuple[N
         *_notes(empty_intervals(jobs)),
         *rounded_at_landmarks(cohort, jobs),
         *_notes(poor_covariates(plan, cohort, jobs)),
-        *missing_of_arms(cohort),
+        *_notes(missing_of_arms(cohort)),
         *far_reference(plan, jobs),
         *contradicting_priors(plan, jobs),
         *_notes(large_errors(jobs)),
@@ -101,16 +101,13 @@ def thin_arms(plan: PatientsPlan, jobs: Sequence[Job]) -> Iterator[Finding]:
                 yield code, message, f"{where}, {job.measure.label}"
 
 
-def missing_of_arms(cohort: Cohort) -> Iterator[Note]:
-    """A note of covariates that are to be imputed in an arm where nobody has a value."""
-    found = [
-        f"{name} is not known of any patient of {arm}: its values there are imputed from other arms"
-        for name in cohort.covariates
-        for arm, own in cohort.patients.groupby("arm", sort=False, observed=True)
-        if own[name].isna().all()
-    ]
-    if found:
-        yield Note(WARNING, "arm-without-information", "; ".join(found), len(found))
+def missing_of_arms(cohort: Cohort) -> Iterator[Finding]:
+    """Covariates that are to be imputed in an arm where nobody has a value."""
+    for name in cohort.covariates:
+        for arm, own in cohort.patients.groupby("arm", sort=False, observed=True):
+            if own[name].isna().all():
+                message = f"{name} is not known of any patient: its values there are imputed from other arms"
+                yield "arm-without-information", message, str(arm)
 
 
 def several_studies(plan: PatientsPlan, cohort: Cohort) -> Iterator[Note]:

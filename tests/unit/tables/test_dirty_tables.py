@@ -174,7 +174,7 @@ def test_a_covariate_that_is_known_in_one_arm_alone_is_said_before_it_is_imputed
     study.patients["marker"] = np.where(known, np.arange(len(study.patients)), np.nan)
     study.sections |= {"covariates": [{"name": "marker", "reference": 20, "scale": 10}], "missing": {}}
     found = said(examine(study.write(tmp_path)))
-    assert "marker is not known of any patient of lutetium" in found
+    assert "lutetium: marker is not known of any patient" in found
     assert "patient of control" not in found
 
 
