@@ -153,6 +153,8 @@ def measure_of(attrs: dict) -> Measure:
         return Response(float(attrs["threshold"]), attrs.get("apart"))
     if attrs["measure"] == "withoutshrinkage":
         return WithoutShrinkage()
+    if attrs["measure"] == "trueshrinkage":
+        return TrueShrinkage(float(attrs["reference"]), float(attrs["sd"]))
     return Shrinkage(float(attrs["reference"]))
 
 
