@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -29,17 +28,20 @@ class _Later(ModuleType):
     """Stands in hints of nutpie's functions."""
 
     def __getattr__(self, name: str) -> Any:
-        if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
-        return getattr(import_module(self.__name__), name)
+        if sys.modules.get("arviz") is self:
+            del sys.modules["arviz"]
+        import arviz
+
+        return getattr(arviz, name)
 
 
 def _imported() -> Any:
     stands_in = sys.modules.setdefault("arviz", _Later("arviz"))
-    found = import_module("nutpie")
+    import nutpie
+
     if isinstance(stands_in, _Later) and sys.modules.get("arviz") is stands_in:
         del sys.modules["arviz"]
-    return found
+    return nutpie
 
 
 nutpie = _imported()
