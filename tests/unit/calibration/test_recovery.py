@@ -14,7 +14,8 @@ from bayes_net.data.landmarks import landmark_times
 from bayes_net.evidence.table import read_evidence
 from bayes_net.schema import NO_LIMIT
 from bayes_net.simulate.ensemble import virtual_trials
-from bayes_net.simulate.trials import LABELS
+from bayes_net.simulate.printed import PATIENTS
+from bayes_net.simulate.trials import LABELS, NAMES, draw, summary
 from bayes_net.specification.read import read_specification
 from bayes_net.tables.shipped import models_folder
 
@@ -83,8 +84,8 @@ def test_intervals_hold_the_estimates_of_which_nothing_but_insignificance_is_sai
 
 
 def test_tracking_holds_all_estimates_that_are_not_printed_and_the_default_fewer(stored):
-    """Slopes of these trials are not drawn from a Gaussian process: of estimates that are said to be
-    significant its intervals hold too few, as those of tracking slopes do of "significantly above 1"."""
+    """Of estimates that are said to be significant its intervals hold too few, as those of tracking slopes do
+    of "significantly above 1"."""
     tracks = stored["design"]["structure"] == "tracking"
 
     def held(**keys):
@@ -104,6 +105,17 @@ def test_neither_structure_is_better_for_the_slopes_that_patients_give():
     assert process["patients"] == pytest.approx(tracking["patients"], rel=0.02)
     assert 0.9 < tracking["many patients"] / process["many patients"] < 1
     assert 0.85 < tracking["estimate"] / process["estimate"] < 1
+
+
+def test_standard_errors_of_a_trial_are_larger_or_smaller_together():
+    """The pooled model takes them to vary one by one, which is why it holds too few of the estimates."""
+    for name, arm in virtual_trials().arms.items():
+        law = {each: values.to_numpy()[:, None] for each, values in arm.parameters.items()}
+        trials = summary(draw(law, PATIENTS[name], np.random.default_rng(4)))
+        logs = np.log(trials[..., NAMES.index("se")])
+        found = np.corrcoef(logs[~np.isnan(logs).any(1)].T)
+        assert found.min() > 0.4
+        assert 0.93 < found[~np.eye(len(found), dtype=bool)].max() < 0.98
 
 
 VALUES = ("patients", "many patients", "estimate")
