@@ -27,7 +27,6 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from bayes_net.errors import InputError, ReportWarning
-from bayes_net.numbers import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -163,6 +162,7 @@ def show_entering(prepared: Prepared) -> None:
 
 def show_found(analysis: Analysis, folder: Path) -> None:
     """The question of a run, its answer and what that rests on, and where the report and the rest are."""
+    from bayes_net.numbers import counted
     from bayes_net.workflow.in_words import first_words
 
     question, answer, rests_on = first_words(analysis)

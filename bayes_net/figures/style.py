@@ -6,6 +6,7 @@ Text comes from data, so it is never parsed as mathematics. No global state of m
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -293,9 +294,13 @@ def fitted(label: str, most: int = 34) -> str:
     """The label in lines of at most ``most`` letters, without control characters (SVG forbids them): nothing
     is cut, but for what is too long for MOST_LINES of them."""
     text = "".join(letter for letter in " ".join(str(label).split()) if letter.isprintable())
-    return "\n".join(wrap(text, most, max_lines=MOST_LINES, placeholder=" …", break_on_hyphens=False))
+    whole = _NUMBER_AND_UNIT.sub("\N{NO-BREAK SPACE}", text)
+    lines = wrap(whole, most, max_lines=MOST_LINES, placeholder=" …", break_on_hyphens=False)
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
+_NUMBER_AND_UNIT = re.compile(r"(?<=\d) (?=(?:d|w|mo|y|points)\b)")
+"""The space between them, at which no line ends."""
 MOST_LINES = 5
 _LINE, _BETWEEN = 0.15, 0.04
 """Height of a line of text, and what is between rows of them, in inches."""

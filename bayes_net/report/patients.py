@@ -73,6 +73,7 @@ SECTIONS = (
     Section("prediction", "Does shrinkage predict?", needs=("prediction",)),
     Section("sensitivity", "Sensitivity", needs=SENSITIVITY, folded=True),
     Section("limitations", "Limitations"),
+    Section("glossary", "Terms"),
     Section("provenance", "Provenance and specification", folded=True),
     Section("regulators", "For regulators", folded=True),
     Section("checklists", "Reporting checklists", folded=True),

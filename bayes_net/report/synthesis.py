@@ -46,6 +46,7 @@ SECTIONS = (
     Section("evidence", "Evidence", needs=("evidence",), folded=True),
     Section("diagnostics", "Diagnostics", folded=True),
     Section("limitations", "Limitations"),
+    Section("glossary", "Terms"),
     Section("provenance", "Provenance and specification", folded=True),
     Section("regulators", "For regulators", folded=True),
     Section("checklists", "Reporting checklists", folded=True),

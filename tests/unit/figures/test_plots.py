@@ -57,6 +57,10 @@ def test_no_name_is_cut_however_long(kind):
     assert not any("…" in text for text in written)
 
 
+def test_no_line_ends_between_a_number_and_its_unit():
+    assert style.fitted("Halperin 2024 177Lu, 16 w", 24) == "Halperin 2024 177Lu,\n16 w"
+
+
 @pytest.mark.parametrize("row", [0.19, 0.25, 0.36])
 def test_rows_have_room_for_the_lines_of_their_labels(row):
     labels = [style.fitted(name, 24) for name in ("one", LONG[1], "two", LONG[0], LONG[0])]
