@@ -165,9 +165,7 @@ def _of_tables(found: Proposal, files: Iterable[Path]) -> None:
         )
     if left := [name for name in tables if name not in patients and name not in scans]:
         expected = "a patient's identifier several times, a time, and a size, a change or a response"
-        found.ask(
-            f"{listed(left)} is not read: it has no columns recognised as of scans; expected {expected}"
-        )
+        found.ask(f"{listed(left)} is not read: no columns recognised as those of scans; expected {expected}")
     name, columns = _chosen(found, "patients", patients)
     frame = tables[name]
     found.state("patients", name)
