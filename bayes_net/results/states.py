@@ -132,6 +132,9 @@ def _differences(f: Fitted, times: Sequence[float], **how: Any) -> xr.Dataset:
 
 ALIVE = "alive"
 """With progression or without: overall survival."""
+FEWEST_EVENTS = 10
+"""Of an arm at each landmark that is put together with others: what fewer patients do to a slope does not
+tell its error, which comes out too small."""
 
 
 def state_tables(
@@ -250,7 +253,8 @@ def across_table(
     interval: str,
 ) -> pd.DataFrame:
     """Hazard ratios of each arm at every true landmark and, ``ACROSS``, of their mean, by a composite
-    likelihood (``across_landmarks``); by endpoint and measure. ``sets`` have the patients of the fits.
+    likelihood (``across_landmarks``); by endpoint and measure. ``sets`` have the patients of the fits. An arm
+    with less than ``FEWEST_EVENTS`` at a landmark, or one shrinkage, has no row.
 
     Columns: endpoint, population, measure, landmark, arm, hr, lower, upper, level, interval, prob_below_1,
     robust_to_naive (standard errors of a common slope), spread (posterior median of the standard deviation of
@@ -262,6 +266,7 @@ def across_table(
         if len(own) < 2:
             continue
         by_label = {f.job.landmark.label: f for f in own}
+        arms = [arm for a, arm in enumerate(own[0].job.data.arms) if all(_tells(f.job, a) for f in own)]
         found = across_landmarks(
             {label: f.fit for label, f in by_label.items()},
             {label: _patients(sets, f.job) for label, f in by_label.items()},
@@ -279,8 +284,8 @@ def across_table(
             spread=table[ARM].map(found.spread.median(SAMPLE_DIMS).to_series()),
             gate=PASSED if all(f.gate.passed for f in own) else FAILED,
         )
-        parts.append(table)
-    if not parts:
+        parts.append(table[table[ARM].isin(arms)])
+    if not sum(map(len, parts)):
         return pd.DataFrame()
     columns = [
         "endpoint",
@@ -296,6 +301,13 @@ def across_table(
     ]
     columns += ["prob_below_1", "robust_to_naive", "spread", "gate"]
     return pd.concat(parts, ignore_index=True)[columns]
+
+
+def _tells(job: Job, arm: int) -> bool:
+    """Whether an arm has the events, and patients whose shrinkage differs, to tell of an association."""
+    data = job.data
+    scores = data.score[data.arm == arm]
+    return bool(data.events[arm].sum() >= FEWEST_EVENTS and np.ptp(scores) > 0)
 
 
 def _patients(sets: Mapping[tuple[str, bool], LandmarkSet], job: Job) -> list[str]:
