@@ -3,8 +3,9 @@
 ``forms``: trials of two arms with Weibull times, fitted with every smoothing, baseline and number of
 intervals; what is covered are the slopes, how they differ between the arms, and, where arms share a
 baseline, their hazard ratio. ``unscaled`` is the planted error: independent intervals that each have the
-prior of one level, whose average is then all too sure. ``landmarks``: trials of ``any_time``, in which
-nothing goes with shrinkage, at true landmarks. From the root of the repository:
+prior of one level, whose average is then all too sure. ``landmarks``: trials of ``across``, whose
+progression is seen at visits and in which nothing goes with shrinkage, at true landmarks. From the root of
+the repository:
 
     python -m tests.calibration.forms
 
@@ -28,7 +29,7 @@ import bayes_net as bn
 from bayes_net.data.intervals import equal_event_cuts
 from bayes_net.specification.patients import shared_out
 
-from . import any_time, between_scans, coverage
+from . import across, between_scans, coverage
 from .fingerprint import definitions
 
 STORED = Path(__file__).with_name("forms.json")
@@ -44,7 +45,7 @@ TRUTH = {
 }
 """Log hazard ratios; the arm's is of patients without shrinkage."""
 SAMPLER = bn.Sampler(draws=500, tune=400, chains=2, method="laplace")
-MODULES = (*any_time.MODULES, "engine.laplace")
+MODULES = (*across.MODULES, "engine.laplace")
 """Whatever changes in these may change the result, which is then stale."""
 
 
@@ -84,12 +85,10 @@ def rows(number: int, smoothing: str, baseline: str, intervals: int, *, scaled: 
 
 def without_association(number: int) -> list[dict]:
     """Of one trial in which nothing goes with shrinkage, a row for each landmark and arm."""
-    cohort = any_time.trial(number, any_time.DESIGN["patients"], "none")
-    sets, found = bn.landmark(cohort, LANDMARKS), []
+    sets, found = bn.landmark(across.trial(number, "none"), LANDMARKS), []
     for at in sets.landmarks:
-        data = bn.expose(
-            sets, at.label, cuts=list(any_time.DESIGN["cuts_months"]), progression="between scans"
-        )
+        cuts = list(across.DESIGN["cuts_months"])
+        data = bn.expose(sets, at.label, cuts=cuts, progression="between scans")
         slopes = bn.fit(data, seed=number, sampler=SAMPLER, brief=True)["posterior"]["slope"].values
         found += [
             {"landmark": at.label, "arm": arm} | _judged(own, 0.0, data)
@@ -117,7 +116,7 @@ def design() -> dict:
     """All that the result depends on but code and versions, as JSON has it."""
     plain = {"trials": TRIALS, "unscaled": UNSCALED, "without": WITHOUT, "seed": SEED}
     plain |= {"landmarks": LANDMARKS, "truth": {name: round(float(x), 9) for name, x in TRUTH.items()}}
-    return json.loads(json.dumps(plain | {"generator": any_time.DESIGN}))
+    return json.loads(json.dumps(plain | {"generator": across.DESIGN}))
 
 
 def code() -> dict[str, list[str]]:
