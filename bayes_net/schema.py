@@ -118,8 +118,7 @@ PATIENTS_VARIABLES = {
     LEVEL_AT_EVENTS: "its average over the events, which is what is sampled",
     STEP_SD: "SD over a year of its random walk",
     STEP: "steps of that walk, standard normal",
-    ARM_EFFECT: "log hazard ratio of an arm against the first, where baselines are shared: of average "
-    "patients if the level's prior is about these",
+    ARM_EFFECT: "log hazard ratio of an arm on the first, average patients if the level's prior is of these",
     COVARIATE_EFFECT: "log hazard ratio of a covariate per its scale",
     SLOPE: "log hazard ratio per 10 points of shrinkage, or of response; over time its average",
     COMMON_SLOPE: "the same for all arms",
