@@ -15,7 +15,9 @@ import bayes_net as bn
 from bayes_net.specification.shipped import find_specification
 
 INTERVALS = 10
-PRIORS = bn.Priors()
+_LEVEL = bn.Priors().level
+PRIORS = bn.Priors(level=bn.Normal(_LEVEL.mean, _LEVEL.sd))
+"""Of the log hazard at score 0, as rows have it; a statement about median survival is of average patients."""
 HAZARD = bn.Hazard(baseline="shared", smoothing="independent", slopes="per arm", priors=PRIORS)
 """The model that every tool can express: a Poisson regression with intervals, arm and a slope in each arm."""
 FFCD_LANDMARKS = ("122d", "91d", "183d", "274d", "365d", "no limit")
