@@ -65,13 +65,14 @@ def design(
     if not isinstance(prepared, PreparedPatients):
         raise InputError("[design] expects an analysis of patients, from whom planned ones are drawn")
     job = _job(prepared, section)
+    designs = designs_of(prepared, job, section)  # refused before anything is fitted
     (fitted,) = fit_models(replace(prepared, jobs=(job,)), brief=True)
     truths = tuple(dict.fromkeys((1.0, *section.truths)))
     total, done = section.simulations * len(section.sample_sizes) * (1 + len(truths)), count(1)
     studies = operating_characteristics(
         fitted.fit,
         job.data,
-        designs_of(prepared, job, section),
+        designs,
         prepared.hazard(job),
         truths=truths,
         studies=section.simulations,

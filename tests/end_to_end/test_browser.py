@@ -21,7 +21,7 @@ import fake_pool
 import fake_results
 import pandas as pd
 import pytest
-from test_scenarios import CHANGES, invented
+from scenario_plans import CHANGES, invented
 from typer.testing import CliRunner
 
 from bayes_net.cli.app import app

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import small_trial
 import tomli_w
-from test_cli import invoke
+from command_line import invoke
 
 import bayes_net as bn
 from bayes_net.specification.shipped import find_specification

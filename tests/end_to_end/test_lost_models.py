@@ -1,8 +1,8 @@
 """A model that cannot be sampled fails the gate, and loses no other."""
 
 import pytest
+from command_line import invoke
 from small_trial import QUICK, written
-from test_cli import invoke
 
 import bayes_net as bn
 import bayes_net.inference.patients as patients

@@ -4,28 +4,12 @@ import re
 
 import pandas as pd
 import pytest
-import small_trial
+from small_trial import planned_study as written
 from typer.testing import CliRunner
 
 import bayes_net as bn
 from bayes_net.cli.app import app
-from bayes_net.data.landmarks import ALL_PATIENTS, ANALYSED, EXCLUDED
-from bayes_net.errors import InputError
-from bayes_net.robustness.design import designs_of
 from bayes_net.workflow.analysis import prepare
-
-PLANNED = {
-    "sample_sizes": [40, 80],
-    "accrual": "12mo",
-    "follow_up": "24mo",
-    "truths": [0.5],
-    "simulations": 12,
-}
-LANDMARKS = {"times": ["120d", "180d", "no limit"], "thresholds": None}
-
-
-def written(folder, **changes):
-    return small_trial.written(folder, **({"design": PLANNED, "landmarks": LANDMARKS} | changes))
 
 
 @pytest.fixture(scope="module")
@@ -62,40 +46,3 @@ def test_the_report_can_be_made_anew(done):
     page = (out / "report.html").read_bytes()
     assert CliRunner().invoke(app, ["report", str(out)]).exit_code == 0
     assert (out / "report.html").read_bytes() == page
-
-
-def test_the_decision_is_about_the_landmark_and_the_share_that_reached_it(done):
-    _, _, path = done
-    prepared = prepare(bn.read_specification(path))
-    job = prepared.jobs[0]
-    plan = designs_of(prepared, job, prepared.plan.design)[1]
-    assert (plan.patients, plan.accrual, plan.follow_up) == (80, 12, 24)
-    assert plan.landmark == pytest.approx(120 / 30.4375)
-    flow = prepared.attrition.query("landmark == '120 d' and endpoint == @job.endpoint")
-    assert flow.loc[flow["reason"] == EXCLUDED, "n"].sum() > 0  # they are nobody's patients
-    for a, arm in enumerate(job.data.arms):
-        n = flow[flow["arm"] == arm].set_index("reason")["n"]
-        assert plan.entering[a] == pytest.approx(n[ANALYSED] / (n[ALL_PATIENTS] - n[EXCLUDED]))
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"design": None}, "there is no [design]"),
-        ({"design": PLANNED | {"landmark": "no limit"}}, "expected one of"),
-        ({"design": PLANNED | {"landmark": "72w"}}, "72 w, and there is no such model"),
-        ({"design": PLANNED | {"accrual": "1mo", "follow_up": "1mo"}}, "before anybody has reached"),
-    ],
-)
-def test_what_cannot_be_planned_is_refused(tmp_path, changes, said):
-    path = written(tmp_path, **changes)
-    with pytest.raises(InputError) as refused:
-        bn.robustness.design(bn.read_specification(path))
-    assert said in str(refused.value)
-
-
-def test_a_synthesis_has_no_patients_to_plan_with():
-    from bayes_net.specification.shipped import find_specification
-
-    with pytest.raises(InputError, match=r"there is no \[design\]"):
-        bn.robustness.design(bn.read_specification(find_specification("prrt_pooled")))

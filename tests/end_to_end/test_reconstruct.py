@@ -4,7 +4,7 @@ import pandas as pd
 import pools
 import pytest
 import tomli_w
-from test_cli import invoke
+from command_line import invoke
 
 import bayes_net as bn
 

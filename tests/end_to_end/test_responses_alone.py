@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tomli_w
-from test_cli import invoke
+from command_line import invoke
 
 import bayes_net as bn
 from bayes_net.errors import CohortError, InputError

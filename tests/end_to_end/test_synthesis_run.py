@@ -18,11 +18,11 @@ import small_trial
 import tomli_w
 import xarray as xr
 from arviz_stats.base import array_stats
+from command_line import invoke, modules_after
 from pools import ARMS
 from rich.console import Console
 from scipy import special, stats
 from small_trial import EXCLUDED, MARKER
-from test_cli import invoke, modules_after
 from test_output import everything_in, hashes
 
 import bayes_net as bn

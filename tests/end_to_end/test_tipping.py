@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import small_trial
+from scenario_plans import written
 from scipy.stats import norm
-from test_scenarios import command, written
+from test_scenarios_run import command
 from test_synthesis_run import written as written_pool
 
 import bayes_net as bn

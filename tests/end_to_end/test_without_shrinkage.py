@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import tomli_w
+from command_line import invoke
 from scipy import special, stats
-from test_cli import invoke
 
 import bayes_net as bn
 from bayes_net.data import WithoutShrinkage

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -295,7 +297,7 @@ def content(
 ) -> ResultFolder:
     """A result of these tables, with its figures if they are wanted; ``words`` replaces what else it says."""
     found = tables() if found is None else found
-    drawn = draw_synthesis(found) if draw else ()
+    drawn = drawn_of(pickle.dumps(found)) if draw else {}
     said = {"title": "An invented synthesis", "description": "Numbers made up for tests.", "level": 0.95}
     said |= {"synthetic": False, "notes": [], "provenance": {"seed": "1"}}
     said |= {"model": {"Slopes": "One in each arm.", "Equation of a slope": "β ~ normal(0, τ)"}}
@@ -304,8 +306,14 @@ def content(
         path=Path("invented"),
         kind=SYNTHESIS,
         tables=found,
-        figures=figures
-        or {each.name: Illustration(each.section, svg(each.axes), each.caption, each.alt) for each in drawn},
+        figures=figures or dict(drawn),
         words=said | words,
         specification='title = "x"\n',
     )
+
+
+@functools.cache
+def drawn_of(found: bytes) -> dict[str, Illustration]:
+    """The figures of these tables; drawn once for all tests of a process."""
+    made = draw_synthesis(pickle.loads(found))
+    return {each.name: Illustration(each.section, svg(each.axes), each.caption, each.alt) for each in made}

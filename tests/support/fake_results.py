@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -288,7 +289,9 @@ hazard_ratio_per_10_points = { level = 0.95, lower = 0.5, upper = 2.0 }
 """
 
 
+@functools.cache
 def drawn(arms=ARMS) -> dict:
+    """All figures; drawn once for all tests of a process."""
     ratios, flow, risk, bands = hazard_ratios(arms), attrition(arms), baseline(arms), curves(arms)
     over = ratios_by_time(arms)
     plotted = {
@@ -392,7 +395,7 @@ def content(
         path=Path("invented"),
         kind=KIND,
         tables=tables(arms) if found is None else found,
-        figures=figures or (drawn(arms) if draw else {}),
+        figures=figures or (dict(drawn(tuple(arms))) if draw else {}),
         words=said | words,
         specification=specification,
     )

@@ -84,3 +84,18 @@ def finished(folder: Path):
     path, told = written(folder), []
     analysis = run(read_specification(path), folder / "out", progress=lambda *about: told.append(about))
     return analysis, analysis.folder, told
+
+
+STUDY = {
+    "sample_sizes": [40, 80],
+    "accrual": "12mo",
+    "follow_up": "24mo",
+    "truths": [0.5],
+    "simulations": 12,
+}
+LANDMARKS = {"times": ["120d", "180d", "no limit"], "thresholds": None}
+
+
+def planned_study(folder: Path, **changes) -> Path:
+    """The trial, and a study planned from it."""
+    return written(folder, **({"design": STUDY, "landmarks": LANDMARKS} | changes))

@@ -574,6 +574,7 @@ def test_figures_have_texts_that_state_the_finding(page):
 
 
 def test_the_same_content_gives_the_same_page(page):
+    fake_pool.drawn_of.cache_clear()
     assert synthesis_page(fake_pool.content(draw=True)) == page
 
 

@@ -1,9 +1,12 @@
 """A result is its folder: what is read back is what was written, and the report is made from that alone."""
 
+import functools
 import json
 import random
 import shutil
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 
 import fake_pool
 import fake_results
@@ -14,7 +17,6 @@ import xarray as xr
 from damage import damaged
 from typer.testing import CliRunner
 
-import bayes_net as bn
 from bayes_net.cli.app import app
 from bayes_net.errors import InputError
 from bayes_net.report.patients import LANDMARKS, patients_page
@@ -34,9 +36,14 @@ BARE = ("diagnostics", "evidence", "priors", "sensitivity")
 
 def written(folder, *, kind=LANDMARKS, content=None, told=TOLD, specification=SPECIFICATION):
     """A finished result of invented numbers in ``folder``."""
-    content = content or (
-        fake_results.content(draw=True) if kind == LANDMARKS else fake_pool.content(draw=True)
-    )
+    if content is None and told is TOLD and specification is SPECIFICATION:
+        content, files = whole(kind)
+        for name, read in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(read)
+        return content
+    content = content or invented(kind)
     (folder / "figures").mkdir(parents=True)
     for name, figure in content.figures.items():
         (folder / "figures" / f"{name}.svg").write_text(figure.svg, encoding="utf-8")
@@ -54,6 +61,21 @@ def written(folder, *, kind=LANDMARKS, content=None, told=TOLD, specification=SP
     (folder / "report.html").write_text(PAGES[kind](result), encoding="utf-8")
     write_manifest(folder, told)
     return content
+
+
+def invented(kind):
+    return {LANDMARKS: fake_results, SYNTHESIS: fake_pool}[kind].content(draw=True)
+
+
+@functools.cache
+def whole(kind):
+    """What is written by default, and its files; a report is made once for all tests of a process."""
+    content = invented(kind)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "made"
+        written(made, kind=kind, content=content)
+        files = {path.relative_to(made): path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    return content, files
 
 
 @pytest.fixture
@@ -264,110 +286,6 @@ def test_scenarios_of_another_specification_or_of_no_grid_are_refused(folder, tm
         assert code == 2
         assert said in told
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
-
-
-# --- side by side -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def pair(tmp_path, folder):
-    """Two results; the second has doubled hazard ratios in the first arm, no 72 w, and another seed."""
-    ratios = fake_results.hazard_ratios()
-    ratios["log_sd"] = 0.1
-    doubled = ratios["hr"].where(ratios["arm"] != fake_results.ARMS[0], 2 * ratios["hr"])
-    other = ratios.assign(hr=doubled)[ratios["landmark"] != "72 w"]
-    shutil.rmtree(folder)
-    written(folder, content=fake_results.content(found=fake_results.tables(hazard_ratios=ratios)))
-    written(
-        tmp_path / "second",
-        content=fake_results.content(found=fake_results.tables(hazard_ratios=other)),
-        told=TOLD | {"version pymc": "5.28"},
-        specification=SPECIFICATION.replace("seed = 5", "seed = 6").replace("age", "sex"),
-    )
-    return folder, tmp_path / "second"
-
-
-def test_ratios_and_shifts_are_against_the_first(pair):
-    table = bn.compare(pair).hazard_ratios
-    assert list(dict.fromkeys(table["result"])) == ["first", "second"]
-    own = table[table["result"] == "first"]
-    assert (own["ratio"] == 1).all()
-    assert (own["shift"] == 0).all()
-    other = table[table["result"] == "second"].set_index("arm")
-    np.testing.assert_allclose(other.loc[fake_results.ARMS[0], "ratio"], 2)
-    np.testing.assert_allclose(other.loc[fake_results.ARMS[0], "shift"], np.log(2) / 0.1)
-    np.testing.assert_allclose(other.loc[fake_results.ARMS[1], "ratio"], 1)
-    assert len(table) == 12 + 10
-
-
-def test_what_differed_is_named_key_by_key(pair):
-    found = bn.compare(pair).differences.set_index("setting")
-    assert set(found.index) == {"sampling.seed", "covariates[1].name", "version pymc"}
-    assert list(found.loc["sampling.seed"]) == ["5", "6"]
-    assert list(found.loc["covariates[1].name"]) == ["age", "sex"]
-
-
-def test_the_comparison_is_printed_and_written(pair, tmp_path):
-    code, said, _ = command("compare", *pair, "--csv", tmp_path / "both.csv")
-    assert code == 0
-    assert "sampling.seed" in said
-    assert "2.00, +6.9 SD" in said
-    assert "no limit (biased" in said
-    lines = [line for line in said.splitlines() if "72 w" in line]
-    assert len(lines) == 2
-    assert all("–" in line for line in lines)
-    stored = pd.read_csv(tmp_path / "both.csv", dtype={"study": object}).fillna({"study": ""})
-    pd.testing.assert_frame_equal(stored, bn.compare(pair).hazard_ratios)
-
-
-def test_a_failed_gate_is_said_beside_its_number(pair):
-    table = bn.compare(pair).to_read()[0]
-    assert not table.astype(str).apply(lambda x: x.str.contains("gate failed")).any(axis=None)
-    ratios = fake_results.hazard_ratios().assign(log_sd=0.1, gate="failed")
-    shutil.rmtree(pair[1])
-    written(pair[1], content=fake_results.content(found=fake_results.tables(hazard_ratios=ratios)))
-    table = bn.compare(pair).to_read()[0]
-    assert table["second"].str.contains("gate failed").all()
-    assert not table["first"].str.contains("gate failed").any()
-
-
-def test_three_syntheses_are_compared_by_names_that_tell_them_apart(tmp_path):
-    folders = [tmp_path / name / "result" for name in "abc"]
-    for each in folders:
-        written(each, kind=SYNTHESIS)
-    found = bn.compare(folders)
-    assert found.names == ("a/result", "b/result", "c/result")
-    assert found.differences.empty
-    assert set(found.hazard_ratios["estimand"]) >= {"association", "arm"}
-    assert (found.hazard_ratios["ratio"] == 1).all()
-
-
-def test_no_limit_of_a_synthesis_is_compared_by_what_was_done_about_its_bias(tmp_path):
-    for name in "ab":
-        written(tmp_path / name, kind=SYNTHESIS)
-    written(tmp_path / "patients")
-    ratios = bn.compare([tmp_path / "a", tmp_path / "b"]).to_read()[0]
-    assert set(ratios.loc[ratios["landmark"].str.startswith("no limit"), "landmark"]) == {
-        "no limit, as observed (biased: conditions on the future)",
-        "no limit, bias taken off (the size of the bias is assumed)",
-    }
-    found = bn.compare([tmp_path / "a", tmp_path / "b", tmp_path / "patients"]).hazard_ratios
-    assert set(found.loc[found["landmark"] == "no limit", "result"]) == {"patients"}
-
-
-def test_what_cannot_be_compared_is_refused(tmp_path, folder):
-    other = tmp_path / "other"
-    ratios = fake_results.hazard_ratios().assign(endpoint="os")
-    written(other, content=fake_results.content(found=fake_results.tables(hazard_ratios=ratios)))
-    for folders, said in (
-        ([folder], "two or more"),
-        ([folder, folder], "given twice"),
-        ([folder, other], "in common"),
-        ([folder, tmp_path], "no finished result"),
-    ):
-        with pytest.raises(InputError, match=said):
-            bn.compare(folders)
-    assert command("compare", folder, other)[0] == 2
 
 
 # --- tables for a paper -------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The audit of priors: each change is what its name says, and what it finds is the closed form's answer."""
+"""The audit of priors: each change is what its name says."""
 
 from dataclasses import fields
 
@@ -6,28 +6,17 @@ import numpy as np
 import pandas as pd
 import pools
 import pytest
-from scipy import stats
-from test_cli import invoke
-from test_scenarios import invented
-from test_scenarios import written as written_trial
-from test_synthesis_run import page
-from test_synthesis_run import written as written_pool
+from scenario_plans import written as written_trial
 
 import bayes_net as bn
 from bayes_net.checks.power import prior_blocks
 from bayes_net.data.terms import Response, Shrinkage
-from bayes_net.report.scenarios import audit_sentence, audit_to_read
-from bayes_net.results.scenarios import strongest
-from bayes_net.robustness.audit import LEFT_OUT, MOVED, NARROWED, WEAKENED, Step, audit_steps
-from bayes_net.robustness.scenarios import Scenario, plan
-from bayes_net.robustness.sensitivity import audit_table
-from bayes_net.schema import AS_SPECIFIED
+from bayes_net.robustness.audit import LEFT_OUT, MOVED, NARROWED, WEAKENED, audit_steps
+from bayes_net.robustness.scenarios import plan
 from bayes_net.workflow.analysis import prepare
 
 READABLE = 1e-3
 """Values are stated with four digits."""
-
-# --- every change is what it is called ----------------------------------------------------------------
 
 
 def spread(prior) -> tuple[float, float]:
@@ -160,145 +149,6 @@ def test_leaving_a_study_out_has_the_last_word_on_its_rows_and_patients():
 def test_a_single_study_is_not_left_out():
     one = pools.specification({"evidence.files": ["data/netter1.csv"]})
     assert LEFT_OUT not in {step.how for step in audit_steps(one)}
-
-
-# --- what it finds, in a synthesis whose answer is known ----------------------------------------------
-
-LIMITS, DATUM, SE = (0.7, 1.43), -0.9, 0.4
-"""A prior that is strong by intention, against one printed hazard ratio; a response cannot matter."""
-LEVEL = 0.9
-SPECIFICATION = {
-    "title": "One printed hazard ratio",
-    "evidence": {"files": ["rows.csv"]},
-    "model": {"arms": list(pools.ARMS), "reference": "A", "cuts": ["8mo"]},
-    "borrowing": {"response": {"kind": "full"}},
-    "priors": {"hazard_ratio_arm": list(LIMITS)},
-    "sampling": {"seed": 1, "draws": 2000, "tune": 600, "target_accept": 0.9},
-    "report": {"level": LEVEL},
-}
-
-
-def exact(mean: float, sd: float, *, power: float = 1.0) -> tuple[float, float]:
-    precision = sd**-2 + power * SE**-2
-    return (mean / sd**2 + power * DATUM / SE**2) / precision, precision**-0.5
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Exit code, output and folder of an audit without any scenario."""
-    folder = tmp_path_factory.mktemp("audit")
-    rows = (pools.ratio("R1", DATUM, SE), pools.row("C1", "count", 30, n=60, endpoint="response", study="B"))
-    path = written_pool(folder, rows, of=SPECIFICATION)
-    code, shown, error = invoke("scenarios", path, "--audit", "--out", folder / "out")
-    assert error == ""
-    return code, shown, folder / "out"
-
-
-@pytest.fixture(scope="module")
-def found(run):
-    return bn.read_result(run[2]).tables["audit"].set_index("block")
-
-
-def test_shifts_and_widths_are_those_of_the_conjugate_posterior(found):
-    mean, sd = np.log(LIMITS).mean(), np.log(LIMITS[1] / LIMITS[0]) / (2 * stats.norm.ppf(0.975))
-    whole = exact(mean, sd)
-    own = found.loc["arm effect"]
-    cases = (
-        (own["hr_weakened"], own["shift_weakened"], own["width_weakened"], exact(mean, 4 * sd)),
-        (own["hr_other"], own["shift_other"], own["width_other"], exact(mean + sd, sd)),
-    )
-    left = found.loc["A"]
-    cases += ((left["hr_weakened"], left["shift_weakened"], left["width_weakened"], (mean, sd)),)
-    for hr, shift, width, (after, after_sd) in cases:
-        # the error of a shift is told; a limit's is about twice a median's
-        error = 4 * max(own["mcse_shift_weakened"], own["mcse_shift_other"], left["mcse_shift_weakened"])
-        assert shift == pytest.approx((after - whole[0]) / whole[1], abs=error)
-        assert width == pytest.approx(after_sd / whole[1], rel=2 * error)
-        assert np.log(hr) == pytest.approx(after, abs=error * whole[1])
-    assert own["other"] == MOVED
-    assert left["kind"] == "study"
-    assert np.isnan(left["hr_other"])
-
-
-def test_the_strong_prior_is_found_first_and_what_cannot_matter_does_not(found):
-    order = list(dict.fromkeys(found.index))
-    assert order[:2] == ["arm effect", "A"]
-    assert set(order[2:]) == {"response", "B"}
-    for block in ("response", "B"):
-        own = found.loc[block]
-        ends = ("weakened", "other") if block == "response" else ("weakened",)
-        assert all(abs(own[f"shift_{end}"]) < 4 * own[f"mcse_shift_{end}"] for end in ends)
-        assert abs(np.log(own["width_weakened"])) < 0.1
-
-
-def test_the_audit_needs_no_scenarios_compiles_no_model_and_is_told_everywhere(run):
-    code, shown, out = run
-    assert code == 0
-    result = bn.read_result(out)
-    names = [AS_SPECIFIED, "arm effect, SD x 4", "arm effect, mean + 1 SD"]
-    names += ["response, SD x 4", "response, mean + 1 SD", "without A", "without B"]
-    assert list(result.tables["scenarios"]["scenario"].unique()) == names
-    before, text = page(out), audit_to_read(result.tables["audit"])
-    assert list(text["Prior, or study"]) == [
-        "arm effect",
-        "without A",
-        *(n for n in text["Prior, or study"][2:]),
-    ]
-    assert list(text["Effect on the hazard ratio"][:2]) == ["large", "large"]
-    assert set(text["Effect on the hazard ratio"][2:]) == {"negligible"}
-    assert 'id="audit"' in before
-    for said in ("arm effect", "negligible"):
-        assert said in before
-        assert said in shown
-    assert (
-        "Of 2 stated priors, one at a time, these have more than a negligible effect: arm effect; of 2 "
-        "studies, one at a time, these have more than a negligible effect: A." in before
-    )
-    bn.workflow.rebuild_report(out)
-    assert page(out) == before
-
-
-# --- the table ----------------------------------------------------------------------------------------
-
-
-def made(*steps) -> list[Scenario]:
-    named = [Scenario(step.name, step.change, None, step) for step in steps]
-    return [Scenario(AS_SPECIFIED, {}, None), *named]
-
-
-STEPS = (Step("a", "slope", WEAKENED, {}), Step("b", "slope", MOVED, {}))
-
-
-def test_a_failed_scenario_is_not_known_and_no_audit_is_no_table():
-    table = invented(log_sd=0.2, biased=False)
-    found = audit_table(made(*STEPS), table)
-    own = found.set_index("arm").loc["A"]
-    assert own["shift_weakened"] == pytest.approx(np.log(1.2 / 0.7) / 0.2)
-    assert own["shift_other"] == pytest.approx(np.log(0.6 / 0.7) / 0.2)
-    table.loc[table["scenario"] != AS_SPECIFIED, "gate"] = "failed"
-    failed = audit_to_read(audit_table(made(*STEPS), table))
-    assert (
-        failed.iloc[0][["Effect on the hazard ratio", "Weakened, or left out", "Moved, or narrowed"]].tolist()
-        == ["not known"] * 3
-    )
-    assert audit_table(made(), invented(log_sd=0.2)).empty
-
-
-def test_what_is_biased_is_told_of_its_own_prior_only():
-    table = invented(log_sd=0.2)
-    table["biased"] = table["arm"] == "A"
-    assert strongest(audit_table(made(*STEPS), table))["arm"].tolist() == ["B"]
-    own = (Step("a", "bias of no limit", WEAKENED, {}),)
-    table.loc[(table["scenario"] == "a") & (table["arm"] == "B"), "hr"] = 1.05
-    found = audit_table(made(*own), table)
-    assert strongest(found)["arm"].tolist() == ["A"]
-    assert "bias of no limit" in audit_sentence(found)
-
-
-def test_levels_of_studies_do_not_stand_for_a_hazard_ratio():
-    table = invented(log_sd=0.2, biased=False)
-    table.loc[table["arm"] == "B", "estimand"] = "study against reference"
-    assert strongest(audit_table(made(*STEPS), table))["arm"].tolist() == ["A"]
 
 
 def test_a_scenario_may_have_a_slash_in_its_name(tmp_path):
