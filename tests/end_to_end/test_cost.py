@@ -11,7 +11,7 @@ import pytest
 import small_trial
 import tomli_w
 import xarray as xr
-from test_cli import invoke
+from command_line import invoke
 
 RUNS = """
 import json, sys
@@ -69,13 +69,24 @@ def run(asked, cache) -> dict:
 def told(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cost")
     asked = commands(folder)
-    return folder, run(asked, folder / "cache"), run(asked[:1], folder / "cache")
+    again = [*asked[0][:-1], str(folder / "again")]
+    return folder, run(asked, folder / "cache"), run([again], folder / "cache")
 
 
 def test_a_first_run_compiles_a_few_functions_and_no_other_run_any(told):
     _, first, later = told
     assert first["compiled"] == [pytest.approx(COMPILED, abs=4), 0, 0]
     assert later["compiled"] == [0]
+
+
+def test_code_that_is_read_from_its_folder_draws_what_it_drew_when_it_was_compiled(told):
+    first, again = (
+        xr.open_datatree(told[0] / name / "posterior.nc", engine="h5netcdf") for name in ("patients", "again")
+    )
+    fits = [name for name in first.children if "posterior" in first[name].children]
+    assert fits
+    for name in fits:
+        xr.testing.assert_equal(first[name]["posterior"].to_dataset(), again[name]["posterior"].to_dataset())
 
 
 def test_no_run_of_either_line_and_no_scenario_imports_pymc(told):
