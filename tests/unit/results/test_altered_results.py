@@ -36,7 +36,7 @@ CELLS = [
     "9" * 40,
 ]
 TYPES = ["bool", "int64", "float64", "str", "object", "datetime64[ns]", "complex", 7]
-FEW, MANY = 40, 500
+FEW, MANY = 16, 500
 
 
 def places(value, at=()):
