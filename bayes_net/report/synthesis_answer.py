@@ -11,6 +11,7 @@ from bayes_net.estimands.summary import direction
 from bayes_net.numbers import (
     capitalised,
     counted,
+    evenly_rounded,
     format_posterior,
     format_ratio,
     listed_and,
@@ -220,7 +221,8 @@ def _whose(key: tuple) -> str:
 
 
 def _arm_sentences(arms_and_studies: pd.DataFrame) -> list[str]:
-    rows = arms_and_studies[arms_and_studies["estimand"] == ARM]
+    rows = evenly_rounded(arms_and_studies)  # as in their table
+    rows = rows[rows["estimand"] == ARM]
     pooled = rows["study"].str.startswith("(")
     clauses: dict[str, list[str]] = {}
     for row in rows[pooled if pooled.any() else ~pooled].itertuples():

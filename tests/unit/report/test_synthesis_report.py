@@ -40,7 +40,7 @@ from bayes_net.report.synthesis_words import (
     tails,
     virtual_without_sentences,
 )
-from bayes_net.report.tables import by_landmark, probability_table, ratio_table
+from bayes_net.report.tables import arm_table, by_landmark, probability_table, ratio_table
 from bayes_net.results.folder import Illustration
 from bayes_net.schema import HELD_OUT, IN_PRINT, PREDICTED, SAID
 
@@ -528,6 +528,14 @@ def arms_only(**changes) -> dict:
     )
     absent = dict.fromkeys(("hazard_ratios", "slope_densities", "answer", "responses", "unprinted"))
     return fake_pool.tables(**absent, arms_and_studies=rows, **changes)
+
+
+def test_the_answer_rounds_a_ratio_as_its_table_does():
+    """One row whose limit is less certain rounds the limits of all."""
+    rows = fake_pool.arms_and_studies(upper=[1.153, 2.134], mcse_lower=0.001, mcse_upper=[0.001, 0.04])
+    table = arm_table(judged(fake_pool.tables(arms_and_studies=rows), "arms_and_studies"))
+    assert table.filter(regex="HR").iloc[0, 0] == "0.20 (0.12–1.2)"
+    assert "0.12–1.2)" in plain(answer(fake_pool.tables(arms_and_studies=rows)))
 
 
 def test_the_first_screen_of_arms_alone_asks_answers_and_shows_them():
