@@ -20,6 +20,7 @@ from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import NONE, Flat
 from bayes_net.checks.predictive import censoring_times, latent_times
 from bayes_net.data.exposure import Exposure, refuse_stretches
+from bayes_net.data.gauss import refuse_error
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import draw_prior, with_derived
@@ -61,6 +62,7 @@ def calibrate(
     from bayes_net.inference.sampling import Sampler
 
     refuse_stretches(data, "trials of a design")
+    refuse_error(data, "trials of a design")
     hazard, sampler = hazard or Hazard(), sampler or Sampler(draws=500, tune=500)
     if hazard.slopes == NONE or isinstance(hazard.priors.slope, Flat):
         raise InputError(

@@ -23,6 +23,7 @@ from bayes_net.assumptions.hazard import COMMON, PER_ARM, Hazard
 from bayes_net.checks.calibrate import NO_ASSOCIATION, seen
 from bayes_net.checks.predictive import latent_times
 from bayes_net.data.exposure import Exposure, refuse_stretches
+from bayes_net.data.gauss import refuse_error
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import InputError
 from bayes_net.inference.closed_form import Parameters, parameters
@@ -104,6 +105,7 @@ def operating_characteristics(
     """
     hazard = hazard or Hazard()
     refuse_stretches(data, "studies of a design")
+    refuse_error(data, "studies of a design")
     if hazard.slopes not in (PER_ARM, COMMON):
         raise InputError(
             f"slopes are {hazard.slopes!r}; a rule about one hazard ratio expects {PER_ARM!r} or {COMMON!r}"

@@ -20,6 +20,7 @@ from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import NONE
 from bayes_net.checks.predictive import kaplan_meier, step_values
 from bayes_net.data.exposure import Exposure, refuse_stretches, subset
+from bayes_net.data.gauss import refuse_error
 from bayes_net.data.intervals import person_time
 from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
@@ -72,6 +73,7 @@ def prediction(
         The model has no slopes, or there are fewer patients than folds.
     """
     refuse_stretches(data, "predictions of survival")
+    refuse_error(data, "predictions of survival")
     hazard = hazard or Hazard()
     if hazard.slopes == NONE or data.n < 2 * folds or folds < 2:
         raise InputError(

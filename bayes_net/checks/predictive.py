@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_net.data.exposure import Exposure, refuse_stretches
+from bayes_net.data.gauss import refuse_error
 from bayes_net.errors import InputError
 from bayes_net.estimands.diagnostics import blocks
 from bayes_net.inference.closed_form import Parameters, event_times, hazards_by_stratum, parameters
@@ -107,6 +108,7 @@ def replicate(
     even share of the time between the two assessments of one of them, chosen at random.
     """
     refuse_stretches(data, "replicates")
+    refuse_error(data, "replicates")
     rng = np.random.default_rng(seed)
     drawn = parameters(fit["posterior"].to_dataset())
     available = drawn.baseline.shape[0] * drawn.baseline.shape[1]

@@ -95,6 +95,15 @@ def at_nodes(data: Exposure, values: Sequence[np.ndarray], *, nodes: int) -> Unc
     return UncertainExposure(**plain, node_score=score, node_weight=weight)
 
 
+def refuse_error(data: Exposure, what: str) -> None:
+    """Raise an ``InputError`` where scores are known with error, of which ``what`` knows nothing."""
+    if isinstance(data, UncertainExposure):
+        raise InputError(
+            f"scores measured with error given for {what}; expected scores that are taken as exact, such as "
+            "its attribute measured, with a fit of these"
+        )
+
+
 def gauss_rule(score: np.ndarray, weight: np.ndarray, *, nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of the Gauss rule of the measure with mass ``weight`` at ``score``.
 

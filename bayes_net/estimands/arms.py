@@ -18,6 +18,7 @@ from bayes_net import schema
 from bayes_net.assumptions.hazard import slope_in_force
 from bayes_net.data.exposure import Exposure, refuse_stretches, subset
 from bayes_net.data.follow_up import TRANSITIONS
+from bayes_net.data.gauss import refuse_error
 from bayes_net.data.intervals import one_hot, person_time
 from bayes_net.data.terms import in_arm
 from bayes_net.errors import InputError, listed
@@ -94,6 +95,7 @@ def arm_differences(
     if len(data.arms) == 1:
         raise InputError(f"the only arm is {data.arms[0]}; a difference of arms needs two")
     refuse_stretches(data, "survival of an arm")
+    refuse_error(data, "survival of an arm")
     over = _over(fit, over)
     found: dict[str, list] = {}
     worth: dict[str, list] = {}

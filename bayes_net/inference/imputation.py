@@ -19,6 +19,7 @@ import xarray as xr
 
 from bayes_net.assumptions.hazard import Hazard
 from bayes_net.data.exposure import Exposure, refuse_stretches
+from bayes_net.data.gauss import refuse_error
 from bayes_net.data.landmarks import response
 from bayes_net.data.terms import Shrinkage
 from bayes_net.engine.layout import layout
@@ -169,6 +170,7 @@ def impute_censored(
         ``fit`` has fewer draws than there are imputations, or is of other arms.
     """
     refuse_stretches(data, "imputed follow-up")
+    refuse_error(data, "imputed follow-up")
     posterior = fit["posterior"].to_dataset()
     chains, draws = (posterior.sizes[dim] for dim in SAMPLE_DIMS)
     if chains * draws < censoring.imputations:

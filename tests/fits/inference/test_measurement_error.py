@@ -12,8 +12,10 @@ from small_trial import tables, written
 import bayes_net as bn
 from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.measurement import expose_with_error
+from bayes_net.checks.predictive import replicate
 from bayes_net.engine.patients import patients_posterior, uncertain_posterior
 from bayes_net.errors import CohortWarning, InputError
+from bayes_net.estimands.arms import arm_differences
 from bayes_net.inference.patients import fit_with_error
 from bayes_net.report.words import answer
 
@@ -209,3 +211,9 @@ def test_a_fit_in_words_knows_true_shrinkage():
     assert fit.attrs["sd"] == 0.1
     assert "linear in shrinkage" in str(bn.explain(fit))
     assert fit["log_likelihood"].sizes["patient"] == uncertain.n
+    for of_exact_scores in (
+        lambda: arm_differences(fit, uncertain, [6.0], horizon=12.0),
+        lambda: replicate(fit, uncertain, draws=None, seed=1),
+    ):
+        with pytest.raises(InputError, match="scores measured with error given for"):
+            of_exact_scores()
