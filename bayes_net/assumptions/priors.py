@@ -212,6 +212,14 @@ def slope_change_prior(factor: float, *, ci_prob: float = 0.95) -> HalfNormal:
     return replace(hazard_change_prior(factor, ci_prob=ci_prob), statement=statement)
 
 
+def shared_out(prior: Prior, intervals: int) -> Prior:
+    """The prior of each interval's log hazard, of one that is stated of all intervals together."""
+    if not isinstance(prior, Normal) or intervals == 1:
+        return prior
+    each = f"{prior.statement}; SD × √{intervals} in each interval"
+    return replace(prior, sd=prior.sd * intervals**0.5, statement=each)
+
+
 @dataclass(frozen=True)
 class Priors:
     """The priors of a hazard model; every default is a statement about observable quantities.

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from bayes_net.assumptions.hazard import PER_ARM, SLOPE_FORMS, Hazard
-from bayes_net.assumptions.priors import INDEPENDENT, NONE, Normal, Prior
+from bayes_net.assumptions.priors import INDEPENDENT, NONE, shared_out
 from bayes_net.data.follow_up import TIME_DEPENDENT
 from bayes_net.data.landmarks import landmark_times
 from bayes_net.data.terms import Measure, TrueShrinkage, WithoutShrinkage
@@ -19,14 +19,6 @@ from bayes_net.specification.base import Plan
 from bayes_net.specification.data import CovariateSection, DataSection
 from bayes_net.specification.fields import LandmarkOrZero, Length, Number, Positive, Whole, repeated
 from bayes_net.specification.priors import PriorSection
-
-
-def shared_out(prior: Prior, intervals: int) -> Prior:
-    """The prior of each interval's log hazard, of one that is stated of all intervals together."""
-    if not isinstance(prior, Normal) or intervals == 1:
-        return prior
-    each = f"{prior.statement}; SD × √{intervals} in each interval"
-    return replace(prior, sd=prior.sd * intervals**0.5, statement=each)
 
 
 class DesignSection(sections.Section):

@@ -14,23 +14,18 @@ About a quarter of an hour; the result is stored beside this file.
 
 from __future__ import annotations
 
-import argparse
-import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 import bayes_net as bn
+from bayes_net.assumptions.priors import shared_out
 from bayes_net.data.intervals import equal_event_cuts
-from bayes_net.specification.patients import shared_out
 
-from . import across, between_scans, coverage
-from .fingerprint import definitions
+from . import across, runner
 
 STORED = Path(__file__).with_name("forms.json")
 TRIALS, UNSCALED, WITHOUT, SEED = 300, 100, 1000, 20261201
@@ -98,53 +93,32 @@ def without_association(number: int) -> list[dict]:
 
 
 def _judged(draws: np.ndarray, truth: float, data: bn.Exposure) -> dict:
-    lower, upper = np.quantile(draws, [0.025, 0.975])
-    return {
-        "truth": float(truth),
-        "mean": draws.mean(),
-        "sd": draws.std(),
-        "covered": bool(lower <= truth <= upper),
-        "events": int(data.event.sum()),
-    }
+    return {"truth": float(truth)} | runner.interval(draws, truth) | {"events": int(data.event.sum())}
 
 
-summary = partial(between_scans.summary, keys=("smoothing", "baseline", "intervals", "of"))
+summary = partial(runner.summary, keys=("smoothing", "baseline", "intervals", "of"))
 """Coverage and mean distance from the truth, with its standard error, of every form."""
 
 
 def design() -> dict:
     """All that the result depends on but code and versions, as JSON has it."""
-    plain = {"trials": TRIALS, "unscaled": UNSCALED, "without": WITHOUT, "seed": SEED}
-    plain |= {"landmarks": LANDMARKS, "truth": {name: round(float(x), 9) for name, x in TRUTH.items()}}
-    return json.loads(json.dumps(plain | {"generator": across.DESIGN}))
-
-
-def code() -> dict[str, list[str]]:
-    """Hashes of what the result depends on."""
-    own = definitions(["specification.patients"])["shared_out"]
-    return definitions(MODULES) | {"shared_out": own}
+    counts = {"trials": TRIALS, "unscaled": UNSCALED, "without": WITHOUT, "seed": SEED}
+    truth = {name: round(float(x), 9) for name, x in TRUTH.items()}
+    return runner.plain(counts | {"landmarks": LANDMARKS, "truth": truth, "generator": across.DESIGN})
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=STORED)
-    parser.add_argument("--share", type=float, default=1.0, help="of the trials, for a first look")
-    asked = parser.parse_args()
+    asked = runner.arguments(__doc__, STORED, share=1.0)
     many, planted, without = (range(int(asked.share * n)) for n in (TRIALS, UNSCALED, WITHOUT))
     forms = product(SMOOTHINGS, BASELINES, INTERVALS)
-    result = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "versions": coverage.header(0)["versions"],
-        "code": {"definitions": code()},
+    found = {
         "design": design(),
         "forms": summary([row for form in forms for number in many for row in rows(number, *form)]),
         "unscaled": summary(
             [row for number in planted for row in rows(number, "independent", "per arm", 20, scaled=False)]
         ),
-        "landmarks": between_scans.summary(
+        "landmarks": runner.summary(
             [row for number in without for row in without_association(number)], keys=("landmark", "arm")
         ),
     }
-    asked.out.write_text(json.dumps(result, indent=1, default=int) + "\n", encoding="utf-8")
-    for part in ("forms", "unscaled", "landmarks"):
-        print(pd.DataFrame(result[part]).to_string(index=False))
+    runner.store(asked.out, MODULES, found, show=["forms", "unscaled", "landmarks"])

@@ -5,25 +5,15 @@ import json
 import numpy as np
 import pytest
 from calibration import forms
-from calibration.fingerprint import stale
 from scipy.stats import binom
 
-REFRESH = "run `python -m tests.calibration.forms` and commit tests/calibration/forms.json"
 SURE = 0.001
 """How often a sound result may fail the checks of this file by chance."""
 
 
 @pytest.fixture(scope="module")
 def stored():
-    if not forms.STORED.exists():
-        pytest.skip(f"not stored: {REFRESH}")
     return json.loads(forms.STORED.read_text(encoding="utf-8"))
-
-
-def test_the_stored_result_belongs_to_the_present_code_and_design(stored):
-    changed = stale(stored["code"]["definitions"])
-    assert not changed, f"{', '.join(changed)} changed since {stored['date']}: {REFRESH}"
-    assert stored["design"] == forms.design(), f"the design has changed: {REFRESH}"
 
 
 @pytest.mark.parametrize("smoothing", forms.SMOOTHINGS)

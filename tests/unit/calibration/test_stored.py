@@ -5,10 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from calibration import across, any_time, between_scans, coverage, published, publishing, recovery, runner
+from calibration import (
+    across,
+    any_time,
+    between_scans,
+    coverage,
+    forms,
+    published,
+    publishing,
+    recovery,
+    runner,
+)
 from calibration.fingerprint import stale
 
-NAMES = {module.__name__.rpartition(".")[2]: module for module in (across, any_time, between_scans)}
+NAMES = {module.__name__.rpartition(".")[2]: module for module in (across, any_time, between_scans, forms)}
 NAMES |= {module.__name__.rpartition(".")[2]: module for module in (coverage, published, publishing)}
 STORED = {name: (module.STORED, module.design()) for name, module in NAMES.items()}
 STORED |= {f"recovery, {name}": (path, recovery.design(name)) for name, path in recovery.STORED.items()}
