@@ -105,7 +105,7 @@ def store(
 ) -> None:
     """Write a result with its date, versions and code, and print the tables to ``show``."""
     about = {"date": datetime.now(UTC).date().isoformat(), "versions": versions(), "code": code(modules)}
-    _replace(path, (json.dumps(about | dict(content), indent=1) + "\n").encode())
+    _replace(path, (json.dumps(about | dict(content), indent=1, default=np.generic.item) + "\n").encode())
     for name in show:
         print(pd.DataFrame(content[name]).to_string(index=False))
 
