@@ -248,7 +248,7 @@ def check_table(checks: pd.DataFrame) -> pd.DataFrame:
         {
             "Row": ("row", str),
             "What": describe,
-            "Printed (limits)": lambda row: _as_printed(row.printed, row.printed_lower, row.printed_upper),
+            "Printed (limits)": lambda row: as_printed(row.printed, row.printed_lower, row.printed_upper),
             f"Predicted ({percent(checks['level'].iloc[0])} predictive interval)": lambda row: (
                 format_interval(row.predicted, row.lower, row.upper, np.nan)
             ),
@@ -291,7 +291,7 @@ def _evidence_what(row: Row) -> str:
     return ", ".join(filter(None, (describe(row), against, _text(row.landmark), threshold)))
 
 
-def _as_printed(value: float, lower: float, upper: float) -> str:
+def as_printed(value: float, lower: float, upper: float) -> str:
     """The digits of a publication, with its limits if it gives any."""
     if pd.isna(value):
         return MISSING if pd.isna(lower) else f"≥ {lower:g}"
@@ -301,7 +301,7 @@ def _as_printed(value: float, lower: float, upper: float) -> str:
 
 
 def _evidence_value(row: Row) -> str:
-    text = kind_of(row).as_printed(row, _as_printed(row.value, row.lower, row.upper))
+    text = kind_of(row).as_printed(row, as_printed(row.value, row.lower, row.upper))
     p = _text(row.p)
     return f"{text}; p {p if p.startswith('<') else '= ' + p}" if p else text
 

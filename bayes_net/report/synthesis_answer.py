@@ -18,6 +18,7 @@ from bayes_net.numbers import (
     rounded,
     unbroken,
 )
+from bayes_net.report.evidence_tables import as_printed
 from bayes_net.report.synthesis_words import (
     LEAST_MOVE,
     NUMBERED,
@@ -46,7 +47,7 @@ def answer(found: Tables) -> list[str]:
         return ["Nothing is summarised, because the gate of the fit of all evidence failed."]
     return [
         *clinical_sentences(found),
-        *(_arm_sentences(judged(found, "arms_and_studies")) if "arms_and_studies" in found else ()),
+        *(_arm_sentences(found) if "arms_and_studies" in found else ()),
         *(_response_sentences(found) if "responses" in found else ()),
     ]
 
@@ -220,7 +221,8 @@ def _whose(key: tuple) -> str:
     return key[2] if key[5].startswith("per 10") else key[5]
 
 
-def _arm_sentences(arms_and_studies: pd.DataFrame) -> list[str]:
+def _arm_sentences(found: Tables) -> list[str]:
+    arms_and_studies = judged(found, "arms_and_studies")
     rows = evenly_rounded(arms_and_studies)  # as in their table
     rows = rows[rows["estimand"] == ARM]
     pooled = rows["study"].str.startswith("(")
@@ -234,8 +236,23 @@ def _arm_sentences(arms_and_studies: pd.DataFrame) -> list[str]:
             continue
         word, longer = direction(row.prob_below_1, row.tails)
         outcome = f"{word} {longer} {endpoint}" if longer else "direction unclear"
-        of_endpoint.append(f"{place} hazard ratio {with_level(format_ratio(row), row)}, {outcome}")
+        ratio = with_level(format_ratio(row), row)
+        of_endpoint.append(f"{place} hazard ratio {ratio}, {outcome}{_printed_of_arms(found, row)}")
     return [f"{comparison(arms_and_studies)}: {'; '.join(each)}." for each in clauses.values()]
+
+
+def _printed_of_arms(found: Tables, row: Any) -> str:
+    """What the study itself prints of its arms, where that is one number: the posterior is another."""
+    rows = found.get("evidence", pd.DataFrame())
+    if rows.empty:
+        return ""
+    of_it = (rows["statistic"] == "hazard ratio") & (rows["use"] == "likelihood") & rows["value"].notna()
+    of_it &= (rows["study"] == row.study) & (rows["endpoint"] == row.endpoint)
+    of_it &= rows["arm"] + " against " + rows["reference_arm"] == row.comparison
+    if of_it.sum() != 1:
+        return ""
+    printed = as_printed(*rows.loc[of_it, ["value", "lower", "upper"]].iloc[0])
+    return f" (the study prints {printed}, which the prior and its other numbers move)"
 
 
 def _response_sentences(found: Tables) -> list[str]:

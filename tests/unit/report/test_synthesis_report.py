@@ -227,7 +227,8 @@ def test_the_answer_is_what_a_clinician_asks():
     assert "Without Series, hazard ratio per 10 points 0.53 → 0.70 (control)" in said[3]
     assert "the rest cannot be told" in said[3]
     assert said[4] == "177Lu against control: PFS (Trial) hazard ratio 0.20 (95 % CrI 0.12–0.31), " + (
-        "almost certainly longer PFS."
+        "almost certainly longer PFS (the study prints 0.18 (0.11 to 0.29), "
+        "which the prior and its other numbers move)."
     )
     assert "run from 0.16 (Trial 177Lu) to 0.41 (Series 177Lu)" in said[5]
     assert len(said) == 6
