@@ -169,7 +169,7 @@ def show_found(analysis: Analysis, folder: Path) -> None:
     out_console.print()
     out_console.print(f"[bold]{literal(question)}[/]", soft_wrap=False)
     for line in filter(None, [*answer, rests_on]):
-        out_console.print(Padding(literal(line), (0, 0, 0, 2)), soft_wrap=False)
+        out_console.print(Padding(literal(line), (0, 0, 0, 2), expand=False), soft_wrap=False)
     show_report(folder)
     tables = counted(len(list(folder.glob("*.csv"))), "table")
     out_console.print(f"Beside it: {tables} (.csv), the figures, and the posterior (posterior.nc)")

@@ -54,7 +54,8 @@ def judged(hazard_ratios: pd.DataFrame) -> pd.Series:
     rows = hazard_ratios[~hazard_ratios["biased"].astype(bool)]
     if (hazard_ratios["population"] == "").all():
         rows = rows[rows["estimand"].isin((ASSOCIATION, ARM)) & ~rows["status"].isin((SAID, PREDICTED))]
-        return pd.Series(2.0 * _distinct(rows[rows["measure"] != PER_1_POINT]), hazard_ratios.index)
+        worded = _distinct(rows[rows["measure"] != PER_1_POINT])
+        return pd.Series(2.0 * max(worded, 1), hazard_ratios.index)
     if (rows["landmark"] == ANY_TIME).any():
         rows = rows[rows["landmark"] == ANY_TIME]
     main = rows[rows["estimand"] == (ASSOCIATION if (rows["estimand"] == ASSOCIATION).any() else ARM)]

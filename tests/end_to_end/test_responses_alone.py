@@ -105,7 +105,7 @@ def test_a_run_speaks_of_response(tmp_path, tables):
     path.write_text(tomli_w.dumps(spec))
     code, shown, error = invoke("run", path, "--out", tmp_path / "found")
     assert (code, error) == (0, "")
-    assert "PFS: response, >= 30 %" in shown
+    assert "Does response >= 30 % by a landmark go with longer PFS?" in " ".join(shown.split())
     page = (tmp_path / "found" / "report.html").read_text("utf-8")
     assert "sizes were not given" in page
     assert "per 10 points" not in page.split("What the words mean")[0]

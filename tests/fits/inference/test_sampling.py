@@ -138,6 +138,7 @@ def test_groups_variables_and_dims_are_those_of_the_posterior_container(fits, ex
             "n": arm,
             "n_events": arm,
             "last_follow_up": arm,
+            "in_stretches": (),
         },
     }
     for label, tree in fits.items():

@@ -219,7 +219,14 @@ def scenarios_of(folder, told=TOLD, *, gate="passed"):
     """A result of scenarios with one figure."""
     rows = pd.DataFrame(
         {"scenario": ["as specified", "a"], "gate": gate, "error": "", "endpoint": "pfs", "arm": "A"}
-        | {"measure": "m", "landmark": "150 d", "hr": [0.7, 1.2], "lower": 0.5, "upper": 1.5}
+        | {
+            "estimand": "association",
+            "measure": "m",
+            "landmark": "150 d",
+            "hr": [0.7, 1.2],
+            "lower": 0.5,
+            "upper": 1.5,
+        }
         | {"mcse_hr": 0.002, "prob_below_1": [0.97, 0.4]}
     )
     rows = hazard_ratio_columns(rows, more=["scenario", "error"])
