@@ -188,13 +188,6 @@ class Network:
         return tuple(pair for pair in dict.fromkeys(printed) if pair[1] in self.assumptions.bias)
 
     @cached_property
-    def uncertain_se(self) -> dict[str, tuple[str, str, str]]:
-        """Endpoint, study and arm of every unprinted estimate with an uncertain standard error: what makes
-        one of an arm larger than expected, such as fewer events, makes all of them larger."""
-        said = zip(self.records, self.data, strict=True)
-        return {d.id: (r.endpoint, r.study, r.arm) for r, d in said if d.kind == "said" and d.log_se_sd > 0}
-
-    @cached_property
     def landmark_cohorts(self) -> tuple[Any, ...]:
         """Those ``Participants`` that have patients at a landmark."""
         return tuple(c for c in self.cohorts if c.exposure is not None)

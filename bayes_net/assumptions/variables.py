@@ -108,7 +108,7 @@ def _of_shrinkage(network: Any) -> dict[str, Free]:
 def _of_statements(network: Any) -> dict[str, Free]:
     """Estimates that are not printed, and their standard errors where they are uncertain."""
     said = [d for d in network.data if d.kind == "said"]
-    uncertain = tuple(dict.fromkeys(network.uncertain_se.values()))
+    uncertain = tuple(d.id for d in said if d.log_se_sd > 0)
     return {
         "estimate_z": Free({schema.UNPRINTED: tuple(d.id for d in said)}, STANDARD),
         "se_z": Free({schema.UNKNOWN_SE: uncertain}, STANDARD),

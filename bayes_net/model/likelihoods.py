@@ -115,22 +115,14 @@ def range_log_likelihood(parts: Values, network: Network) -> np.ndarray:
     return log_range_density((low, middle, high), n, law["location"], law["log_spread"])
 
 
-def of_uncertain_se(network: Network) -> list[int]:
-    """For each estimate with an uncertain standard error, whose it is in ``se_z``."""
-    whose = list(network.uncertain_se.values())
-    return [list(dict.fromkeys(whose)).index(own) for own in whose]
-
-
 def _log_inflation(effects: Values, network: Network, lead: tuple[int, ...]) -> np.ndarray:
     """Log of the factor on each row's standard error."""
     found = np.zeros((*lead, len(network.rows)))
     if "log_inflation" in effects:
         found[..., [d.inflated for d in network.data]] = effects["log_inflation"]
     if "se_z" in effects:
-        own = [i for i, d in enumerate(network.data) if d.id in network.uncertain_se]
-        found[..., own] = [network.data[i].log_se_sd for i in own] * effects["se_z"][
-            ..., of_uncertain_se(network)
-        ]
+        sds = np.array([d.log_se_sd if d.kind == "said" else 0.0 for d in network.data])
+        found[..., sds > 0] = sds[sds > 0] * effects["se_z"]
     return found
 
 

@@ -25,13 +25,13 @@ def standard_error(network: Network, rows: np.ndarray) -> Array:
     log_se, found = np.log(printed(network)[1][rows]), pm.modelcontext(None)
     own = [network.data[i] for i in rows]
     factors = pt.zeros(len(rows))
-    for name, dim, scale, whose in (
-        ("log_inflation", schema.INFLATED, [float(d.inflated) for d in own], {d.id: d.id for d in own}),
-        ("se_z", schema.UNKNOWN_SE, [d.log_se_sd for d in own], network.uncertain_se),
+    for name, dim, scale in (
+        ("log_inflation", schema.INFLATED, [float(d.inflated) for d in own]),
+        ("se_z", schema.UNKNOWN_SE, [d.log_se_sd for d in own]),
     ):
         if len(at := np.flatnonzero(scale)):
-            labels = list(network.free[name].dims[dim])
-            factor = found[name][[labels.index(whose[own[i].id]) for i in at]]
+            ids = list(network.free[name].dims[dim])
+            factor = found[name][[ids.index(own[i].id) for i in at]]
             factors = factors[at].inc(np.array(scale)[at] * factor)
     return pt.exp(log_se + factors)
 

@@ -116,10 +116,7 @@ class Equations:
     def se(self, d):
         """Standard error as it is, without its power."""
         factor = self.of("log_inflation", d.id) if d.inflated else 0.0
-        if d.log_se_sd:
-            row = next(row for row, own, _ in self.rows if own.id == d.id)
-            factor = factor + d.log_se_sd * self.of("se_z", (row.endpoint, row.study, row.arm))
-        return d.se * np.exp(factor)
+        return d.se * np.exp(factor + (d.log_se_sd * self.of("se_z", d.id) if d.log_se_sd else 0.0))
 
     def used(self, name) -> list[int]:
         """The places of the rows of a term."""

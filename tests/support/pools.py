@@ -346,13 +346,7 @@ class Density:
         for i in order:
             d = self.data[i]
             se[i] = d.se * np.exp(
-                d.se_tilt * location[i]
-                + (
-                    d.log_se_sd
-                    * self.z["se_z", (self.rows[i].endpoint, self.rows[i].study, self.rows[i].arm)]
-                    if d.log_se_sd
-                    else 0
-                )
+                d.se_tilt * location[i] + (d.log_se_sd * self.z["se_z", d.id] if d.log_se_sd else 0)
             )
         e = {i: self.z["estimate_z", self.data[i].id] for i in order}
         z = np.array(z) * np.sqrt(self.power[kept])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pools import assert_exact, assumptions, evidence, found, ratio, row, slope
-from scipy import special, stats
+from scipy import stats
 from test_definitions import Evaluated, assert_engine_is_the_synthesis, assert_variables
 from test_definitions import _python as _python
 
@@ -192,27 +192,6 @@ def test_an_uncertain_standard_error_is_averaged_over(tmp_path):
         return PRIOR.logpdf(b) + np.log(weights @ chance)
 
     assert_exact({"slope": (of(posterior, "150 d"), moments_of(log_density))})
-
-
-def test_standard_errors_of_an_arm_are_larger_or_smaller_together(tmp_path):
-    rows = [
-        said(f"S{i}", "not significant", mark, 0.2, se_log_sd=0.5, **arm)
-        for i, (mark, arm) in enumerate([("150d", CONTROL), ("180d", CONTROL), ("150d", {})])
-    ]
-    posterior, _ = fitted([*correlated(rows[:2], np.eye(2)), rows[2]], tmp_path)
-
-    def log_density(z, said):
-        """Slopes are N(0, 0.5²), independent of each other; so an estimate is N(0, 0.5² + se²)."""
-        se = 0.2 * np.exp(0.5 * z)
-        within = np.sqrt(2) * 1.96 * se / np.sqrt(0.25 + se**2) / 2
-        return stats.norm.logpdf(z) + said * np.log(special.erf(within))
-
-    factor = posterior["se_z"]
-    assert factor.sizes["unknown_se"] == 2
-    arms = factor["unknown_se_arm"].values
-    for said_of_it, arm in ((2, "control"), (1, "177Lu")):
-        own = factor.isel(unknown_se=list(arms).index(arm)).values
-        assert_exact({"factor": (own, moments_of(lambda z, k=said_of_it: log_density(z, k)))})
 
 
 def test_a_number_printed_because_it_was_significant_has_a_truncated_likelihood(tmp_path):
