@@ -319,13 +319,19 @@ def paper(
 @app.command()
 def compare(
     results: Annotated[list[Path], typer.Argument(metavar="RESULT_A RESULT_B …", help="Folders of runs.")],
+    arm: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=NAME", help="An arm, and its name in other results.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the comparison to this file, too.")] = None,
 ) -> None:
     """Put the hazard ratios of several runs side by side, with what differed in their specifications."""
+    from bayes_net.errors import InputError
     from bayes_net.robustness.compare import compare as compared
 
     with bad_input_exits():
-        found = compared(results)
+        if wrong := [each for each in arm or () if each.count("=") != 1]:
+            raise InputError(f"--arm {wrong[0]!r}; expected two names, such as --arm PRRT=177Lu")
+        found = compared(results, arms=dict(each.split("=") for each in arm or ()))
         if csv is not None:
             found.hazard_ratios.to_csv(csv, index=False)
     for table in found.to_read():

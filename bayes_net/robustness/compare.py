@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from bayes_net import schema
-from bayes_net.errors import InputError
+from bayes_net.errors import InputError, listed
 from bayes_net.labels import landmark_label, landmark_names
 from bayes_net.numbers import MISSING, format_ratio, rounded
 from bayes_net.results.columns import KEYS
 from bayes_net.results.folder import ResultFolder, as_written, read_result, short_names
-from bayes_net.schema import PER_1_POINT
+from bayes_net.schema import ARM, PER_1_POINT
 
 _COMPARED = ["hr", "lower", "upper", "level", "mcse_hr", "prob_below_1", "gate"]
 
@@ -80,13 +80,17 @@ def _with_short_digests(differences: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def compare(folders: Sequence[Path | str]) -> Comparison:
+def compare(folders: Sequence[Path | str], *, arms: Mapping[str, str] | None = None) -> Comparison:
     """Compare the results of several runs.
+
+    ``arms`` maps names of arms to those under which they are compared, ``{"PRRT": "177Lu"}``, where results
+    call the same treatment by different names.
 
     Raises
     ------
     InputError
-        Fewer than two folders, a folder without a result, or results that have no hazard ratio in common.
+        Fewer than two folders, a folder without a result, results that have no hazard ratio in common, or
+        ``arms`` has a name that no result has, or makes two arms of a result one.
     """
     if len(folders) < 2:
         raise InputError(f"{len(folders)} result to compare; expected two or more folders")
@@ -96,10 +100,30 @@ def compare(folders: Sequence[Path | str]) -> Comparison:
         raise InputError("the same folder is given twice; expected different results")
     with as_written(" or ".join(str(result.path) for result in results)):
         parts = [_ratios(result).assign(result=name) for name, result in zip(names, results, strict=True)]
-        table = pd.concat(parts, ignore_index=True)
+        table = pd.concat([_renamed(part, arms or {}) for part in parts], ignore_index=True)
+        if absent := set(arms or {}) - {arm for part in parts for arm in part[ARM]}:
+            raise InputError(f"no result has an arm {listed(sorted(absent))}; {_arms_of(parts)}")
         if table.groupby(KEYS)["result"].nunique().max() < 2:
-            raise InputError(f"{', '.join(names)} have no endpoint, arm, landmark and measure in common")
+            raise InputError(
+                f"{', '.join(names)} have no endpoint, arm, landmark and measure in common; "
+                f"{_arms_of(parts)}. "
+                "Arms of different names are compared with arms (--arm PRRT=177Lu)"
+            )
         return Comparison(tuple(names), _against_first(table, names[0]), _differences(names, results))
+
+
+def _renamed(part: pd.DataFrame, arms: Mapping[str, str]) -> pd.DataFrame:
+    """The rows of a result with the names of arms under which they are compared."""
+    renamed = part.assign(**{ARM: part[ARM].replace(dict(arms))})
+    if renamed[ARM].nunique() < part[ARM].nunique():
+        raise InputError(
+            f"arms makes two arms of {part['result'].iloc[0]} one; it has {listed(part[ARM].unique())}"
+        )
+    return renamed
+
+
+def _arms_of(parts: Sequence[pd.DataFrame]) -> str:
+    return "; ".join(f"{part['result'].iloc[0]} has {listed(part[ARM].unique())}" for part in parts)
 
 
 def _ratios(result: ResultFolder) -> pd.DataFrame:

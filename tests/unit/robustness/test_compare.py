@@ -118,3 +118,30 @@ def test_what_cannot_be_compared_is_refused(tmp_path, folder):
         with pytest.raises(InputError, match=said):
             bn.compare(folders)
     assert command("compare", folder, other)[0] == 2
+
+
+def test_arms_of_other_names_are_compared_where_they_are_said_to_be_the_same(tmp_path, folder):
+    control, treated = fake_results.ARMS
+    ratios = fake_results.hazard_ratios()
+    ratios["arm"] = ratios["arm"].replace({control: "placebo", treated: "PRRT"})
+    other = tmp_path / "other"
+    written(other, content=fake_results.content(found=fake_results.tables(hazard_ratios=ratios)))
+    with pytest.raises(InputError, match=f"first has {control}, {treated}; other has placebo, PRRT"):
+        bn.compare([folder, other])
+    table = bn.compare([folder, other], arms={"placebo": control, "PRRT": treated}).hazard_ratios
+    assert set(table["arm"]) == {control, treated}
+    assert (table["ratio"] == 1).all()
+    half = bn.compare([folder, other], arms={"PRRT": treated}).hazard_ratios
+    assert half.loc[half["arm"] == "placebo", "ratio"].isna().all()
+    for wrong, said in (
+        ({"Lu": treated}, "no result has an arm Lu"),
+        ({"PRRT": "placebo"}, "makes two arms"),
+    ):
+        with pytest.raises(InputError, match=said):
+            bn.compare([folder, other], arms=wrong)
+    code, shown, _ = command(
+        "compare", folder, other, "--arm", f"placebo={control}", "--arm", f"PRRT={treated}"
+    )
+    assert code == 0
+    assert "placebo" not in shown
+    assert command("compare", folder, other, "--arm", "PRRT")[0] == 2
