@@ -102,7 +102,7 @@ def test_a_quick_look_is_short_and_says_so_wherever_it_is_read(tmp_path, monkeyp
     assert "A quick look with short chains" in error
     assert "QUICK LOOK: A small trial" in (out / "report.html").read_text(encoding="utf-8")
     stored = tomllib.loads((out / "specification.toml").read_text(encoding="utf-8"))
-    assert stored["sampling"]["draws"] == 250
+    assert stored["sampling"]["draws"] == 500
     assert stored["title"].startswith("QUICK LOOK")
 
 
