@@ -55,7 +55,7 @@ def judged(hazard_ratios: pd.DataFrame) -> pd.Series:
     if (hazard_ratios["population"] == "").all():
         rows = rows[rows["estimand"].isin((ASSOCIATION, ARM)) & ~rows["status"].isin((SAID, PREDICTED))]
         worded = _distinct(rows[rows["measure"] != PER_1_POINT])
-        return pd.Series(2.0 * max(worded, 1), hazard_ratios.index)
+        return pd.Series(max(2.0 * worded, 1.0), hazard_ratios.index)
     if (rows["landmark"] == ANY_TIME).any():
         rows = rows[rows["landmark"] == ANY_TIME]
     main = rows[rows["estimand"] == (ASSOCIATION if (rows["estimand"] == ASSOCIATION).any() else ARM)]
