@@ -247,7 +247,11 @@ def test_every_term_of_the_hazard_model_is_what_the_equations_say(variant, aggre
 def assert_engine_is_the_hazard_model(data, hazard, evaluated, kind):
     exposure = aggregate(data) if kind == "aggregated" else data
     shape = layout([exposure]) if kind == "aggregated" else shape_of(data, kind)
-    posterior = patients_posterior(exposure, hazard, shape=shape)
+    assert_posterior_is(evaluated, patients_posterior(exposure, hazard, shape=shape), hazard, data)
+
+
+def assert_posterior_is(evaluated: Evaluated, posterior, hazard, data) -> None:
+    """``assert_engine_is`` of a model of patients."""
     dims = {name: own.dims for name, own in sampled_variables(hazard, data).items()}
 
     def sampled(x):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from exposures import patients
-from test_definitions import Evaluated, _python, assert_engine_is  # noqa: F401
+from test_definitions import Evaluated, _python, assert_posterior_is  # noqa: F401
 from test_likelihood import VARIANTS, around, drawn_at, gradient, prior_density, theta_of
 
 from bayes_net.assumptions.hazard import Hazard
@@ -13,13 +13,10 @@ from bayes_net.assumptions.priors import HalfNormal, Normal, Priors
 from bayes_net.data.gauss import UncertainExposure, at_nodes
 from bayes_net.engine.laplace import turned_to_mode
 from bayes_net.engine.layout import Layout
-from bayes_net.engine.patients import patients_posterior, sampled_variables, uncertain_posterior
+from bayes_net.engine.patients import patients_posterior, uncertain_posterior
 from bayes_net.errors import InputError
-from bayes_net.inference import closed_form
 from bayes_net.inference.patients import fit, log_likelihood_with_error
-from bayes_net.inference.sampling import labelled
 from bayes_net.model.hazard import hazard_model, hazard_model_with_error
-from bayes_net.model.predictors import coordinates
 
 RTOL = 1e-10
 CHOSEN = ("default", "walk, shared, common, both", "time-varying, shared, both", "studies", "one interval")
@@ -54,20 +51,8 @@ def test_scores_without_error_have_the_density_and_gradient_of_measured_ones(var
 def test_the_engine_has_the_density_and_gradient_of_the_definition(variant):
     hazard, data = between_scans(variant)
     data = uncertain(data)
-    posterior = uncertain_posterior(data, hazard)
-    dims = {name: own.dims for name, own in sampled_variables(hazard, data).items()}
-
-    def sampled(x):
-        return labelled(posterior.named(x[None, None]), dims, coordinates(data))
-
-    def free_of(x):
-        return {name: v.values[0, 0] for name, v in closed_form.as_defined(sampled(x), hazard, data).items()}
-
-    def log_scale(x):
-        at = sampled(x)
-        return np.log(closed_form.step_scale(at, hazard, data)).values.sum() if "step" in at else 0.0
-
-    assert_engine_is(Evaluated(hazard_model_with_error(data, hazard)), posterior, free_of, log_scale)
+    definition = Evaluated(hazard_model_with_error(data, hazard))
+    assert_posterior_is(definition, uncertain_posterior(data, hazard), hazard, data)
 
 
 @pytest.mark.parametrize("variant", CHOSEN)

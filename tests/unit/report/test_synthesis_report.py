@@ -531,6 +531,16 @@ def arms_only(**changes) -> dict:
     return fake_pool.tables(**absent, arms_and_studies=rows, **changes)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"study": "Series"}, {"endpoint": "os"}, {"arm": "X"}, {"use": "record"}]
+)
+def test_what_another_row_prints_is_not_quoted_of_the_arms(changes):
+    evidence = fake_pool.evidence()
+    evidence.loc[evidence["id"] == "P0", list(changes)] = list(changes.values())
+    assert "the study prints" not in plain(answer(fake_pool.tables(evidence=evidence)))
+    assert "the study prints 0.18" in plain(answer(fake_pool.tables()))
+
+
 def test_the_answer_rounds_a_ratio_as_its_table_does():
     """One row whose limit is less certain rounds the limits of all."""
     rows = fake_pool.arms_and_studies(upper=[1.153, 2.134], mcse_lower=0.001, mcse_upper=[0.001, 0.04])
