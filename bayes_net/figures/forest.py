@@ -27,8 +27,9 @@ PRINTED = {"marker": "D", "color": "black", "markerfacecolor": "white", "markers
 _COUNTS_AT = {"ratio": 84, "events": 130}
 _PRINTED_AT = {"ratio": 88}
 """Right edges of the text columns, in points from the axes."""
-_BELOW = 0.25
-"""How far above its row the posterior stands where a printed hazard ratio stands as far below it."""
+_BELOW = 0.4
+"""How far above its row the posterior stands where a printed hazard ratio stands as far below it; the row is
+higher by twice as much."""
 _MARK = "\N{WHITE DIAMOND} "
 """Before a printed number: the marker it is drawn with."""
 Limits = tuple[float, float]
@@ -52,7 +53,7 @@ def forest(hazard_ratios: pd.DataFrame, *, ax: Axes | None = None, arms: Sequenc
     rows = rows.reindex(columns=list(dict.fromkeys([*rows, *PRINTED_COLUMNS])))
     colours, places = arm_colours(rows["arm"], arms), _places(rows)
     counted = rows["n"].notna().any()
-    ax = style.new_axes(ax, height=1.3 + (0.24 if counted else 0.36) * (max(places) + 1))
+    ax = style.new_axes(ax, height=1.3 + 0.24 * (max(places) + 1))
     ends = rows[["lower", "upper", "printed_lower", "printed_upper"]]
     low = max(RATIO_LIMITS[0], 0.97 * min(1, ends.min(axis=None)))
     high = min(RATIO_LIMITS[1], 1.03 * max(1, ends.max(axis=None)))
@@ -74,10 +75,11 @@ def _places(rows: pd.DataFrame) -> list[float]:
     """Height of each row: a landmark's arms together, and a wide gap before what is biased."""
     places, y, before, biased = [], -1.5, None, False
     for row in rows.itertuples():
-        gap = 3.2 if row.biased and not biased and before is not None else 1.5
-        y += 1 if row.landmark == before else gap
+        gap = 3.6 if row.biased and not biased and before is not None else 1.5
+        room = _BELOW * pd.notna(row.printed)
+        y += (1 if row.landmark == before else gap) + room
         places.append(y)
-        before, biased = row.landmark, row.biased
+        y, before, biased = y + room, row.landmark, row.biased
     return places
 
 
@@ -117,7 +119,7 @@ def _labels(ax: Axes, rows: pd.DataFrame, places: list[float]) -> None:
     observed = rows["biased"].astype(bool) & (rows["landmark"] != WITHOUT_BIAS)
     biased = [y for y, flag in zip(places, observed, strict=True) if flag]
     if biased:
-        top = min(biased) - 1.9
+        top = min(biased) - 2.3
         ax.axhspan(top, max(biased) + 0.8, color="#eeeeee", zorder=0)
         ax.axhline(top, color=GREYS[1], linewidth=0.8, linestyle=LINES[1])
         place = {"transform": ax.get_yaxis_transform(), "va": "center", "style": "italic"}
