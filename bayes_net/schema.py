@@ -165,7 +165,7 @@ SYNTHESIS_VARIABLES = {
     "log_inflation": "log factor on the standard error of a median without limits",
     "estimate": "estimate that is not printed, on the scale of its parameter",
     "estimate_z": "where it lies in the interval that is said, standard normal",
-    "se_z": "log factor on its standard error, standardised",
+    "se_z": "log factors on their standard errors, made independent and standardised",
     "landmark_log_hazard": "log hazard of patients after their landmark, at score 0",
     "landmark_level": "its average over time",
     "landmark_step_sd": "SD over a year of its random walk",

@@ -117,6 +117,31 @@ def whitening(rows: pd.DataFrame, data: Sequence[Datum], power: np.ndarray, said
     return Whitening(root, before, np.diag(below).copy())
 
 
+class Factors(NamedTuple):
+    """The law of the logs of the factors on uncertain standard errors: ``rows``, their places among all rows;
+    ``mean`` (factor,) and ``root`` (factor, factor) of their normal distribution."""
+
+    rows: np.ndarray
+    mean: np.ndarray
+    root: np.ndarray
+
+
+def factors(rows: pd.DataFrame, data: Sequence[Datum], power: np.ndarray) -> Factors:
+    """The law of the factors on the standard errors of what is not printed, given the standard errors of the
+    same patients' estimates that are: as fewer events or less variance of shrinkage widen all of an arm, the
+    logs are correlated as the estimates are.
+    """
+    own = np.array([i for i, one in enumerate(data) if one.kind == "said" and one.log_se_sd > 0], int)
+    known = [i for i, one in enumerate(data) if np.isfinite(one.se_excess) and power[i] > 0]
+    known = [i for i in known if data[i].kind == "normal"] if len(own) else []
+    order, p = [*known, *own], len(known)
+    r = correlation_matrix(rows.iloc[order], [data[i] for i in order]) if len(own) else np.eye(0)
+    weight = r[p:, :p] @ np.linalg.inv(r[:p, :p])
+    sd = np.array([data[i].log_se_sd for i in own])
+    mean = sd * (weight @ np.array([data[i].se_excess for i in known], float))
+    return Factors(own, mean, sd[:, None] * np.linalg.cholesky(r[p:, p:] - weight @ r[:p, p:]))
+
+
 class Unprinted(NamedTuple):
     """Estimates that are not printed, (..., said), and the log probability of what is said of each, given
     those before it."""

@@ -32,12 +32,13 @@ def completed(
     rows = [row for row in own.itertuples() if _known(virtual, row.arm, row.landmark)]
     table = table.copy()
     for row in rows:
-        if row.said and isnan(row.se) and isnan(row.events):
+        if isnan(row.se) and isnan(row.events):
             expected = virtual.arm(row.arm).standard_error
             unit = -POINTS_PER_UNIT if row.unit == PER_POINT_PCHG else POINTS_PER_UNIT
             se = expected(row.landmark)
             below, above = (expected(row.landmark, slope).median for slope in (-_TILT, _TILT))
-            table.loc[row.Index, ["se", "se_log_sd"]] = se_factor * se.median / abs(unit), se.log_sd
+            factor = se_factor if row.said else 1.0
+            table.loc[row.Index, ["se", "se_log_sd"]] = factor * se.median / abs(unit), se.log_sd
             table.loc[row.Index, "se_tilt"] = unit * log(above / below) / (2 * _TILT)
     declared = {frozenset(pair[:2]) for pair in declared_correlations(table)}
     for a, b in combinations(rows, 2):

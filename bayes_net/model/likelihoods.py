@@ -121,8 +121,8 @@ def _log_inflation(effects: Values, network: Network, lead: tuple[int, ...]) -> 
     if "log_inflation" in effects:
         found[..., [d.inflated for d in network.data]] = effects["log_inflation"]
     if "se_z" in effects:
-        sds = np.array([d.log_se_sd if d.kind == "said" else 0.0 for d in network.data])
-        found[..., sds > 0] = sds[sds > 0] * effects["se_z"]
+        of = network.factors
+        found[..., of.rows] = of.mean + effects["se_z"] @ of.root.T
     return found
 
 

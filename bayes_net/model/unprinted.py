@@ -20,20 +20,12 @@ ZERO = pt.as_tensor(0.0)
 
 
 def standard_error(network: Network, rows: np.ndarray) -> Array:
-    """Standard error of rows, (row,): of a median without limits it is a floor, of an estimate that is not
-    printed it may be uncertain."""
-    log_se, found = np.log(printed(network)[1][rows]), pm.modelcontext(None)
-    own = [network.data[i] for i in rows]
-    factors = pt.zeros(len(rows))
-    for name, dim, scale in (
-        ("log_inflation", schema.INFLATED, [float(d.inflated) for d in own]),
-        ("se_z", schema.UNKNOWN_SE, [d.log_se_sd for d in own]),
-    ):
-        if len(at := np.flatnonzero(scale)):
-            ids = list(network.free[name].dims[dim])
-            factor = found[name][[ids.index(own[i].id) for i in at]]
-            factors = factors[at].inc(np.array(scale)[at] * factor)
-    return pt.exp(log_se + factors)
+    """Standard error of rows, (row,), as stated; of a median without limits it is a floor."""
+    log_se = pt.as_tensor(np.log(printed(network)[1]))
+    if "log_inflation" in network.free:
+        inflated = np.flatnonzero([d.inflated for d in network.data])
+        log_se = log_se[inflated].inc(pm.modelcontext(None)["log_inflation"])
+    return pt.exp(log_se[rows])
 
 
 def observe_statements(network: Network, in_print: Sequence[tuple], location: Array) -> None:
@@ -48,10 +40,11 @@ def observe_statements(network: Network, in_print: Sequence[tuple], location: Ar
     for own, expected in in_print:
         z = z[own].set((value[own] - expected) / standard_error(network, own))
     e = random_variable("estimate_z", STANDARD, (schema.UNPRINTED,))
+    log_factor = np.array([network.data[i].se_tilt for i in rows]) * location
     if "se_z" in network.free:
-        random_variable("se_z", STANDARD, (schema.UNKNOWN_SE,))
-    tilt = np.array([network.data[i].se_tilt for i in rows])
-    own_se = standard_error(network, rows) * pt.exp(tilt * location)
+        of, z_of_se = network.factors, random_variable("se_z", STANDARD, (schema.UNKNOWN_SE,))
+        log_factor = log_factor[np.searchsorted(rows, of.rows)].inc(of.mean + pt.dot(of.root, z_of_se))
+    own_se = standard_error(network, rows) * pt.exp(log_factor)
     w, known = list(white.root @ z), list(map(pt.as_tensor, value))
     estimate, total = list(location + own_se * e), ZERO
     for i, row in enumerate(said.rows):

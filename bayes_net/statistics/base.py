@@ -140,11 +140,12 @@ class Datum:
 
     ``kind`` is "normal", "student", "binomial", "ordered" or "said"; ``value`` is on the modelling scale (k/n
     for a binomial, NaN where only a ``statement`` is made) and ``se`` belongs to it; ``log_se_sd`` is the SD
-    of its log, and ``se_tilt`` how much that changes with what is estimated. ``published_z``: from how many
-    standard errors on the number was to be printed, 0 where it was in any case. ``inflated`` says that
-    ``se`` is a floor, to be multiplied by a lognormal factor (``FLOOR_INFLATION``). ``time`` is the month up
-    to which a curve is read, NaN where no curve is. ``successes`` and ``n`` are 0 unless binomial; "ordered"
-    is a median of n with its ``extremes``.
+    of its log, and ``se_tilt`` how much that changes with what is estimated. ``se_excess``: by how many of
+    such SDs the log of a printed standard error exceeds what is expected of it, NaN where nothing is.
+    ``published_z``: from how many standard errors on the number was to be printed, 0 where it was in any
+    case. ``inflated`` says that ``se`` is a floor, to be multiplied by a lognormal factor
+    (``FLOOR_INFLATION``). ``time`` is the month up to which a curve is read, NaN where no curve is.
+    ``successes`` and ``n`` are 0 unless binomial; "ordered" is a median of n with its ``extremes``.
     """
 
     id: str
@@ -158,6 +159,7 @@ class Datum:
     statement: Statement | None = None
     log_se_sd: float = 0.0
     se_tilt: float = 0.0
+    se_excess: float = nan
     published_z: float = 0.0
     extremes: tuple[float, float] = (nan, nan)
 

@@ -175,7 +175,8 @@ class Effect(Statistic):
                 se_tilt=0.0 if isnan(row.se_tilt) else row.se_tilt / unit,
             )
         value, se = self._estimate(row)
-        found = Datum(row.id, self._kind(row), unit * value, abs(unit) * se)
+        excess = statements.se_excess(row, value, se, self.sd)
+        found = Datum(row.id, self._kind(row), unit * value, abs(unit) * se, se_excess=excess)
         if row.publishing != statements.IF_SIGNIFICANT:
             return found
         level = statements.LEVEL if isnan(row.level) else row.level

@@ -98,6 +98,16 @@ def se_log_sd(row: Row) -> float:
     return row.se_log_sd if not isnan(row.se_log_sd) else SE_LOG_SD if isnan(row.se) else 0.0
 
 
+def se_excess(row: Row, value: float, se: float, sd: float = nan) -> float:
+    """By how many SDs of its log a printed standard error exceeds what the row lets expect of it, near the
+    printed log ratio ``value``; NaN where the row expects none, or one that is certain."""
+    expected, log_sd = expected_se(row, sd), se_log_sd(row)
+    if isnan(expected) or not log_sd:
+        return nan
+    tilt = 0.0 if isnan(row.se_tilt) else row.se_tilt
+    return (log(se / expected) - tilt * value) / log_sd
+
+
 def _unreadable(row: Row) -> bool:
     try:
         statement(row.said, LEVEL)

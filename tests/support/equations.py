@@ -4,7 +4,7 @@ It shares no code with the models. Everything is analytic but for constants, so 
 """
 
 import numpy as np
-from said import correlation, correlations, log_statements
+from said import correlation, correlations, log_factor, log_statements
 from scipy import special, stats
 
 from bayes_net.assumptions.priors import Borrowing, Fixed, HalfCauchy, HalfNormal, Normal
@@ -116,7 +116,7 @@ class Equations:
     def se(self, d):
         """Standard error as it is, without its power."""
         factor = self.of("log_inflation", d.id) if d.inflated else 0.0
-        return d.se * np.exp(factor + (d.log_se_sd * self.of("se_z", d.id) if d.log_se_sd else 0.0))
+        return d.se * np.exp(factor + log_factor(self.network, d.id, lambda id: self.of("se_z", id)))
 
     def used(self, name) -> list[int]:
         """The places of the rows of a term."""

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from arviz_stats.base import array_stats
 from equations import Equations
-from said import correlations, log_statements
+from said import correlations, log_factor, log_statements
 from scipy import stats
 
 from bayes_net.assumptions.priors import Fixed
@@ -345,9 +345,8 @@ class Density:
         se = {}
         for i in order:
             d = self.data[i]
-            se[i] = d.se * np.exp(
-                d.se_tilt * location[i] + (d.log_se_sd * self.z["se_z", d.id] if d.log_se_sd else 0)
-            )
+            factor = log_factor(self.network, d.id, lambda id: self.z["se_z", id])
+            se[i] = d.se * np.exp(d.se_tilt * location[i] + factor)
         e = {i: self.z["estimate_z", self.data[i].id] for i in order}
         z = np.array(z) * np.sqrt(self.power[kept])
         R = self.correlation([*kept, *order])

@@ -41,6 +41,29 @@ def correlations(rows, data, used) -> np.ndarray:
     return matrix
 
 
+def log_factors(rows, data, power) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Ids of the estimates whose standard errors are uncertain, and the law of the logs of the factors on
+    these given those that are in print: mean and covariance, by the precision matrix of all of them."""
+    own = [i for i, d in enumerate(data) if d.kind == "said" and d.log_se_sd > 0]
+    known = [
+        i for i, d in enumerate(data) if d.kind == "normal" and power[i] > 0 and np.isfinite(d.se_excess)
+    ]
+    precision, n = np.linalg.inv(correlations(rows, data, [*own, *known])), len(own)
+    covariance = np.linalg.inv(precision[:n, :n])
+    mean = -covariance @ precision[:n, n:] @ np.array([data[i].se_excess for i in known])
+    sd = np.array([data[i].log_se_sd for i in own])
+    return [data[i].id for i in own], sd * mean, sd * (sd * covariance).T
+
+
+def log_factor(network, id, z):
+    """The log of the factor on one standard error, from the standard normal ``z`` of each, by id."""
+    ids, mean, covariance = log_factors(list(network.rows.itertuples()), network.data, network.power)
+    if id not in ids:
+        return 0.0
+    root = np.linalg.cholesky(covariance)[ids.index(id)]
+    return mean[ids.index(id)] + sum(by * z(name) for by, name in zip(root, ids, strict=True) if by)
+
+
 def quantile(log_p):
     """Where a standard normal has this log probability below; Newton's method from the nearest real one."""
     u = special.ndtri_exp(np.real(log_p)) + 0 * log_p

@@ -57,8 +57,21 @@ SLOPES = correlated(
     ],
     [[0.7 ** abs(i - j) for j in range(5)] for i in range(5)],
 )
+APART = np.abs(np.subtract.outer(range(5), range(5)))
+UNCERTAIN = correlated(
+    [
+        slope("S1", -0.0856, 0.0303, "150d", events=40, sd=12, se_log_sd=0.2, se_tilt=-5, **CONTROL),
+        said("S2", "not significant", "180d", 0.2, se_log_sd=0.25, se_tilt=-7, **CONTROL),
+        said("S3", "about 1.0; not significant", "36w", 0.17, se_log_sd=0.4, **CONTROL),
+        slope("S4", -0.0336, 0.0125, "no limit", **CONTROL) | {"se": "0.012", "se_log_sd": "0.15"},
+        said("S5", "significantly below 1", "72w", None, events=20, sd=12, **CONTROL),
+    ],
+    0.5 + 0.5 * 0.6**APART,
+)
+"""Standard errors of what is not printed, beside printed ones of which as much was expected."""
 POOLS = {
     "slopes": SLOPES,
+    "uncertain standard errors": UNCERTAIN,
     "percentage change": [
         said("S1", "significantly above 1", "150d", 0.3, unit="per +1 point of PCHG"),
         said("S2", "not significant", "no limit", 0.2, unit="per +1 point of PCHG", **CONTROL),
@@ -75,6 +88,7 @@ POOLS = {
     ],
 }
 WEIGHTS = {"S2": 0.5, "S3": 0.0}
+WEIGHTED = ["slopes, weights", "uncertain standard errors, weights"]
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +103,13 @@ def pool(tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("name", [*POOLS, "slopes, weights"])
+@pytest.mark.parametrize("name", [*POOLS, *WEIGHTED])
 def test_the_engine_has_the_density_and_gradient_of_the_definition(name, pool):
     network, evaluated = pool(name)
     assert_engine_is_the_synthesis(evaluated, network, tolerance=1e-9)
 
 
-@pytest.mark.parametrize("name", [*POOLS, "slopes, weights"])
+@pytest.mark.parametrize("name", [*POOLS, *WEIGHTED])
 def test_the_definition_has_the_variables_of_a_posterior_and_its_likelihood(name, pool):
     assert_variables(*pool(name))
 
@@ -192,6 +206,55 @@ def test_an_uncertain_standard_error_is_averaged_over(tmp_path):
         return PRIOR.logpdf(b) + np.log(weights @ chance)
 
     assert_exact({"slope": (of(posterior, "150 d"), moments_of(log_density))})
+
+
+def test_standard_errors_of_what_is_not_printed_follow_the_printed_ones(tmp_path):
+    """The law of their factors, given by how much the printed ones exceed what was expected of them."""
+    own = network_of(UNCERTAIN, tmp_path).factors
+    R = 0.5 + 0.5 * 0.6**APART
+    at_print, expected = -0.0856, 1 / (12 * np.sqrt(40))
+    excess = np.array([(np.log(0.0303 / expected) + 5 * at_print) / 0.2, np.log(0.0125 / 0.012) / 0.15])
+    said_of, known, sd = [1, 2, 4], [0, 3], np.array([0.25, 0.4, 0.25])
+    gain = np.linalg.solve(R[np.ix_(known, known)], R[np.ix_(known, said_of)]).T
+    left = R[np.ix_(said_of, said_of)] - gain @ R[np.ix_(known, said_of)]
+    np.testing.assert_allclose(own.mean, sd * (gain @ excess), rtol=2e-3)  # limits in print are rounded
+    np.testing.assert_allclose(own.root @ own.root.T, np.outer(sd, sd) * left, rtol=1e-10)
+
+
+def test_without_a_printed_standard_error_factors_have_the_law_of_the_rows(tmp_path):
+    rows = [{**one, "se": "", "events": "", "sd": ""} if one["value"] else one for one in UNCERTAIN]
+    network = network_of(rows, tmp_path)
+    sd, apart = np.array([0.25, 0.4, 0.25]), APART[np.ix_([1, 2, 4], [1, 2, 4])]
+    for own in (network.factors, network_of(UNCERTAIN, tmp_path).with_power({"S1": 0, "S4": 0}).factors):
+        np.testing.assert_array_equal(own.mean, np.zeros(3))
+        np.testing.assert_allclose(
+            own.root @ own.root.T, np.outer(sd, sd) * (0.5 + 0.5 * 0.6**apart), rtol=1e-10
+        )
+
+
+def test_a_printed_standard_error_larger_than_expected_weakens_what_is_said_beside_it(tmp_path):
+    printed = slope("S1", -0.05, 0.03, "150d", **CONTROL) | {"se": "0.02", "se_log_sd": "0.5"}
+    rows = correlated(
+        [printed, said("S2", "not significant", "180d", 0.2, se_log_sd=0.5, **CONTROL)], [[1, 0.8], [0.8, 1]]
+    )
+    posterior, _ = fitted(rows, tmp_path)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(30)
+    se = 0.2 * np.exp(0.8 * np.log(1.5) + 0.5 * np.sqrt(1 - 0.64) * nodes)
+    x = np.linspace(-3, 3, 301)
+    a, b = np.meshgrid(x, x, indexing="ij")
+    at_a = (-0.5 - a) / 0.3
+    chance = sum(
+        w * np.diff(stats.norm.cdf(([-1.96 * s, 1.96 * s] - (b + 0.8 * s * at_a)[..., None]) / (0.6 * s)))
+        for w, s in zip(weights, se, strict=True)
+    )[..., 0]
+    weight = PRIOR.pdf(a) * PRIOR.pdf(b) * stats.norm.pdf(at_a) * chance
+    weight /= weight.sum()
+    exact = {}
+    for mark, value in (("150 d", a), ("180 d", b)):
+        mean = (value * weight).sum()
+        sd = np.sqrt(((value - mean) ** 2 * weight).sum())
+        exact[mark] = (of(posterior, mark), {"mean": mean, "sd": sd})
+    assert_exact(exact)
 
 
 def test_a_number_printed_because_it_was_significant_has_a_truncated_likelihood(tmp_path):

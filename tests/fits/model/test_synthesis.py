@@ -27,7 +27,7 @@ from pools import (
     slope,
     specification,
 )
-from said import correlations
+from said import correlations, log_factor
 from scipy import integrate, special, stats
 from test_definitions import BIAS, LANDMARKS, SLOPES
 
@@ -634,7 +634,7 @@ def test_an_estimate_has_the_density_given_all_others_printed_or_not(fits):
             se, number = made.data[i].se, made.data[i].value
             if made.data[i].kind == "said":
                 number = value("estimate", unprinted_estimate=one.id)
-                factor = value("se_z", unknown_se=one.id) * made.data[i].log_se_sd
+                factor = log_factor(made, one.id, lambda id: value("se_z", unknown_se=id))
                 se = se * np.exp(made.data[i].se_tilt * mean + factor)
             kept[i] = (number - mean) / se
     assert len(kept) == 6

@@ -39,6 +39,17 @@ def test_statements_have_the_standard_errors_of_the_virtual_trials(shipped):
         assert one.se_tilt < 0
 
 
+def test_printed_standard_errors_are_held_against_those_of_the_virtual_trials(shipped):
+    """In SDs of the logarithm, near the printed slope."""
+    one = datum(next(row for row in shipped.rows("likelihood").itertuples() if row.id == "N10"))
+    expected = virtual_trials().arm("control").standard_error
+    tilt = np.log(expected("150d", 0.5).median / expected("150d", -0.5).median)
+    away = np.log(one.se / expected("150d").median) - tilt * one.value
+    assert one.se_excess == pytest.approx(away / expected("150d").log_sd)
+    assert 0.5 < one.se_excess < 1.0
+    assert (one.log_se_sd, one.se_tilt) == (0.0, 0.0)
+
+
 def test_rows_of_an_arm_are_correlated_as_its_virtual_trials_are(shipped):
     row = shipped.table.set_index("id").loc["N43"]
     found = dict(zip(row["correlated_with"].split(";"), row["correlation"].split(";"), strict=True))
@@ -51,6 +62,10 @@ def test_errors_are_scaled_and_correlations_left_out_where_that_is_asked_for(shi
     for name, (row, one) in said(wider).items():
         assert one.se == pytest.approx(1.5 * said(shipped)[name][1].se)
         assert set(row.correlation.split(";")) <= {"0.0", ""}
+    for row, other in zip(
+        wider.rows("likelihood").itertuples(), shipped.rows("likelihood").itertuples(), strict=True
+    ):
+        assert row.said or datum(row).se_excess == pytest.approx(datum(other).se_excess, nan_ok=True)
 
 
 def test_without_a_study_rows_take_what_trials_without_it_tell(shipped):
