@@ -19,7 +19,7 @@ import pandas as pd
 from bayes_net.assumptions.hazard import walk_basis
 from bayes_net.assumptions.participants import Participants, check_inputs, conditional, first_stage
 from bayes_net.assumptions.shrinkage import Shrinkage
-from bayes_net.assumptions.statements import Factors, Statements, Whitening, factors, statements, whitening
+from bayes_net.assumptions.statements import Factors, Statements, Whitening, se_factors, statements, whitening
 from bayes_net.assumptions.synthesis import Assumptions
 from bayes_net.assumptions.variables import Free, network_variables
 from bayes_net.data.intervals import person_time
@@ -274,7 +274,7 @@ class Network:
     @cached_property
     def factors(self) -> Factors:
         """The law of the factors on uncertain standard errors of what is not printed."""
-        return factors(self.rows, self.data, self.power)
+        return se_factors(self.rows, self.data, self.power)
 
     def months(self, times: np.ndarray) -> np.ndarray:
         """Months that each time has spent in each interval, (time, interval)."""

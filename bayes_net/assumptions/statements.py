@@ -126,7 +126,7 @@ class Factors(NamedTuple):
     root: np.ndarray
 
 
-def factors(rows: pd.DataFrame, data: Sequence[Datum], power: np.ndarray) -> Factors:
+def se_factors(rows: pd.DataFrame, data: Sequence[Datum], power: np.ndarray) -> Factors:
     """The law of the factors on the standard errors of what is not printed, given the standard errors of the
     same patients' estimates that are: as fewer events or less variance of shrinkage widen all of an arm, the
     logs are correlated as the estimates are.
