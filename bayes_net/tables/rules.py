@@ -30,6 +30,9 @@ _COVARIATE_REMEDY = (
     "Correct the table, exclude these patients (exclude_patients), or have their values imputed: by a "
     'section [missing] of the specification (in Python, missing_covariates = "keep" and expose_imputed).'
 )
+_NOBODY_REMEDY = (
+    "Correct the table, or leave the covariate out: values that nobody has cannot be imputed."
+)
 _SCAN_REMEDY = "Correct the table, or leave these scans out of it."
 MISSING, DUPLICATE = "missing", "duplicate"
 _RULES = {
@@ -50,7 +53,6 @@ _RULES = {
     "unknown response": ("values of {column} that are not known", f"one of {', '.join(RESPONSES)}, or empty"),
 }
 _FILLED: Rules = {MISSING: pd.Series.isna}
-_FILLED_SOMEWHERE: Rules = {MISSING: lambda values: values.isna() & values.isna().all()}
 _NOT_NEGATIVE: Rules = {"negative": lambda values: values < 0}
 _PATIENT_RULES: dict[str, Rules] = {
     "patient": _FILLED | {DUPLICATE: lambda values: values.duplicated(keep=False) & values.notna()},
@@ -88,9 +90,11 @@ def typed_patients(
             )
     for column in covariates:
         frame = frame.assign(**{column: _covariate(frame[column])})
-    filled = _FILLED_SOMEWHERE if keep_missing else _FILLED
     found = _column_problems(identified, frame, _PATIENT_RULES, wrong, _PATIENT_REMEDY)
-    found += _column_problems(identified, frame, dict.fromkeys(covariates, filled), {}, _COVARIATE_REMEDY)
+    unknown = [column for column in covariates if frame[column].isna().all()]
+    partly = [column for column in covariates if column not in unknown and not keep_missing]
+    for columns, todo in ((unknown, _NOBODY_REMEDY), (partly, _COVARIATE_REMEDY)):
+        found += _column_problems(identified, frame, dict.fromkeys(columns, _FILLED), {}, todo)
     return replace(table, frame=frame), found
 
 

@@ -172,6 +172,18 @@ def test_options_that_mean_nothing_are_refused(options, said):
         read(**options)
 
 
+@pytest.mark.parametrize("missing", ["refuse", "keep"])
+def test_a_covariate_that_nobody_has_is_left_out_and_not_imputed(missing):
+    """Of some patients it may be imputed; with both columns at fault each has its own remedy."""
+    with pytest.raises(CohortError, match="missing values of age.* nobody has cannot be imputed") as refused:
+        read(people().assign(age=None), covariates=["age"], missing_covariates=missing)
+    assert "[missing]" not in str(refused.value)
+    both = changed(people().assign(age=None), 1, grade=None)
+    with pytest.raises(CohortError) as refused:
+        read(both, covariates=["age", "grade"])
+    assert str(refused.value).count("[missing]") == str(refused.value).count("cannot be imputed") == 1
+
+
 def test_both_size_and_percent_change_need_a_choice():
     both = sizes().assign(pchg=0)
     with pytest.raises(CohortError, match="both size and pchg"):
