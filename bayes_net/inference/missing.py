@@ -27,7 +27,19 @@ from bayes_net.data.terms import Covariate
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import InputError
 from bayes_net.inference.imputation import brief_fit, pooled, seeds_of
-from bayes_net.schema import NUTS, PATIENT
+from bayes_net.schema import (
+    ARM_EFFECT,
+    COMMON_SLOPE,
+    COVARIATE_EFFECT,
+    IMPUTATION,
+    LEVEL,
+    LOG_HAZARD,
+    NUTS,
+    PATIENT,
+    SAMPLE_DIMS,
+    SLOPE,
+    SLOPE_BY_INTERVAL,
+)
 from bayes_net.tables.values import as_levels
 
 if TYPE_CHECKING:
@@ -39,12 +51,16 @@ NUMBERS = (MATCHING, NORMAL)
 normal error."""
 DONORS = 5
 """Patients with the nearest predictions, one of whom lends its value (Morris et al. 2014,
-doi:10.1186/1471-2288-14-75)."""
+doi:10.1186/1471-2288-14-75), among a bootstrap sample of all whose value is known (Rubin and Schenker 1986,
+doi:10.1080/01621459.1986.10478280)."""
 CYCLES = 10
 """Rounds in which each of several covariates is imputed given the others."""
 PRIOR_SD = 2.5
 """Of the log odds of a level, per standard deviation of a predictor: no level is told by the others for
 certain (Gelman et al. 2008, doi:10.1214/08-AOAS191)."""
+
+LINEAR = (LOG_HAZARD, LEVEL, SLOPE, SLOPE_BY_INTERVAL, COMMON_SLOPE, ARM_EFFECT, COVARIATE_EFFECT)
+"""What the log hazard is a sum of."""
 
 
 @dataclass(frozen=True)
@@ -222,9 +238,16 @@ def _normal(y: np.ndarray, x: np.ndarray, where: np.ndarray, rng: np.random.Gene
 def _matched(y: np.ndarray, x: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Values of patients whose predictions, by the best coefficients, are near to those that are drawn."""
     best, drawn, _ = _drawn_regression(y.astype(float), x, rng)
-    apart = np.abs((where @ drawn)[:, None] - x @ best)
+    donors = _donors(len(y), rng)
+    apart = np.abs((where @ drawn)[:, None] - (x @ best)[donors])
     nearest = np.argpartition(apart, DONORS - 1, axis=1)[:, :DONORS]
-    return y[nearest[np.arange(len(where)), rng.integers(DONORS, size=len(where))]]
+    return y[donors[nearest[np.arange(len(where)), rng.integers(DONORS, size=len(where))]]]
+
+
+def _donors(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Who may lend a value in this imputation. Of the same donors in all, who stand for everyone with such
+    predictions, imputations would differ too little."""
+    return rng.integers(n, size=n)
 
 
 def _levels(y: np.ndarray, x: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -271,7 +294,7 @@ def fit_completed(
     passes: Callable[[xr.DataTree], bool] | None = None,
     brief: bool = False,
 ) -> xr.DataTree:
-    """The posterior where covariates are missing: the mixture of fits to each completed data set.
+    """The posterior where covariates are missing: the mixture of fits to each completed data set, ``widened``.
 
     Draws of all imputations stand side by side along ``chain``, as many of each, with a coordinate
     ``imputation`` by which ``gate`` and ``summarise`` keep them apart. Groups are those of a ``brief`` fit
@@ -300,6 +323,24 @@ def fit_completed(
         seeds = [own_seed] if passes is None else [own_seed, seeds_of(own_seed, 2)[0]]
         trees.append(careful(sampled, passes or (lambda _: True), sampler=sampler, seeds=seeds))
     groups = pooled(trees) | whole | {"constant_data": trees[0]["constant_data"].to_dataset()}
+    groups["posterior"] = widened(groups["posterior"])
     most = max(tree.attrs["attempts"] for tree in trees)
     attrs = trees[0].attrs | {"seed": seed, "attempts": most, "imputations": len(trees)}
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), **groups}, name="fit")
+
+
+def widened(posterior: xr.Dataset) -> xr.Dataset:
+    """Draws of so many imputations, M, with the variance of Rubin's rules: W within and (1 + 1/M) B between.
+
+    Imputations whose means have the sample variance B are a mixture with (1 - 1/M) B, which of few of them is
+    too little (Zhou and Reiter 2010, doi:10.1198/tast.2010.09109). Each imputation's draws of log hazards and
+    their ratios are moved away from the mean of all, so that B is (M + 1) / (M - 1) times what it was.
+    """
+    moved = {}
+    for name in (name for name in LINEAR if name in posterior):
+        means = posterior[name].groupby(IMPUTATION).mean(SAMPLE_DIMS)
+        count = means.sizes[IMPUTATION]
+        away = (np.sqrt((count + 1) / (count - 1)) - 1) * (means - means.mean(IMPUTATION))
+        own = away.sel({IMPUTATION: posterior[IMPUTATION]})
+        moved[name] = (posterior[name] + own).transpose(*posterior[name].dims)
+    return posterior.assign(moved)

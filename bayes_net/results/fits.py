@@ -206,9 +206,10 @@ def missing_information_table(fits: Sequence[Fitted]) -> pd.DataFrame:
             within, between = imputation_variances(np.log(draws))
             about = [job.endpoint, job.population, measure, estimand, job.landmark.label, job.landmark.biased]
             for arm in draws[schema.ARM].values:
-                w, b = float(within.sel({schema.ARM: arm})), float(between.sel({schema.ARM: arm}))
-                more = (1 + 1 / len(job.completed)) * b
-                rows.append([*about, arm, w**0.5, b**0.5, more / (w + more)])
+                w, of_draws = float(within.sel({schema.ARM: arm})), float(between.sel({schema.ARM: arm}))
+                m = len(job.completed)
+                b = of_draws * (m - 1) / (m + 1)  # as it was before draws were widened
+                rows.append([*about, arm, w**0.5, b**0.5, (1 + 1 / m) * b / (w + (1 + 1 / m) * b)])
     names = ["endpoint", "population", "measure", "estimand", "landmark", "biased", schema.ARM]
     return pd.DataFrame(rows, columns=[*names, "within", "between", "missing_information"])
 

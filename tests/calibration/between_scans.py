@@ -53,9 +53,10 @@ MODULES = (*runner.PATIENTS, "assumptions.synthesis")
 def tables(
     arm: str, n: int, rng: np.random.Generator, *, d: Mapping[str, Any] = DESIGN
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Patients and scans of an arm: progression is a new lesion at the first scan after it."""
+    """Patients and scans of an arm: progression is a new lesion at the first scan after it. With a
+    ``threshold`` the slope is that of response, a shrinkage of so many points."""
     shrinkage = np.clip(rng.normal(*d["shrinkage"], n), -19.0, 95.0).round(1)
-    risk = np.exp(d["slope"] * shrinkage / 10)
+    risk = np.exp(d["slope"] * (shrinkage >= d["threshold"] if "threshold" in d else shrinkage / 10))
     times = [
         d["scale_months"][arm] * (rng.exponential(size=n) / (risk * share)) ** (1 / d["shape"])
         for share in (1 - d["deaths"], d["deaths"])

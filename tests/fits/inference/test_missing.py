@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from scipy.stats import binom, t
 from small_trial import tables, written
 
@@ -205,13 +206,31 @@ def test_draws_are_pooled_by_rubins_rules():
     within = np.mean([x.var(("chain", "draw"), ddof=1) for x in own], axis=0)
     assert (means.std(axis=0, ddof=1) > 0.1 * np.sqrt(within)).all()  # imputations differ
     per_imputation = draws.groupby(IMPUTATION).mean(("chain", "draw")).transpose(IMPUTATION, ...).values
+    # means are moved apart, so that six imputations have the variance of many
+    moved = means.mean(axis=0) + (means - means.mean(axis=0)) * np.sqrt(7 / 5)
     # 6 x 2 means of 800 draws each in either sampling, of which every third is worth one
-    assert np.abs(per_imputation - means).max() < 4 * np.sqrt(2 * within.max() * 3 / 800)
-    total = within + means.var(axis=0)
+    assert np.abs(per_imputation - moved).max() < 4 * np.sqrt(2 * within.max() * 3 / 800)
+    total = within + (1 + 1 / 6) * means.var(axis=0, ddof=1)
     np.testing.assert_allclose(draws.var(("chain", "draw")), total, rtol=0.15)
     b, w = bn.estimands.summary.imputation_variances(draws)[::-1]
     np.testing.assert_allclose(w, within, rtol=0.15)
-    np.testing.assert_allclose(b + w, within + means.var(axis=0, ddof=1), rtol=0.15)
+    np.testing.assert_allclose(b * 5 / 7 + w, within + means.var(axis=0, ddof=1), rtol=0.15)
+
+
+def test_widened_draws_have_the_variance_of_rubins_rules_and_move_log_hazards_together():
+    rng, count = np.random.default_rng(8), 4
+    number = np.repeat(np.arange(count), 2)
+    effect = rng.normal(size=count)[number, None] + rng.normal(size=(8, 50))
+    posterior = xr.Dataset(
+        {"log_hr_covariate": (("chain", "draw"), effect), "log_hazard": (("chain", "draw"), 1 - 2 * effect)},
+        {"imputation": ("chain", number)},
+    ).assign(step_sd=(("chain", "draw"), np.exp(effect)))
+    found = missing.widened(posterior)
+    each = effect.reshape(count, -1)
+    expected = each.var(axis=1).mean() + (1 + 1 / count) * each.mean(axis=1).var(ddof=1)
+    assert float(found["log_hr_covariate"].var()) == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(found["log_hazard"], 1 - 2 * found["log_hr_covariate"], rtol=1e-12)
+    xr.testing.assert_equal(found["step_sd"], posterior["step_sd"])
 
 
 def test_a_cohort_with_missing_covariates_is_refused_with_the_key_that_imputes_them():
@@ -285,9 +304,10 @@ MICE = {  # R 4.2.2, mice 3.15.0, survival 3.5-3: m = 2000, maxit = 1, seed = 1,
 
 
 @pytest.mark.parametrize("numbers", MICE)
-def test_pooled_results_are_those_of_mice(numbers):
+def test_pooled_results_are_those_of_mice(numbers, monkeypatch):
     """Of the same patients and predictors: x, s, s * H, d, H and arm, H by ``nelson_aalen``. Both have an
-    error of imputing so many times."""
+    error of imputing so many times. In mice all donors are there in every imputation."""
+    monkeypatch.setattr(missing, "_donors", lambda n, rng: np.arange(n))
     data, table = simulated(np.random.default_rng(12), NUMBER)
     completed = impute_covariates(table, data, [NUMBER], Imputation(400, numbers), seed=1)
     fits = [cox(data.time, data.event, np.column_stack([data.score, own["x"]])) for own in completed]
