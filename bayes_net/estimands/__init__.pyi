@@ -1,6 +1,5 @@
 from .arms import (
     arm_differences as arm_differences,
-    hazard_ratio_under_frailty as hazard_ratio_under_frailty,
     state_probabilities as state_probabilities,
 )
 from .mixtures import (
@@ -16,6 +15,7 @@ from .ratios import (
     covariate_hazard_ratio as covariate_hazard_ratio,
     hazard_ratio as hazard_ratio,
     hazard_ratio_by_time as hazard_ratio_by_time,
+    hazard_ratio_under_frailty as hazard_ratio_under_frailty,
     interaction as interaction,
 )
 from .summary import (

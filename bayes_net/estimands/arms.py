@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from bayes_net import schema
@@ -38,7 +37,7 @@ from bayes_net.schema import (
     STUDY,
     TIME,
 )
-from bayes_net.statistics.balance import balancing_weights, effective_number
+from bayes_net.statistics.balance import balanced_again, balancing_weights, effective_number
 
 STATES = ("alive without progression", "alive with progression", "dead")
 """States of an illness-death model."""
@@ -56,6 +55,7 @@ def arm_differences(
     *,
     horizon: float,
     over: str = OWN_SHRINKAGE,
+    seed: int | Sequence[int] | None = None,
 ) -> xr.Dataset:
     """Each later arm minus the first: ``survival`` (chain, draw, arm, time) at ``times`` and ``rmst`` (chain,
     draw, arm), in months, until ``horizon``; both in months after the landmark. What is compared:
@@ -77,7 +77,9 @@ def arm_differences(
 
     "own patients": each arm over its own patients, as Kaplan-Meier curves are; covariates may differ.
 
-    The averages are over these patients: that others would have shrunk otherwise is not in the draws.
+    The averages are over these patients; with a ``seed`` over all patients such as these, who would have
+    other covariates and other shrinkage: in every draw each patient counts as often as in a draw of the
+    Bayesian bootstrap (Rubin 1981, doi:10.1214/aos/1176345338), and weights balance anew.
     After a landmark none is a randomised comparison: patients were selected by reaching it.
 
     Of several studies with baselines of their own, arms are compared within studies: over the studies that
@@ -96,14 +98,18 @@ def arm_differences(
         raise InputError(f"the only arm is {data.arms[0]}; a difference of arms needs two")
     refuse_stretches(data, "survival of an arm")
     refuse_error(data, "survival of an arm")
-    over = _over(fit, over)
+    over, drawn = _over(fit, over), tuple(fit["posterior"].sizes[dim] for dim in SAMPLE_DIMS)
+    counts = None if seed is None else np.random.default_rng(seed).standard_exponential((*drawn, data.n))
     found: dict[str, list] = {}
     worth: dict[str, list] = {}
     for later in range(1, len(data.arms)):
-        own, sides = _of_both(fit, data, later, over), {"first": 0, "later": later}
-        for side, a in sides.items():
+        both = _of_both(fit, data, later, over)
+        own, often = subset(data, both), None if counts is None else counts[..., both]
+        for side, a in {"first": 0, "later": later}.items():
             of, weights = _standing_for(own, a, (0, later), over)
             worth.setdefault(f"n_{side}", []).append(effective_number(weights[of.arm == a]))
+            if often is not None:
+                weights = _counted(own, a, (0, later), over, often)
             curves = standardised_survival(fit, of, times, weights=weights).isel({ARM: a}, drop=True)
             found.setdefault(f"survival_{side}", []).append(curves)
             found.setdefault(f"rmst_{side}", []).append(_standardised_rmst(fit, of, a, horizon, weights))
@@ -124,7 +130,7 @@ def comparable(fit: xr.DataTree, data: Exposure, *, over: str = OWN_SHRINKAGE) -
         if not _shared(fit, data, later, over).any():
             return False
         if over == OWN_SHRINKAGE:
-            own = _of_both(fit, data, later, over)
+            own = subset(data, _of_both(fit, data, later, over))
             if any(_balanced(own, a) is None for a in (0, later)):
                 return False
     return True
@@ -145,14 +151,15 @@ def _shared(fit: xr.DataTree, data: Exposure, later: int, over: str) -> np.ndarr
     return np.all(known[:, [0, later]] > 0, axis=1)
 
 
-def _of_both(fit: xr.DataTree, data: Exposure, later: int, over: str) -> Exposure:
+def _of_both(fit: xr.DataTree, data: Exposure, later: int, over: str) -> np.ndarray:
+    """Which patients are of a study that tells of the first arm and a later one."""
     shared = _shared(fit, data, later, over)
     if not shared.any():
         raise InputError(
             f"no study has patients of both {data.arms[0]} and {data.arms[later]}, and each has a baseline "
             "of its own; expected a study with both arms, or baselines that studies share"
         )
-    return data if data.study is None else subset(data, shared[data.study])
+    return np.ones(data.n, bool) if data.study is None else shared[data.study]
 
 
 def _standing_for(data: Exposure, arm: int, arms: tuple[int, int], over: str) -> tuple[Exposure, np.ndarray]:
@@ -172,12 +179,31 @@ def _standing_for(data: Exposure, arm: int, arms: tuple[int, int], over: str) ->
     return data, weights
 
 
+def _counted(data: Exposure, arm: int, arms: tuple[int, int], over: str, counts: np.ndarray) -> np.ndarray:
+    """The weights of ``_standing_for``, (chain, draw, patient), if each patient counts so often."""
+    if over == SAME_SHRINKAGE:
+        return counts
+    if over == OWN_PATIENTS:
+        return counts * _as_studies(data, arms, counts)
+    own, values, weights = data.arm == arm, _to_balance(data), counts.copy()
+    if own.any() and values.shape[1]:
+        target = (counts @ values / counts.sum(axis=-1, keepdims=True)).reshape(-1, values.shape[1])
+        found = balanced_again(values[own], target, counts[..., own].reshape(-1, own.sum()))
+        weights[..., own] = found.reshape(*counts.shape[:2], -1)
+    return weights
+
+
+def _to_balance(data: Exposure) -> np.ndarray:
+    """What both arms are to share: covariates of the same patients, whatever their arm, and studies."""
+    values = in_arm(data.covariates, data.terms, data.arms[0])
+    studies = [] if data.study is None else [one_hot(data.study, len(data.studies))]
+    return np.column_stack([values, *studies])
+
+
 def _balanced(data: Exposure, arm: int) -> np.ndarray | None:
     """Weights with which an arm's patients have the covariates, and studies, of all in their means; 1 for
     patients of other arms."""
-    values = in_arm(data.covariates, data.terms, data.arms[0])  # of the same patients, whatever their arm
-    if data.study is not None:
-        values = np.column_stack([values, one_hot(data.study, len(data.studies))])
+    values = _to_balance(data)
     own, weights = data.arm == arm, np.ones(data.n)
     if not own.any():
         return weights
@@ -188,13 +214,15 @@ def _balanced(data: Exposure, arm: int) -> np.ndarray | None:
     return weights
 
 
-def _as_studies(data: Exposure, arms: tuple[int, int]) -> np.ndarray:
+def _as_studies(data: Exposure, arms: tuple[int, int], counts: np.ndarray | None = None) -> np.ndarray:
     """Weights with which each arm has its patients' studies in the shares that they have in ``arms``
-    together."""
+    together; of patients who each count so often, (..., patient)."""
     if data.study is None:
         return np.ones(data.n)
-    counts = data.n_by_stratum
-    return counts[:, arms].sum(axis=1)[data.study] / counts[data.study, data.arm]
+    each = np.ones(data.n) if counts is None else counts
+    of_stratum = each @ one_hot(data.stratum, len(data.studies) * len(data.arms))
+    table = of_stratum.reshape(*each.shape[:-1], len(data.studies), len(data.arms))
+    return table[..., arms].sum(axis=-1)[..., data.study] / table[..., data.study, data.arm]
 
 
 def _standardised_rmst(
@@ -203,48 +231,19 @@ def _standardised_rmst(
     """Restricted mean survival time averaged over an arm's patients, (chain, draw); missing without any."""
     drawn = parameters(fit["posterior"].to_dataset())
     months = person_time(np.array([horizon]), data.cuts)[0]
-    sums, whole = np.zeros(drawn.baseline.shape[:2]), weights[data.arm == arm].sum()
+    sums, whole = np.zeros(drawn.baseline.shape[:2]), weights[..., data.arm == arm].sum(axis=-1)
     for a, own, baseline, added in hazards_by_stratum(drawn, data):
         if a != arm:
             continue
-        relative, weight = np.moveaxis(added, 2, 0), weights[own]
+        relative, weight = np.moveaxis(added, 2, 0), weights[..., own]
         for rows in blocks(relative):  # the hazards of all would be as large as the draws
             pieces = np.exp(baseline + relative[rows]) * months
             at_start = np.exp(pieces - pieces.cumsum(axis=-1))
             each = (at_start * average_survival(pieces) * months).sum(axis=-1)
-            sums += np.tensordot(weight[rows], each, axes=1)
-    total = sums / whole if whole else np.full(sums.shape, np.nan)
+            sums += np.einsum("...i,i...", weight[..., rows], each)
+    total = sums / whole if data.n_by_arm[arm] else np.full(sums.shape, np.nan)
     coords = {dim: fit["posterior"][dim].values for dim in SAMPLE_DIMS}
     return xr.DataArray(total, coords, SAMPLE_DIMS)
-
-
-def hazard_ratio_under_frailty(
-    hazard_ratio: npt.ArrayLike, survival: npt.ArrayLike, *, variance: float
-) -> np.ndarray:
-    """The hazard ratio of an arm among those who are still at risk, if patients differ by an unseen frailty.
-
-    ``hazard_ratio`` is that of the arm against the first for one and the same patient, at all times, and so
-    that of the randomised arms at their start; ``survival`` that of the first arm at the time, or the
-    landmark, that is asked about. The frail leave first, and the sooner in the arm with the higher hazard:
-    those who are left are less and less alike, and the ratio goes towards 1 though the effect on every
-    patient stays. The frailty multiplies the hazard and follows a gamma law with mean 1 and this
-    ``variance``. The arguments are broadcast.
-
-    Reference: Aalen, Cook and Roysland 2015, doi:10.1007/s10985-015-9335-y.
-
-    Raises
-    ------
-    InputError
-        The variance is negative, a ratio is not positive, or survival is not above 0 and at most 1.
-    """
-    ratio, alive = np.asarray(hazard_ratio, float), np.asarray(survival, float)
-    if not (variance >= 0 and (ratio > 0).all() and ((alive > 0) & (alive <= 1)).all()):
-        raise InputError(
-            f"variance {variance}, hazard ratio {ratio} and survival {alive}; expected a variance "
-            "of at least 0, ratios above 0, and survival above 0 and at most 1"
-        )
-    thinned = alive**-variance  # 1 + variance times the cumulative hazard of a patient of average frailty
-    return ratio * thinned / (1 + ratio * (thinned - 1))
 
 
 def state_probabilities(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from bayes_net import schema
@@ -261,3 +262,32 @@ OVER_TIME = (
 def changing(posterior: xr.Dataset | xr.DataTree) -> list[OverTime]:
     """The hazard ratios that change over time in a posterior, where one of an arm is their average."""
     return [quantity for quantity in OVER_TIME if quantity.column and quantity.used(posterior)]
+
+
+def hazard_ratio_under_frailty(
+    hazard_ratio: npt.ArrayLike, survival: npt.ArrayLike, *, variance: float
+) -> np.ndarray:
+    """The hazard ratio of an arm among those who are still at risk, if patients differ by an unseen frailty.
+
+    ``hazard_ratio`` is that of the arm against the first for one and the same patient, at all times, and so
+    that of the randomised arms at their start; ``survival`` that of the first arm at the time, or the
+    landmark, that is asked about. The frail leave first, and the sooner in the arm with the higher hazard:
+    those who are left are less and less alike, and the ratio goes towards 1 though the effect on every
+    patient stays. The frailty multiplies the hazard and follows a gamma law with mean 1 and this
+    ``variance``. The arguments are broadcast.
+
+    Reference: Aalen, Cook and Roysland 2015, doi:10.1007/s10985-015-9335-y.
+
+    Raises
+    ------
+    InputError
+        The variance is negative, a ratio is not positive, or survival is not above 0 and at most 1.
+    """
+    ratio, alive = np.asarray(hazard_ratio, float), np.asarray(survival, float)
+    if not (variance >= 0 and (ratio > 0).all() and ((alive > 0) & (alive <= 1)).all()):
+        raise InputError(
+            f"variance {variance}, hazard ratio {ratio} and survival {alive}; expected a variance "
+            "of at least 0, ratios above 0, and survival above 0 and at most 1"
+        )
+    thinned = alive**-variance  # 1 + variance times the cumulative hazard of a patient of average frailty
+    return ratio * thinned / (1 + ratio * (thinned - 1))

@@ -222,7 +222,8 @@ def standardised_survival(
     *,
     weights: np.ndarray | None = None,
 ) -> xr.DataArray:
-    """Survival averaged over each arm's own patients, as a Kaplan-Meier curve is, with their ``weights``.
+    """Survival averaged over each arm's own patients, as a Kaplan-Meier curve is, with their ``weights``,
+    (patient,), or (chain, draw, patient) where each draw has its own.
 
     Dims (chain, draw, arm, time). For one landmark's fit and the exposure it was fitted to; each patient has
     the baseline of its own study.
@@ -233,14 +234,14 @@ def standardised_survival(
         person_time(np.asarray(times, float), data.cuts),
     )
     weight = np.ones(data.n) if weights is None else weights
-    total = np.bincount(data.arm, weight, minlength=len(data.arms))
+    total = np.stack([weight[..., data.arm == a].sum(axis=-1) for a in range(len(data.arms))], axis=-1)
     curves = np.zeros((*drawn.baseline.shape[:2], len(data.arms), len(months)))
-    curves[:, :, total == 0] = np.nan
+    curves[:, :, data.n_by_arm == 0] = np.nan
     for a, own, baseline, added in hazards_by_stratum(drawn, data):
         hazard, relative = np.exp(baseline), np.exp(added)
         for j, passed in enumerate(months):
             alive = np.exp(-accumulated(hazard, relative, passed[None, :]))
-            curves[:, :, a, j] += alive @ (weight[own] / total[a])
+            curves[:, :, a, j] += np.einsum("...i,...i", alive, weight[..., own]) / total[..., a]
     coords = {dim: fit["posterior"][dim].values for dim in schema.SAMPLE_DIMS}
     coords |= {ARM: list(data.arms), TIME: list(map(float, times))}
     return xr.DataArray(curves, dims=(*schema.SAMPLE_DIMS, ARM, TIME), coords=coords, name="survival")

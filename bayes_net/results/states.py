@@ -119,11 +119,13 @@ def _averaged_over(f: Fitted, over: str) -> str:
 
 def _differences(f: Fitted, times: Sequence[float], **how: Any) -> xr.Dataset:
     """Differences of arms; where covariates are missing, of each imputation's patients by its own draws."""
+    seed = f.fit.attrs["seed"]
     if not f.job.completed:
-        return arm_differences(f.fit, f.job.data, times, **how)
+        return arm_differences(f.fit, f.job.data, times, seed=seed, **how)
     fits = [tree for tree, _ in by_imputation(f.fit, {}).values()]
     parts = [
-        arm_differences(own, data, times, **how) for own, data in zip(fits, f.job.completed, strict=True)
+        arm_differences(own, data, times, seed=[seed, number], **how)
+        for number, (own, data) in enumerate(zip(fits, f.job.completed, strict=True))
     ]
     worth = {name: sum(part[name] for part in parts) / len(parts) for name in ("n_first", "n_later")}
     drawn = xr.concat([part.drop_vars(worth) for part in parts], dim=CHAIN)

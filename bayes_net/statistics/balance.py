@@ -42,6 +42,42 @@ def balancing_weights(columns: np.ndarray, target: np.ndarray) -> np.ndarray | N
     return None
 
 
+def balanced_again(columns: np.ndarray, target: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """``balancing_weights`` of patients who each count so often: proportional to counts * exp(columns @ b),
+    (draw, patient), of ``counts`` (draw, patient) and the ``target`` of each draw, (draw, column). Where no
+    positive weights have these means, they come as near as in ``ITERATIONS`` steps."""
+    middle, spread = columns.mean(axis=0), columns.std(axis=0)
+    away = (columns - middle) / np.where(spread > 0, spread, 1.0)
+    _, sizes, directions = np.linalg.svd(away, full_matrices=False)
+    directions = directions[sizes > LEAST_SPREAD * np.sqrt(len(away))].T
+    scores, wanted = away @ directions, ((target - middle) / np.where(spread > 0, spread, 1.0)) @ directions
+    squares = (scores[:, :, None] * scores[:, None, :]).reshape(len(scores), -1)
+    b, size, logs = np.zeros(wanted.shape), np.ones(len(wanted)), np.log(counts)
+
+    def weighted(b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights, and what is least where the weighted means are those that are wanted."""
+        powers = logs + b @ scores.T
+        most = powers.max(axis=1, keepdims=True)
+        weights = np.exp(powers - most)
+        sums = weights.sum(axis=1, keepdims=True)
+        return weights / sums, (most + np.log(sums))[:, 0] - (b * wanted).sum(axis=1)
+
+    weights, height = weighted(b)
+    for _ in range(ITERATIONS):
+        means = weights @ scores
+        if np.abs(means - wanted).max(initial=0.0) < TOLERANCE:
+            break
+        curvature = (weights @ squares).reshape(*means.shape, -1) - means[:, :, None] * means[:, None, :]
+        ridge = 1e-12 * np.eye(scores.shape[1])
+        step = np.linalg.solve(curvature + ridge, (wanted - means)[:, :, None])[:, :, 0]
+        tried, new = weighted(b + size[:, None] * step)
+        better = new <= height + 1e-12 * np.abs(height)
+        b = np.where(better[:, None], b + size[:, None] * step, b)
+        weights, height = np.where(better[:, None], tried, weights), np.where(better, new, height)
+        size = np.where(better, 1.0, size / 4)
+    return weights
+
+
 def _log_mean(scores: np.ndarray, b: np.ndarray) -> float:
     """Convex in ``b``, and least where the weighted means are 0."""
     return float(np.logaddexp.reduce(scores @ b))

@@ -5,10 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import xarray as xr
 from invented_fits import draws, invented, patients
 
 from bayes_net.errors import InputError
 from bayes_net.estimands import arm_differences, hazard_ratio_under_frailty, standardised_survival
+from bayes_net.estimands.arms import OVER
 
 CUTS = (3.0, 7.5)
 TIMES = [2.0, 3.0, 11.0]
@@ -113,6 +115,57 @@ def test_everyone_is_given_to_each_arm_where_there_is_no_shrinkage(rng):
     spent = hazard[..., 0] * 3 + hazard[..., 1] * 1
     curves = np.exp(-spent[..., None] * relative[:, :, None, :]).mean(axis=-1)
     np.testing.assert_allclose(found.values[..., 0, 0], curves[..., 1] - curves[..., 0], rtol=1e-12)
+
+
+def in_all_draws(found, index):
+    """Every draw of the fit with the same parameters, so that only patients differ."""
+    posterior = found["posterior"].to_dataset()
+    same = posterior.isel(
+        {"chain": [0] * posterior.sizes["chain"], "draw": [index] * posterior.sizes["draw"]}
+    )
+    return xr.DataTree.from_dict(
+        {name: found[name].to_dataset() for name in found.children}
+        | {"posterior": same.assign_coords(posterior.coords)}
+    )
+
+
+@pytest.mark.parametrize("over", OVER)
+def test_with_a_seed_averages_are_over_other_patients_such_as_these(rng, over):
+    """Each arm's levels are those of patients who count as often as exponential variates say, after Rubin."""
+    fit, data = with_slopes_and_grade(rng), of_grades(rng)
+    found = arm_differences(fit, data, [4.0], horizon=6.0, over=over, seed=3)
+    counts = np.random.default_rng(3).standard_exponential((*found["rmst"].shape[:2], data.n))
+    grade = data.covariates[:, 0]
+    for side, a in (("first", 0), ("later", 1)):
+        curve, weights = curve_of(fit, a, data.score, grade), counts * (data.arm == a)
+        if over == "same shrinkage":
+            weights = counts
+        elif over == "own shrinkage":  # of one category: shares of all over shares of the arm
+            for level in (0.0, 1.0):
+                own = (data.arm == a) & (grade == level)
+                share = counts[..., grade == level].sum(axis=-1) / counts[..., own].sum(axis=-1)
+                weights[..., own] *= share[..., None]
+        expected = (curve * weights).sum(axis=-1) / weights.sum(axis=-1)
+        np.testing.assert_allclose(found[f"survival_{side}"].values[..., 0, 0], expected, rtol=1e-7)
+    np.testing.assert_allclose(found["rmst_later"] - found["rmst_first"], found["rmst"], rtol=1e-12)
+    plain = arm_differences(fit, data, [4.0], horizon=6.0, over=over)
+    assert found["n_later"].item() == plain["n_later"].item()
+
+
+def test_other_patients_spread_restricted_means_by_their_standard_error(rng):
+    data = of_grades(rng, 80)
+    fit = in_all_draws(with_slopes_and_grade(rng), 3)
+    found = arm_differences(fit, data, [4.0], horizon=2.0, over="own patients", seed=3)["rmst_first"]
+    posterior, own = fit["posterior"], data.arm == 0
+    rate = np.exp(
+        posterior["log_hazard"].values[0, 0, 0, 0] + posterior["slope"].values[0, 0, 0] * data.score[own]
+    )
+    rate = rate * np.exp(posterior["log_hr_covariate"].values[0, 0, 0] * data.covariates[own, 0])
+    each = -np.expm1(-2.0 * rate) / rate
+    assert float(found.std()) == pytest.approx(
+        each.std() / np.sqrt(len(each)), rel=4 / np.sqrt(2 * found.size)
+    )
+    assert float(found.mean()) == pytest.approx(each.mean(), abs=4 * float(found.std()) / np.sqrt(found.size))
 
 
 def test_what_cannot_be_compared_is_refused(rng):

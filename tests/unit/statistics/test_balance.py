@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from bayes_net.statistics.balance import balancing_weights, effective_number
+from bayes_net.statistics.balance import balanced_again, balancing_weights, effective_number
 
 
 def test_of_one_category_they_are_shares_over_shares():
@@ -46,3 +46,21 @@ def test_there_are_none_exactly_where_no_positive_weights_have_these_means():
 
 def test_without_columns_all_count_alike():
     assert balancing_weights(np.zeros((5, 0)), np.zeros(0)).tolist() == [0.2] * 5
+
+
+def test_patients_who_count_several_times_are_balanced_as_if_they_were_there_so_often():
+    rng = np.random.default_rng(6)
+    columns = np.column_stack([rng.normal(3, 2, 30), np.arange(30) % 2, np.ones(30)])
+    counts = rng.integers(1, 4, (5, 30))
+    targets = np.column_stack([3 + rng.normal(0, 0.5, 5), np.linspace(0.3, 0.6, 5), np.ones(5)])
+    found = balanced_again(columns, targets, counts.astype(float))
+    for own, count, target in zip(found, counts, targets, strict=True):
+        each = balancing_weights(np.repeat(columns, count, axis=0), target)
+        np.testing.assert_allclose(own, np.bincount(np.repeat(np.arange(30), count), each), atol=1e-9)
+
+
+def test_means_that_no_weights_have_are_come_near_to():
+    columns, target = np.array([[0.0], [1.0], [2.0]]), np.array([[1.0], [2.5]])
+    found = balanced_again(columns, target, np.ones((2, 3)))
+    np.testing.assert_allclose(found[0], 1 / 3, atol=1e-9)
+    assert found[1] @ columns[:, 0] == pytest.approx(2.0, abs=0.01)
