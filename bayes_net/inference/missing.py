@@ -2,9 +2,12 @@
 
 Predictors are arm, study, shrinkage, the event, the Nelson-Aalen cumulative hazard at the end of follow-up,
 that times shrinkage, and the other covariates; several covariates with missing values are imputed in turn
-(chained equations). Taken to be missing at random: whether a value is missing may depend on all of these, and
-not on the value itself.
-White & Royston 2009, doi:10.1002/sim.3618; van Buuren 2007, doi:10.1177/0962280206074463.
+(chained equations). As that knows the outcome to first order only, values are then drawn again and again,
+given all but the outcome, times the likelihood of the outcome under hazards that are drawn given the values:
+with the slope of each arm and the columns of the covariates, as the analysis has them. Taken to be missing at
+random: whether a value is missing may depend on all of these, and not on the value itself.
+White & Royston 2009, doi:10.1002/sim.3618; van Buuren 2007, doi:10.1177/0962280206074463; Bartlett et al.
+2015, doi:10.1177/0962280214521348.
 """
 
 from __future__ import annotations
@@ -17,13 +20,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import softmax
 
 from bayes_net.assumptions.hazard import Hazard
 from bayes_net.data.exposure import Exposure, expose
-from bayes_net.data.intervals import one_hot
+from bayes_net.data.intervals import equal_event_cuts, one_hot
 from bayes_net.data.landmarks import LandmarkSet
 from bayes_net.data.terms import Covariate
+from bayes_net.engine.imputation import (
+    DONORS,
+    FollowUp,
+    candidates,
+    chances,
+    chosen,
+    drawn_hazards,
+    drawn_levels,
+    drawn_match,
+    drawn_normal,
+)
 from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import InputError
 from bayes_net.inference.imputation import brief_fit, pooled, seeds_of
@@ -47,18 +60,13 @@ if TYPE_CHECKING:
 
 MATCHING, NORMAL = "matching", "normal"
 NUMBERS = (MATCHING, NORMAL)
-"""How a number is imputed: as that of a patient with nearly the same prediction, or as the prediction and a
-normal error."""
-DONORS = 5
-"""Patients with the nearest predictions, one of whom lends its value (Morris et al. 2014,
-doi:10.1186/1471-2288-14-75), among a bootstrap sample of all whose value is known (Rubin and Schenker 1986,
-doi:10.1080/01621459.1986.10478280)."""
-CYCLES = 10
-"""Rounds in which each of several covariates is imputed given the others."""
-PRIOR_SD = 2.5
-"""Of the log odds of a level, per standard deviation of a predictor: no level is told by the others for
-certain (Gelman et al. 2008, doi:10.1214/08-AOAS191)."""
-
+"""How a number is imputed: as a value that occurs, near to the prediction with another patient's error, or as
+the prediction and a normal error."""
+CYCLES, COMPATIBLE = 10, 5
+"""Rounds in which each of several covariates is imputed given the others, with the outcome as a predictor;
+and rounds after these, in which the hazards themselves tell of it."""
+INTERVALS = 20
+"""Of baseline hazards while values are imputed, with as many events each."""
 LINEAR = (LOG_HAZARD, LEVEL, SLOPE, SLOPE_BY_INTERVAL, COMMON_SLOPE, ARM_EFFECT, COVARIATE_EFFECT)
 """What the log hazard is a sum of."""
 
@@ -128,20 +136,28 @@ def impute_covariates(
     """
     ordered = sorted(terms, key=lambda each: table[each.name].isna().sum())
     gaps = [each for each in ordered if table[each.name].isna().any()]
-    fixed = _predictors(data, by_arm=any(each.arms for each in terms))
+    fixed, plain = _predictors(data, by_arm=any(each.arms for each in terms)), _before_outcome(data)
+    follow_up = _follow_up(data)
     for each in gaps:
         _refuse_unknown(table[each.name].notna().sum(), each, fixed.shape[1], label)
     completed = []
     for number in range(1, how.imputations + 1):
         rng = np.random.default_rng([seed, number])
         now = {each.name: _started(table[each.name], each, rng) for each in terms}
+
+        def beside(each: Covariate, known: np.ndarray, now: dict = now) -> np.ndarray:
+            others = [_dummy_coded(now[other.name], other) for other in terms if other.name != each.name]
+            return np.column_stack([known, *others])
+
         for _ in range(CYCLES if len(gaps) > 1 else 1):
             for each in gaps:
-                others = [_dummy_coded(now[other.name], other) for other in terms if other.name != each.name]
                 known = table[each.name].notna().to_numpy()
-                now[each.name] = _drawn_values(
-                    now[each.name], known, np.column_stack([fixed, *others]), each, how, rng
-                )
+                now[each.name] = _drawn_values(now[each.name], known, beside(each, fixed), each, how, rng)
+        for _ in range(COMPATIBLE):
+            for each in gaps:
+                known, x = table[each.name].notna().to_numpy(), beside(each, plain)
+                current = table.assign(**now)
+                now[each.name] = _given_outcome(current, known, x, data, follow_up, terms, each, how, rng)
         completed.append(table.assign(**{each.name: now[each.name] for each in gaps}))
     return completed
 
@@ -162,13 +178,18 @@ def nelson_aalen(data: Exposure) -> np.ndarray:
 def _predictors(data: Exposure, *, by_arm: bool) -> np.ndarray:
     """What predicts a missing value beside the other covariates, (patient, predictor); where hazard ratios
     are of each arm, follow-up predicts in each arm otherwise."""
-    hazard = nelson_aalen(data)
-    follow_up = np.column_stack([data.event, hazard])
-    arms = one_hot(data.arm, len(data.arms))[:, 1:]
-    studies = [] if data.study is None else [one_hot(data.study, len(data.studies))[:, 1:]]
+    hazard, plain = nelson_aalen(data), _before_outcome(data)
+    follow_up, arms = np.column_stack([data.event, hazard]), plain[:, 1 : len(data.arms)]
     crossed = [follow_up * arms[:, [a]] for a in range(arms.shape[1])] if by_arm else []
     # where shrinkage changes the hazard, time at risk tells of the covariate the more the higher it is
-    return np.column_stack([data.score, data.score * hazard, follow_up, arms, *studies, *crossed])
+    return np.column_stack([plain, data.score * hazard, follow_up, *crossed])
+
+
+def _before_outcome(data: Exposure) -> np.ndarray:
+    """Shrinkage, arms and studies, (patient, predictor)."""
+    arms = one_hot(data.arm, len(data.arms))[:, 1:]
+    studies = [] if data.study is None else [one_hot(data.study, len(data.studies))[:, 1:]]
+    return np.column_stack([data.score, arms, *studies])
 
 
 def _refuse_unknown(known: int, covariate: Covariate, predictors: int, label: str) -> None:
@@ -208,80 +229,61 @@ def _drawn_values(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """``values`` with those that are not ``known`` drawn anew, given the predictors."""
-    spread = predictors[known].std(axis=0)
-    varies = spread > 0
-    x = (predictors[:, varies] - predictors[known][:, varies].mean(axis=0)) / spread[varies]
-    x = np.column_stack([np.ones(len(x)), x])
-    draw = _levels if covariate.levels else _matched if how.numbers == MATCHING else _normal
+    x = _standardised(predictors, known)
+    draw = drawn_levels if covariate.levels else drawn_match if how.numbers == MATCHING else drawn_normal
     found = values.copy()
     found[~known] = draw(values[known], x[known], x[~known], rng)
     return found
 
 
-Line = tuple[np.ndarray, np.ndarray, float]
+def _given_outcome(
+    table: pd.DataFrame,
+    known: np.ndarray,
+    predictors: np.ndarray,
+    data: Exposure,
+    follow_up: FollowUp,
+    terms: Sequence[Covariate],
+    covariate: Covariate,
+    how: Imputation,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """The completed values of a covariate of ``table``, with those that are not ``known`` drawn anew: given
+    the predictors, of which the outcome is none, times the likelihood of the outcome."""
+    x, values = _standardised(predictors, np.ones(len(table), bool)), table[covariate.name].to_numpy()
+    if covariate.levels:
+        levels, chance = chances(values, x, x[~known], rng)
+        may_be, log_weight = np.broadcast_to(levels, chance.shape), np.log(chance + 1e-300)
+    else:
+        may_be, log_weight = candidates(values, x, known, rng, matched=how.numbers == MATCHING), 0.0
+    of = np.flatnonzero(~known)
+    hazards = drawn_hazards(follow_up, _columns(table, data, terms, np.arange(len(table))), rng)
+    each = np.repeat(of, may_be.shape[1])
+    there = table.iloc[each].assign(**{covariate.name: may_be.ravel()})
+    columns = _columns(there, data, terms, each).reshape(*may_be.shape, -1)
+    found = values.copy()
+    which = chosen(log_weight + hazards.log_likelihood(data.event, of, columns), rng)
+    found[of] = may_be[np.arange(len(of)), which]
+    return found
 
 
-def _drawn_regression(y: np.ndarray, x: np.ndarray, rng: np.random.Generator) -> Line:
-    """Least-squares coefficients, and coefficients and an SD drawn from their posterior with flat priors."""
-    # a hardly noticeable ridge, for predictors that tell each other
-    inverse = np.linalg.inv(x.T @ x + 1e-6 * len(y) * np.eye(x.shape[1]))
-    best = inverse @ (x.T @ y)
-    sd = float(np.sqrt(((y - x @ best) ** 2).sum() / rng.chisquare(len(y) - x.shape[1])))
-    return best, best + sd * np.linalg.cholesky(inverse) @ rng.standard_normal(x.shape[1]), sd
+def _follow_up(data: Exposure) -> FollowUp:
+    """Follow-up in intervals of its own: of a baseline that is too plain the covariate would make up."""
+    fine = replace(data, cuts=equal_event_cuts(data.time, data.event, intervals=INTERVALS))
+    return FollowUp(fine.event, fine.interval, fine.months, fine.stratum)
 
 
-def _normal(y: np.ndarray, x: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    _, drawn, sd = _drawn_regression(y.astype(float), x, rng)
-    return where @ drawn + sd * rng.standard_normal(len(where))
+def _columns(table: pd.DataFrame, data: Exposure, terms: Sequence[Covariate], of: np.ndarray) -> np.ndarray:
+    """What hazards follow, (row, column): shrinkage in each arm, and the columns of covariates."""
+    shrinkage = one_hot(data.arm[of], len(data.arms)) * data.score[of, None]
+    return np.hstack([shrinkage, *[each.values(table) for each in terms]])
 
 
-def _matched(y: np.ndarray, x: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Values of patients whose predictions, by the best coefficients, are near to those that are drawn."""
-    best, drawn, _ = _drawn_regression(y.astype(float), x, rng)
-    donors = _donors(len(y), rng)
-    apart = np.abs((where @ drawn)[:, None] - (x @ best)[donors])
-    nearest = np.argpartition(apart, DONORS - 1, axis=1)[:, :DONORS]
-    return y[donors[nearest[np.arange(len(where)), rng.integers(DONORS, size=len(where))]]]
-
-
-def _donors(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Who may lend a value in this imputation. Of the same donors in all, who stand for everyone with such
-    predictions, imputations would differ too little."""
-    return rng.integers(n, size=n)
-
-
-def _levels(y: np.ndarray, x: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Levels drawn from a multinomial logit, with coefficients from the normal approximation of their
-    posterior."""
-    levels = np.array(sorted(set(y)), dtype=object)  # one that no known patient has is nobody's
-    if len(levels) == 1:
-        return np.repeat(levels, len(where))
-    target = (y[:, None] == levels).astype(float)
-    m, p = len(levels) - 1, x.shape[1]
-    precision = np.tile(np.r_[1e-4, np.full(p - 1, PRIOR_SD**-2)], m)
-
-    def chances(flat: np.ndarray, at: np.ndarray) -> np.ndarray:
-        return softmax(np.column_stack([np.zeros(len(at)), at @ flat.reshape(m, p).T]), axis=1)
-
-    def height(flat: np.ndarray) -> float:
-        return float((target * np.log(chances(flat, x) + 1e-300)).sum() - 0.5 * (precision * flat**2).sum())
-
-    flat = np.zeros(m * p)
-    for _ in range(100):
-        q = chances(flat, x)[:, 1:]
-        gradient = ((target[:, 1:] - q).T @ x).ravel() - precision * flat
-        weights = np.einsum("ia,ab->iab", q, np.eye(m)) - q[:, :, None] * q[:, None, :]
-        information = np.einsum("iab,ip,iq->apbq", weights, x, x).reshape(m * p, m * p) + np.diag(precision)
-        step = np.linalg.solve(information, gradient)
-        while height(flat + step) < height(flat) - 1e-9:
-            step = step / 2
-        flat = flat + step
-        if np.abs(step).max() < 1e-8:
-            break
-    upper = np.linalg.cholesky(information).T
-    drawn = flat + np.linalg.solve(upper, rng.standard_normal(m * p))
-    reached = chances(drawn, where).cumsum(axis=1) < rng.random(len(where))[:, None]
-    return levels[np.minimum(reached.sum(axis=1), m)]
+def _standardised(predictors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """1, and predictors that vary in ``rows``, with mean 0 and SD 1 there."""
+    spread = predictors[rows].std(axis=0)
+    varies = spread > 0
+    x = (predictors[:, varies] - predictors[rows][:, varies].mean(axis=0)) / spread[varies]
+    return np.column_stack([np.ones(len(x)), x])
 
 
 def fit_completed(
@@ -294,7 +296,7 @@ def fit_completed(
     passes: Callable[[xr.DataTree], bool] | None = None,
     brief: bool = False,
 ) -> xr.DataTree:
-    """The posterior where covariates are missing: the mixture of fits to each completed data set, ``widened``.
+    """The posterior where covariates are missing: the mixture of fits to completed data sets, ``widened``.
 
     Draws of all imputations stand side by side along ``chain``, as many of each, with a coordinate
     ``imputation`` by which ``gate`` and ``summarise`` keep them apart. Groups are those of a ``brief`` fit

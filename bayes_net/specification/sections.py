@@ -289,8 +289,8 @@ class MissingSection(Section):
     imputations: Annotated[Whole, Field(ge=2, le=MOST_IMPUTATIONS)] = 20
     """How often the table of patients is completed at each landmark; each takes a fit."""
     numbers: Literal["matching", "normal"] = "matching"
-    """How a number is imputed: as the value of one of five patients with nearly the same prediction, so that
-    it is always one that occurs; or as the prediction and a normal error."""
+    """How a number is imputed: as a value that occurs, the nearest to the prediction with another patient's
+    error; or as the prediction and a normal error."""
 
 
 MOST_DRAWS, MOST_CHAINS = 1_000_000, 1000

@@ -30,9 +30,7 @@ _COVARIATE_REMEDY = (
     "Correct the table, exclude these patients (exclude_patients), or have their values imputed: by a "
     'section [missing] of the specification (in Python, missing_covariates = "keep" and expose_imputed).'
 )
-_NOBODY_REMEDY = (
-    "Correct the table, or leave the covariate out: values that nobody has cannot be imputed."
-)
+_NOBODY_REMEDY = "Correct the table, or leave the covariate out: values that nobody has cannot be imputed."
 _SCAN_REMEDY = "Correct the table, or leave these scans out of it."
 MISSING, DUPLICATE = "missing", "duplicate"
 _RULES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 from sphinx.errors import ExtensionError
@@ -88,19 +89,62 @@ def calibration() -> str:
     ]
     rows += [
         (
-            f"all follow-up, {'no association' if row['truth'] == 'none' else row['truth']}",
+            f"all follow-up, {_truth(row['truth'])}",
             f"slope, {row['endpoint'].upper()}, {row['arm']} arm",
             _share(row["covered"], row["trials"]),
             f"{row['bias'] / row['posterior_sd']:+.2f}",
         )
         for row in joint["rows"]
     ]
+    rows += _families(folder)
     headings = ("Data", "Quantity", "Intervals that held the truth", "Mean error, posterior SDs")
     when = (
         f"Run on {patients['date']} (patients), {visits['date']} (progression), {joint['date']} (all "
         f"follow-up) and {published['date']} (published numbers). {_large(visits)} {_worded(joint)}"
     )
     return f"{table(headings, rows)}\n\n{when}"
+
+
+def _families(folder: Path) -> list[tuple[str, str, str, str]]:
+    """The rows of response, illness-death and imputed covariates, without planted errors, as stored."""
+    found = []
+    for name, label in FAMILIES.items():
+        path = folder / f"{name}.json"
+        stored = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+        for row in stored:
+            if (words := label(row)) is not None:
+                off = f"{row['bias'] / row['posterior_sd']:+.2f}"
+                found.append((*words, _share(row["covered"], row["trials"]), off))
+    return found
+
+
+def _response(row: dict) -> tuple[str, str] | None:
+    if row["threshold"] != "stated":
+        return None
+    return f"response, {_truth(row['truth'])}", f"slope, {row['endpoint'].upper()}, {row['arm']} arm"
+
+
+def _step(row: dict) -> tuple[str, str] | None:
+    if row["population"] in ("ignored", "no entry"):
+        return None
+    what = row["of"] if row["of"] == "survival" else f"slope, {row['of']}"
+    return f"illness-death ({row['population']}), {_truth(row['association'])}", f"{what}, {row['arm']} arm"
+
+
+def _imputed(row: dict) -> tuple[str, str] | None:
+    return (f"{100 * row['missing']:.0f} % missing, imputed", row["of"]) if row["how"] == "imputed" else None
+
+
+def _truth(name: str) -> str:
+    return "no association" if name == "none" else name
+
+
+FAMILIES: dict[str, Callable[[dict], tuple[str, str] | None]] = {
+    "responses": _response,
+    "steps": _step,
+    "imputed": _imputed,
+}
+"""By stored result, how its rows are called; None for those with a planted error."""
 
 
 def _large(visits: dict) -> str:

@@ -1,4 +1,4 @@
-"""Illness-death: how often 95 % intervals cover the slopes of its three transitions and survival by its states.
+"""Illness-death: how often 95 % intervals cover the slopes of its three transitions, and survival by states.
 
 Trials come from a generator that is not the model: Weibull times of progression and of death, whose hazard is
 a multiple after progression; progression is seen at visits that jitter and are missed, by a scan that shows

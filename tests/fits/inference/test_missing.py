@@ -11,6 +11,7 @@ from scipy.stats import binom, t
 from small_trial import tables, written
 
 import bayes_net as bn
+import bayes_net.engine.imputation as imputation
 import bayes_net.inference.missing as missing
 from bayes_net.data.cohort import read_cohort
 from bayes_net.data.exposure import Exposure, expose
@@ -77,7 +78,7 @@ def cox(time, event, x):
     return b, np.diag(np.linalg.inv(information))
 
 
-def studied(term, *, numbers="matching", trials=200, imputations=10):
+def studied(term, *, numbers="matching", trials=100, imputations=5):
     """Errors of slope and covariate's log hazard ratios, whether 95 % intervals hold the truth, and
     the errors of complete cases, one row a trial."""
     rng, truth, found = np.random.default_rng(7), np.array([SLOPE, *TRUTH[term]]), []
@@ -114,6 +115,7 @@ def test_imputed_hazard_ratios_cover_the_truth_and_complete_cases_are_biased(ter
 
 def test_without_the_outcome_among_the_predictors_hazard_ratios_shrink(monkeypatch):
     monkeypatch.setattr(missing, "_predictors", lambda data, *, by_arm: data.score[:, None])
+    monkeypatch.setattr(missing, "COMPATIBLE", 0)
     error, covered, _ = studied(NUMBER, trials=40)
     assert error.mean(axis=0)[1] < -0.13 * TRUTH[NUMBER][0]
     assert covered.mean(axis=0)[1] < 0.85
@@ -124,6 +126,40 @@ def test_the_cumulative_hazard_is_of_the_arm_at_the_end_of_follow_up():
     time, event = np.array([1.0, 2.0, 2.0, 3.0, 9.0]), np.array([1.0, 1.0, 0.0, 1.0, 1.0])
     own = bn.data.Exposure(**{**vars(data), "time": time, "event": event, "arm": np.array([0, 0, 0, 0, 1])})
     np.testing.assert_allclose(nelson_aalen(own), [1 / 4, 7 / 12, 7 / 12, 19 / 12, 1], rtol=1e-12)
+
+
+def test_hazards_are_drawn_around_those_of_a_regression():
+    """With one interval a draw has the mean and covariance of exponential regression with a weak prior."""
+    rng = np.random.default_rng(9)
+    data, _ = simulated(rng, NUMBER, n=400)
+    columns = np.column_stack([data.score, rng.normal(3, 1, 400)])
+    follow_up = imputation.FollowUp(data.event, data.interval, data.months, data.stratum)
+    drawn = [imputation.drawn_hazards(follow_up, columns, rng) for _ in range(400)]
+    log_hr = np.array([own.log_hr for own in drawn])
+    hazards = np.exp(columns @ log_hr.mean(axis=0))
+    for a in (0, 1):
+        own = data.arm == a
+        rates = [each.cumulative[own][0] / data.time[own][0] for each in drawn]
+        middle = np.exp(drawn[0].middle @ log_hr.mean(axis=0))
+        expected = data.event[own].sum() / (data.time * hazards)[own].sum() * middle
+        assert np.mean(rates) == pytest.approx(expected, rel=0.05)
+    exact = np.column_stack([columns, np.eye(2)[data.arm]])
+    b = np.array([0.0, 0.0, -3.0, -3.0])
+    for _ in range(30):
+        h = data.time * np.exp(exact @ b)
+        information = (exact * h[:, None]).T @ exact
+        b = b + np.linalg.solve(information, exact.T @ (data.event - h))
+    error = np.sqrt(np.diag(np.linalg.inv(information)))[:2]
+    np.testing.assert_array_less(np.abs(log_hr.mean(axis=0) - b[:2]), 4 * error / np.sqrt(400) + 0.02 * error)
+    np.testing.assert_allclose(log_hr.std(axis=0), error, rtol=4 / np.sqrt(800))
+
+
+def test_a_candidate_has_the_likelihood_of_its_hazard():
+    hazards = imputation.Hazards(np.array([0.7]), np.array([1.0]), np.array([0.2, 0.9]))
+    found = hazards.log_likelihood(np.array([1.0, 0.0]), np.array([0, 1]), np.array([[[1.0], [2.0]]] * 2))
+    first = found[0, 1] - found[0, 0]
+    assert first == pytest.approx(0.7 - 0.2 * (np.exp(0.7) - 1))
+    assert found[1, 1] - found[1, 0] == pytest.approx(-0.9 * (np.exp(0.7) - 1))
 
 
 def test_known_values_stay_and_a_seed_repeats_its_draws():
@@ -306,8 +342,10 @@ MICE = {  # R 4.2.2, mice 3.15.0, survival 3.5-3: m = 2000, maxit = 1, seed = 1,
 @pytest.mark.parametrize("numbers", MICE)
 def test_pooled_results_are_those_of_mice(numbers, monkeypatch):
     """Of the same patients and predictors: x, s, s * H, d, H and arm, H by ``nelson_aalen``. Both have an
-    error of imputing so many times. In mice all donors are there in every imputation."""
-    monkeypatch.setattr(missing, "_donors", lambda n, rng: np.arange(n))
+    error of imputing so many times. In mice all donors are there in every imputation, and the outcome is a
+    predictor only."""
+    monkeypatch.setattr(imputation, "donors", lambda n, rng: np.arange(n))
+    monkeypatch.setattr(missing, "COMPATIBLE", 0)
     data, table = simulated(np.random.default_rng(12), NUMBER)
     completed = impute_covariates(table, data, [NUMBER], Imputation(400, numbers), seed=1)
     fits = [cox(data.time, data.event, np.column_stack([data.score, own["x"]])) for own in completed]

@@ -175,7 +175,7 @@ def test_options_that_mean_nothing_are_refused(options, said):
 @pytest.mark.parametrize("missing", ["refuse", "keep"])
 def test_a_covariate_that_nobody_has_is_left_out_and_not_imputed(missing):
     """Of some patients it may be imputed; with both columns at fault each has its own remedy."""
-    with pytest.raises(CohortError, match="missing values of age.* nobody has cannot be imputed") as refused:
+    with pytest.raises(CohortError, match=r"missing values of age.* nobody has cannot be imputed") as refused:
         read(people().assign(age=None), covariates=["age"], missing_covariates=missing)
     assert "[missing]" not in str(refused.value)
     both = changed(people().assign(age=None), 1, grade=None)
