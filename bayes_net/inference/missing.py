@@ -41,17 +41,10 @@ from bayes_net.engine.layout import Layout, layout
 from bayes_net.errors import InputError
 from bayes_net.inference.imputation import brief_fit, pooled, seeds_of
 from bayes_net.schema import (
-    ARM_EFFECT,
-    COMMON_SLOPE,
-    COVARIATE_EFFECT,
     IMPUTATION,
-    LEVEL,
-    LOG_HAZARD,
     NUTS,
     PATIENT,
     SAMPLE_DIMS,
-    SLOPE,
-    SLOPE_BY_INTERVAL,
 )
 from bayes_net.tables.values import as_levels
 
@@ -67,8 +60,6 @@ CYCLES, COMPATIBLE = 10, 5
 and rounds after these, in which the hazards themselves tell of it."""
 INTERVALS = 20
 """Of baseline hazards while values are imputed, with as many events each."""
-LINEAR = (LOG_HAZARD, LEVEL, SLOPE, SLOPE_BY_INTERVAL, COMMON_SLOPE, ARM_EFFECT, COVARIATE_EFFECT)
-"""What the log hazard is a sum of."""
 
 
 @dataclass(frozen=True)
@@ -339,7 +330,8 @@ def widened(posterior: xr.Dataset) -> xr.Dataset:
     their ratios are moved away from the mean of all, so that B is (M + 1) / (M - 1) times what it was.
     """
     moved = {}
-    for name in (name for name in LINEAR if name in posterior):
+    # standard deviations are above 0 and add to no log hazard by themselves
+    for name in (name for name in posterior.data_vars if not str(name).endswith("_sd")):
         means = posterior[name].groupby(IMPUTATION).mean(SAMPLE_DIMS)
         count = means.sizes[IMPUTATION]
         away = (np.sqrt((count + 1) / (count - 1)) - 1) * (means - means.mean(IMPUTATION))
