@@ -312,24 +312,35 @@ def _at_nodes(data: UncertainExposure, slope: np.ndarray) -> dict[str, Any]:
     between[data.between] = months_between(data)
     months = np.hstack([months_without(data), between])
     who, entry = np.nonzero(months)
-    interval = entry % data.n_intervals
-    counts, without = (
-        np.count_nonzero(months, axis=1),
-        np.count_nonzero(months[:, : data.n_intervals], axis=1),
-    )
-    starts = np.cumsum([0, *counts])
+    interval, later = entry % data.n_intervals, entry >= data.n_intervals
+    of = slope[data.arm[who], interval]
+    # a run begins where the patient, what is known of its event, or the slope changes
+    new = np.ones(len(who), bool)
+    new[1:] = (np.diff(who) > 0) | (np.diff(later) > 0) | (np.diff(of) != 0)
+    run = np.flatnonzero(new)
+    first = np.searchsorted(who[run], np.arange(data.rows + 1))
+    until = np.bincount(who[run[~later[run]]], minlength=data.rows)
+    cells, hazard = np.unique(data.stratum[who] * data.n_intervals + interval, return_inverse=True)
     held = data.node_weight > 0
     own = slope[data.arm, data.interval]
+    # scores stand once for each slope that follows another one of the same patient
+    other = np.ones(len(run), bool)
+    other[1:] = (np.diff(who[run]) > 0) | (np.diff(of[run]) != 0)
+    scored = who[run[other]]
+    places = np.cumsum([0, *held.sum(axis=1)[scored]])
     return {
         "true": np.cumsum([0, *held.sum(axis=1)]),
-        "true_score": _bits(data.node_score[held]),
         "true_log_weight": _bits(data.log_weight[held]),
+        "true_score": _bits(data.node_score[scored][held[scored]]),
         "true_event": np.where((data.event == 1) & ~data.between, own, -1),
-        "true_at_risk": starts,
-        "true_between": starts[:-1] + without,
-        "true_hazard": data.stratum[who] * data.n_intervals + interval,
-        "true_slope": slope[data.arm[who], interval],
+        "true_run": first,
+        "true_between": first[:-1] + until,
+        "true_slope": of[run],
+        "true_factor": places[np.cumsum(other) - 1],
+        "true_entry": np.append(run, len(who)),
+        "true_hazard": hazard,
         "true_months": _bits(months[who, entry]),
+        "true_cell": cells,
         "true_covariates": _bits(data.covariates),
     }
 
