@@ -25,7 +25,7 @@ import numba
 import numpy as np
 from numba import carray, cfunc, types
 
-from bayes_net.compiled import density, exponentials, fields, laws, likelihood, normal, uncertain, unprinted
+from bayes_net.compiled import density, fields, laws, likelihood, normal, uncertain, unprinted, vectors
 from bayes_net.compiled.density import uncertain_density
 from bayes_net.compiled.fields import WORK_SIZE
 from bayes_net.statistics import association
@@ -145,13 +145,13 @@ def _version_key() -> str:
     modules = (
         density.__file__,
         association.__file__,  # its nodes are constants of the code
-        exponentials.__file__,
         fields.__file__,
         laws.__file__,
         likelihood.__file__,
         normal.__file__,
         uncertain.__file__,
         unprinted.__file__,
+        vectors.__file__,
         __file__,
     )
     sources = [Path(module).read_bytes() for module in modules]

@@ -54,18 +54,16 @@ FIELDS = (
     "window_months",
     "window_score",  # of each such event
     "window_covariates",
-    "true",  # patients whose score is known with error: where each one's nodes begin
+    "true",  # patients whose score is known with error, with their nodes in levels: where each level begins
     "true_log_weight",
-    "true_score",  # of the nodes, anew for each slope that a patient meets
-    "true_event",  # element of the slope at an event on a known day, -1: none
-    "true_run",  # follow-up in runs of one slope: where each one's runs begin
-    "true_between",  # and those of these that are between two assessments
-    "true_slope",  # of each run: element, -1: none
-    "true_factor",  # and place of its first score
-    "true_entry",  # where each run's entries of the two following begin
-    "true_hazard",  # place among cells
-    "true_months",
-    "true_cell",  # elements of log hazards
+    "true_score",
+    "true_event",  # of each patient: element of the slope at an event on a known day, -1: none
+    "true_slope",  # of each stretch of one slope, and patient: element, -1: none
+    "true_stretch",  # of each baseline hazard, the first elements being their logs: which stretch
+    "true_first",  # and which is a patient's in the first interval
+    "true_intervals",  # how many there are
+    "true_months",  # of each patient, by interval: at risk, then between two assessments if anybody has some
+    "true_window",  # 0: the event is between two assessments, -1000: it is certain; nobody's is: empty
     "true_covariates",
     "row_location",  # published numbers: elements of their location, and of the log factor on their errors
     "row_inflation",
@@ -119,8 +117,8 @@ FIELDS = (
     WIDTH, FIRST, PIECE_START, PIECE_END, PIECE_SLOPE, PIECE_SCORE, PIECE_MONTHS,
     COVARIATE_ELEMENT, PIECE_COVARIATES,
     WINDOW, WINDOW_HAZARD, WINDOW_SLOPE, WINDOW_MONTHS, WINDOW_SCORE, WINDOW_COVARIATES,
-    TRUE, TRUE_LOG_WEIGHT, TRUE_SCORE, TRUE_EVENT, TRUE_RUN, TRUE_BETWEEN, TRUE_SLOPE, TRUE_FACTOR,
-    TRUE_ENTRY, TRUE_HAZARD, TRUE_MONTHS, TRUE_CELL, TRUE_COVARIATES,
+    TRUE, TRUE_LOG_WEIGHT, TRUE_SCORE, TRUE_EVENT, TRUE_SLOPE, TRUE_STRETCH, TRUE_FIRST,
+    TRUE_INTERVALS, TRUE_MONTHS, TRUE_WINDOW, TRUE_COVARIATES,
     ROW_LOCATION, ROW_INFLATION, ROW_VALUE, ROW_SE, ROW_POWER, ROW_STUDENT, ROW_PUBLISHED, ROW_MEAN,
     ROW_CURVE, CURVE_ELEMENT, CURVE_MONTHS, ROOT, ROOT_ROW, ROOT_BY,
     SAID_LOCATION, SAID_INFLATION, SAID_Z, SAID_SE, SAID_ROOT_POWER, SAID_LIMITS, SAID_ABOVE, SAID_BELOW,
@@ -146,7 +144,9 @@ def sizes_of_work(size: dict[str, int]) -> dict[str, int]:
     """How many numbers each of ``WORK`` is, from the number of entries of each field."""
     n, m, s = size["effect_at"], size["intercept"], size["sd_at"]
     rest = max(4 * size["width"], 4 * size["row_value"] + 7 * size["said_se"])
-    rest = max(rest, 2 * size["true_cell"] + size["true_score"] + 2 * size["true_log_weight"])
+    patients, slopes, nodes = size["true_event"], size["true_slope"], size["true_score"]
+    of_nodes = (2 + slopes // max(patients, 1)) * nodes
+    rest = max(rest, 2 * size["true_stretch"] + of_nodes + 5 * patients + 6 * slopes)
     turned = 4 * size["turn_centre"]
     return dict(zip(WORK, (n, n, n, n, m, m, s, s, rest, turned), strict=True))
 

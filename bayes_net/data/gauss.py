@@ -84,11 +84,18 @@ class UncertainExposure(Exposure):
         return found[0], found[1]
 
 
-def at_nodes(data: Exposure, values: Sequence[np.ndarray], *, nodes: int) -> UncertainExposure:
-    """``data`` with a Gauss rule of each patient's equally likely true scores ``values``."""
-    score, weight = np.zeros((data.rows, nodes)), np.zeros((data.rows, nodes))
-    for i, own in enumerate(values):
-        at, mass = gauss_rule(own, np.full(len(own), 1 / len(own)), nodes=nodes)
+def at_nodes(
+    data: Exposure, values: Sequence[np.ndarray], *, nodes: int | Sequence[int]
+) -> UncertainExposure:
+    """``data`` with a Gauss rule of each patient's equally likely true scores ``values``, of so many
+    ``nodes`` for all, or for each."""
+    rules = [
+        gauss_rule(own, np.full(len(own), 1 / len(own)), nodes=int(count))
+        for own, count in zip(values, np.broadcast_to(nodes, len(values)), strict=True)
+    ]
+    most = max((len(at) for at, _ in rules), default=1)
+    score, weight = np.zeros((data.rows, most)), np.zeros((data.rows, most))
+    for i, (at, mass) in enumerate(rules):
         score[i, : len(at)], weight[i, : len(at)] = at, mass / mass.sum()
         score[i, len(at) :] = at[0]
     plain = {each.name: getattr(data, each.name) for each in fields(Exposure)}

@@ -307,41 +307,36 @@ def uncertain_posterior(data: UncertainExposure, hazard: Hazard | None = None) -
 
 
 def _at_nodes(data: UncertainExposure, slope: np.ndarray) -> dict[str, Any]:
-    """Nodes of every patient, and its months in each interval: at risk, then between two assessments."""
-    between = np.zeros((data.rows, data.n_intervals))
-    between[data.between] = months_between(data)
-    months = np.hstack([months_without(data), between])
-    who, entry = np.nonzero(months)
-    interval, later = entry % data.n_intervals, entry >= data.n_intervals
-    of = slope[data.arm[who], interval]
-    # a run begins where the patient, what is known of its event, or the slope changes
-    new = np.ones(len(who), bool)
-    new[1:] = (np.diff(who) > 0) | (np.diff(later) > 0) | (np.diff(of) != 0)
-    run = np.flatnonzero(new)
-    first = np.searchsorted(who[run], np.arange(data.rows + 1))
-    until = np.bincount(who[run[~later[run]]], minlength=data.rows)
-    cells, hazard = np.unique(data.stratum[who] * data.n_intervals + interval, return_inverse=True)
+    """Nodes of all patients in levels, patients with most nodes first; and each one's months in each
+    interval: at risk, then between two assessments. ``slope`` is the element by arm and interval."""
     held = data.node_weight > 0
-    own = slope[data.arm, data.interval]
-    # scores stand once for each slope that follows another one of the same patient
-    other = np.ones(len(run), bool)
-    other[1:] = (np.diff(who[run]) > 0) | (np.diff(of[run]) != 0)
-    scored = who[run[other]]
-    places = np.cumsum([0, *held.sum(axis=1)[scored]])
+    order = np.argsort(-held.sum(axis=1), kind="stable")
+    level, who = np.nonzero(np.sort(~held[order], axis=1).T == 0)
+    column = np.argsort(~held[order], axis=1, kind="stable")[who, level]
+    at = order[who], column
+    months, window = months_without(data)[order], np.empty(0)
+    if data.between.any():
+        between = np.zeros((data.rows, data.n_intervals))
+        between[data.between] = months_between(data)
+        months = np.concatenate([months, between[order]])
+        window = np.where(data.between, 0.0, -1000.0)[order]
+    stretch = np.cumsum(np.diff(slope, axis=1, prepend=slope[:, :1]) != 0, axis=1)
+    slopes = np.full((stretch.max() + 1, len(slope)), -1)
+    slopes[stretch, np.arange(len(slope))[:, None]] = slope
+    known = (data.event == 1) & ~data.between
+    of_arm = np.arange(np.prod(data.strata, dtype=int)) % len(slope)
     return {
-        "true": np.cumsum([0, *held.sum(axis=1)]),
-        "true_log_weight": _bits(data.log_weight[held]),
-        "true_score": _bits(data.node_score[scored][held[scored]]),
-        "true_event": np.where((data.event == 1) & ~data.between, own, -1),
-        "true_run": first,
-        "true_between": first[:-1] + until,
-        "true_slope": of[run],
-        "true_factor": places[np.cumsum(other) - 1],
-        "true_entry": np.append(run, len(who)),
-        "true_hazard": hazard,
-        "true_months": _bits(months[who, entry]),
-        "true_cell": cells,
-        "true_covariates": _bits(data.covariates),
+        "true": np.cumsum([0, *np.bincount(level)]),
+        "true_log_weight": _bits(data.log_weight[at]),
+        "true_score": _bits(data.node_score[at]),
+        "true_event": np.where(known, slope[data.arm, data.interval], -1)[order],
+        "true_slope": slopes[:, data.arm[order]],
+        "true_stretch": stretch[of_arm],
+        "true_first": data.stratum[order] * data.n_intervals,
+        "true_intervals": [data.n_intervals],
+        "true_months": _bits(months),
+        "true_window": _bits(window),
+        "true_covariates": _bits(data.covariates[order]),
     }
 
 

@@ -129,6 +129,36 @@ def test_the_same_seed_gives_the_same_nodes_and_the_measure_says_what_was_assume
     )
 
 
+def averages(score, weight, slope, centre):
+    """Likelihoods of no event, of one, and of one between two assessments, averaged over nodes, at several
+    cumulative hazards at the centre."""
+    factor = np.exp(slope * (score - centre))
+    none = np.exp(-np.array([0.1, 0.5, 1.0, 2.0, 4.0])[:, None] * factor)
+    return np.concatenate([none, none * factor, -none * np.expm1(-factor / 2)]) @ weight
+
+
+@pytest.mark.parametrize("sd", [0.05, 0.1, 0.15])
+def test_as_many_nodes_as_are_enough(sd, monkeypatch):
+    cohort = trial(n=40, vanished=(3,))
+    found = uncertain(cohort, sd=sd)
+    monkeypatch.setattr("bayes_net.assumptions.measurement.nodes_of", lambda score: 20)
+    many = uncertain(cohort, sd=sd)
+    assert found.node_weight.shape[1] < 10
+    np.testing.assert_allclose(found.moments, many.moments, atol=1e-9)
+    worst = [
+        np.abs(
+            averages(found.node_score[i], found.node_weight[i], slope, found.moments[0][i])
+            / averages(many.node_score[i], many.node_weight[i], slope, found.moments[0][i])
+            - 1
+        ).max()
+        for i in range(found.n)
+        for slope in (-np.log(2), np.log(2))
+    ]
+    assert np.median(worst) < 5e-5
+    assert max(worst) < 5e-4
+    assert (found.node_weight > 0).sum(axis=1).min() == 1  # a tumour that has disappeared
+
+
 @pytest.mark.parametrize("sd", [0.0, -0.1, 7.0, np.nan])
 def test_an_error_in_percent_or_none_is_refused(sd):
     with pytest.raises(InputError, match=r"such as 0\.07 for 7 %"):
