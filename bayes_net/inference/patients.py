@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import xarray as xr
 from bayes_net.assumptions.hazard import SHARED, Hazard, free_variables
 from bayes_net.assumptions.priors import Flat
 from bayes_net.data.aggregated import AggregatedExposure, AnyExposure
-from bayes_net.data.exposure import Exposure
+from bayes_net.data.exposure import Exposure, subset
 from bayes_net.data.gauss import UncertainExposure
 from bayes_net.data.terms import covariate_attrs, measure_attrs
 from bayes_net.engine.layout import Layout
@@ -55,21 +55,7 @@ def fit(
     hazard = hazard or Hazard()
     sampled = _sample_definition if sampler.engine == PYMC else _sample_density
     tree = sampled(data, hazard, shape, seed=seed, sampler=sampler, progress=progress)
-    posterior = with_derived(tree["posterior"].to_dataset().assign_coords(_coords(data)), hazard, data)
-    groups = {
-        "posterior": posterior,
-        "sample_stats": tree["sample_stats"].to_dataset(),
-        "constant_data": _constants(data, hazard),
-    }
-    if not brief:
-        groups |= {
-            "log_prior": log_prior(posterior, hazard, data),
-            "log_likelihood": log_likelihood(posterior, data).to_dataset(),
-            "observed_data": xr.Dataset({"events": ((ARM, INTERVAL), data.events)}, _coords(data)),
-        }
-        if not any(isinstance(free.prior, Flat) for free in free_variables(hazard, data).values()):
-            groups["prior"] = draw_prior(hazard, data, draws=PRIOR_DRAWS, seed=seed)
-    return as_tree(groups, tree.attrs | measure_attrs(data.measure) | covariate_attrs(data.terms))
+    return _told(tree, data, hazard, log_likelihood, seed=seed, brief=brief)
 
 
 def fit_with_error(
@@ -83,10 +69,16 @@ def fit_with_error(
 ) -> xr.DataTree:
     """The posterior of a hazard model of patients whose score is known with error: as ``fit``, with the
     likelihood of each patient averaged over what its score may be (``hazard_model_with_error``)."""
-    hazard, how = hazard or Hazard(), {"seed": seed, "sampler": sampler, "progress": progress}
-    tree = (_sample_definition_with_error if sampler.engine == PYMC else _sample_density_with_error)(
-        data, hazard, **how
-    )
+    hazard = hazard or Hazard()
+    sampled = _sample_definition_with_error if sampler.engine == PYMC else _sample_density_with_error
+    tree = sampled(data, hazard, seed=seed, sampler=sampler, progress=progress)
+    return _told(tree, data, hazard, log_likelihood_with_error, seed=seed, brief=brief)
+
+
+def _told(
+    tree: xr.DataTree, data: AnyExposure, hazard: Hazard, likelihood: Callable, *, seed: int, brief: bool
+) -> xr.DataTree:
+    """The groups of a fit, from what was drawn; ``likelihood`` is each patient's, of draws and data."""
     posterior = with_derived(tree["posterior"].to_dataset().assign_coords(_coords(data)), hazard, data)
     groups = {
         "posterior": posterior,
@@ -96,7 +88,7 @@ def fit_with_error(
     if not brief:
         groups |= {
             "log_prior": log_prior(posterior, hazard, data),
-            "log_likelihood": log_likelihood_with_error(posterior, data).to_dataset(),
+            "log_likelihood": likelihood(posterior, data).to_dataset(),
             "observed_data": xr.Dataset({"events": ((ARM, INTERVAL), data.events)}, _coords(data)),
         }
         if not any(isinstance(free.prior, Flat) for free in free_variables(hazard, data).values()):
@@ -113,14 +105,14 @@ def fit_any(data: Exposure, hazard: Hazard, *, shape: Layout | None, **how: Any)
 
 def log_likelihood_with_error(posterior: xr.Dataset, data: UncertainExposure) -> xr.DataArray:
     """``log_likelihood`` of each patient, averaged over the nodes of its true score."""
-    found: xr.DataArray | None = None
+    coords = {dim: posterior[dim] for dim in SAMPLE_DIMS} | {PATIENT: np.arange(data.n)}
+    whole = np.full([len(each) for each in coords.values()], -np.inf)
     for score, log_weight in zip(data.node_score.T, data.log_weight.T, strict=True):
-        own = log_likelihood(posterior, replace(data.measured, score=score)) + xr.DataArray(
-            log_weight, dims=PATIENT
-        )
-        found = own if found is None else np.logaddexp(found, own)
-    assert found is not None
-    return found.rename("patients")
+        own = np.isfinite(log_weight)
+        at_node = replace(subset(data.measured, own), score=score[own])
+        part = log_likelihood(posterior, at_node).values + log_weight[own]
+        whole[..., own] = np.logaddexp(whole[..., own], part)
+    return xr.DataArray(whole, dims=(*SAMPLE_DIMS, PATIENT), coords=coords, name="patients")
 
 
 def _sample_density_with_error(data: UncertainExposure, hazard: Hazard, **how: Any) -> xr.DataTree:
