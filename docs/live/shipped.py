@@ -70,6 +70,7 @@ def calibration() -> str:
     published = json.loads((folder / "published.json").read_text(encoding="utf-8"))
     visits = json.loads((folder / "between_scans.json").read_text(encoding="utf-8"))
     joint = json.loads((folder / "any_time.json").read_text(encoding="utf-8"))
+    errors = json.loads((folder / "measurement.json").read_text(encoding="utf-8"))
     rows = [
         (f"patients, {arm['arm']}", "slope", _share(arm["covered"], arm["intervals"]), _error(arm, patients))
         for arm in patients["by_arm"]
@@ -96,11 +97,21 @@ def calibration() -> str:
         )
         for row in joint["rows"]
     ]
+    rows += [
+        (
+            f"scans with an error of {100 * errors['design']['sd']:g} %, {row['by']}",
+            "difference of the arms' slopes" if row["of"] == "difference" else f"slope, {row['of']} arm",
+            _share(row["covered"], row["trials"]),
+            f"{row['bias'] / row['posterior_sd']:+.2f}",
+        )
+        for row in errors["rows"]
+    ]
     rows += _families(folder)
     headings = ("Data", "Quantity", "Intervals that held the truth", "Mean error, posterior SDs")
     when = (
         f"Run on {patients['date']} (patients), {visits['date']} (progression), {joint['date']} (all "
-        f"follow-up) and {published['date']} (published numbers). {_large(visits)} {_worded(joint)}"
+        f"follow-up), {errors['date']} (scans with error) and {published['date']} (published numbers). "
+        f"{_large(visits)} {_worded(joint)}"
     )
     return f"{table(headings, rows)}\n\n{when}"
 

@@ -58,12 +58,14 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
-def read_trial(parts: Iterable[tuple[pd.DataFrame, pd.DataFrame]], arms: Sequence[str]) -> bn.Cohort:
+def read_trial(
+    parts: Iterable[tuple[pd.DataFrame, pd.DataFrame]], arms: Sequence[str], **how: str
+) -> bn.Cohort:
     """A trial read from the tables of its arms, patients and scans with times in days, as a user's are."""
     patients, scans = (pd.concat(part, ignore_index=True) for part in zip(*parts, strict=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CohortWarning)
-        return bn.read_cohort(patients, scans, time_unit="days", arms=arms)
+        return bn.read_cohort(patients, scans, time_unit="days", arms=arms, **how)
 
 
 def interval(draws: np.ndarray, truth: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from calibration import (
     coverage,
     forms,
     imputed,
+    measurement,
     published,
     publishing,
     recovery,
@@ -22,7 +23,9 @@ from calibration import (
 from calibration.fingerprint import stale
 
 NAMES = {module.__name__.rpartition(".")[2]: module for module in (across, any_time, between_scans, forms)}
-NAMES |= {module.__name__.rpartition(".")[2]: module for module in (coverage, published, publishing)}
+NAMES |= {
+    module.__name__.rpartition(".")[2]: module for module in (coverage, measurement, published, publishing)
+}
 NAMES |= {module.__name__.rpartition(".")[2]: module for module in (imputed, responses, steps)}
 STORED = {name: (module.STORED, module.design()) for name, module in NAMES.items()}
 STORED |= {f"recovery, {name}": (path, recovery.design(name)) for name, path in recovery.STORED.items()}
