@@ -310,10 +310,10 @@ def _at_nodes(data: UncertainExposure, slope: np.ndarray) -> dict[str, Any]:
     """Nodes of all patients in levels, patients with most nodes first; and each one's months in each
     interval: at risk, then between two assessments. ``slope`` is the element by arm and interval."""
     held = data.node_weight > 0
-    order = np.argsort(-held.sum(axis=1), kind="stable")
-    level, who = np.nonzero(np.sort(~held[order], axis=1).T == 0)
-    column = np.argsort(~held[order], axis=1, kind="stable")[who, level]
-    at = order[who], column
+    count = held.sum(axis=1)
+    order = np.argsort(-count, kind="stable")
+    level, who = np.nonzero(np.arange(held.shape[1])[:, None] < count[order])
+    at = order[who], np.argsort(~held, axis=1, kind="stable")[order[who], level]
     months, window = months_without(data)[order], np.empty(0)
     if data.between.any():
         between = np.zeros((data.rows, data.n_intervals))
