@@ -9,7 +9,7 @@ measured, which is the planted error; and with the error taken off. From the roo
 
     python -m tests.calibration.measurement
 
-About six minutes; the result is stored beside this file.
+About five minutes; the result is stored beside this file.
 """
 
 from __future__ import annotations

