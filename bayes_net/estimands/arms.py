@@ -188,8 +188,9 @@ def _counted(data: Exposure, arm: int, arms: tuple[int, int], over: str, counts:
     own, values, weights = data.arm == arm, _to_balance(data), counts.copy()
     if own.any() and values.shape[1]:
         target = (counts @ values / counts.sum(axis=-1, keepdims=True)).reshape(-1, values.shape[1])
-        found = balanced_again(values[own], target, counts[..., own].reshape(-1, own.sum()))
-        weights[..., own] = found.reshape(*counts.shape[:2], -1)
+        often = counts[..., own].reshape(-1, own.sum())
+        found = [balanced_again(values[own], target[rows], often[rows]) for rows in blocks(often)]
+        weights[..., own] = np.concatenate(found).reshape(*counts.shape[:2], -1)
     return weights
 
 

@@ -55,7 +55,7 @@ def fit(
     hazard = hazard or Hazard()
     sampled = _sample_definition if sampler.engine == PYMC else _sample_density
     tree = sampled(data, hazard, shape, seed=seed, sampler=sampler, progress=progress)
-    return _told(tree, data, hazard, log_likelihood, seed=seed, brief=brief)
+    return _groups(tree, data, hazard, log_likelihood, seed=seed, brief=brief)
 
 
 def fit_with_error(
@@ -72,10 +72,10 @@ def fit_with_error(
     hazard = hazard or Hazard()
     sampled = _sample_definition_with_error if sampler.engine == PYMC else _sample_density_with_error
     tree = sampled(data, hazard, seed=seed, sampler=sampler, progress=progress)
-    return _told(tree, data, hazard, log_likelihood_with_error, seed=seed, brief=brief)
+    return _groups(tree, data, hazard, log_likelihood_with_error, seed=seed, brief=brief)
 
 
-def _told(
+def _groups(
     tree: xr.DataTree, data: AnyExposure, hazard: Hazard, likelihood: Callable, *, seed: int, brief: bool
 ) -> xr.DataTree:
     """The groups of a fit, from what was drawn; ``likelihood`` is each patient's, of draws and data."""
