@@ -158,6 +158,12 @@ def sigmoid_logs(x):
     return -np.log1p(np.exp(-x)), -np.log1p(np.exp(x))
 
 
+def direction(size: int, rng: np.random.Generator) -> np.ndarray:
+    """A direction along which to compare gradients, in which every variable has a part of 1 to 2: one slope
+    that is wrong is off by its whole error at least, and errors of several cancel along none of a few."""
+    return rng.choice([-1.0, 1.0], size) * rng.uniform(1.0, 2.0, size)
+
+
 class Density:
     """Unnormalised log posterior of the model's vectors, from rows and patients one by one.
 
@@ -187,6 +193,10 @@ class Density:
         """By the complex step, which has no truncation and no cancellation error."""
         steps = 1e-30j * np.eye(len(x))
         return np.array([self(x + step).imag / 1e-30 for step in steps])
+
+    def slope_along(self, x, along):
+        """The same, along a direction."""
+        return self(x + 1e-30j * along).imag / 1e-30
 
     # priors
 

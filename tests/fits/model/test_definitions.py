@@ -19,6 +19,7 @@ from exposures import patients
 from pools import (
     MODELS,
     assumptions,
+    direction,
     evidence,
     feeding_back,
     log_effect,
@@ -67,7 +68,7 @@ PYTHON, AS_WRITTEN = "FAST_COMPILE", Mode("py", optimizer="merge")
 
 @pytest.fixture(autouse=True)
 def _python():
-    """No C++ compiler, no tens of seconds of numba for a few evaluations, and no note of each node's lines."""
+    """No C++ compiler, no tens of seconds of numba for a few evaluations, no stack kept of every node."""
     with pytensor.config.change_flags(cxx="", traceback__limit=0):
         yield
 
@@ -107,23 +108,20 @@ class Evaluated:
             name: np.exp(x) for name, x in logs.items()
         }
 
-    def slope_along(self, direction: np.ndarray, density, point: dict) -> float:
+    def slope_along(self, along: np.ndarray, density, point: dict) -> float:
         """Of ``density`` (of the free variables) and the Jacobian, along a direction, by the complex step."""
         moved, start = {}, 0
         for variable in self.model.value_vars:
             value = np.asarray(point[variable.name])
-            along = direction[start : start + value.size].reshape(value.shape)
-            moved[variable.name], start = value + 1e-30j * along, start + value.size
+            step = along[start : start + value.size].reshape(value.shape)
+            moved[variable.name], start = value + 1e-30j * step, start + value.size
         jacobian = sum(x.sum() for name, x in moved.items() if name.endswith("_log__"))
         return (density(self.natural(moved)) + jacobian).imag / 1e-30
 
 
 def assert_terms(evaluated: Evaluated, expected) -> None:
-    """Every term, and the gradient of their sum, equals ``expected(free variables)``, values by name.
-
-    The gradient is compared along directions in which every variable has a part of 1 to 2: one that is wrong
-    is off by its whole error at least, and errors of several do not cancel along all of them.
-    """
+    """Every term, and the gradient of their sum along a direction of each point's own, equals
+    ``expected(free variables)``, values by name."""
     rng = np.random.default_rng(8)
     for point in evaluated.points():
         terms, _, slopes = evaluated(point)
@@ -132,9 +130,9 @@ def assert_terms(evaluated: Evaluated, expected) -> None:
         for name, value in terms.items():
             # algebra in another order: sums of up to a few hundred terms
             assert value == pytest.approx(float(ours[name]), rel=1e-10, abs=1e-10), name
-        direction = rng.choice([-1.0, 1.0], len(slopes)) * rng.uniform(1, 2, len(slopes))
-        exact = evaluated.slope_along(direction, lambda free: sum(expected(free).values()), point)
-        np.testing.assert_allclose(slopes @ direction, exact, rtol=0, atol=1e-10 * np.abs(slopes).max())
+        along = direction(len(slopes), rng)
+        exact = evaluated.slope_along(along, lambda free: sum(expected(free).values()), point)
+        np.testing.assert_allclose(slopes @ along, exact, rtol=0, atol=1e-10 * np.abs(slopes).max())
 
 
 def assert_engine_is(evaluated: Evaluated, posterior, free_of, log_scale, *, tolerance=1e-10) -> None:
