@@ -226,7 +226,8 @@ def round_density(u, gradient, work, slots, values):
     gradient[:] = -u
     return -0.5 * (u * u).sum()
 
-engine_code.turned_density = round_density
+assert "uncertain_density" in vars(engine_code), "which code compiles"
+engine_code.uncertain_density = round_density
 print("compiling", flush=True)
 print("cached" if code().cached else "compiled", flush=True)
 trace = nutpie.sample(nuts_model(posterior), draws=50, tune=100, chains=2, seed=5, progress_bar=False)
