@@ -104,6 +104,7 @@ def prrt():
     return prepare(specification()).network
 
 
+@lru_cache
 def feeding_back(network):
     """The same network with single-arm studies that inform the trials."""
     return replace(network, assumptions=replace(network.assumptions, feedback=True))

@@ -71,7 +71,7 @@ def density_of(network, values, draw):
         rule = network.assumptions.study_level
         total = log_prior(x, rule if rule.mixes else Normal(0.0, rule.narrow_sd if sd is None else float(sd)))
         read = [
-            np.array([equations.restricted_mean(d.time, np.exp(base + level)) for level in x])
+            equations.restricted_mean(d.time, np.exp(base[:, None] + x))
             if r.statistic == "restricted mean"
             else equations.location(r, d) + x
             for r, d, _ in own
