@@ -104,7 +104,7 @@ def test_responses_have_steps_too(tmp_path):
         "data": {"size_unit": None},
         "landmarks": {**OF_STATES["landmarks"], "times": ["180d"], "thresholds": [30]},
     }
-    states = pd.read_csv(bn.run(specification(tmp_path, **changes), tmp_path / "out").folder / "states.csv")
+    states = bn.analyse(prepare(specification(tmp_path, **changes))).tables["states"]
     assert set(states["profile"]) == {">= 30 % smaller", "< 30 % smaller"}
 
 

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 from exposures import patients
-from pools import assumptions, evidence, prrt, row, z_of
+from pools import assumptions, direction, evidence, prrt, row, z_of
 from test_likelihood import (
     LAYOUTS,
     VARIANTS,
     around,
-    gradient,
     likelihood,
     prior_density,
     shape_of,
+    slope_along,
     theta_of,
 )
 
@@ -44,13 +44,16 @@ RTOL = 1e-10
 """Algebra in another order: covers the rounding of sums of a few hundred terms."""
 
 
-def assert_equal(posterior, points, density, slopes) -> None:
-    """Value and gradient of the engine are those given by ``density`` and ``slopes``."""
-    for x in points:
+def assert_equal(posterior, density) -> None:
+    """Value and gradient of the engine are those of ``density``, of variables by name: the gradient along a
+    direction of each point's own."""
+    rng = np.random.default_rng(8)
+    for x in around(posterior):
         value, found = posterior(x)
-        expected = slopes(x)
-        assert value == pytest.approx(density(x), rel=RTOL)
-        np.testing.assert_allclose(found, expected, rtol=RTOL, atol=RTOL * np.abs(expected).max())
+        theta, along = theta_of(posterior, x), direction(len(x), rng)
+        assert value == pytest.approx(density(theta), rel=RTOL)
+        expected = slope_along(density, theta, along)
+        np.testing.assert_allclose(found @ along, expected, rtol=0, atol=RTOL * np.abs(found).max())
 
 
 # --- patients -----------------------------------------------------------------------------------------------
@@ -62,12 +65,7 @@ def assert_is_the_patients_model(data, hazard, kind) -> None:
     def density(theta):
         return likelihood(theta, data, hazard, rows) + prior_density(theta, data, hazard)
 
-    assert_equal(
-        posterior,
-        around(posterior),
-        lambda x: density(theta_of(posterior, x)),
-        lambda x: gradient(density, theta_of(posterior, x)),
-    )
+    assert_equal(posterior, density)
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)

@@ -67,7 +67,7 @@ def cox(time, event, x):
     """Coefficients and their variances by Newton steps on Breslow's partial likelihood, without ties."""
     order = np.argsort(-time)
     d, x, b = event[order], x[order], np.zeros(x.shape[1])
-    for _ in range(12):
+    for _ in range(7):
         w = np.exp(x @ b)
         total, first = np.cumsum(w), np.cumsum(w[:, None] * x, 0)
         second = np.cumsum(w[:, None, None] * x[:, :, None] * x[:, None, :], 0)

@@ -247,6 +247,16 @@ def gradient(density, theta: dict) -> np.ndarray:
     return np.array(slopes)
 
 
+def slope_along(density, theta: dict, along: np.ndarray) -> float:
+    """The same along a direction."""
+    steps = np.split(along, np.cumsum([value.size for value in theta.values()])[:-1])
+    moved = {
+        name: value + 1e-30j * np.reshape(step, value.shape)
+        for (name, value), step in zip(theta.items(), steps, strict=True)
+    }
+    return density(moved).imag / 1e-30
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_long_collapsed_compressed_and_patients_forms_agree(variant):
     (data, hazard, compressed), (_, _, by_patient) = (evaluated(variant, kind) for kind in LAYOUTS)
