@@ -58,7 +58,7 @@ def truth(n=400_000):
     arm, old, grade = of_cohort(n, rng)
     own = [shrinkage(a, old, grade, rng) for a in (0, 1)]  # of each in each arm
     seen = np.where(arm == 1, own[1], own[0])
-    nodes, weights = np.polynomial.legendre.leggauss(30)
+    nodes, weights = np.polynomial.legendre.leggauss(12)
     times = np.append((nodes + 1) * HORIZON / 2, AT)
     averages = {
         "own shrinkage": lambda a, t: survival(t, a, own[a], old, grade).mean(),

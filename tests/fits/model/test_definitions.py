@@ -666,9 +666,12 @@ def moments(which, free) -> dict:
 
 
 @BOTH
-def test_a_variable_can_be_set_and_another_observed(which, models):
+def test_a_variable_can_be_set_and_another_observed(which, of_pool):
     """do takes the prior of a variable away, observe keeps it: both leave the density of the rest."""
-    model, name = models[which], {"patients": "slope", "pool": "arm_effect_mean"}[which]
+    model, name = {
+        "patients": lambda: (of_patients("default")[2].model, "slope"),
+        "pool": lambda: (of_pool("commensurate, weight 0.8")[1].model, "arm_effect_mean"),
+    }[which]()
     value = np.array([0.3, -0.2])
     point = model.initial_point() | {name: value}
     prior, whole = log_density(model, point, [name]), log_density(model, point)
