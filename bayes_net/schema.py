@@ -277,8 +277,9 @@ MOST_DAYS = MOST_YEARS * _DAYS["y"]
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(d|w|mo|y)\s*")
 COMPARISON = "comparison"
 """Attribute of a fit of published numbers: the arms of its hazard ratios, as ``B against A``."""
-NUTS, LAPLACE = "nuts", "laplace"
-"""How posterior draws are found: by Markov chains, or from an approximation where that is good enough."""
+NUTS, LAPLACE, MOVED = "nuts", "laplace", "moved draws"
+"""How posterior draws are found: by Markov chains, or, where that is good enough, from an approximation or
+from draws of a posterior near by."""
 PARETO_K, IMPORTANCE_ESS = "pareto_k", "importance_ess"
 """Statistics of an approximation's weights, among those of a sampler, one value a chain."""
 MIN_ESS, MAX_PARETO_K = 400, 0.5

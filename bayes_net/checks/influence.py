@@ -25,7 +25,7 @@ from bayes_net.engine.layout import layout
 from bayes_net.errors import InputError
 from bayes_net.estimands.diagnostics import blocks, smoothed_weights
 from bayes_net.inference.arrays import published_log_likelihood
-from bayes_net.schema import ARM, PATIENT, ROW, SAMPLE_DIMS, SLOPE, STUDY
+from bayes_net.schema import ARM, MOVED, PATIENT, ROW, SAMPLE_DIMS, SLOPE, STUDY
 
 
 def influence(
@@ -230,24 +230,29 @@ def left_out(network: Network, names: Sequence[str]) -> Network:
     return replace(network.with_power(weights), cohorts=cohorts)
 
 
+WEIGHTED, REFITTED = "importance sampling", "refitted"
+"""How a number was left out; what ``refit`` gives may say otherwise (its attribute ``method``)."""
+
+
 def leave_one_number_out(
     fit: xr.DataTree, network: Network, refit: Callable[[Network], xr.DataTree]
-) -> tuple[pd.DataFrame, Mapping[str, xr.DataTree]]:
-    """How well every published number is predicted by the others: one row a number, and the exact refits.
+) -> pd.DataFrame:
+    """How well every published number is predicted by the others: one row a number.
 
-    Columns: row, elpd, pareto_k, exact. Points of curves that do not feed back are left out by refitting.
-    PSIS-LOO (Vehtari, Gelman and Gabry 2017,
-    doi:10.1007/s11222-016-9696-4) where its Pareto k is at most
-    ``SURE_PARETO_K``; else ``refit`` fits the network without the number.
+    Columns: row, elpd, pareto_k, how. Of the k of weights 1 / likelihood at the draws as they are. Up to
+    ``SURE_PARETO_K`` these are what is used: PSIS-LOO (Vehtari, Gelman and Gabry 2017,
+    doi:10.1007/s11222-016-9696-4). Else, and of points of curves that do not feed back, ``refit`` gives the
+    posterior of the network without the number, in the order of rows, and by its attribute ``method`` how:
+    MOVED for draws that were moved and weighted (``engine.moved``), or else it is REFITTED.
     """
     values = fit["log_likelihood"]["published"].transpose(ROW, *SAMPLE_DIMS)
     elpd, k, _ = leave_one_out(values.values)
+    names, how = values[ROW].values, np.full(len(k), WEIGHTED, object)
     # what does not feed back has no weights: given all else, only its own level depends on it
-    exact, refits = ~(k <= SURE_PARETO_K) | network.of_curves(network.conditional), {}
-    for i in np.flatnonzero(exact):
-        name = values[ROW].values[i]
-        refits[name] = refit(left_out(network, [name]))
-        draws = refits[name]["posterior"].to_dataset()
-        held = published_log_likelihood(draws, network).sel({ROW: name}).values
+    for i in np.flatnonzero(~(k <= SURE_PARETO_K) | network.of_curves(network.conditional)):
+        without = refit(left_out(network, [names[i]]))
+        how[i] = MOVED if without.attrs.get("method") == MOVED else REFITTED
+        draws = without["posterior"].to_dataset()
+        held = published_log_likelihood(draws, network).sel({ROW: names[i]}).values
         elpd[i] = special.logsumexp(held) - np.log(held.size)
-    return pd.DataFrame({ROW: values[ROW].values, "elpd": elpd, "pareto_k": k, "exact": exact}), refits
+    return pd.DataFrame({ROW: names, "elpd": elpd, "pareto_k": k, "how": how})

@@ -189,6 +189,13 @@ def _weighted(
     return points, height, log_weight - np.logaddexp.reduce(log_weight), float(k)
 
 
+def resampled(weight: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Places (chain, draw) of so many draws of each chain among all points, by their ``weight`` (chain,
+    point): those of a chain are its own, and in their order."""
+    kept = np.stack([_systematic(own, draws, rng) for own in weight])
+    return kept + weight.shape[1] * np.arange(len(weight))[:, None]
+
+
 def _systematic(weight: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Indices of ``n`` of the weighted, each as often as its weight says give or take one, in their order."""
     passed = np.cumsum(weight)
@@ -268,6 +275,18 @@ def _mode(posterior: Posterior, start: np.ndarray, free: np.ndarray) -> tuple[np
             return at, curvature
         at = trial[higher[0]]
     return at, curvature
+
+
+def mode_and_curvature(posterior: Posterior, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mode of the whole density, and minus the curvature there.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        The density has no mode with curvature in every direction.
+    """
+    mode, curvature = _mode(posterior, start, np.arange(posterior.size))
+    return mode, _positive(curvature)
 
 
 def _curvature(posterior: Posterior, at: np.ndarray, free: np.ndarray) -> np.ndarray:

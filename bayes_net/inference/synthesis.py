@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayes_net.assumptions.network import Network
+from bayes_net.engine.moved import Drawn, drawn, moved
 from bayes_net.engine.synthesis import conditional_scale, hyperparameters, information, synthesis_posterior
 from bayes_net.inference.arrays import draw_prior, named, published_log_likelihood, values_of
 from bayes_net.inference.levels import of_first_stage, with_levels
@@ -18,11 +19,12 @@ from bayes_net.inference.sampling import (
     Sampler,
     as_tree,
     compile_model,
+    labelled,
     sample,
     sample_posterior,
 )
-from bayes_net.model.predictors import effect_names, factors, scale_names, split
-from bayes_net.schema import COMPARISON, INTERVAL, SAMPLE_DIMS
+from bayes_net.model.predictors import effect_names, factors, join, scale_names, split
+from bayes_net.schema import COMPARISON, IMPORTANCE_ESS, INTERVAL, MOVED, PARETO_K, SAMPLE_DIMS
 
 _DIMS = {"z": ("effect_label",), "scale": ("sd_label",)}
 SAMPLER = Sampler(draws=1500, tune=600, target_accept=0.98)
@@ -97,6 +99,37 @@ def with_levels_of(fit: xr.DataTree, network: Network, *, seed: int) -> xr.DataT
     return as_tree(groups, fit.attrs)
 
 
+def drawn_from(fit: xr.DataTree, network: Network) -> Drawn | None:
+    """The draws of a ``fit`` of ``network`` as the engine has them, which ``moved_fit`` moves; None where
+    its density has no mode to move them by."""
+    values = values_of(fit["posterior"].to_dataset(), network)
+    first = network.first_stage
+    own = of_first_stage(values, network) if network.conditional else values
+    return drawn(synthesis_posterior(first), as_sampled(own, first))
+
+
+def moved_fit(
+    known: Drawn, network: Network, smaller: Network, *, draws: int, seed: int
+) -> xr.DataTree | None:
+    """The posterior of ``smaller``, which is ``network`` with something left out, without sampling it: the
+    draws of ``network`` are moved and weighted (``engine.moved``), and so many a chain resampled.
+
+    Groups ``posterior`` and ``sample_stats``, with Pareto's k and the effective size of the weights, by which
+    it is judged; None where the two have different variables, or there is no mode.
+    """
+    found = moved(known, synthesis_posterior(smaller.first_stage), draws=draws, seed=seed)
+    if found is None:
+        return None
+    vector = labelled(known.posterior.named(found.draws), _DIMS, {})
+    free = with_levels(as_defined(vector, network.first_stage), smaller, seed=seed)
+    numbers = {dim: np.arange(n) for dim, n in zip(SAMPLE_DIMS, found.logp.shape, strict=True)}
+    each = np.ones(len(found.draws))
+    stats = {PARETO_K: found.pareto_k * each, IMPORTANCE_ESS: found.ess * each}
+    sampled = xr.Dataset({name: (SAMPLE_DIMS[:1], value) for name, value in stats.items()}, numbers)
+    groups = {"posterior": named(free, smaller, numbers), "sample_stats": sampled}
+    return as_tree(groups, {"seed": seed, "method": MOVED})
+
+
 def _intervals(cuts: Sequence[float], labels: xr.DataArray) -> xr.Dataset:
     edges = {"interval_start": (INTERVAL, [0.0, *cuts]), "interval_end": (INTERVAL, [*cuts, np.inf])}
     return xr.Dataset(edges, {INTERVAL: labels})
@@ -113,3 +146,15 @@ def as_defined(draws: xr.Dataset, network: Network) -> dict[str, np.ndarray]:
         z = z / conditional_scale(factors(scale, network, otherwise=0.0), information(network))
         sds = split(scale, scales, network)
     return split(mean + sd * z, names, network) | sds
+
+
+def as_sampled(values: Mapping[str, np.ndarray], network: Network) -> np.ndarray:
+    """The engine's vector, (chain, draw, size), of these free variables: what ``as_defined`` undoes."""
+    mean, sd = hyperparameters(network)[:2]
+    scales = scale_names(network)
+    z = (join(values, effect_names(network), network) - mean) / sd
+    if not scales:
+        return z
+    scale = join(values, scales, network)
+    z = z * conditional_scale(factors(scale, network, otherwise=0.0), information(network))
+    return np.concatenate([z, np.log(scale)], axis=-1)

@@ -236,7 +236,7 @@ def number_table(loo: pd.DataFrame, evidence: pd.DataFrame | None) -> pd.DataFra
             "What": ("row", lambda row: named.get(row, MISSING)),
             "elpd": ("elpd", rounded),
             "Pareto k": ("pareto_k", rounded),
-            "How": ("exact", lambda exact: "refitted without it" if exact else "importance sampling"),
+            "How": ("how", str),
         },
     )
 

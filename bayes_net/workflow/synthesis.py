@@ -14,7 +14,7 @@ import xarray as xr
 from bayes_net.assumptions.combine import with_labels
 from bayes_net.assumptions.network import Curve, Network
 from bayes_net.checks.gate import Gate, gate
-from bayes_net.checks.influence import leave_one_number_out, left_out, study_influence
+from bayes_net.checks.influence import WEIGHTED, leave_one_number_out, left_out, study_influence
 from bayes_net.checks.power import synthesis_power_scaling
 from bayes_net.data.cohort import Cohort, Origin
 from bayes_net.errors import InputError
@@ -26,13 +26,14 @@ from bayes_net.evidence.virtual import told_without
 from bayes_net.report.synthesis import SYNTHESIS
 from bayes_net.results import synthesis as results
 from bayes_net.results.columns import PARAMETER_KEYS
-from bayes_net.schema import FAILED, PASSED, SAMPLE_DIMS
+from bayes_net.schema import FAILED, NUTS, PASSED, ROW, SAMPLE_DIMS
 from bayes_net.specification.synthesis import SynthesisPlan
 from bayes_net.workflow.analysis import DIAGNOSTICS, ModelToFit, Prepared, Steps, laid_out, sampled
 from bayes_net.workflow.loading import load_data
 from bayes_net.workflow.network import evidence_of, network_of, reconciled
 
 if TYPE_CHECKING:
+    from bayes_net.engine.moved import Drawn
     from bayes_net.inference.sampling import Sampler
 
 
@@ -44,10 +45,6 @@ WHOLE = "all evidence"
 """Name of the fit from which nothing is left out."""
 
 
-Refits = dict[str, tuple[xr.DataTree, Gate]]
-"""Posterior and gate by what is left out."""
-
-
 @dataclass(frozen=True, eq=False)
 class FittedNetwork:
     """The fit of all evidence, and its gate."""
@@ -55,6 +52,17 @@ class FittedNetwork:
     network: Network
     fit: xr.DataTree
     gate: Gate
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """What leaving out tells: each number as the others predict it, posteriors by the source that they are
+    without, of those whose gate passed, and by what is left out its gate and what it moves. Of so many fits
+    at once there is room for no more."""
+
+    loo: pd.DataFrame
+    posteriors: Mapping[str, xr.DataTree]
+    told: Mapping[str, tuple[Gate, pd.DataFrame]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,22 +147,16 @@ class PreparedNetwork(Prepared[FittedNetwork]):
     def tables(self, fits: Sequence[FittedNetwork], steps: Steps) -> dict[str, pd.DataFrame]:
         """Every table of the run; each source, and each number that asks for it, is left out by refitting."""
         (whole,), network, ci_prob = fits, self.network, self.plan.report.level
-        tables, without = {DIAGNOSTICS: [whole.gate.table.assign(fit=WHOLE)]}, {}
+        tables = {DIAGNOSTICS: [whole.gate.table.assign(fit=WHOLE)]}
+        without: Mapping[str, xr.DataTree] = {}
         if self.plan.report.leave_one_out:
-            loo, refits = self._leave_out(whole.fit, steps)
-            named = {f"without {name}": refit for name, refit in refits.items()}
-            tables[DIAGNOSTICS] += [own.table.assign(fit=name) for name, (_, own) in named.items()]
-            tables["influence"] = [
-                _moved(whole.fit, tree).assign(fit=name) for name, (tree, _) in named.items()
-            ]
-            tables["loo"] = [loo]
-            without = {name: tree for name, (tree, own) in refits.items() if own.passed}
-        answers = {"": whole.fit["posterior"].to_dataset()} | {
-            name: tree["posterior"].to_dataset() for name, tree in without.items() if name in self.sources
-        }
+            left = self._leave_out(whole, steps)
+            tables[DIAGNOSTICS] += [own.table.assign(fit=name) for name, (own, _) in left.told.items()]
+            tables["influence"] = [moved.assign(fit=name) for name, (_, moved) in left.told.items()]
+            tables["loo"], without = [left.loo], left.posteriors
         tables["answer"] = [
-            clinical_answer(draws, network, ci_prob=ci_prob).assign(without=name)
-            for name, draws in answers.items()
+            clinical_answer(tree["posterior"].to_dataset(), network, ci_prob=ci_prob).assign(without=name)
+            for name, tree in {"": whole.fit, **without}.items()
         ]
         tables["study_influence"] = [study_influence(whole.fit, network, ci_prob=ci_prob, refits=without)]
         steps.next("tables")
@@ -164,39 +166,61 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         joined |= tabulate(whole.fit, self, ci_prob=ci_prob)
         return {name: _with_gate(table, name, whole, joined[DIAGNOSTICS]) for name, table in joined.items()}
 
-    def _leave_out(self, fit: xr.DataTree, steps: Steps) -> tuple[pd.DataFrame, Refits]:
-        """Leave-one-number-out results, and the posteriors without a source or a number."""
-        from bayes_net.inference.synthesis import fit_synthesis, shares_first_stage, with_levels_of
+    def _leave_out(self, whole: FittedNetwork, steps: Steps) -> LeftOut:
+        """What each source, and each number, moves and tells when it is left out."""
+        told: list[tuple[Gate, pd.DataFrame]] = []
 
-        network, whole, wanted, gates = self.network, self.sampler, self.plan.sampling, []
-        tune = max(whole.tune // 4, min(whole.tune, REFIT_TUNE))
-        brief = replace(whole, tune=tune, target_accept=min(whole.target_accept, REFIT_ACCEPT))
+        def without(smaller: Network, share: float = 0.2, known: Drawn | None = None) -> xr.DataTree:
+            tree, judged = self._fit_without(whole.fit, smaller, share, known)
+            told.append((judged, _moved(whole.fit, tree)))
+            return tree
 
-        def refit(smaller: Network, share: float = 0.2) -> xr.DataTree:
-            if smaller.assumptions is network.assumptions and shares_first_stage(network, smaller):
-                tree = with_levels_of(fit, smaller, seed=wanted.seed)
-                judged = refit_gate(tree)
-            else:
-                draws = max(round(share * whole.draws), min(whole.draws, REFIT_DRAWS))
-                tree, judged = sampled(
-                    lambda sampler, seed: fit_synthesis(smaller, seed=seed, sampler=sampler, brief=True),
-                    refit_gate,
-                    sampler=replace(brief, draws=draws),
-                    seeds=[wanted.seed] * (1 + wanted.retry),
-                )
-            gates.append(judged)
-            # of many refits at once there is room for no more
-            return xr.DataTree.from_dict({"posterior": tree["posterior"].to_dataset()})
-
-        refits, loo = {}, pd.DataFrame()
+        posteriors, left, loo = {}, list(self.sources), pd.DataFrame()
         for source in self.sources:
             steps.next(f"without {source}")
-            refits[source] = refit(self._without(source), share=0.4)
-        if len(network.rows):
+            tree = without(self._without(source), share=0.4)
+            if told[-1][0].passed:
+                posteriors[source] = xr.DataTree.from_dict({"posterior": tree["posterior"].to_dataset()})
+        if len(self.network.rows):
             steps.next("each number left out")
-            loo, exact = leave_one_number_out(fit, network, refit)
-            refits |= exact
-        return loo, {name: (tree, own) for (name, tree), own in zip(refits.items(), gates, strict=True)}
+            known = self._drawn(whole)
+            loo = leave_one_number_out(whole.fit, self.network, partial(without, known=known))
+            left += list(loo.loc[loo["how"] != WEIGHTED, ROW])
+        labels = [f"without {name}" for name in left]
+        return LeftOut(loo, posteriors, dict(zip(labels, told, strict=True)))
+
+    def _drawn(self, whole: FittedNetwork) -> Drawn | None:
+        """Draws that may be moved: the engine's, of Markov chains that passed their gate."""
+        from bayes_net.inference.sampling import NUMBA
+        from bayes_net.inference.synthesis import drawn_from
+
+        chains = self.engine == NUMBA and whole.fit.attrs["method"] == NUTS
+        return drawn_from(whole.fit, self.network) if chains and whole.gate.passed else None
+
+    def _fit_without(
+        self, fit: xr.DataTree, smaller: Network, share: float, known: Drawn | None
+    ) -> tuple[xr.DataTree, Gate]:
+        """The posterior of a smaller network and its gate: of draws that are ``known``, moved where that is
+        proven, or else sampled with a ``share`` of the draws of the whole."""
+        from bayes_net.inference.synthesis import fit_synthesis, moved_fit, shares_first_stage, with_levels_of
+
+        network, whole, wanted = self.network, self.sampler, self.plan.sampling
+        if smaller.assumptions is network.assumptions and shares_first_stage(network, smaller):
+            tree = with_levels_of(fit, smaller, seed=wanted.seed)
+            return tree, refit_gate(tree)
+        draws = max(round(share * whole.draws), min(whole.draws, REFIT_DRAWS))
+        if known:
+            moved = moved_fit(known, network, smaller, draws=draws, seed=wanted.seed)
+            if moved and (judged := refit_gate(moved)).passed:
+                return moved, judged
+        tune = max(whole.tune // 4, min(whole.tune, REFIT_TUNE))
+        brief = replace(whole, tune=tune, target_accept=min(whole.target_accept, REFIT_ACCEPT), draws=draws)
+        return sampled(
+            lambda sampler, seed: fit_synthesis(smaller, seed=seed, sampler=sampler, brief=True),
+            refit_gate,
+            sampler=brief,
+            seeds=[wanted.seed] * (1 + wanted.retry),
+        )
 
     def ratios(self, fits: Sequence[FittedNetwork]) -> pd.DataFrame:
         """Hazard ratios of shrinkage, then those of arms and studies."""

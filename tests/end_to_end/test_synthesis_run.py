@@ -26,6 +26,7 @@ from small_trial import EXCLUDED, MARKER
 from test_output import everything_in, hashes
 
 import bayes_net as bn
+from bayes_net.checks.influence import REFITTED, WEIGHTED
 from bayes_net.cli import terminal as cli
 from bayes_net.cli.terminal import progress
 from bayes_net.errors import InputError
@@ -40,6 +41,7 @@ from bayes_net.report.synthesis_words import comparison
 from bayes_net.results.columns import HAZARD_RATIO_COLUMNS, PARAMETER_KEYS, PRINTED_COLUMNS
 from bayes_net.results.folder import read_result
 from bayes_net.results.synthesis import arm_hazard_ratios, hazard_ratios
+from bayes_net.schema import MOVED
 from bayes_net.specification.read import read_specification
 from bayes_net.specification.shipped import shipped_models
 from bayes_net.specification.synthesis import SynthesisPlan
@@ -219,7 +221,7 @@ def test_all_files_are_there_and_the_manifest_tells_their_hashes(out):
 
 def test_the_tables_have_the_columns_that_are_documented(found):
     assert list(found["diagnostics"]) == ["fit", "check", "worst", "threshold", "passed", "where"]
-    assert list(found["loo"]) == ["row", "elpd", "pareto_k", "exact", "gate"]
+    assert list(found["loo"]) == ["row", "elpd", "pareto_k", "how", "gate"]
     assert list(found["evidence"]) == list(COLUMNS)
     documented = {
         "checks": "row study arm subgroup endpoint statistic printed printed_lower printed_upper predicted "
@@ -492,12 +494,12 @@ def test_checks_take_the_fit_of_a_synthesis(again, found):
 def test_every_number_of_the_likelihood_is_left_out(found):
     assert found["loo"]["row"].tolist() == IDS
     assert np.isfinite(found["loo"]["elpd"]).all()
-    assert found["loo"]["exact"].any()  # else no refit without a number is tested here
-    assert ((found["loo"]["pareto_k"] > 0.5) == found["loo"]["exact"]).all()
+    assert set(found["loo"]["how"]) == {WEIGHTED, MOVED, REFITTED}  # else one of them is not tested here
+    assert ((found["loo"]["pareto_k"] <= 0.5) == (found["loo"]["how"] == WEIGHTED)).all()
 
 
 def test_every_refit_is_among_the_diagnostics_and_the_movements(found):
-    exact = [f"without {row.row}" for row in found["loo"].itertuples() if row.exact]
+    exact = [f"without {row.row}" for row in found["loo"].itertuples() if row.how != WEIGHTED]
     refits = [f"without {STUDY}", "without B", *exact]
     assert list(found["diagnostics"]["fit"].unique()) == ["all evidence", *refits]
     assert (found["diagnostics"].groupby("fit").size() == 5).all()
