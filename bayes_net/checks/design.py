@@ -72,7 +72,9 @@ class Design:
             )
         if self.accrual + self.follow_up <= self.landmark:
             raise InputError(
-                f"{self} ends before anybody has reached the landmark; expected a longer accrual or follow_up"
+                f"the planned study ends {self.accrual + self.follow_up:g} months after its first patient "
+                f"enters, before anybody has reached the landmark at {self.landmark:g}; expected a longer "
+                "accrual or follow_up"
             )
 
 
@@ -104,12 +106,7 @@ def operating_characteristics(
         Slopes vary over time, or there are none.
     """
     hazard = hazard or Hazard()
-    refuse_stretches(data, "studies of a design")
-    refuse_error(data, "studies of a design")
-    if hazard.slopes not in (PER_ARM, COMMON):
-        raise InputError(
-            f"slopes are {hazard.slopes!r}; a rule about one hazard ratio expects {PER_ARM!r} or {COMMON!r}"
-        )
+    refuse_unplannable(data, hazard)
     drawn, shape = parameters(fit["posterior"].to_dataset()), layout([data])
     cells = [(truth, d) for d in designs for truth in (POSTERIOR, *truths)]
     one = partial(_study, drawn, data, hazard, shape, seed=seed)
@@ -119,6 +116,16 @@ def operating_characteristics(
         rows += found
         advance()
     return pd.DataFrame(rows)
+
+
+def refuse_unplannable(data: Exposure, hazard: Hazard) -> None:
+    """Refuse what studies cannot be drawn from, which shows before anything is fitted."""
+    refuse_stretches(data, "studies of a design")
+    refuse_error(data, "studies of a design")
+    if hazard.slopes not in (PER_ARM, COMMON):
+        raise InputError(
+            f"slopes are {hazard.slopes!r}; a rule about one hazard ratio expects {PER_ARM!r} or {COMMON!r}"
+        )
 
 
 def _computed(one: Callable, todo: Sequence[tuple], jobs: int) -> Iterator[list[dict]]:

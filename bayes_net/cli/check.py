@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from bayes_net.errors import InputError, Problem
+from bayes_net.robustness.design import planned_studies
 from bayes_net.robustness.scenarios import plan as scenarios
 from bayes_net.specification.read import read_specification
 from bayes_net.tables.notes import WARNING, Note
 from bayes_net.workflow.analysis import Prepared, prepare
 from bayes_net.workflow.describe import entering
+from bayes_net.workflow.patients import PreparedPatients
 
 MOST_ROWS = 10
 """Rows of a problem that are named."""
@@ -73,6 +75,8 @@ def examine(path: Path) -> Findings:
         refusals.append(refused)
     try:
         prepared = prepare(plan)
+        if isinstance(prepared, PreparedPatients) and prepared.plan.design is not None:
+            planned_studies(prepared, prepared.plan.design)
     except InputError as refused:
         refusals.append(refused)
     if refusals:

@@ -1,7 +1,7 @@
 """Files that hold a table, by their ending: what people export, with what was done to read it said.
 
 A text file may be separated by commas, semicolons, tabs or bars, have titles above its header, decimal
-commas, and be UTF-8, UTF-16 or Windows-1252. Excel needs openpyxl, files of SAS need pyreadstat (extra
+commas, and be UTF-8, UTF-16 or Windows-1252. Excel needs openpyxl; SAS, Stata and SPSS need pyreadstat (extra
 ``adam``).
 """
 
@@ -14,12 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from bayes_net.errors import CohortError, InputError, listed, problem
 from bayes_net.files.datasetjson import read_dataset_json
+from bayes_net.files.layout import layout, refuse_grouped
 from bayes_net.numbers import counted
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -48,23 +49,6 @@ def in_memory(frame: pd.DataFrame, handled: tuple[str, ...] = ()) -> Rows:
     return Rows(
         list(frame), lambda columns, most: [frame if columns is None else frame[list(columns)]], handled
     )
-
-
-class _Layout(NamedTuple):
-    """How a table lies among the rows of a file: its header, and the rows above it."""
-
-    header: list[str]
-    above: int
-    titles: int
-
-
-def _layout(rows: Sequence[Sequence[str]]) -> _Layout:
-    """Where the header is: the first row with a name in at least half of the columns; titles stand above."""
-    width = Counter(len(fields) for fields in rows).most_common(1)[0][0]
-    least = max(2, (width + 1) // 2) if width > 1 else 1
-    filled = [sum(bool(field.strip()) for field in fields) for fields in rows]
-    above = next((i for i, n in enumerate(filled) if n >= least), 0)
-    return _Layout([name.strip() for name in rows[above]], above, above)
 
 
 def _encoding(path: Path) -> str:
@@ -118,25 +102,26 @@ def _text(path: Path) -> Rows:
     if not first:
         todo = "Export it again."
         raise CohortError(problem(path.name, "the file is empty", "a header and data rows", todo))
-    layout = _layout(first)
-    commas = separator != "," and _decimal_commas(path.name, first[layout.above + 1 :])
+    lies = layout(first)
+    commas = separator != "," and _decimal_commas(path.name, first[lies.above + 1 :])
     handled = [
         f"read as {encoding}" * encoding.startswith(("utf-16", "cp1252")),
         f"columns separated by {SEPARATORS[separator]}" * (separator != ","),
         "decimal commas read as points" * commas,
-        f"{counted(layout.titles, 'row')} above the header left out" * bool(layout.titles),
+        f"{counted(lies.above, 'row')} above the header left out" * bool(lies.above),
     ]
 
     def pieces(columns: Sequence[str] | None, most: int | None) -> Iterator[pd.DataFrame]:
-        rest = islice(records(), layout.above + 1, None)
+        rest = islice(records(), lies.above + 1, None)
         while batch := list(islice(rest, most)):
-            _refuse_ragged(path.name, batch, layout.header)
+            _refuse_ragged(path.name, batch, lies.header)
             rows, values = zip(*batch, strict=True)
-            frame = pd.DataFrame(values, columns=layout.header, index=rows, dtype=object)
+            refuse_grouped(path.name, lies.header, zip(*values, strict=True))
+            frame = pd.DataFrame(values, columns=lies.header, index=rows, dtype=object)
             frame = frame if columns is None else frame[list(columns)]
             yield frame.replace(r"^\s*([-+]?\d+),(\d+)\s*$", r"\1.\2", regex=True) if commas else frame
 
-    return Rows(layout.header, pieces, tuple(filter(None, handled)))
+    return Rows(lies.header, pieces, tuple(filter(None, handled)))
 
 
 def _decimal_commas(name: str, rows: Sequence[Sequence[str]]) -> bool:
@@ -153,7 +138,8 @@ def _decimal_commas(name: str, rows: Sequence[Sequence[str]]) -> bool:
 def _refuse_ragged(name: str, batch: Sequence[tuple[int, list[str]]], header: Sequence[str]) -> None:
     wrong = [(row, len(fields)) for row, fields in batch if len(fields) != len(header)]
     if ragged := [f"row {row} ({number} values)" for row, number in wrong]:
-        got = f"{len(ragged)} rows do not have a value for each of the {len(header)} columns"
+        rows = "1 row does" if len(ragged) == 1 else f"{len(ragged)} rows do"
+        got = f"{rows} not have a value for each of the {len(header)} columns"
         todo = "Check for a cut-off file and for commas inside values without quotes."
         raise CohortError(problem(name, got, "as many values as the header has", todo, ragged))
 
@@ -187,9 +173,34 @@ def sheet_of(path: Path) -> tuple[Path, str]:
     return (Path(named[1]), named[2]) if named else (path, "")
 
 
+def tables_of(path: Path) -> list[str]:
+    """The names by which the tables of a file are read: its own, or one for each sheet with values."""
+    if path.suffix.lower() != ".xlsx":
+        return [path.name]
+    sheets = list(_readable(path, lambda: _filled_sheets(_workbook(path))))
+    return [f"{path.name}#{sheet}" for sheet in sheets] if len(sheets) > 1 else [path.name]
+
+
 def _excel(path: Path) -> Rows:
     """The one sheet with values of a workbook, or the one that is named: ``study.xlsx#Scans``."""
     file, sheet = sheet_of(path)
+    book = _workbook(file)
+    filled = _filled_sheets(book, [sheet] if sheet in book.sheetnames else book.sheetnames)
+    if len(filled) != 1 or (sheet and sheet not in filled):
+        got = f"sheets {listed(map(repr, filled))} have values" if filled else "no sheet has values"
+        todo = f"Name one after the file: {file.name}#{next(iter(filled), 'Sheet1')}."
+        raise CohortError(problem(file.name, got, "one sheet", todo))
+    numbers, rows = zip(*next(iter(filled.values())), strict=True)
+    lies = layout([["" if value is None else str(value) for value in row] for row in rows[:_SAMPLE]])
+    frame = pd.DataFrame(
+        rows[lies.above + 1 :], columns=lies.header, index=numbers[lies.above + 1 :], dtype=object
+    )
+    titles = f"{counted(lies.above, 'row')} above the header left out"
+    return in_memory(frame, (titles,) * bool(lies.above))
+
+
+def _workbook(file: Path) -> Any:
+    """A workbook, open for reading."""
     needed("openpyxl", file.name)
     from zipfile import BadZipFile, ZipFile
 
@@ -205,20 +216,13 @@ def _excel(path: Path) -> Rows:
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
     except (BadZipFile, KeyError) as reason:
         raise ValueError(f"no workbook: {reason}") from reason
-    names = [sheet] if sheet in book.sheetnames else book.sheetnames
-    found = {name: _sheet(book[name]) for name in names}
-    filled = {name: rows for name, rows in found.items() if rows}
-    if len(filled) != 1 or (sheet and sheet not in filled):
-        got = f"sheets {listed(map(repr, filled))} have values" if filled else "no sheet has values"
-        todo = f"Name one after the file: {file.name}#{next(iter(filled), 'Sheet1')}."
-        raise CohortError(problem(file.name, got, "one sheet", todo))
-    numbers, rows = zip(*next(iter(filled.values())), strict=True)
-    layout = _layout([["" if value is None else str(value) for value in row] for row in rows[:_SAMPLE]])
-    frame = pd.DataFrame(
-        rows[layout.above + 1 :], columns=layout.header, index=numbers[layout.above + 1 :], dtype=object
-    )
-    titles = f"{counted(layout.titles, 'row')} above the header left out"
-    return in_memory(frame, (titles,) * bool(layout.titles))
+    return book
+
+
+def _filled_sheets(book: Any, names: Sequence[str] | None = None) -> dict[str, list[tuple[int, tuple]]]:
+    """Rows with values of the sheets that have any, of all or of these ``names``."""
+    found = {name: _sheet(book[name]) for name in (book.sheetnames if names is None else names)}
+    return {name: rows for name, rows in found.items() if rows}
 
 
 def _sheet(sheet: object) -> list[tuple[int, tuple]]:
@@ -244,6 +248,20 @@ def _sas(path: Path) -> Rows:
     return in_memory(frame)
 
 
+def _labelled(path: Path) -> Rows:
+    """A file of Stata or SPSS; a value that has a label there is that label."""
+    needed("pyreadstat", path.name)
+    import pyreadstat
+
+    read = pyreadstat.read_dta if path.suffix.lower() == ".dta" else pyreadstat.read_sav
+    try:
+        frame, about = read(str(path), apply_value_formats=True, formats_as_category=False)
+    except pyreadstat.ReadstatError as reason:
+        raise ValueError(str(reason)) from reason
+    labelled = [name for name in frame if name in about.variable_value_labels]
+    return in_memory(frame, (f"values of {listed(labelled)} read by their labels",) * bool(labelled))
+
+
 def needed(package: str, file: str) -> None:
     """Refuse a file whose reader is not installed."""
     from importlib.util import find_spec
@@ -264,6 +282,8 @@ READERS: dict[str, Callable[[Path], Rows]] = {
     ".xlsx": _excel,
     ".xpt": _sas,
     ".sas7bdat": _sas,
+    ".dta": _labelled,
+    ".sav": _labelled,
     ".json": _dataset_json,
     ".ndjson": _dataset_json,
     ".dsjc": _dataset_json,
@@ -291,7 +311,7 @@ def open_rows(path: Path) -> Rows:
     return _readable(file, lambda: READERS[ending](path))
 
 
-def _readable(path: Path, read: Callable) -> Rows:
+def _readable(path: Path, read: Callable) -> Any:
     """What ``read`` gives; a file that is not what its ending says is refused in words."""
     try:
         return read()

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_net.assumptions.priors import NONE
-from bayes_net.checks.design import Design, design_summary, operating_characteristics
+from bayes_net.checks.design import Design, design_summary, operating_characteristics, refuse_unplannable
 from bayes_net.data.landmarks import ALL_PATIENTS, EXCLUDED
 from bayes_net.errors import InputError
 from bayes_net.figures.prediction import draw_design
@@ -20,7 +20,7 @@ from bayes_net.numbers import percent
 from bayes_net.report.scenarios import DESIGN, design_sentences
 from bayes_net.results.fits import Job
 from bayes_net.results.publishing import publish
-from bayes_net.schema import ARM, FAILED, PASSED
+from bayes_net.schema import ANY_TIME, ARM, FAILED, PASSED
 from bayes_net.specification.base import Plan
 from bayes_net.specification.patients import DesignSection
 from bayes_net.workflow.analysis import Progress, fit_models, prepare
@@ -64,8 +64,7 @@ def design(
     prepared = prepare(specification)
     if not isinstance(prepared, PreparedPatients):
         raise InputError("[design] expects an analysis of patients, from whom planned ones are drawn")
-    job = _job(prepared, section)
-    designs = designs_of(prepared, job, section)  # refused before anything is fitted
+    job, designs = planned_studies(prepared, section)  # refused before anything is fitted
     (fitted,) = fit_models(replace(prepared, jobs=(job,)), brief=True)
     truths = tuple(dict.fromkeys((1.0, *section.truths)))
     total, done = section.simulations * len(section.sample_sizes) * (1 + len(truths)), count(1)
@@ -94,6 +93,13 @@ def design(
     return replace(found, folder=folder)
 
 
+def planned_studies(prepared: PreparedPatients, section: DesignSection) -> tuple[Job, list[Design]]:
+    """The model that the decision is about, and the study of each number of patients."""
+    job = _job(prepared, section)
+    refuse_unplannable(job.data, prepared.hazard(job))
+    return job, designs_of(prepared, job, section)
+
+
 def _step(progress: Progress | None, done: Any, total: int) -> None:
     n = next(done)
     if progress:
@@ -111,7 +117,8 @@ def _job(prepared: PreparedPatients, section: DesignSection) -> Job:
         if (job.endpoint, job.landmark.label) == (endpoint, landmark) and not job.landmark.biased:
             refuse_completed([job], "a planned study")
             return job
-    known = ", ".join(dict.fromkeys(j.landmark.label for j in prepared.jobs if not j.landmark.biased))
+    labels = [j.landmark.label for j in prepared.jobs if not j.landmark.biased]
+    known = ", ".join(dict.fromkeys(label for label in labels if label != ANY_TIME))
     raise InputError(
         f"[design] is about {endpoint} at {landmark}, and there is no such model; expected one of "
         f"{', '.join(plan.landmarks.endpoints)} at a true landmark of landmarks.times: {known}"

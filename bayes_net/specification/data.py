@@ -50,8 +50,8 @@ class DataSection(Section):
     """Seed of the generator. Required with `synthetic`."""
     patients: Path | None = None
     """One row a patient: text (`.csv`, `.tsv`, `.txt`), `.parquet`, `.xlsx` (`"study.xlsx#Patients"` names a
-    sheet), SAS (`.xpt`, `.sas7bdat`) or Dataset-JSON (`.json`, `.ndjson`, `.dsjc`). Required, unless
-    `synthetic`. Paths start at the folder of the specification."""
+    sheet), SAS (`.xpt`, `.sas7bdat`), Stata (`.dta`), SPSS (`.sav`) or Dataset-JSON (`.json`, `.ndjson`,
+    `.dsjc`). Required, unless `synthetic`. Paths start at the folder of the specification."""
     scans: Path | None = None
     """One row a scan, in a file of the same kinds. Required, unless `synthetic` or `slopes = "none"`."""
     adam: Path | None = None

@@ -17,8 +17,11 @@ from bayes_net.schema import OS, PFS
 from bayes_net.specification import sections
 from bayes_net.specification.base import Plan
 from bayes_net.specification.data import CovariateSection, DataSection
-from bayes_net.specification.fields import LandmarkOrZero, Length, Number, Positive, Whole, repeated
+from bayes_net.specification.fields import LandmarkOrZero, Length, Number, Whole, repeated
 from bayes_net.specification.priors import PriorSection
+
+Ratio = Annotated[Number, Field(ge=0.01, le=100)]
+"""A hazard ratio per 10 points that a study could be about."""
 
 
 class DesignSection(sections.Section):
@@ -37,11 +40,11 @@ class DesignSection(sections.Section):
     rule: Literal["below", "interval excludes"] = "below"
     """The study succeeds where the hazard ratio is below `hazard_ratio` with a probability above `certainty`;
     by `"interval excludes"` also where it is above it with that probability."""
-    hazard_ratio: Positive = 1.0
+    hazard_ratio: Ratio = 1.0
     """The hazard ratio of the rule, per 10 points of shrinkage."""
     certainty: Annotated[Number, Field(gt=0.5, lt=1)] = 0.975
     """The probability of the rule."""
-    truths: tuple[Positive, ...] = (0.9, 0.8)
+    truths: tuple[Ratio, ...] = (0.9, 0.8)
     """True hazard ratios whose power is told, beside 1, no association."""
     dropout_per_year: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     """Share of patients who are lost to follow-up in a year."""

@@ -13,43 +13,29 @@ import pandas as pd
 from bayes_net.adam.read import read_adam
 from bayes_net.errors import CohortError, InputError, listed
 from bayes_net.files.formats import READERS
+from bayes_net.files.names import (
+    CENSORING,
+    EVENTS,
+    NAMES,
+    REFERENCES,
+    SCAN_NAMES,
+    Visits,
+    recognised,
+    tokens,
+    unit_of,
+    visits,
+)
 from bayes_net.files.toml import inline
-from bayes_net.numbers import significant
+from bayes_net.numbers import counted, significant
 from bayes_net.schema import ENDPOINTS, OS, PFS
 from bayes_net.specification.shipped import TEMPLATES
-from bayes_net.tables.reading import read_table
-from bayes_net.tables.values import DATE, parsed, text
+from bayes_net.tables.reading import read_tables
+from bayes_net.tables.values import iso_date, parsed, text
 
-UNITS = {"days": "d day days studyday ady", "weeks": "w wk week weeks", "months": "m mo month months",
-         "years": "y yr year years"}  # fmt: skip
-"""What the name of a column of times may end in; a study day of ADaM is one of days."""
-NAMES = {
-    "patient": "patient patientid patid pid subject subjectid subjid usubjid subj id",
-    "arm": "arm treatment trt trt01p treatmentarm armname allocation regimen group",
-    "study": "study studyid trial",
-    "time_zero": "timezero randomisation randomization randdt randdate randomisationdate startdate startdt",
-    "pfs_time": "pfs pfstime timepfs",
-    "pfs_event": "pfsevent pfsstatus pfsind eventpfs pfsevt progressed",
-    "os_time": "os ostime timeos survival survivaltime",
-    "new_therapy_time": "newtherapy newtreatment newanticancertherapy nexttherapy nexttreatment",
-    "os_event": "osevent osstatus osind eventos osevt death died dead deceased",
-}
-"""Names that columns of patients have, in small letters, without marks and units."""
-SCAN_NAMES = {
-    "patient": NAMES["patient"],
-    "time": "time scan scantime visit visittime ady studyday assessment",
-    "size": "size sld sod sum sumofdiameters sumdiameters sumofdiams tumoursize tumorsize",
-    "pchg": "pchg change changepercent percentchange pctchg bestchange",
-    "new_lesion": "newlesion newlesions newl newlesionflag",
-    "response": "response overallresponse recist ovrlresp",
-}
-"""The same of scans."""
-CENSORING = "cnsr cens censor censored censoring"
-REFERENCES = re.compile(r"control|placebo|standard|observation|octreotide|no treatment|best supportive", re.I)
-"""How a reference arm is called."""
-EVENTS = {"yes", "y", "true", "dead", "died", "event", "progressed", "progression", "death"}
 _COVARIATES = "# Columns of the patient table that could be covariates, where they are known at the baseline:"
 MOST_LEVELS, MOST_COVARIATES = 6, 12
+MOST_TWICE = 0.1
+"""Share of rows that may repeat a patient's identifier in a table of patients."""
 
 
 @dataclass
@@ -127,7 +113,10 @@ def propose(folder: Path) -> tuple[str, tuple[str, ...]]:
     InputError
         There is no table of patients in the folder, or a file cannot be read.
     """
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in READERS)
+    # names with a dot or ~ in front are hidden files and the locks of open workbooks
+    files = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in READERS and path.name[0] not in ".~"
+    )
     if not files:
         raise InputError(f"{folder} has no tables; expected files that end in {', '.join(READERS)}")
     stems = " ".join(path.stem.lower() for path in files)
@@ -154,94 +143,102 @@ def _of_adam(found: Proposal, folder: Path) -> None:
 
 
 def _of_tables(found: Proposal, files: Iterable[Path]) -> None:
-    tables = {path.name: read_table(path, "row").frame.reset_index(drop=True) for path in files}
+    tables, refused = read_tables(files)
     patients = {name: own for name, frame in tables.items() if (own := _patient_columns(frame))}
     scans = {name: own for name, frame in tables.items() if (own := _scan_columns(frame))}
     if not patients:
+        todo = "Name them so, or in patient_columns of what bayes-net init FILE writes to be filled in"
+        reasons = [*refused, *(_no_patients(name, frame) for name, frame in tables.items())]
         expected = "a patient's identifier, and pfs_time with pfs_event or os_time with os_event"
         raise InputError(
-            f"no table has one row a patient with columns that are recognised; got {listed(tables)}; "
-            f"expected {expected}. bayes-net init FILE writes a specification to fill in"
+            "\n- ".join(["no table has one row a patient with columns that are recognised:", *reasons])
+            + f"\nExpected {expected}. {todo}"
         )
-    if left := [name for name in tables if name not in patients and name not in scans]:
-        expected = "a patient's identifier several times, a time, and a size, a change or a response"
-        found.ask(f"{listed(left)} is not read: no columns recognised as those of scans; expected {expected}")
+    for reason in refused:
+        found.ask(f"not read: {reason}")
     name, columns = _chosen(found, "patients", patients)
     frame = tables[name]
     found.state("patients", name)
+    wide = {} if scans else {each: own for each in tables if (own := _visit_columns(tables[each]))}
+    if left := [each for each in tables if each not in patients and each not in scans and each not in wide]:
+        expected = "a patient's identifier several times, a time, and a size, a change or a response"
+        found.ask(f"{listed(left)} is not read: no columns recognised as those of scans; expected {expected}")
     units = _units(columns, frame)
-    found.with_scans = bool(scans)
+    taken = {*columns.values()}
+    found.with_scans = bool(scans or wide)
     if scans:
         scan_name, scan_columns = _chosen(found, "scans", scans)
         found.state("scans", scan_name)
-        units |= _units(scan_columns, tables[scan_name])
-    _state_unit(found, units)
-    if scans and "size" in scan_columns:
-        size = _tokens(scan_columns["size"])[-1]
-        doubt = "" if size in ("mm", "cm") else f"the unit of {scan_columns['size']} is not in its name"
-        found.state("size_unit", size if not doubt else "mm", doubt)
+        _state_unit(found, units | _units(scan_columns, tables[scan_name]))
+        if "size" in scan_columns:
+            size = tokens(scan_columns["size"])[-1]
+            _state_size_unit(found, size if size in ("mm", "cm") else "", scan_columns["size"])
+    elif wide:
+        scan_name = next(iter(wide))
+        scan_columns, seen = wide[scan_name]
+        found.state("scans", scan_name)
+        taken |= {*seen.times}
+        _state_visits(found, units, seen)
+    else:
+        _state_unit(found, units)
     _state_columns(found, "patient_columns", columns)
-    if scans:
+    if found.with_scans:
         _state_columns(found, "scan_columns", scan_columns)
     found.endpoints = tuple(each for each in ENDPOINTS if f"{each}_time" in columns)
-    if PFS not in found.endpoints and scans:
+    if PFS not in found.endpoints and found.with_scans:
         found.ask("there is no PFS, so scans after progression count as shrinkage like any other")
     _state_events(found, columns, frame)
     if "arm" in columns:
         _state_arms(found, text(frame[columns["arm"]]).dropna().unique())
     else:
         found.ask("no column is recognised as the arm; name it in patient_columns")
-    taken = {*columns.values()}
     found.covariates += _covariates(frame[[each for each in frame if each not in taken]])
 
 
-def _tokens(column: str) -> list[str]:
-    """The words of a name in small letters, apart at marks and at capitals: ``pfsDays`` is pfs, days."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column)
-    return [token for token in re.split(r"[^a-z0-9]+", apart.lower()) if token] or [""]
+def _no_patients(name: str, frame: pd.DataFrame) -> str:
+    """Why a table is not one of patients."""
+    found = _patient_roles(frame)
+    several = text(frame[found["patient"]]).duplicated() if "patient" in found else pd.Series([False])
+    if "patient" not in found:
+        what = "no identifier"
+    elif not any(f"{endpoint}_time" in found for endpoint in ENDPOINTS):
+        what = "no time of PFS or OS with its event"
+    else:
+        return f"{name}: {counted(int(several.sum()), 'row')} repeat an identifier of {found['patient']}"
+    return f"{name}: {what} among {listed(frame.columns, limit=12)}"
 
 
-def _unit_of(column: str) -> str:
-    """The unit of time that a name ends in, "" if it says none."""
-    last = _tokens(column)[-1]
-    return next((unit for unit, names in UNITS.items() if last in names.split()), "")
-
-
-def _recognised(frame: pd.DataFrame, names: Mapping[str, str], timed: Iterable[str]) -> dict[str, str]:
-    """The first column that has each canonical name, or one of its usual ones, with units or without."""
-    found: dict[str, str] = {}
-    for role, usual in names.items():
-        for column in frame.columns:
-            tokens, bare = _tokens(column), _tokens(column)
-            if role in timed and _unit_of(column):
-                bare = tokens[:-1] or ["time"]
-            elif role == "size" and tokens[-1] in ("mm", "cm"):
-                bare = tokens[:-1]
-            names_of = {*usual.split(), role.replace("_", "")}
-            if column not in found.values() and {"".join(tokens), "".join(bare)} & names_of:
-                found[role] = column
-                break
-    return found
-
-
-def _patient_columns(frame: pd.DataFrame) -> dict[str, str]:
-    """Columns by canonical name, of a table with one row a patient and an endpoint; else nothing."""
-    found = _recognised(frame, NAMES, [name for name in NAMES if name.endswith("_time")])
+def _patient_roles(frame: pd.DataFrame) -> dict[str, str]:
+    """Columns of patients by canonical name; an endpoint only where it has both of its columns."""
+    found = recognised(frame, NAMES, [name for name in NAMES if name.endswith("_time")])
     for endpoint in ENDPOINTS:
         if f"{endpoint}_event" not in found:
             names = {part + word for word in CENSORING.split() for part in (endpoint, "")}
-            own = [column for column in frame if "".join(_tokens(column)) in names]
+            own = [column for column in frame if "".join(tokens(column)) in names]
             found |= {f"{endpoint}_event": own[0]} if own else {}
         if not {f"{endpoint}_time", f"{endpoint}_event"} <= set(found):
             found.pop(f"{endpoint}_time", None)
             found.pop(f"{endpoint}_event", None)
+    return found
+
+
+def _patient_columns(frame: pd.DataFrame) -> dict[str, str]:
+    """Columns by canonical name, of a table with one row a patient and an endpoint; else nothing. A patient
+    or two who are there twice are for check to name."""
+    found = _patient_roles(frame)
     known = any(f"{endpoint}_time" in found for endpoint in ENDPOINTS) and "patient" in found
-    return found if known and not text(frame[found["patient"]]).duplicated().any() else {}
+    return found if known and text(frame[found["patient"]]).duplicated().mean() <= MOST_TWICE else {}
+
+
+def _visit_columns(frame: pd.DataFrame) -> tuple[dict[str, str], Visits] | None:
+    """The identifier and the visits of a table with one row a patient and one column a visit; else None."""
+    found, seen = recognised(frame, {"patient": NAMES["patient"]}, ()), visits(frame)
+    return (found, seen) if found and seen else None
 
 
 def _scan_columns(frame: pd.DataFrame) -> dict[str, str]:
     """The same of a table with several rows a patient, a time and a size or change."""
-    found = _recognised(frame, SCAN_NAMES, ["time"])
+    found = recognised(frame, SCAN_NAMES, ["time"])
     measured = {"size", "pchg", "response"} & set(found)
     if not (
         {"patient", "time"} <= set(found) and measured and text(frame[found["patient"]]).duplicated().any()
@@ -265,8 +262,8 @@ def _chosen(found: Proposal, role: str, tables: Mapping[str, dict[str, str]]) ->
 def _units(columns: Mapping[str, str], frame: pd.DataFrame) -> dict[str, str]:
     """The unit of each column of times: from its name, or days where it has dates."""
     times = [column for role, column in columns.items() if role == "time" or role.endswith("_time")]
-    dated = {column: text(frame[column]).dropna().map(DATE.fullmatch).notna().all() for column in times}
-    return {column: "days" if dated[column] else _unit_of(column) for column in times}
+    dated = {column: text(frame[column]).dropna().map(iso_date).notna().all() for column in times}
+    return {column: "days" if dated[column] else unit_of(column) for column in times}
 
 
 def _state_unit(found: Proposal, units: Mapping[str, str]) -> None:
@@ -281,6 +278,22 @@ def _state_unit(found: Proposal, units: Mapping[str, str]) -> None:
     found.state("time_unit", min(said, default="days"), doubt)
 
 
+def _state_size_unit(found: Proposal, unit: str, column: str) -> None:
+    found.state("size_unit", unit or "mm", "" if unit else f"the unit of {column} is not in its name")
+
+
+def _state_visits(found: Proposal, units: dict[str, str], seen: Visits) -> None:
+    """Times of visits in the unit of the patients' times, where weeks are whole days."""
+    in_days = seen.unit == "weeks" and set(units.values()) == {"days"}
+    times = {column: time * 7 if in_days else time for column, time in seen.times.items()}
+    found.state(
+        "scan_visits", {column: int(t) if float(t).is_integer() else t for column, t in times.items()}
+    )
+    _state_unit(found, units | {"scan_visits": "days" if in_days else seen.unit})
+    if seen.size_unit is not None:
+        _state_size_unit(found, seen.size_unit, next(iter(seen.times)))
+
+
 def _state_columns(found: Proposal, key: str, columns: Mapping[str, str]) -> None:
     if other := {role: column for role, column in columns.items() if role != column}:
         found.state(key, other)
@@ -293,11 +306,12 @@ def _state_events(found: Proposal, columns: Mapping[str, str], frame: pd.DataFra
     for endpoint in found.endpoints:
         column = columns[f"{endpoint}_event"]
         values = sorted({value.removesuffix(".0") for value in text(frame[column]).dropna()})
-        if "".join(_tokens(column)).removeprefix(endpoint) in CENSORING.split():
+        if "".join(tokens(column)).removeprefix(endpoint) in CENSORING.split():
             meant[endpoint] = "0"
             doubts.append(f"{column} sounds like censoring, where 0 is an event")
         elif not {value.lower() for value in values} <= {"0", "1", "true", "false"}:
-            likely = [value for value in values if value.lower() in EVENTS] or values[-1:]
+            likely = [value for value in values if value.lower() in EVENTS]
+            likely = likely or (values[-1:] if all(value.isdecimal() for value in values) else ["?"])
             meant[endpoint] = likely[0] if len(likely) == 1 else likely
             doubts.append(f"{column} has {listed(values)}")
     if meant:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from bayes_net.numbers import counted
 from bayes_net.schema import ENDPOINTS
 from bayes_net.tables.notes import HANDLED, WARNINGS, Note
 from bayes_net.tables.reading import NEW_THERAPY, PFS_LEFT, Table
-from bayes_net.tables.values import DATE, each_value, is_plain, matching, text
+from bayes_net.tables.values import each_value, is_plain, iso_date, matching, text
 
 CHANGE_UNITS = {"percent": 1.0, "fraction": 100.0}
 """Percent in each unit of a change from baseline."""
@@ -117,9 +118,16 @@ def counted_from_dates(
     zero = pd.Series(dtype=float)
     if "time_zero" in people.frame:
         zero = _days(people.frame["time_zero"]).set_axis(text(people.frame["patient"]))
+        unknown = zero.isna().to_numpy() & zero.notna().any()
         zero = zero[~zero.index.duplicated()]
     notes: list[Note] = []
     problems: list[str] = []
+    if "time_zero" in people.frame and unknown.any():
+        got = "time_zero is missing or no date that can be read one way"
+        todo = "Write it in full, as 2026-03-01."
+        problems.append(
+            problem(people.name, got, "a date of every patient", todo, people.rows(unknown.nonzero()[0]))
+        )
     found = []
     times = ("pfs_time", PFS_LEFT, "os_time", NEW_THERAPY)
     for table, names in ((people, times), (visits, ("time",))):
@@ -131,15 +139,16 @@ def counted_from_dates(
             given = text(frame[name]).notna()
             if "time_zero" not in people.frame:
                 continue  # refused as no number
-            if (given & dates.isna()).any():
-                got, wrong = f"values of {name} that are no dates among dates", given & dates.isna()
-                todo = "Write every date as 2026-03-01."
-                problems.append(
-                    problem(table.name, got, "dates in all rows, or in none", todo, table.rows(wrong))
-                )
-            else:
-                days = dates - text(frame["patient"]).map(zero)
-                frame[name] = (days / days_per_unit).astype(object).where(days.notna(), None)
+            wrong = given & dates.isna()
+            if wrong.any():
+                got = f"values of {name} that are no dates among dates"
+                todo = "Write every date in full, as 2026-03-01."
+                rows = table.rows(wrong, partial(_quoted, name))
+                problems.append(problem(table.name, got, "dates in all rows, or in none", todo, rows))
+            days = dates - text(frame["patient"]).map(zero)
+            counted_days = (days / days_per_unit).astype(object).where(days.notna(), None)
+            frame[name] = counted_days.mask(wrong, frame[name])
+            if not wrong.any():
                 message = (
                     f"{counted(int(dates.notna().sum()), 'date')} in {name} counted in days from time_zero"
                 )
@@ -149,14 +158,15 @@ def counted_from_dates(
     return replace(found[0], frame=kept), found[1], tuple(notes), problems
 
 
+def _quoted(name: str, row: pd.Series) -> str:
+    return repr(str(row[name]))
+
+
 def _days(values: pd.Series) -> pd.Series:
-    """Days since 1970 of ISO dates, with or without a time of day; NaN of anything else."""
+    """Days since 1970 of dates, with or without a time of day; NaN of anything else."""
     if values.dtype.kind in "fi":
         return pd.Series(np.nan, index=values.index)
-    if not each_value(values, lambda value: bool(DATE.fullmatch(str(value).strip()))).any():
-        return pd.Series(np.nan, index=values.index)
-    texts = text(values)
-    dates = texts.where(texts.fillna("").str.fullmatch(DATE)).str[:10]
+    dates = each_value(values, lambda value: iso_date(str(value)))
     return (pd.to_datetime(dates, format="%Y-%m-%d", errors="coerce") - pd.Timestamp(0)).dt.days.astype(float)
 
 

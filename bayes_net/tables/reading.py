@@ -18,7 +18,7 @@ import pandas as pd
 from bayes_net import schema
 from bayes_net.errors import CohortError, Gathered, InputError, listed, problem
 from bayes_net.errors import refuse as refuse_as
-from bayes_net.files.formats import read_file
+from bayes_net.files.formats import read_file, tables_of
 from bayes_net.numbers import counted
 from bayes_net.tables.values import each_value, is_plain, text
 
@@ -111,6 +111,20 @@ def read_table(source: Source, role: str) -> Table:
         todo = "Check that the file is complete."
         raise CohortError(problem(table.name, "there are no data rows", f"one row a {role}", todo))
     return table
+
+
+def read_tables(files: Iterable[Path]) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The tables of files by name, each sheet of a workbook by itself, and why others cannot be read."""
+    tables: dict[str, pd.DataFrame] = {}
+    refused = []
+    for path in files:
+        try:
+            for name in tables_of(path):
+                read = read_table(path.with_name(name), "patient or scan")
+                tables[name] = read.frame.reset_index(drop=True)
+        except InputError as problem:
+            refused.append(str(problem))
+    return tables, refused
 
 
 def _from_frame(frame: pd.DataFrame, name: str) -> Table:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bayes_net.errors import listed, problem
 from bayes_net.tables.reading import NEW_THERAPY, PFS_LEFT, Table, months_on_grid
-from bayes_net.tables.values import DATE, TRUTH, YES_NO, each_value, parsed, quoted, text
+from bayes_net.tables.values import TRUTH, YES_NO, each_value, iso_date, parsed, quoted, text
 
 Wrong = Mapping[str, tuple[str, pd.Series]]
 """By column, the name of the rule and which values could not be parsed."""
@@ -145,12 +145,21 @@ def _column_problems(
 def _broken(given: Table, column: str, rule: str, at: np.ndarray, todo: str) -> str:
     got, expected = _RULES[rule]
     valued = rule not in (MISSING, DUPLICATE)
-    if rule == "not a number" and given.frame[column].iloc[at].astype(str).str.fullmatch(DATE).any():
-        todo = "Dates are times where patients have a column time_zero of dates. " + todo
+    if rule == "not a number":
+        todo = _of_dates(given.frame[column].iloc[at].astype(str)) + todo
     rows = given.rows(
         at, (lambda row: quoted(text(pd.Series([row[column]], dtype=object)).iloc[0])) if valued else None
     )
     return problem(given.name, got.format(column=column), expected, todo, rows)
+
+
+def _of_dates(values: pd.Series) -> str:
+    """What to do about dates among values that should be numbers, "" if there are none."""
+    if values.map(iso_date).notna().any():
+        return "Dates are times where patients have a column time_zero of dates. "
+    if values.str.fullmatch(r"\s*\d{1,4}([./-])\d{1,2}\1\d{1,4}\s*").any():
+        return "Dates are written as 2026-03-01 or 01.03.2026, as others can be read two ways. "
+    return ""
 
 
 def _rows_that_break(
@@ -226,7 +235,7 @@ def scan_problems(
         frame.duplicated(["patient", "time"], keep=False) & identified & frame["time"].notna(),
         "scans at the same time with different values",
         "one scan of a patient at a time",
-        _SCAN_REMEDY,
+        "If each lesion has a row, give the sum of their diameters at each scan. " + _SCAN_REMEDY,
         lambda row: f"at {in_unit(row['time'])}",
     )
     yield from _rows_that_break(

@@ -6,6 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,29 @@ ALMOST_ZERO = 1e-70
 """Numbers nearer to 0 are 0: pandas reads the zeros of a SAS transport file as 5.4e-79."""
 
 
-DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].*)?")
-"""An ISO date, with or without a time of day."""
+_DATES = re.compile(
+    r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)(?:[T ].*)?"
+    r"|(?P<day2>\d{1,2})\.(?P<month2>\d{1,2})\.(?P<year2>\d{4})"
+    r"|(?P<day3>\d{1,2})[- ]?(?P<name>[A-Za-z]{3})[- ]?(?P<year3>\d{4})"
+)
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()  # noqa: SIM905
+
+
+def iso_date(value: object) -> str | None:
+    """``2026-03-01`` of a date that can be read one way only, with or without a time of day: 2026-03-01,
+    01.03.2026 or 01MAR2026, not 03/01/2026; None of anything else."""
+    found = _DATES.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        return None
+    if found["name"]:
+        month = 1 + _MONTHS.index(found["name"].lower()) if found["name"].lower() in _MONTHS else 0
+    else:
+        month = int(found["month"] or found["month2"])
+    year, day = (int(found[key] or found[f"{key}2"] or found[f"{key}3"]) for key in ("year", "day"))
+    try:
+        return date(year, month, day).isoformat()
+    except ValueError:
+        return None
 
 
 def is_plain(value: object) -> bool:

@@ -34,7 +34,10 @@ TABLE = pd.DataFrame(
         "pfs_event": [1.0, 0.0, 1.0, 1.0],
     }
 )
-ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".xpt", ".sas7bdat", ".json", ".ndjson", ".dsjc")
+ENDINGS = (
+    *(".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".xpt", ".sas7bdat", ".dta", ".sav"),
+    *(".json", ".ndjson", ".dsjc"),
+)
 _NUMBERS = (b"\xff" * 4, b"\x7f" + b"\xff" * 3, b"\xff" * 8, b"\x00" * 8, b"\x80" * 8)
 """Sizes that a header might declare."""
 
@@ -56,6 +59,8 @@ def good(ending: str, folder: Path) -> bytes:
         pyreadstat.write_xport(
             TABLE.rename(columns=lambda c: c[:8]), str(path), table_name="ADSL", file_format_version=5
         )
+    elif ending in (".dta", ".sav"):
+        (pyreadstat.write_dta if ending == ".dta" else pyreadstat.write_sav)(TABLE, str(path))
     elif ending == ".sas7bdat":
         path.write_bytes(gzip.decompress((Path(__file__).parent / "sas" / "whole.sas7bdat.gz").read_bytes()))
     elif ending == ".json":

@@ -11,6 +11,7 @@ import bayes_net as bn
 from bayes_net.errors import InputError, SpecificationError
 from bayes_net.simulate.cohort import simulate_cohort, write_cohort
 from bayes_net.specification.propose import propose
+from bayes_net.workflow.loading import read_patients
 
 PATIENTS = {
     "Subject ID": [1, 2, 3],
@@ -180,6 +181,88 @@ def test_two_tables_of_one_kind_are_a_doubt(tmp_path):
     found, _, doubts = proposed(folder)
     assert found["data"]["scans"] == "sizes.csv"
     assert doubts == ("scans: sizes.csv is taken; old.csv could be meant too",)
+
+
+def test_a_workbook_gives_each_of_its_sheets(tmp_path):
+    with pd.ExcelWriter(tmp_path / "study.xlsx") as book:
+        pd.DataFrame(PATIENTS).to_excel(book, sheet_name="People", index=False)
+        pd.DataFrame(SCANS).to_excel(book, sheet_name="CT", index=False)
+    found, _, doubts = proposed(tmp_path)
+    assert not doubts
+    assert (found["data"]["patients"], found["data"]["scans"]) == ("study.xlsx#People", "study.xlsx#CT")
+    assert bn.read_specification(tmp_path / "analysis.toml").data.arms == ("placebo", "Lu")
+
+
+VISITS = {"SLD mm baseline": [50, 30, 10], "SLD mm week 8": [40, 20, ""], "SLD mm week 16": [35, "", ""]}
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_column_for_each_visit_is_recognised(tmp_path, together):
+    identifiers = {"Subject ID": PATIENTS["Subject ID"]}
+    tables = {"people": PATIENTS | VISITS} if together else {"people": PATIENTS, "wide": identifiers | VISITS}
+    found, text, doubts = proposed(written(tmp_path, **tables))
+    assert not doubts
+    assert found["data"]["scan_visits"] == {
+        "SLD mm baseline": 0, "SLD mm week 8": 56, "SLD mm week 16": 112,
+    }  # fmt: skip
+    assert (found["data"]["time_unit"], found["data"]["size_unit"]) == ("days", "mm")
+    assert text.count('"SLD mm week 8"') == 1  # and it is no covariate
+    cohort = read_patients(bn.read_specification(tmp_path / "analysis.toml"))
+    assert (cohort.scans.groupby("patient").size().to_list()) == [3, 2, 1]
+
+
+def test_visits_in_another_unit_than_the_times_are_a_doubt(tmp_path):
+    months = {name.replace("days", "months").replace("Days", "Months"): v for name, v in PATIENTS.items()}
+    _, _, doubts = proposed(written(tmp_path, people=months | VISITS))
+    assert len(doubts) == 1
+    assert "scan_visits (weeks)" in doubts[0]
+
+
+def test_hidden_files_and_locks_are_passed_over(tmp_path):
+    folder = written(tmp_path, people=PATIENTS, sizes=SCANS)
+    (folder / "~$people.xlsx").write_bytes(b"lock")
+    (folder / ".people.csv").write_text("")
+    assert proposed(folder)[2] == ()
+
+
+def test_a_file_that_cannot_be_read_is_a_doubt_beside_tables_that_can(tmp_path):
+    folder = written(tmp_path, people=PATIENTS, sizes=SCANS)
+    (folder / "notes.txt").write_text("Dear all,\nhere are the data.\n")
+    found, _, doubts = proposed(folder)
+    assert found["data"]["patients"] == "people.csv"
+    assert len(doubts) == 1
+    assert doubts[0].startswith("not read: notes.txt: 1 row does not have a value for each of the 2 columns")
+
+
+def test_a_patient_who_is_there_twice_is_for_check_to_name(tmp_path):
+    people = {name: [*values * 6, values[0]] for name, values in PATIENTS.items()}
+    people["Subject ID"] = [*range(18), 3]
+    found, _, doubts = proposed(written(tmp_path, people=people))
+    assert found["data"]["patients"] == "people.csv"
+    with pytest.raises(InputError, match=r"duplicate patients.*row 5 \(patient 3\), row 20 \(patient 3\)"):
+        bn.prepare(bn.read_specification(tmp_path / "analysis.toml"))
+    assert not doubts
+
+
+def test_an_event_that_has_no_name_of_one_is_not_guessed(tmp_path):
+    people = PATIENTS | {"PFS event": ["ja", "nein", "ja"], "died": ["x", "z", "x"]}
+    _, text, _ = proposed(written(tmp_path, people=people, sizes=SCANS))
+    assert 'event_is = {pfs = "ja", os = "?"}' in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"PFS (days)": "time", "osDays": "time2"}, "no time of PFS or OS with its event among Subject ID, "),
+        ({"Subject ID": "who"}, "people.csv: no identifier among who, Treatment"),
+        ({}, "people.csv: 3 rows repeat an identifier of Subject ID"),
+    ],
+)
+def test_why_a_table_is_none_of_patients_is_said(tmp_path, changes, reason):
+    people = {changes.get(name, name): values * (1 if changes else 2) for name, values in PATIENTS.items()}
+    with pytest.raises(InputError, match="no table has one row a patient") as refused:
+        propose(written(tmp_path, people=people))
+    assert reason in str(refused.value)
 
 
 def test_a_folder_without_patients_is_refused(tmp_path):

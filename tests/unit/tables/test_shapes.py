@@ -62,14 +62,34 @@ def test_dates_without_a_time_zero_are_refused_with_what_to_do():
 def test_numbers_among_dates_are_refused():
     patients, scans = with_dates()
     patients = changed(patients, 2, pfs_time="400")
-    with pytest.raises(CohortError, match=r"pfs_time that are no dates among dates.*row 2 \(patient 009\)"):
+    with pytest.raises(
+        CohortError, match=r"pfs_time that are no dates among dates.*row 2 \(patient 009: '400'\)"
+    ):
         read(patients, scans, patient_columns={"time_zero": "randomised"})
 
 
 def test_a_patient_without_time_zero_has_no_time():
     patients, scans = with_dates()
     patients = changed(patients, 2, randomised="2020-02")
-    with pytest.raises(CohortError, match=r"missing values of pfs_time.*row 2 \(patient 009\)"):
+    with pytest.raises(CohortError, match=r"missing values of pfs_time.*row 2 \(patient 009\)") as refused:
+        read(patients, scans, patient_columns={"time_zero": "randomised"})
+    reason = "time_zero is missing or no date that can be read one way; expected a date of every patient"
+    assert f"{reason}. Found in row 2 (patient 009)" in str(refused.value)
+
+
+@pytest.mark.parametrize("form", ["%d.%m.%Y", "%d%b%Y", "%Y-%m-%dT08:30"])
+def test_dates_may_be_written_in_every_way_that_is_read_one_way(form):
+    patients, scans = with_dates()
+    for table in (patients, scans):
+        for column in {"randomised", "pfs_time", "os_time", "time"} & set(table):
+            table[column] = pd.to_datetime(table[column]).dt.strftime(form)
+    assert read(patients, scans, patient_columns={"time_zero": "randomised"}) == read()
+
+
+def test_dates_with_slashes_are_refused_with_what_to_do():
+    patients, scans = with_dates()
+    patients["pfs_time"] = pd.to_datetime(patients["pfs_time"]).dt.strftime("%m/%d/%Y")
+    with pytest.raises(CohortError, match=r"Dates are written as 2026-03-01 or 01\.03\.2026"):
         read(patients, scans, patient_columns={"time_zero": "randomised"})
 
 
