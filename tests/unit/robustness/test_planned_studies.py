@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from small_trial import LANDMARKS, STUDY
+from small_trial import STUDY
 from small_trial import planned_study as written
 
 import bayes_net as bn
@@ -37,7 +37,6 @@ def test_the_decision_is_about_the_landmark_and_the_share_that_reached_it(tmp_pa
         ({"design": STUDY | {"accrual": "1mo", "follow_up": "1mo"}}, "before anybody has reached"),
         ({"design": STUDY | {"endpoint": "os"}}, "about os at 120 d, and there is no such model"),
         ({"slopes": "time-varying"}, "slopes are 'time-varying'"),
-        ({"landmarks": LANDMARKS | {"joint": "none"}, "measurement": {"sd": 0.07}}, "measure"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_before_anything_is_fitted(tmp_path, monkeypatch, changes, said):
