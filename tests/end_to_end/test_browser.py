@@ -71,7 +71,7 @@ PAGES = {
     "scenarios, awkward names": lambda: scenarios(LONG),
 }
 SHIPPED = [pytest.param(name, marks=pytest.mark.slow) for name in shipped_models()]
-MOST_PAGES = {True: 10, False: 15}
+MOST_PAGES = {True: 10, False: 14}
 """Of A4 that the report of invented content, which is short, and of a shipped analysis take in print."""
 SMALLEST = 11.5
 """CSS pixels of the smallest text of a figure, on any screen."""
