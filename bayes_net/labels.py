@@ -30,6 +30,8 @@ from bayes_net.schema import (
 Draws = TypeVar("Draws", xr.DataArray, xr.Dataset)
 Labels = Mapping[str, Sequence]
 """By dim: a tuple of its fields at every place, or a label where it has none."""
+QUICK, QUICK_LOOK = "quick", "QUICK LOOK"
+"""The column of tables of a run with short chains, and how its title begins."""
 _WHO = (ENDPOINT, STUDY, ARM)
 
 

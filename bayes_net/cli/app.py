@@ -55,9 +55,6 @@ class _Engine(StrEnum):
 Engine = Annotated[
     _Engine, typer.Option(help="numba: compiled once for all; pymc: the PyMC models, compiled one by one.")
 ]
-QUICK = {"draws": 500, "tune": 500, "retry": False}
-"""How a quick look is sampled: with all chains of the specification, half of the usual draws of each. With a
-quarter most models miss the gate, and nothing of them is summarised."""
 Jobs = Annotated[int, typer.Option(min=1, help="Processes on this machine.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Overrides the seed in the specification.")]
 
@@ -90,7 +87,10 @@ def run(
     seed: Seed = None,
     engine: Engine = _Engine.numba,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Short chains, for a first look; the report says so in its title.")
+        bool,
+        typer.Option(
+            "--quick", help="Short chains, or no refits, for a first look; all that is written says so."
+        ),
     ] = False,
     patients: Annotated[
         Path | None, typer.Option(help="Table of patients in the place of the specification's.")
@@ -114,7 +114,7 @@ def run(
         if given := {name: str(table.resolve()) for name, table in tables.items() if table is not None}:
             plan = plan.with_(data=given)
         if quick:
-            plan = plan.with_(title=f"QUICK LOOK: {plan.title}", sampling=QUICK)
+            plan = plan.quick()
         prepared = replace(prepare(plan), engine=engine.value)
         check_destination(out)
         show_prepared(prepared)
@@ -124,7 +124,7 @@ def run(
     show_found(analysis, folder)
     if quick:
         err_console.print(
-            "[bold]A quick look with short chains[/]: run it without --quick before it is used."
+            "[bold]A quick look[/] with short chains or no refits: run it without --quick before it is used."
         )
     if not analysis.passed:
         failed = analysis.gate.loc[~analysis.gate["passed"]]

@@ -10,6 +10,7 @@ import typer
 
 from bayes_net.cli.terminal import Spec, bad_input_exits, literal, out_console
 from bayes_net.errors import InputError
+from bayes_net.files.writing import write_new
 from bayes_net.specification.shipped import TEMPLATES, example_evidence, find_specification
 
 files = typer.Typer()
@@ -57,8 +58,7 @@ def init(
             raise InputError(f"{there[0]} exists already and is left as it is; give another file name")
         if not path.resolve().parent.is_dir():
             raise InputError(f"there is no folder {path.resolve().parent}; make it first")
-        for file, text in texts.items():
-            file.write_text(text, encoding="utf-8")
+        write_new({file: text.encode() for file, text in texts.items()})
     names = literal(" and ".join(map(str, texts)))
     out_console.print(f"Wrote {names}. Edit, then: bayes-net check {literal(str(path))}")
 
@@ -72,7 +72,7 @@ def _propose(folder: Path) -> None:
         if path.exists():
             raise InputError(f"{path} exists already and is left as it is; move it away first")
         text, doubts = propose(folder)
-        path.write_text(text, encoding="utf-8")
+        write_new({path: text.encode()})
     out_console.print(f"Wrote {literal(path)}.")
     for doubt in doubts:
         out_console.print(f"  [yellow]unsure:[/] {literal(doubt)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import sys
@@ -60,6 +61,32 @@ def _console(*, stderr: bool) -> Console:
 out_console, err_console = _console(stderr=False), _console(stderr=True)
 
 
+_PLAIN = {
+    "–": "-",
+    "−": "-",
+    "≥": ">=",
+    "≤": "<=",
+    "×": "x",
+    "±": "+/-",
+    "…": "...",
+    "’": "'",
+    "“": '"',
+    "”": '"',
+}
+
+
+def _plainly(problem: UnicodeError) -> tuple[str, int]:
+    """What stands in for characters that a terminal has not: plain ones, or their code."""
+    if not isinstance(problem, UnicodeEncodeError):
+        raise problem
+    unknown = problem.object[problem.start : problem.end]
+    plain = (_PLAIN.get(each) or each.encode("ascii", "backslashreplace").decode() for each in unknown)
+    return "".join(plain), problem.end
+
+
+codecs.register_error("plain", _plainly)
+
+
 class Commands(TyperGroup):
     """Commands whose output ends in success or one clear error, whatever terminal, file or pipe takes it."""
 
@@ -68,7 +95,7 @@ class Commands(TyperGroup):
         nothing takes is said on standard error."""
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
+                stream.reconfigure(errors="plain")
         try:
             found = super().invoke(ctx)
             if sys.stdout is not None:

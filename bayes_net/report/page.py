@@ -19,6 +19,7 @@ from bayes_net import schema
 from bayes_net.display import template
 from bayes_net.errors import InputError
 from bayes_net.estimands.summary import UNCLEAR, bars
+from bayes_net.labels import QUICK
 from bayes_net.numbers import counted, format_probability, interval_label, listed_and, plain_table
 from bayes_net.report import tables
 from bayes_net.report.checklists import checklists
@@ -116,7 +117,7 @@ def row_groups(presentation: pd.DataFrame) -> list[tuple[str, list[tuple[str, ..
 
 def plain(frame: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
     """A table of results as it is, as text; that patients are synthetic is said above all tables."""
-    return plain_table(frame.drop(columns="synthetic", errors="ignore"), digits=digits)
+    return plain_table(frame.drop(columns=["synthetic", QUICK], errors="ignore"), digits=digits)
 
 
 def provenance_rows(entries: Mapping[str, str]) -> pd.DataFrame:

@@ -13,13 +13,13 @@ import pandas as pd
 
 from bayes_net import schema
 from bayes_net.errors import InputError, listed
-from bayes_net.labels import landmark_label, landmark_names
+from bayes_net.labels import QUICK, landmark_label, landmark_names
 from bayes_net.numbers import MISSING, format_ratio, rounded
 from bayes_net.results.columns import KEYS
 from bayes_net.results.folder import ResultFolder, as_written, read_result, short_names
 from bayes_net.schema import ARM, PER_1_POINT
 
-_COMPARED = ["hr", "lower", "upper", "level", "mcse_hr", "prob_below_1", "gate"]
+_COMPARED = ["hr", "lower", "upper", "level", "mcse_hr", "prob_below_1", "gate", QUICK]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +27,8 @@ class Comparison:
     """Several results side by side.
 
     ``hazard_ratios``: one row for every hazard ratio of every result, with what it is about, ``result``, hr,
-    lower, upper, level, mcse_hr, prob_below_1, gate, and against the first result ``ratio`` (hr / hr of the
-    first) and ``shift`` (the difference of their logarithms in posterior SDs of the first).
+    lower, upper, level, mcse_hr, prob_below_1, gate, quick (a quick look), and against the first result
+    ``ratio`` (hr / hr of the first) and ``shift`` (the difference of their logarithms in its posterior SDs).
     ``differences``: one row for every setting that is not the same in all results, one column a result.
     """
 
@@ -63,7 +63,7 @@ class Comparison:
 def _ratio(row: Any) -> str:
     if row is None:
         return MISSING
-    return f"{format_ratio(row)}{' gate failed' * (row.gate != schema.PASSED)}"
+    return f"{format_ratio(row)}{' gate failed' * (row.gate != schema.PASSED)}{' quick look' * row.quick}"
 
 
 def _movement(row: Any) -> str:
@@ -132,7 +132,8 @@ def _ratios(result: ResultFolder) -> pd.DataFrame:
         raise InputError(f"{result.path} has no hazard ratios to compare")
     # a synthesis's "no limit" without its bias is not the "no limit" of patients
     named = [table.assign(landmark=landmark_names(table)) for table in found]
-    return pd.concat([table[[*KEYS, *_COMPARED, "log_sd"]] for table in named], ignore_index=True)
+    told = [table.assign(**{QUICK: QUICK in table}) for table in named]
+    return pd.concat([table[[*KEYS, *_COMPARED, "log_sd"]] for table in told], ignore_index=True)
 
 
 def _against_first(table: pd.DataFrame, first: str) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -266,6 +266,8 @@ class SynthesisPlan(Plan):
     """A whole synthesis."""
 
     _name: ClassVar[str] = "specification of a synthesis"
+    _quick: ClassVar[dict[str, Any]] = {"sampling": {"retry": False}, "report": {"leave_one_out": False}}
+    """Refits take most of the time of a synthesis; half of the draws mostly miss the gate."""
     evidence: EvidenceSection | None = None
     virtual_trials: VirtualTrialsSection = VirtualTrialsSection()
     cohorts: Annotated[tuple[CohortSection, ...], sections.listed_tables("cohorts")] = ()

@@ -20,6 +20,7 @@ from bayes_net.errors import InputError, ReportWarning
 from bayes_net.figures.patients import draw
 from bayes_net.figures.style import Figure, illustrate
 from bayes_net.figures.synthesis import draw_synthesis
+from bayes_net.labels import QUICK, QUICK_LOOK
 from bayes_net.report.patients import LANDMARKS, patients_page
 from bayes_net.report.scenarios import (
     DESIGN,
@@ -136,6 +137,8 @@ def write_report(
     and so does the report.
     """
     listed = {key: text for key, text in provenance.items() if key not in ("specification", "title")}
+    if plan.title.startswith(QUICK_LOOK):
+        tables = {name: table.assign(**{QUICK: True}) for name, table in tables.items()}
     drawn: dict[str, Illustration] = {}
     with _failure_is_noted("figures"):
         drawn = illustrate(figures, folder / "figures")

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import tomllib
@@ -100,6 +101,13 @@ def test_a_quick_look_is_short_and_says_so_wherever_it_is_read(tmp_path, monkeyp
     out = tmp_path / "results" / "trial-quick"
     assert str(out.relative_to(tmp_path)) in shown.replace("\n", "")
     assert "A quick look with short chains" in error
+    assert all(pd.read_csv(table)["quick"].all() for table in out.glob("*.csv"))
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"<th[^>]*>quick", page)
+    assert invoke("tables", out, "--out", tmp_path / "paper", "--format", "html")[0] == 0
+    made = list((tmp_path / "paper").glob("*.html"))
+    assert len(made) > 5
+    assert all("QUICK LOOK: short chains" in each.read_text(encoding="utf-8") for each in made)
     assert "QUICK LOOK: A small trial" in (out / "report.html").read_text(encoding="utf-8")
     stored = tomllib.loads((out / "specification.toml").read_text(encoding="utf-8"))
     assert stored["sampling"]["draws"] == 500

@@ -232,6 +232,13 @@ def test_a_failed_refit_marks_the_table_of_refits():
 
 
 @pytest.mark.parametrize("found", [patients(), fake_pool.tables()], ids=["patients", "synthesis"])
+def test_a_quick_look_is_said_by_every_table(found):
+    made = paper.tables(as_csv({name: table.assign(quick=True) for name, table in found.items()}))
+    assert marked(made, "QUICK LOOK") == set(made)
+    assert not [name for name, table in made.items() if "quick" in table.frame]
+
+
+@pytest.mark.parametrize("found", [patients(), fake_pool.tables()], ids=["patients", "synthesis"])
 def test_synthetic_patients_are_said_by_every_table(found):
     assert not marked(paper.tables(as_csv(found)), "SYNTHETIC DATA")
     made = paper.tables(as_csv({name: table.assign(synthetic=True) for name, table in found.items()}))

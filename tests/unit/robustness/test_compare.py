@@ -81,6 +81,15 @@ def test_a_failed_gate_is_said_beside_its_number(pair):
     assert not table["first"].str.contains("gate failed").any()
 
 
+def test_a_quick_look_is_said_beside_its_number(pair):
+    ratios = fake_results.hazard_ratios().assign(log_sd=0.1, quick=True)
+    shutil.rmtree(pair[1])
+    written(pair[1], content=fake_results.content(found=fake_results.tables(hazard_ratios=ratios)))
+    table = bn.compare(pair).to_read()[0]
+    assert table["second"].str.contains("quick look").all()
+    assert not table["first"].str.contains("quick look").any()
+
+
 def test_three_syntheses_are_compared_by_names_that_tell_them_apart(tmp_path):
     folders = [tmp_path / name / "result" for name in "abc"]
     for each in folders:
