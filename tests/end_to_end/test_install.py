@@ -1,9 +1,9 @@
-"""Every command and snippet of README and of the pages works in the environment that README's own install makes.
+"""Commands and snippets of README and of the pages work in the environment that README's own install makes.
 
-Not part of the usual tests, since it installs from a package index: ``python -m pytest -m install``. A clone is
-installed by README's command, with the packages that README names for more formats, in a folder of its own, and
-commands and snippets run there, in another folder, with the package that was installed. README's snippet is
-run whole; of those of the pages, imports and names are, since ``test_docs.py`` runs them and compares what they print.
+Not part of the usual tests, since it installs from a package index: ``python -m pytest -m install``. A clone
+is installed by README's command, with the packages that README names for more formats; what the pages print
+is run by the installed package in another folder. README's snippet is run whole; of those of pages, imports
+and names are tried, since ``test_docs.py`` runs them and compares what they print.
 """
 
 import os
@@ -118,7 +118,7 @@ def snippets():
             yield pytest.param(blocks, id=str(page.relative_to(ROOT)))
 
 
-@pytest.mark.parametrize("blocks", snippets())
+@pytest.mark.parametrize("blocks", list(snippets()))
 def test_every_import_of_a_snippet_is_installed(installed, trial, blocks):
     """With names that the package does not have, or a package that is not there, a snippet ends at once."""
     lines = [line.strip() for block in blocks for line in block.splitlines()]
