@@ -44,8 +44,26 @@ def _imported() -> Any:
     return nutpie
 
 
-nutpie = _imported()
-CompiledPyMCModel = nutpie.compile_pymc.CompiledPyMCModel
+_library = _imported()
+CompiledPyMCModel = _library.compile_pymc.CompiledPyMCModel
+
+
+class _Nutpie:
+    """Of nutpie what is used, without its answer to Ctrl-C: the draws so far, as if they were all."""
+
+    compile_pymc_model = staticmethod(_library.compile_pymc_model)
+
+    @staticmethod
+    def sample(model: Any, **settings: Any) -> Any:
+        running = _library.sample(model, blocking=False, **settings)
+        try:
+            return running.wait()
+        except BaseException:
+            running.cancel()
+            raise
+
+
+nutpie = _Nutpie()
 VECTOR = "x"
 """The one variable of the draws: the sampler's vector."""
 

@@ -32,6 +32,7 @@ from bayes_net.assumptions.hazard import Hazard
 from bayes_net.assumptions.priors import Flat, HalfNormal, Normal, Priors
 from bayes_net.compiled import code as engine_code
 from bayes_net.data.exposure import long_form
+from bayes_net.engine import nuts
 from bayes_net.engine.laplace import turned_to_mode
 from bayes_net.engine.patients import patients_posterior
 from bayes_net.engine.posterior import packed
@@ -192,7 +193,7 @@ def test_the_same_seed_gives_the_same_draws():
 def test_raw_traces_load_no_arviz_and_others_load_the_real_one():
     script = """
 import sys
-from bayes_net.engine.nuts import nutpie
+from bayes_net.engine.nuts import _library as nutpie
 assert "arviz" not in sys.modules, "loaded, or left in its place"
 assert nutpie.sample.__globals__["arviz"].from_dict.__module__.startswith("arviz")
 assert sys.modules["arviz"].__file__
@@ -288,3 +289,20 @@ def test_a_number_that_the_code_cannot_read_off_a_curve_is_refused(tmp_path, mon
     )
     with pytest.raises(InputError, match=r'the engine cannot read .* fit with engine = "pymc"'):
         synthesis_posterior(network)
+
+
+def test_an_interrupted_sampler_gives_no_draws(monkeypatch):
+    """nutpie itself gives those so far, as if they were all."""
+    cancelled = []
+
+    class Running:
+        def wait(self):
+            raise KeyboardInterrupt
+
+        def cancel(self):
+            cancelled.append(True)
+
+    monkeypatch.setattr(nuts._library, "sample", lambda *_, blocking, **__: Running())
+    with pytest.raises(KeyboardInterrupt):
+        nuts.nutpie.sample(None, draws=10)
+    assert cancelled
