@@ -139,7 +139,9 @@ def complaints(
 
 def _complaint(error: Mapping, top: type[BaseModel], sections: Mapping[str, type[BaseModel]]) -> str:
     where = tuple(error["loc"])
-    key = ".".join(str(part) for part in where) or "specification"
+    # entries count from 1, as in paths of scenarios
+    parts = (str(part + 1) if isinstance(part, int) else str(part) for part in where)
+    key = ".".join(parts) or "specification"
     if error["type"] == "extra_forbidden":
         return f"{key}: {_unknown_key(where, top, sections)}"
     message = _EXPECTED.get(error["type"]) or error["msg"].removeprefix("Value error, ")

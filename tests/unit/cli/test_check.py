@@ -9,7 +9,7 @@ def test_every_mistake_of_a_specification_is_shown(tmp_path):
     code, _, error = invoke("check", path)
     assert code == 2
     assert "sampling.drws: unknown key; did you mean draws?" in error
-    assert "landmarks.times.0: duration '150' is not understood" in error
+    assert "landmarks.times.1: duration '150' is not understood" in error
 
 
 def test_missing_and_unreadable_files_are_named(tmp_path):

@@ -42,7 +42,7 @@ REFUSED = {
     "censoring unknown": ({"censoring": {"delta": 2}}, "censoring.delta: unknown key"),
     "landmarks.times without a unit": (
         {"landmarks": {"times": [150]}},
-        "landmarks.times.0: duration 150 is not understood; expected a number and a unit",
+        "landmarks.times.1: duration 150 is not understood; expected a number and a unit",
     ),
     "landmarks.times of nothing": (
         {"landmarks": {"times": []}},
@@ -62,7 +62,7 @@ REFUSED = {
     ),
     "endpoints": (
         {"landmarks": {"endpoints": ["dfs"]}},
-        "landmarks.endpoints.0: expected 'pfs' or 'os' (got 'dfs')",
+        "landmarks.endpoints.1: expected 'pfs' or 'os' (got 'dfs')",
     ),
     "endpoints twice": ({"landmarks": {"endpoints": ["os", "os"]}}, "landmarks: endpoints has os twice"),
     "os_population": (
@@ -71,12 +71,12 @@ REFUSED = {
     ),
     "thresholds above all": (
         {"landmarks": {"thresholds": [30, 130]}},
-        "landmarks.thresholds.1: expected a number less than or equal to 100 (got 130)",
+        "landmarks.thresholds.2: expected a number less than or equal to 100 (got 130)",
     ),
     "thresholds twice": ({"landmarks": {"thresholds": [30, 30.0]}}, "landmarks: thresholds has 30 twice"),
     "thresholds of text": (
         {"landmarks": {"thresholds": ["30%"]}},
-        "landmarks.thresholds.0: expected a number",
+        "landmarks.thresholds.1: expected a number",
     ),
     "scan_window without shrinkage": (
         {"slopes": "none", "landmarks": {"times": ["0d"], "scan_window": "14d"}},
@@ -105,7 +105,7 @@ REFUSED = {
     "time_unit missing": ({"data": {"time_unit": None}}, "data: missing: time_unit"),
     "exclude_patients": (
         {"data": {"exclude_patients": [101]}},
-        "data.exclude_patients.0: expected text in quotes (got 101)",
+        "data.exclude_patients.1: expected text in quotes (got 101)",
     ),
     "a code of hundreds of digits": (
         {"data": {"missing_codes": {"age": [10**400]}}},
@@ -201,7 +201,7 @@ REFUSED = {
     ),
     "log_hazard": (
         {"priors": {"log_hazard": [-3, 0]}},
-        "priors.log_hazard.1: expected a number greater than 0 (got 0)",
+        "priors.log_hazard.2: expected a number greater than 0 (got 0)",
     ),
     "two statements about the level": (
         {"priors": {"log_hazard": [-3, 1], "median_months": [2, 80]}},
@@ -254,7 +254,7 @@ REFUSED = {
     "profiles twice": ({"report": {"profiles": [0, 0.0]}}, "report: profiles has 0 twice"),
     "profiles beyond all": (
         {"report": {"profiles": [120]}},
-        "report.profiles.0: expected a number less than or equal to 100 (got 120)",
+        "report.profiles.1: expected a number less than or equal to 100 (got 120)",
     ),
     "missing and censoring": (
         {"missing": {}, "censoring": {}, "covariates": [{"name": "age", "reference": 60}]},
@@ -294,12 +294,12 @@ REFUSED = {
     ),
     "a covariate of both kinds": (
         {"covariates": [{"name": "age", "reference": 60, "levels": ["a", "b"]}]},
-        "covariates.0: give either reference (numeric) or levels (categories, reference level first)",
+        "covariates.1: give either reference (numeric) or levels (categories, reference level first)",
     ),
-    "a covariate of no kind": ({"covariates": [{"name": "age"}]}, "covariates.0: give either reference"),
+    "a covariate of no kind": ({"covariates": [{"name": "age"}]}, "covariates.1: give either reference"),
     "one level": (
         {"covariates": [{"name": "sex", "levels": ["f"]}]},
-        "covariates.0: levels needs at least two different levels",
+        "covariates.1: levels needs at least two different levels",
     ),
     "a covariate twice": (
         {"covariates": [{"name": "age", "reference": 0}, {"name": "age", "reference": 1}]},
@@ -336,7 +336,7 @@ UNKNOWN = {
     ),
     "of a covariate": (
         {"covariates": [{"name": "age", "reference": 1, "level": []}]},
-        "covariates.0.level: unknown key; did you mean levels?; the keys here are name, reference, scale",
+        "covariates.1.level: unknown key; did you mean levels?; the keys here are name, reference, scale",
     ),
     "like nothing": ({"priors": {"xyzzy": 1}}, "priors.xyzzy: unknown key; the keys here are probability"),
     "an unknown section": ({"prior": {"probability": 0.9}}, "prior: unknown key; did you mean priors?"),
@@ -356,7 +356,7 @@ def test_every_problem_is_told_at_once():
         landmarks={"times": [], "endpoints": ["dfs"]}, sampling={"seed": "x", "chains": 1}, sedd=2
     )
     keys = [line.split(":")[0] for line in lines]
-    assert keys == ["landmarks.times", "landmarks.endpoints.0", "sampling.seed", "sampling.chains", "sedd"]
+    assert keys == ["landmarks.times", "landmarks.endpoints.1", "sampling.seed", "sampling.chains", "sedd"]
 
 
 def test_an_empty_file_names_what_is_needed(tmp_path):
