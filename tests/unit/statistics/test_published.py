@@ -31,7 +31,8 @@ def row(statistic, value="", lower="", upper="", p="", **more):
     numbers = {name: float(text or "nan") for name, text in texts.items()}
     printed = {f"printed_{name}": text for name, text in texts.items()}
     blank = {"id": "A1", "n": np.nan, "time": np.nan, "level": 95.0, "unit": "", "said": "", "publishing": ""}
-    return SimpleNamespace(**blank | numbers | printed | {"statistic": statistic, "p": p} | more)
+    unknown = dict.fromkeys(["sd", "se", "events", "se_log_sd", "se_tilt"], np.nan)
+    return SimpleNamespace(**blank | unknown | numbers | printed | {"statistic": statistic, "p": p} | more)
 
 
 def feasible_se(*printed):
