@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -63,11 +64,22 @@ def trial(tmp_path_factory) -> Path:
         for old, new in columns.items():
             text = text.replace(old, new, 1)
         (folder / "trial" / f"{name}.csv").write_text(text)
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        for name, content in re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", text, re.S):
-            (folder / name).write_text(content, encoding="utf-8")
     return folder
+
+
+@contextmanager
+def files_of(page: Path, folder: Path):
+    """The files that a page writes are in the folder, in the place of others of their names."""
+    text = page.read_text(encoding="utf-8")
+    files = dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", text, re.S))
+    before = {name: (folder / name).read_bytes() for name in files if (folder / name).exists()}
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    yield
+    for name in files:
+        (folder / name).unlink(missing_ok=True)
+    for name, content in before.items():
+        (folder / name).write_bytes(content)
 
 
 def test_the_package_is_the_installed_one(installed, trial):
@@ -79,33 +91,37 @@ LONG = ("--jobs 2", "scenarios prrt_pooled", "scenarios netter1_synthetic", "cal
 """Commands of an hour: their options are tested by ``test_docs.py``, their like by a smaller one below."""
 
 
-def commands() -> list[str]:
-    """Every command line of bayes-net that the pages print, once, without comments."""
-    found = []
-    for page in PAGES:
-        blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
-        lines = "\n".join(blocks).splitlines()
-        found += [m[1].split(" #")[0].strip() for line in lines if (m := re.search(r"bayes-net (.*)", line))]
-    return list(dict.fromkeys(found))
+def commands(page: Path) -> list[str]:
+    """Every command line of bayes-net that a page prints, without comments."""
+    blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    lines = "\n".join(blocks).splitlines()
+    return [m[1].split(" #")[0].strip() for line in lines if (m := re.search(r"bayes-net (.*)", line))]
 
 
 def test_every_command_that_is_printed_works(installed, trial):
     """In the order of the pages, each once; results that they name are made by the ones before."""
-    program, failed = installed / "bayes-net", []
     first = ["run netter1_os --out RESULT_A", "run netter1_os --seed 7 --out RESULT_B"]
     first += ["run netter1_os --out results/netter1_pfs", "run netter1_os --seed 7 --out results/prrt_pooled"]
-    for line in [*first, *commands()]:
-        wanted = line.replace("RESULT ", "RESULT_A ") if line.split()[-1] != "RESULT" else f"{line}_A"
-        wanted = wanted.replace("run prrt_pooled", "run prrt_pooled --quick --out pooled")
-        if any(each in wanted for each in LONG) or wanted.startswith(("scenarios", "design")):
-            wanted = f"check {wanted.split()[1]}"
-        if wanted.startswith("init --synthesis"):  # each page begins anew
-            for made in ("synthesis.toml", "evidence.csv"):
-                (trial / made).unlink(missing_ok=True)
-        done = _sh(trial, program, *wanted.split())
-        if done.returncode not in (0, 3):
-            failed.append(f"{wanted}: {done.returncode} {done.stderr[-300:]}")
+    failed, done = [], set()
+    for page in PAGES:
+        wanted = [line for line in [*first, *commands(page)] if line not in done]
+        first, done = [], done | set(wanted)
+        with files_of(page, trial):
+            failed += [f"{page.name}: {why}" for line in wanted if (why := _failure(installed, trial, line))]
     assert not failed, "\n".join(failed)
+
+
+def _failure(installed: Path, trial: Path, line: str) -> str:
+    """What went wrong with a command, "" if nothing did."""
+    wanted = line.replace("RESULT ", "RESULT_A ") if line.split()[-1] != "RESULT" else f"{line}_A"
+    wanted = wanted.replace("run prrt_pooled", "run prrt_pooled --quick --out pooled")
+    if any(each in wanted for each in LONG) or wanted.startswith(("scenarios", "design")):
+        wanted = f"check {wanted.split()[1]}"
+    if wanted.startswith("init --synthesis"):  # each page begins anew
+        for made in ("synthesis.toml", "evidence.csv"):
+            (trial / made).unlink(missing_ok=True)
+    done = _sh(trial, installed / "bayes-net", *wanted.split())
+    return "" if done.returncode in (0, 3) else f"{wanted}: {done.returncode} {done.stderr[-300:]}"
 
 
 def test_the_snippet_of_the_readme_prints_hazard_ratios(installed, trial, tmp_path):
