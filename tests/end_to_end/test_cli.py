@@ -193,7 +193,7 @@ def test_what_a_terminal_has_no_characters_for_is_shown_by_its_code(tmp_path, en
     code, shown, error = in_shell("bayes-net check plan.toml", tmp_path, PYTHONIOENCODING=encoding)
     assert (code, error) == (0, "")
     assert b"\\u795e\\u7ecf" in shown
-    assert b"\\u2013" in shown
+    assert b" - " in shown  # as it is on a typewriter
     code, shown, error = in_shell("bayes-net check plan.toml --json", tmp_path, PYTHONIOENCODING=encoding)
     assert (code, error) == (0, "")
     assert json.loads(shown)["specification"] == "神经内分泌 – é"

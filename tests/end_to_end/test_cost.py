@@ -29,7 +29,7 @@ for command in json.loads(sys.argv[1]):
 heavy = sorted({"pymc", "pytensor"} & set(sys.modules))
 print("END", json.dumps({"compiled": compiled, "codes": codes, "heavy": heavy}))
 """
-COMPILED = 51
+COMPILED = 71
 """Functions that numba compiles in a first run, of either line; a few more or less of them are its own."""
 STEPS = {"patients": 6.4, "synthesis": 18.1}
 """Leapfrog steps of a draw after tuning, on average over the chains of the runs below."""
