@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,21 +66,6 @@ def trial(tmp_path_factory) -> Path:
     return folder
 
 
-@contextmanager
-def files_of(page: Path, folder: Path):
-    """The files that a page writes are in the folder, in the place of others of their names."""
-    text = page.read_text(encoding="utf-8")
-    files = dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", text, re.S))
-    before = {name: (folder / name).read_bytes() for name in files if (folder / name).exists()}
-    for name, content in files.items():
-        (folder / name).write_text(content, encoding="utf-8")
-    yield
-    for name in files:
-        (folder / name).unlink(missing_ok=True)
-    for name, content in before.items():
-        (folder / name).write_bytes(content)
-
-
 def test_the_package_is_the_installed_one(installed, trial):
     found = _sh(trial, installed / "python", "-c", "import bayes_net; print(bayes_net.__file__)")
     assert str(installed.parent) in found.stdout, found.stderr
@@ -91,24 +75,35 @@ LONG = ("--jobs 2", "scenarios prrt_pooled", "scenarios netter1_synthetic", "cal
 """Commands of an hour: their options are tested by ``test_docs.py``, their like by a smaller one below."""
 
 
-def commands(page: Path) -> list[str]:
-    """Every command line of bayes-net that a page prints, without comments."""
-    blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
-    lines = "\n".join(blocks).splitlines()
-    return [m[1].split(" #")[0].strip() for line in lines if (m := re.search(r"bayes-net (.*)", line))]
+def steps(page: Path):
+    """What a page does, in its order: the name and text of a file that it writes, or "" and a command line of
+    bayes-net, without comments."""
+    blocks = r"<!-- file: (\S+) -->\n```\w+\n(.*?)```|```(?:sh|bash|console)\n(.*?)```"
+    for name, text, lines in re.findall(blocks, page.read_text(encoding="utf-8"), re.S):
+        found = re.findall(r"bayes-net (.*)", lines)
+        yield from [(name, text)] if name else [("", line.split(" #")[0].strip()) for line in found]
 
 
 def test_every_command_that_is_printed_works(installed, trial):
     """In the order of the pages, each once; results that they name are made by the ones before."""
     first = ["run netter1_os --out RESULT_A", "run netter1_os --seed 7 --out RESULT_B"]
     first += ["run netter1_os --out results/netter1_pfs", "run netter1_os --seed 7 --out results/prrt_pooled"]
-    failed, done = [], set()
+    failed, done = [_failure(installed, trial, line) for line in first], set()
     for page in PAGES:
-        wanted = [line for line in [*first, *commands(page)] if line not in done]
-        first, done = [], done | set(wanted)
-        with files_of(page, trial):
-            failed += [f"{page.name}: {why}" for line in wanted if (why := _failure(installed, trial, line))]
-    assert not failed, "\n".join(failed)
+        before = {}
+        for name, text in steps(page):
+            if name:
+                file = trial / name
+                before.setdefault(file, file.read_bytes() if file.exists() else None)
+                file.write_text(text, encoding="utf-8")
+            elif text not in done:
+                done.add(text)
+                failed.append(_failure(installed, trial, text))
+        for file, content in before.items():  # each page begins anew
+            file.unlink(missing_ok=True)
+            if content is not None:
+                file.write_bytes(content)
+    assert not any(failed), "\n".join(filter(None, failed))
 
 
 def _failure(installed: Path, trial: Path, line: str) -> str:
@@ -117,7 +112,7 @@ def _failure(installed: Path, trial: Path, line: str) -> str:
     wanted = wanted.replace("run prrt_pooled", "run prrt_pooled --quick --out pooled")
     if any(each in wanted for each in LONG) or wanted.startswith(("scenarios", "design")):
         wanted = f"check {wanted.split()[1]}"
-    if wanted.startswith("init --synthesis"):  # each page begins anew
+    if wanted.startswith("init --synthesis"):  # it overwrites nothing
         for made in ("synthesis.toml", "evidence.csv"):
             (trial / made).unlink(missing_ok=True)
     done = _sh(trial, installed / "bayes-net", *wanted.split())
