@@ -12,6 +12,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -177,15 +178,14 @@ def tables_of(path: Path) -> list[str]:
     """The names by which the tables of a file are read: its own, or one for each sheet with values."""
     if path.suffix.lower() != ".xlsx":
         return [path.name]
-    sheets = list(_readable(path, lambda: _filled_sheets(_workbook(path))))
+    sheets = list(_readable(path, lambda: _filled_sheets(path)))
     return [f"{path.name}#{sheet}" for sheet in sheets] if len(sheets) > 1 else [path.name]
 
 
 def _excel(path: Path) -> Rows:
     """The one sheet with values of a workbook, or the one that is named: ``study.xlsx#Scans``."""
     file, sheet = sheet_of(path)
-    book = _workbook(file)
-    filled = _filled_sheets(book, [sheet] if sheet in book.sheetnames else book.sheetnames)
+    filled = _filled_sheets(file, sheet)
     if len(filled) != 1 or (sheet and sheet not in filled):
         got = f"sheets {listed(map(repr, filled))} have values" if filled else "no sheet has values"
         todo = f"Name one after the file: {file.name}#{next(iter(filled), 'Sheet1')}."
@@ -219,9 +219,11 @@ def _workbook(file: Path) -> Any:
     return book
 
 
-def _filled_sheets(book: Any, names: Sequence[str] | None = None) -> dict[str, list[tuple[int, tuple]]]:
-    """Rows with values of the sheets that have any, of all or of these ``names``."""
-    found = {name: _sheet(book[name]) for name in (book.sheetnames if names is None else names)}
+def _filled_sheets(file: Path, only: str = "") -> dict[str, list[tuple[int, tuple]]]:
+    """Rows with values of the sheets that have any, of the one that is named, or of all."""
+    with closing(_workbook(file)) as book:
+        names = [only] if only in book.sheetnames else book.sheetnames
+        found = {name: _sheet(book[name]) for name in names}
     return {name: rows for name, rows in found.items() if rows}
 
 
