@@ -145,7 +145,7 @@ class PreparedNetwork(Prepared[FittedNetwork]):
         return (len(self.sources) + 1) * self.plan.report.leave_one_out
 
     def tables(self, fits: Sequence[FittedNetwork], steps: Steps) -> dict[str, pd.DataFrame]:
-        """Every table of the run; each source, and each number that asks for it, is left out by refitting."""
+        """Every table of the run, what is told without each source and each number among them."""
         (whole,), network, ci_prob = fits, self.network, self.plan.report.level
         tables = {DIAGNOSTICS: [whole.gate.table.assign(fit=WHOLE)]}
         without: Mapping[str, xr.DataTree] = {}

@@ -99,6 +99,20 @@ def test_forest_sets_no_limit_apart_hollow_and_labelled():
     assert BIASED not in texts(forest(ratios[~ratios["biased"]]))
 
 
+def test_forest_has_each_printed_number_below_its_posterior_and_clear_of_every_other_row():
+    ratios = fake_results.hazard_ratios()
+    printed = np.where(ratios["arm"] == ratios["arm"].iloc[0], 0.7, np.nan)
+    ax = forest(ratios.assign(printed=printed, printed_lower=0.9 * printed, printed_upper=1.1 * printed))
+    heights = {
+        gid: [x.get_ydata()[0] for x in ax.lines if x.get_gid() == gid] for gid in ("estimate", "printed")
+    }
+    of_printed = np.array(heights["estimate"])[~np.isnan(printed)]
+    assert (heights["printed"] - of_printed > 0.5).all()  # the axis runs downwards
+    assert np.diff(sorted([*heights["estimate"], *heights["printed"]])).min() > 0.5
+    written = [text.xy[1] for text in ax.texts if text.get_text().startswith("\N{WHITE DIAMOND}")]
+    assert written == heights["printed"]
+
+
 def test_forest_cuts_wide_intervals_with_an_arrow():
     ratios = fake_results.hazard_ratios().assign(lower=0.001, upper=900.0)
     ax = forest(ratios)
